@@ -1,0 +1,148 @@
+"""Clips as files: MP4s that every browser plays, with their receipt inside.
+
+PyAV is imported where it is used: the page's process names clips, but hardly ever opens one, and
+the libraries behind PyAV take 30 MB.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from engine.errors import ExitCode, HeadroomError
+from engine.pipelines.base import Frames
+
+RECEIPT_KIND = "headroom.receipt"
+# Without mbtree=0 the same frames give other bytes in another process: x264's vector code for
+# macroblock trees reads memory that nobody wrote (gone with no-asm or without B-frames, too).
+_X264 = {"crf": "16", "preset": "fast", "x264-params": "mbtree=0"}
+_BT709 = 1  # the code that H.264 gives BT.709 for primaries, transfer and matrix (ITU-T H.273)
+
+
+class ClipError(HeadroomError):
+    """A file isn't a readable clip, or has no receipt of ours."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+def write_clip(
+    path: Path, frames: Frames, fps: int, receipt: Callable[[], dict[str, Any]] | None
+) -> None:
+    """Encode ``frames`` (uint8 [frames, height, width, 3]) as H.264 yuv420p with faststart.
+
+    ``receipt`` is called after the encoding, so that it can tell how long that took: an MP4's
+    tags are written when its first packet is, and the packets wait until then.
+
+    Raises:
+        OSError: the disk is full or the folder is gone.
+    """
+    import av
+    from av.video.reformatter import ColorRange, Colorspace
+
+    _, height, width, _ = frames.shape
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options=_X264)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        # Untagged video is guessed at by size, and players guess differently: say BT.709.
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = ColorRange.MPEG
+        packets = []
+        for array in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
+            packets += stream.encode(
+                frame.reformat(
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU709,
+                    dst_color_range=ColorRange.MPEG,
+                )
+            )
+        packets += stream.encode(None)
+        if receipt is not None:
+            container.metadata["comment"] = json.dumps(
+                {"kind": RECEIPT_KIND, **receipt()}, ensure_ascii=False
+            )
+        container.mux(packets)
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """The receipt inside the MP4 at ``path``.
+
+    Raises:
+        ClipError: no such file, not a video, or one that another program made.
+    """
+    import av
+    import av.error
+
+    if not path.is_file():
+        raise ClipError(f"There is no file {path}.", "Check the path.")
+    try:
+        with av.open(str(path)) as container:
+            comment = container.metadata.get("comment", "")
+            if not container.streams.video:  # cut off before its index, or never a video
+                raise av.error.InvalidDataError(0, "no video")
+    except (av.error.FFmpegError, OSError) as error:
+        raise ClipError(
+            f"{path.name} can't be read as a video; it is damaged or something else.",
+            "Use an MP4 that Headroom made.",
+        ) from error
+    try:
+        receipt = json.loads(comment)
+    except ValueError:
+        receipt = None
+    if not isinstance(receipt, dict) or receipt.pop("kind", None) != RECEIPT_KIND:
+        raise ClipError(
+            f"{path.name} holds no Headroom receipt.",
+            "It was made elsewhere, or a program that it went through removed the tag.",
+        )
+    return receipt
+
+
+def read_frames(path: Path) -> Frames:
+    """Decode the clip: uint8 [frames, height, width, 3]."""
+    import av
+    from av.video.reformatter import Colorspace
+
+    with av.open(str(path)) as container:
+        frames = [
+            frame.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
+            for frame in container.decode(video=0)
+        ]
+    return np.stack(frames).astype(np.uint8)
+
+
+def write_poster(path: Path, frames: Frames, longest: int = 320) -> None:
+    """A still of the middle frame as JPEG, for lists."""
+    picture = Image.fromarray(frames[len(frames) // 2])
+    scale = longest / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    picture.resize(size, Image.Resampling.BICUBIC).save(path, "JPEG", quality=88)
+
+
+def preview_webp(frames: Frames, milliseconds: int = 160) -> bytes:
+    """A small looping picture of ``frames`` for the page."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    data = io.BytesIO()
+    pictures[0].save(
+        data,
+        "WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+        quality=80,
+        method=0,
+    )
+    return data.getvalue()
+
+
+def clip_name(job: int, prompt: str, seed: int) -> str:
+    """A file name that a person recognises and every file system takes."""
+    words = re.sub(r"[^\w]+", "-", prompt.lower(), flags=re.UNICODE).strip("-_")
+    # 40 characters are at most 160 bytes of UTF-8: below every file system's limit of 255.
+    return f"{job:05d}-{words[:40].strip('-_') or 'clip'}-seed{seed}.mp4"

@@ -1,0 +1,249 @@
+"""The subcommands. With --json stdout holds one JSON object; everything else goes to stderr."""
+
+import argparse
+import json
+import logging
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from engine import clips
+from engine.errors import ExitCode, HeadroomError
+from engine.home import Home
+from engine.jobs import Clip, Job, Jobs, State
+from engine.presets import load_presets
+from engine.request import ClipRequest
+from engine.store import Store
+from engine.supervisor import Engine, Status, Supervisor
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class InputError(HeadroomError):
+    """The command line doesn't fit together."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class JobFailed(HeadroomError):
+    """The clip couldn't be made."""
+
+
+def say(text: str) -> None:
+    """A line for a person: never on stdout, which belongs to results."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line ``arguments`` (without the program's name); returns the exit code."""
+    parser = _parser()
+    # `python app.py --port 7861` is `serve`: the page is what the program is for.
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["serve", *arguments]
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return int(options.run(options))
+    except HeadroomError as error:
+        say(str(error))
+        if getattr(options, "json", False):
+            _print_json({"error": error.sentence, "remedy": error.remedy})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Text-to-video on the GPU you have."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[Any], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    serve = add("serve", _serve, "open the page (this is what happens without a command)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serve.add_argument("--port", type=int, default=7860, help="the next free one if it is taken")
+    serve.add_argument("--share", action="store_true", help="temporary public link; needs --auth")
+    serve.add_argument("--auth", metavar="USER:PASS", help="ask for this login")
+    serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
+
+    generate = add("generate", _generate, "make one clip and print its receipt")
+    generate.add_argument("prompt", metavar="PROMPT")
+    generate.add_argument("--model", metavar="ID")
+    for name in ("height", "width", "frames"):
+        generate.add_argument(f"--{name}", metavar="N")
+    generate.add_argument("--seed", metavar="N", help="-1, the default, draws one")
+    generate.add_argument("--out", metavar="FILE.mp4", type=Path, help="copy the clip here as well")
+
+    read = add("read", _read, "print the receipt inside a clip")
+    read.add_argument("file", metavar="FILE.mp4", type=Path)
+    listing = add("clips", _clips, "list the clips made here, newest first")
+    for command in (generate, read, listing):
+        command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return parser
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+@contextmanager
+def open_engine() -> Iterator[Supervisor]:
+    """The engine on the user's folder, not started yet; closed at the end, its worker too."""
+    home = Home.find()
+    store = Store(home.database)
+    supervisor = Supervisor(home, load_presets(), Jobs(store))
+    try:
+        yield supervisor
+    finally:
+        supervisor.close()
+        store.close()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    login = None
+    if options.auth is not None:
+        user, colon, password = options.auth.partition(":")
+        if not (user and colon and password):
+            raise InputError("--auth has to be USER:PASS.", "Give both, with a colon between.")
+        login = (user, password)
+    if login is None and (options.share or options.host not in LOOPBACK):
+        raise InputError(
+            "Without a login anybody who finds the address could use this computer.",
+            "Add --auth USER:PASS, or leave out --share and --host.",
+        )
+    from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
+
+    with open_engine() as supervisor:
+        serve(supervisor, options.host, options.port, options.share, login, not options.no_browser)
+    return ExitCode.DONE
+
+
+def _generate(options: argparse.Namespace) -> int:
+    fields = ("prompt", "model", "height", "width", "frames", "seed")
+    given = {name: getattr(options, name) for name in fields}
+    if options.out is not None and options.out.suffix.lower() != ".mp4":
+        raise InputError(f"--out {options.out}: a clip is an MP4.", "Let the name end in .mp4.")
+    if options.out is not None and not options.out.resolve().parent.is_dir():
+        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
+    with open_engine() as supervisor:
+        request = ClipRequest.check(
+            {name: value for name, value in given.items() if value is not None},
+            supervisor.presets,
+        )
+        job = supervisor.submit(request)
+        supervisor.start(only=job.id)
+        with _interruptible(supervisor, job.id):
+            job = _watch(supervisor, job)
+        if job.state is State.CANCELLED:
+            say("Cancelled.")
+            return ExitCode.INTERRUPTED
+        clip = supervisor.jobs.clip_of(job.id)
+        if clip is None:
+            raise JobFailed(job.note, job.remedy)
+        path = supervisor.home.clips / clip.file
+        if options.out is not None:
+            path = Path(shutil.copyfile(path, options.out)).resolve()
+        _report(clip, path, options.json)
+    return ExitCode.DONE
+
+
+@contextmanager
+def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
+    """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
+
+    def cancel(_signal: int, _frame: FrameType | None) -> None:
+        supervisor.cancel(job)
+
+    before = {s: signal.signal(s, cancel) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(supervisor: Supervisor, job: Job) -> Job:
+    """Follow ``job`` to its end, whichever process works on it; progress goes to stderr."""
+    told = ""
+    while not job.state.final:
+        time.sleep(0.05)
+        line = _progress_line(supervisor.status(), job)
+        if line not in ("", told):
+            say(line)
+            told = line
+        job = supervisor.jobs.get(job.id)
+    return job
+
+
+def _progress_line(status: Status, job: Job) -> str:
+    if status.progress is not None and status.progress.job == job.id:
+        progress = status.progress
+        step = f" step {min(progress.step + 1, progress.steps)} of {progress.steps}"
+        return progress.stage + (step if progress.steps else "")
+    if status.engine is Engine.ELSEWHERE:
+        return "Another Headroom process has the engine; it will make this clip."
+    return f"loading {status.model}" if status.engine is Engine.LOADING else ""
+
+
+def _report(clip: Clip, path: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json({"path": str(path), **clip.receipt})
+        return
+    seconds = sum(clip.receipt["stages"].values())
+    sys.stdout.write(f"{path}\nseed {clip.receipt['seed']}, made in {seconds:.1f} s\n")
+
+
+def _read(options: argparse.Namespace) -> int:
+    receipt = clips.read_receipt(options.file)
+    if options.json:
+        _print_json({"path": str(options.file.resolve()), **receipt})
+    else:
+        sys.stdout.write("\n".join(receipt_lines(receipt)) + "\n")
+    return ExitCode.DONE
+
+
+def receipt_lines(receipt: dict[str, Any]) -> list[str]:
+    """A receipt for a person to read."""
+    request = receipt["request"]
+    stages = ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items())
+    peaks = ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items())
+    return [
+        f"prompt   {request['prompt']}",
+        f"size     {request['width']} × {request['height']}, {request['frames']} frames",
+        f"seed     {receipt['seed']}",
+        f"model    {receipt['model']} ({receipt['label']})",
+        f"seconds  {stages}",
+        f"peaks    {peaks}",
+        f"device   {receipt['device']}",
+        "versions " + ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
+    ]
+
+
+def _clips(options: argparse.Namespace) -> int:
+    home = Home.find()
+    store = Store(home.database)
+    found = Jobs(store).clips()
+    store.close()
+    if options.json:
+        rows = [
+            {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found
+        ]
+        _print_json({"clips": rows})
+        return ExitCode.DONE
+    for clip in found:
+        sys.stdout.write(f"{clip.created[:19]}  {clip.file}  {clip.request.prompt[:60]}\n")
+    if not found:
+        say('There are no clips yet. Make one: python app.py generate "a red ball moves left"')
+    return ExitCode.DONE

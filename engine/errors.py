@@ -1,0 +1,31 @@
+"""One base for every error that a user can meet: a sentence, its remedy, and the exit code."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line returns; fixed by the design, because checks call it."""
+
+    DONE = 0
+    BAD_INPUT = 2
+    REFUSED = 3
+    ENGINE_FAILED = 4
+    SETUP_MISSING = 5
+    INTERRUPTED = 130
+
+
+class HeadroomError(Exception):
+    """A failure told as a sentence, with what the user can do about it.
+
+    Subclasses live beside the code that raises them and set ``exit_code``.
+    """
+
+    exit_code = ExitCode.ENGINE_FAILED
+
+    def __init__(self, sentence: str, remedy: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.remedy}".strip()

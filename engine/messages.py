@@ -1,0 +1,96 @@
+"""What crosses the pipe between the supervisor and its worker: plain values, nothing cleverer.
+
+Both ends are the same program, so pickling them by ``multiprocessing``'s connection is safe.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.pipelines.base import Stage
+from engine.request import ClipRequest
+
+# ---- to the worker -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make this clip; write it to ``partial`` (and its poster beside it), never elsewhere."""
+
+    job: int
+    request: ClipRequest
+    seed: int
+    partial: str
+    poster: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    job: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End after the current message."""
+
+
+ToWorker = Generate | Cancel | Stop
+
+# ---- from the worker -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Loaded. ``label`` is the model's honest sentence for the page."""
+
+    seconds: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Sent every second by a thread of its own: silence means that the interpreter hangs."""
+
+
+@dataclass(frozen=True)
+class Advance:
+    """``fraction`` of ``stage`` is done; ``step`` of ``steps`` denoise steps."""
+
+    job: int
+    stage: Stage
+    fraction: float
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small animated WebP of the clip as it looks so far."""
+
+    job: int
+    webp: bytes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The clip lies whole at the partial path; its receipt is already inside."""
+
+    job: int
+    receipt: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CancelDone:
+    job: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """``job`` is None when loading failed; the worker ends after that."""
+
+    job: int | None
+    kind: Literal["error", "out_of_memory"]
+    sentence: str
+    remedy: str
+
+
+FromWorker = Ready | Heartbeat | Advance | Preview | Finished | CancelDone | Failed

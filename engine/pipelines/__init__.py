@@ -1,0 +1,18 @@
+"""The pipelines by name. Importing this imports none of them: torch comes with the chosen one."""
+
+from importlib import import_module
+from typing import cast
+
+from engine.pipelines.base import Pipeline
+from engine.presets import ModelPreset
+
+_CLASSES = {
+    "wan_tiny": ("engine.pipelines.wan_tiny", "WanTiny"),
+    "scripted": ("engine.pipelines.scripted", "Scripted"),
+}
+
+
+def open_pipeline(preset: ModelPreset) -> Pipeline:
+    """The pipeline that ``preset`` names, not loaded yet."""
+    module, name = _CLASSES[preset.pipeline]
+    return cast(Pipeline, getattr(import_module(module), name)(preset))

@@ -1,0 +1,67 @@
+"""The protocol between the worker and a pipeline: load once, generate often, say what you do."""
+
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import HeadroomError
+from engine.plan import Plan
+from engine.request import ClipRequest
+
+Frames = NDArray[np.uint8]
+Stage = Literal["load", "encode", "denoise", "decode", "save"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+class Cancelled(Exception):
+    """Raised by ``Run.check`` inside the pipeline once the user has cancelled."""
+
+
+class PipelineError(HeadroomError):
+    """The pipeline can't be loaded, or failed while it made a clip."""
+
+
+class OutOfMemory(PipelineError):
+    """A memory ran out; the worker that met it is replaced rather than trusted."""
+
+
+class Run(Protocol):
+    """One clip in the making, as the pipeline sees it."""
+
+    def stage(self, stage: Stage, steps: int = 0) -> None:
+        """A stage begins; ``steps`` is how many denoise steps it has."""
+
+    def advance(self, fraction: float, step: int = 0) -> None:
+        """So much of the stage is done (0 to 1); ``step`` counts the finished denoise steps."""
+
+    def preview(self, frames: Frames) -> None:
+        """A rough look at the clip: uint8 [frames, height, width, 3], as small as it comes."""
+
+    def check(self) -> None:
+        """Raise Cancelled if the user has cancelled. Cheap: call it before every block."""
+
+
+class Pipeline(Protocol):
+    """What a model needs to have to be driven by the worker."""
+
+    def load(self, plan: Plan) -> None:
+        """Read the weights and be ready for ``generate``.
+
+        Raises:
+            PipelineError: with the remedy, before anything half-loaded is used.
+        """
+
+    def generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+        """Make the clip.
+
+        Returns:
+            uint8 [frames, height, width, 3], RGB.
+
+        Raises:
+            Cancelled: soon after ``run.check`` first could raise it; the pipeline stays usable.
+            OutOfMemory: the worker is restarted afterwards.
+        """
+
+    def describe(self) -> dict[str, str]:
+        """What runs: package versions by name, and ``label``, one honest sentence for the page."""

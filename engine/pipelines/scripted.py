@@ -1,0 +1,80 @@
+"""A pipeline that does what its prompt says: it drives everything above the pipeline in tests.
+
+``steps=6 step_seconds=0.2 blocks=4 fail=oom at=denoise:2``: words that aren't ``key=value``
+are ignored. ``fail`` is one of error, oom, hang (ignores cancel), exit (as ``kill -9`` looks) and
+once (``exit``, but only in the first try: it needs ``marker=PATH``).
+"""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run, Stage
+from engine.plan import Plan
+from engine.presets import ModelPreset
+from engine.request import ClipRequest
+
+
+class Scripted:
+    """See the module's docstring."""
+
+    def __init__(self, preset: ModelPreset) -> None:
+        self.preset = preset
+
+    def load(self, plan: Plan) -> None:
+        wait = os.environ.get("HEADROOM_SCRIPTED_LOAD", "")
+        if wait == "fail":
+            raise PipelineError("The script says that loading fails.", "Change the script.")
+        if wait == "exit":
+            os._exit(3)
+        time.sleep(float(wait or 0))
+
+    def generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+        words = [word.partition("=") for word in request.prompt.split()]
+        script = {key: value for key, sign, value in words if sign}
+        steps, blocks = int(script.get("steps", 4)), int(script.get("blocks", 2))
+        step_seconds = float(script.get("step_seconds", 0.02))
+        self._stage("encode", script, run)
+        self._stage("denoise", script, run, steps)
+        for step in range(steps):
+            self._fault(script, f"denoise:{step}")
+            for block in range(blocks):
+                run.check()
+                time.sleep(step_seconds / blocks)
+                run.advance((step + (block + 1) / blocks) / steps, step)
+            run.advance((step + 1) / steps, step + 1)
+            run.preview(np.full((2, 8, 8, 3), 40 * step % 256, np.uint8))
+        self._stage("decode", script, run)
+        random = np.random.default_rng(seed)
+        picture = random.integers(
+            0, 256, (request.frames, request.height // 16, request.width // 16, 3), np.uint8
+        )
+        return picture.repeat(16, axis=1).repeat(16, axis=2)
+
+    def describe(self) -> dict[str, str]:
+        return {"label": "Scripted: for tests only.", "numpy": np.__version__}
+
+    def _stage(self, stage: Stage, script: dict[str, str], run: Run, steps: int = 0) -> None:
+        run.stage(stage, steps)
+        run.check()
+        self._fault(script, stage)
+
+    def _fault(self, script: dict[str, str], place: str) -> None:
+        if script.get("at", "denoise:1") != place:
+            return
+        match script.get("fail"):
+            case "error":
+                raise ValueError("scripted failure")
+            case "oom":
+                raise OutOfMemory("The script ran out of memory.", "Choose a smaller size.")
+            case "hang":
+                time.sleep(3600)
+            case "exit":
+                os._exit(9)
+            case "once":
+                marker = Path(script["marker"])
+                if not marker.exists():
+                    marker.touch()
+                    os._exit(9)

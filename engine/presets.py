@@ -1,0 +1,197 @@
+"""Reads presets/*.yaml: the models we drive and the sizes the page offers, checked by schema.
+
+A mistake in a preset is found at start and told with its file and line.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.errors import ExitCode, HeadroomError
+from engine.home import PROJECT
+
+DEFAULT_MODEL = "wan-tiny"
+
+
+class PresetError(HeadroomError):
+    """A preset file is missing or doesn't fit its schema."""
+
+    exit_code = ExitCode.SETUP_MISSING
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Range(_Strict):
+    """Inclusive bounds."""
+
+    min: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Limits(_Strict):
+    """What the model can be asked for, in pixels and frames."""
+
+    height: Range
+    width: Range
+    frames: Range
+
+
+class Shape(_Strict):
+    """A size written in a preset: multiples of 16 pixels, 4k+1 frames."""
+
+    height: Annotated[int, Field(ge=16, multiple_of=16)]
+    width: Annotated[int, Field(ge=16, multiple_of=16)]
+    frames: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _four_k_plus_one(self) -> "Shape":
+        if self.frames % 4 != 1:
+            raise ValueError(f"frames {self.frames} isn't of the form 4k+1")
+        return self
+
+
+class ModelPreset(_Strict):
+    """One model: how it is made, sampled and bounded. ``default`` is what the page starts with."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
+    name: str
+    summary: str
+    pipeline: Literal["wan_tiny", "scripted"]
+    checkpoint: str | None = None
+    fps: Annotated[int, Field(ge=1, le=60)]
+    steps: Annotated[int, Field(ge=1, le=100)]
+    guidance: Annotated[float, Field(ge=1.0)]
+    shift: Annotated[float, Field(gt=0)]
+    default: Shape
+    limits: Limits
+    examples: tuple[str, ...] = ()
+
+    def seconds(self, frames: int) -> float:
+        """How long a clip of so many frames plays."""
+        return frames / self.fps
+
+
+class SizePreset(_Strict):
+    """A picture size that the page offers, with the models that it suits and their lengths."""
+
+    name: str
+    height: Annotated[int, Field(ge=16, multiple_of=16)]
+    width: Annotated[int, Field(ge=16, multiple_of=16)]
+    models: tuple[str, ...]
+
+
+class SizesFile(_Strict):
+    sizes: tuple[SizePreset, ...]
+    frames: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Presets:
+    """All presets of this installation, by model id."""
+
+    models: Mapping[str, ModelPreset]
+    sizes: tuple[SizePreset, ...]
+    frames: Mapping[str, tuple[int, ...]]
+
+    @property
+    def default(self) -> ModelPreset:
+        return self.models.get(DEFAULT_MODEL) or next(iter(self.models.values()))
+
+    def sizes_for(self, model: str) -> tuple[SizePreset, ...]:
+        return tuple(size for size in self.sizes if model in size.models)
+
+    def frames_for(self, model: str) -> tuple[int, ...]:
+        return self.frames.get(model, (self.models[model].default.frames,))
+
+
+def load_presets(folder: Path = PROJECT / "presets") -> Presets:
+    """Read ``folder`` and the optional HEADROOM_PRESETS folder, whose models are added.
+
+    Raises:
+        PresetError: names file and line.
+    """
+    files = sorted((folder / "models").glob("*.yaml"))
+    extra = os.environ.get("HEADROOM_PRESETS", "").strip()
+    if extra:
+        files += sorted(Path(extra).glob("*.yaml"))
+    if not files:
+        raise PresetError(
+            f"There is no model preset in {folder / 'models'}.",
+            "Restore the presets folder of the project.",
+        )
+    models: dict[str, ModelPreset] = {}
+    for file in files:
+        preset = _read(file, ModelPreset)
+        if preset.id in models:
+            raise PresetError(
+                f"{file}: line 1: the model id {preset.id!r} is taken by another file.",
+                "Give it an id of its own.",
+            )
+        models[preset.id] = preset
+    sizes = _read(folder / "sizes.yaml", SizesFile)
+    return Presets(models, sizes.sizes, sizes.frames)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _read(file: Path, schema: type[T]) -> T:
+    remedy = "Correct the file, or restore it from the project."
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except OSError as error:
+        raise PresetError(f"{file} can't be read: {error.strerror}.", remedy) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        problem = getattr(error, "problem", None) or "it is not YAML"
+        raise PresetError(f"{file}: line {line}: {problem}.", remedy) from error
+    try:
+        # strict mode would refuse YAML's lists for tuples; JSON's rules take them.
+        return schema.model_validate(_tuples(data))
+    except ValidationError as error:
+        # A misspelt field is also a missing one; the spelling is what to mend.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        line = _line(tree, first["loc"])
+        raise PresetError(f"{file}: line {line}: {where}: {first['msg']}.", remedy) from error
+
+
+def _tuples(data: object) -> object:
+    if isinstance(data, list):
+        return tuple(_tuples(item) for item in data)
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    return data
+
+
+def _line(node: yaml.Node | None, loc: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest part of ``loc`` that the file has."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((p for p in node.value if p[0].value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

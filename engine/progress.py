@@ -1,0 +1,65 @@
+"""How far the running clip is and how long it will take, from its own pace and from the past."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from engine.messages import Advance
+from engine.pipelines.base import STAGES, Stage
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds; ``at_least`` where a later stage has never been timed at this size."""
+
+    seconds: float
+    at_least: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The running job's stage. ``since`` is when it began, on ``time.monotonic``'s clock."""
+
+    job: int
+    stage: Stage = "load"
+    fraction: float = 0.0
+    step: int = 0
+    steps: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def told(self, message: Advance) -> "Progress":
+        """This progress after one more message from the worker."""
+        same = message.stage == self.stage
+        return replace(
+            self,
+            stage=message.stage,
+            fraction=message.fraction,
+            step=message.step,
+            steps=message.steps,
+            since=self.since if same else time.monotonic(),
+        )
+
+    def time_left(self, past: Mapping[str, float], now: float | None = None) -> TimeLeft | None:
+        """From the stage's own pace once a step is done, else from ``past``.
+
+        Args:
+            past: seconds by stage of an earlier clip of this model and size; may be empty.
+        """
+        elapsed = (time.monotonic() if now is None else now) - self.since
+        paced = self.stage == "denoise" and self.step > 0 and self.fraction > 0
+        if paced:
+            here = elapsed * (1 - self.fraction) / self.fraction
+        elif self.stage in past:
+            here = max(0.0, past[self.stage] - elapsed)
+        else:
+            return None
+        later = STAGES[STAGES.index(self.stage) + 1 :]
+        known = [past[stage] for stage in later if stage in past]
+        return TimeLeft(here + sum(known), at_least=len(known) < len(later))
+
+    @property
+    def total(self) -> float:
+        """0 to 1 over the whole clip, for a bar: denoising is most of the work."""
+        share = {"load": 0.0, "encode": 0.02, "denoise": 0.7, "decode": 0.25, "save": 0.03}
+        done = sum(share[stage] for stage in STAGES[: STAGES.index(self.stage)])
+        return min(1.0, done + share[self.stage] * self.fraction)

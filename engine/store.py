@@ -1,0 +1,111 @@
+"""The one SQLite file that is the truth: jobs and clips, with numbered migrations."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import HeadroomError
+
+
+class StoreError(HeadroomError):
+    """The database can't be opened or is from a newer program."""
+
+
+Migration = Callable[[sqlite3.Connection], None]
+MIGRATIONS: list[Migration] = []
+
+
+def migration(function: Migration) -> Migration:
+    """Register the next migration; its place in this file is its number."""
+    MIGRATIONS.append(function)
+    return function
+
+
+@migration
+def m001_jobs_and_clips(db: sqlite3.Connection) -> None:
+    db.execute("""
+        create table jobs (
+            id integer primary key autoincrement,
+            created text not null,
+            started text,
+            ended text,
+            state text not null
+                check (state in ('queued', 'running', 'done', 'failed', 'cancelled')),
+            request text not null,
+            seed integer not null,
+            attempts integer not null default 0,
+            cancel_requested integer not null default 0,
+            note text not null default '',
+            remedy text not null default ''
+        )""")
+    db.execute("create index jobs_by_state on jobs (state, id)")
+    db.execute("""
+        create table clips (
+            id integer primary key autoincrement,
+            job integer not null unique references jobs (id),
+            created text not null,
+            file text not null unique,
+            receipt text not null
+        )""")
+
+
+class Store:
+    """One connection, shared by the threads of a process; other processes may share the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database at ``path``, made or brought up to date.
+
+        Raises:
+            StoreError: with the remedy.
+        """
+        self._lock = threading.RLock()
+        try:
+            self._db = sqlite3.connect(
+                path, timeout=10, isolation_level=None, check_same_thread=False
+            )
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("pragma journal_mode = wal")
+            # A job is acknowledged only once it would survive a power cut.
+            self._db.execute("pragma synchronous = full")
+            self._db.execute("pragma foreign_keys = on")
+            self._migrate(path)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The database {path} can't be opened: {error}.",
+                "If another program holds it, close that; else move the file away and start again.",
+            ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; the write lock is taken at once, so that no reader turns writer late."""
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _migrate(self, path: Path) -> None:
+        with self.transaction() as db:
+            version = db.execute("pragma user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"The database {path} was made by a newer Headroom (format {version}, "
+                    f"this one knows {len(MIGRATIONS)}).",
+                    "Update Headroom, or set HEADROOM_HOME to another folder.",
+                )
+            for number, step in enumerate(MIGRATIONS[version:], version + 1):
+                step(db)
+                db.execute(f"pragma user_version = {number}")

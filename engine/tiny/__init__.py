@@ -1,0 +1,1 @@
+"""The CPU default's own world: how wan-tiny is built and trained."""

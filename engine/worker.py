@@ -1,0 +1,278 @@
+"""The child's main loop: it owns the pipeline, keeps it warm, and may be killed at any moment."""
+
+import faulthandler
+import hashlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from engine import VERSION, clips
+from engine.machine import this_machine
+from engine.memory import PeakRss
+from engine.messages import (
+    Advance,
+    Cancel,
+    CancelDone,
+    Failed,
+    Finished,
+    FromWorker,
+    Generate,
+    Heartbeat,
+    Preview,
+    Ready,
+    Stop,
+    ToWorker,
+)
+from engine.pipelines import open_pipeline
+from engine.pipelines.base import Cancelled, Frames, OutOfMemory, Pipeline, PipelineError, Stage
+from engine.plan import Plan, plan_to_json
+from engine.presets import ModelPreset
+
+HEARTBEAT_SECONDS = 1.0
+ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is
+
+log = logging.getLogger("headroom.worker")
+
+
+class Pipe:
+    """The worker's end: sends from several threads, receives on one of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.jobs: queue.Queue[Generate | Stop] = queue.Queue()
+        self.cancelled = 0  # the job that the user cancelled last; ids start at 1
+        for loop in (self._receive, self._beat):
+            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
+
+    def send(self, message: FromWorker) -> None:
+        with self._lock:
+            try:
+                self._connection.send(message)
+            except OSError:
+                self._orphaned()
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                message: ToWorker = self._connection.recv()
+            except (EOFError, OSError):
+                self._orphaned()
+            if isinstance(message, Cancel):
+                self.cancelled = message.job
+            else:
+                self.jobs.put(message)
+
+    def _beat(self) -> None:
+        while True:
+            self.send(Heartbeat())
+            time.sleep(HEARTBEAT_SECONDS)
+
+    def _orphaned(self) -> None:
+        # The page's process is gone. No orphan may hold the memory, whatever the main thread does.
+        os._exit(0)
+
+
+class JobRun:
+    """One clip in the making: implements ``base.Run``, and keeps seconds and peaks by stage."""
+
+    def __init__(self, job: int, pipe: Pipe, peak: PeakRss) -> None:
+        self.seconds: dict[str, float] = {}
+        self.peaks: dict[str, int] = {}
+        self._job, self._pipe, self._peak = job, pipe, peak
+        self._stage: Stage | None = None
+        self._steps = self._step = 0
+        self._began = self._told = 0.0
+
+    def stage(self, stage: Stage, steps: int = 0) -> None:
+        self.leave()
+        self._stage, self._steps, self._step = stage, steps, 0
+        self._peak.reset()
+        self._began = time.perf_counter()
+        self._tell(0.0)
+
+    def leave(self) -> None:
+        """Close the current stage's books."""
+        if self._stage is not None:
+            self.seconds[self._stage] = round(time.perf_counter() - self._began, 4)
+            self.peaks[self._stage] = self._peak.peak()
+            self._stage = None
+
+    def advance(self, fraction: float, step: int = 0) -> None:
+        if step != self._step or time.perf_counter() - self._told >= ADVANCE_SECONDS:
+            self._step = step
+            self._tell(fraction)
+
+    def preview(self, frames: Frames) -> None:
+        self._pipe.send(Preview(self._job, clips.preview_webp(frames)))
+
+    def check(self) -> None:
+        if self._pipe.cancelled == self._job:
+            raise Cancelled
+
+    def _tell(self, fraction: float) -> None:
+        self._told = time.perf_counter()
+        if self._stage is not None:
+            self._pipe.send(Advance(self._job, self._stage, fraction, self._step, self._steps))
+
+
+def main(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str) -> None:
+    """The spawned process's target: load ``preset``'s pipeline, then make clips until told to stop.
+
+    Nothing but messages leaves here; the first is Ready or Failed.
+    """
+    # A terminal's Ctrl-C and a service manager's TERM reach the whole process group; when this
+    # process ends is the supervisor's decision alone, which kills it where it has to.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    # Libraries print; with --json the parent's stdout must hold one JSON object and nothing else.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    crashes = _start_logging(Path(log_file))
+    faulthandler.enable(crashes)
+    pipe = Pipe(connection)
+    began = time.perf_counter()
+    try:
+        pipeline = open_pipeline(preset)
+        pipeline.load(plan)
+        versions = pipeline.describe()
+    except Exception as error:
+        log.exception("loading %s failed", preset.id)
+        pipe.send(_failure(None, error))
+        return
+    load_seconds = round(time.perf_counter() - began, 4)
+    label = versions.pop("label")
+    pipe.send(Ready(load_seconds, label))
+    log.info("%s loaded in %.1f s", preset.id, load_seconds)
+    facts = {
+        "model": preset.id,
+        "label": label,
+        "plan": plan_to_json(plan),
+        "device": this_machine().device,
+        "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
+    }
+    peak = PeakRss()
+    while not isinstance(message := pipe.jobs.get(), Stop):
+        pipe.send(_make_clip(message, pipeline, preset, pipe, peak, facts, load_seconds))
+        load_seconds = 0.0  # only the first clip waited for the load
+
+
+def _make_clip(
+    order: Generate,
+    pipeline: Pipeline,
+    preset: ModelPreset,
+    pipe: Pipe,
+    peak: PeakRss,
+    facts: dict[str, Any],
+    load_seconds: float,
+) -> FromWorker:
+    run = JobRun(order.job, pipe, peak)
+    began = time.perf_counter()
+    try:
+        frames = pipeline.generate(order.request, order.seed, run)
+        _check_frames(frames, order)
+        run.check()
+        run.stage("save")
+        clips.write_poster(Path(order.poster), frames)
+
+        def receipt() -> dict[str, Any]:
+            run.leave()
+            seconds = {"load": load_seconds, **run.seconds}
+            return _receipt(order, frames, facts, seconds, run.peaks)
+
+        kept: dict[str, Any] = {}
+        clips.write_clip(Path(order.partial), frames, preset.fps, _keep(receipt, kept))
+        log.info("job %d: %.2f s", order.job, time.perf_counter() - began)
+        return Finished(order.job, kept)
+    except Cancelled:
+        _remove(order)
+        return CancelDone(order.job)
+    except Exception as error:
+        log.exception("job %d failed", order.job)
+        _remove(order)
+        return _failure(order.job, error)
+
+
+def _keep(make: Callable[[], dict[str, Any]], kept: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """``make``, with what it made copied into ``kept``: file and database get the same receipt."""
+
+    def once() -> dict[str, Any]:
+        kept.update(make())
+        return kept
+
+    return once
+
+
+def _receipt(
+    order: Generate,
+    frames: Frames,
+    facts: dict[str, Any],
+    seconds: dict[str, float],
+    peaks: dict[str, int],
+) -> dict[str, Any]:
+    return {
+        "request": order.request.to_json(),
+        "seed": order.seed,
+        **facts,
+        "stages": seconds,
+        "peaks": {name: peaks[name] for name in ("encode", "denoise", "decode")},
+        # Of the frames before encoding: two runs are the same clip exactly when these agree.
+        "frames_sha256": hashlib.sha256(frames.tobytes()).hexdigest(),
+    }
+
+
+def _check_frames(frames: Frames, order: Generate) -> None:
+    request = order.request
+    wanted = (request.frames, request.height, request.width, 3)
+    if frames.shape != wanted or frames.dtype.name != "uint8":
+        raise PipelineError(
+            f"The pipeline returned {frames.dtype} {frames.shape} instead of uint8 {wanted}.",
+            "This is a fault of the program: please report it with the log.",
+        )
+
+
+def _remove(order: Generate) -> None:
+    for path in (order.partial, order.poster):
+        Path(path).unlink(missing_ok=True)
+
+
+def _failure(job: int | None, error: Exception) -> Failed:
+    if isinstance(error, OutOfMemory):
+        return Failed(job, "out_of_memory", error.sentence, error.remedy)
+    if isinstance(error, MemoryError):
+        return Failed(
+            job,
+            "out_of_memory",
+            "The machine's memory (RAM) ran out while the clip was made.",
+            "Close other programs, or choose a smaller size or fewer seconds.",
+        )
+    if isinstance(error, PipelineError):
+        return Failed(job, "error", error.sentence, error.remedy)
+    if isinstance(error, OSError):
+        return Failed(
+            job,
+            "error",
+            f"The clip could not be written: {error.strerror or error}.",
+            "Free some space or make the clips folder writable, then generate again.",
+        )
+    return Failed(
+        job,
+        "error",
+        f"The pipeline failed with {type(error).__name__}: {error}.",
+        "Generate again; if it comes back, report it with logs/worker.log.",
+    )
+
+
+def _start_logging(path: Path) -> Any:
+    handler = RotatingFileHandler(path, maxBytes=1_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    return handler.stream

@@ -1,0 +1,75 @@
+"""Every test gets a Headroom folder of its own, and the scripted model beside the real one."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from engine.home import Home
+from engine.jobs import Job, Jobs
+from engine.presets import Presets, load_presets
+from engine.request import ClipRequest
+from engine.store import Store
+from engine.supervisor import Supervisor
+
+TESTS = Path(__file__).parent
+
+# A busy machine is no failure: no test of ours is timed.
+settings.register_profile("headroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headroom")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home with space"))
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
+    monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD", raising=False)
+
+
+@pytest.fixture
+def presets() -> Presets:
+    return load_presets()
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    store = Store(Home.find().database)
+    yield Jobs(store)
+    store.close()
+
+
+@pytest.fixture
+def supervisor(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
+    """Not started: tests that want a worker call ``start``."""
+    made = Supervisor(Home.find(), presets, jobs)
+    yield made
+    made.close()
+
+
+Ask = Callable[..., ClipRequest]
+
+
+@pytest.fixture
+def ask(presets: Presets) -> Ask:
+    """A valid request for the scripted model."""
+
+    def make(prompt: str = "go", **fields: object) -> ClipRequest:
+        return ClipRequest.check({"prompt": prompt, "model": "scripted", **fields}, presets)
+
+    return make
+
+
+def wait_until(happened: Callable[[], object], what: str, seconds: float = 40) -> None:
+    """Wait for another process: never a fixed sleep, and a name for what didn't come."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
+        time.sleep(0.02)
+
+
+def finish(supervisor: Supervisor, job: Job, seconds: float = 40) -> Job:
+    """Wait until ``job`` has a final state and return it."""
+    wait_until(lambda: supervisor.jobs.get(job.id).state.final, f"the end of job {job.id}", seconds)
+    return supervisor.jobs.get(job.id)

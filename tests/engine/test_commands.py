@@ -1,0 +1,138 @@
+"""The command line as a script calls it: one JSON object on stdout, exit codes, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import clips
+from engine.commands import main
+from engine.home import PROJECT, Home
+from engine.jobs import Jobs, State
+from engine.store import Store
+
+
+def app(*arguments: str, code: int = 0) -> tuple[str, str]:
+    """Run app.py; returns stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def receipt_of(*arguments: str) -> dict[str, Any]:
+    out, _ = app("generate", *arguments, "--json")
+    receipt: dict[str, Any] = json.loads(out)
+    return receipt
+
+
+@pytest.mark.model
+def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path) -> None:
+    size = ("--height", "64", "--width", "64", "--frames", "9")
+    one, two, other = (
+        receipt_of("a red ball moves left", "--seed", seed, *size) for seed in ("7", "7", "8")
+    )
+    frames = [clips.read_frames(Path(r["path"])) for r in (one, two, other)]
+    assert np.array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[0], frames[2])
+    assert one["frames_sha256"] == two["frames_sha256"] != other["frames_sha256"]
+    assert set(one) >= {
+        "path", "request", "seed", "model", "plan", "stages", "peaks", "device", "versions",
+    }  # fmt: skip
+    assert set(one["stages"]) == {"load", "encode", "denoise", "decode", "save"}
+    assert set(one["peaks"]) == {"encode", "denoise", "decode"}
+    assert one["model"] == "wan-tiny"
+    listed, _ = app("clips", "--json")
+    assert [c["path"] for c in json.loads(listed)["clips"]] == [
+        r["path"] for r in (other, two, one)
+    ]
+
+
+def test_out_copies_the_clip_and_read_prints_its_receipt(tmp_path: Path) -> None:
+    target = tmp_path / "my clip.mp4"
+    made = receipt_of("hello", "--model", "scripted", "--out", str(target))
+    assert made["path"] == str(target)
+    out, err = app("read", str(target), "--json")
+    assert json.loads(out) == made
+    assert err == ""
+    text, _ = app("read", str(target))
+    assert "prompt   hello" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate", "x", "--height", "100"], 2, "the nearest is 96"),
+        (["generate", ""], 2, "prompt: it is empty"),
+        (["generate", "x", "--model", "nope"], 2, "no model 'nope'"),
+        (["generate", "x", "--out", "clip.gif"], 2, "end in .mp4"),
+        (["generate", "x", "--out", "/no/such/folder/x.mp4"], 2, "no such folder"),
+        (["read", "missing.mp4"], 2, "no file"),
+        (["serve", "--host", "0.0.0.0"], 2, "--auth"),
+        (["serve", "--share"], 2, "--auth"),
+        (["serve", "--auth", "nocolon"], 2, "USER:PASS"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_exit_code_2(
+    arguments: list[str], code: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    out, err = capfd.readouterr()
+    assert words in err
+    assert out == ""
+
+
+def test_with_json_a_refusal_is_one_object_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "x", "--frames", "4", "--json"]) == 2
+    assert "the nearest is 5" in json.loads(capfd.readouterr().out)["error"]
+
+
+def test_a_refused_request_leaves_no_job() -> None:
+    main(["generate", "x", "--frames", "4"])
+    store = Store(Home.find().database)
+    assert Jobs(store).waiting() == []
+    store.close()
+
+
+def test_a_failed_job_is_exit_code_4(capfd: pytest.CaptureFixture[str]) -> None:
+    out, err = app("generate", "fail=error", "--model", "scripted", "--json", code=4)
+    assert "scripted failure" in json.loads(out)["error"]
+    assert "scripted failure" in err
+
+
+def test_a_folder_that_cant_be_written_is_exit_code_5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "file" / "x"))
+    assert main(["clips"]) == 5
+
+
+def test_ctrl_c_cancels_the_job_and_is_exit_code_130() -> None:
+    """The signal goes to the whole group, as a terminal sends it."""
+    program = subprocess.Popen(
+        [sys.executable, PROJECT / "app.py", "generate", "steps=100 step_seconds=0.2",
+         "--model", "scripted"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert program.stderr is not None
+    for line in program.stderr:
+        if "denoise" in line:
+            break
+    began = time.monotonic()
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait(timeout=15) == 130
+    assert time.monotonic() - began < 10
+    store = Store(Home.find().database)
+    latest = Jobs(store).latest()
+    assert latest is not None
+    assert latest.state is State.CANCELLED
+    store.close()

@@ -1,0 +1,249 @@
+"""The supervisor with a real spawned worker, driven by the scripted pipeline."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from engine import clips
+from engine.home import Home
+from engine.jobs import Jobs, State
+from engine.presets import Presets
+from engine.store import Store
+from engine.supervisor import Engine, Supervisor
+from tests.conftest import Ask, finish, wait_until
+
+
+@pytest.fixture
+def started(supervisor: Supervisor) -> Supervisor:
+    supervisor.start(warm="scripted")
+    return supervisor
+
+
+def running_stage(supervisor: Supervisor) -> str | None:
+    progress = supervisor.status().progress
+    return progress.stage if progress else None
+
+
+def test_a_prompt_becomes_a_clip_with_its_receipt(started: Supervisor, ask: Ask) -> None:
+    job = finish(started, started.submit(ask("a show", seed=3)))
+    assert (job.state, job.note) == (State.DONE, "")
+    clip = started.jobs.clip_of(job.id)
+    assert clip is not None
+    path = started.home.clips / clip.file
+    assert clips.read_receipt(path) == clip.receipt
+    assert clips.read_frames(path).shape == (5, 32, 48, 3)
+    assert path.with_suffix(".jpg").exists()
+    assert not list(started.home.clips.glob(".partial*"))
+    receipt = clip.receipt
+    assert set(receipt["stages"]) == {"load", "encode", "denoise", "decode", "save"}
+    assert set(receipt["peaks"]) == {"encode", "denoise", "decode"}
+    assert receipt["seed"] == 3
+    assert all(choice["reason"] for choice in receipt["plan"].values())
+
+
+def test_the_worker_loads_once_and_stays(started: Supervisor, ask: Ask) -> None:
+    first = finish(started, started.submit(ask(seed=1)))
+    pid = started.status().worker_pid
+    second = finish(started, started.submit(ask(seed=1)))
+    assert started.status().worker_pid == pid
+    one, two = (started.jobs.clip_of(job.id) for job in (first, second))
+    assert one is not None
+    assert two is not None
+    assert one.receipt["stages"]["load"] > 0
+    assert two.receipt["stages"]["load"] == 0
+    assert one.receipt["frames_sha256"] == two.receipt["frames_sha256"]
+
+
+def test_progress_and_preview_arrive_while_it_runs(started: Supervisor, ask: Ask) -> None:
+    job = started.submit(ask("steps=4 step_seconds=0.3"))
+    wait_until(lambda: started.status().preview, "a preview")
+    status = started.status()
+    assert status.engine is Engine.BUSY
+    assert status.progress is not None
+    assert (status.progress.stage, status.progress.steps) == ("denoise", 4)
+    assert 0 < status.progress.fraction < 1
+    assert started.jobs.get(job.id).state is State.RUNNING
+    finish(started, job)
+    assert started.status().preview is None
+
+
+def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Supervisor, ask: Ask) -> None:
+    job = started.submit(ask("steps=100 step_seconds=0.2 blocks=4"))
+    wait_until(lambda: running_stage(started) == "denoise", "denoising")
+    pid = started.status().worker_pid
+    assert started.cancel(job.id) is State.RUNNING
+    assert finish(started, job, seconds=4).state is State.CANCELLED
+    assert finish(started, started.submit(ask())).state is State.DONE
+    assert started.status().worker_pid == pid
+    assert not list(started.home.clips.glob(".partial*"))
+
+
+def test_a_worker_that_ignores_cancel_is_killed(
+    started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.supervisor.CANCEL_SECONDS", 0.5)
+    job = started.submit(ask("fail=hang at=decode"))
+    wait_until(lambda: running_stage(started) == "decode", "the hang")
+    pid = started.status().worker_pid
+    started.cancel(job.id)
+    assert finish(started, job).state is State.CANCELLED
+    assert finish(started, started.submit(ask())).state is State.DONE
+    assert started.status().worker_pid != pid
+    assert "didn't answer the cancel" in started.status().notice
+
+
+def test_kill_9_is_told_tried_again_and_the_next_job_works(
+    started: Supervisor, ask: Ask, tmp_path: Path
+) -> None:
+    job = started.submit(ask("steps=6 step_seconds=0.3"))
+    wait_until(lambda: running_stage(started) == "denoise", "denoising")
+    pid = started.status().worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: started.status().notice, "a notice")
+    assert "killed by signal 9" in started.status().notice
+    assert "during denoise" in started.status().notice
+    assert "tried once more" in started.status().notice
+    done = finish(started, job)
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    assert "killed by signal 9" in done.note
+    assert finish(started, started.submit(ask())).state is State.DONE
+
+
+def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Supervisor, ask: Ask) -> None:
+    bad, good = started.submit(ask("fail=exit")), started.submit(ask("fine"))
+    failed = finish(started, bad)
+    assert (failed.state, failed.attempts) == (State.FAILED, 2)
+    assert "exit code 9" in failed.note
+    assert failed.remedy
+    assert finish(started, good).state is State.DONE
+
+
+@pytest.mark.parametrize("stage", ["encode", "denoise:1", "decode"])
+def test_an_exception_fails_the_job_and_keeps_the_worker(
+    started: Supervisor, ask: Ask, stage: str
+) -> None:
+    failed = finish(started, started.submit(ask(f"fail=error at={stage}")))
+    pid = started.status().worker_pid
+    assert failed.state is State.FAILED
+    assert "ValueError: scripted failure" in failed.note
+    assert finish(started, started.submit(ask())).state is State.DONE
+    assert started.status().worker_pid == pid
+
+
+def test_after_out_of_memory_the_worker_is_replaced(started: Supervisor, ask: Ask) -> None:
+    wait_until(lambda: started.status().engine is Engine.READY, "loading")
+    pid = started.status().worker_pid
+    failed = finish(started, started.submit(ask("fail=oom at=decode")))
+    assert failed.state is State.FAILED
+    assert "ran out of memory" in failed.note
+    assert "smaller size" in failed.remedy
+    assert finish(started, started.submit(ask())).state is State.DONE
+    assert started.status().worker_pid != pid
+
+
+@pytest.mark.parametrize("how", ["fail", "exit"])
+def test_a_model_that_cant_load_fails_its_jobs_not_the_program(
+    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", how)
+    supervisor.start()
+    failed = finish(supervisor, supervisor.submit(ask()))
+    assert failed.state is State.FAILED
+    assert failed.remedy
+    assert supervisor.status().engine is Engine.FAILED
+    monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD")
+    assert finish(supervisor, supervisor.submit(ask())).state is State.DONE
+
+
+def test_an_idle_worker_that_dies_is_replaced_and_told(started: Supervisor) -> None:
+    wait_until(lambda: started.status().engine is Engine.READY, "loading")
+    pid = started.status().worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: started.status().engine is Engine.READY and started.status().worker_pid != pid,
+        "a fresh worker",
+    )
+    assert "It was restarted." in started.status().notice
+
+
+def test_closing_ends_the_worker_and_keeps_the_running_job(
+    presets: Presets, jobs: Jobs, ask: Ask
+) -> None:
+    first = Supervisor(Home.find(), presets, jobs)
+    first.start(warm="scripted")
+    job = first.submit(ask("steps=50 step_seconds=0.2"))
+    wait_until(lambda: running_stage(first) == "denoise", "denoising")
+    pid = first.status().worker_pid
+    first.close()
+    assert not psutil.pid_exists(pid or 0)
+    assert (jobs.get(job.id).state, jobs.get(job.id).attempts) == (State.QUEUED, 0)
+    assert not list(first.home.clips.glob(".partial*"))
+
+
+def test_what_a_crashed_program_left_behind_is_taken_up(supervisor: Supervisor, ask: Ask) -> None:
+    job = supervisor.jobs.add(ask())
+    supervisor.jobs.claim()  # as a program that was killed in the middle leaves it
+    (supervisor.home.clips / ".partial-1.mp4").write_bytes(b"half")
+    supervisor.start()
+    assert finish(supervisor, job).state is State.DONE
+    assert not list(supervisor.home.clips.glob(".partial*"))
+
+
+def test_a_second_program_leaves_the_queue_to_the_first(
+    started: Supervisor, presets: Presets, ask: Ask
+) -> None:
+    store = Store(started.home.database)
+    second = Supervisor(started.home, presets, Jobs(store))
+    second.start(warm="scripted")
+    wait_until(lambda: second.status().engine is Engine.ELSEWHERE, "the second to stand aside")
+    assert finish(second, second.submit(ask())).state is State.DONE
+    assert second.status().worker_pid is None
+    started.close()
+    wait_until(lambda: second.status().engine is Engine.READY, "the second to take over")
+    second.close()
+    store.close()
+
+
+def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
+    """The whole program is killed the hard way; its worker must notice and go."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, time\n"
+        "from engine.commands import open_engine\n"
+        "if __name__ == '__main__':\n"
+        "    with open_engine() as engine:\n"
+        "        engine.start(warm='scripted')\n"
+        "        while engine.status().engine != 'ready': time.sleep(0.05)\n"
+        "        sys.stdout.write(f'{engine.status().worker_pid}\\n'); sys.stdout.flush()\n"
+        "        time.sleep(60)\n"
+    )
+    script = tmp_path / "program.py"
+    script.write_text(code)
+    root = Path(__file__).resolve().parents[2]
+    program = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert program.stdout is not None
+    worker = int(program.stdout.readline())
+    assert psutil.pid_exists(worker)
+    program.kill()
+    program.wait()
+    wait_until(lambda: not psutil.pid_exists(worker), "the worker's end", seconds=10)
+
+
+def test_seeds_make_different_frames(started: Supervisor, ask: Ask) -> None:
+    made = [finish(started, started.submit(ask(seed=s))) for s in (1, 2)]
+    files = [started.jobs.clip_of(job.id) for job in made]
+    frames = [clips.read_frames(started.home.clips / c.file) for c in files if c]
+    assert not np.array_equal(frames[0], frames[1])

@@ -1,0 +1,192 @@
+"""The way of a newcomer, in a real Chromium: type, watch, play, reload, cancel, be refused."""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TESTS, wait_until
+from tests.served import Served, serve
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("HEADROOM_REQUIRE_BROWSER"),
+        reason="Chromium isn't installed",
+    ),
+]
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update"
+).split()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("browser")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADROOM_HOME", str(folder / "home"))
+        patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
+        running = serve(folder / "serve.log")
+    yield running
+    running.end(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, served: Served) -> Iterator[Any]:
+    """A fresh tab; it fails the test if the page says an error or talks to another host."""
+    context = chromium.new_context(viewport={"width": 1366, "height": 768})
+    tab = context.new_page()
+    faults: list[str] = []
+    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
+    tab.on(
+        "console",
+        lambda message: faults.append(message.text) if message.type == "error" else None,
+    )
+    tab.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((served.url, "data:", "blob:"))
+            else faults.append(f"foreign request: {request.url}")
+        ),
+    )
+    open_page(tab, served)
+    yield tab
+    context.close()
+    assert faults == []
+
+
+def open_page(tab: Any, served: Served) -> None:
+    tab.goto(served.url)
+    tab.wait_for_function("document.querySelector('[data-live=engine]')?.textContent.length > 15")
+
+
+def choose_scripted(tab: Any) -> None:
+    tab.click("#model input")
+    tab.click("text=Scripted")
+    tab.wait_for_selector("#size >> text=48 × 32")
+
+
+def generate(tab: Any, prompt: str) -> None:
+    tab.fill("#prompt textarea", prompt)
+    tab.click("#generate")
+
+
+def text(tab: Any, name: str) -> str:
+    return str(tab.inner_text(f"[data-live={name}]"))
+
+
+PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %s })()"
+
+
+@pytest.mark.model
+def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
+    page.click("#size >> text=64 × 64 square")
+    generate(page, "a red ball moves left over green grass")
+    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2", timeout=90_000)
+    assert page.evaluate(PLAYS % "[v.videoWidth, v.videoHeight]") == [64, 64]
+    page.wait_for_selector("[data-live=outcome][data-kind=good]")
+    page.click("text=Receipt: how this clip was made")
+    receipt = page.inner_text("#receipt")
+    assert "a red ball moves left over green grass" in receipt
+    assert "Plan: threads" in receipt
+    assert page.locator("#gallery img").count() == 1
+    page.wait_for_function(
+        "document.querySelector('[data-live=memory]').textContent.includes('engine')"
+    )
+
+
+def test_reloading_in_the_middle_shows_the_run_and_cancel_ends_it(
+    page: Any, served: Served
+) -> None:
+    choose_scripted(page)
+    generate(page, "steps=60 step_seconds=0.5")
+    page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
+    assert re.match(r"Denoising, step \d+ of 60", text(page, "stage"))
+    open_page(page, served)
+    page.wait_for_selector(".live-panel.running")
+    assert text(page, "title") == "steps=60 step_seconds=0.5"
+    before = page.evaluate("document.querySelector('.progress').ariaValueNow")
+    page.wait_for_function(
+        "before => document.querySelector('.progress').ariaValueNow !== before", arg=before
+    )
+    page.click("#cancel")
+    page.wait_for_selector(".live-panel:not(.running)", timeout=8000)
+    assert text(page, "outcome").startswith("Cancelled.")
+
+
+def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Served) -> None:
+    choose_scripted(page)
+    generate(page, "steps=8 step_seconds=0.4 the one that is hit")
+    page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
+    import psutil
+
+    workers = [
+        child
+        for child in psutil.Process(served.pid).children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    assert len(workers) == 1
+    os.kill(workers[0].pid, signal.SIGKILL)
+    page.wait_for_function(
+        "document.querySelector('[data-live=notice]').textContent.includes('killed by signal 9')"
+    )
+    assert "tried once more" in text(page, "notice")
+    page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=30_000)
+    clips = page.locator("#gallery img").count()
+    generate(page, "and on it goes")
+    page.wait_for_function(
+        "n => document.querySelectorAll('#gallery img').length > n", arg=clips, timeout=30_000
+    )
+
+
+def test_refusals_and_failures_are_sentences(page: Any) -> None:
+    generate(page, "   ")
+    page.wait_for_selector("#refusal >> text=prompt: it is empty")
+    choose_scripted(page)
+    generate(page, "fail=oom <img src=x onerror=document.title='hacked'>")
+    page.wait_for_selector("[data-live=outcome] >> text=The script ran out of memory.")
+    assert page.input_value("#prompt textarea").startswith("fail=oom"), "the prompt is kept"
+    assert page.title() == "Headroom"
+
+
+def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
+    seed = page.input_value("#seed input")
+    page.click("#dice")
+    page.wait_for_function("old => document.querySelector('#seed input').value !== old", arg=seed)
+    assert not page.is_checked("#fresh input")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1366, 390])
+def test_nothing_is_cut_off(
+    chromium: Any, served: Served, scheme: str, width: int, tmp_path: Path
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 768}, color_scheme=scheme)
+    tab = context.new_page()
+    open_page(tab, served)
+    wait_until(lambda: tab.is_visible("#generate"), "the button")
+    overflow = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, "the page scrolls sideways"
+    if width == 1366:
+        box = tab.locator("#generate").bounding_box()
+        assert box["y"] + box["height"] <= 768, "making a clip needs scrolling"
+    context.close()

@@ -1,0 +1,41 @@
+"""The walls between the rooms: what imports what, asked of fresh interpreters."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine.home import PROJECT
+
+
+def modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; sys.stdout.write(' '.join(sys.modules))"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_the_page_never_imports_torch() -> None:
+    loaded = modules_after("import app, ui.serve, ui.page, ui.live")
+    assert "gradio" in loaded
+    assert not loaded & {"torch", "diffusers", "transformers", "lightx2v"}
+
+
+def test_the_engine_never_imports_gradio() -> None:
+    loaded = modules_after("import engine.commands, engine.worker, engine.pipelines.wan_tiny")
+    assert "torch" in loaded
+    assert "gradio" not in loaded
+
+
+@pytest.mark.parametrize("module", ["app", "engine.commands", "engine.supervisor"])
+def test_commands_start_light(module: str) -> None:
+    """`clips` and `--help` pay for neither gradio, torch nor PyAV."""
+    assert not modules_after(f"import {module}") & {"gradio", "torch", "av"}
+
+
+def test_app_is_small_and_readable() -> None:
+    assert len((PROJECT / "app.py").read_text().splitlines()) < 60

@@ -1,0 +1,127 @@
+"""What the live stream tells, and to whom."""
+
+import json
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from engine.jobs import State
+from engine.supervisor import Supervisor
+from tests.conftest import Ask, finish, wait_until
+from ui.live import Live, add_routes
+
+KEYS = {
+    "engine", "engine_state", "label", "notice", "running", "title", "stage", "left", "fraction",
+    "preview", "outcome", "outcome_kind", "queue", "ended", "memory", "memory_others",
+    "memory_engine",
+}  # fmt: skip
+
+
+def fresh(live: Live) -> dict[str, object]:
+    live._at = 0.0  # two looks within a turn share one answer
+    return live.state()
+
+
+def test_an_idle_page(supervisor: Supervisor) -> None:
+    state = Live(supervisor).state()
+    assert set(state) == KEYS
+    assert json.loads(json.dumps(state)) == state
+    assert (state["running"], state["queue"], state["outcome"], state["ended"]) == (
+        False, [], "", 0,
+    )  # fmt: skip
+    assert str(state["memory"]).startswith("RAM ")
+
+
+def test_a_run_is_told_from_start_to_end(supervisor: Supervisor, ask: Ask) -> None:
+    live = Live(supervisor)
+    supervisor.start(warm="scripted")
+    job = supervisor.submit(ask("steps=3 step_seconds=1 <b>bold</b>"))
+    supervisor.submit(ask("waits"))
+    wait_until(lambda: fresh(live)["preview"], "a preview on the page")
+    state = fresh(live)
+    assert state["running"] is True
+    assert state["title"] == "steps=3 step_seconds=1 <b>bold</b>"
+    assert "Denoising, step" in str(state["stage"])
+    assert "left" in str(state["left"])
+    assert state["queue"] == ["waits"]
+    assert str(state["preview"]).startswith("data:image/webp;base64,")
+    assert 0 < float(str(state["fraction"])) < 1
+    finish(supervisor, job)
+
+
+def test_the_end_is_told_as_a_sentence(supervisor: Supervisor, ask: Ask) -> None:
+    live = Live(supervisor)
+    supervisor.start(warm="scripted")
+    finish(supervisor, supervisor.submit(ask()))
+    assert (fresh(live)["outcome"], fresh(live)["outcome_kind"]) == ("Done.", "good")
+    failed = finish(supervisor, supervisor.submit(ask("fail=oom")))
+    assert failed.state is State.FAILED
+    state = fresh(live)
+    assert state["outcome"] == "The script ran out of memory. Choose a smaller size."
+    assert state["outcome_kind"] == "bad"
+    assert state["ended"] == failed.id
+
+
+def test_a_job_behind_a_login_stays_there(supervisor: Supervisor) -> None:
+    """A real Gradio app with a login: 401 without the cookie, the stream with it."""
+    import gradio as gr
+
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Markdown("hello")
+    app, url, _ = page.launch(auth=("me", "secret"), prevent_thread_lock=True, quiet=True)
+    live = Live(supervisor)
+    add_routes(app, live)
+    try:
+        with httpx.Client(base_url=url, trust_env=False) as browser:
+            assert browser.get("live").status_code == 401
+            browser.cookies.set(f"access-token-{app.cookie_id}", "guess")
+            assert browser.get("live").status_code == 401
+            browser.cookies.clear()
+            assert browser.post("login", data={"username": "me", "password": "no"}).is_error
+            browser.post("login", data={"username": "me", "password": "secret"})
+            assert "RAM" in first_event(browser)
+    finally:
+        live.closed = True
+        page.close(verbose=False)
+
+
+def first_event(browser: httpx.Client) -> str:
+    with browser.stream("GET", "live") as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return next(line for line in answer.iter_lines() if line)
+
+
+@pytest.fixture
+def served(supervisor: Supervisor) -> Iterator[tuple[str, Live]]:
+    """The stream alone, on a port of its own."""
+    import uvicorn
+
+    app = FastAPI()
+    app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
+    live = Live(supervisor)
+    add_routes(app, live)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started, "the server")
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/", live
+    live.closed = server.should_exit = True
+    thread.join()
+
+
+def test_only_changes_cross(served: tuple[str, Live], supervisor: Supervisor, ask: Ask) -> None:
+    url, _ = served
+    with (
+        httpx.Client(base_url=url, trust_env=False) as browser,
+        browser.stream("GET", "live") as answer,
+    ):
+        events = (json.loads(line[5:]) for line in answer.iter_lines() if line.startswith("data:"))
+        assert set(next(events)) == KEYS
+        supervisor.jobs.add(ask("one more"))
+        later = next(event for event in events if "queue" in event)
+        assert later["queue"] == ["one more"]
+        assert "title" not in later

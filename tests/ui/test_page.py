@@ -1,0 +1,91 @@
+"""What the page's handlers do with what people and files bring in."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from engine.presets import Presets
+from engine.request import ClipRequest, RequestError
+from engine.supervisor import Supervisor
+from tests.conftest import Ask, finish
+from ui import generate, library
+from ui.page import build_page
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def test_the_controls_make_valid_requests(presets: Presets) -> None:
+    for model in presets.models:
+        sizes = generate.size_choices(presets, model)
+        frames = generate.frame_choices(presets, model)
+        assert sizes["value"] in [value for _, value in sizes["choices"]]
+        for _, size in sizes["choices"]:
+            for _, count in frames["choices"]:
+                raw = generate.request_values("a ball", model, size, count, 5.0, False)
+                request = ClipRequest.check(raw, presets)
+                assert f"{request.height}×{request.width}" == size
+                assert request.seed == 5
+
+
+def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
+    raw = generate.request_values("a ball", "wan-tiny", "64×64", 9, 5, True)
+    assert ClipRequest.check(raw, presets).seed == -1
+
+
+def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
+    raw = {"prompt": "x", "model": HOSTILE, "height": 17}
+    try:
+        ClipRequest.check(raw, presets)
+    except RequestError as error:
+        text = generate.refusal_html(error)
+    assert text.count("<p>") == 2
+    assert "&lt;img" in text
+    assert "<img" not in text
+
+
+def test_cancel_takes_what_runs_then_what_waits(supervisor: Supervisor, ask: Ask) -> None:
+    generate.cancel_current(supervisor)  # nothing to cancel is no error
+    first, second = supervisor.submit(ask()), supervisor.submit(ask())
+    generate.cancel_current(supervisor)
+    assert supervisor.jobs.get(first.id).state == "cancelled"
+    assert supervisor.jobs.get(second.id).state == "queued"
+
+
+def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor, ask: Ask) -> None:
+    assert library.show_newest(supervisor) == (None, library.EMPTY, [])
+    supervisor.start()
+    job = finish(supervisor, supervisor.submit(ask(HOSTILE, seed=11)))
+    video, receipt, gallery = library.show_newest(supervisor)
+    clip = supervisor.jobs.clip_of(job.id)
+    assert clip is not None
+    assert video == str(supervisor.home.clips / clip.file)
+    assert "<img" not in receipt
+    assert "&lt;img src=x" in receipt
+    assert "11" in receipt
+    for choice in clip.receipt["plan"].values():
+        assert html.escape(choice["reason"]) in receipt
+    assert len(gallery) == 1
+
+
+def test_the_gallery_finds_the_clip_that_was_clicked(supervisor: Supervisor, ask: Ask) -> None:
+    supervisor.start()
+    for prompt in ("one #9", "two"):
+        finish(supervisor, supervisor.submit(ask(prompt)))
+    oldest = library.show_newest(supervisor)[2][1]
+    event = gr.SelectData(None, {"index": 1, "value": {"caption": oldest[1]}})
+    video, receipt = library.show_chosen(supervisor, event)
+    assert "one-9" in video
+    (supervisor.home.clips / Path(video).name).unlink()
+    video, receipt = library.show_chosen(supervisor, event)
+    assert video is None
+    assert "no longer in the clips folder" in receipt
+
+
+def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:
+    config: dict[str, Any] = build_page(supervisor).get_config_file()
+    ids = {part["props"].get("elem_id") for part in config["components"]}
+    assert {"prompt", "size", "frames", "seed", "dice", "generate", "cancel", "clip"} <= ids
+    visible = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
+    assert visible == [], "endpoints are offered only once they are documented"

@@ -1,0 +1,28 @@
+"""How things read."""
+
+import pytest
+
+from engine.progress import TimeLeft
+from engine.request import Size
+from ui import words
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0.44, "0.4 s"), (42.4, "42 s"), (95.0, "95 s"), (220, "3 min 40 s")]
+)
+def test_seconds(count: float, text: str) -> None:
+    assert words.seconds(count) == text
+
+
+def test_sizes_read_width_first() -> None:
+    assert words.size(Size(480, 832, 81), 16) == "832 × 480, landscape, 5.1 s"
+    assert words.size(Size(832, 480, 81), 16) == "480 × 832, portrait, 5.1 s"
+    assert words.size(Size(64, 64, 17), 16) == "64 × 64, square, 1.1 s"
+
+
+def test_time_left_is_honest() -> None:
+    assert words.time_left(None) == ""
+    assert words.time_left(TimeLeft(12.3, at_least=True)) == "at least 12 s left"
+    assert words.time_left(TimeLeft(7.25, at_least=False)) == "about 7.2 s left"
+    assert words.time_left(TimeLeft(0.3, at_least=False)) == "nearly done"
+    assert words.time_left(TimeLeft(0.3, at_least=True)) == ""

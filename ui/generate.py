@@ -1,0 +1,210 @@
+"""The controls that make a request, and the panel that shows how it is going."""
+
+import html
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import HeadroomError
+from engine.presets import Presets
+from engine.request import PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError
+from engine.supervisor import Supervisor
+from ui.theme import ASSETS
+
+HEAD = """
+<div class="head">
+  <h1>Headroom</h1>
+  <p class="tagline">Text-to-video on the computer you have.</p>
+  <div class="memory"><span data-live="memory">RAM …</span>
+    <div class="bar" aria-hidden="true"><span class="others" data-live="memory-others"></span><span
+      class="engine" data-live="memory-engine"></span></div></div>
+</div>
+"""
+PANEL = """
+<div class="live-panel">
+  <p class="notice" role="alert" data-live="offline" hidden></p>
+  <p class="engine"><span class="dot" aria-hidden="true"></span><span data-live="engine"
+    >Connecting…</span></p>
+  <p class="engine" data-live="label" hidden></p>
+  <p class="notice" role="alert" data-live="notice" hidden></p>
+  <div class="now">
+    <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
+    <div class="words">
+      <p class="title" data-live="title"></p>
+      <div class="line"><span aria-live="polite" data-live="stage"></span><span
+        data-live="left"></span></div>
+      <div class="progress" role="progressbar" aria-label="This clip" aria-valuemin="0"
+        aria-valuemax="100" aria-valuenow="0" data-live="bar"><span></span></div>
+    </div>
+  </div>
+  <p class="outcome" aria-live="polite" data-live="outcome" hidden></p>
+  <div hidden><strong>Waiting</strong><ol data-live="queue"></ol></div>
+</div>
+"""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The inputs, in the order in which ``request_values`` takes them."""
+
+    prompt: gr.Textbox
+    model: gr.Dropdown
+    size: gr.Radio
+    frames: gr.Radio
+    seed: gr.Number
+    fresh: gr.Checkbox
+
+    def as_list(self) -> list[Any]:
+        return [self.prompt, self.model, self.size, self.frames, self.seed, self.fresh]
+
+
+def build_head() -> None:
+    gr.HTML(HEAD, elem_id="head", js_on_load=None)
+
+
+def build_panel() -> gr.HTML:
+    """The live panel; it fires ``change`` whenever a job has ended."""
+    script = (ASSETS / "live.js").read_text(encoding="utf-8")
+    return gr.HTML(PANEL, elem_id="panel", js_on_load=script)
+
+
+def build_controls(supervisor: Supervisor) -> Controls:
+    presets = supervisor.presets
+    model = presets.default
+    prompt = gr.Textbox(
+        label="Prompt",
+        placeholder="What should the clip show?",
+        lines=2,
+        max_lines=8,
+        max_length=PROMPT_LIMIT,
+        elem_id="prompt",
+        autofocus=True,
+    )
+    if model.examples:
+        gr.Examples(
+            [[text] for text in model.examples],
+            [prompt],
+            label="Try one of these",
+            api_visibility="private",
+        )
+    chosen = gr.Dropdown(
+        [(preset.name, preset.id) for preset in presets.models.values()],
+        value=model.id,
+        label="Model",
+        visible=len(presets.models) > 1,
+        elem_id="model",
+    )
+    size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
+    frames = gr.Radio(**frame_choices(presets, model.id), label="Length", elem_id="frames")
+    with gr.Row(elem_id="seed-row"):
+        seed = gr.Number(
+            secrets.randbelow(SEED_LIMIT),
+            label="Seed",
+            precision=0,
+            minimum=0,
+            maximum=SEED_LIMIT - 1,
+            elem_id="seed",
+            min_width=120,
+        )
+        dice = gr.Button("Roll", icon=ASSETS / "dice.svg", elem_id="dice", min_width=90)
+        fresh = gr.Checkbox(
+            True, label="New seed for every clip", elem_id="fresh", container=False, min_width=150
+        )
+    dice.click(
+        lambda: (secrets.randbelow(SEED_LIMIT), False),
+        None,
+        [seed, fresh],
+        queue=False,
+        api_visibility="private",
+    )
+    # Whoever types a seed wants that seed.
+    seed.input(lambda: False, None, fresh, queue=False, api_visibility="private")
+    chosen.change(
+        lambda name: (
+            gr.Radio(**size_choices(presets, name)),
+            gr.Radio(**frame_choices(presets, name)),
+        ),
+        chosen,
+        [size, frames],
+        queue=False,
+        api_visibility="private",
+    )
+    return Controls(prompt, chosen, size, frames, seed, fresh)
+
+
+def build_buttons(supervisor: Supervisor, controls: Controls) -> None:
+    with gr.Row():
+        make = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
+        stop = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1)
+    refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
+
+    def submit(*values: Any) -> str:
+        try:
+            supervisor.submit(ClipRequest.check(request_values(*values), supervisor.presets))
+        except HeadroomError as error:
+            return refusal_html(error)
+        return ""
+
+    gr.on(
+        [make.click],
+        submit,
+        controls.as_list(),
+        refusal,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    stop.click(
+        lambda: cancel_current(supervisor), None, None, queue=False, api_visibility="private"
+    )
+
+
+def size_choices(presets: Presets, model: str) -> dict[str, Any]:
+    """Value and choices of the size radio: "height×width" behind what people read."""
+    default = presets.models[model].default
+    sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
+    if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
+        sizes.insert(0, ("Default", default.height, default.width))
+    choices = [(f"{w} × {h} {name.lower()}", f"{h}×{w}") for name, h, w in sizes]
+    return {"choices": choices, "value": f"{default.height}×{default.width}"}
+
+
+def frame_choices(presets: Presets, model: str) -> dict[str, Any]:
+    preset = presets.models[model]
+    choices = [(f"{preset.seconds(n):.1f} s ({n} frames)", n) for n in presets.frames_for(model)]
+    return {"choices": choices, "value": preset.default.frames}
+
+
+def request_values(
+    prompt: object, model: object, size: object, frames: object, seed: object, fresh: object
+) -> dict[str, object]:
+    """What the controls hold, as a raw request; nothing here is trusted or corrected."""
+    height, _, width = str(size).partition("×")
+    return {
+        "prompt": prompt,
+        "model": model,
+        "height": height,
+        "width": width,
+        "frames": frames,
+        "seed": RANDOM_SEED if fresh else seed,
+    }
+
+
+def refusal_html(error: HeadroomError) -> str:
+    """The refused fields, one sentence each, near the button that was pressed."""
+    lines = (
+        [problem.sentence for problem in error.problems]
+        if isinstance(error, RequestError)
+        else [str(error)]
+    )
+    text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return f'<div class="refusal" role="alert">{text}</div>'
+
+
+def cancel_current(supervisor: Supervisor) -> None:
+    """Cancel what runs, else what waits longest; nothing to cancel is no error."""
+    job = supervisor.jobs.running() or next(iter(supervisor.jobs.waiting()), None)
+    if job is not None:
+        supervisor.cancel(job.id)

@@ -1,0 +1,152 @@
+"""The live part of the page: one server-sent stream a tab, plain values, drawn by live.js.
+
+A stream of our own costs the server less than any timer of Gradio's, goes on while the page's
+queue is busy and in a tab in the background. Everything crosses as text that the browser sets
+with ``textContent``, so no prompt can become markup.
+"""
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import StreamingResponse
+
+from engine.memory import sample_memory
+from engine.request import ClipRequest
+from engine.supervisor import Engine, Status, Supervisor
+from ui import words
+
+TURN_SECONDS = 0.25
+SAMPLE_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
+
+
+class Live:
+    """One state for all tabs: computed at most once a turn, however many look."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+        self._at = self._sampled_at = 0.0
+        self._state: dict[str, Any] = {}
+        self._memory: dict[str, Any] = {}
+        self.closed = False
+
+    def state(self) -> dict[str, Any]:
+        """Flat and JSON-ready; ``live.js`` has an element for every key."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._at >= TURN_SECONDS / 2:
+                self._at = now
+                status = self._supervisor.status()
+                self._state = {
+                    **self._engine(status),
+                    **self._job(status),
+                    **self._read_memory(status, now),
+                }
+            return self._state
+
+    def _engine(self, status: Status) -> dict[str, Any]:
+        models = self._supervisor.presets.models
+        name = models[status.model].name if status.model in models else "The engine"
+        sentence = {
+            Engine.OFF: "The engine is off; it starts with the next clip.",
+            Engine.ELSEWHERE: "Another Headroom process makes the clips; they show up here too.",
+            Engine.LOADING: f"{name} is being loaded…",
+            Engine.READY: f"{name} is ready.",
+            Engine.BUSY: f"{name} is at work.",
+            Engine.FAILED: "The engine could not start.",
+        }[status.engine]
+        at = time.strftime("%H:%M", time.localtime(status.notice_at))
+        return {
+            "engine": sentence,
+            "engine_state": status.engine.value,
+            "label": status.label,
+            "notice": f"{at}  {status.notice}" if status.notice else "",
+        }
+
+    def _job(self, status: Status) -> dict[str, Any]:
+        jobs = self._supervisor.jobs
+        waiting = [job.request.prompt for job in jobs.waiting()]
+        running = jobs.running()
+        latest = jobs.latest()
+        text, kind = ("", "") if running else words.outcome(latest)
+        shown: dict[str, Any] = {
+            "running": running is not None,
+            "title": running.request.prompt if running else "",
+            "stage": "Starting" if running else "",
+            "left": "",
+            "fraction": 0.0,
+            "preview": "",
+            "outcome": text,
+            "outcome_kind": kind,
+            "queue": waiting,
+            "ended": latest.id if latest else 0,
+        }
+        progress = status.progress
+        if running and progress and progress.job == running.id:
+            left = progress.time_left(self._past(running.request))
+            shown["stage"] = words.stage(progress)
+            shown["left"] = words.time_left(left)
+            shown["fraction"] = round(progress.total, 3)
+            if status.preview:
+                data = base64.b64encode(status.preview).decode()
+                shown["preview"] = f"data:image/webp;base64,{data}"
+        return shown
+
+    def _past(self, request: ClipRequest) -> dict[str, float]:
+        return dict(self._supervisor.past(request))
+
+    def _read_memory(self, status: Status, now: float) -> dict[str, Any]:
+        if now - self._sampled_at >= SAMPLE_SECONDS:
+            self._sampled_at = now
+            sample = sample_memory(status.worker_pid)
+            text = f"RAM {words.gigabytes(sample.used)} of {words.gigabytes(sample.total)}"
+            if sample.worker is not None:
+                text += f", engine {words.gigabytes(sample.worker)}"
+            worker = sample.worker or 0
+            self._memory = {
+                "memory": text,
+                "memory_others": round((sample.used - worker) / sample.total, 3),
+                "memory_engine": round(worker / sample.total, 3),
+            }
+        return self._memory
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Server-sent events: the keys that changed since the last one."""
+        sent: dict[str, Any] = {}
+        spoke = time.monotonic()
+        while not self.closed:
+            state = await asyncio.to_thread(self.state)
+            changed = {key: value for key, value in state.items() if sent.get(key) != value}
+            if changed:
+                sent, spoke = state, time.monotonic()
+                yield f"data: {json.dumps(changed)}\n\n"
+            elif time.monotonic() - spoke > KEEP_ALIVE_SECONDS:
+                spoke = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(TURN_SECONDS)
+
+
+def add_routes(app: FastAPI, live: Live) -> None:
+    """``GET /live``: Gradio's login covers its own routes only, so this asks for it itself."""
+
+    @app.get("/live")
+    async def stream(request: Request) -> StreamingResponse:
+        if not logged_in(app, request):
+            raise HTTPException(401, "Log in first.")
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+
+
+def logged_in(app: Any, request: Request) -> bool:
+    """Whether ``request`` carries the cookie that Gradio's login gave out, or none is needed."""
+    if app.auth is None and app.auth_dependency is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(request.cookies.get(name) in app.tokens for name in names)

@@ -1,0 +1,114 @@
+"""Puts the page on a port and keeps it there until somebody ends the program."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+
+# Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+from engine.errors import ExitCode, HeadroomError
+from engine.supervisor import Supervisor
+
+PORTS_TRIED = 20
+
+
+class PortError(HeadroomError):
+    """No port to listen on."""
+
+    exit_code = ExitCode.ENGINE_FAILED
+
+
+def serve(
+    supervisor: Supervisor,
+    host: str,
+    port: int,
+    share: bool,
+    login: tuple[str, str] | None,
+    open_browser: bool,
+) -> None:
+    """Serve the page until Ctrl-C or a polite kill. The engine starts once the page is up.
+
+    Raises:
+        PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
+    """
+    # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
+    os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
+    from ui.live import Live, add_routes
+    from ui.page import build_page
+    from ui.theme import CSS, theme
+
+    free = free_port(host, port)
+    page = build_page(supervisor)
+    app, local, public = page.launch(
+        server_name=host,
+        server_port=free,
+        share=share,
+        auth=login,
+        inbrowser=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        allowed_paths=[str(supervisor.home.clips)],
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        theme=theme(),
+        css_paths=CSS,
+        max_file_size="20mb",
+    )
+    live = Live(supervisor)
+    add_routes(app, live)
+    supervisor.start(warm=supervisor.presets.default.id)
+    if free != port:
+        _announce(f"Port {port} is taken by another program, so this is on {free}.")
+    _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
+    if share:
+        _announce(f"Shared at {public}" if public else "No share link could be made; local only.")
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(local)
+    try:
+        _until_ended()
+    finally:
+        live.closed = True
+        page.close(verbose=False)
+
+
+def free_port(host: str, port: int) -> int:
+    """``port``, or the first free one of the next few."""
+    for candidate in range(port, port + PORTS_TRIED):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, sys.platform != "win32")
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return candidate
+    raise PortError(
+        f"Headroom can't listen on {host}, ports {port} to {port + PORTS_TRIED - 1}.",
+        "Choose another with --port, or check --host.",
+    )
+
+
+def _until_ended() -> None:
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    # A plain wait() would not let Windows see Ctrl-C.
+    while not ended.wait(0.5):
+        pass
+
+
+def _announce(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,63 @@
+"""How numbers and states read on the page."""
+
+from engine.jobs import Job, State
+from engine.progress import Progress, TimeLeft
+from engine.request import Size
+
+STAGE_WORDS = {
+    "load": "Starting",
+    "encode": "Reading the prompt",
+    "denoise": "Denoising",
+    "decode": "Decoding the picture",
+    "save": "Saving",
+}
+
+
+def gigabytes(count: int) -> str:
+    """Decimal places only where they tell something; GiB, as memory is sold."""
+    return f"{count / 2**30:.1f} GB"
+
+
+def seconds(count: float) -> str:
+    if count < 10:
+        return f"{count:.1f} s"
+    if count < 100:
+        return f"{count:.0f} s"
+    return f"{count // 60:.0f} min {count % 60:.0f} s"
+
+
+def stage(progress: Progress) -> str:
+    words = STAGE_WORDS[progress.stage]
+    if progress.steps:
+        return f"{words}, step {min(progress.step + 1, progress.steps)} of {progress.steps}"
+    return words
+
+
+def time_left(left: TimeLeft | None) -> str:
+    if left is None:
+        return ""
+    if left.seconds < 1:
+        return "" if left.at_least else "nearly done"
+    return f"{'at least' if left.at_least else 'about'} {seconds(left.seconds)} left"
+
+
+def size(value: Size, fps: int) -> str:
+    """As the page says a size: width first, the way people name pictures."""
+    if value.width == value.height:
+        form = "square"
+    else:
+        form = "landscape" if value.width > value.height else "portrait"
+    return f"{value.width} × {value.height}, {form}, {value.frames / fps:.1f} s"
+
+
+def outcome(job: Job | None) -> tuple[str, str]:
+    """The last job's end as a sentence, and its kind: "", good, bad or plain."""
+    if job is None:
+        return "", ""
+    match job.state:
+        case State.DONE:
+            return (f"Done. {job.note}".strip(), "good")
+        case State.FAILED:
+            return (f"{job.note} {job.remedy}".strip(), "bad")
+        case _:
+            return ("Cancelled. The prompt is still here.", "plain")
