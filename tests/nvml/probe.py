@@ -1,0 +1,28 @@
+"""Runs in a child, under the stand-in: one JSON sample for each line on standard input.
+
+NVML stays loaded for a process's whole life, so the tests' own process must never load it. The
+command line: HEADROOM's wait between two tries to find a lost GPU, in seconds.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+
+from engine import memory, nvml
+
+
+def main() -> None:
+    logging.basicConfig(stream=sys.stderr)
+    memory.RETRY_SECONDS = memory.ABSENT_SECONDS = float(sys.argv[1])
+    nvml.HOLDERS_SECONDS = 0.0
+    meter = memory.Meter()
+    for line in sys.stdin:
+        sample = asdict(meter.sample(int(line) if line.strip() else None))
+        sys.stdout.write(json.dumps(sample) + "\n")
+        sys.stdout.flush()
+    meter.close()
+
+
+if __name__ == "__main__":
+    main()
