@@ -1,35 +1,232 @@
-"""What memory is in use: the machine's RAM, the worker's share, and the peak of each stage."""
+"""What memory is in use: the GPU's, the machine's RAM, the worker's share, each stage's peak."""
 
+import ctypes
+import logging
+import os
+import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
+from engine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
+
+__all__ = [
+    "GpuSample",
+    "Holder",
+    "HostSample",
+    "MemorySample",
+    "Meter",
+    "PeakRss",
+    "State",
+    "sample_host",
+    "sample_memory",
+]
+
+log = logging.getLogger("headroom.memory")
+
+RETRY_SECONDS = 2.0  # a GPU that was lost is looked for again so often
+ABSENT_SECONDS = 60.0  # and one that never was there
+KIB = 1024
+
+State = Literal["ok", "none", "lost"]
+
 
 @dataclass(frozen=True)
-class MemorySample:
-    """Bytes. ``worker`` is None while no worker runs."""
+class HostSample:
+    """The machine's RAM in bytes. ``worker``: the worker's resident memory, None without one.
+
+    ``committed`` of ``commit_limit`` is what programs were promised. Windows refuses memory when
+    it is spent, even with free RAM, so it fails before the GPU does. None: not known here.
+    """
 
     total: int
     available: int
     worker: int | None
+    swap_total: int
+    swap_used: int
+    commit_limit: int | None
+    committed: int | None
 
     @property
     def used(self) -> int:
         return self.total - self.available
 
 
-def sample_memory(worker_pid: int | None) -> MemorySample:
-    """One reading; a worker that just ended reads as None."""
-    memory = psutil.virtual_memory()
+@dataclass(frozen=True)
+class MemorySample:
+    """One reading of everything.
+
+    Args:
+        at: ``time.monotonic()`` when it was taken.
+        state: "ok", "none" (no NVIDIA GPU or driver here) or "lost" (there was one).
+        problem: "" or one sentence with what it means and what to do.
+    """
+
+    at: float
+    host: HostSample
+    gpu: GpuSample | None
+    state: State
+    problem: str
+
+
+class Meter:
+    """Reads host and GPU; any thread may ask. Recovers by itself when a lost GPU is back."""
+
+    def __init__(self, gpu: str | None = None) -> None:
+        """``gpu``: index or UUID's beginning; None asks the environment variable HEADROOM_GPU."""
+        self._wanted = os.environ.get("HEADROOM_GPU", "") if gpu is None else gpu
+        self._lock = threading.Lock()
+        self._gpu: Gpu | None = None
+        self._known: Card | None = None
+        self._state: State = "none"
+        self._problem = ""
+        self._retry_at = float("-inf")
+
+    def sample(self, worker_pid: int | None) -> MemorySample:
+        """One reading; never raises. The driver may take long to notice that a GPU is lost."""
+        host = sample_host(worker_pid)
+        with self._lock:
+            gpu = self._read()
+            return MemorySample(time.monotonic(), host, gpu, self._state, self._problem)
+
+    def close(self) -> None:
+        """Give NVML back. A later ``sample`` would open it again."""
+        with self._lock:
+            self._drop()
+
+    def _read(self) -> GpuSample | None:
+        """What the open GPU says; if it fails, one try with a fresh NVML, not too often."""
+        if self._gpu is not None:
+            sample = self._try(self._gpu)
+            if sample is not None:
+                return sample
+        if time.monotonic() < self._retry_at:
+            return None
+        return self._try(None)
+
+    def _try(self, gpu: Gpu | None) -> GpuSample | None:
+        try:
+            if gpu is None:
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+                # A driver that was reloaded answers only after nvmlShutdown and nvmlInit.
+                self._gpu = gpu = Gpu(self._wanted, visible, self._known)
+            sample = gpu.read()
+        except (Absent, Lost) as trouble:
+            self._failed(str(trouble), isinstance(trouble, Absent))
+            return None
+        except Exception as error:  # a driver's surprise must not end the sampling
+            log.exception("the GPU could not be read")
+            self._failed(
+                f"The GPU could not be read ({type(error).__name__}); the log says why.", False
+            )
+            return None
+        if self._state != "ok":
+            log.info("measuring GPU %d: %s", sample.index, sample.name)
+        self._known = gpu.card
+        self._state, self._problem = "ok", gpu.problem
+        return sample
+
+    def _failed(self, problem: str, absent: bool) -> None:
+        self._drop()
+        if self._known is not None and not problem.startswith("GPU lost"):
+            problem = f"GPU lost: {problem}"
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
+        self._state = "none" if absent and self._known is None else "lost"
+        if self._state == "none":
+            self._retry_at = time.monotonic() + ABSENT_SECONDS
+
+    def _drop(self) -> None:
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
+
+
+# ---- the machine's RAM ---------------------------------------------------------------------
+
+
+def sample_host(worker_pid: int | None) -> HostSample:
+    """One reading of RAM, swap and commit; a worker that just ended reads as None."""
     worker: int | None = None
     if worker_pid is not None:
         try:
             worker = psutil.Process(worker_pid).memory_info().rss
-        except psutil.Error:
+        except (psutil.Error, OSError, ValueError):
             worker = None
-    return MemorySample(memory.total, memory.available, worker)
+    if sys.platform == "linux":
+        told = _meminfo()
+        if told.keys() >= {"MemTotal", "MemAvailable", "SwapTotal", "SwapFree"}:
+            return HostSample(
+                told["MemTotal"],
+                told["MemAvailable"],
+                worker,
+                told["SwapTotal"],
+                told["SwapTotal"] - told["SwapFree"],
+                told.get("CommitLimit"),
+                told.get("Committed_AS"),
+            )
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    limit, committed = _windows_commit()
+    return HostSample(
+        memory.total, memory.available, worker, swap.total, swap.used, limit, committed
+    )
+
+
+sample_memory = sample_host
+
+
+def _meminfo() -> dict[str, int]:
+    """/proc/meminfo in bytes: one read instead of psutil's three, four times a second."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return {}
+    told: dict[str, int] = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if rest.endswith(" kB"):
+            told[name] = int(rest[:-3]) * KIB
+    return told
+
+
+class _PerformanceInformation(ctypes.Structure):
+    """Windows' PERFORMANCE_INFORMATION (psapi.h); memory in pages."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("CommitTotal", ctypes.c_size_t),
+        ("CommitLimit", ctypes.c_size_t),
+        ("CommitPeak", ctypes.c_size_t),
+        ("PhysicalTotal", ctypes.c_size_t),
+        ("PhysicalAvailable", ctypes.c_size_t),
+        ("SystemCache", ctypes.c_size_t),
+        ("KernelTotal", ctypes.c_size_t),
+        ("KernelPaged", ctypes.c_size_t),
+        ("KernelNonpaged", ctypes.c_size_t),
+        ("PageSize", ctypes.c_size_t),
+        ("HandleCount", ctypes.c_uint32),
+        ("ProcessCount", ctypes.c_uint32),
+        ("ThreadCount", ctypes.c_uint32),
+    )
+
+
+def _windows_commit() -> tuple[int | None, int | None]:
+    """Commit limit and commit charge in bytes; None and None elsewhere."""
+    if sys.platform == "win32":
+        told = _PerformanceInformation()
+        told.cb = ctypes.sizeof(told)
+        if ctypes.windll.kernel32.K32GetPerformanceInfo(ctypes.byref(told), told.cb):
+            return told.CommitLimit * told.PageSize, told.CommitTotal * told.PageSize
+    return None, None
+
+
+# ---- peaks ---------------------------------------------------------------------------------
 
 
 class PeakRss:

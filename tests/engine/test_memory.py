@@ -1,11 +1,17 @@
 """Memory readings against memory that the test really takes."""
 
+import ctypes
 import os
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
-from engine.memory import PeakRss, sample_memory
+from engine import memory
+from engine.memory import Meter, PeakRss, sample_host
+from engine.nvml import Absent
 
 MIB = 2**20
 
@@ -34,9 +40,70 @@ def test_a_peak_is_seen_after_the_memory_is_gone(
 
 
 def test_the_sample_adds_up_and_a_dead_worker_reads_as_none() -> None:
-    sample = sample_memory(os.getpid())
+    sample = sample_host(os.getpid())
     assert sample.used + sample.available == sample.total
     assert sample.worker is not None
     assert 10 * MIB < sample.worker < sample.total
-    assert sample_memory(None).worker is None
-    assert sample_memory(2**22 + 1).worker is None
+    assert 0 <= sample.swap_used <= sample.swap_total
+    assert sample_host(None).worker is None
+    assert sample_host(2**22 + 1).worker is None
+    assert sample_host(-1).worker is None
+
+
+def test_both_ways_to_read_the_host_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = sample_host(None)
+    monkeypatch.setattr(memory, "_meminfo", dict)  # what a system without /proc gets
+    plain = sample_host(None)
+    assert (sample.total, sample.swap_total) == (plain.total, plain.swap_total)
+    assert sample.total == psutil.virtual_memory().total
+    assert abs(sample.available - plain.available) < sample.total / 4
+    if sys.platform == "linux":
+        assert sample.commit_limit
+        assert sample.committed
+        assert plain.commit_limit is None
+
+
+def test_windows_structure_has_the_size_that_windows_checks() -> None:
+    if ctypes.sizeof(ctypes.c_size_t) == 8:
+        assert ctypes.sizeof(memory._PerformanceInformation) == 104
+
+
+def test_a_meter_without_a_gpu_measures_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise Absent("There is no GPU here.")
+
+    monkeypatch.setattr(memory, "Gpu", fail)
+    meter = Meter()
+    sample = meter.sample(os.getpid())
+    assert (sample.state, sample.gpu, sample.problem) == ("none", None, "There is no GPU here.")
+    assert sample.host.worker
+    meter.close()
+
+
+def test_a_surprise_in_the_driver_does_not_end_the_sampling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr(memory, "Gpu", fail)
+    sample = Meter().sample(None)
+    assert (sample.state, sample.gpu) == ("lost", None)
+    assert "RuntimeError" in sample.problem
+
+
+def test_where_nothing_was_found_the_next_look_is_a_minute_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+
+    def fail(*_: object) -> None:
+        looks.append(time.monotonic())
+        raise Absent("There is no GPU here.")
+
+    monkeypatch.setattr(memory, "Gpu", fail)
+    meter = Meter()
+    for _ in range(50):
+        meter.sample(None)
+    assert len(looks) == 1
+    assert memory.ABSENT_SECONDS - 1 < meter._retry_at - looks[0] < memory.ABSENT_SECONDS + 30

@@ -1,0 +1,363 @@
+"""Talks to NVIDIA's driver through NVML: which GPU is meant, and one truthful reading of it.
+
+NVML works without CUDA, so that the page's process can ask while the worker computes.
+"""
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+HOLDERS_SECONDS = 1.0  # the list of processes is the dearest query
+LONGEST_NAME = 200  # characters; NVML gives up to 1024 bytes, chosen by whoever named the process
+
+UNINITIALISED, NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND = 1, 3, 9, 12
+GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds device memory; ``used`` in bytes, None where the driver won't tell.
+
+    Under Windows' WDDM it never does (nvmlProcessInfo_t in NVIDIA's reference). ``name`` is what
+    the process calls itself, without control characters: escape it before showing it.
+    """
+
+    pid: int
+    name: str
+    used: int | None
+
+
+@dataclass(frozen=True)
+class GpuSample:
+    """One reading. Bytes, percent, degrees Celsius, watts; None: this driver does not tell.
+
+    ``used`` counts what the driver itself keeps, so that ``used + free == total``: that is what
+    is really gone for a clip. ``holders`` are sorted by memory, the largest first.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    total: int
+    used: int
+    free: int
+    utilisation: int | None
+    temperature: int | None
+    power: float | None
+    power_limit: float | None
+    pcie_width: int | None
+    pcie_width_max: int | None
+    driver: str
+    capability: tuple[int, int] | None
+    display: bool | None
+    holders: tuple[Holder, ...]
+
+
+class Absent(Exception):
+    """There is no NVIDIA GPU to measure; the text is a sentence for the user."""
+
+
+class Lost(Exception):
+    """There is one, and it doesn't answer now; the text is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU as far as choosing needs it. ``total`` in bytes, -1 if it doesn't tell."""
+
+    index: int
+    uuid: str
+    name: str
+    total: int
+
+
+# ---- choosing a GPU ------------------------------------------------------------------------
+
+
+def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Card, str]:
+    """The GPU to measure, and a sentence if that isn't the one that was asked for ("" if it is).
+
+    Args:
+        cards: all GPUs in NVML's order; at least one.
+        wanted: HEADROOM_GPU: an index in NVML's order (the one ``nvidia-smi -L`` shows, whatever
+            CUDA_VISIBLE_DEVICES says) or the beginning of a UUID; "" takes the most memory.
+        visible: CUDA_VISIBLE_DEVICES, None if unset. NVML ignores it, CUDA doesn't. Its indices
+            count as NVML's, which is CUDA's order under CUDA_DEVICE_ORDER=PCI_BUS_ID.
+
+    Raises:
+        Absent: CUDA_VISIBLE_DEVICES leaves no GPU.
+    """
+    allowed = list(cards) if visible is None else _visible(cards, visible)
+    default = max(allowed, key=lambda card: card.total)
+    wanted = wanted.strip()
+    if not wanted:
+        return default, ""
+    named = f"HEADROOM_GPU={printable(wanted)}"
+    instead = f"so GPU {default.index} ({default.name}) is used"
+    if wanted.upper().startswith("MIG-"):
+        return default, (
+            f"{named} is a slice of a GPU (MIG), which Headroom can't measure, {instead}; "
+            "name the whole GPU."
+        )
+    card = _find(cards, wanted)
+    if card is None:
+        return default, (
+            f"{named} is no GPU of this machine, {instead}; "
+            "`nvidia-smi -L` lists the numbers and UUIDs."
+        )
+    if card not in allowed:
+        return (
+            default,
+            f"{named} is hidden by CUDA_VISIBLE_DEVICES={printable(visible)}, {instead}.",
+        )
+    return card, ""
+
+
+def _visible(cards: Sequence[Card], visible: str) -> list[Card]:
+    """What CUDA would see: as CUDA does, the list ends at the first entry that is no GPU."""
+    seen: list[Card] = []
+    for entry in visible.split(","):
+        if entry.strip().upper().startswith("MIG-"):
+            if not seen:
+                raise Absent(
+                    "CUDA_VISIBLE_DEVICES names a slice of a GPU (MIG), which Headroom can't "
+                    "measure; name the whole GPU to use it."
+                )
+            break
+        card = _find(cards, entry)
+        if card is None:
+            break
+        seen.append(card)
+    if not seen:
+        raise Absent(
+            f'CUDA_VISIBLE_DEVICES="{printable(visible)}" hides every NVIDIA GPU; '
+            "unset it to use one."
+        )
+    return seen
+
+
+def _find(cards: Sequence[Card], text: str) -> Card | None:
+    """By index, or by a UUID's beginning that fits only one."""
+    text = text.strip()
+    if text.isdecimal():
+        found = [card for card in cards if str(card.index) == text]
+    elif text.upper().startswith("GPU-"):
+        found = [card for card in cards if card.uuid.upper().startswith(text.upper())]
+    else:
+        found = []
+    return found[0] if len(found) == 1 else None
+
+
+# ---- reading it ----------------------------------------------------------------------------
+
+
+class Gpu:
+    """One initialised NVML and the chosen GPU. After Absent or Lost, close it and open another."""
+
+    def __init__(self, wanted: str, visible: str | None, known: Card | None) -> None:
+        """Choose a GPU, or find ``known`` again after the driver went away.
+
+        Raises:
+            Absent: no library, no driver, no GPU, or none that may be used.
+            Lost: the driver or the GPU doesn't answer.
+        """
+        self.card = known or Card(-1, "", "the NVIDIA GPU", -1)
+        self.problem = ""
+        self._display: bool | None = None
+        self._holders: tuple[Holder, ...] = ()
+        self._names: dict[int, str] = {}
+        self._holders_at = float("-inf")
+        try:
+            self._api: Any = importlib.import_module("pynvml")
+        except ImportError:
+            raise Absent(
+                "The Python package nvidia-ml-py is missing, so no NVIDIA GPU can be measured; "
+                "run the installation again."
+            ) from None
+        try:
+            self._api.nvmlInit()
+        except self._api.NVMLError as error:
+            raise self._trouble(error) from None
+        try:
+            self._open(wanted, visible, known)
+        except self._api.NVMLError as error:
+            self.close()
+            raise self._trouble(error) from None
+        except (Absent, Lost):
+            self.close()
+            raise
+
+    def _open(self, wanted: str, visible: str | None, known: Card | None) -> None:
+        handles, cards = self._cards(known)
+        if not cards:
+            raise Absent("The NVIDIA driver finds no GPU on this machine; check that it is seated.")
+        if known is None:
+            self.card, self.problem = choose(cards, wanted, visible)
+        else:
+            again = [card for card in cards if card.uuid == known.uuid]
+            if not again:
+                raise Lost(f"GPU lost: {known.name} is gone; restart the computer to get it back.")
+            self.card = again[0]
+            self.problem = choose(cards, wanted, visible)[1]
+        self._handle = handle = handles[self.card.index]
+        self._driver = printable(self._ask("nvmlSystemGetDriverVersion"))
+        capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
+        self._capability = None if capability is None else (int(capability[0]), int(capability[1]))
+        self._pcie_max = self._ask("nvmlDeviceGetMaxPcieLinkWidth", handle)
+        self._power_limit = _watts(
+            self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+            or self._ask("nvmlDeviceGetPowerManagementLimit", handle)
+        )
+
+    def _cards(self, known: Card | None) -> tuple[dict[int, Any], list[Card]]:
+        """All GPUs that answer; raises NVMLError if none does, or not the ``known`` one."""
+        handles: dict[int, Any] = {}
+        cards: list[Card] = []
+        failed: Exception | None = None
+        for index in range(self._api.nvmlDeviceGetCount()):
+            try:
+                handle = self._api.nvmlDeviceGetHandleByIndex(index)
+                name = printable(self._ask("nvmlDeviceGetName", handle)) or "NVIDIA GPU"
+                uuid = printable(self._ask("nvmlDeviceGetUUID", handle))
+                memory = self._ask("nvmlDeviceGetMemoryInfo", handle)
+            except self._api.NVMLError as error:
+                failed = failed or error
+                continue
+            handles[index] = handle
+            cards.append(Card(index, uuid, name, -1 if memory is None else int(memory.total)))
+        answered = [card for card in cards if known is None or card.uuid == known.uuid]
+        if failed is not None and not answered:
+            raise failed
+        return handles, cards
+
+    def read(self) -> GpuSample:
+        """One reading.
+
+        Raises:
+            Absent: this GPU has no memory of its own that NVML could tell.
+            Lost: it doesn't answer.
+        """
+        handle = self._handle
+        try:
+            # Version 1 of the call: there ``used`` holds the driver's share too (see GpuSample).
+            memory = self._api.nvmlDeviceGetMemoryInfo(handle)
+            rates = self._ask("nvmlDeviceGetUtilizationRates", handle)
+            temperature = self._ask("nvmlDeviceGetTemperature", handle, 0)
+            if temperature is None:  # CUDA 14 drops the older call
+                temperature = self._ask("nvmlDeviceGetTemperatureV", handle, 0)
+            power = _watts(self._ask("nvmlDeviceGetPowerUsage", handle))
+            width = self._ask("nvmlDeviceGetCurrPcieLinkWidth", handle)
+            if time.monotonic() - self._holders_at >= HOLDERS_SECONDS:
+                self._holders_at = time.monotonic()
+                self._holders = self._read_holders()
+                active = self._ask("nvmlDeviceGetDisplayActive", handle)
+                self._display = None if active is None else bool(active)
+        except self._api.NVMLError as error:
+            raise self._trouble(error) from None
+        return GpuSample(
+            index=self.card.index,
+            uuid=self.card.uuid,
+            name=self.card.name,
+            total=int(memory.total),
+            used=int(memory.used),
+            free=int(memory.free),
+            utilisation=None if rates is None else int(rates.gpu),
+            temperature=temperature,
+            power=power,
+            power_limit=self._power_limit,
+            pcie_width=width,
+            pcie_width_max=self._pcie_max,
+            driver=self._driver,
+            capability=self._capability,
+            display=self._display,
+            holders=self._holders,
+        )
+
+    def close(self) -> None:
+        """Give NVML back; a driver that is gone can't even do that, and needn't."""
+        try:
+            self._api.nvmlShutdown()
+        except self._api.NVMLError:
+            pass
+
+    def _read_holders(self) -> tuple[Holder, ...]:
+        """A process can compute and draw: both lists then name it with the same memory."""
+        used: dict[int, int | None] = {}
+        for kind in ("Compute", "Graphics"):
+            call = f"nvmlDeviceGet{kind}RunningProcesses"
+            found = self._ask(f"{call}_v3", self._handle)
+            if found is None:  # drivers before 510
+                found = self._ask(f"{call}_v2", self._handle)
+            for process in found or ():
+                pid, told = int(process.pid), process.usedGpuMemory
+                before = used.get(pid)
+                used[pid] = before if told is None else max(int(told), before or 0)
+        self._names = {pid: self._names.get(pid) or self._name(pid) for pid in used}
+        holders = [Holder(pid, self._names[pid], told) for pid, told in used.items()]
+        holders.sort(key=lambda holder: -1 if holder.used is None else holder.used, reverse=True)
+        return tuple(holders)
+
+    def _name(self, pid: int) -> str:
+        name = printable(self._ask("nvmlSystemGetProcessName", pid))
+        if not name:
+            try:
+                name = printable(psutil.Process(pid).name())
+            except (psutil.Error, OSError):  # another user's, another container's, or gone
+                name = ""
+        return name or f"process {pid}"
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """The driver's answer, None if it has none; only a GPU that is gone raises NVMLError."""
+        call = getattr(self._api, function, None)
+        if call is None:
+            return None
+        try:
+            return call(*arguments)
+        except UnicodeDecodeError as error:  # pynvml insists on UTF-8, process names don't
+            return error.object
+        except self._api.NVMLError as error:
+            if error.value in (UNINITIALISED, GPU_IS_LOST):
+                raise
+            return None
+
+    def _trouble(self, error: Any) -> Absent | Lost:
+        code, text = int(error.value), printable(str(error))
+        name = self.card.name
+        if code == LIBRARY_NOT_FOUND:
+            return Absent("No NVIDIA driver is installed on this machine, so there is no GPU here.")
+        if code == DRIVER_NOT_LOADED:
+            return Absent(
+                "The NVIDIA driver isn't running (NVML error 9); if there is an NVIDIA GPU, "
+                "reinstall its driver or restart the computer."
+            )
+        if code == NOT_SUPPORTED:
+            return Absent(f"{name} doesn't tell how much memory it has (NVML error 3).")
+        if code == VERSION_MISMATCH:
+            return Lost(
+                "GPU lost: the NVIDIA driver was updated and the old one still runs "
+                "(NVML error 18); restart the computer."
+            )
+        if code == RESET_REQUIRED:
+            return Lost(f"GPU lost: {name} needs a reset (NVML error 16); restart the computer.")
+        return Lost(
+            f"GPU lost: {name} doesn't answer (NVML error {code}: {text}), so a running clip "
+            "fails; if it isn't back in a minute, restart the computer."
+        )
+
+
+def printable(text: object) -> str:
+    """``text`` from outside on one line: decoded, without control characters, not endless."""
+    if text is None:
+        return ""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    shown = "".join(letter for letter in str(text) if letter.isprintable()).strip()
+    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
+
+
+def _watts(milliwatts: int | None) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000
