@@ -9,18 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from engine import clips
 from engine.errors import ExitCode, HeadroomError
+from engine.guard import Refused
+from engine.headroom import Verdict, gigabytes
 from engine.home import Home
 from engine.jobs import Clip, Job, Jobs, State
 from engine.presets import load_presets
-from engine.request import ClipRequest
+from engine.request import ClipRequest, Size
+from engine.status import Engine, Status
 from engine.store import Store
-from engine.supervisor import Engine, Status, Supervisor
+from engine.supervisor import Supervisor
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -54,7 +58,10 @@ def main(arguments: list[str]) -> int:
     except HeadroomError as error:
         say(str(error))
         if getattr(options, "json", False):
-            _print_json({"error": error.sentence, "remedy": error.remedy})
+            told: dict[str, object] = {"error": error.sentence, "remedy": error.remedy}
+            if isinstance(error, Refused):
+                told |= verdict_json(error.size, error.verdict, error.nearest)
+            _print_json(told)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -80,16 +87,21 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = add("generate", _generate, "make one clip and print its receipt")
     generate.add_argument("prompt", metavar="PROMPT")
-    generate.add_argument("--model", metavar="ID")
-    for name in ("height", "width", "frames"):
-        generate.add_argument(f"--{name}", metavar="N")
+    check = add("check", _check, "the verdict on a size: may it run on this machine now, and why")
+    measure = add("measure", _measure, "a probe: a short real run that finds a size's peak")
+    for command in (generate, check, measure):
+        command.add_argument("--model", metavar="ID")
+        for name in ("height", "width", "frames"):
+            required = command is not generate
+            command.add_argument(f"--{name}", metavar="N", required=required)
     generate.add_argument("--seed", metavar="N", help="-1, the default, draws one")
     generate.add_argument("--out", metavar="FILE.mp4", type=Path, help="copy the clip here as well")
 
     read = add("read", _read, "print the receipt inside a clip")
     read.add_argument("file", metavar="FILE.mp4", type=Path)
     listing = add("clips", _clips, "list the clips made here, newest first")
-    for command in (generate, read, listing):
+    look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
+    for command in (generate, check, measure, read, listing, look):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
@@ -159,6 +171,96 @@ def _generate(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str, object]:
+    """A verdict as ``check --json`` prints it."""
+    return {
+        "verdict": verdict.word.value,
+        "reason": verdict.reason,
+        "basis": verdict.basis,
+        "predicted_peak_bytes": verdict.peak,
+        "budget_bytes": verdict.budget,
+        "tokens": size.tokens,
+        "nearest_open": nearest and asdict(nearest),
+    }
+
+
+def _sized(options: argparse.Namespace, supervisor: Supervisor, prompt: str) -> ClipRequest:
+    """A request that is only about its size."""
+    fields = {name: getattr(options, name) for name in ("model", "height", "width", "frames")}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return ClipRequest.check({"prompt": prompt, "seed": 0, **given}, supervisor.presets)
+
+
+def _check(options: argparse.Namespace) -> int:
+    with open_engine() as supervisor:
+        request = _sized(options, supervisor, "check")
+        verdict = supervisor.guard.verdict(request.model, request.size)
+        nearest = None if verdict.open else supervisor.guard.nearest(request.model, request.size)
+    if options.json:
+        _print_json(verdict_json(request.size, verdict, nearest))
+        return ExitCode.DONE
+    sys.stdout.write(f"{request.size}: {verdict.word}. {verdict.reason} {verdict.remedy}\n")
+    if nearest is not None:
+        sys.stdout.write(f"The nearest size that is open: {nearest}\n")
+    return ExitCode.DONE
+
+
+PROBE_PROMPT = "a red ball moves left over green grass"
+
+
+def _measure(options: argparse.Namespace) -> int:
+    with open_engine() as supervisor:
+        request = _sized(options, supervisor, PROBE_PROMPT)
+        job = supervisor.measure(request)
+        supervisor.start(only=job.id)
+        with _interruptible(supervisor, job.id):
+            job = _watch(supervisor, job)
+        if job.state is State.CANCELLED:
+            say("Cancelled; what was measured until then is kept.")
+            return ExitCode.INTERRUPTED
+        rows = supervisor.guard.of_job(job.id)
+        budget = supervisor.guard.budget(request.model)
+    if job.state is State.FAILED:
+        raise JobFailed(job.note, job.remedy)
+    climbed = [
+        {**asdict(row.measurement.size), "outcome": row.measurement.outcome,
+         "peaks": row.measurement.peaks}
+        for row in rows
+    ]  # fmt: skip
+    reached = rows[-1].measurement if rows else None
+    outcome = reached.outcome if reached and reached.size == request.size else "over_budget"
+    if reached and reached.outcome != "ok":
+        outcome = reached.outcome
+    if options.json:
+        peaks = reached.peaks if reached and reached.size == request.size else {}
+        _print_json(
+            {**asdict(request.size), "outcome": outcome, "peaks": peaks,
+             "budget_bytes": budget, "climbed": climbed}
+        )  # fmt: skip
+        return ExitCode.DONE
+    for row in rows:
+        size, peak = row.measurement.size, gigabytes(row.measurement.peak)
+        sys.stdout.write(f"{size}: {row.measurement.outcome}, peak {peak}\n")
+    sys.stdout.write(f"{job.note}\n")
+    return ExitCode.DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from engine.doctor import examine
+
+    with open_engine() as supervisor:
+        lines = examine(supervisor)
+    if options.json:
+        _print_json({"lines": [asdict(line) for line in lines]})
+    else:
+        marks = {"good": "ok  ", "warn": "look", "bad": "BAD "}
+        for line in lines:
+            sys.stdout.write(f"{marks[line.state]}  {line.subject}: {line.meaning}\n")
+            if line.remedy:
+                sys.stdout.write(f"      {line.remedy}\n")
+    return ExitCode.DONE if all(line.state != "bad" for line in lines) else ExitCode.SETUP_MISSING
+
+
 @contextmanager
 def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
     """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
@@ -191,7 +293,10 @@ def _progress_line(status: Status, job: Job) -> str:
     if status.progress is not None and status.progress.job == job.id:
         progress = status.progress
         step = f" step {min(progress.step + 1, progress.steps)} of {progress.steps}"
-        return progress.stage + (step if progress.steps else "")
+        where = f"{status.probing}: " if status.probing else ""
+        return where + progress.stage + (step if progress.steps else "")
+    if status.waiting_for:
+        return f"Waiting: {status.waiting_for}"
     if status.engine is Engine.ELSEWHERE:
         return "Another Headroom process has the engine; it will make this clip."
     return f"loading {status.model}" if status.engine is Engine.LOADING else ""

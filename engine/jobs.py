@@ -6,12 +6,15 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest
 from engine.store import Store
 
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
+
+
+Kind = Literal["clip", "probe"]
 
 
 class State(StrEnum):
@@ -41,6 +44,7 @@ class Job:
     cancel_requested: bool
     note: str
     remedy: str
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -67,40 +71,43 @@ class Jobs:
     """The queue's verbs. Each is one transaction; final states are never left."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
-    def add(self, request: ClipRequest) -> Job:
-        """Queue ``request``; a seed of -1 is drawn here, so that a retry makes the same clip."""
+    def add(self, request: ClipRequest, kind: Kind = "clip") -> Job:
+        """Queue ``request``, a clip or a probe of its size.
+
+        A seed of -1 is drawn here, so that a retry makes the same clip.
+        """
         seed = secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             row = db.execute(
-                "insert into jobs (created, state, request, seed) values (?, 'queued', ?, ?) "
-                "returning *",
-                (now(), json.dumps(request.to_json(), ensure_ascii=False), seed),
+                "insert into jobs (created, state, request, seed, kind) "
+                "values (?, 'queued', ?, ?, ?) returning *",
+                (now(), json.dumps(request.to_json(), ensure_ascii=False), seed, kind),
             ).fetchone()
         return _job(row)
 
     def get(self, job: int) -> Job:
-        return _job(self._store.rows("select * from jobs where id = ?", (job,))[0])
+        return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
 
     def waiting(self) -> list[Job]:
-        rows = self._store.rows("select * from jobs where state = 'queued' order by id")
+        rows = self.store.rows("select * from jobs where state = 'queued' order by id")
         return [_job(row) for row in rows]
 
     def running(self) -> Job | None:
-        rows = self._store.rows("select * from jobs where state = 'running' order by id limit 1")
+        rows = self.store.rows("select * from jobs where state = 'running' order by id limit 1")
         return _job(rows[0]) if rows else None
 
     def latest(self) -> Job | None:
         """The job that ended last."""
-        rows = self._store.rows(
+        rows = self.store.rows(
             "select * from jobs where ended is not null order by ended desc, id desc limit 1"
         )
         return _job(rows[0]) if rows else None
 
     def claim(self, only: int | None = None) -> Job | None:
         """Move the oldest waiting job (or just ``only``) to running and return it."""
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             row = db.execute(
                 "update jobs set state = 'running', started = :now, attempts = attempts + 1 "
                 "where id = (select id from jobs where state = 'queued' "
@@ -111,7 +118,7 @@ class Jobs:
 
     def cancel(self, job: int) -> State:
         """Cancel a waiting job at once, or ask for a running one to stop; returns its state."""
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             db.execute(
                 "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.' "
                 "where id = ? and state = 'queued'",
@@ -124,12 +131,12 @@ class Jobs:
 
     def end(self, job: int, state: State, note: str = "", remedy: str = "") -> None:
         """Give a running job its final state."""
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             _end(db, job, state, note, remedy)
 
     def finish(self, job: int, file: str, receipt: dict[str, Any]) -> Clip:
         """The clip lies in the clips folder as ``file``: row and final state in one transaction."""
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             row = db.execute(
                 "insert into clips (job, created, file, receipt) values (?, ?, ?, ?) returning *",
                 (job, now(), file, json.dumps(receipt, ensure_ascii=False)),
@@ -154,7 +161,7 @@ class Jobs:
                 "Try a smaller size or fewer seconds; the other jobs go on.",
             )
         else:
-            with self._store.transaction() as db:
+            with self.store.transaction() as db:
                 db.execute(
                     "update jobs set state = 'queued', started = null, note = ? "
                     "where id = ? and state = 'running'",
@@ -164,7 +171,7 @@ class Jobs:
 
     def put_back(self, job: int) -> None:
         """The program was closed: the running job waits again, and no attempt is counted."""
-        with self._store.transaction() as db:
+        with self.store.transaction() as db:
             db.execute(
                 "update jobs set state = 'queued', started = null, attempts = attempts - 1 "
                 "where id = ? and state = 'running' and not cancel_requested",
@@ -174,15 +181,15 @@ class Jobs:
 
     def clips(self, limit: int = 1000) -> list[Clip]:
         """Newest first."""
-        rows = self._store.rows("select * from clips order by id desc limit ?", (limit,))
+        rows = self.store.rows("select * from clips order by id desc limit ?", (limit,))
         return [_clip(row) for row in rows]
 
     def clip(self, number: int) -> Clip | None:
-        rows = self._store.rows("select * from clips where id = ?", (number,))
+        rows = self.store.rows("select * from clips where id = ?", (number,))
         return _clip(rows[0]) if rows else None
 
     def clip_of(self, job: int) -> Clip | None:
-        rows = self._store.rows("select * from clips where job = ?", (job,))
+        rows = self.store.rows("select * from clips where job = ?", (job,))
         return _clip(rows[0]) if rows else None
 
 

@@ -23,7 +23,6 @@ __all__ = [
     "PeakRss",
     "State",
     "sample_host",
-    "sample_memory",
 ]
 
 log = logging.getLogger("headroom.memory")
@@ -136,7 +135,8 @@ class Meter:
         if self._known is not None and not problem.startswith("GPU lost"):
             problem = f"GPU lost: {problem}"
         if problem != self._problem:
-            log.warning("%s", problem)
+            # A machine without a GPU is no fault; one that lost it is.
+            log.log(logging.INFO if absent and self._known is None else logging.WARNING, problem)
         self._problem = problem
         self._state = "none" if absent and self._known is None else "lost"
         if self._state == "none":
@@ -176,9 +176,6 @@ def sample_host(worker_pid: int | None) -> HostSample:
     return HostSample(
         memory.total, memory.available, worker, swap.total, swap.used, limit, committed
     )
-
-
-sample_memory = sample_host
 
 
 def _meminfo() -> dict[str, int]:

@@ -24,6 +24,16 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Run one denoise step and the decode at ``request``'s size, within ``ceiling`` bytes."""
+
+    job: int
+    request: ClipRequest
+    seed: int
+    ceiling: int
+
+
+@dataclass(frozen=True)
 class Cancel:
     job: int
 
@@ -33,7 +43,7 @@ class Stop:
     """End after the current message."""
 
 
-ToWorker = Generate | Cancel | Stop
+ToWorker = Generate | Probe | Cancel | Stop
 
 # ---- from the worker -----------------------------------------------------------------------
 
@@ -79,6 +89,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Probed:
+    """The probe ran to its end: bytes and seconds by stage."""
+
+    job: int
+    peaks: dict[str, int]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class CancelDone:
     job: int
 
@@ -93,4 +112,4 @@ class Failed:
     remedy: str
 
 
-FromWorker = Ready | Heartbeat | Advance | Preview | Finished | CancelDone | Failed
+FromWorker = Ready | Heartbeat | Advance | Preview | Finished | Probed | CancelDone | Failed

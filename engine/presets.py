@@ -63,13 +63,38 @@ class Shape(_Strict):
         return self
 
 
+class Memory(_Strict):
+    """What the guard knows of a model before anything ran here (engine/headroom.py, ``Rules``)."""
+
+    baseline: Shape
+    baseline_peak_gib: Annotated[float, Field(gt=0)]
+    minimum_gib: Annotated[float, Field(gt=0)]
+    token_pixels: Annotated[float, Field(ge=0)]
+
+
+class Point(Shape):
+    """One published run."""
+
+    peak_gib: Annotated[float, Field(gt=0)]
+
+
+class Reference(_Strict):
+    """Measurements of another machine, with their source."""
+
+    model: str
+    device: str
+    source: str
+    points: tuple[Point, ...]
+
+
 class ModelPreset(_Strict):
     """One model: how it is made, sampled and bounded. ``default`` is what the page starts with."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
     name: str
     summary: str
-    pipeline: Literal["wan_tiny", "scripted"]
+    pipeline: Literal["wan_tiny", "lightx2v", "scripted"]
+    runs_on: Literal["cpu", "nvidia"]
     checkpoint: str | None = None
     fps: Annotated[int, Field(ge=1, le=60)]
     steps: Annotated[int, Field(ge=1, le=100)]
@@ -77,6 +102,7 @@ class ModelPreset(_Strict):
     shift: Annotated[float, Field(gt=0)]
     default: Shape
     limits: Limits
+    memory: Memory
     examples: tuple[str, ...] = ()
 
     def seconds(self, frames: int) -> float:
@@ -105,6 +131,7 @@ class Presets:
     models: Mapping[str, ModelPreset]
     sizes: tuple[SizePreset, ...]
     frames: Mapping[str, tuple[int, ...]]
+    references: tuple[Reference, ...] = ()
 
     @property
     def default(self) -> ModelPreset:
@@ -142,7 +169,8 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
             )
         models[preset.id] = preset
     sizes = _read(folder / "sizes.yaml", SizesFile)
-    return Presets(models, sizes.sizes, sizes.frames)
+    references = tuple(_read(f, Reference) for f in sorted((folder / "measured").glob("*.yaml")))
+    return Presets(models, sizes.sizes, sizes.frames, references)
 
 
 T = TypeVar("T", bound=BaseModel)

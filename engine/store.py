@@ -51,6 +51,29 @@ def m001_jobs_and_clips(db: sqlite3.Connection) -> None:
         )""")
 
 
+@migration
+def m002_measurements(db: sqlite3.Connection) -> None:
+    db.execute("alter table jobs add column kind text not null default 'clip'")
+    db.execute("""
+        create table measurements (
+            id integer primary key autoincrement,
+            created text not null,
+            job integer references jobs (id),
+            kind text not null check (kind in ('clip', 'probe')),
+            model text not null,
+            fingerprint text not null,
+            height integer not null,
+            width integer not null,
+            frames integer not null,
+            outcome text not null
+                check (outcome in ('ok', 'out_of_memory', 'over_budget', 'failed')),
+            peaks text not null,
+            seconds text not null,
+            budget integer not null
+        )""")
+    db.execute("create index measurements_by_model on measurements (model, fingerprint, id)")
+
+
 class Store:
     """One connection, shared by the threads of a process; other processes may share the file."""
 

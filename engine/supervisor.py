@@ -7,22 +7,21 @@ One thread does all of that. The page and the commands only call ``submit``, ``c
 import contextlib
 import logging
 import multiprocessing
-import signal
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine import clips
+from engine.child import Child
+from engine.guard import Guard
+from engine.headroom import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.machine import this_machine
+from engine.memory import MemorySample, Meter
 from engine.messages import (
     Advance,
     Cancel,
@@ -33,13 +32,17 @@ from engine.messages import (
     Generate,
     Heartbeat,
     Preview,
+    Probe,
+    Probed,
     Ready,
-    Stop,
 )
 from engine.plan import Plan, make_plan
-from engine.presets import ModelPreset, Presets
+from engine.presets import Presets
 from engine.progress import Progress
-from engine.request import ClipRequest
+from engine.recorder import FlightRecorder
+from engine.request import ClipRequest, Size
+from engine.results import Results
+from engine.status import Engine, Status
 
 log = logging.getLogger("headroom.supervisor")
 
@@ -48,54 +51,22 @@ SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
 
 
-class Engine(StrEnum):
-    """What the engine is doing, as the page shows it."""
-
-    OFF = "off"
-    ELSEWHERE = "elsewhere"
-    LOADING = "loading"
-    READY = "ready"
-    BUSY = "busy"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Status:
-    """One consistent look at the engine. ``notice`` tells the last thing that went wrong."""
-
-    engine: Engine = Engine.OFF
-    model: str = ""
-    label: str = ""
-    worker_pid: int | None = None
-    job: int | None = None
-    progress: Progress | None = None
-    preview: bytes | None = None
-    notice: str = ""
-    notice_at: float = 0.0
-
-
-@dataclass
-class _Worker:
-    """The running child and what the supervisor knows of it."""
-
-    process: SpawnProcess
-    pipe: Connection
-    preset: ModelPreset
-    heard: float
-    ready: bool = False
-    job: Job | None = None
-    cancel_sent: float | None = None
-
-
 class Supervisor:
     """See the module's docstring. ``start`` and ``close`` frame its life."""
 
-    def __init__(self, home: Home, presets: Presets, jobs: Jobs) -> None:
+    def __init__(
+        self, home: Home, presets: Presets, jobs: Jobs, meter: Meter | None = None
+    ) -> None:
         self.home, self.presets, self.jobs = home, presets, jobs
+        self._meter = meter or Meter()
+        self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
+        self.guard = Guard(jobs.store, presets, self.look, self._worker_pid)
+        self._results = Results(home, jobs, self.guard)
         self._lock = FileLock(home.engine_lock, thread_local=False)
-        self._worker: _Worker | None = None
+        self._child: Child | None = None
         self._status = Status()
         self._only: int | None = None
+        self._warm: str | None = None
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -118,15 +89,30 @@ class Supervisor:
         self._nudge()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
-        child = self._worker
+        child = self._child
         if child is not None:  # the thread is stuck: leave no orphan all the same
             child.process.kill()
+        self.recorder.close()
+        self._meter.close()
 
     def submit(self, request: ClipRequest) -> Job:
-        """Queue ``request``; when this returns, the job is in the database."""
-        job = self.jobs.add(request)
-        self._nudge()
-        return job
+        """Queue ``request``; when this returns, the job is in the database.
+
+        Raises:
+            Refused: by the guard; nothing was queued.
+            NotHere: the model's engine isn't installed.
+        """
+        self.guard.admit(request)
+        return self._queued(self.jobs.add(request))
+
+    def measure(self, request: ClipRequest) -> Job:
+        """Queue a probe that climbs to ``request``'s size.
+
+        Raises:
+            NotHere: the model's engine isn't installed.
+        """
+        self.guard.check_here(request.model)
+        return self._queued(self.jobs.add(request, "probe"))
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)
@@ -142,15 +128,29 @@ class Supervisor:
 
     def past(self, request: ClipRequest) -> Mapping[str, float]:
         """Seconds by stage of the newest clip of the same model and size; empty if none."""
-        for clip in self.jobs.clips(limit=200):
-            if clip.request.model == request.model and clip.request.size == request.size:
-                stages: dict[str, float] = clip.receipt["stages"]
-                return stages
+        for row in reversed(self.guard.rows(request.model)):
+            if row.kind == "clip" and row.measurement.size == request.size and row.seconds:
+                return row.seconds
         return {}
+
+    def _queued(self, job: Job) -> Job:
+        self._nudge()
+        return job
 
     def _nudge(self) -> None:
         with contextlib.suppress(OSError):
             self._wake.send_bytes(b"!")
+
+    def _worker_pid(self) -> int | None:
+        return self._status.worker_pid
+
+    def look(self) -> MemorySample:
+        """The memory as it is now."""
+        return self._meter.sample(self._status.worker_pid)
+
+    def _busy_with(self) -> str | None:
+        progress = self._status.progress
+        return f"{progress.job}:{progress.stage}" if progress else None
 
     # ---- the supervisor's own thread -------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Supervisor:
             if self._own_engine():
                 self._recover()
                 if self._warm:
-                    self._start_worker(self._warm)
+                    self._start_child(self._warm)
                 while not self._closing.is_set():
                     self._turn()
         except Exception:
@@ -186,14 +186,14 @@ class Supervisor:
         """What an earlier process left behind: its running job and half-written files."""
         while job := self.jobs.running():
             self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
-        for leftover in self.home.clips.glob(".partial-*"):
-            leftover.unlink(missing_ok=True)
+        self._results.discard_all()
+        self._tell(engine=Engine.OFF)
 
     def _turn(self) -> None:
-        child = self._worker
+        child = self._child
         if child is None or (child.ready and child.job is None):
             self._feed()
-            child = self._worker
+            child = self._child
         sources: list[Connection | int] = [self._woken]
         if child is not None:
             sources += [child.pipe, child.process.sentinel]
@@ -206,53 +206,72 @@ class Supervisor:
             self._receive(child)
         elif child.process.sentinel in happened:
             self._died(child)
-        if self._worker is child:
+        if self._child is child:
             self._watch(child)
+
+    # ---- feeding ---------------------------------------------------------------------------
 
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
         waiting = self.jobs.waiting()
         if self._only is not None:
             waiting = [job for job in waiting if job.id == self._only]
-        if not waiting:
+        if not waiting or not self._may_start(waiting[0]):
             return
-        model = waiting[0].request.model
-        if model not in self.presets.models:
-            if self.jobs.claim(waiting[0].id):
-                self.jobs.end(
-                    waiting[0].id,
-                    State.FAILED,
-                    f"The model {model} isn't part of this installation any more.",
-                    "Generate again with another model.",
-                )
-            return
-        if self._worker is not None and self._worker.preset.id != model:
+        job, child = waiting[0], self._child
+        if child is not None and child.preset.id != job.request.model:
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
-            self._end_worker(self._worker)
-        if self._worker is None:
-            self._start_worker(model)
-        elif job := self.jobs.claim(waiting[0].id):
-            self._order(self._worker, job)
+            self._end_child(child)
+        if self._child is None:
+            self._start_child(job.request.model)
+        elif claimed := self.jobs.claim(job.id):
+            self._order(self._child, claimed)
 
-    def _order(self, child: _Worker, job: Job) -> None:
-        child.job, child.cancel_sent = job, None
+    def _may_start(self, job: Job) -> bool:
+        """The guard's second look: memory and measurements may have changed since queueing."""
+        reason = remedy = ""
+        if job.request.model not in self.presets.models:
+            reason = f"The model {job.request.model} isn't part of this installation any more."
+            remedy = "Generate again with another model."
+        elif job.kind == "clip":
+            verdict = self.guard.verdict(job.request.model, job.request.size)
+            if verdict.word is Word.BUSY:
+                self._tell(waiting_for=verdict.reason)
+                return False
+            if not verdict.open:
+                reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
+        self._tell(waiting_for="")
+        if reason and self.jobs.claim(job.id):
+            self.jobs.end(job.id, State.FAILED, reason, remedy)
+        return not reason
+
+    def _order(self, child: Child, job: Job) -> None:
+        child.take(job)
         self._tell(engine=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
-        partial, poster = self._partial(job.id)
-        order = Generate(job.id, job.request, job.seed, str(partial), str(poster))
-        with contextlib.suppress(OSError):  # a dead child shows at its sentinel
-            child.pipe.send(order)
+        self.recorder.nudge()
+        if job.kind == "probe":
+            self._climb(child, job)
+            return
+        partial, poster = self._results.partial(job.id)
+        child.send(Generate(job.id, job.request, job.seed, str(partial), str(poster)))
 
-    def _partial(self, job: int) -> tuple[Path, Path]:
-        folder = self.home.clips
-        return folder / f".partial-{job}.mp4", folder / f".partial-{job}.jpg"
+    def _climb(self, child: Child, job: Job) -> None:
+        """Send the next step of a probe; without one, it has ended."""
+        size = self._results.next_step(job, child.probed)
+        if size is None:
+            self._idle(child)
+            return
+        child.probing = size
+        self._tell(probing=size, progress=Progress(job.id))
+        request = replace(job.request, height=size.height, width=size.width, frames=size.frames)
+        child.send(Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
 
     # ---- messages --------------------------------------------------------------------------
 
-    def _receive(self, child: _Worker) -> None:
+    def _receive(self, child: Child) -> None:
         try:
             message: FromWorker = child.pipe.recv()
         except (EOFError, OSError):
-            child.process.join(timeout=2)  # it is dying: let its exit code be there
             self._died(child)
             return
         child.heard = time.monotonic()
@@ -266,45 +285,45 @@ class Supervisor:
             case Failed(job=None):
                 self._load_failed(child, message)
             case Advance() if job and self._status.progress:
+                if message.stage != self._status.progress.stage:
+                    self.recorder.nudge()
                 self._tell(progress=self._status.progress.told(message))
             case Preview(webp=webp) if job:
                 self._tell(preview=webp)
             case Finished() if job:
-                self._finish(child, job, message)
+                self._results.keep_clip(job, message)
+                self._idle(child)
+            case Probed() if job and child.probing:
+                self._probed(child, job, child.probing, message)
             case CancelDone() if job:
                 self.jobs.end(job.id, State.CANCELLED, "Cancelled.")
                 self._idle(child)
             case Failed() if job:
-                self.jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
-                self._idle(child)
-                if message.kind == "out_of_memory":
-                    # After an out-of-memory nothing in that process can be trusted.
-                    self._end_worker(child)
-                    self._tell(notice=f"{message.sentence} The engine was restarted.")
-                    self._start_worker(child.preset.id)
+                self._job_failed(child, job, message)
 
-    def _finish(self, child: _Worker, job: Job, message: Finished) -> None:
-        file = clips.clip_name(job.id, job.request.prompt, job.seed)
-        partial, poster = self._partial(job.id)
-        try:
-            poster.replace(self.home.clips / Path(file).with_suffix(".jpg").name)
-            partial.replace(self.home.clips / file)
-            self.jobs.finish(job.id, file, message.receipt)
-        except OSError as error:
-            self.jobs.end(
-                job.id,
-                State.FAILED,
-                f"The finished clip could not be kept: {error.strerror or error}.",
-                f"Make {self.home.clips} writable, then generate again.",
-            )
+    def _probed(self, child: Child, job: Job, size: Size, message: Probed) -> None:
+        child.probed.append(size)
+        if self._results.keep_probe(job, size, message):
+            self._climb(child, job)
+        else:
+            self._idle(child)
+
+    def _job_failed(self, child: Child, job: Job, message: Failed) -> None:
+        self._results.keep_failure(job, child.probing or job.request.size, message)
         self._idle(child)
+        if message.kind == "out_of_memory":
+            # After an out-of-memory nothing in that process can be trusted.
+            self._end_child(child)
+            if job.kind == "clip":
+                self._tell(notice=f"{message.sentence} The engine was restarted.")
+            self._start_child(child.preset.id)
 
-    def _idle(self, child: _Worker) -> None:
-        child.job = child.cancel_sent = None
-        self._tell(engine=Engine.READY, job=None, progress=None, preview=None)
+    def _idle(self, child: Child) -> None:
+        child.drop()
+        self._tell(engine=Engine.READY, job=None, progress=None, preview=None, probing=None)
 
-    def _load_failed(self, child: _Worker, message: Failed) -> None:
-        self._end_worker(child)
+    def _load_failed(self, child: Child, message: Failed) -> None:
+        self._end_child(child)
         self._tell(engine=Engine.FAILED, notice=f"{message.sentence} {message.remedy}")
         self._fail_waiting(child.preset.id, message.sentence, message.remedy)
 
@@ -317,30 +336,21 @@ class Supervisor:
 
     # ---- the worker's life -----------------------------------------------------------------
 
-    def _start_worker(self, model: str) -> None:
-        preset = self.presets.models[model]
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=_work,
-            args=(theirs, preset, self.plan_for(model), str(self.home.logs / "worker.log")),
-            name=f"headroom-{model}",
-            daemon=True,
-        )
-        _shield_children()
-        process.start()
-        theirs.close()  # or the pipe would never end when the child dies
-        self._worker = _Worker(process, ours, preset, time.monotonic())
+    def _start_child(self, model: str) -> None:
+        log_file = str(self.home.logs / "worker.log")
+        child = Child.start(self.presets.models[model], self.plan_for(model), log_file)
+        self._child = child
         self._tell(
             engine=Engine.LOADING,
             model=model,
             label="",
-            worker_pid=process.pid,
+            worker_pid=child.process.pid,
             job=None,
             progress=None,
             preview=None,
         )
 
-    def _watch(self, child: _Worker) -> None:
+    def _watch(self, child: Child) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
         silent = time.monotonic() - child.heard
         if child.ready and silent > SILENCE_SECONDS:
@@ -351,8 +361,7 @@ class Supervisor:
         if child.cancel_sent is None:
             if self.jobs.get(child.job.id).cancel_requested:
                 child.cancel_sent = time.monotonic()
-                with contextlib.suppress(OSError):
-                    child.pipe.send(Cancel(child.job.id))
+                child.send(Cancel(child.job.id))
         elif time.monotonic() - child.cancel_sent > CANCEL_SECONDS:
             self._kill(
                 child,
@@ -360,97 +369,68 @@ class Supervisor:
                 "and was stopped.",
             )
 
-    def _kill(self, child: _Worker, why: str) -> None:
-        child.process.kill()
-        child.process.join()
+    def _kill(self, child: Child, why: str) -> None:
+        child.kill()
         self._died(child, why)
 
-    def _died(self, child: _Worker, why: str = "") -> None:
+    def _died(self, child: Child, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
-        child.process.join(timeout=2)
         stage = self._status.progress.stage if self._status.progress else None
         if not why:
-            why = f"{_how_it_ended(child.process.exitcode)}{f' during {stage}' if stage else ''}."
+            why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
         log.warning("worker %s: %s", child.process.pid, why)
         self._forget(child)
         if not child.ready:
             sentence = f"The engine could not load {child.preset.name}. {why}"
             remedy = "Look into logs/worker.log, then generate again."
-            self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}", notice_at=time.time())
+            self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}")
             self._fail_waiting(child.preset.id, sentence, remedy)
             return
         then = "It was restarted."
         if child.job is not None:
-            for path in self._partial(child.job.id):
-                path.unlink(missing_ok=True)
-            state = self.jobs.interrupted(child.job.id, why)
+            state = self._settle(child.job, why)
             if state is State.QUEUED:
                 then = "It was restarted, and the clip is tried once more."
             elif state is State.FAILED:
                 then = "It was restarted. The clip was given up after its second try."
-        self._tell(notice=f"{why} {then}", notice_at=time.time())
-        self._start_worker(child.preset.id)
+        self._tell(notice=f"{why} {then}")
+        self._start_child(child.preset.id)
 
-    def _end_worker(self, child: _Worker) -> None:
-        """Stop it kindly, then less kindly."""
-        with contextlib.suppress(OSError):
-            child.pipe.send(Stop())
-        child.process.join(timeout=1)
-        if child.process.is_alive():
-            child.process.kill()
-            child.process.join()
+    def _settle(self, job: Job, why: str) -> State:
+        self._results.discard(job.id)
+        return self.jobs.interrupted(job.id, why)
+
+    def _end_child(self, child: Child) -> None:
+        child.stop()
         self._forget(child)
 
-    def _forget(self, child: _Worker) -> None:
+    def _forget(self, child: Child) -> None:
         child.pipe.close()
-        if self._worker is child:
-            self._worker = None
+        if self._child is child:
+            self._child = None
         self._tell(
-            engine=Engine.OFF, worker_pid=None, label="", job=None, progress=None, preview=None
+            engine=Engine.OFF,
+            worker_pid=None,
+            label="",
+            job=None,
+            progress=None,
+            preview=None,
+            probing=None,
         )
 
     def _shut_down(self) -> None:
-        child = self._worker
+        child = self._child
         if child is not None:
             job = child.job
-            self._end_worker(child)
+            self._end_child(child)
             if job is not None:
                 self.jobs.put_back(job.id)
-                for path in self._partial(job.id):
-                    path.unlink(missing_ok=True)
+                self._results.discard(job.id)
         if self._lock.is_locked:
             self._lock.release()
 
     def _tell(self, **changes: object) -> None:
         if "notice" in changes:
-            changes.setdefault("notice_at", time.time())
+            changes["notice_at"] = time.time()
         # Readers get the old or the new object, never half of one.
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]
-
-
-def _shield_children() -> None:
-    """Block Ctrl-C and TERM in this thread, whose mask the next child inherits.
-
-    They reach the whole process group and must not hit a worker that is still importing. Windows
-    has no masks; there worker.main ignores them once it runs.
-    """
-    if hasattr(signal, "pthread_sigmask"):
-        from multiprocessing import resource_tracker
-
-        # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-
-
-def _work(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str) -> None:
-    """Runs in the child, so that only the child imports what the worker needs."""
-    from engine import worker
-
-    worker.main(connection, preset, plan, log_file)
-
-
-def _how_it_ended(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        cause = " (often the system's out-of-memory killer)" if exitcode == -9 else ""
-        return f"The engine process was killed by signal {-exitcode}{cause}"
-    return f"The engine process ended by itself with exit code {exitcode}"

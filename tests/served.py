@@ -46,7 +46,9 @@ class Served:
         return self.process.wait(timeout=20)
 
 
-def serve(log_file: Path, port: int | None = None) -> Served:
+def serve(
+    log_file: Path, port: int | None = None, environment: dict[str, str] | None = None
+) -> Served:
     """Start the page and wait for its address and its first 200."""
     if port is None:
         with socket.socket() as probe:
@@ -58,6 +60,7 @@ def serve(log_file: Path, port: int | None = None) -> Served:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=environment,
         )
 
     def address() -> re.Match[str] | None:

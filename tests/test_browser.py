@@ -109,9 +109,9 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     assert "a red ball moves left over green grass" in receipt
     assert "Plan: threads" in receipt
     assert page.locator("#gallery img").count() == 1
-    page.wait_for_function(
-        "document.querySelector('[data-live=memory]').textContent.includes('engine')"
-    )
+    assert "this program" in text(page, "gauge-split")
+    assert 0 < int(page.get_attribute("[data-live=meter]", "aria-valuenow")) <= 100
+    assert "No NVIDIA GPU here" in text(page, "gauge-problem")
 
 
 def test_reloading_in_the_middle_shows_the_run_and_cancel_ends_it(
@@ -156,6 +156,21 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
     page.wait_for_function(
         "n => document.querySelectorAll('#gallery img').length > n", arg=clips, timeout=30_000
     )
+
+
+@pytest.mark.model
+def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
+    page.click("#size >> text=224 × 128 landscape, locked")
+    page.wait_for_selector("#verdict >> text=Nothing as large was measured")
+    generate(page, "a red ball moves left")
+    page.wait_for_selector("#refusal >> text=is locked")
+    page.click("#probe")
+    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    assert "Measuring 128×224×17" in text(page, "title")
+    page.wait_for_selector("#verdict >> text=Measured on this machine", timeout=120_000)
+    page.wait_for_selector("#probe", state="hidden")
+    page.get_by_role("tab", name="Headroom").click()
+    page.wait_for_selector("#picture td.measured")
 
 
 def test_refusals_and_failures_are_sentences(page: Any) -> None:

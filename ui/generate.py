@@ -8,18 +8,26 @@ from typing import Any
 import gradio as gr
 
 from engine.errors import HeadroomError
-from engine.presets import Presets
-from engine.request import PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError
+from engine.headroom import Verdict, Word
+from engine.pipelines import is_here
+from engine.presets import ModelPreset, Presets
+from engine.request import (
+    PROMPT_LIMIT,
+    RANDOM_SEED,
+    SEED_LIMIT,
+    ClipRequest,
+    RequestError,
+    Size,
+)
 from engine.supervisor import Supervisor
+from ui.gauge import GAUGE
 from ui.theme import ASSETS
 
 HEAD = """
 <div class="head">
   <h1>Headroom</h1>
   <p class="tagline">Text-to-video on the computer you have.</p>
-  <div class="memory"><span data-live="memory">RAM …</span>
-    <div class="bar" aria-hidden="true"><span class="others" data-live="memory-others"></span><span
-      class="engine" data-live="memory-engine"></span></div></div>
+  %s
 </div>
 """
 PANEL = """
@@ -40,6 +48,7 @@ PANEL = """
     </div>
   </div>
   <p class="outcome" aria-live="polite" data-live="outcome" hidden></p>
+  <p class="notice" data-live="waiting-for" hidden></p>
   <div hidden><strong>Waiting</strong><ol data-live="queue"></ol></div>
 </div>
 """
@@ -61,7 +70,7 @@ class Controls:
 
 
 def build_head() -> None:
-    gr.HTML(HEAD, elem_id="head", js_on_load=None)
+    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=None)
 
 
 def build_panel() -> gr.HTML:
@@ -90,10 +99,10 @@ def build_controls(supervisor: Supervisor) -> Controls:
             api_visibility="private",
         )
     chosen = gr.Dropdown(
-        [(preset.name, preset.id) for preset in presets.models.values()],
+        [(preset.name, preset.id) for preset in presets.models.values() if is_here(preset)],
         value=model.id,
         label="Model",
-        visible=len(presets.models) > 1,
+        visible=sum(is_here(preset) for preset in presets.models.values()) > 1,
         elem_id="model",
     )
     size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
@@ -121,22 +130,15 @@ def build_controls(supervisor: Supervisor) -> Controls:
     )
     # Whoever types a seed wants that seed.
     seed.input(lambda: False, None, fresh, queue=False, api_visibility="private")
-    chosen.change(
-        lambda name: (
-            gr.Radio(**size_choices(presets, name)),
-            gr.Radio(**frame_choices(presets, name)),
-        ),
-        chosen,
-        [size, frames],
-        queue=False,
-        api_visibility="private",
-    )
     return Controls(prompt, chosen, size, frames, seed, fresh)
 
 
-def build_buttons(supervisor: Supervisor, controls: Controls) -> None:
+def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
+    """Verdict, buttons and refusals; returns what ``judged`` refreshes."""
+    verdict = gr.HTML("", elem_id="verdict", js_on_load=None)
     with gr.Row():
         make = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
+        probe = gr.Button("Measure this size", elem_id="probe", visible=False, scale=2)
         stop = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1)
     refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
 
@@ -156,8 +158,91 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+
+    def measure(*values: Any) -> str:
+        raw = request_values(*values)
+        raw["prompt"] = raw["prompt"] or "a red ball moves left"  # a probe needs any words at all
+        try:
+            supervisor.measure(ClipRequest.check(raw, supervisor.presets))
+        except HeadroomError as error:
+            return refusal_html(error)
+        return ""
+
+    probe.click(
+        measure,
+        controls.as_list(),
+        refusal,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     stop.click(
         lambda: cancel_current(supervisor), None, None, queue=False, api_visibility="private"
+    )
+    refreshed = [controls.size, controls.frames, verdict, probe]
+    chosen = [controls.model, controls.size, controls.frames]
+    gr.on(
+        [controls.size.input, controls.frames.input],
+        lambda *values: judged(supervisor, *values),
+        chosen,
+        refreshed,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    controls.model.input(
+        lambda name: judged(supervisor, name, None, None),
+        controls.model,
+        refreshed,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return refreshed
+
+
+def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> list[Any]:
+    """The verdict on what is chosen, and every choice with its own: locked ones say so.
+
+    Args:
+        size, frames: the radios' values; None for the model's default.
+    """
+    presets = supervisor.presets
+    preset = presets.models[model]
+    sizes, lengths = size_choices(presets, model), frame_choices(presets, model)
+    size, count = size or sizes["value"], int(str(frames or lengths["value"]))
+    here = _as_size(size, count)
+    others = [_as_size(value, count) for _, value in sizes["choices"]]
+    longer = [_as_size(size, value) for _, value in lengths["choices"]]
+    verdicts = supervisor.guard.verdicts(model, [here, *others, *longer])
+    told = [
+        (text if verdicts[s].open else f"{text}, {verdicts[s].word}", value)
+        for (text, value), s in zip(sizes["choices"], others, strict=True)
+    ]
+    told_frames = [
+        (text if verdicts[s].open else f"{text}, {verdicts[s].word}", value)
+        for (text, value), s in zip(lengths["choices"], longer, strict=True)
+    ]
+    verdict = verdicts[here]
+    return [
+        gr.Radio(told, value=size),
+        gr.Radio(told_frames, value=count),
+        verdict_html(verdict, preset),
+        gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
+    ]
+
+
+def _as_size(size: object, frames: int) -> Size:
+    height, _, width = str(size).partition("×")
+    return Size(int(height), int(width), frames)
+
+
+def verdict_html(verdict: Verdict, preset: ModelPreset) -> str:
+    text = html.escape(f"{verdict.reason} {verdict.remedy}".strip())
+    word = verdict.word.value
+    return (
+        f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
+        f"aria-live='polite'><b>{word.capitalize()}.</b> {text}</p>"
     )
 
 

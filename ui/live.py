@@ -16,13 +16,14 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
-from engine.memory import sample_memory
+from engine.jobs import Job
 from engine.request import ClipRequest
-from engine.supervisor import Engine, Status, Supervisor
+from engine.status import Engine, Status
+from engine.supervisor import Supervisor
 from ui import words
+from ui.gauge import gauge_state
 
 TURN_SECONDS = 0.25
-SAMPLE_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
 
 
@@ -32,9 +33,8 @@ class Live:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._lock = threading.Lock()
-        self._at = self._sampled_at = 0.0
+        self._at = 0.0
         self._state: dict[str, Any] = {}
-        self._memory: dict[str, Any] = {}
         self.closed = False
 
     def state(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Live:
                 self._state = {
                     **self._engine(status),
                     **self._job(status),
-                    **self._read_memory(status, now),
+                    **self._gauge(status),
                 }
             return self._state
 
@@ -72,14 +72,15 @@ class Live:
 
     def _job(self, status: Status) -> dict[str, Any]:
         jobs = self._supervisor.jobs
-        waiting = [job.request.prompt for job in jobs.waiting()]
+        waiting = [_title(job) for job in jobs.waiting()]
         running = jobs.running()
         latest = jobs.latest()
         text, kind = ("", "") if running else words.outcome(latest)
         shown: dict[str, Any] = {
             "running": running is not None,
-            "title": running.request.prompt if running else "",
+            "title": _title(running) if running else "",
             "stage": "Starting" if running else "",
+            "waiting-for": status.waiting_for if waiting and not running else "",
             "left": "",
             "fraction": 0.0,
             "preview": "",
@@ -90,8 +91,10 @@ class Live:
         }
         progress = status.progress
         if running and progress and progress.job == running.id:
-            left = progress.time_left(self._past(running.request))
-            shown["stage"] = words.stage(progress)
+            past = {} if running.kind == "probe" else self._past(running.request)
+            left = progress.time_left(past)
+            where = f"{status.probing}: " if status.probing else ""
+            shown["stage"] = where + words.stage(progress)
             shown["left"] = words.time_left(left)
             shown["fraction"] = round(progress.total, 3)
             if status.preview:
@@ -102,20 +105,10 @@ class Live:
     def _past(self, request: ClipRequest) -> dict[str, float]:
         return dict(self._supervisor.past(request))
 
-    def _read_memory(self, status: Status, now: float) -> dict[str, Any]:
-        if now - self._sampled_at >= SAMPLE_SECONDS:
-            self._sampled_at = now
-            sample = sample_memory(status.worker_pid)
-            text = f"RAM {words.gigabytes(sample.used)} of {words.gigabytes(sample.total)}"
-            if sample.worker is not None:
-                text += f", engine {words.gigabytes(sample.worker)}"
-            worker = sample.worker or 0
-            self._memory = {
-                "memory": text,
-                "memory_others": round((sample.used - worker) / sample.total, 3),
-                "memory_engine": round(worker / sample.total, 3),
-            }
-        return self._memory
+    def _gauge(self, status: Status) -> dict[str, Any]:
+        presets = self._supervisor.presets
+        preset = presets.models.get(status.model, presets.default)
+        return gauge_state(self._supervisor.recorder, preset, status.worker_pid, status.job)
 
     async def stream(self) -> AsyncIterator[str]:
         """Server-sent events: the keys that changed since the last one."""
@@ -123,7 +116,7 @@ class Live:
         spoke = time.monotonic()
         while not self.closed:
             state = await asyncio.to_thread(self.state)
-            changed = {key: value for key, value in state.items() if sent.get(key) != value}
+            changed = {key: value for key, value in state.items() if sent.get(key, self) != value}
             if changed:
                 sent, spoke = state, time.monotonic()
                 yield f"data: {json.dumps(changed)}\n\n"
@@ -131,6 +124,12 @@ class Live:
                 spoke = time.monotonic()
                 yield ": still here\n\n"
             await asyncio.sleep(TURN_SECONDS)
+
+
+def _title(job: Job) -> str:
+    if job.kind == "probe":
+        return f"Measuring {job.request.size}"
+    return job.request.prompt
 
 
 def add_routes(app: FastAPI, live: Live) -> None:

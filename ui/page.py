@@ -1,9 +1,19 @@
-"""The layout: what to make on the left, what is made on the right, what was made below."""
+"""The layout: the gauge above, what to make on the left, what is made on the right."""
+
+from typing import Any
 
 import gradio as gr
 
 from engine.supervisor import Supervisor
-from ui import generate, library
+from ui import generate, headroom, library
+
+# Everything here answers at once, so nothing needs Gradio's queue or its spinners; the endpoints
+# become public once they are documented.
+QUIET: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
 
 
 def build_page(supervisor: Supervisor) -> gr.Blocks:
@@ -12,36 +22,49 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         generate.build_head()
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=320):
-                controls = generate.build_controls(supervisor)
-                generate.build_buttons(supervisor, controls)
-            with gr.Column(scale=6, min_width=320):
-                panel = generate.build_panel()
-                video, receipt = library.build_result(supervisor)
-        gallery = library.build_gallery()
-
-        def newest() -> tuple[object, object, object]:
-            return library.show_newest(supervisor)
+        with gr.Tabs():
+            with gr.Tab("Make a clip", id="make"):
+                with gr.Row(equal_height=False):
+                    with gr.Column(scale=5, min_width=320):
+                        controls = generate.build_controls(supervisor)
+                        judged = generate.build_buttons(supervisor, controls)
+                    with gr.Column(scale=6, min_width=320):
+                        panel = generate.build_panel()
+                        video, receipt = library.build_result(supervisor)
+                gallery = library.build_gallery()
+            with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
+                measured = headroom.build_tab(supervisor, controls.model)
+        _wire(supervisor, page, panel, controls, judged)
+        for happened in (page.load, panel.change, tab.select):
+            happened(
+                lambda model: headroom.refreshed(supervisor, model),
+                controls.model,
+                list(measured),
+                **QUIET,
+            )
+        for happened in (page.load, panel.change):
+            happened(
+                lambda: library.show_newest(supervisor), None, [video, receipt, gallery], **QUIET
+            )
 
         def chosen(event: gr.SelectData) -> tuple[object, object]:
             return library.show_chosen(supervisor, event)
 
-        for happened in (page.load, panel.change):
-            happened(
-                newest,
-                None,
-                [video, receipt, gallery],
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
-        gallery.select(
-            chosen,
-            None,
-            [video, receipt],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        gallery.select(chosen, None, [video, receipt], **QUIET)
     return page
+
+
+def _wire(
+    supervisor: Supervisor,
+    page: gr.Blocks,
+    panel: gr.HTML,
+    controls: generate.Controls,
+    judged: list[Any],
+) -> None:
+    """Verdicts are renewed when the page opens and whenever a job has ended."""
+
+    def judge(model: str, size: object, frames: object) -> list[Any]:
+        return generate.judged(supervisor, model, size, frames)
+
+    for happened in (page.load, panel.change):
+        happened(judge, [controls.model, controls.size, controls.frames], judged, **QUIET)

@@ -62,6 +62,7 @@ def serve(
     )
     live = Live(supervisor)
     add_routes(app, live)
+    supervisor.recorder.start()
     supervisor.start(warm=supervisor.presets.default.id)
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")

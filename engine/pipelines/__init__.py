@@ -12,6 +12,11 @@ _CLASSES = {
 }
 
 
+def is_here(preset: ModelPreset) -> bool:
+    """Whether this installation has the pipeline that ``preset`` names."""
+    return preset.pipeline in _CLASSES
+
+
 def open_pipeline(preset: ModelPreset) -> Pipeline:
     """The pipeline that ``preset`` names, not loaded yet."""
     module, name = _CLASSES[preset.pipeline]

@@ -52,8 +52,14 @@ class Pipeline(Protocol):
             PipelineError: with the remedy, before anything half-loaded is used.
         """
 
-    def generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+    def generate(
+        self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
+    ) -> Frames:
         """Make the clip.
+
+        Args:
+            steps: fewer denoise steps than the preset's: a probe takes one, because memory
+                doesn't depend on their number.
 
         Returns:
             uint8 [frames, height, width, 3], RGB.

@@ -31,10 +31,12 @@ class Scripted:
             os._exit(3)
         time.sleep(float(wait or 0))
 
-    def generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+    def generate(
+        self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
+    ) -> Frames:
         words = [word.partition("=") for word in request.prompt.split()]
         script = {key: value for key, sign, value in words if sign}
-        steps, blocks = int(script.get("steps", 4)), int(script.get("blocks", 2))
+        steps, blocks = steps or int(script.get("steps", 4)), int(script.get("blocks", 2))
         step_seconds = float(script.get("step_seconds", 0.02))
         self._stage("encode", script, run)
         self._stage("denoise", script, run, steps)

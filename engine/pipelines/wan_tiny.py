@@ -12,6 +12,7 @@ from diffusers import WanPipeline
 
 from engine.home import PROJECT
 from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run
+from engine.pipelines.causal_conv import use_conv2d
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
@@ -29,6 +30,7 @@ class WanTiny:
         self.folder = PROJECT / (preset.checkpoint or "")
         self.card: dict[str, Any] = {}
         self._run: Run | None = None
+        self._steps = preset.steps
         self._steps_done = self._blocks_done = self._decoded = 0
         self._velocity: torch.Tensor | None = None
 
@@ -49,11 +51,15 @@ class WanTiny:
             ) from error
         self._pipe.set_progress_bar_config(disable=True)
         self._prove()
+        use_conv2d(self._pipe.vae)
         self._hook()
         self._colours = _latent_colours(self._pipe)
 
-    def generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+    def generate(
+        self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
+    ) -> Frames:
         self._run = run
+        self._steps = steps or self.preset.steps
         self._steps_done = self._blocks_done = self._decoded = 0
         try:
             run.stage("encode")
@@ -62,13 +68,13 @@ class WanTiny:
                 do_classifier_free_guidance=False,
                 max_sequence_length=int(self.card["max_sequence_length"]),
             )
-            run.stage("denoise", self.preset.steps)
+            run.stage("denoise", self._steps)
             latents = self._pipe(
                 prompt_embeds=embeds,
                 height=request.height,
                 width=request.width,
                 num_frames=request.frames,
-                num_inference_steps=self.preset.steps,
+                num_inference_steps=self._steps,
                 guidance_scale=self.preset.guidance,
                 generator=torch.Generator("cpu").manual_seed(seed),
                 output_type="latent",
@@ -130,7 +136,7 @@ class WanTiny:
     def _block_ended(self) -> None:
         if self._run is not None:
             self._blocks_done += 1
-            total = self.preset.steps * len(self._pipe.transformer.blocks)
+            total = self._steps * len(self._pipe.transformer.blocks)
             self._run.advance(self._blocks_done / total, self._steps_done)
 
     def _keep_velocity(self, _module: object, _args: object, output: Any) -> None:
@@ -148,7 +154,7 @@ class WanTiny:
         run, velocity = self._run, self._velocity
         if run is not None and velocity is not None:
             self._steps_done = step + 1
-            run.advance(self._steps_done / self.preset.steps, self._steps_done)
+            run.advance(self._steps_done / self._steps, self._steps_done)
             # Flow matching: x_sigma = x0 + sigma * velocity, so this is where the clip is going.
             clean = values["latents"] - pipe.scheduler.sigmas[step + 1] * velocity
             run.preview(self._rough(clean))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.climb import climb, nearest_open
 from engine.headroom import (
     GIB,
     MIB,
@@ -15,12 +16,10 @@ from engine.headroom import (
     Rules,
     Word,
     by_size,
-    climb,
     covers,
     fitted,
     judge,
     margin,
-    nearest_open,
 )
 from engine.request import Size
 
@@ -96,7 +95,7 @@ def test_a_failed_measurement_never_opens_anything(
     before = judge(size, history, rule, device)
     for outcome in ("out_of_memory", "failed"):
         more = list(history)
-        more.insert(at, Measurement(failed, outcome, {"denoise": GIB}))  # type: ignore[arg-type]
+        more.insert(at, Measurement(failed, outcome, {"denoise": GIB}))
         after = judge(size, more, rule, device)
         assert after.word.rank >= before.word.rank
         if outcome == "out_of_memory" and covers(size, failed):

@@ -15,8 +15,9 @@ from ui.live import Live, add_routes
 
 KEYS = {
     "engine", "engine_state", "label", "notice", "running", "title", "stage", "left", "fraction",
-    "preview", "outcome", "outcome_kind", "queue", "ended", "memory", "memory_others",
-    "memory_engine",
+    "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
+    "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
+    "spark",
 }  # fmt: skip
 
 
@@ -32,7 +33,11 @@ def test_an_idle_page(supervisor: Supervisor) -> None:
     assert (state["running"], state["queue"], state["outcome"], state["ended"]) == (
         False, [], "", 0,
     )  # fmt: skip
-    assert str(state["memory"]).startswith("RAM ")
+    assert state["gauge-name"] == "RAM"
+    assert str(state["gauge-problem"]).startswith("No NVIDIA GPU here")
+    meter = state["meter"]
+    assert isinstance(meter, dict)
+    assert 0 < meter["others"] < 1
 
 
 def test_a_run_is_told_from_start_to_end(supervisor: Supervisor, ask: Ask) -> None:
@@ -82,7 +87,7 @@ def test_a_job_behind_a_login_stays_there(supervisor: Supervisor) -> None:
             browser.cookies.clear()
             assert browser.post("login", data={"username": "me", "password": "no"}).is_error
             browser.post("login", data={"username": "me", "password": "secret"})
-            assert "RAM" in first_event(browser)
+            assert "gauge-name" in first_event(browser)
     finally:
         live.closed = True
         page.close(verbose=False)

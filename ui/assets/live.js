@@ -17,8 +17,25 @@ const draw = {
   }),
   outcome_kind: (kind) => all("outcome").forEach((node) => { node.dataset.kind = kind; }),
   engine_state: (state) => document.querySelectorAll(".live-panel").forEach((p) => { p.dataset.engine = state; }),
-  memory_others: (share) => all("memory-others").forEach((node) => { node.style.width = `${share * 100}%`; }),
-  memory_engine: (share) => all("memory-engine").forEach((node) => { node.style.width = `${share * 100}%`; }),
+  meter: (m) => all("meter").forEach((node) => {
+    node.setAttribute("aria-valuenow", Math.round((m.ours + m.others) * 100));
+    node.setAttribute("aria-valuetext", m.text);
+    for (const part of ["ours", "others"]) node.querySelector(`.${part}`).style.width = `${m[part] * 100}%`;
+    for (const mark of ["budget", "peak"]) {
+      const tick = node.querySelector(`.${mark}`);
+      tick.hidden = m[mark] === null;
+      tick.style.left = `${(m[mark] || 0) * 100}%`;
+    }
+  }),
+  ram: (share) => all("ram").forEach((node) => {
+    node.parentElement.hidden = share === null;
+    node.setAttribute("aria-valuenow", Math.round((share || 0) * 100));
+    node.firstElementChild.style.width = `${(share || 0) * 100}%`;
+  }),
+  spark: (points) => all("spark").forEach((svg) => {
+    const line = points.map((p, x) => (p === null ? null : `${x},${(20 - p * 20).toFixed(1)}`));
+    svg.firstElementChild.setAttribute("points", line.filter(Boolean).join(" "));
+  }),
   queue: (prompts) => all("queue").forEach((list) => {
     list.replaceChildren(...prompts.map((prompt) => {
       const item = document.createElement("li");

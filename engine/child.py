@@ -1,0 +1,97 @@
+"""The worker as its parent sees it: one spawned process, its pipe, and how it ended."""
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from engine.jobs import Job
+from engine.messages import Stop, ToWorker
+from engine.plan import Plan
+from engine.presets import ModelPreset
+from engine.request import Size
+
+
+@dataclass
+class Child:
+    """A running worker and what the supervisor knows of it."""
+
+    process: SpawnProcess
+    pipe: Connection
+    preset: ModelPreset
+    heard: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    job: Job | None = None
+    cancel_sent: float | None = None
+    probing: Size | None = None
+    probed: list[Size] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, preset: ModelPreset, plan: Plan, log_file: str) -> "Child":
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_work,
+            args=(theirs, preset, plan, log_file),
+            name=f"headroom-{preset.id}",
+            daemon=True,
+        )
+        _shield_children()
+        process.start()
+        theirs.close()  # or the pipe would never end when the child dies
+        return cls(process, ours, preset)
+
+    def send(self, message: ToWorker) -> None:
+        with contextlib.suppress(OSError):  # a dead child shows at its sentinel
+            self.pipe.send(message)
+
+    def take(self, job: Job) -> None:
+        self.job, self.cancel_sent = job, None
+        self.probing, self.probed = None, []
+
+    def drop(self) -> None:
+        """It has no job any more."""
+        self.job = self.cancel_sent = self.probing = None
+
+    def stop(self) -> None:
+        """Kindly, then less kindly."""
+        self.send(Stop())
+        self.process.join(timeout=1)
+        self.kill()
+
+    def kill(self) -> None:
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def how_it_ended(self) -> str:
+        """Half a sentence; call it once the process is gone."""
+        self.process.join(timeout=2)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            cause = " (often the system's out-of-memory killer)" if code == -9 else ""
+            return f"The engine process was killed by signal {-code}{cause}"
+        return f"The engine process ended by itself with exit code {code}"
+
+
+def _shield_children() -> None:
+    """Block Ctrl-C and TERM in this thread, whose mask the next child inherits.
+
+    They reach the whole process group and must not hit a worker that is still importing. Windows
+    has no masks; there worker.main ignores them once it runs.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        from multiprocessing import resource_tracker
+
+        # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def _work(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str) -> None:
+    """Runs in the child, so that only the child imports what the worker needs."""
+    from engine import worker
+
+    worker.main(connection, preset, plan, log_file)

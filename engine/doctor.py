@@ -1,0 +1,138 @@
+"""Looks at this machine before anything is asked of it: each line with its meaning and remedy."""
+
+import shutil
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from engine.guard import RAM_RESERVE
+from engine.headroom import GIB, gigabytes
+from engine.home import PROJECT
+from engine.machine import this_machine
+from engine.memory import MemorySample
+from engine.pipelines import is_here
+from engine.presets import ModelPreset
+from engine.supervisor import Supervisor
+
+CLIP_SPACE = 2 * GIB
+COMMIT_SPACE = 8 * GIB
+FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
+THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding. ``bad``: something can't work; ``warn``: it works, but not well."""
+
+    subject: str
+    state: Literal["good", "warn", "bad"]
+    meaning: str
+    remedy: str = ""
+
+
+def examine(supervisor: Supervisor) -> list[Line]:
+    """All findings, in the order in which a person would look."""
+    sample = supervisor.look()
+    presets = supervisor.presets.models.values()
+    return [
+        *_gpu(sample),
+        _ram(sample),
+        *_commit(sample),
+        _disk(supervisor),
+        _packages(),
+        *[_model(supervisor, preset) for preset in presets],
+    ]
+
+
+def _gpu(sample: MemorySample) -> list[Line]:
+    gpu = sample.gpu
+    if gpu is None:
+        state: Literal["good", "warn"] = "warn" if sample.state == "lost" else "good"
+        meaning = sample.problem or "None of NVIDIA's; clips are made by the processor."
+        return [Line("GPU", state, meaning)]
+    used = f"{gigabytes(gpu.used)} of {gigabytes(gpu.total)} in use"
+    holders = ", ".join(f"{h.name} {gigabytes(h.used)}" for h in gpu.holders[:3] if h.used)
+    lines = [
+        Line("GPU", "good", f"{gpu.name}, driver {gpu.driver}, {used}."),
+        Line("Who holds its memory", "good", holders or "The driver doesn't tell, or nobody does."),
+    ]
+    if sample.problem:
+        lines.append(Line("GPU choice", "warn", sample.problem))
+    if gpu.capability is not None and gpu.capability < FP8_CAPABILITY:
+        version = ".".join(map(str, gpu.capability))
+        meaning = f"Compute capability {version}: no FP8 units, which begin with 8.9."
+        lines.append(Line("FP8", "warn", meaning, "Expect slower clips than the tables say."))
+    if gpu.pcie_width is not None and gpu.pcie_width < THIN_LINK:
+        lines.append(
+            Line(
+                "PCIe link",
+                "warn",
+                f"{gpu.pcie_width} lanes now; offloading copies the model through them each step.",
+                "If that stays so under load, put the card into another slot.",
+            )
+        )
+    return lines
+
+
+def _ram(sample: MemorySample) -> Line:
+    host = sample.host
+    text = f"{gigabytes(host.available)} of {gigabytes(host.total)} are free."
+    if host.available < 2 * RAM_RESERVE:
+        return Line("RAM", "warn", text, "Close programs that you don't need.")
+    return Line("RAM", "good", text)
+
+
+def _commit(sample: MemorySample) -> list[Line]:
+    """Windows refuses allocations at its commit limit, with RAM and VRAM still free."""
+    host = sample.host
+    if not this_machine().system.startswith("Windows") or host.commit_limit is None:
+        return []
+    left = host.commit_limit - (host.committed or 0)
+    text = f"{gigabytes(left)} of the commit limit {gigabytes(host.commit_limit)} are left."
+    if left < COMMIT_SPACE:
+        remedy = "Let Windows manage the page file's size, or make it larger."
+        return [Line("Page file", "warn", text, remedy)]
+    return [Line("Page file", "good", text)]
+
+
+def _disk(supervisor: Supervisor) -> Line:
+    root = supervisor.home.root
+    free = shutil.disk_usage(root).free
+    text = f"{gigabytes(free)} are free where clips are kept ({root})."
+    if free < CLIP_SPACE:
+        return Line("Disk", "warn", text, "Make room, or set HEADROOM_HOME to another disk.")
+    return Line("Disk", "good", text)
+
+
+def _packages() -> Line:
+    """What is installed against what was tested."""
+    wrong = []
+    for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        name, sign, version = line.partition("==")
+        if not sign or line.startswith("#"):
+            continue
+        try:
+            found = metadata.version(name).partition("+")[0]
+        except metadata.PackageNotFoundError:
+            found = "missing"
+        if found != version:
+            wrong.append(f"{name} {found} instead of {version}")
+    if wrong:
+        remedy = "Run ./launch.sh setup (launch.bat setup on Windows)."
+        return Line("Packages", "bad", "; ".join(wrong) + ".", remedy)
+    return Line("Packages", "good", "All as they were tested.")
+
+
+def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
+    subject = f"Model {preset.name}"
+    baseline = supervisor.guard.rules(preset.id).baseline
+    verdict = supervisor.guard.verdict(preset.id, baseline)
+    if not is_here(preset):
+        text = f"Not part of this installation. {baseline} is {verdict.word}. {verdict.reason}"
+        return Line(subject, "good", text)
+    checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
+    if checkpoint is not None and not (checkpoint / "model_index.json").exists():
+        remedy = "Run ./launch.sh setup (launch.bat setup on Windows)."
+        return Line(subject, "bad", f"Its checkpoint is missing in {checkpoint}.", remedy)
+    state: Literal["good", "warn"] = "good" if verdict.open else "warn"
+    return Line(subject, state, f"{baseline} is {verdict.word}. {verdict.reason}", verdict.remedy)

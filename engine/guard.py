@@ -1,0 +1,309 @@
+"""The guard: whether a size may run on this machine now. Page, commands and queue all ask here.
+
+It joins what headroom.py judges by: the measurements in the store, the presets' rules and the
+memory as it is this moment.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import psutil
+
+from engine.climb import climb, nearest_open
+from engine.errors import ExitCode, HeadroomError
+from engine.headroom import (
+    GIB,
+    MIB,
+    Device,
+    Measurement,
+    Outcome,
+    Rules,
+    Verdict,
+    Word,
+    by_size,
+    fitted,
+    judge,
+    margin,
+)
+from engine.home import PROJECT
+from engine.jobs import Kind, now
+from engine.machine import this_machine
+from engine.memory import GpuSample, MemorySample
+from engine.pipelines import is_here
+from engine.plan import make_plan
+from engine.presets import ModelPreset, Presets, Shape
+from engine.request import ClipRequest, Size
+from engine.store import Store
+
+DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
+RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
+VERSIONED = ("torch", "diffusers", "lightx2v")
+
+
+class Refused(HeadroomError):
+    """The guard doesn't let a request run; ``verdict`` and ``nearest`` say why and what would."""
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, size: Size, verdict: Verdict, nearest: Size | None) -> None:
+        remedy = verdict.remedy
+        if nearest is not None:
+            remedy += f" The nearest size that is open: {nearest}."
+        super().__init__(f"{size} is {verdict.word}: {verdict.reason}", remedy)
+        self.size, self.verdict, self.nearest = size, verdict, nearest
+
+
+class NotHere(HeadroomError):
+    """The model's engine isn't part of this installation."""
+
+    exit_code = ExitCode.SETUP_MISSING
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement as it is kept."""
+
+    measurement: Measurement
+    kind: Kind
+    created: str
+    seconds: Mapping[str, float]
+    budget: int
+
+
+class Guard:
+    """See the module's docstring. ``look`` samples the memory, ``worker`` is our child's pid."""
+
+    def __init__(
+        self,
+        store: Store,
+        presets: Presets,
+        look: Callable[[], MemorySample],
+        worker: Callable[[], int | None],
+    ) -> None:
+        self._store, self._presets, self._look, self._worker = store, presets, look, worker
+
+    # ---- verdicts --------------------------------------------------------------------------
+
+    def verdict(self, model: str, size: Size) -> Verdict:
+        return self.verdicts(model, [size])[size]
+
+    def verdicts(self, model: str, sizes: Iterable[Size]) -> dict[Size, Verdict]:
+        """One look at the memory and the history, many sizes."""
+        preset = self._presets.models[model]
+        sample = self._look()
+        device = device_for(preset, sample, self._worker())
+        if device is None:
+            reason = sample.problem or f"{preset.name} needs an NVIDIA GPU, and none is here."
+            remedy = f"{self._presets.default.name} runs on any machine."
+            missing = Verdict(Word.IMPOSSIBLE, reason, "none", None, 0, remedy)
+            return dict.fromkeys(sizes, missing)
+        history = [row.measurement for row in self.rows(model)]
+        rules = self.rules(model)
+        found = {size: judge(size, history, rules, device) for size in sizes}
+        if preset.runs_on == "cpu" and any(v.word is Word.BUSY for v in found.values()):
+            named = Device(device.name, device.total, device.others, device.reserve, _biggest())
+            found = {size: judge(size, history, rules, named) for size in found}
+        return found
+
+    def admit(self, request: ClipRequest) -> None:
+        """Let ``request`` pass.
+
+        Raises:
+            NotHere: its engine isn't installed.
+            Refused: its size isn't open now.
+        """
+        verdict = self.verdict(request.model, request.size)
+        if not verdict.open:
+            raise Refused(request.size, verdict, self.nearest(request.model, request.size))
+        self.check_here(request.model)
+
+    def check_here(self, model: str) -> None:
+        """Raises NotHere unless the pipeline of ``model`` is part of this installation."""
+        preset = self._presets.models[model]
+        if not is_here(preset):
+            raise NotHere(
+                f"The engine for {preset.name} isn't part of this installation.",
+                f"Choose {self._presets.default.name}.",
+            )
+
+    def nearest(self, model: str, wanted: Size) -> Size | None:
+        """The open size most like ``wanted``, among those on offer and shorter ones of its own."""
+        candidates = set(self.offered(model))
+        shortest = self._presets.models[model].limits.frames.min
+        first = shortest + (1 - shortest) % 4
+        candidates |= {Size(wanted.height, wanted.width, n) for n in range(first, wanted.frames, 4)}
+        verdicts = self.verdicts(model, candidates)
+        return nearest_open(wanted, candidates, {s: v.open for s, v in verdicts.items()})
+
+    def offered(self, model: str) -> list[Size]:
+        """Every size that the page offers, and the baseline."""
+        presets = self._presets
+        sizes = [
+            Size(size.height, size.width, frames)
+            for size in presets.sizes_for(model)
+            for frames in presets.frames_for(model)
+        ]
+        return list(dict.fromkeys([*sizes, self.rules(model).baseline]))
+
+    # ---- measurements ----------------------------------------------------------------------
+
+    def rows(self, model: str) -> list[Row]:
+        """What was measured with the present fingerprint, oldest first."""
+        rows = self._store.rows(
+            "select * from measurements where model = ? and fingerprint = ? order by id",
+            (model, self.fingerprint(model)),
+        )
+        return [_row(dict(row)) for row in rows]
+
+    def of_job(self, job: int) -> list[Row]:
+        rows = self._store.rows("select * from measurements where job = ? order by id", (job,))
+        return [_row(dict(row)) for row in rows]
+
+    def record(
+        self,
+        job: int,
+        kind: Kind,
+        model: str,
+        size: Size,
+        outcome: Outcome,
+        peaks: Mapping[str, int],
+        seconds: Mapping[str, float],
+    ) -> None:
+        with self._store.transaction() as db:
+            db.execute(
+                "insert into measurements (created, job, kind, model, fingerprint, height, width,"
+                " frames, outcome, peaks, seconds, budget)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    now(), job, kind, model, self.fingerprint(model), size.height, size.width,
+                    size.frames, outcome, json.dumps(peaks), json.dumps(seconds),
+                    self.budget(model),
+                ),
+            )  # fmt: skip
+
+    def fingerprint(self, model: str) -> str:
+        """What a measurement counts for, as canonical JSON."""
+        preset = self._presets.models[model]
+        gpu = self._look().gpu if preset.runs_on == "nvidia" else None
+        machine = this_machine()
+        facts = {
+            "model": model,
+            "checkpoint": _checkpoint(preset),
+            "device": gpu.name if gpu else machine.device,
+            "total": gpu.total if gpu else machine.ram,
+            "driver": gpu.driver.split(".")[0] if gpu else None,
+            "versions": {name: _version(name) for name in VERSIONED},
+            "plan": {name: choice.value for name, choice in make_plan(machine, preset).items()},
+        }
+        return json.dumps(facts, sort_keys=True)
+
+    def rules(self, model: str) -> Rules:
+        memory = self._presets.models[model].memory
+        points = [p for r in self._presets.references if r.model == model for p in r.points]
+        return Rules(
+            baseline=_size(memory.baseline),
+            baseline_peak=round(memory.baseline_peak_gib * GIB),
+            minimum_total=round(memory.minimum_gib * GIB),
+            token_pixels=memory.token_pixels,
+            reference=tuple((_size(p).tokens, round(p.peak_gib * GIB)) for p in points),
+        )
+
+    # ---- probes ----------------------------------------------------------------------------
+
+    def budget(self, model: str) -> int:
+        """Bytes that the model may take now; 0 where its device isn't there."""
+        device = device_for(self._presets.models[model], self._look(), self._worker())
+        return device.budget if device else 0
+
+    def next_probe(self, model: str, target: Size, done: list[Size]) -> tuple[Size | None, str]:
+        """The next size to measure on the way to ``target``.
+
+        Args:
+            done: what this climb has measured already.
+
+        Returns:
+            The size, or None with the reason why the climb ends here.
+        """
+        history = [row.measurement for row in self.rows(model)]
+        rules = self.rules(model)
+        peaks = by_size(history)
+        verdict = self.verdict(model, target)
+        if verdict.word is Word.IMPOSSIBLE:
+            return None, f"{verdict.reason} {verdict.remedy}"
+        if target in done:
+            return None, ""
+        smallest = min(self.offered(model), key=lambda s: (s.tokens, s.pixels))
+        path = [s for s in climb(target, peaks, rules, smallest) if s not in done]
+        size = path[0] if path else target
+        # Only what was measured here may keep a probe from running; it exists to find out.
+        expected = fitted(size, peaks, rules) or 0
+        if expected + margin(expected) > self.budget(model):
+            return None, (
+                f"{size} would need about {expected / GIB:.1f} GB and a margin; "
+                f"{self.budget(model) / GIB:.1f} GB are left, so it wasn't tried."
+            )
+        return size, ""
+
+
+def device_for(preset: ModelPreset, sample: MemorySample, worker: int | None) -> Device | None:
+    """The memory that ``preset`` runs in; None where there is no such device (now)."""
+    if preset.runs_on == "cpu":
+        host = sample.host
+        return Device("the RAM", host.total, host.used - (host.worker or 0), RAM_RESERVE)
+    gpu = sample.gpu
+    if gpu is None:
+        return None
+    ours = sum(h.used or 0 for h in gpu.holders if h.pid == worker)
+    holders = tuple((h.name, h.used or 0) for h in gpu.holders if h.pid != worker and h.used)
+    return Device(gpu.name, gpu.total, max(0, gpu.used - ours), _reserve(gpu), holders)
+
+
+def _reserve(gpu: GpuSample) -> int:
+    # A driver that doesn't say whether there is a display gets the benefit of the doubt.
+    return 0 if gpu.display is False else DISPLAY_RESERVE
+
+
+def _biggest(count: int = 3) -> tuple[tuple[str, int], ...]:
+    """Who holds the most RAM: names and bytes. Looked up only where somebody is to be named."""
+    found: list[tuple[str, int]] = []
+    for process in psutil.process_iter(["name", "memory_info"]):
+        memory = process.info["memory_info"]
+        if memory is not None:
+            found.append((process.info["name"] or f"process {process.pid}", memory.rss))
+    return tuple(sorted(found, key=lambda pair: -pair[1])[:count])
+
+
+def _size(shape: Shape) -> Size:
+    return Size(shape.height, shape.width, shape.frames)
+
+
+@cache
+def _version(package: str) -> str | None:
+    """The installed version, read from its metadata: importing torch is not for this process."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _checkpoint(preset: ModelPreset) -> str | None:
+    """Which architecture the checkpoint has: another one peaks elsewhere under the same name."""
+    if preset.checkpoint is None:
+        return None
+    digest = hashlib.sha256()
+    for file in sorted((PROJECT / preset.checkpoint).glob("*/config.json")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _row(values: dict[str, Any]) -> Row:
+    size = Size(values["height"], values["width"], values["frames"])
+    measurement = Measurement(size, values["outcome"], json.loads(values["peaks"]))
+    seconds = json.loads(values["seconds"])
+    return Row(measurement, values["kind"], values["created"], seconds, values["budget"])

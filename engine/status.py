@@ -1,0 +1,36 @@
+"""What the engine is doing, as one value that the page and the commands read."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.progress import Progress
+from engine.request import Size
+
+
+class Engine(StrEnum):
+    """What the engine is doing, as the page shows it."""
+
+    OFF = "off"
+    ELSEWHERE = "elsewhere"
+    LOADING = "loading"
+    READY = "ready"
+    BUSY = "busy"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Status:
+    """One consistent look at the engine. ``notice`` tells the last thing that went wrong,
+    ``waiting_for`` why the next job can't start yet."""
+
+    engine: Engine = Engine.OFF
+    model: str = ""
+    label: str = ""
+    worker_pid: int | None = None
+    job: int | None = None
+    progress: Progress | None = None
+    preview: bytes | None = None
+    probing: Size | None = None
+    waiting_for: str = ""
+    notice: str = ""
+    notice_at: float = 0.0

@@ -1,0 +1,107 @@
+"""Commands and page on a scripted RTX 4060 Ti: real pynvml calls into a compiled stand-in."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.home import PROJECT
+from tests.conftest import wait_until
+from tests.nvml import Process, Standin, build
+from tests.served import serve
+
+MODEL = "wan2.1-t2v-14b-fp8"
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Standin:
+    build(tmp_path)
+    return Standin(tmp_path)
+
+
+def check(card: Standin, height: int, width: int) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", "check", "--model", MODEL, "--height", str(height),
+         "--width", str(width), "--frames", "81", "--json"],
+        env=card.environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    return verdict
+
+
+def test_the_baseline_is_open_and_720p_is_locked(card: Standin) -> None:
+    open_, locked = check(card, 480, 832), check(card, 720, 1280)
+    assert (open_["verdict"], open_["basis"], open_["tokens"]) == ("open", "recipe", 32760)
+    assert open_["nearest_open"] is None
+    assert open_["predicted_peak_bytes"] < open_["budget_bytes"] < 16380 * 2**20
+    assert (locked["verdict"], locked["basis"], locked["tokens"]) == ("locked", "none", 75600)
+    assert locked["predicted_peak_bytes"] > locked["budget_bytes"]
+    assert locked["nearest_open"] == {"height": 480, "width": 832, "frames": 81}
+
+
+def test_another_processs_six_gigabytes_make_it_busy_by_name(card: Standin) -> None:
+    card.write(used_mib=6_500, processes=[Process(902, "blender", 6_144)])
+    verdict = check(card, 480, 832)
+    assert verdict["verdict"] == "busy"
+    assert "blender 6.0 GB" in verdict["reason"]
+
+
+def test_memory_that_nobody_owns_up_to_is_no_obstacle_to_an_answer(card: Standin) -> None:
+    """WDDM tells no process's share: the verdict stands on what is used in all."""
+    card.write(used_mib=6_500, processes=[Process(902, "game.exe", None)])
+    assert check(card, 480, 832)["verdict"] == "busy"
+
+
+def test_a_lost_gpu_opens_nothing(card: Standin) -> None:
+    card.write(errors={"memory": 15})
+    verdict = check(card, 480, 832)
+    assert verdict["verdict"] == "impossible"
+    assert "GPU lost" in verdict["reason"]
+
+
+def test_generate_is_refused_with_3_and_without_its_engine_with_5(card: Standin) -> None:
+    for height, width, code in ((720, 1280, 3), (480, 832, 5)):
+        done = subprocess.run(
+            [sys.executable, PROJECT / "app.py", "generate", "x", "--model", MODEL,
+             "--height", str(height), "--width", str(width), "--json"],
+            env=card.environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert json.loads(done.stdout)["error"]
+
+
+def test_the_doctor_sees_the_card(card: Standin) -> None:
+    card.write(used_mib=2_000, processes=[Process(902, "blender", 1_500)])
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", "doctor", "--json"],
+        env=card.environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
+    assert "RTX 4060 Ti" in lines["GPU"]["meaning"]
+    assert "blender 1.5 GB" in lines["Who holds its memory"]["meaning"]
+    assert "480×832×81 is open" in lines["Model Wan2.1 14B (FP8)"]["meaning"]
+
+
+def test_the_pages_gauge_follows_the_card_and_survives_its_loss(
+    card: Standin, tmp_path: Path
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    served = serve(tmp_path / "serve.log", environment=card.environment())
+    try:
+        assert "RTX 4060 Ti" in str(served.state("gauge-name"))
+        card.write(used_mib=9_000, processes=[Process(902, hostile, 6_144)])
+        wait_until(lambda: "8.8 GB of 16.0 GB" in str(served.state("gauge-use")), "the new use")
+        meter = served.state("meter")
+        assert isinstance(meter, dict)
+        assert 0.5 < meter["others"] < 0.6
+        card.write(errors={"memory": 15})
+        wait_until(lambda: "GPU lost" in str(served.state("gauge-problem")), "the loss")
+        card.write(used_mib=3_000)
+        wait_until(lambda: "2.9 GB of 16.0" in str(served.state("gauge-use")), "the recovery")
+        assert served.state("gauge-problem") == ""
+    finally:
+        served.end(signal.SIGTERM)

@@ -1,0 +1,66 @@
+"""The headroom tab's picture and the verdicts beside the controls."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.headroom import GIB
+from engine.home import Home
+from engine.jobs import Jobs
+from engine.presets import Presets
+from engine.request import Size
+from engine.supervisor import Supervisor
+from tests.conftest import Ask
+from tests.scripted_memory import ScriptedMeter
+from ui import generate, headroom
+
+
+@pytest.fixture
+def guarded(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
+    made = Supervisor(Home.find(), presets, jobs, ScriptedMeter())
+    yield made
+    made.close()
+
+
+def record(supervisor: Supervisor, ask: Ask, size: Size, outcome: str, peak: int) -> None:
+    supervisor.guard.record(
+        supervisor.jobs.add(ask()).id, "clip", "wan-tiny", size, outcome,  # type: ignore[arg-type]
+        {"decode": peak}, {"denoise": 1.0, "decode": 2.0},
+    )  # fmt: skip
+
+
+def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) -> None:
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB)
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB + GIB // 10)
+    record(guarded, ask, Size(224, 128, 33), "out_of_memory", 0)
+    picture, dropdown = headroom.refreshed(guarded, "wan-tiny")
+    assert "✓</span> measured" in picture
+    assert "peak 1.1 GB, 3.0 s, 2 runs" in picture
+    assert "✕</span> impossible" in picture
+    assert "–</span> locked" in picture
+    marks = [mark for mark, _ in headroom.LOOKS.values()]
+    assert len(set(marks)) == len(marks)
+    values = [value for _, value in dropdown.choices]
+    assert "128×128×17" not in values, "it is measured already"
+    assert "224×128×33" not in values, "it can't fit"
+    assert dropdown.value in values
+
+
+def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> None:
+    size, frames, verdict, probe = generate.judged(guarded, "wan-tiny", "256×256", 17)
+    labels = dict((value, text) for text, value in size.choices)
+    assert labels["256×256"].endswith(", locked")
+    assert not labels["128×128"].endswith("locked")
+    assert frames.value == 17
+    assert "<b>Locked.</b>" in verdict
+    assert probe.visible is True
+    _, _, verdict, probe = generate.judged(guarded, "wan-tiny", "128×128", 17)
+    assert "<b>Open.</b>" in verdict
+    assert probe.visible is False
+
+
+def test_measuring_from_the_tab_queues_a_probe(guarded: Supervisor) -> None:
+    assert "Measuring 256×256×17" in headroom.measure_size(guarded, "wan-tiny", "256×256×17")
+    (job,) = guarded.jobs.waiting()
+    assert (job.kind, job.request.size) == ("probe", Size(256, 256, 17))
+    assert "measured already" in headroom.measure_size(guarded, "wan-tiny", None)

@@ -1,0 +1,123 @@
+"""The memory gauge: always visible, and the truth. Drawn by live.js from what this makes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.guard import device_for
+from engine.headroom import gigabytes
+from engine.memory import MemorySample
+from engine.presets import ModelPreset
+from engine.recorder import FlightRecorder
+
+SPARK_SECONDS = 60.0
+SPARK_POINTS = 60
+
+GAUGE = """
+<section class="gauge" aria-label="Memory">
+  <div class="gauge-text"><strong data-live="gauge-name">Memory …</strong>
+    <span data-live="gauge-use"></span></div>
+  <div class="meter" role="meter" aria-label="Device memory" aria-valuemin="0" aria-valuemax="100"
+    aria-valuenow="0" data-live="meter"><span class="ours"></span><span class="others"></span><i
+    class="budget" title="Budget: what a clip may take"></i><i class="peak"
+    title="Peak of the running clip"></i></div>
+  <div class="gauge-text small"><span data-live="gauge-split"></span>
+    <span data-live="gauge-health"></span></div>
+  <div class="ram"><span data-live="ram-text"></span><div class="slim" role="meter"
+    aria-label="RAM" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" data-live="ram"><span
+    ></span></div></div>
+  <svg class="spark" viewBox="0 0 60 20" preserveAspectRatio="none" role="img"
+    aria-label="Device memory in the last minute" data-live="spark"><polyline points=""/></svg>
+  <p class="small problem" role="alert" data-live="gauge-problem" hidden></p>
+</section>
+"""
+
+
+def gauge_state(
+    recorder: FlightRecorder, preset: ModelPreset | None, worker: int | None, job: int | None
+) -> dict[str, Any]:
+    """What the gauge shows now; fractions are of the device's memory.
+
+    Args:
+        preset: the model at work: its device is the one that the bar is about.
+        worker: the worker's pid.
+        job: the running job, whose peak is marked.
+    """
+    sample = recorder.latest()
+    total, used, ours = _device(sample, worker)
+    peaks = recorder.peaks(job) if job is not None else {}
+    peak = max(peaks.values(), default=0)
+    device = device_for(preset, sample, worker) if preset else None
+    on_gauge = device is not None and device.total == total
+    budget = device.budget if device is not None and on_gauge else 0
+    others = max(0, used - ours)
+    split = (
+        f"this program {gigabytes(ours)}, others {gigabytes(others)}, "
+        f"free {gigabytes(max(0, total - used))}"
+    )
+    if budget:
+        split += f", budget {gigabytes(budget)}"
+    if peak:
+        split += f", peak of this clip {gigabytes(peak)}"
+    return {
+        "gauge-name": sample.gpu.name if sample.gpu else "RAM",
+        "gauge-use": f"{gigabytes(used)} of {gigabytes(total)}",
+        "gauge-split": split,
+        "gauge-health": _health(sample),
+        "gauge-problem": _problem(sample),
+        "meter": {
+            "ours": _share(ours, total),
+            "others": _share(others, total),
+            "budget": _share(ours + budget, total) if budget else None,
+            "peak": _share(peak, total) if peak else None,
+            "text": f"{gigabytes(used)} of {gigabytes(total)} in use: {split}",
+        },
+        "ram-text": f"RAM {gigabytes(sample.host.used)} of {gigabytes(sample.host.total)}"
+        if sample.gpu
+        else "",
+        "ram": _share(sample.host.used, sample.host.total) if sample.gpu else None,
+        "spark": _spark(recorder.window(SPARK_SECONDS), sample.at),
+    }
+
+
+def _device(sample: MemorySample, worker: int | None) -> tuple[int, int, int]:
+    """Total, used, and ours, of the GPU where there is one and of the RAM otherwise."""
+    gpu = sample.gpu
+    if gpu is None:
+        return sample.host.total, sample.host.used, sample.host.worker or 0
+    return gpu.total, gpu.used, sum(h.used or 0 for h in gpu.holders if h.pid == worker)
+
+
+def _health(sample: MemorySample) -> str:
+    gpu = sample.gpu
+    if gpu is None:
+        return ""
+    parts = []
+    if gpu.utilisation is not None:
+        parts.append(f"{gpu.utilisation} % busy")
+    if gpu.temperature is not None:
+        parts.append(f"{gpu.temperature} °C")
+    if gpu.power is not None:
+        limit = f" of {gpu.power_limit:.0f}" if gpu.power_limit is not None else ""
+        parts.append(f"{gpu.power:.0f}{limit} W")
+    return ", ".join([*parts, f"driver {gpu.driver}"])
+
+
+def _problem(sample: MemorySample) -> str:
+    if sample.gpu is None and sample.state == "none":
+        return "No NVIDIA GPU here: the processor makes the clips, so RAM is what counts."
+    return sample.problem
+
+
+def _share(part: int, total: int) -> float:
+    return round(min(1.0, part / total), 4) if total else 0.0
+
+
+def _spark(window: Sequence[MemorySample], now: float) -> list[float | None]:
+    """Use as fractions, one a second, oldest first; None where nothing was sampled."""
+    points: list[float | None] = [None] * SPARK_POINTS
+    for sample in window:
+        place = SPARK_POINTS - 1 - round(now - sample.at)
+        if 0 <= place < SPARK_POINTS:
+            total, used, _ = _device(sample, None)
+            points[place] = round(used / total, 3) if total else None
+    return points

@@ -1,0 +1,142 @@
+"""The headroom tab: which sizes are open on this machine, on what grounds, and how to find out."""
+
+import html
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import HeadroomError
+from engine.guard import Row
+from engine.headroom import Verdict, Word, gigabytes
+from engine.request import ClipRequest, Size
+from engine.supervisor import Supervisor
+from ui import words
+from ui.generate import refusal_html
+
+# A mark beside the colour: nobody has to tell green from red.
+LOOKS = {
+    "measured": ("✓", "measured"),
+    "predicted": ("≈", "predicted"),
+    "recipe": ("●", "open"),
+    "busy": ("…", "busy"),
+    "locked": ("–", "locked"),
+    "impossible": ("✕", "impossible"),
+}
+PROMPT = "a red ball moves left over green grass"
+
+
+def look_of(verdict: Verdict) -> str:
+    return verdict.basis if verdict.open else verdict.word.value
+
+
+def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown]:
+    """The picture and the choice of what to measure; returns what has to be refreshed."""
+    picture = gr.HTML(elem_id="picture", js_on_load=None)
+    with gr.Row():
+        which = gr.Dropdown(
+            [], label="A size to measure", elem_id="measure-size", interactive=True, scale=3
+        )
+        button = gr.Button("Measure", elem_id="measure", variant="primary", scale=1)
+    told = gr.HTML("", elem_id="measure-told", js_on_load=None)
+
+    def measure(name: str, chosen: str | None) -> str:
+        return measure_size(supervisor, name, chosen)
+
+    button.click(
+        measure,
+        [model, which],
+        told,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return picture, which
+
+
+def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
+    """Queue a probe; returns what to say about it."""
+    if not chosen:
+        return "<p>Every size on offer is measured already, or can't fit.</p>"
+    height, width, frames = chosen.split("×")
+    raw = {"prompt": PROMPT, "model": model, "height": height, "width": width, "frames": frames}
+    try:
+        request = ClipRequest.check(raw, supervisor.presets)
+        supervisor.measure(request)
+    except HeadroomError as error:
+        return refusal_html(error)
+    return (
+        f"<p>Measuring {html.escape(str(request.size))}: it climbs there in small steps and stops "
+        "at the first that doesn't fit. See its progress beside the prompt; Cancel ends it.</p>"
+    )
+
+
+def refreshed(supervisor: Supervisor, model: str) -> tuple[str, Any]:
+    """The picture, and the sizes that a measurement could open."""
+    offered = supervisor.guard.offered(model)
+    verdicts = supervisor.guard.verdicts(model, offered)
+    rows = supervisor.guard.rows(model)
+    fps = supervisor.presets.models[model].fps
+    choices = [
+        (f"{words.size(size, fps)} ({verdicts[size].word})", str(size))
+        for size in sorted(offered, key=lambda s: (s.pixels, s.frames))
+        if verdicts[size].word is not Word.IMPOSSIBLE and size not in _measured(rows)
+    ]
+    locked = [value for text, value in choices if "locked" in text]
+    value = next(iter([*locked, *(value for _, value in choices)]), None)
+    return picture_html(supervisor, model, verdicts, rows), gr.Dropdown(choices, value=value)
+
+
+def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
+    found: dict[Size, list[Row]] = {}
+    for row in rows:
+        if row.measurement.ran:
+            found.setdefault(row.measurement.size, []).append(row)
+    return found
+
+
+def picture_html(
+    supervisor: Supervisor, model: str, verdicts: Mapping[Size, Verdict], rows: list[Row]
+) -> str:
+    """Area down, seconds across; a cell's colour, mark and words say the same."""
+    preset = supervisor.presets.models[model]
+    measured = _measured(rows)
+    frames = sorted({size.frames for size in verdicts})
+    shapes = sorted({(s.pixels, s.height, s.width) for s in verdicts})
+    head = "".join(f"<th scope='col'>{n / preset.fps:.1f} s</th>" for n in frames)
+    body = ""
+    for _, height, width in shapes:
+        cells = "".join(
+            _cell(size, verdicts[size], measured.get(size, []))
+            if (size := Size(height, width, count)) in verdicts
+            else "<td></td>"
+            for count in frames
+        )
+        body += f"<tr><th scope='row'>{width} × {height}</th>{cells}</tr>"
+    legend = "".join(
+        f"<li class='{look}'><b aria-hidden='true'>{mark}</b> {word}</li>"
+        for look, (mark, word) in LOOKS.items()
+    )
+    return (
+        f"<p>What {html.escape(preset.name)} can do on this machine. A size opens when it was "
+        "measured here, or lies close enough to what was.</p>"
+        f"<table class='picture'><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
+        f"</table><ul class='legend'>{legend}</ul>"
+    )
+
+
+def _cell(size: Size, verdict: Verdict, rows: list[Row]) -> str:
+    look = look_of(verdict)
+    mark, word = LOOKS[look]
+    lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]
+    if rows:
+        peak = max(row.measurement.peak for row in rows)
+        whole = [sum(row.seconds.values()) for row in rows if row.kind == "clip"]
+        time = f", {words.seconds(median(whole))}" if whole else ""
+        runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
+        lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
+    elif verdict.peak:
+        lines.append(f"about {gigabytes(verdict.peak)}")
+    tip = html.escape(f"{size}: {verdict.reason} {verdict.remedy}".strip(), quote=True)
+    return f"<td class='{look}' title='{tip}'>{'<br>'.join(lines)}</td>"
