@@ -282,7 +282,7 @@ def _why_open(estimate: Estimate) -> str:
     return {
         "measured": f"Measured on this machine: peak {peak}.",
         "predicted": f"Predicted from this machine's own runs: peak {peak}.",
-        "recipe": f"No larger than the size that the model was made for here: peak up to {peak}.",
+        "recipe": f"Within the model's baseline, not measured here yet: peak up to {peak}.",
         "none": "",
     }[estimate.basis]
 

@@ -98,7 +98,7 @@ PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %
 
 @pytest.mark.model
 def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
-    page.click("#size >> text=64 × 64 square")
+    page.click("#size >> text=64 × 64")
     generate(page, "a red ball moves left over green grass")
     page.wait_for_selector(".live-panel.running", timeout=60_000)
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2", timeout=90_000)
@@ -160,7 +160,7 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
 
 @pytest.mark.model
 def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
-    page.click("#size >> text=224 × 128 landscape, locked")
+    page.click("#size >> text=224 × 128 wide, locked")
     page.wait_for_selector("#verdict >> text=Nothing as large was measured")
     generate(page, "a red ball moves left")
     page.wait_for_selector("#refusal >> text=is locked")

@@ -115,7 +115,8 @@ def build_controls(supervisor: Supervisor) -> Controls:
             minimum=0,
             maximum=SEED_LIMIT - 1,
             elem_id="seed",
-            min_width=120,
+            min_width=150,
+            container=False,
         )
         dice = gr.Button("Roll", icon=ASSETS / "dice.svg", elem_id="dice", min_width=90)
         fresh = gr.Checkbox(
@@ -251,14 +252,14 @@ def size_choices(presets: Presets, model: str) -> dict[str, Any]:
     default = presets.models[model].default
     sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
     if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
-        sizes.insert(0, ("Default", default.height, default.width))
-    choices = [(f"{w} × {h} {name.lower()}", f"{h}×{w}") for name, h, w in sizes]
+        sizes.insert(0, ("", default.height, default.width))
+    choices = [(f"{w} × {h} {name}".rstrip(), f"{h}×{w}") for name, h, w in sizes]
     return {"choices": choices, "value": f"{default.height}×{default.width}"}
 
 
 def frame_choices(presets: Presets, model: str) -> dict[str, Any]:
     preset = presets.models[model]
-    choices = [(f"{preset.seconds(n):.1f} s ({n} frames)", n) for n in presets.frames_for(model)]
+    choices = [(f"{preset.seconds(n):.1f} s, {n} frames", n) for n in presets.frames_for(model)]
     return {"choices": choices, "value": preset.default.frames}
 
 

@@ -25,7 +25,7 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Make a clip", id="make"):
                 with gr.Row(equal_height=False):
-                    with gr.Column(scale=5, min_width=320):
+                    with gr.Column(scale=5, min_width=320, elem_id="make-column"):
                         controls = generate.build_controls(supervisor)
                         judged = generate.build_buttons(supervisor, controls)
                     with gr.Column(scale=6, min_width=320):
