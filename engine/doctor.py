@@ -132,7 +132,7 @@ def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
         return Line(subject, "good", text)
     checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
     if checkpoint is not None and not (checkpoint / "model_index.json").exists():
-        remedy = "Run ./launch.sh setup (launch.bat setup on Windows)."
+        remedy = "It comes with the project: restore the folder, for example with git checkout."
         return Line(subject, "bad", f"Its checkpoint is missing in {checkpoint}.", remedy)
     state: Literal["good", "warn"] = "good" if verdict.open else "warn"
     return Line(subject, state, f"{baseline} is {verdict.word}. {verdict.reason}", verdict.remedy)

@@ -98,9 +98,6 @@ def set_up(files: list[Path]) -> None:
     requirements = [word for file in files for word in ("-r", str(file))]
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
     run(python_of(VENV), "-m", "pip", "install", *quiet, *requirements)
-    if not (PROJECT / "presets/checkpoints/wan-tiny/wan_tiny.json").exists():
-        say("Building the untrained wan-tiny")
-        run(python_of(VENV), "-m", "engine.tiny.untrained", "presets/checkpoints/wan-tiny")
     say("Compiling, so that the first start is as fast as the next ones")
     run(python_of(VENV), "-m", "compileall", "-q", "app.py", "engine", "ui")
     STAMP.write_text(json.dumps(wanted(files), indent=1) + "\n", encoding="utf-8")

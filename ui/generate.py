@@ -20,6 +20,7 @@ from engine.request import (
     Size,
 )
 from engine.supervisor import Supervisor
+from engine.tiny.grammar import known_words, unknown_words
 from ui.gauge import GAUGE
 from ui.theme import ASSETS
 
@@ -91,6 +92,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
         elem_id="prompt",
         autofocus=True,
     )
+    hint = gr.HTML("", elem_id="hint", js_on_load=None)
     if model.examples:
         gr.Examples(
             [[text] for text in model.examples],
@@ -127,6 +129,15 @@ def build_controls(supervisor: Supervisor) -> Controls:
         None,
         [seed, fresh],
         queue=False,
+        api_visibility="private",
+    )
+    prompt.change(
+        lambda text, name: vocabulary_hint(text, presets.models[name]),
+        [prompt, chosen],
+        hint,
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",  # one look a pause, not one a letter
         api_visibility="private",
     )
     # Whoever types a seed wants that seed.
@@ -244,6 +255,26 @@ def verdict_html(verdict: Verdict, preset: ModelPreset) -> str:
     return (
         f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
         f"aria-live='polite'><b>{word.capitalize()}.</b> {text}</p>"
+    )
+
+
+def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
+    """Which words of ``prompt`` the tiny model can't know, and which it does; "" where all is well.
+
+    The big models take any words; only the CPU default lives in a small world.
+    """
+    if preset.pipeline != "wan_tiny":
+        return ""
+    strange = unknown_words(prompt)[:6]
+    if not strange:
+        return ""
+    said = ", ".join(f"“{html.escape(word)}”" for word in strange)
+    known = known_words()
+    groups = "; ".join(f"{name}: {', '.join(words)}" for name, words in known.items())
+    return (
+        f"<div class='hint' role='status'>{html.escape(preset.name)} lives in a small world and "
+        f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
+        f"</summary>{html.escape(groups)}</details></div>"
     )
 
 

@@ -12,14 +12,14 @@ from diffusers import WanPipeline
 
 from engine.home import PROJECT
 from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run
-from engine.pipelines.causal_conv import use_conv2d
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
+from engine.tiny.codec import use_flat_convolutions
 
 log = logging.getLogger("headroom.wan_tiny")
 
-REMEDY = "Run ./launch.sh setup (launch.bat setup on Windows), which puts the files back."
+REMEDY = "It comes with the project: restore the folder, for example with git checkout."
 
 
 class WanTiny:
@@ -51,7 +51,7 @@ class WanTiny:
             ) from error
         self._pipe.set_progress_bar_config(disable=True)
         self._prove()
-        use_conv2d(self._pipe.vae)
+        use_flat_convolutions(self._pipe.vae)
         self._hook()
         self._colours = _latent_colours(self._pipe)
 

@@ -1,1 +1,1 @@
-"""The CPU default's own world: how wan-tiny is built and trained."""
+"""wan-tiny: the world of coloured moving shapes, its model, its trainer and its judge."""

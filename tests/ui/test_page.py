@@ -89,3 +89,14 @@ def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:
     assert {"prompt", "size", "frames", "seed", "dice", "generate", "cancel", "clip"} <= ids
     visible = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
     assert visible == [], "endpoints are offered only once they are documented"
+
+
+def test_unknown_words_are_told_kindly_and_escaped(presets: Presets) -> None:
+    tiny, scripted = presets.models["wan-tiny"], presets.models["scripted"]
+    assert generate.vocabulary_hint("a red ball rolls left over green grass", tiny) == ""
+    assert generate.vocabulary_hint("", tiny) == ""
+    hint = generate.vocabulary_hint("a wizard <b>jumps</b>", tiny)
+    assert "“wizard”" in hint
+    assert "<b>" not in hint
+    assert "turquoise" in hint, "it says what it knows"
+    assert generate.vocabulary_hint("a wizard", scripted) == ""
