@@ -36,7 +36,6 @@ class WanTiny:
 
     def load(self, plan: Plan) -> None:
         torch.set_num_threads(int(plan["threads"].value))
-        torch.set_grad_enabled(False)
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.disable_progress_bar()
         self.card = _read_card(self.folder)
@@ -55,6 +54,7 @@ class WanTiny:
         self._hook()
         self._colours = _latent_colours(self._pipe)
 
+    @torch.no_grad()
     def generate(
         self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
     ) -> Frames:
@@ -198,6 +198,7 @@ def _to_bytes(video: torch.Tensor) -> Frames:
     return ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).contiguous().numpy()
 
 
+@torch.no_grad()
 def _latent_colours(pipe: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """A linear map from a normalised latent to the colour of the pixels under it.
 

@@ -185,7 +185,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Parts:
 
 def load_pipeline(folder: Path) -> Any:
     """The folder as a ready WanPipeline in float32 on the CPU."""
-    pipe = WanPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    pipe = WanPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

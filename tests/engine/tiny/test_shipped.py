@@ -1,4 +1,4 @@
-"""The weights that ship: four clips through the product's own pipeline, judged from their pixels."""
+"""The weights that ship: four clips through the product's pipeline, judged from their pixels."""
 
 import json
 
