@@ -96,7 +96,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a size may run now; ``reason`` is one sentence, ``remedy`` what to do about it."""
+    """Whether a size may run now; ``reason`` is one sentence, ``remedy`` what to do about it.
+
+    ``hedge`` is how ``peak`` is to be read: "about", "up to" where a larger size was measured or
+    stated, "at least" where only a smaller one was.
+    """
 
     word: Word
     reason: str
@@ -104,6 +108,7 @@ class Verdict:
     peak: int | None
     budget: int
     remedy: str = ""
+    hedge: str = "about"
 
     @property
     def open(self) -> bool:
@@ -271,16 +276,21 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
     if estimate is not None:
         need = estimate.peak + margin(estimate.peak)
         if need <= budget:
-            return Verdict(Word.OPEN, _why_open(estimate), estimate.basis, estimate.peak, budget)
+            hedge = "about" if estimate.basis == "predicted" else "up to"
+            reason = _why_open(estimate, size in peaks)
+            basis, peak = estimate.basis, estimate.peak
+            return Verdict(Word.OPEN, reason, basis, peak, budget, hedge=hedge)
         if need <= device.budget_alone:
             return _busy(estimate, device)
     return _closed(size, peaks, guess, rules, device)
 
 
-def _why_open(estimate: Estimate) -> str:
+def _why_open(estimate: Estimate, exact: bool) -> str:
     peak = gigabytes(estimate.peak)
     return {
-        "measured": f"Measured on this machine: peak {peak}.",
+        "measured": f"Measured on this machine: peak {peak}."
+        if exact
+        else f"A larger size was measured on this machine: peak up to {peak}.",
         "predicted": f"Predicted from this machine's own runs: peak {peak}.",
         "recipe": f"Within the model's baseline, not measured here yet: peak up to {peak}.",
         "none": "",
@@ -321,8 +331,9 @@ def _closed(
             "Choose a smaller size or fewer seconds.",
         )
     told = ""
+    hedge = "about" if line is not None or rules.reference else "at least"
     if guess:
-        told = f" Expected peak: about {gigabytes(guess.peak)} of {gigabytes(device.budget)}."
+        told = f" Expected peak: {hedge} {gigabytes(guess.peak)} of {gigabytes(device.budget)}."
     why = "Nothing as large was measured on this machine yet."
     if covers(rules.baseline, size) and device.total < rules.minimum_total:
         why = (
@@ -338,6 +349,7 @@ def _closed(
         guess.peak if guess else None,
         device.budget,
         "Measure it: a short real run that finds out.",
+        hedge,
     )
 
 

@@ -57,7 +57,7 @@ def gauge_state(
     if budget:
         split += f", budget {gigabytes(budget)}"
     if peak:
-        split += f", peak of this clip {gigabytes(peak)}"
+        split += f", peak {gigabytes(peak)}"
     return {
         "gauge-name": sample.gpu.name if sample.gpu else "RAM",
         "gauge-use": f"{gigabytes(used)} of {gigabytes(total)}",

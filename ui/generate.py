@@ -150,7 +150,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
     verdict = gr.HTML("", elem_id="verdict", js_on_load=None)
     with gr.Row():
         make = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
-        probe = gr.Button("Measure this size", elem_id="probe", visible=False, scale=2)
+        probe = gr.Button("Measure", elem_id="probe", visible=False, scale=2)
         stop = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1)
     refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
 

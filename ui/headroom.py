@@ -126,17 +126,22 @@ def picture_html(
     )
 
 
+def warm_seconds(row: Row) -> float:
+    """How long a clip took; only the first of a session waits for the model."""
+    return sum(taken for stage, taken in row.seconds.items() if stage != "load")
+
+
 def _cell(size: Size, verdict: Verdict, rows: list[Row]) -> str:
     look = look_of(verdict)
     mark, word = LOOKS[look]
     lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]
     if rows:
         peak = max(row.measurement.peak for row in rows)
-        whole = [sum(row.seconds.values()) for row in rows if row.kind == "clip"]
+        whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
         time = f", {words.seconds(median(whole))}" if whole else ""
         runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
         lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
     elif verdict.peak:
-        lines.append(f"about {gigabytes(verdict.peak)}")
+        lines.append(f"{verdict.hedge} {gigabytes(verdict.peak)}")
     tip = html.escape(f"{size}: {verdict.reason} {verdict.remedy}".strip(), quote=True)
     return f"<td class='{look}' title='{tip}'>{'<br>'.join(lines)}</td>"

@@ -97,7 +97,7 @@ class Live:
             shown["stage"] = where + words.stage(progress)
             shown["left"] = words.time_left(left)
             shown["fraction"] = round(progress.total, 3)
-            if status.preview:
+            if status.preview and running.kind == "clip":
                 data = base64.b64encode(status.preview).decode()
                 shown["preview"] = f"data:image/webp;base64,{data}"
         return shown
