@@ -217,11 +217,13 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     """The verdict on what is chosen, and every choice with its own: locked ones say so.
 
     Args:
-        size, frames: the radios' values; None for the model's default.
+        size, frames: the radios' values, which are left as they are: the user may be choosing
+            another one this moment. None sets the model's default.
     """
     presets = supervisor.presets
     preset = presets.models[model]
     sizes, lengths = size_choices(presets, model), frame_choices(presets, model)
+    fresh = size is None
     size, count = size or sizes["value"], int(str(frames or lengths["value"]))
     here = _as_size(size, count)
     others = [_as_size(value, count) for _, value in sizes["choices"]]
@@ -237,8 +239,8 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     ]
     verdict = verdicts[here]
     return [
-        gr.Radio(told, value=size),
-        gr.Radio(told_frames, value=count),
+        gr.Radio(told, value=size) if fresh else gr.Radio(told),
+        gr.Radio(told_frames, value=count) if fresh else gr.Radio(told_frames),
         verdict_html(verdict, preset),
         gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
     ]

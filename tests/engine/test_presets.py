@@ -12,8 +12,7 @@ from engine.presets import PresetError, load_presets
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("HEADROOM_PRESETS")
-    (tmp_path / "p" / "models").mkdir(parents=True)
-    shutil.copy(PROJECT / "presets/models/wan-tiny.yaml", tmp_path / "p/models")
+    shutil.copytree(PROJECT / "presets/models", tmp_path / "p/models")
     shutil.copy(PROJECT / "presets/sizes.yaml", tmp_path / "p")
     return tmp_path / "p"
 

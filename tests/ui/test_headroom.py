@@ -51,7 +51,7 @@ def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> N
     labels = dict((value, text) for text, value in size.choices)
     assert labels["256×256"].endswith(", locked")
     assert not labels["128×128"].endswith("locked")
-    assert frames.value == 17
+    assert [value for _, value in frames.choices] == [9, 17, 33]
     assert "<b>Locked.</b>" in verdict
     assert probe.visible is True
     _, _, verdict, probe = generate.judged(guarded, "wan-tiny", "128×128", 17)
