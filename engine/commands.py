@@ -154,10 +154,7 @@ def _generate(options: argparse.Namespace) -> int:
             {name: value for name, value in given.items() if value is not None},
             supervisor.presets,
         )
-        job = supervisor.submit(request)
-        supervisor.start(only=job.id)
-        with _interruptible(supervisor, job.id):
-            job = _watch(supervisor, job)
+        job = _follow(supervisor, supervisor.submit(request))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
@@ -211,10 +208,7 @@ PROBE_PROMPT = "a red ball moves left over green grass"
 def _measure(options: argparse.Namespace) -> int:
     with open_engine() as supervisor:
         request = _sized(options, supervisor, PROBE_PROMPT)
-        job = supervisor.measure(request)
-        supervisor.start(only=job.id)
-        with _interruptible(supervisor, job.id):
-            job = _watch(supervisor, job)
+        job = _follow(supervisor, supervisor.measure(request))
         if job.state is State.CANCELLED:
             say("Cancelled; what was measured until then is kept.")
             return ExitCode.INTERRUPTED
@@ -227,12 +221,12 @@ def _measure(options: argparse.Namespace) -> int:
          "peaks": row.measurement.peaks}
         for row in rows
     ]  # fmt: skip
-    reached = rows[-1].measurement if rows else None
-    outcome = reached.outcome if reached and reached.size == request.size else "over_budget"
-    if reached and reached.outcome != "ok":
-        outcome = reached.outcome
+    last = rows[-1].measurement if rows else None
+    # A climb that stopped short of its target by itself had no budget left for the next step.
+    done = last is not None and (last.size == request.size or last.outcome != "ok")
+    outcome = last.outcome if last is not None and done else "over_budget"
     if options.json:
-        peaks = reached.peaks if reached and reached.size == request.size else {}
+        peaks = last.peaks if last is not None and last.size == request.size else {}
         _print_json(
             {**asdict(request.size), "outcome": outcome, "peaks": peaks,
              "budget_bytes": budget, "climbed": climbed}
@@ -276,8 +270,14 @@ def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _follow(supervisor: Supervisor, job: Job) -> Job:
+    """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
+    supervisor.start(only=job.id)
+    with _interruptible(supervisor, job.id):
+        return _watch(supervisor, job)
+
+
 def _watch(supervisor: Supervisor, job: Job) -> Job:
-    """Follow ``job`` to its end, whichever process works on it; progress goes to stderr."""
     told = ""
     while not job.state.final:
         time.sleep(0.05)

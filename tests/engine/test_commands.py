@@ -136,3 +136,26 @@ def test_ctrl_c_cancels_the_job_and_is_exit_code_130() -> None:
     assert latest is not None
     assert latest.state is State.CANCELLED
     store.close()
+
+
+def test_measure_climbs_and_check_tells_the_difference(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    size = ("--model", "scripted", "--height", "192", "--width", "192", "--frames", "17", "--json")
+    before = json.loads(app("check", *size)[0])
+    assert before["verdict"] == "locked"
+    assert before["nearest_open"] is not None
+    refused, _ = app("generate", "x", *size, code=3)
+    assert json.loads(refused)["verdict"] == "locked"
+    measured = json.loads(app("measure", *size)[0])
+    assert set(measured) == {
+        "height", "width", "frames", "outcome", "peaks", "budget_bytes", "climbed",
+    }  # fmt: skip
+    assert measured["outcome"] == "ok"
+    assert [c["outcome"] for c in measured["climbed"]] == ["ok"] * len(measured["climbed"])
+    assert len(measured["climbed"]) >= 3
+    after = json.loads(app("check", *size)[0])
+    assert (after["verdict"], after["basis"]) == ("open", "measured")
+    assert after["predicted_peak_bytes"] == max(measured["peaks"].values())
+    assert after["nearest_open"] is None
+    assert set(after) == set(before)
