@@ -19,6 +19,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.headroom import (
     GIB,
     MIB,
+    RECENT,
     Device,
     Measurement,
     Outcome,
@@ -66,13 +67,14 @@ class NotHere(HeadroomError):
 
 @dataclass(frozen=True)
 class Row:
-    """A measurement as it is kept."""
+    """A measurement as it is kept; ``runs`` of its size ended the same way."""
 
     measurement: Measurement
     kind: Kind
     created: str
     seconds: Mapping[str, float]
     budget: int
+    runs: int = 1
 
 
 class Guard:
@@ -153,16 +155,29 @@ class Guard:
     # ---- measurements ----------------------------------------------------------------------
 
     def rows(self, model: str) -> list[Row]:
-        """What was measured with the present fingerprint, oldest first."""
+        """What was measured with the present fingerprint, oldest first: the newest few of each
+        size and outcome, because older ones count for nothing and there may be thousands."""
         rows = self._store.rows(
-            "select * from measurements where model = ? and fingerprint = ? order by id",
-            (model, self.fingerprint(model)),
+            "select * from (select *,"
+            " row_number() over (partition by height, width, frames, outcome order by id desc)"
+            " as age, count(*) over (partition by height, width, frames, outcome) as runs"
+            " from measurements where model = ? and fingerprint = ?) where age <= ? order by id",
+            (model, self.fingerprint(model), RECENT),
         )
         return [_row(dict(row)) for row in rows]
 
     def of_job(self, job: int) -> list[Row]:
         rows = self._store.rows("select * from measurements where job = ? order by id", (job,))
         return [_row(dict(row)) for row in rows]
+
+    def last_seconds(self, model: str, size: Size) -> Mapping[str, float]:
+        """Seconds by stage of the newest clip of this size; empty if there is none."""
+        rows = self._store.rows(
+            "select seconds from measurements where model = ? and height = ? and width = ?"
+            " and frames = ? and kind = 'clip' and outcome = 'ok' order by id desc limit 1",
+            (model, size.height, size.width, size.frames),
+        )
+        return dict(json.loads(rows[0]["seconds"])) if rows else {}
 
     def record(
         self,
@@ -306,4 +321,5 @@ def _row(values: dict[str, Any]) -> Row:
     size = Size(values["height"], values["width"], values["frames"])
     measurement = Measurement(size, values["outcome"], json.loads(values["peaks"]))
     seconds = json.loads(values["seconds"])
-    return Row(measurement, values["kind"], values["created"], seconds, values["budget"])
+    kind, created, budget = values["kind"], values["created"], values["budget"]
+    return Row(measurement, kind, created, seconds, budget, values.get("runs", 1))

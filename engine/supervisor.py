@@ -4,12 +4,12 @@ One thread does all of that. The page and the commands only call ``submit``, ``c
 ``status``; everything that must last is in the store.
 """
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
@@ -81,10 +81,14 @@ class Supervisor:
             only: work on this one job and leave the others to whoever comes next.
         """
         self._only, self._warm = only, warm
+        # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
+        # there, which the worker ignores, and waits. (Handlers run last in, first out.)
+        atexit.register(self.close)
         self._thread.start()
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
+        atexit.unregister(self.close)
         self._closing.set()
         self._nudge()
         if self._thread.is_alive():
@@ -125,13 +129,6 @@ class Supervisor:
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them."""
         return make_plan(this_machine(), self.presets.models[model])
-
-    def past(self, request: ClipRequest) -> Mapping[str, float]:
-        """Seconds by stage of the newest clip of the same model and size; empty if none."""
-        for row in reversed(self.guard.rows(request.model)):
-            if row.kind == "clip" and row.measurement.size == request.size and row.seconds:
-                return row.seconds
-        return {}
 
     def _queued(self, job: Job) -> Job:
         self._nudge()

@@ -115,7 +115,10 @@ def _share(part: int, total: int) -> float:
 def _spark(window: Sequence[MemorySample], now: float) -> list[float | None]:
     """Use as fractions, one a second, oldest first; None where nothing was sampled."""
     points: list[float | None] = [None] * SPARK_POINTS
+    with_gpu = bool(window) and window[-1].gpu is not None
     for sample in window:
+        if (sample.gpu is not None) != with_gpu:
+            continue  # a GPU that came or went: one line shows one memory
         place = SPARK_POINTS - 1 - round(now - sample.at)
         if 0 <= place < SPARK_POINTS:
             total, used, _ = _device(sample, None)

@@ -139,7 +139,8 @@ def _cell(size: Size, verdict: Verdict, rows: list[Row]) -> str:
         peak = max(row.measurement.peak for row in rows)
         whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
         time = f", {words.seconds(median(whole))}" if whole else ""
-        runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
+        count = sum({row.measurement.outcome: row.runs for row in rows}.values())
+        runs = f"{count} run{'s' if count > 1 else ''}"
         lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
     elif verdict.peak:
         lines.append(f"{verdict.hedge} {gigabytes(verdict.peak)}")

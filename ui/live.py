@@ -17,7 +17,6 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from engine.jobs import Job
-from engine.request import ClipRequest
 from engine.status import Engine, Status
 from engine.supervisor import Supervisor
 from ui import words
@@ -91,8 +90,9 @@ class Live:
         }
         progress = status.progress
         if running and progress and progress.job == running.id:
-            past = {} if running.kind == "probe" else self._past(running.request)
-            left = progress.time_left(past)
+            request = running.request
+            past = self._supervisor.guard.last_seconds(request.model, request.size)
+            left = progress.time_left({} if running.kind == "probe" else past)
             where = f"{status.probing}: " if status.probing else ""
             shown["stage"] = where + words.stage(progress)
             shown["left"] = words.time_left(left)
@@ -101,9 +101,6 @@ class Live:
                 data = base64.b64encode(status.preview).decode()
                 shown["preview"] = f"data:image/webp;base64,{data}"
         return shown
-
-    def _past(self, request: ClipRequest) -> dict[str, float]:
-        return dict(self._supervisor.past(request))
 
     def _gauge(self, status: Status) -> dict[str, Any]:
         presets = self._supervisor.presets

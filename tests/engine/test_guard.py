@@ -241,3 +241,18 @@ def test_the_prediction_at_a_third_size_is_within_five_percent(
     (row,) = supervisor.guard.of_job(job.id)
     assert verdict.peak is not None
     assert abs(verdict.peak / row.measurement.peak - 1) <= 0.05
+
+
+def test_thousands_of_runs_cost_a_verdict_no_more_than_a_few(guarded: Supervisor, ask: Ask) -> None:
+    job = guarded.jobs.add(ask()).id
+    for number in range(60):
+        peaks = {"decode": GIB if number < 50 else GIB // 2}
+        guarded.guard.record(job, "clip", "scripted", LARGER, "ok", peaks, {"decode": number})
+    guarded.guard.record(job, "clip", "scripted", Size(512, 512, 81), "out_of_memory", {}, {})
+    rows = guarded.guard.rows("scripted")
+    assert len(rows) == 6
+    assert {row.runs for row in rows} == {60, 1}
+    assert guarded.guard.verdict("scripted", LARGER).peak == GIB // 2, "old runs don't count"
+    assert guarded.guard.verdict("scripted", Size(512, 512, 81)).word is Word.IMPOSSIBLE
+    assert guarded.guard.last_seconds("scripted", LARGER) == {"decode": 59}
+    assert guarded.guard.last_seconds("scripted", Size(64, 64, 1)) == {}

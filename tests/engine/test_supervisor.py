@@ -200,6 +200,7 @@ def test_what_a_crashed_program_left_behind_is_taken_up(supervisor: Supervisor, 
 def test_a_second_program_leaves_the_queue_to_the_first(
     started: Supervisor, presets: Presets, ask: Ask
 ) -> None:
+    wait_until(lambda: started.status().engine is Engine.READY, "the first to be the first")
     store = Store(started.home.database)
     second = Supervisor(started.home, presets, Jobs(store))
     second.start(warm="scripted")
@@ -249,3 +250,23 @@ def test_seeds_make_different_frames(started: Supervisor, ask: Ask) -> None:
     files = [started.jobs.clip_of(job.id) for job in made]
     frames = [clips.read_frames(started.home.clips / c.file) for c in files if c]
     assert not np.array_equal(frames[0], frames[1])
+
+
+def test_a_program_that_forgets_to_close_still_ends(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import time\n"
+        "from engine.commands import open_engine\n"
+        "if __name__ == '__main__':\n"
+        "    manager = open_engine()\n"
+        "    engine = manager.__enter__()\n"
+        "    engine.start(warm='scripted')\n"
+        "    while engine.status().engine != 'ready': time.sleep(0.05)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, timeout=60)
+    assert done.returncode == 0
