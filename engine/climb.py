@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from engine.headroom import STEP, Rules, covers
 from engine.request import Size
 
+PROBE_PROMPT = "a red ball moves left over green grass"  # memory doesn't depend on the words
+
 
 def climb(target: Size, peaks: Iterable[Size], rules: Rules, smallest: Size) -> list[Size]:
     """The sizes to probe on the way to ``target``, itself last.

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from engine import clips
+from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.guard import Refused
 from engine.headroom import Verdict, gigabytes
@@ -200,9 +201,6 @@ def _check(options: argparse.Namespace) -> int:
     if nearest is not None:
         sys.stdout.write(f"The nearest size that is open: {nearest}\n")
     return ExitCode.DONE
-
-
-PROBE_PROMPT = "a red ball moves left over green grass"
 
 
 def _measure(options: argparse.Namespace) -> int:

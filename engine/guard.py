@@ -28,6 +28,7 @@ from engine.headroom import (
     Word,
     by_size,
     fitted,
+    gigabytes,
     judge,
     margin,
 )
@@ -259,8 +260,8 @@ class Guard:
         expected = fitted(size, peaks, rules) or 0
         if expected + margin(expected) > self.budget(model):
             return None, (
-                f"{size} would need about {expected / GIB:.1f} GB and a margin; "
-                f"{self.budget(model) / GIB:.1f} GB are left, so it wasn't tried."
+                f"{size} would need about {gigabytes(expected)} and a margin; "
+                f"{gigabytes(self.budget(model))} are left, so it wasn't tried."
             )
         return size, ""
 
@@ -273,9 +274,14 @@ def device_for(preset: ModelPreset, sample: MemorySample, worker: int | None) ->
     gpu = sample.gpu
     if gpu is None:
         return None
-    ours = sum(h.used or 0 for h in gpu.holders if h.pid == worker)
+    ours = held_by(gpu, worker)
     holders = tuple((h.name, h.used or 0) for h in gpu.holders if h.pid != worker and h.used)
     return Device(gpu.name, gpu.total, max(0, gpu.used - ours), _reserve(gpu), holders)
+
+
+def held_by(gpu: GpuSample, pid: int | None) -> int:
+    """Bytes of ``gpu`` that the process holds, as far as the driver tells."""
+    return sum(holder.used or 0 for holder in gpu.holders if holder.pid == pid)
 
 
 def _reserve(gpu: GpuSample) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.guard import device_for
+from engine.guard import device_for, held_by
 from engine.headroom import gigabytes
 from engine.memory import MemorySample
 from engine.presets import ModelPreset
@@ -84,7 +84,7 @@ def _device(sample: MemorySample, worker: int | None) -> tuple[int, int, int]:
     gpu = sample.gpu
     if gpu is None:
         return sample.host.total, sample.host.used, sample.host.worker or 0
-    return gpu.total, gpu.used, sum(h.used or 0 for h in gpu.holders if h.pid == worker)
+    return gpu.total, gpu.used, held_by(gpu, worker)
 
 
 def _health(sample: MemorySample) -> str:

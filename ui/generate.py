@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from engine.climb import PROBE_PROMPT
 from engine.errors import HeadroomError
 from engine.headroom import Verdict, Word
 from engine.pipelines import is_here
@@ -21,6 +22,7 @@ from engine.request import (
 )
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
+from ui.events import QUIET
 from ui.gauge import GAUGE
 from ui.theme import ASSETS
 
@@ -128,20 +130,17 @@ def build_controls(supervisor: Supervisor) -> Controls:
         lambda: (secrets.randbelow(SEED_LIMIT), False),
         None,
         [seed, fresh],
-        queue=False,
-        api_visibility="private",
+        **QUIET,
     )
     prompt.change(
         lambda text, name: vocabulary_hint(text, presets.models[name]),
         [prompt, chosen],
         hint,
-        queue=False,
-        show_progress="hidden",
         trigger_mode="always_last",  # one look a pause, not one a letter
-        api_visibility="private",
+        **QUIET,
     )
     # Whoever types a seed wants that seed.
-    seed.input(lambda: False, None, fresh, queue=False, api_visibility="private")
+    seed.input(lambda: False, None, fresh, **QUIET)
     return Controls(prompt, chosen, size, frames, seed, fresh)
 
 
@@ -166,14 +165,12 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
         submit,
         controls.as_list(),
         refusal,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
 
     def measure(*values: Any) -> str:
         raw = request_values(*values)
-        raw["prompt"] = raw["prompt"] or "a red ball moves left"  # a probe needs any words at all
+        raw["prompt"] = raw["prompt"] or PROBE_PROMPT
         try:
             supervisor.measure(ClipRequest.check(raw, supervisor.presets))
         except HeadroomError as error:
@@ -184,13 +181,9 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
         measure,
         controls.as_list(),
         refusal,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
-    stop.click(
-        lambda: cancel_current(supervisor), None, None, queue=False, api_visibility="private"
-    )
+    stop.click(lambda: cancel_current(supervisor), None, None, **QUIET)
     refreshed = [controls.size, controls.frames, verdict, probe]
     chosen = [controls.model, controls.size, controls.frames]
     gr.on(
@@ -198,17 +191,13 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
         lambda *values: judged(supervisor, *values),
         chosen,
         refreshed,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     controls.model.input(
         lambda name: judged(supervisor, name, None, None),
         controls.model,
         refreshed,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     return refreshed
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import gradio as gr
 
+from engine.climb import PROBE_PROMPT
 from engine.errors import HeadroomError
 from engine.guard import Row
 from engine.headroom import Verdict, Word, gigabytes
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
 from ui import words
+from ui.events import QUIET
 from ui.generate import refusal_html
 
 # A mark beside the colour: nobody has to tell green from red.
@@ -24,7 +26,6 @@ LOOKS = {
     "locked": ("–", "locked"),
     "impossible": ("✕", "impossible"),
 }
-PROMPT = "a red ball moves left over green grass"
 
 
 def look_of(verdict: Verdict) -> str:
@@ -48,9 +49,7 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
         measure,
         [model, which],
         told,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     return picture, which
 
@@ -60,7 +59,13 @@ def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
     if not chosen:
         return "<p>Every size on offer is measured already, or can't fit.</p>"
     height, width, frames = chosen.split("×")
-    raw = {"prompt": PROMPT, "model": model, "height": height, "width": width, "frames": frames}
+    raw = {
+        "prompt": PROBE_PROMPT,
+        "model": model,
+        "height": height,
+        "width": width,
+        "frames": frames,
+    }
     try:
         request = ClipRequest.check(raw, supervisor.presets)
         supervisor.measure(request)

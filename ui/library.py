@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from engine.headroom import gigabytes
 from engine.jobs import Clip
 from engine.request import Size
 from engine.supervisor import Supervisor
@@ -80,7 +81,7 @@ def receipt_html(clip: Clip, supervisor: Supervisor) -> str:
         ("Seed", str(receipt["seed"]), "The same seed makes the same clip again."),
         ("Model", receipt["model"], receipt["label"]),
         ("Seconds", _pairs(receipt["stages"], words.seconds), ""),
-        ("Peak memory", _pairs(receipt["peaks"], words.gigabytes), "Of the engine's process."),
+        ("Peak memory", _pairs(receipt["peaks"], gigabytes), "Of the engine's process."),
         ("Device", receipt["device"], ""),
     ]
     rows += [

@@ -6,14 +6,7 @@ import gradio as gr
 
 from engine.supervisor import Supervisor
 from ui import generate, headroom, library
-
-# Everything here answers at once, so nothing needs Gradio's queue or its spinners; the endpoints
-# become public once they are documented.
-QUIET: dict[str, Any] = {
-    "queue": False,
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
+from ui.events import QUIET
 
 
 def build_page(supervisor: Supervisor) -> gr.Blocks:

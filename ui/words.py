@@ -13,11 +13,6 @@ STAGE_WORDS = {
 }
 
 
-def gigabytes(count: int) -> str:
-    """Decimal places only where they tell something; GiB, as memory is sold."""
-    return f"{count / 2**30:.1f} GB"
-
-
 def seconds(count: float) -> str:
     if count < 10:
         return f"{count:.1f} s"

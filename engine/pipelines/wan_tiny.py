@@ -15,7 +15,7 @@ from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
-from engine.tiny.codec import use_flat_convolutions
+from engine.tiny.codec import denormalise, normalise, use_flat_convolutions
 
 log = logging.getLogger("headroom.wan_tiny")
 
@@ -170,8 +170,7 @@ class WanTiny:
 
     def _decode(self, latents: torch.Tensor) -> Frames:
         vae = self._pipe.vae
-        mean, deviation = _statistics(vae)
-        video = vae.decode(latents * deviation + mean, return_dict=False)[0]
+        video = vae.decode(denormalise(vae, latents), return_dict=False)[0]
         return _to_bytes(video[0].permute(1, 2, 3, 0))
 
 
@@ -184,13 +183,6 @@ def _read_card(folder: Path) -> dict[str, Any]:
     if missing:
         raise PipelineError(f"{folder / 'wan_tiny.json'} lacks {', '.join(missing)}.", REMEDY)
     return dict(card)
-
-
-def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of latents before normalisation, [1, channels, 1, 1, 1]."""
-    shape = (1, vae.config.z_dim, 1, 1, 1)
-    mean = torch.tensor(vae.config.latents_mean).view(shape)
-    return mean, torch.tensor(vae.config.latents_std).view(shape)
 
 
 def _to_bytes(video: torch.Tensor) -> Frames:
@@ -212,11 +204,10 @@ def _latent_colours(pipe: Any) -> tuple[torch.Tensor, torch.Tensor]:
     random = torch.Generator("cpu").manual_seed(0)
     colours = torch.rand(64, 3, 1, 2, 2, generator=random) * 2 - 1
     pictures = colours.repeat_interleave(cell, 3).repeat_interleave(cell, 4)
-    mean, deviation = _statistics(vae)
     raw = vae.encode(pictures).latent_dist.mode()
     shown = vae.decode(raw, return_dict=False)[0]
     pooled = torch.nn.functional.avg_pool2d(shown[:, :, 0], cell)
-    latents = (raw - mean) / deviation
+    latents = normalise(vae, raw)
     inputs = latents[:, :, 0].permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
     targets = pooled.permute(0, 2, 3, 1).reshape(-1, 3)

@@ -1,0 +1,11 @@
+"""How every event of the page is wired: at once, without a spinner, and not part of an API."""
+
+from typing import Any
+
+# Everything here answers at once, so nothing needs Gradio's queue or its spinners; the endpoints
+# become public once they are documented.
+QUIET: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
