@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -22,6 +23,7 @@ class Child:
     process: SpawnProcess
     pipe: Connection
     preset: ModelPreset
+    plan: Plan
     heard: float = field(default_factory=time.monotonic)
     ready: bool = False
     job: Job | None = None
@@ -30,18 +32,24 @@ class Child:
     probed: list[Size] = field(default_factory=list)
 
     @classmethod
-    def start(cls, preset: ModelPreset, plan: Plan, log_file: str) -> "Child":
+    def start(
+        cls,
+        preset: ModelPreset,
+        plan: Plan,
+        log_file: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> "Child":
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
             target=_work,
-            args=(theirs, preset, plan, log_file),
+            args=(theirs, preset, plan, log_file, dict(environment or {})),
             name=f"headroom-{preset.id}",
             daemon=True,
         )
         _shield_children()
         process.start()
         theirs.close()  # or the pipe would never end when the child dies
-        return cls(process, ours, preset)
+        return cls(process, ours, preset, plan)
 
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
@@ -90,8 +98,14 @@ def _shield_children() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-def _work(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str) -> None:
+def _work(
+    connection: Connection,
+    preset: ModelPreset,
+    plan: Plan,
+    log_file: str,
+    environment: Mapping[str, str],
+) -> None:
     """Runs in the child, so that only the child imports what the worker needs."""
     from engine import worker
 
-    worker.main(connection, preset, plan, log_file)
+    worker.main(connection, preset, plan, log_file, environment)

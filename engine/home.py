@@ -54,6 +54,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def weights(self) -> Path:
+        """One folder a model id; a link to a folder elsewhere will do."""
+        return self.root / "weights"
+
+    @property
     def engine_lock(self) -> Path:
         """Held by the one process whose engine works on this folder's queue."""
         return self.root / "engine.lock"

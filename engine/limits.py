@@ -4,10 +4,12 @@ On CUDA the pipeline sets torch's own fraction; this is its counterpart for RAM.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
+
+from engine.memory import PeakRss
 
 
 @contextmanager
@@ -34,3 +36,13 @@ def memory_ceiling(budget: int) -> Iterator[bool]:
         yield True
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+class RamMeter(PeakRss):
+    """The meter of a pipeline that runs in RAM (``pipelines.base.StageMeter``)."""
+
+    # The ceiling counts what is mapped, not what is resident: too coarse for a clip that fits.
+    caps_clips = False
+
+    def ceiling(self, budget: int) -> AbstractContextManager[bool]:
+        return memory_ceiling(budget)

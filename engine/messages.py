@@ -6,7 +6,8 @@ Both ends are the same program, so pickling them by ``multiprocessing``'s connec
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.pipelines.base import Stage
+from engine.pipelines.base import Memory, Stage
+from engine.plan import Plan
 from engine.request import ClipRequest
 
 # ---- to the worker -------------------------------------------------------------------------
@@ -14,13 +15,17 @@ from engine.request import ClipRequest
 
 @dataclass(frozen=True)
 class Generate:
-    """Make this clip; write it to ``partial`` (and its poster beside it), never elsewhere."""
+    """Make this clip; write it to ``partial`` (and its poster beside it), never elsewhere.
+
+    ``ceiling``: bytes that it may take; a GPU's driver would else spill into the RAM unasked.
+    """
 
     job: int
     request: ClipRequest
     seed: int
     partial: str
     poster: str
+    ceiling: int
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,11 @@ ToWorker = Generate | Probe | Cancel | Stop
 
 @dataclass(frozen=True)
 class Ready:
-    """Loaded. ``label`` is the model's honest sentence for the page."""
+    """Loaded. ``label`` is the model's honest sentence for the page, ``plan`` what really runs."""
 
     seconds: float
     label: str
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,17 @@ class CancelDone:
 
 @dataclass(frozen=True)
 class Failed:
-    """``job`` is None when loading failed; the worker ends after that."""
+    """``job`` is None when loading failed; the worker ends after that.
+
+    ``stage`` and ``memory`` say where, and which one ran out, for an out-of-memory.
+    """
 
     job: int | None
     kind: Literal["error", "out_of_memory"]
     sentence: str
     remedy: str
+    stage: Stage | None = None
+    memory: Memory | None = None
 
 
 FromWorker = Ready | Heartbeat | Advance | Preview | Finished | Probed | CancelDone | Failed

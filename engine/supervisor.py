@@ -250,7 +250,8 @@ class Supervisor:
             self._climb(child, job)
             return
         partial, poster = self._results.partial(job.id)
-        child.send(Generate(job.id, job.request, job.seed, str(partial), str(poster)))
+        ceiling = self.guard.budget(job.request.model)
+        child.send(Generate(job.id, job.request, job.seed, str(partial), str(poster), ceiling))
 
     def _climb(self, child: Child, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
@@ -276,8 +277,8 @@ class Supervisor:
         match message:
             case Heartbeat():
                 pass
-            case Ready(label=label):
-                child.ready = True
+            case Ready(label=label, plan=plan):
+                child.ready, child.plan = True, plan
                 self._tell(engine=Engine.READY, label=label)
             case Failed(job=None):
                 self._load_failed(child, message)

@@ -11,16 +11,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from engine import VERSION, clips
-from engine.limits import memory_ceiling
 from engine.machine import this_machine
-from engine.memory import PeakRss
 from engine.messages import (
     Advance,
     Cancel,
@@ -38,7 +36,15 @@ from engine.messages import (
     ToWorker,
 )
 from engine.pipelines import open_pipeline
-from engine.pipelines.base import Cancelled, Frames, OutOfMemory, Pipeline, PipelineError, Stage
+from engine.pipelines.base import (
+    Cancelled,
+    Frames,
+    OutOfMemory,
+    Pipeline,
+    PipelineError,
+    Stage,
+    StageMeter,
+)
 from engine.plan import Plan, plan_to_json
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
@@ -91,19 +97,21 @@ class Pipe:
 class JobRun:
     """One clip in the making: implements ``base.Run``, and keeps seconds and peaks by stage."""
 
-    def __init__(self, job: int, pipe: Pipe, peak: PeakRss) -> None:
+    def __init__(self, job: int, pipe: Pipe, meter: StageMeter) -> None:
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
-        self._job, self._pipe, self._peak = job, pipe, peak
+        self.reached: Stage | None = None
+        self._job, self._pipe, self._meter = job, pipe, meter
         self._stage: Stage | None = None
         self._steps = self._step = 0
         self._began = self._told = 0.0
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         self.leave()
-        self._stage, self._steps, self._step = stage, steps, 0
+        self._stage = self.reached = stage
+        self._steps, self._step = steps, 0
         _trim()
-        self._peak.reset()
+        self._meter.reset()
         self._began = time.perf_counter()
         self._tell(0.0)
 
@@ -111,7 +119,7 @@ class JobRun:
         """Close the current stage's books."""
         if self._stage is not None:
             self.seconds[self._stage] = round(time.perf_counter() - self._began, 4)
-            self.peaks[self._stage] = self._peak.peak()
+            self.peaks[self._stage] = self._meter.peak()
             self._stage = None
 
     def advance(self, fraction: float, step: int = 0) -> None:
@@ -132,11 +140,21 @@ class JobRun:
             self._pipe.send(Advance(self._job, self._stage, fraction, self._step, self._steps))
 
 
-def main(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str) -> None:
+def main(
+    connection: Connection,
+    preset: ModelPreset,
+    plan: Plan,
+    log_file: str,
+    environment: Mapping[str, str],
+) -> None:
     """The spawned process's target: load ``preset``'s pipeline, then make clips until told to stop.
 
     Nothing but messages leaves here; the first is Ready or Failed.
+
+    Args:
+        environment: variables that must be set before torch is imported (which GPU, for one).
     """
+    os.environ.update(environment)
     # A terminal's Ctrl-C and a service manager's TERM reach the whole process group; when this
     # process ends is the supervisor's decision alone, which kills it where it has to.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -150,7 +168,7 @@ def main(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str)
     began = time.perf_counter()
     try:
         pipeline = open_pipeline(preset)
-        pipeline.load(plan)
+        plan = pipeline.load(plan)
         versions = pipeline.describe()
     except Exception as error:
         log.exception("loading %s failed", preset.id)
@@ -158,7 +176,7 @@ def main(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str)
         return
     load_seconds = round(time.perf_counter() - began, 4)
     label = versions.pop("label")
-    pipe.send(Ready(load_seconds, label))
+    pipe.send(Ready(load_seconds, label, plan))
     log.info("%s loaded in %.1f s", preset.id, load_seconds)
     facts = {
         "model": preset.id,
@@ -167,9 +185,8 @@ def main(connection: Connection, preset: ModelPreset, plan: Plan, log_file: str)
         "device": this_machine().device,
         "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
     }
-    peak = PeakRss()
     while not isinstance(message := pipe.jobs.get(), Stop):
-        run = JobRun(message.job, pipe, peak)
+        run = JobRun(message.job, pipe, pipeline.meter)
         if isinstance(message, Probe):
             pipe.send(_probe(message, pipeline, run))
             continue
@@ -186,8 +203,10 @@ def _make_clip(
     load_seconds: float,
 ) -> FromWorker:
     began = time.perf_counter()
+    meter = pipeline.meter
     try:
-        frames = pipeline.generate(order.request, order.seed, run)
+        with meter.ceiling(order.ceiling) if meter.caps_clips else contextlib.nullcontext():
+            frames = pipeline.generate(order.request, order.seed, run)
         _check_frames(frames, order.request)
         run.check()
         run.stage("save")
@@ -208,13 +227,13 @@ def _make_clip(
     except Exception as error:
         log.exception("job %d failed", order.job)
         _remove(order)
-        return _failure(order.job, error)
+        return _failure(order.job, error, run.reached)
 
 
 def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
     """One denoise step and the decode: a measurement, and no clip."""
     try:
-        with memory_ceiling(order.ceiling):
+        with pipeline.meter.ceiling(order.ceiling):
             frames = pipeline.generate(order.request, order.seed, run, steps=1)
             run.leave()
         _check_frames(frames, order.request)
@@ -223,7 +242,7 @@ def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
         return CancelDone(order.job)
     except Exception as error:
         log.exception("probe %d at %s failed", order.job, order.request.size)
-        return _failure(order.job, error)
+        return _failure(order.job, error, run.reached)
 
 
 def _keep(make: Callable[[], dict[str, Any]], kept: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -290,15 +309,17 @@ def _remove(order: Generate) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _failure(job: int | None, error: Exception) -> Failed:
+def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> Failed:
     if isinstance(error, OutOfMemory):
-        return Failed(job, "out_of_memory", error.sentence, error.remedy)
+        return Failed(job, "out_of_memory", error.sentence, error.remedy, stage, error.memory)
     if isinstance(error, MemoryError):
         return Failed(
             job,
             "out_of_memory",
             "The machine's memory (RAM) ran out while the clip was made.",
             "Close other programs, or choose a smaller size or fewer seconds.",
+            stage,
+            "RAM",
         )
     if isinstance(error, PipelineError):
         return Failed(job, "error", error.sentence, error.remedy)

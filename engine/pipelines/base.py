@@ -1,5 +1,6 @@
 """The protocol between the worker and a pipeline: load once, generate often, say what you do."""
 
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from engine.request import ClipRequest
 
 Frames = NDArray[np.uint8]
 Stage = Literal["load", "encode", "denoise", "decode", "save"]
+Memory = Literal["VRAM", "RAM", "commit"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -24,6 +26,10 @@ class PipelineError(HeadroomError):
 
 class OutOfMemory(PipelineError):
     """A memory ran out; the worker that met it is replaced rather than trusted."""
+
+    def __init__(self, sentence: str, remedy: str, memory: Memory = "RAM") -> None:
+        super().__init__(sentence, remedy)
+        self.memory = memory
 
 
 class Run(Protocol):
@@ -42,11 +48,35 @@ class Run(Protocol):
         """Raise Cancelled if the user has cancelled. Cheap: call it before every block."""
 
 
+class StageMeter(Protocol):
+    """The memory that a pipeline runs in: each stage's peak, and a ceiling. Bytes.
+
+    ``caps_clips``: clips run under the ceiling too, not only probes.
+    """
+
+    caps_clips: bool
+
+    def reset(self) -> None:
+        """A stage begins: forget the peak so far."""
+
+    def peak(self) -> int:
+        """The most that this process held since ``reset``, as the device's budget counts it."""
+
+    def ceiling(self, budget: int) -> AbstractContextManager[object]:
+        """Within it an allocation beyond ``budget`` fails, as it would on a full device."""
+
+
 class Pipeline(Protocol):
     """What a model needs to have to be driven by the worker."""
 
-    def load(self, plan: Plan) -> None:
+    meter: StageMeter
+
+    def load(self, plan: Plan) -> Plan:
         """Read the weights and be ready for ``generate``.
+
+        Returns:
+            The plan as it runs: a choice that this machine doesn't bear out is replaced, with the
+            reason.
 
         Raises:
             PipelineError: with the remedy, before anything half-loaded is used.

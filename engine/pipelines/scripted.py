@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.limits import RamMeter
 from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run, Stage
 from engine.plan import Plan
 from engine.presets import ModelPreset
@@ -22,14 +23,16 @@ class Scripted:
 
     def __init__(self, preset: ModelPreset) -> None:
         self.preset = preset
+        self.meter = RamMeter()
 
-    def load(self, plan: Plan) -> None:
+    def load(self, plan: Plan) -> Plan:
         wait = os.environ.get("HEADROOM_SCRIPTED_LOAD", "")
         if wait == "fail":
             raise PipelineError("The script says that loading fails.", "Change the script.")
         if wait == "exit":
             os._exit(3)
         time.sleep(float(wait or 0))
+        return plan
 
     def generate(
         self, request: ClipRequest, seed: int, run: Run, steps: int | None = None

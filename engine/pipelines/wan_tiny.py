@@ -11,6 +11,7 @@ import transformers
 from diffusers import WanPipeline
 
 from engine.home import PROJECT
+from engine.limits import RamMeter
 from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run
 from engine.plan import Plan
 from engine.presets import ModelPreset
@@ -29,12 +30,13 @@ class WanTiny:
         self.preset = preset
         self.folder = PROJECT / (preset.checkpoint or "")
         self.card: dict[str, Any] = {}
+        self.meter = RamMeter()
         self._run: Run | None = None
         self._steps = preset.steps
         self._steps_done = self._blocks_done = self._decoded = 0
         self._velocity: torch.Tensor | None = None
 
-    def load(self, plan: Plan) -> None:
+    def load(self, plan: Plan) -> Plan:
         torch.set_num_threads(int(plan["threads"].value))
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.disable_progress_bar()
@@ -53,6 +55,7 @@ class WanTiny:
         use_flat_convolutions(self._pipe.vae)
         self._hook()
         self._colours = _latent_colours(self._pipe)
+        return plan
 
     @torch.no_grad()
     def generate(
