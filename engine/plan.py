@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from engine.machine import Machine
 from engine.presets import ModelPreset
@@ -14,6 +14,7 @@ class Choice:
 
     value: str | int | float
     reason: str
+    by: Literal["automatic", "user", "engine"] = "automatic"
 
 
 Plan = Mapping[str, Choice]
@@ -21,6 +22,21 @@ Plan = Mapping[str, Choice]
 
 def make_plan(machine: Machine, preset: ModelPreset) -> Plan:
     """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint."""
+    if preset.pipeline == "lightx2v":
+        return {
+            k: Choice(v, "temporary")
+            for k, v in {
+                "device": "cpu",
+                "precision": preset.precision or "",
+                "attention": "torch_sdpa",
+                "matmul": "fp8-torchao" if preset.precision == "fp8" else "Default",
+                "text_encoder": "fp8-torchao" if preset.precision == "fp8" else "Default",
+                "offload": "block",
+                "decode": "whole",
+                "rope_chunk": 0,
+                "compile": "off",
+            }.items()
+        }
     return {
         "device": Choice("cpu", f"{preset.name} is small enough for any processor; no GPU needed."),
         "dtype": Choice(
