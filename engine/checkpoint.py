@@ -35,6 +35,8 @@ VOCABULARIES = ("tokenizer.json", "spiece.model")  # either will do for a tokeni
 COMFYUI = "_comfyui"  # in the names of upstream's files for ComfyUI
 COMFYUI_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
+SPOKEN = {"text_encoder": "text encoder", "vae": "VAE"}
+
 ATTENTIONS = ("self_attn", "cross_attn")
 FLOATS = ("F32", "BF16", "F16")
 DTYPES: dict[str, tuple[str, ...]] = {"fp8": ("F8_E4M3",), "int8": ("I8",), "bf16": FLOATS}
@@ -154,8 +156,8 @@ def _own_files(folder: Path) -> list[Path]:
 
 def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...]) -> WeightsMissing:
     parts = "; ".join(
-        f"the {file.role.replace('_', ' ')} ({file.sources[0].path} of {file.sources[0].repo}, "
-        f"{size_text(file.bytes)})"
+        f"the {SPOKEN.get(file.role, file.role)} ({file.sources[0].path} of "
+        f"{file.sources[0].repo}, {size_text(file.bytes)})"
         for file in missing
     )
     told = f"{preset.name} isn't whole in {folder}. Missing: {parts}."
