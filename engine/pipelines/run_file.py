@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.checkpoint import Checkpoint
 from engine.plan import Plan
-from engine.presets import ModelPreset, WeightFile
+from engine.presets import ModelPreset
 
 LATENT_CHANNELS = 16  # Wan 2.1's VAE
 
@@ -56,10 +56,6 @@ def write_run_folder(folder: Path, model: dict[str, Any], run: dict[str, Any]) -
     file = folder / "run.json"
     file.write_text(json.dumps(run, indent=1), encoding="utf-8")
     return file
-
-
-def weight_file(preset: ModelPreset, role: str) -> WeightFile:
-    return next(file for file in preset.weights if file.role == role)
 
 
 def _sampling(preset: ModelPreset) -> dict[str, Any]:
@@ -117,7 +113,8 @@ def _transformer(plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _text_encoder(preset: ModelPreset, plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
     settings: dict[str, Any] = {"t5_tokenizer_path": str(checkpoint.tokenizer)}
-    if weight_file(preset, "text_encoder").precision == "bf16":
+    file = preset.weight_file("text_encoder")
+    if file is None or file.precision == "bf16":
         return settings | {
             "t5_quantized": False,
             "t5_original_ckpt": str(checkpoint.text_encoder),
