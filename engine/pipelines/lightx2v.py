@@ -361,9 +361,9 @@ class LightX2V:
 
 def _import_lightx2v() -> str:
     """LightX2V's name of the device that it drives: "cuda", or what its platform registered."""
-    standins.install()
     try:
-        import lightx2v  # noqa: F401
+        with standins.standing_in():
+            import lightx2v  # noqa: F401
         from lightx2v_platform.base.global_var import AI_DEVICE
     except ImportError as error:
         raise PipelineError(

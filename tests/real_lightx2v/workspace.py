@@ -87,7 +87,7 @@ def environment(root: Path, *python_path: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    standins.install()
-    import lightx2v  # noqa: F401
+    with standins.standing_in():
+        import lightx2v  # noqa: F401
 
     write(Path(sys.argv[1]))
