@@ -99,6 +99,17 @@ def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials)
     return settled
 
 
+def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
+    """LightX2V's fused scale and shift is a Triton kernel, which on Linux needs a C compiler."""
+    if device != "cuda":
+        choice = Choice("torch", "Triton's kernels run on GPUs only.")
+    elif problem := _problem("triton", lambda _: try_modulation(shape), trials):
+        choice = Choice("torch", f"{problem} PyTorch's own operations take more memory traffic.")
+    else:
+        choice = Choice("triton", "One fused kernel instead of two passes over the activations.")
+    return {**plan, "modulation": choice}
+
+
 def _first_working(
     choice: Choice, others: list[str], attempt: Callable[[str], float], trials: Trials
 ) -> Choice:
@@ -164,6 +175,18 @@ def try_matmul(kernel: str, precision: str, shape: Architecture, device: str) ->
     found = matrix.apply(x).float()
     wanted = x.float() @ (stored.to(device).float() * scale.to(device)).t()
     return _cosine(found, wanted)
+
+
+@torch.no_grad()
+def try_modulation(shape: Architecture) -> float:
+    """Cosine of the fused kernel's answer with the plain expression."""
+    from lightx2v.models.networks.wan.infer.triton_ops import fuse_scale_shift_kernel
+
+    x, scale, shift = (
+        torch.randn(1, rows, shape.dim, device="cuda", dtype=torch.bfloat16) for rows in (256, 1, 1)
+    )
+    found = fuse_scale_shift_kernel(x[0], scale=scale, shift=shift)
+    return _cosine(found.reshape(256, -1).float(), (x[0] * (1 + scale[0]) + shift[0]).float())
 
 
 @torch.no_grad()

@@ -75,6 +75,7 @@ class LightX2V:
         assert self.preset.architecture is not None
         trials = kernels.Trials(home.cache / "kernels.json", self._facts())
         self._plan = kernels.settle_kernels(plan, self.preset.architecture, device, trials)
+        self._plan = kernels.settle_modulation(self._plan, self.preset.architecture, device, trials)
         if self._cuda:
             torch.cuda.empty_cache()
         self._checkpoint = checkpoint
@@ -92,6 +93,7 @@ class LightX2V:
         if self._plan["offload"].value == "block-exact" and (not self._cuda or torch_rounds_up()):
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
+        repairs.bias_may_be_missing()
         folder = home.cache / "lightx2v" / self.preset.id
         settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
         repairs.no_image_encoder(settings)

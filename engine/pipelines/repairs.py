@@ -66,6 +66,20 @@ def pin_exactly(arena: PinnedArena) -> bool:
     return bool(found)
 
 
+def bias_may_be_missing() -> bool:
+    """The Triton kernels read a bias that the T5's offloaded layers never had.
+
+    A buffer gets its attributes with its weights, and a layer without a bias none of that name:
+    ``AttributeError`` at the first prompt (mm_weight.py:1669). Seen on an H100, with fp8-triton.
+    """
+    from lightx2v.common.ops.mm.mm_weight import MMWeightQuantTemplate
+
+    if hasattr(MMWeightQuantTemplate, "bias"):
+        return False
+    MMWeightQuantTemplate.bias = None  # what a layer has that was never given one
+    return True
+
+
 # ---- before, during and after a run --------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ def run_settings(
     settings["use_image_encoder"] = False  # repairs.no_image_encoder
     # Its default needs flashinfer, which is no part of LightX2V (transformer_weights.py:365).
     settings["rope_type"] = "torch_complex_rope"
-    settings["modulate_type"] = "triton" if cuda else "torch"
+    settings["modulate_type"] = plan["modulation"].value
     if not cuda:
         settings["rms_norm_type"] = settings["layer_norm_type"] = "torch"
     return settings
