@@ -18,7 +18,7 @@ import torch
 from engine.headroom import GIB
 from engine.home import Home
 from engine.pipelines import standins
-from engine.pipelines.base import Cancelled, Frames, OutOfMemory, Stage
+from engine.pipelines.base import Cancelled, Frames, OutOfMemory, PipelineError, Stage
 from engine.pipelines.cuda import CudaMeter
 from engine.pipelines.lightx2v import LightX2V
 from engine.plan import Choice, Plan
@@ -133,6 +133,9 @@ class Bench:
         except OutOfMemory as error:
             outcome = f"out_of_memory in {run._stage}: {error.memory}"
             run._stage = None
+        except PipelineError as error:
+            outcome = str(error)
+            run.leave()
         self.tell(
             kind,
             size=[size.height, size.width, size.frames],
