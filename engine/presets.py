@@ -70,6 +70,20 @@ class Memory(_Strict):
     baseline_peak_gib: Annotated[float, Field(gt=0)]
     minimum_gib: Annotated[float, Field(gt=0)]
     token_pixels: Annotated[float, Field(ge=0)]
+    impossible_below_gib: Annotated[float, Field(gt=0)] | None = None
+    impossible_reason: str = ""
+
+
+class Architecture(_Strict):
+    """A Wan transformer's shape, as its config.json has it."""
+
+    layers: Annotated[int, Field(ge=1)]
+    dim: Annotated[int, Field(ge=1)]
+    ffn_dim: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    freq_dim: Annotated[int, Field(ge=1)]
+    text_dim: Annotated[int, Field(ge=1)]
+    text_len: Annotated[int, Field(ge=1)]
 
 
 class Point(Shape):
@@ -96,6 +110,9 @@ class ModelPreset(_Strict):
     pipeline: Literal["wan_tiny", "lightx2v", "scripted"]
     runs_on: Literal["cpu", "nvidia"]
     checkpoint: str | None = None
+    precision: Literal["fp8", "int8", "bf16"] | None = None
+    architecture: Architecture | None = None
+    denoising_steps: tuple[int, ...] = ()
     fps: Annotated[int, Field(ge=1, le=60)]
     steps: Annotated[int, Field(ge=1, le=100)]
     guidance: Annotated[float, Field(ge=1.0)]
