@@ -1,4 +1,4 @@
-"""The plan in force for each model: the automatic one, what was learnt here, what the user chose."""
+"""The plan in force for each model: automatic, or learnt here, or chosen by the user."""
 
 import json
 from collections.abc import Callable, Mapping
