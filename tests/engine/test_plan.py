@@ -270,13 +270,12 @@ def test_the_plan_is_made_of_options_that_work_or_a_sentence_says_why_not(
     machine = with_gpu(LINUX, "RTX", capability, vram)
     machine = replace(machine, system=system, ram=round(ram * GIB), packages=packages)
     known = options(machine, preset)
+    plan: Plan = {}
+    told: PlanError | None = None
     try:
         plan = make_plan(machine, preset)
     except PlanError as error:
         told = error
-        plan = {}
-    else:
-        told = None
     if told is not None:
         assert told.sentence.endswith(".")
         assert told.remedy.endswith(".")

@@ -9,7 +9,12 @@ from engine.messages import Failed
 from engine.pipelines.base import Memory, Stage
 from engine.recovery import next_notch, what_is_tried, what_ran_out
 
-USUAL = {"device": "RTX", "decode": "whole", "rope_chunk": 8192, "offload": "block"}
+USUAL: dict[str, str | int] = {
+    "device": "RTX",
+    "decode": "whole",
+    "rope_chunk": 8192,
+    "offload": "block",
+}
 
 
 def plan(**values: str | int) -> Plan:
@@ -61,11 +66,13 @@ def test_a_plan_without_choices_has_no_notch() -> None:
 
 
 def test_the_ladder_ends() -> None:
-    for stage in ("encode", "denoise", "decode"):
-        for memory in ("VRAM", "RAM", "commit"):
+    stages: tuple[Stage, ...] = ("encode", "denoise", "decode")
+    memories: tuple[Memory, ...] = ("VRAM", "RAM", "commit")
+    for stage in stages:
+        for memory in memories:
             now = plan(offload="resident", rope_chunk=0)
             for _ in range(8):
-                notch = next_notch(now, stage, memory)  # type: ignore[arg-type]
+                notch = next_notch(now, stage, memory)
                 if notch is None:
                     break
                 now = {**now, notch[0]: notch[1]}
