@@ -56,7 +56,7 @@ def make_plan(
     if not _has_options(preset):
         return plan_cpu.make(machine, preset)
     plan = dict(plan_lightx2v.make(machine, preset, resident_measured))
-    known = plan_lightx2v.options(machine, preset)
+    known = options(machine, preset)
     for name, choice in (settled or {}).items():
         if any(o.works and o.value == choice.value for o in known.get(name, ())):
             plan[name] = choice
@@ -70,7 +70,10 @@ def make_plan(
 
 def options(machine: Machine, preset: ModelPreset) -> Options:
     """What the user can choose, each with what works here and why; empty for the CPU default."""
-    return plan_lightx2v.options(machine, preset) if _has_options(preset) else {}
+    if not _has_options(preset):
+        return {}
+    known = plan_lightx2v.options(machine, preset)
+    return {name: offered for name, offered in known.items() if len(offered) > 1}
 
 
 def checked(known: Options, preset: ModelPreset, name: str, value: Value) -> Option:

@@ -191,6 +191,12 @@ def test_lightx2v_without_a_gpu_for_the_tests() -> None:
     assert not any(o.works for o in options(LINUX, ON_CPU)["compile"] if o.value == "on")
 
 
+def test_where_there_is_one_way_there_is_no_choice() -> None:
+    assert {"matmul", "text_encoder"} == set(options(LINUX, FP8)) - set(options(LINUX, BF16))
+    machine = replace(LINUX, ram=96 * GIB)
+    assert chosen(make_plan(machine, BF16), "matmul", "text_encoder") == ("Default", "Default")
+
+
 def test_the_cpu_default_has_nothing_to_choose() -> None:
     tiny = PRESETS["wan-tiny"]
     assert options(this_machine(), tiny) == {}
