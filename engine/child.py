@@ -86,6 +86,11 @@ class Child:
             self.process.kill()
             self.process.join()
 
+    @property
+    def was_killed(self) -> bool:
+        """By signal 9, as the system's out-of-memory killer does; call it once it is gone."""
+        return self.process.exitcode == -9
+
     def how_it_ended(self) -> str:
         """Half a sentence; call it once the process is gone."""
         self.process.join(timeout=2)

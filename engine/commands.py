@@ -292,6 +292,7 @@ def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
 
 def _follow(supervisor: Supervisor, job: Job) -> Job:
     """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
+    supervisor.recorder.start()
     supervisor.start(only=job.id)
     with _interruptible(supervisor, job.id):
         return _watch(supervisor, job)

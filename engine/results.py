@@ -6,12 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine import clips
+from engine.child import Child
 from engine.choice import Plan
 from engine.guard import Guard
 from engine.headroom import Outcome, gigabytes, margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.messages import Failed, Finished, Probed
+from engine.pipelines.base import Stage
 from engine.plan import plan_to_json
 from engine.plans import Plans
 from engine.recorder import FlightRecorder
@@ -20,6 +22,7 @@ from engine.request import Size
 
 log = logging.getLogger("headroom.results")
 
+STARVED_SECONDS, STARVED_SHARE = 10.0, 0.05  # so little of the RAM was free so shortly before
 AROUND_SECONDS = 30.0  # of the flight recorder's samples are kept with an out-of-memory
 
 
@@ -130,6 +133,24 @@ class Results:
             return ""
         self._plans.settle(model, *notch)
         return f"{what_ran_out(message, '')} Next: {what_is_tried(notch)}."
+
+    def starved(self, child: Child, stage: Stage | None, why: str) -> str:
+        """The worker was killed, and RAM was nearly spent just before: the system's out-of-memory
+        killer, which leaves no other trace. Settle a smaller way.
+
+        Returns:
+            What is tried next, in words; "" if it was something else, or nothing is left to try.
+        """
+        samples = self._recorder.window(STARVED_SECONDS)
+        if not any(s.host.available < STARVED_SHARE * s.host.total for s in samples):
+            return ""
+        job, model = child.job, child.preset.id
+        message = Failed(job.id if job else None, "out_of_memory", why, "", stage, "RAM")
+        if job is not None:
+            size = child.probing or job.request.size
+            self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, child.plan)
+            self._keep_samples(job, size, message, child.plan)
+        return self.lighter(model, message, child.plan)
 
     def was_out_of_memory(self, job: Job) -> bool:
         """Whether ``job`` waits for its second try, in a smaller way than the first."""

@@ -420,10 +420,18 @@ class Supervisor:
     def _died(self, child: Child, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
         stage = self._status.progress.stage if self._status.progress else None
+        smaller = ""
         if not why:
             why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
-        log.warning("worker %s: %s", child.process.pid, why)
+            if child.was_killed:
+                smaller = self._results.starved(child, stage, why)
+        log.warning("worker %s: %s", child.process.pid, smaller or why)
         self._forget(child)
+        why = smaller or why
+        if not child.ready and smaller and not self._fits(child, child.preset.id):
+            self._tell(notice=smaller)
+            self._start_child(child.preset.id)
+            return
         if not child.ready:
             sentence = f"The engine could not load {child.preset.name}. {why}"
             remedy = "Look into logs/worker.log, then generate again."

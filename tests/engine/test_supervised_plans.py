@@ -1,18 +1,22 @@
 """The supervisor and the plan in force: restarts, second tries, what the worker replaces."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
 from engine.child import worker_environment
 from engine.choice import Choice, PlanError
-from engine.jobs import State
+from engine.home import Home
+from engine.jobs import Jobs, State
 from engine.presets import Presets
 from engine.request import Size
 from engine.supervisor import Supervisor
-from tests.conftest import Ask, finish
+from tests.conftest import Ask, finish, wait_until
 from tests.engine.test_machine import seen
+from tests.scripted_memory import GIB, ScriptedMeter
 
 
 @pytest.fixture
@@ -165,3 +169,30 @@ def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
     on_windows = worker_environment(big, sample, "win32")
     assert set(on_linux) - set(on_windows) == {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}
     assert not any("CUDA" in name for name in worker_environment(tiny, sample))
+
+
+@pytest.mark.parametrize("starving", [True, False])
+def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
+    presets: Presets, jobs: Jobs, ask: Ask, starving: bool
+) -> None:
+    meter = ScriptedMeter()
+    engine = Supervisor(Home.find(), presets, jobs, meter)
+    engine.recorder.start()
+    engine.start(warm="scripted-fp8")
+    job = engine.submit(ask("steps=6 step_seconds=0.5", model="scripted-fp8"))
+    wait_until(lambda: engine.status().preview, "denoising")
+    pid = engine.status().worker_pid
+    assert pid is not None
+    meter.others = round(15.7 * GIB) if starving else 2 * GIB
+    wait_until(lambda: engine.recorder.latest().host.used == meter.others, "a sample of that")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: engine.status().notice, "a notice")
+    meter.others = 2 * GIB  # the dead process gave its memory back
+    done = finish(engine, job)
+    engine.close()
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    assert "killed by signal 9" in done.note
+    assert ("RAM ran out while denoising" in done.note) is starving
+    plan = jobs.clip_of(job.id)
+    assert plan is not None
+    assert plan.receipt["plan"]["rope_chunk"]["value"] == (2048 if starving else 8192)
