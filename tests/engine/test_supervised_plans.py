@@ -4,14 +4,19 @@ import json
 import os
 import signal
 from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.context import SpawnProcess
+from typing import Any, cast
 
 import pytest
 
-from engine.child import worker_environment
-from engine.choice import Choice, PlanError
+from engine.child import Child, worker_environment
+from engine.choice import Choice, Plan, PlanError
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.presets import Presets
+from engine.messages import Heartbeat
+from engine.nvml import Holder
+from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
@@ -109,6 +114,14 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_RUNS", "decode:tiled")
     supervisor.plans.override("scripted-fp8", "decode", "whole")
+    loads: list[object] = []
+    start = Child.start
+
+    def counted(preset: ModelPreset, plan: Plan, *rest: Any) -> Child:
+        loads.append(plan["decode"].value)
+        return start(preset, plan, *rest)
+
+    monkeypatch.setattr("engine.supervisor.Child.start", counted)
     supervisor.start()
     first = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
     pid = supervisor.status().worker_pid
@@ -117,6 +130,8 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
     assert supervisor.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
     finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
     assert supervisor.status().worker_pid == pid
+    assert loads == ["whole"], "14 GB aren't read twice to run the same"
+    assert len(supervisor.guard.rows("scripted-fp8")) == 2, "they count for the plan that ran"
 
 
 def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
@@ -196,3 +211,21 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
     plan = jobs.clip_of(job.id)
     assert plan is not None
     assert plan.receipt["plan"]["rope_chunk"]["value"] == (2048 if starving else 8192)
+
+
+def test_what_the_worker_says_it_holds_reaches_the_guard(
+    supervisor: Supervisor, presets: Presets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Pipe()
+    preset = presets.models["wan2.1-t2v-14b-fp8"]
+    child = Child(cast(SpawnProcess, None), ours, preset, {}, {})
+    monkeypatch.setattr(supervisor, "_worker_pid", lambda: 7)
+    monkeypatch.setattr(supervisor.guard, "_worker", lambda: 7)
+    silent = seen(8 * GIB, (Holder(7, "python.exe", None),))  # as under WDDM
+    monkeypatch.setattr(supervisor.guard, "_look", lambda: silent)
+    before = supervisor.guard.budget(preset.id)
+    theirs.send(Heartbeat(6 * GIB))
+    supervisor._receive(child)
+    assert supervisor.guard.budget(preset.id) == before + 6 * GIB
+    theirs.close()
+    ours.close()
