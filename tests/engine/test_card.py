@@ -136,5 +136,10 @@ def test_a_limit_makes_a_large_card_a_small_one(
     verdict = check(card, 480, 832)
     assert (verdict["verdict"], verdict["budget_bytes"]) == ("open", 16 * 2**30)
     assert check(card, 720, 1280)["verdict"] == "locked"
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", "doctor"],
+        env=card.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert "GPU limit: The program takes 16.0 GB of the GPU at most." in done.stdout
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "10")
     assert "limited to 10.0 GB by HEADROOM_VRAM_LIMIT_GIB" in check(card, 480, 832)["reason"]
