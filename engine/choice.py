@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.errors import ExitCode, HeadroomError
 
@@ -10,10 +11,12 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice and why it was made."""
+    """One choice, why it was made, and by whom: the worker replaces what the user chose only where
+    it must."""
 
     value: Value
     reason: str
+    by: Literal["automatic", "user", "engine"] = "automatic"
 
 
 Plan = Mapping[str, Choice]

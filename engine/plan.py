@@ -1,7 +1,7 @@
 """How a request is run on this machine. Every choice keeps its reason, and the page shows it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from engine import plan_cpu, plan_lightx2v
@@ -58,13 +58,18 @@ def make_plan(
     plan = dict(plan_lightx2v.make(machine, preset, resident_measured))
     known = options(machine, preset)
     for name, choice in (settled or {}).items():
-        if any(o.works and o.value == choice.value for o in known.get(name, ())):
-            plan[name] = choice
+        offered = known.get(name)
+        if offered is None:  # what only the worker finds out
+            still = name not in plan_lightx2v.FIXED
+        else:
+            still = any(option.works and option.value == choice.value for option in offered)
+        if still:
+            plan[name] = replace(choice, by="engine")
     for name, value in (overrides or {}).items():
         option = checked(known, preset, name, value)
         automatic = plan[name]
         reason = f"You chose it. Automatic would be {automatic.value}: {automatic.reason}"
-        plan[name] = Choice(option.value, reason)
+        plan[name] = Choice(option.value, reason, "user")
     return plan
 
 

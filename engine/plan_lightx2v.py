@@ -16,6 +16,7 @@ Q8_CAPABILITIES = ((8, 9), (12, 0))  # what Q8 kernels are written for
 TORCHAO_TORCH = (2, 7)  # the first whose _scaled_mm takes one scale a row on Ada
 WHOLE_DECODE_ABOVE = 12 * GIB
 ROPE_CHUNK, SMALL_ROPE_CHUNK = 8192, 2048  # tokens
+FIXED = ("device", "precision", "fp16_accumulation", "sampler")  # nothing that runs changes these
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
 
 
@@ -37,6 +38,7 @@ def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan
         "decode": _best("decode", known["decode"], preset),
         "rope_chunk": _best("rope_chunk", known["rope_chunk"], preset),
         "compile": _best("compile", known["compile"], preset),
+        "modulation": _modulation(machine, preset),
         "fp16_accumulation": Choice(
             "off",
             "It would do nothing here: torch's switch is for FP16 multiplications, and these run "
@@ -237,6 +239,14 @@ def _torchao(machine: Machine, preset: ModelPreset) -> Option:
     return Option(
         "fp8-torchao", short is None, short or "PyTorch's own FP8; it needs no other package."
     )
+
+
+def _modulation(machine: Machine, preset: ModelPreset) -> Choice:
+    """Not for the user: the worker tries the fused kernel and says which one runs."""
+    if preset.runs_on == "nvidia" and "triton" in machine.packages:
+        return Choice("triton", "One fused kernel instead of two passes over the activations.")
+    missing = "Triton isn't installed" if preset.runs_on == "nvidia" else "Triton needs a GPU"
+    return Choice("torch", f"PyTorch's own operations: {missing}.")
 
 
 def _compile(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:

@@ -7,6 +7,7 @@ from engine.choice import Choice, Options, Plan, PlanError, Value, values
 from engine.jobs import now
 from engine.machine import Machine
 from engine.plan import checked, make_plan, options
+from engine.plan_lightx2v import FIXED
 from engine.presets import Presets
 from engine.request import Size
 from engine.store import Store
@@ -105,8 +106,9 @@ class Plans:
         """
         told = []
         overrides, known = self.overrides(model), self.options(model)
-        for name, choice in runs.items():
-            if name not in known or name not in sent or choice.value == sent[name].value:
+        for name, choice in runs.items() if known else ():
+            same = name in sent and choice.value == sent[name].value
+            if same or name in FIXED:
                 continue
             self.settle(model, name, choice)
             if name in overrides:

@@ -28,7 +28,7 @@ BF16 = FP8.model_copy(update={"id": "bf16", "precision": "bf16"})
 ON_CPU = FP8.model_copy(update={"id": "cpu", "runs_on": "cpu"})
 KEYS = {
     "device", "precision", "attention", "matmul", "text_encoder", "offload", "decode",
-    "rope_chunk", "compile", "fp16_accumulation", "sampler",
+    "rope_chunk", "compile", "modulation", "fp16_accumulation", "sampler",
 }  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def test_a_4060_ti_with_32_gb_and_nothing_optional() -> None:
         "decode": "whole",
         "rope_chunk": 8192,
         "compile": "off",
+        "modulation": "torch",
         "fp16_accumulation": "off",
         "sampler": "4 steps (1000, 750, 500, 250), shift 5, no guidance",
     }
@@ -211,6 +212,7 @@ def test_an_override_says_what_it_overrides() -> None:
     plan = make_plan(LINUX, FP8, {"decode": "tiled", "rope_chunk": "2048"})
     assert plan["decode"].value == "tiled"
     assert plan["rope_chunk"].value == 2048, "text from a command line becomes the number"
+    assert (plan["decode"].by, plan["offload"].by) == ("user", "automatic")
     assert plan["decode"].reason.startswith("You chose it. Automatic would be whole: The GPU has")
 
 
@@ -236,7 +238,7 @@ def test_an_override_that_cant_work_is_refused(name: str, value: str, words: str
 
 
 def test_what_was_settled_comes_between_automatic_and_chosen() -> None:
-    settled = {"decode": Choice("tiled", "VRAM ran out while decoding 720×1280×81.")}
+    settled = {"decode": Choice("tiled", "VRAM ran out while decoding 720×1280×81.", "engine")}
     plan = make_plan(LINUX, FP8, settled=settled)
     assert plan["decode"] == settled["decode"]
     plan = make_plan(LINUX, FP8, {"decode": "whole"}, settled)
@@ -248,9 +250,17 @@ def test_what_was_settled_and_cant_work_any_more_is_left_out() -> None:
     settled = {
         "attention": Choice("sage_attn2", "It was good."),
         "offload": Choice("block", "More RAM then."),
-        "gone": Choice("x", "An older program's."),
+        "device": Choice("another", "Nothing settles that."),
     }
     assert values(make_plan(LINUX, FP8, settled=settled)) == values(make_plan(LINUX, FP8))
+
+
+def test_what_only_the_worker_finds_out_is_part_of_the_plan() -> None:
+    found = Choice("torch", "Triton found no C compiler.", "engine")
+    machine = with_packages(LINUX, triton="3.6.0")
+    assert make_plan(machine, FP8)["modulation"].value == "triton"
+    assert make_plan(machine, FP8, settled={"modulation": found})["modulation"] == found
+    assert "modulation" not in options(machine, FP8), "it is not the user's"
 
 
 PACKAGES = st.sampled_from(["torch", "sageattention", "sgl-kernel", "triton", "q8-kernels"])

@@ -19,7 +19,7 @@ from tests.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
 
 MODEL = "wan2.1-t2v-14b-fp8"
 BASELINE = Size(480, 832, 81)
-TILED = Choice("tiled", "VRAM ran out while decoding 720×1280×81.")
+TILED = Choice("tiled", "VRAM ran out while decoding 720×1280×81.", "engine")
 
 
 class Bench:
@@ -133,7 +133,7 @@ def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Ben
     bench.machine = with_packages(LINUX, triton="3.6.0", sageattention="2.2.0")
     bench.plans.override(MODEL, "attention", "sage_attn2")
     sent = bench.plans.plan(MODEL)
-    fell_back = Choice("torch_sdpa", "Its output differed from SDPA's.")
+    fell_back = Choice("torch_sdpa", "Its output differed from SDPA's.", "engine")
     told = bench.plans.bear_out(MODEL, sent, {**sent, "attention": fell_back})
     assert told == [
         "Your choice attention=sage_attn2 was undone, torch_sdpa is used: "
@@ -141,6 +141,17 @@ def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Ben
     ]
     assert bench.plans.plan(MODEL)["attention"] == fell_back
     assert bench.plans.bear_out(MODEL, sent, sent) == []
+
+
+def test_a_choice_that_only_the_worker_makes_joins_the_plan(bench: Bench) -> None:
+    sent = bench.plans.plan(MODEL)
+    runs = {**sent, "kernel_of_tomorrow": Choice("b", "It is there."), "device": Choice("x", "?")}
+    assert bench.plans.bear_out(MODEL, sent, runs) == []
+    after = bench.plans.plan(MODEL)
+    assert after["kernel_of_tomorrow"].value == "b"
+    assert after["device"].value == "RTX 4060 Ti"
+    ran = {**runs, "device": sent["device"]}
+    assert bench.guard.fingerprint(MODEL) == bench.guard.fingerprint(MODEL, ran)
 
 
 # ---- plans and the guard -------------------------------------------------------------------
