@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from engine.presets import Architecture, ModelPreset
+from engine.presets import Architecture, ModelPreset, Precision
 
 GIB = 2**30
 PAGE = 4096
@@ -52,12 +52,12 @@ def parts(preset: ModelPreset) -> tuple[Part, ...]:
     Args:
         preset: one with an architecture and a precision.
     """
-    shape, itemsize = _shape(preset), _itemsize(preset)
+    shape = _shape(preset)
     embedding = T5_WORDS * T5_DIM * BF16
     return (
-        _part("transformer blocks", dit_block(shape, itemsize), shape.layers),
+        _part("transformer blocks", dit_block(shape, _itemsize(preset.precision)), shape.layers),
         _part("transformer, the rest", dit_rest(shape), 1),
-        _part("text encoder blocks", t5_block(itemsize), T5_LAYERS),
+        _part("text encoder blocks", t5_block(_itemsize(preset.text_precision)), T5_LAYERS),
         Part("text encoder's word table", embedding, embedding, embedding),  # never pinned
     )
 
@@ -158,5 +158,5 @@ def _shape(preset: ModelPreset) -> Architecture:
     return preset.architecture
 
 
-def _itemsize(preset: ModelPreset) -> int:
-    return BF16 if preset.precision == "bf16" else 1
+def _itemsize(precision: Precision | None) -> int:
+    return BF16 if precision == "bf16" else 1

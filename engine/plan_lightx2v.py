@@ -8,7 +8,7 @@ from engine.choice import Choice, Option, Options, Plan, PlanError, Value, first
 from engine.headroom import GIB, gigabytes
 from engine.hostmem import host_need, resident_need
 from engine.machine import UNKNOWN, Machine
-from engine.presets import ModelPreset
+from engine.presets import ModelPreset, Precision
 
 FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
 BF16_CAPABILITY = (8, 0)  # Ampere; everything that isn't quantised runs in bf16
@@ -52,8 +52,8 @@ def options(machine: Machine, preset: ModelPreset) -> Options:
     """What can be chosen, the best first; the order is what the automatic choice goes by."""
     return {
         "attention": _attention(machine, preset),
-        "matmul": _matmul(machine, preset),
-        "text_encoder": _matmul(machine, preset),
+        "matmul": _matmul(machine, preset, preset.precision),
+        "text_encoder": _matmul(machine, preset, preset.text_precision),
         "offload": _offload(machine, preset),
         "decode": _decode(machine, preset),
         "rope_chunk": _rope_chunk(),
@@ -174,10 +174,12 @@ def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     )
 
 
-def _matmul(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
-    if preset.precision == "bf16":
+def _matmul(
+    machine: Machine, preset: ModelPreset, precision: Precision | None
+) -> tuple[Option, ...]:
+    if precision == "bf16":
         return (Option("Default", True, "PyTorch's own; bf16 needs no kernel of its own."),)
-    if preset.precision == "int8":
+    if precision == "int8":
         return (
             _q8(machine, preset),
             _sgl("int8-sgl", BF16_CAPABILITY, machine, preset),

@@ -6,16 +6,21 @@ A mistake in a preset is found at start and told with its file and line.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.errors import ExitCode, HeadroomError
 from engine.home import PROJECT
 
 DEFAULT_MODEL = "wan-tiny"
+
+Precision = Literal["fp8", "int8", "bf16"]
+Role = Literal["transformer", "text_encoder", "tokenizer", "vae"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class PresetError(HeadroomError):
@@ -64,7 +69,11 @@ class Shape(_Strict):
 
 
 class Memory(_Strict):
-    """What the guard knows of a model before anything ran here (engine/headroom.py, ``Rules``)."""
+    """What the guard knows of a model before anything ran here (engine/headroom.py, ``Rules``).
+
+    ``impossible_below_gib``: on a device with less in all, no size can run, for
+    ``impossible_reason`` (one sentence).
+    """
 
     baseline: Shape
     baseline_peak_gib: Annotated[float, Field(gt=0)]
@@ -73,17 +82,71 @@ class Memory(_Strict):
     impossible_below_gib: Annotated[float, Field(gt=0)] | None = None
     impossible_reason: str = ""
 
+    @model_validator(mode="after")
+    def _no_refusal_without_a_reason(self) -> "Memory":
+        if (self.impossible_below_gib is not None) != bool(self.impossible_reason):
+            raise ValueError("impossible_below_gib and impossible_reason go together")
+        return self
+
 
 class Architecture(_Strict):
-    """A Wan transformer's shape, as its config.json has it."""
+    """A Wan transformer's shape: ``dim`` values a token, ``ffn_dim`` inside a block.
+
+    ``freq_dim``: values of the timestep's embedding; ``text_dim`` × ``text_len``: what the text
+    encoder gives.
+    """
 
     layers: Annotated[int, Field(ge=1)]
     dim: Annotated[int, Field(ge=1)]
     ffn_dim: Annotated[int, Field(ge=1)]
     heads: Annotated[int, Field(ge=1)]
-    freq_dim: Annotated[int, Field(ge=1)]
-    text_dim: Annotated[int, Field(ge=1)]
-    text_len: Annotated[int, Field(ge=1)]
+    freq_dim: Annotated[int, Field(ge=1)] = 256
+    text_dim: Annotated[int, Field(ge=1)] = 4096
+    text_len: Annotated[int, Field(ge=1)] = 512
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> "Architecture":
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} isn't a multiple of heads {self.heads}")
+        return self
+
+
+class Source(_Strict):
+    """Where a file is to be had: ``path`` within ``repo`` of the Hugging Face hub.
+
+    ``layout``: "blocks" is a folder with a file for each transformer block, "single" one file with
+    the whole transformer, "file" and "folder" are what they say.
+    """
+
+    repo: Annotated[str, Field(pattern=r"^[\w.\-]+/[\w.\-]+$")]
+    path: Annotated[str, Field(pattern=r"^[\w.\-]+(/[\w.\-]+)*$")]
+    layout: Literal["blocks", "single", "file", "folder"]
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        if {".", ".."} & set(path.split("/")):
+            raise ValueError("path leaves the repository")
+        return path
+
+
+class WeightFile(_Strict):
+    """One part of a checkpoint: ``bytes`` in all, about, and ``sources``, the preferred first."""
+
+    role: Role
+    precision: Precision | None = None
+    bytes: Annotated[int, Field(ge=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _a_layout_that_the_role_has(self) -> "WeightFile":
+        own = {"transformer": {"blocks", "single"}, "tokenizer": {"folder"}}
+        allowed = own.get(self.role, {"file"})
+        for source in self.sources:
+            if source.layout not in allowed:
+                known = " or ".join(sorted(allowed))
+                raise ValueError(f"the {self.role}'s layout is {known}, not {source.layout}")
+        return self
 
 
 class Point(Shape):
@@ -102,7 +165,12 @@ class Reference(_Strict):
 
 
 class ModelPreset(_Strict):
-    """One model: how it is made, sampled and bounded. ``default`` is what the page starts with."""
+    """One model: how it is made, sampled and bounded. ``default`` is what the page starts with.
+
+    ``checkpoint``: a folder of the project that holds the weights, for a model that ships with it;
+    ``weights``: where the files of any other are. ``denoising_steps``: the timesteps (1000 is pure
+    noise) at which a distilled model was trained to be called, falling.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
     name: str
@@ -110,11 +178,12 @@ class ModelPreset(_Strict):
     pipeline: Literal["wan_tiny", "lightx2v", "scripted"]
     runs_on: Literal["cpu", "nvidia"]
     checkpoint: str | None = None
-    precision: Literal["fp8", "int8", "bf16"] | None = None
+    precision: Precision | None = None
     architecture: Architecture | None = None
-    denoising_steps: tuple[int, ...] = ()
+    weights: tuple[WeightFile, ...] = ()
     fps: Annotated[int, Field(ge=1, le=60)]
     steps: Annotated[int, Field(ge=1, le=100)]
+    denoising_steps: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
     guidance: Annotated[float, Field(ge=1.0)]
     shift: Annotated[float, Field(gt=0)]
     default: Shape
@@ -125,6 +194,51 @@ class ModelPreset(_Strict):
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""
         return frames / self.fps
+
+    def weight_file(self, role: Role) -> WeightFile | None:
+        """The part of the checkpoint with this role; None where the preset lists none."""
+        return next((file for file in self.weights if file.role == role), None)
+
+    @property
+    def text_precision(self) -> Precision | None:
+        """The text encoder's, which is the model's own where its file says nothing else."""
+        file = self.weight_file("text_encoder")
+        return (file and file.precision) or self.precision
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> "ModelPreset":
+        given = self.denoising_steps
+        if given and len(given) != self.steps:
+            raise ValueError(f"denoising_steps has {len(given)} values for {self.steps} steps")
+        if any(later >= earlier for earlier, later in pairwise(given)):
+            raise ValueError("denoising_steps must fall from each value to the next")
+        return self
+
+    @model_validator(mode="after")
+    def _lightx2v_is_told_all_it_needs(self) -> "ModelPreset":
+        """LightX2V finds out what is missing only after it read 20 GB, or never."""
+        if self.pipeline != "lightx2v":
+            return self
+        fields = ("precision", "architecture", "weights", "denoising_steps")
+        lacks = [name for name in fields if not getattr(self, name)]
+        roles = [role for role in ROLES if self.weights and self.weight_file(role) is None]
+        lacks += [f"weights for the {role}" for role in roles]
+        if lacks:
+            raise ValueError(f"pipeline lightx2v also needs {', '.join(lacks)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_role_once(self) -> "ModelPreset":
+        roles = [file.role for file in self.weights]
+        twice = sorted({role for role in roles if roles.count(role) > 1})
+        if twice:
+            raise ValueError(f"weights names {', '.join(twice)} more than once")
+        transformer = self.weight_file("transformer")
+        if transformer is not None and transformer.precision not in (None, self.precision):
+            raise ValueError(
+                f"the transformer is {transformer.precision}, the model {self.precision}"
+            )
+        return self
 
 
 class SizePreset(_Strict):

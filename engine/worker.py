@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import VERSION, clips
+from engine.errors import HeadroomError
 from engine.machine import this_machine
 from engine.messages import (
     Advance,
@@ -321,7 +322,7 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
             stage,
             "RAM",
         )
-    if isinstance(error, PipelineError):
+    if isinstance(error, HeadroomError):
         return Failed(job, "error", error.sentence, error.remedy)
     if isinstance(error, OSError):
         return Failed(

@@ -6,6 +6,7 @@ from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.headroom import Word
 from engine.home import PROJECT
+from engine.presets import load_presets
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -25,6 +26,19 @@ def test_verdicts_and_exit_codes_are_told() -> None:
         assert f"| {word.value} |" in README
     for code in ExitCode:
         assert re.search(rf"\b{code.value} \w+", README), code
+
+
+def test_the_models_are_those_of_the_presets() -> None:
+    """HEADROOM_PRESETS adds the tests' own model, which is no part of the product."""
+    table = dict(re.findall(r"^\| (wan[^ ]+) \| (.+) \|$", README, re.MULTILINE))
+    models = {id: m for id, m in load_presets().models.items() if m.pipeline != "scripted"}
+    assert set(table) == set(models)
+    for id, preset in models.items():
+        if preset.runs_on == "nvidia":
+            total = sum(file.bytes for file in preset.weights) / 1e9
+            least, limit = preset.memory.minimum_gib, preset.memory.impossible_below_gib
+            card = f"more than {limit:.0f} GB" if limit else f"{least:.0f} GB or more"
+            assert table[id] == f"NVIDIA, {card} | {total:.1f} GB", id
 
 
 def test_its_pictures_exist_and_it_opens_with_the_two_commands() -> None:

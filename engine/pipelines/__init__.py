@@ -1,6 +1,7 @@
 """The pipelines by name. Importing this imports none of them: torch comes with the chosen one."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from engine.pipelines.base import Pipeline
@@ -8,12 +9,15 @@ from engine.presets import ModelPreset
 
 _CLASSES = {
     "wan_tiny": ("engine.pipelines.wan_tiny", "WanTiny"),
+    "lightx2v": ("engine.pipelines.lightx2v", "LightX2V"),
     "scripted": ("engine.pipelines.scripted", "Scripted"),
 }
 
 
 def is_here(preset: ModelPreset) -> bool:
-    """Whether this installation has the pipeline that ``preset`` names."""
+    """Whether this installation has the pipeline that ``preset`` names, and what it drives."""
+    if preset.pipeline == "lightx2v":
+        return find_spec("lightx2v") is not None
     return preset.pipeline in _CLASSES
 
 

@@ -38,8 +38,8 @@ def test_the_sums_by_offload(fp8: ModelPreset) -> None:
     assert 13 < need["lazy"] < 15, "fits 16 GB: the text encoder's turn is the widest"
 
 
-def test_bf16_takes_twice_and_has_no_scales(fp8: ModelPreset) -> None:
-    bf16 = fp8.model_copy(update={"precision": "bf16"})
+def test_bf16_takes_twice_and_has_no_scales(fp8: ModelPreset, presets: Presets) -> None:
+    bf16 = presets.models["wan2.1-t2v-14b-bf16"]
     blocks, rest, t5, words = parts(bf16)
     assert in_gib(blocks.raw) == pytest.approx(26.2, rel=0.01)
     assert in_gib(blocks.pinned) == pytest.approx(40, rel=0.01)

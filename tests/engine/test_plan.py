@@ -23,8 +23,8 @@ from tests.machines import GIB, LINUX, TORCH, WINDOWS, with_gpu, with_packages
 
 PRESETS = load_presets().models
 FP8 = PRESETS["wan2.1-t2v-14b-fp8"]
-INT8 = FP8.model_copy(update={"id": "int8", "precision": "int8"})
-BF16 = FP8.model_copy(update={"id": "bf16", "precision": "bf16"})
+INT8 = PRESETS["wan2.1-t2v-14b-int8"]
+BF16 = PRESETS["wan2.1-t2v-14b-bf16"]
 ON_CPU = FP8.model_copy(update={"id": "cpu", "runs_on": "cpu"})
 KEYS = {
     "device", "precision", "attention", "matmul", "text_encoder", "offload", "decode",
@@ -190,6 +190,16 @@ def test_lightx2v_without_a_gpu_for_the_tests() -> None:
         "cpu", "torch_sdpa", "fp8-torchao", "block", "off",
     )  # fmt: skip
     assert not any(o.works for o in options(LINUX, ON_CPU)["compile"] if o.value == "on")
+
+
+def test_the_text_encoder_goes_by_its_own_file() -> None:
+    weights = tuple(
+        part.model_copy(update={"precision": "bf16"}) if part.role == "text_encoder" else part
+        for part in FP8.weights
+    )
+    mixed = FP8.model_copy(update={"weights": weights})
+    plan = make_plan(replace(LINUX, ram=64 * GIB), mixed)
+    assert chosen(plan, "matmul", "text_encoder") == ("fp8-torchao", "Default")
 
 
 def test_where_there_is_one_way_there_is_no_choice() -> None:

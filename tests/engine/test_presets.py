@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.presets import PresetError, load_presets
+from engine.presets import ROLES, PresetError, load_presets
 
 
 @pytest.fixture
@@ -65,3 +65,76 @@ def test_no_presets_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("HEADROOM_PRESETS")
     with pytest.raises(PresetError, match="no model preset"):
         load_presets(tmp_path)
+
+
+FP8, BF16 = "wan2.1-t2v-14b-fp8", "wan2.1-t2v-14b-bf16"
+SECOND_VAE = "  - {role: vae, bytes: 1, sources: [{repo: a/b, path: c, layout: file}]}"
+REAL = (FP8, "wan2.1-t2v-14b-int8", BF16)
+
+
+@pytest.mark.parametrize("model", REAL)
+def test_the_real_model_is_told_whole_in_each_precision(folder: Path, model: str) -> None:
+    preset = load_presets(folder).models[model]
+    assert preset.precision == model.rpartition("-")[2]
+    assert (preset.steps, preset.denoising_steps) == (4, (1000, 750, 500, 250))
+    assert (preset.guidance, preset.shift, preset.fps) == (1.0, 5.0, 16)
+    assert {file.role for file in preset.weights} == set(ROLES)
+    for file in preset.weights:
+        assert len(file.sources) >= 2, "upstream moves its files: every one has a fallback"
+        assert file.precision in (None, preset.precision)
+    architecture = preset.architecture
+    assert architecture is not None
+    assert (architecture.layers, architecture.dim, architecture.ffn_dim) == (40, 5120, 13824)
+
+
+def test_the_totals_are_those_of_the_hub(folder: Path) -> None:
+    """22.3 GB in distill_fp8 and distill_int8, 40.5 GB in distill_models; tokenizer elsewhere."""
+    models = load_presets(folder).models
+    totals = [sum(file.bytes for file in models[model].weights) / 1e9 for model in REAL]
+    assert totals == pytest.approx([22.3, 22.3, 40.5], abs=0.1)
+
+
+def test_bf16_is_impossible_on_48_gb_and_nothing_else_is(folder: Path) -> None:
+    models = load_presets(folder).models
+    told = {id: m.memory.impossible_below_gib for id, m in models.items()}
+    assert {id: limit for id, limit in told.items() if limit} == {BF16: 48.0}
+    assert "28.6 GB" in models[BF16].memory.impossible_reason
+    assert models["wan2.1-t2v-14b-int8"].memory == models[FP8].memory
+
+
+@pytest.mark.parametrize(
+    ("model", "old", "new", "words"),
+    [
+        (FP8, "precision: fp8\n#", "#", "lightx2v also needs precision"),
+        (FP8, "denoising_steps: [1000, 750, 500, 250]\n", "", "also needs denoising_steps"),
+        (FP8, "role: vae", "role: vea", "weights.3.role"),
+        (FP8, "weights:\n", f"weights:\n{SECOND_VAE}\n", "vae more than once"),
+        (FP8, "[1000, 750, 500, 250]", "[1000, 500]", "has 2 values for 4 steps"),
+        (FP8, "[1000, 750, 500, 250]", "[250, 500, 750, 1000]", "must fall"),
+        (FP8, "[1000, 750, 500, 250]", "[1001, 750, 500, 250]", "denoising_steps"),
+        (FP8, "precision: fp8\n#", "precision: int8\n#", "the transformer is fp8"),
+        (FP8, "layout: blocks", "layout: folder", "layout is blocks or single"),
+        (FP8, "path: distill_fp8,", "path: ../distill_fp8,", "path"),
+        (FP8, "path: distill_fp8,", "path: /distill_fp8,", "path"),
+        (FP8, "heads: 40,", "heads: 48,", "multiple of heads"),
+        (BF16, "impossible_below_gib: 48.0", "", "go together"),
+    ],
+)
+def test_a_model_half_told_is_refused(
+    folder: Path, model: str, old: str, new: str, words: str
+) -> None:
+    file = folder / "models" / f"{model}.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(PresetError) as caught:
+        load_presets(folder)
+    assert words in caught.value.sentence
+
+
+def test_a_missing_role_is_named(folder: Path) -> None:
+    file = folder / "models" / f"{FP8}.yaml"
+    kept, _, rest = file.read_text().partition("  - role: vae\n")
+    file.write_text(kept + rest[rest.index("fps:") :])
+    with pytest.raises(PresetError, match="weights for the vae"):
+        load_presets(folder)

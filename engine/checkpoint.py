@@ -1,0 +1,332 @@
+"""The real model's files: which there are, and whether they are what the preset promises.
+
+All of it is known from names and safetensors headers, before anything is loaded. LightX2V itself
+looks at nothing: FP8 weights whose scales have another name or shape run to the end and give noise.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from engine.errors import ExitCode, HeadroomError
+from engine.presets import ModelPreset, Source, WeightFile
+from engine.tensorfile import DamagedFile, Tensor, WrongWeights, read_header, size_text
+
+__all__ = [
+    "Checkpoint",
+    "DamagedFile",
+    "Tensor",
+    "WeightsMissing",
+    "WrongWeights",
+    "check_transformer",
+    "find_checkpoint",
+    "read_header",
+]
+
+Layout = Literal["blocks", "single"]
+NON_BLOCK = "non_block.safetensors"
+BLOCK_FILE = re.compile(r"block_(0|[1-9]\d*)\.safetensors")
+BLOCK_KEY = re.compile(r"blocks\.(\d{1,4})\.")
+VOCABULARIES = ("tokenizer.json", "spiece.model")  # either will do for a tokenizer
+COMFYUI = "_comfyui"  # in the names of upstream's files for ComfyUI
+COMFYUI_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+
+SPOKEN = {"text_encoder": "text encoder", "vae": "VAE"}
+
+ATTENTIONS = ("self_attn", "cross_attn")
+FLOATS = ("F32", "BF16", "F16")
+DTYPES: dict[str, tuple[str, ...]] = {"fp8": ("F8_E4M3",), "int8": ("I8",), "bf16": FLOATS}
+PATCH = (16, 1, 2, 2)  # latent channels × frames, rows, columns that make one token
+I2V_CHANNELS = 36  # the latent, its mask and the picture's latent
+DIM_OF_1_3B = 1536
+
+
+class WeightsMissing(HeadroomError):
+    """Parts of a model's checkpoint aren't there; ``missing`` are the preset's entries for them."""
+
+    exit_code = ExitCode.SETUP_MISSING
+
+    def __init__(self, sentence: str, remedy: str, missing: tuple[WeightFile, ...]) -> None:
+        super().__init__(sentence, remedy)
+        self.missing = missing
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the parts lie. ``transformer`` is a folder (blocks) or a file (single), ``tokenizer`` a
+    folder; the sizes are bytes on disk."""
+
+    layout: Layout
+    transformer: Path
+    text_encoder: Path
+    tokenizer: Path
+    vae: Path
+    transformer_bytes: int
+    text_encoder_bytes: int
+
+
+# ---- finding -------------------------------------------------------------------------------
+
+
+def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
+    """Look in ``folder`` for every part of ``preset``, where each of its sources would put it.
+
+    A source's path also counts without its first folder, because people point at ``distill_fp8``
+    itself. Nothing is opened: ``check_transformer`` does that.
+
+    Raises:
+        WeightsMissing: names every missing part, where it is to be had and how large it is.
+    """
+    layers = preset.architecture.layers if preset.architecture else 0
+    found = {file.role: _find(folder, file, layers) for file in preset.weights}
+    missing = tuple(file for file in preset.weights if found[file.role] is None)
+    if missing or not preset.weights:
+        raise _missing(folder, preset, missing)
+    there = {role: place for role, place in found.items() if place is not None}
+    transformer, text_encoder = there["transformer"], there["text_encoder"]
+    layout: Layout = "blocks" if transformer.is_dir() else "single"
+    files = _own_files(transformer) if layout == "blocks" else [transformer]
+    return Checkpoint(
+        layout=layout,
+        transformer=transformer,
+        text_encoder=text_encoder,
+        tokenizer=there["tokenizer"],
+        vae=there["vae"],
+        transformer_bytes=sum(file.stat().st_size for file in files),
+        text_encoder_bytes=text_encoder.stat().st_size,
+    )
+
+
+def _find(folder: Path, file: WeightFile, layers: int) -> Path | None:
+    """The first place that holds all of ``file``, else the first that holds some of it."""
+    places = [(place, s) for s in file.sources for place in _places(folder, s)]
+    if file.role == "tokenizer":  # each repository keeps it in google/ at its own top
+        places += [(place / "google/umt5-xxl", file.sources[0]) for place in _tops(folder)]
+    whole = (place for place, source in places if _holds(place, source, layers))
+    begun = (place for place, source in places if _holds(place, source, 0))
+    return next(whole, None) or next(begun, None)
+
+
+def _places(folder: Path, source: Source) -> Iterator[Path]:
+    parts = PurePosixPath(source.path).parts
+    yield folder.joinpath(*parts)
+    if len(parts) > 1 or source.layout == "blocks":
+        yield folder.joinpath(*parts[1:])
+
+
+def _tops(folder: Path) -> list[Path]:
+    try:
+        return [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+    except OSError:
+        return [folder]
+
+
+def _holds(place: Path, source: Source, layers: int) -> bool:
+    """Whether ``place`` has the files of ``source``; with 0 layers one block's file is enough."""
+    if source.layout == "folder":
+        return any(os.path.isfile(place / name) for name in VOCABULARIES)
+    if source.layout != "blocks":
+        return os.path.isfile(place)
+    names = {file.name for file in _own_files(place)}
+    if layers:
+        return names >= {NON_BLOCK, *(f"block_{i}.safetensors" for i in range(layers))}
+    return bool(names)
+
+
+def _tensor_files(folder: Path) -> list[Path]:
+    """What LightX2V would load from ``folder``: every safetensors file that isn't hidden."""
+    try:
+        return sorted(
+            file
+            for file in folder.iterdir()
+            if file.suffix == ".safetensors" and not file.name.startswith(".")
+        )
+    except OSError:
+        return []
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """The files of the per-block layout in ``folder``."""
+    return [f for f in _tensor_files(folder) if f.name == NON_BLOCK or BLOCK_FILE.fullmatch(f.name)]
+
+
+def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...]) -> WeightsMissing:
+    parts = "; ".join(
+        f"the {SPOKEN.get(file.role, file.role)} ({file.sources[0].path} of "
+        f"{file.sources[0].repo}, {size_text(file.bytes)})"
+        for file in missing
+    )
+    told = f"{preset.name} isn't whole in {folder}. Missing: {parts}."
+    if any(file.role == "transformer" for file in missing):
+        others = [f for top in _tops(folder) for f in _tensor_files(top) if COMFYUI in f.name]
+        if others:
+            told += f" {others[0].name} is there, but ComfyUI's layout is not what LightX2V reads."
+    remedy = (
+        f"Fetch it with: python app.py weights pull --model {preset.id} (or copy the files there)."
+    )
+    return WeightsMissing(told, remedy, missing)
+
+
+# ---- checking ------------------------------------------------------------------------------
+
+
+def check_transformer(checkpoint: Checkpoint, preset: ModelPreset) -> None:
+    """Read the headers of the transformer's files and compare them with ``preset``.
+
+    Raises:
+        DamagedFile: a file isn't whole, or isn't safetensors.
+        WrongWeights: they are of another layout, precision, model or number of blocks.
+    """
+    check = _Check(preset)
+    if COMFYUI in checkpoint.transformer.name.lower():
+        raise check.comfyui(checkpoint.transformer, "its name")
+    if checkpoint.layout == "single":
+        check.single(checkpoint.transformer)
+    else:
+        check.folder(checkpoint.transformer)
+
+
+class _Check:
+    """Compares headers with what one preset promises."""
+
+    def __init__(self, preset: ModelPreset) -> None:
+        if preset.architecture is None or preset.precision is None:
+            raise ValueError(f"{preset.id} promises nothing about its weights")
+        self.preset, self.its = preset, preset.architecture
+        self.precision = preset.precision
+
+    def single(self, file: Path) -> None:
+        """One file with the whole transformer."""
+        header = read_header(file)
+        self.model(file, header)
+        blocks: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in header.items():
+            found = BLOCK_KEY.match(key)
+            if found:
+                blocks.setdefault(int(found[1]), {})[key] = tensor
+        self.count(file, blocks)
+        for index in range(self.its.layers):
+            self.block(file, index, blocks[index])
+
+    def folder(self, folder: Path) -> None:
+        """A file for each block, and one for the rest."""
+        rest = folder / NON_BLOCK
+        if not rest.is_file():
+            raise self.wrong(rest, "is missing")
+        header = read_header(rest)
+        self.model(rest, header)  # first: another model has another number of blocks, too
+        files = {}
+        for file in _tensor_files(folder):
+            named = BLOCK_FILE.fullmatch(file.name)
+            if named:
+                files[int(named[1])] = file
+            elif file != rest:
+                self.bystander(file, header)
+        self.count(folder, files)
+        for index in range(self.its.layers):
+            self.block(files[index], index, read_header(files[index]))
+
+    def bystander(self, file: Path, rest: Mapping[str, Tensor]) -> None:
+        """LightX2V loads whatever lies in the folder, and the last file wins."""
+        mark = ("blocks.", *COMFYUI_PREFIXES)
+        if any(key in rest or key.startswith(mark) for key in read_header(file)):
+            raise WrongWeights(
+                f"{file} lies among the transformer's files and holds another transformer, which "
+                "would be loaded over them.",
+                "Move it to another folder.",
+                file,
+            )
+
+    def model(self, file: Path, header: Mapping[str, Tensor]) -> None:
+        """Is it this model at all? Told by what stands around the blocks."""
+        self.refuse_comfyui(file, header)
+        dim = self.its.dim
+        patches = header.get("patch_embedding.weight")
+        if patches is None:
+            raise self.wrong(file, "holds no patch_embedding: a part of a checkpoint, or a LoRA")
+        if len(patches.shape) == 5 and patches.shape[1] == I2V_CHANNELS:
+            raise self.wrong(file, "is an image-to-video model (36 input channels instead of 16)")
+        if patches.shape and patches.shape[0] != dim:
+            size = " (Wan's 1.3B model)" if patches.shape[0] == DIM_OF_1_3B else ""
+            raise self.wrong(file, f"is a model of width {patches.shape[0]}{size} instead of {dim}")
+        for name, shape in {
+            "patch_embedding.weight": (dim, *PATCH),
+            "head.head.weight": (math.prod(PATCH), dim),
+            "text_embedding.0.weight": (dim, self.its.text_dim),
+        }.items():
+            self.tensor(file, header, name, shape, FLOATS, "these parts are never quantised")
+
+    def count(self, place: Path, blocks: Iterable[int]) -> None:
+        have, layers = set(blocks), self.its.layers
+        missing = sorted(set(range(layers)) - have)
+        if missing:
+            named = ", ".join(str(i) for i in missing[:5]) + (", …" if len(missing) > 5 else "")
+            raise self.wrong(place, f"lacks {len(missing)} of its {layers} blocks: {named}")
+        if len(have) > layers:
+            raise self.wrong(place, f"has {len(have)} blocks instead of {layers}: another model")
+
+    def block(self, file: Path, index: int, header: Mapping[str, Tensor]) -> None:
+        """Every linear layer of a block: its weight, and its scales where they belong."""
+        self.refuse_comfyui(file, header)
+        dim, wide = self.its.dim, self.its.ffn_dim
+        shapes = {f"{part}.{name}": (dim, dim) for part in ATTENTIONS for name in "qkvo"}
+        shapes |= {"ffn.0": (wide, dim), "ffn.2": (dim, wide)}
+        for name, shape in shapes.items():
+            layer = f"blocks.{index}.{name}"
+            promised = f"{self.precision.upper()} was promised"
+            self.tensor(file, header, f"{layer}.weight", shape, DTYPES[self.precision], promised)
+            if self.precision != "bf16":
+                self.scale(file, header, layer, shape[0])
+
+    def scale(self, file: Path, header: Mapping[str, Tensor], layer: str, out: int) -> None:
+        name = f"{layer}.weight_scale"
+        scale = header.get(name)
+        if scale is None:
+            raise self.wrong(
+                file,
+                f"has {self.precision.upper()} weights without their scales ({name}); they would "
+                "run as noise",
+            )
+        if math.prod(scale.shape) == 1 and out != 1:
+            raise self.comfyui(file, f"one scale for a whole tensor in {name}")
+        self.tensor(file, header, name, (out, 1), FLOATS, "scales are floats")
+
+    def tensor(
+        self,
+        file: Path,
+        header: Mapping[str, Tensor],
+        name: str,
+        shape: tuple[int, ...],
+        dtypes: tuple[str, ...],
+        why: str,
+    ) -> None:
+        """``header`` has to hold ``name`` in this shape and one of ``dtypes``; ``why`` those."""
+        tensor = header.get(name)
+        if tensor is None:
+            raise self.wrong(file, f"lacks {name}")
+        if tensor.dtype not in dtypes:
+            raise self.wrong(file, f"has {name} in {tensor.dtype}, and {why}")
+        if tensor.shape != shape:
+            raise self.wrong(file, f"has {name} of shape {list(tensor.shape)} not {list(shape)}")
+
+    def refuse_comfyui(self, file: Path, header: Mapping[str, Tensor]) -> None:
+        for key in header:
+            if key.startswith(COMFYUI_PREFIXES) or key.endswith(".scale_weight"):
+                raise self.comfyui(file, f"the key {key}")
+
+    def comfyui(self, file: Path, seen: str) -> WrongWeights:
+        return self.wrong(
+            file, f"is in ComfyUI's layout, which LightX2V can't read (seen by {seen})"
+        )
+
+    def wrong(self, file: Path, what: str) -> WrongWeights:
+        return WrongWeights(
+            f"{file} {what}; {self.preset.name} can't be loaded from it.",
+            f"Fetch the right files with: python app.py weights pull --model {self.preset.id} "
+            "(or choose another folder).",
+            file,
+        )

@@ -1,0 +1,214 @@
+"""Tries the kernels that the plan names before 20 GB are read, and finds others where they fail.
+
+An importable package is no kernel: LightX2V takes sageattention 1.0.6 for version 2 and calls
+None at the first block; FP8 kernels compile at their first use. So each is called once, its
+answer compared with plain PyTorch's, and the comparison kept for this machine and its versions.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from engine.pipelines.base import PipelineError
+from engine.plan import Choice, Plan
+from engine.presets import Architecture
+
+log = logging.getLogger("headroom.kernels")
+
+LEAST_COSINE = 0.99
+TOKENS = 32_760  # 480x832x81, the model's own size
+MATMULS: Mapping[str, tuple[str, ...]] = {
+    "fp8": ("fp8-sgl", "fp8-triton", "fp8-torchao"),
+    "int8": ("int8-q8f", "int8-sgl", "int8-triton"),
+}
+STORED = {"fp8": (torch.float8_e4m3fn, 448.0), "int8": (torch.int8, 127.0)}
+
+
+class KernelFails(PipelineError):
+    """A kernel that the user asked for doesn't work here."""
+
+
+def name_sage_1() -> bool:
+    """Give PyPI's sageattention 1.0.6 the name that LightX2V imports on sm_89 and sm_120.
+
+    Must run before LightX2V is imported (sage_attn.py:26). The one kernel of version 1 is the same
+    kind, INT8 queries and keys with FP16 values in Triton, and takes the same arguments.
+    """
+    import sageattention
+
+    if hasattr(sageattention, "sageattn_qk_int8_pv_fp16_triton"):
+        return False
+    sageattention.sageattn_qk_int8_pv_fp16_triton = sageattention.sageattn
+    return True
+
+
+class Trials:
+    """What each kernel answered on this machine, kept in a file; ``facts`` names the machine."""
+
+    def __init__(self, file: Path, facts: Mapping[str, str]) -> None:
+        self._file = file
+        self._key = json.dumps(dict(facts), sort_keys=True)
+        self._known: dict[str, dict[str, float]] = {}
+        try:
+            self._known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def cosine(self, name: str, run: Callable[[], float]) -> float:
+        """The kernel's likeness to PyTorch's answer, tried once. Raises what ``run`` raises."""
+        mine = self._known.setdefault(self._key, {})
+        if name not in mine:
+            mine[name] = run()
+            self._known = {self._key: mine}  # other drivers and versions won't come back
+            try:
+                self._file.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
+            except OSError as error:
+                log.warning("%s can't be written: %s", self._file, error)
+        return mine[name]
+
+
+def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
+    """``plan`` with each kernel that fails here replaced by the next that works.
+
+    Raises:
+        KernelFails: the user chose it, or there is no other left.
+    """
+    settled = dict(plan)
+    precision = str(plan["precision"].value)
+    for name in ("matmul", "text_encoder"):
+        if settled[name].value in MATMULS.get(precision, ()):
+            others = MATMULS[precision]
+            settled[name] = _first_working(
+                settled[name],
+                [*others[others.index(str(settled[name].value)) + 1 :]],
+                lambda kernel: try_matmul(kernel, precision, shape, device),
+                trials,
+            )
+    if settled["attention"].value != "torch_sdpa":
+        settled["attention"] = _first_working(
+            settled["attention"],
+            ["torch_sdpa"],
+            lambda kernel: try_attention(kernel, shape, device),
+            trials,
+        )
+    return settled
+
+
+def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
+    """LightX2V's fused scale and shift is a Triton kernel, which on Linux needs a C compiler."""
+    if device != "cuda":
+        choice = Choice("torch", "Triton's kernels run on GPUs only.")
+    elif problem := _problem("triton", lambda _: try_modulation(shape), trials):
+        choice = Choice("torch", f"{problem} PyTorch's own operations take more memory traffic.")
+    else:
+        choice = Choice("triton", "One fused kernel instead of two passes over the activations.")
+    return {**plan, "modulation": choice}
+
+
+def _first_working(
+    choice: Choice, others: list[str], attempt: Callable[[str], float], trials: Trials
+) -> Choice:
+    failed: list[str] = []
+    for kernel in (str(choice.value), *others):
+        problem = _problem(kernel, attempt, trials)
+        if not problem:
+            return Choice(kernel, " ".join([*failed, _likeness(kernel)])) if failed else choice
+        log.warning("%s", problem)
+        if choice.by == "user":
+            raise KernelFails(problem, f"Set it back to automatic; you chose {choice.value}.")
+        failed.append(problem)
+    raise KernelFails(
+        " ".join(failed), "Update the NVIDIA driver, then repair the set-up: ./launch.sh --repair"
+    )
+
+
+def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials) -> str:
+    """ "" where it works, else one sentence."""
+    if kernel == "torch_sdpa":
+        return ""  # the yardstick
+    try:
+        cosine = trials.cosine(kernel, lambda: attempt(kernel))
+    except Exception as error:  # whatever a kernel's package raises means: not this one
+        return f"{kernel} can't be called here ({type(error).__name__}: {_short(error)})."
+    if not cosine >= LEAST_COSINE:  # also NaN
+        return f"{kernel} differs from PyTorch's own result here (cosine {cosine:.4f})."
+    return ""
+
+
+def _likeness(kernel: str) -> str:
+    return f"{kernel} works here instead."
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:160]
+
+
+@torch.no_grad()
+def try_matmul(kernel: str, precision: str, shape: Architecture, device: str) -> float:
+    """Cosine of ``kernel``'s product with the product of the same weights in float32."""
+    from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
+
+    random = torch.Generator("cpu").manual_seed(0)
+    rows, inner, out = 256, shape.dim, shape.dim
+    weight = torch.randn(out, inner, generator=random)
+    dtype, largest = STORED[precision]
+    scale = weight.abs().amax(1, keepdim=True) / largest
+    stored = (
+        (weight / scale).round().to(dtype) if precision == "int8" else (weight / scale).to(dtype)
+    )
+    matrix: Any = MM_WEIGHT_REGISTER[kernel]("trial.weight", "trial.bias")
+    matrix.load(
+        {
+            "trial.weight": stored.to(device),
+            "trial.weight_scale": scale.to(device),
+            "trial.bias": torch.zeros(out, dtype=torch.bfloat16, device=device),
+        }
+    )
+    if getattr(matrix, "weight", None) is None:
+        matrix.to_cuda()  # a CPU platform's weights count as offloaded
+    x = torch.randn(rows, inner, generator=random).to(device, torch.bfloat16)
+    found = matrix.apply(x).float()
+    wanted = x.float() @ (stored.to(device).float() * scale.to(device)).t()
+    return _cosine(found, wanted)
+
+
+@torch.no_grad()
+def try_modulation(shape: Architecture) -> float:
+    """Cosine of the fused kernel's answer with the plain expression."""
+    from lightx2v.models.networks.wan.infer.triton_ops import fuse_scale_shift_kernel
+
+    x, scale, shift = (
+        torch.randn(1, rows, shape.dim, device="cuda", dtype=torch.bfloat16) for rows in (256, 1, 1)
+    )
+    found = fuse_scale_shift_kernel(x[0], scale=scale, shift=shift)
+    return _cosine(found.reshape(256, -1).float(), (x[0] * (1 + scale[0]) + shift[0]).float())
+
+
+@torch.no_grad()
+def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = TOKENS) -> float:
+    """Cosine of ``kernel``'s attention with PyTorch's own, at the model's real shape."""
+    from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
+
+    name = "sage_attn2" if kernel.startswith("sage_attn") else kernel
+    random = torch.Generator(device).manual_seed(0)
+    size = (tokens, shape.heads, shape.dim // shape.heads)
+    q, k, v = (
+        torch.randn(size, generator=random, device=device, dtype=torch.bfloat16) for _ in range(3)
+    )
+    heads_first = [part.transpose(0, 1).unsqueeze(0) for part in (q, k, v)]
+    wanted = F.scaled_dot_product_attention(heads_first[0], heads_first[1], heads_first[2])
+    flat = wanted.squeeze(0).transpose(0, 1).reshape(tokens, -1)
+    # A copy of the keys: version 1 subtracts their mean in place.
+    found = ATTN_WEIGHT_REGISTER[name]().apply(q, k.clone(), v)
+    return _cosine(found.reshape(tokens, -1), flat)
+
+
+def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    # In double: sums of 10^8 squares.
+    dot, aa, bb = ((x.double() * y.double()).sum() for x, y in ((a, b), (a, a), (b, b)))
+    return float(dot / (aa.sqrt() * bb.sqrt()))

@@ -1,0 +1,399 @@
+"""Owns LightX2V's offloaded pipeline of the 4-step distilled Wan2.1-T2V-14B.
+
+LightX2V runs as it is, from one settings file. Around it: the kernels are tried before anything
+is read, what was loaded is proved, each transformer block tells progress and sees a cancel, the
+text encoder wakes only for new prompts, and frames leave the GPU as they are decoded.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
+from engine.home import Home
+from engine.limits import RamMeter
+from engine.pipelines import kernels, proof, repairs, standins
+from engine.pipelines.base import (
+    Cancelled,
+    Frames,
+    OutOfMemory,
+    PipelineError,
+    Run,
+    StageMeter,
+)
+from engine.pipelines.cuda import CudaMeter, what_ran_out
+from engine.pipelines.embeddings import TextCache
+from engine.pipelines.pinning import PinnedArena, cuda_register, torch_rounds_up
+from engine.pipelines.preview import rough_frames
+from engine.pipelines.run_file import (
+    model_settings,
+    run_settings,
+    write_run_folder,
+)
+from engine.plan import Plan
+from engine.presets import ModelPreset
+from engine.request import ClipRequest
+
+log = logging.getLogger("headroom.lightx2v")
+
+MODEL_CLASS = "wan2.1_distill"
+BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
+
+
+class LightX2V:
+    """See the module's docstring."""
+
+    meter: StageMeter
+
+    def __init__(self, preset: ModelPreset) -> None:
+        self.preset = preset
+        self._run: Run | None = None
+        self._steps = preset.steps
+        self._blocks_done = self._decoder_calls = 0
+        self._plan: Plan = {}
+        self._failed = False
+        self._frames: Frames | None = None
+
+    # ---- loading ---------------------------------------------------------------------------
+
+    def load(self, plan: Plan) -> Plan:
+        home = Home.find()
+        checkpoint = find_checkpoint(home.weights / self.preset.id, self.preset)
+        check_transformer(checkpoint, self.preset)
+        os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync
+        if plan["attention"].value == "sage_attn1":
+            kernels.name_sage_1()
+        device = _import_lightx2v()
+        self._cuda = device == "cuda"
+        self.meter = CudaMeter() if self._cuda else RamMeter()
+        assert self.preset.architecture is not None
+        trials = kernels.Trials(home.cache / "kernels.json", self._facts())
+        self._plan = kernels.settle_kernels(plan, self.preset.architecture, device, trials)
+        self._plan = kernels.settle_modulation(self._plan, self.preset.architecture, device, trials)
+        if self._cuda:
+            torch.cuda.empty_cache()
+        self._checkpoint = checkpoint
+        self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
+        try:
+            self._open(home)
+        except Exception as error:
+            self._raise_if_out_of_memory(error, "while the weights were loaded")
+            raise
+        return self._plan
+
+    def _open(self, home: Home) -> None:
+        from lightx2v import LightX2VPipeline
+
+        if self._plan["offload"].value == "block-exact" and (not self._cuda or torch_rounds_up()):
+            self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
+            repairs.pin_exactly(self._arena)
+        repairs.bias_may_be_missing()
+        folder = home.cache / "lightx2v" / self.preset.id
+        settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
+        repairs.no_image_encoder(settings)
+        file = str(write_run_folder(folder, model_settings(self.preset), settings))
+        self._pipe: Any = LightX2VPipeline(
+            model_path=str(folder), model_cls=MODEL_CLASS, task="t2v"
+        )
+        repairs.keep_video_length(self._pipe, file)
+        self._pipe._init_runner = self._make_runner
+        self._pipe.create_generator(config_json=file)
+        proof.prove_sampling(self._runner, self.preset)
+        self._runner.set_progress_callback(self._step_ended)
+
+    def _make_runner(self, config: Any) -> Any:
+        """LightX2V's own runner with our hooks in place before it loads anything."""
+        from lightx2v.utils.registry_factory import RUNNER_REGISTER
+
+        torch.set_grad_enabled(False)
+        runner = self._runner = RUNNER_REGISTER[config["model_cls"]](config)
+        self._load_text_encoder: Callable[[], Any] = runner.load_text_encoder
+        self._run_text_encoder: Callable[[Any], Any] = runner.run_text_encoder
+        self._load_transformer: Callable[[], Any] = runner.load_transformer
+        runner.load_text_encoder = self._text_encoder_sleeps
+        runner.run_text_encoder = self._encode
+        runner.load_transformer = self._transformer_loads
+        runner.run_vae_decoder = self._decode
+        runner.init_modules()
+        return runner
+
+    def _transformer_loads(self) -> Any:
+        """LightX2V makes a new transformer for every run where it loads lazily."""
+        model = self._load_transformer()
+        proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
+        infer = model.transformer_infer
+        run_block = infer.run_block
+
+        def watched(index: int, *rest: Any) -> Any:
+            self._check()
+            result = run_block(index, *rest)
+            self._block_ended()
+            return result
+
+        infer.run_block = watched
+        return model
+
+    def describe(self) -> dict[str, str]:
+        names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
+        found = {name: version for name in names if (version := _version(name))}
+        return {"label": self.preset.summary, "torch": torch.__version__, **found}
+
+    # ---- generating ------------------------------------------------------------------------
+
+    def generate(
+        self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
+    ) -> Frames:
+        self._run = run
+        self._steps = steps or self.preset.steps
+        self._blocks_done = self._decoder_calls = 0
+        if self._failed:
+            # The repair itself may have been cut short; it does nothing where nothing is wrong.
+            self._mend()
+        try:
+            with self._sampling():
+                return self._generate(request, seed, run)
+        except BaseException as error:
+            self._failed = True
+            if not isinstance(error, Cancelled):
+                self._raise_if_out_of_memory(error, f"at {request.size}")
+            self._mend()
+            raise
+        finally:
+            self._run = None
+
+    def _generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+        repairs.lift_stop(self._runner)
+        run.stage("encode")
+        self._pipe.modify_config(
+            {
+                "target_video_length": request.frames,
+                "target_height": request.height,
+                "target_width": request.width,
+            }
+        )
+        self._pipe.generate(
+            seed=seed,
+            prompt=request.prompt,
+            negative_prompt="",
+            save_result_path=None,  # the worker writes the clip
+            target_shape=[request.height, request.width],
+        )
+        frames, self._frames = self._frames, None
+        repairs.drop_video(self._runner)
+        assert frames is not None
+        _refuse_black(frames, self._plan)
+        return frames
+
+    @contextmanager
+    def _sampling(self) -> Iterator[None]:
+        """A probe's fewer steps; LightX2V keeps them in its scheduler, not in its settings."""
+        scheduler = self._runner.scheduler
+        before = scheduler.denoising_step_list, scheduler.infer_steps
+        scheduler.denoising_step_list = list(self.preset.denoising_steps[: self._steps])
+        scheduler.infer_steps = len(scheduler.denoising_step_list)
+        try:
+            yield
+        finally:
+            scheduler.denoising_step_list, scheduler.infer_steps = before
+
+    def _mend(self) -> None:
+        self._frames = None
+        repairs.after_failure(self._runner)
+        self._failed = False
+
+    # ---- the text encoder ------------------------------------------------------------------
+
+    def _text_encoder_sleeps(self) -> list[Any]:
+        """In place of loading it with the rest: it may never be needed."""
+        return []
+
+    def _encode(self, input_info: Any) -> dict[str, Any]:
+        prompt = str(input_info.prompt)
+        rows = self._texts.get(prompt)
+        if rows is None:
+            rows = self._wake_and_encode(input_info)
+            self._texts.put(prompt, rows)
+        self._check()
+        assert self.preset.architecture is not None
+        context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
+        context[0, : len(rows)] = rows
+        if self._run is not None:
+            self._run.stage("denoise", self._steps)
+        return {"context": context.to(_device()), "context_null": None}
+
+    def _wake_and_encode(self, input_info: Any) -> torch.Tensor:
+        """The rows [tokens, width] of a prompt that nobody has read yet."""
+        runner = self._runner
+        lazy = bool(runner.config.get("lazy_load"))
+        runner.load_text_encoder = self._load_text_encoder
+        try:
+            if not lazy and not runner.text_encoders:
+                runner.text_encoders = runner.load_text_encoder()
+            context = self._run_text_encoder(input_info)["context"][0]
+        finally:
+            runner.load_text_encoder = self._text_encoder_sleeps
+            repairs.return_token_embedding(runner)
+        # LightX2V pads with zeros; a token's row is never all zero behind T5's last norm.
+        used = context.abs().amax(dim=1).ne(0).nonzero()
+        rows: torch.Tensor = context[: int(used.max()) + 1 if len(used) else 1].cpu()
+        return rows
+
+    def _encoder_identity(self, checkpoint: Checkpoint) -> str:
+        file = checkpoint.text_encoder.stat()
+        scheme = self._plan["text_encoder"].value
+        return f"{checkpoint.text_encoder.name} {file.st_size} {file.st_mtime_ns} {scheme}"
+
+    # ---- progress, preview, cancel ---------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._run is not None:
+            self._run.check()
+
+    def _block_ended(self) -> None:
+        if self._cuda and self._plan["offload"].value == "resident":
+            # Without offload nothing waits for the GPU: all blocks would be queued in an instant,
+            # and neither progress nor a cancel would mean anything.
+            torch.cuda.synchronize()
+        self._blocks_done += 1
+        if self._run is not None:
+            assert self.preset.architecture is not None
+            per_step = self.preset.architecture.layers
+            done = self._blocks_done
+            self._run.advance(done / (per_step * self._steps), done // per_step)
+
+    def _step_ended(self, _percent: float, _of: int) -> None:
+        """LightX2V calls this after each step: the clip as it would be if it ended here."""
+        if self._run is None:
+            return
+        scheduler = self._runner.scheduler
+        clean = scheduler.latents
+        if scheduler.step_index < scheduler.infer_steps - 1:
+            following = float(scheduler.sigmas[scheduler.step_index + 1])
+            clean = clean - following * scheduler.noise_pred.to(clean.dtype)
+        self._run.preview(rough_frames(clean))
+
+    # ---- decoding --------------------------------------------------------------------------
+
+    def _decode(self, latents: torch.Tensor) -> None:
+        """In place of LightX2V's: frame by frame to the host, as bytes, with a look for NaN.
+
+        LightX2V gathers the whole clip on the GPU, twice over while it grows, then as float32.
+
+        Args:
+            latents: [16, latent frames, height / 8, width / 8].
+        """
+        assert self._run is not None
+        self._run.stage("decode")
+        runner = self._runner
+        lazy = bool(runner.config.get("lazy_load"))
+        if lazy:
+            runner.vae_decoder = runner.load_vae_decoder()
+        vae = runner.vae_decoder
+        hook = vae.model.decoder.register_forward_pre_hook(lambda *_: self._check())
+        try:
+            if vae.cpu_offload:
+                vae.to_cuda()
+            self._frames = self._collect(vae, latents.to(vae.dtype).unsqueeze(0))
+        finally:
+            hook.remove()
+            repairs.reset_decoder(runner)
+            if lazy:
+                del runner.vae_decoder
+
+    def _collect(self, vae: Any, latents: torch.Tensor) -> Frames:
+        _, _, count, height, width = latents.shape
+        frames = np.empty((4 * (count - 1) + 1, 8 * height, 8 * width, 3), np.uint8)
+        tiled = self._plan["decode"].value == "tiled"
+        pieces = (
+            [vae.model.tiled_decode(latents, vae.scale)]
+            if tiled
+            else vae.model.decode_stream(latents, vae.scale)
+        )
+        filled = 0
+        for piece in pieces:
+            values = piece[0].float()
+            if not bool(torch.isfinite(values).all()):
+                raise PipelineError(
+                    "The clip came out as not-a-number values, which a kernel that doesn't work "
+                    f"on this machine causes (attention {self._plan['attention'].value}, "
+                    f"matrices {self._plan['matmul'].value}).",
+                    "Choose other kernels on the Headroom tab, then generate again.",
+                )
+            pixels = ((values.clamp(-1, 1) + 1) * 127.5).round().byte()
+            fresh = pixels.permute(1, 2, 3, 0).cpu().numpy()
+            frames[filled : filled + len(fresh)] = fresh
+            filled += len(fresh)
+            if self._run is not None:
+                self._run.advance(filled / len(frames), self._steps)
+        return frames
+
+    # ---- failing ---------------------------------------------------------------------------
+
+    def _raise_if_out_of_memory(self, error: BaseException, where: str) -> None:
+        memory = what_ran_out(error)
+        if memory is None:
+            return
+        names = {
+            "VRAM": "The GPU's memory (VRAM)",
+            "RAM": "The machine's memory (RAM)",
+            "commit": "The memory that Windows promises to programs (commit, set by the page file)",
+        }
+        remedies = {
+            "VRAM": "Close other programs that use the GPU, or choose a smaller size.",
+            "RAM": "Close other programs, or set offload to lazy on the Headroom tab.",
+            "commit": "Enlarge the page file (System, Advanced, Performance) to at least 32 GB.",
+        }
+        raise OutOfMemory(f"{names[memory]} ran out {where}.", remedies[memory], memory) from error
+
+    def _facts(self) -> dict[str, str]:
+        """What the trial of a kernel counts for."""
+        facts = {name: _version(name) for name in ("torch", "triton", "sageattention")}
+        facts["dim"] = str(self.preset.architecture)
+        if self._cuda:
+            gpu = torch.cuda.get_device_properties(0)
+            facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}"}
+        return facts
+
+
+def _import_lightx2v() -> str:
+    """LightX2V's name of the device that it drives: "cuda", or what its platform registered."""
+    try:
+        with standins.standing_in():
+            import lightx2v  # noqa: F401
+        from lightx2v_platform.base.global_var import AI_DEVICE
+    except ImportError as error:
+        raise PipelineError(
+            f"LightX2V can't be imported: {error}.",
+            "Repair the set-up with ./launch.sh --repair (launch.bat --repair on Windows).",
+        ) from error
+    return str(AI_DEVICE)
+
+
+def _device() -> str:
+    from lightx2v_platform.base.global_var import AI_DEVICE
+
+    return str(AI_DEVICE)
+
+
+def _refuse_black(frames: Frames, plan: Plan) -> None:
+    if int(frames.max()) > BLACK:
+        return
+    raise PipelineError(
+        "The clip came out black, as it does when a kernel fails silently "
+        f"(attention {plan['attention'].value}, matrices {plan['matmul'].value}).",
+        "Choose other kernels on the Headroom tab, then generate again.",
+    )
+
+
+def _version(name: str) -> str:
+    """The installed version; "" where the package has no metadata."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,168 @@
+"""Reads back what LightX2V really loaded. A mismatch is an error: never a quietly wrong clip.
+
+It casts FP8 to bf16 without the scales, or samples with the undistilled scheduler, without a word.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from engine.checkpoint import Checkpoint
+from engine.pipelines.base import PipelineError
+from engine.plan import Plan
+from engine.presets import ModelPreset
+
+STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "bf16": torch.bfloat16}
+ATTENTION = {"sage_attn1": "sage_attn2"}  # both run under the one name that LightX2V knows
+# LightX2V rounds scales to bf16 on one of its two ways of loading (base_model.py:535).
+SCALE_TOLERANCE = 2**-7
+
+
+class NotAsPlanned(PipelineError):
+    """What was loaded isn't what the plan says."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"LightX2V loaded something else than the plan says: {what}.",
+            "Nothing was generated with it. Check the installed LightX2V against "
+            "requirements-gpu.txt and the weights with: python app.py weights verify.",
+        )
+
+
+def prove_sampling(runner: Any, preset: ModelPreset) -> None:
+    """The distilled scheduler, with the preset's steps and shift and without guidance.
+
+    Raises:
+        NotAsPlanned: names what differs.
+    """
+    scheduler, config = runner.scheduler, runner.config
+    wanted: tuple[tuple[str, Any, Any], ...] = (
+        ("the scheduler", type(scheduler).__name__, "WanStepDistillScheduler"),
+        ("the steps", tuple(scheduler.denoising_step_list), preset.denoising_steps),
+        ("their number", scheduler.infer_steps, preset.steps),
+        ("the shift", float(scheduler.sample_shift), preset.shift),
+        ("guidance (enable_cfg)", config["enable_cfg"], False),
+        ("feature caching", config["feature_caching"], "NoCaching"),
+    )
+    for what, found, expected in wanted:
+        if found != expected:
+            raise NotAsPlanned(f"{what} is {found!r} instead of {expected!r}")
+
+
+def prove_weights(
+    model: Any, runner: Any, preset: ModelPreset, plan: Plan, checkpoint: Checkpoint
+) -> None:
+    """Kernels and attention as planned; weights of the stored type, with their own scales.
+
+    Args:
+        model: the transformer that ``runner`` will call; LightX2V makes a new one for each run
+            where it loads lazily.
+
+    Raises:
+        NotAsPlanned: names what differs.
+    """
+    from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER, MM_WEIGHT_REGISTER
+
+    scheme, precision = str(plan["matmul"].value), str(preset.precision)
+    attention = str(plan["attention"].value)
+    quantised = precision in ("fp8", "int8")
+    if bool(runner.config.get("dit_quantized")) != quantised:
+        raise NotAsPlanned(f"quantised weights are {'off' if quantised else 'on'}")
+    if quantised and runner.config["dit_quant_scheme"] != scheme:
+        raise NotAsPlanned(f"the scheme is {runner.config['dit_quant_scheme']!r}, not {scheme!r}")
+    kernel = MM_WEIGHT_REGISTER[scheme]
+    attends = ATTN_WEIGHT_REGISTER[ATTENTION.get(attention, attention)]
+    for name, block in _blocks(model):
+        first, second = block.compute_phases[0], block.compute_phases[1]
+        for weight in (first.self_attn_1, second.cross_attn_1):
+            if type(weight) is not attends:
+                raise NotAsPlanned(f"{name} attends with {type(weight).__name__}")
+        for part, matrix in _matrices(block):
+            if type(matrix) is not kernel:
+                raise NotAsPlanned(f"{name}.{part} multiplies with {type(matrix).__name__}")
+            _prove_stored(f"{name}.{part}", matrix, precision)
+    if quantised:
+        _prove_scales(model, preset, checkpoint)
+
+
+def _prove_stored(name: str, matrix: Any, precision: str) -> None:
+    held = _held(matrix, "weight")
+    if held is None:
+        return  # lazy loading: the block stays on the disk until it is needed
+    if held.dtype != STORED[precision]:
+        raise NotAsPlanned(f"{name} is {held.dtype} in memory instead of {STORED[precision]}")
+    if precision == "bf16":
+        return
+    scale = _held(matrix, "weight_scale")
+    if scale is None:
+        raise NotAsPlanned(f"{name} has no scales")
+    out = max(scale.shape)
+    if scale.numel() != out or out not in held.shape:
+        raise NotAsPlanned(f"{name} has scales of shape {tuple(scale.shape)}")
+
+
+def _prove_scales(model: Any, preset: ModelPreset, checkpoint: Checkpoint) -> None:
+    """The scales of the first, middle and last block against those in the files."""
+    assert preset.architecture is not None
+    layers = preset.architecture.layers
+    blocks = dict(_blocks(model))
+    for index in sorted({0, layers // 2, layers - 1}):
+        block = blocks.get(f"block {index}")
+        if block is None:
+            continue
+        with _file(checkpoint, index) as stored:
+            for part, matrix in _matrices(block):
+                held = _held(matrix, "weight_scale")
+                if held is None:
+                    continue
+                wanted = stored(f"blocks.{index}.{part}.weight_scale").float().flatten()
+                same = torch.allclose(
+                    held.float().cpu().flatten(), wanted, rtol=SCALE_TOLERANCE, atol=0
+                )
+                if not same:
+                    raise NotAsPlanned(f"block {index}.{part} has other scales than its file")
+
+
+@contextmanager
+def _file(checkpoint: Checkpoint, index: int) -> Iterator[Callable[[str], torch.Tensor]]:
+    """Reads tensors by name from the file that holds a block."""
+    path = checkpoint.transformer
+    if checkpoint.layout == "blocks":
+        path = path / f"block_{index}.safetensors"
+    opened: Any = safe_open(path, framework="pt", device="cpu")
+    with opened as stored:
+        yield stored.get_tensor
+
+
+def _blocks(model: Any) -> Iterator[tuple[str, Any]]:
+    weights = model.transformer_weights
+    for index, block in enumerate(weights.blocks):
+        yield f"block {index}", block
+    for place in ("offload_block_cuda_buffers", "offload_block_cpu_buffers"):
+        for index, block in enumerate(getattr(weights, place, None) or ()):
+            yield f"{place}[{index}]", block
+
+
+_PARTS: Mapping[int, tuple[str, ...]] = {
+    0: ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"),
+    1: ("cross_attn.q", "cross_attn.k", "cross_attn.v", "cross_attn.o"),
+    2: ("ffn.0", "ffn.2"),
+}
+
+
+def _matrices(block: Any) -> Iterator[tuple[str, Any]]:
+    for phase, parts in _PARTS.items():
+        for part in parts:
+            yield part, getattr(block.compute_phases[phase], part.replace(".", "_"))
+
+
+def _held(matrix: Any, name: str) -> torch.Tensor | None:
+    """The tensor under the one of its three names that it has: resident, pinned, or a buffer."""
+    for attribute in (name, f"pin_{name}", f"{name}_cuda_buffer"):
+        tensor = getattr(matrix, attribute, None)
+        if isinstance(tensor, torch.Tensor):
+            return tensor
+    return None

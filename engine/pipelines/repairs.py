@@ -1,0 +1,173 @@
+"""What has to be mended in LightX2V so that one failed clip doesn't spoil the next.
+
+Each repair is named for what it repairs, looks whether upstream still has the fault, and stands
+aside where it hasn't. They return whether there was something to mend. Found at commit f8aee98b.
+"""
+
+import gc
+import logging
+from collections.abc import MutableMapping
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from engine.pipelines.pinning import PinnedArena
+
+log = logging.getLogger("headroom.repairs")
+
+
+# ---- before loading ------------------------------------------------------------------------
+
+
+def keep_video_length(pipe: Any, run_file: str) -> bool:
+    """``target_video_length`` is dropped from the settings and the scheduler ends in a KeyError.
+
+    set_config.py leaves out every attribute named like a field of any task's input, and one task
+    has that field. A JSON file named by the attribute ``config_json`` is merged as a whole.
+    (ModelTC/LightX2V#1086)
+    """
+    from lightx2v.utils.input_info import ALL_INPUT_INFO_KEYS
+
+    if "target_video_length" not in ALL_INPUT_INFO_KEYS:
+        return False
+    pipe.config_json = run_file
+    return True
+
+
+def no_image_encoder(config: MutableMapping[str, Any]) -> bool:
+    """``clean_cuda_cache`` deletes a variable that text-to-video never made (pre_infer.py:194)."""
+    if config.get("use_image_encoder") is False:
+        return False
+    config["use_image_encoder"] = False
+    return True
+
+
+def pin_exactly(arena: PinnedArena) -> bool:
+    """Pinned weights are rounded up to powers of two: 13.1 GiB of blocks take 20.
+
+    All weights but two kinds pass through ``create_pin_tensor``; its callers look the name up in
+    their module, so that replacing it there reaches them all.
+    """
+    from lightx2v.common.ops import utils
+    from lightx2v.common.ops.embedding.embedding_weight import EmbeddingWeightTemplate
+    from lightx2v.common.ops.tensor.tensor import DefaultTensor
+
+    places: tuple[tuple[ModuleType | type, str], ...] = (
+        (utils, "create_pin_tensor"),
+        (EmbeddingWeightTemplate, "_create_cpu_pin_weight"),
+        (DefaultTensor, "_create_cpu_pin_tensor"),
+    )
+    found = [(owner, name) for owner, name in places if hasattr(owner, name)]
+    for owner, name in found:
+        setattr(owner, name, staticmethod(arena.place) if isinstance(owner, type) else arena.place)
+    if len(found) < len(places):
+        log.warning("LightX2V pins some weights by itself now; exact pinning reached %s", found)
+    return bool(found)
+
+
+def bias_may_be_missing() -> bool:
+    """The Triton kernels read a bias that the T5's offloaded layers never had.
+
+    A buffer gets its attributes with its weights, and a layer without a bias none of that name:
+    ``AttributeError`` at the first prompt (mm_weight.py:1669). Seen on an H100, with fp8-triton.
+    """
+    from lightx2v.common.ops.mm.mm_weight import MMWeightQuantTemplate
+
+    if hasattr(MMWeightQuantTemplate, "bias"):
+        return False
+    MMWeightQuantTemplate.bias = None  # what a layer has that was never given one
+    return True
+
+
+# ---- before, during and after a run --------------------------------------------------------
+
+
+def lift_stop(runner: Any) -> bool:
+    """A stop signal sticks: every later run would end at its first step."""
+    stopped = bool(getattr(runner, "stop_signal", False))
+    if stopped:
+        runner.stop_signal = False
+    return stopped
+
+
+def return_token_embedding(runner: Any) -> bool:
+    """The offloaded T5 leaves its token embedding, 2.1 GB, on the GPU (t5/model.py:578)."""
+    mended = False
+    for encoder in getattr(runner, "text_encoders", None) or ():
+        embedding = getattr(getattr(encoder, "model", None), "token_embedding", None)
+        if embedding is None or not getattr(encoder, "cpu_offload", False):
+            continue
+        if embedding.weight.device.type != "cpu":
+            encoder.model.token_embedding = embedding.to("cpu")
+            mended = True
+    return mended
+
+
+def drop_video(runner: Any) -> bool:
+    """The runner keeps the last clip's frames until the next decode (base_runner.py)."""
+    names = ("gen_video", "gen_video_final")
+    kept = [name for name in names if getattr(runner, name, None) is not None]
+    for name in kept:
+        setattr(runner, name, None)
+    return bool(kept)
+
+
+# ---- after a failure -----------------------------------------------------------------------
+
+
+def forget_seed(runner: Any) -> bool:
+    """After any exception the noise generator stays, and the next clip ignores its seed.
+
+    Only a run that ends well, or by LightX2V's own stop, calls ``end_run`` (scheduler.py:111).
+    """
+    scheduler = getattr(runner, "scheduler", None)
+    if scheduler is None or scheduler.generator is None:
+        return False
+    try:
+        runner.end_run()
+    except Exception:  # it was written for runs that went well
+        log.exception("LightX2V's end_run failed after a failure")
+        scheduler.clear()
+    return True
+
+
+def refill_offload_buffers(runner: Any) -> bool:
+    """After an exception inside a step the two block buffers hold the wrong blocks.
+
+    The next run would compute with shifted weights, without any error (manager.py:63).
+    """
+    infer = getattr(getattr(runner, "model", None), "transformer_infer", None)
+    manager = getattr(infer, "offload_manager", None)
+    if manager is None or manager.need_init_first_buffer:
+        return False
+    manager.need_init_first_buffer = True
+    return True
+
+
+def reset_decoder(runner: Any) -> bool:
+    """An exception while decoding leaves the VAE on the GPU, with its features of that clip."""
+    vae = getattr(runner, "vae_decoder", None)
+    model = getattr(vae, "model", None)
+    if vae is None or model is None:
+        return False
+    model.clear_cache()
+    if getattr(vae, "cpu_offload", False):
+        vae.to_cpu()
+    return True
+
+
+def after_failure(runner: Any) -> None:
+    """All that the next clip needs to come out as if this one had never begun."""
+    if torch.cuda.is_available():
+        # Copies of blocks may still be under way on LightX2V's own streams.
+        torch.cuda.synchronize()
+    refill_offload_buffers(runner)
+    forget_seed(runner)
+    return_token_embedding(runner)
+    reset_decoder(runner)
+    drop_video(runner)
+    lift_stop(runner)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

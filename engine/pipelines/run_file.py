@@ -1,0 +1,127 @@
+"""The settings that LightX2V reads, made from preset, plan and files: its one source of truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint import Checkpoint
+from engine.plan import Plan
+from engine.presets import ModelPreset
+
+LATENT_CHANNELS = 16  # Wan 2.1's VAE
+
+
+def run_settings(
+    preset: ModelPreset, plan: Plan, checkpoint: Checkpoint, cuda: bool
+) -> dict[str, Any]:
+    """Every key that LightX2V's text-to-video path reads and whose default is wrong for us.
+
+    Args:
+        cuda: whether LightX2V drives a GPU; its Triton kernels don't run on a CPU.
+    """
+    settings = _sampling(preset) | _memory(plan) | _transformer(plan, checkpoint)
+    settings |= _text_encoder(preset, plan, checkpoint)
+    settings["vae_path"] = str(checkpoint.vae)
+    settings["use_image_encoder"] = False  # repairs.no_image_encoder
+    # Its default needs flashinfer, which is no part of LightX2V (transformer_weights.py:365).
+    settings["rope_type"] = "torch_complex_rope"
+    settings["modulate_type"] = plan["modulation"].value
+    if not cuda:
+        settings["rms_norm_type"] = settings["layer_norm_type"] = "torch"
+    return settings
+
+
+def model_settings(preset: ModelPreset) -> dict[str, Any]:
+    """What LightX2V wants to find in the model's config.json."""
+    shape = preset.architecture
+    assert shape is not None
+    return {
+        "model_type": "t2v",
+        "dim": shape.dim,
+        "ffn_dim": shape.ffn_dim,
+        "freq_dim": shape.freq_dim,
+        "num_heads": shape.heads,
+        "num_layers": shape.layers,
+        "in_dim": LATENT_CHANNELS,
+        "out_dim": LATENT_CHANNELS,
+        "text_len": shape.text_len,
+        "eps": 1e-6,
+    }
+
+
+def write_run_folder(folder: Path, model: dict[str, Any], run: dict[str, Any]) -> Path:
+    """``config.json`` and ``run.json`` in ``folder``; returns the latter's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(model, indent=1), encoding="utf-8")
+    file = folder / "run.json"
+    file.write_text(json.dumps(run, indent=1), encoding="utf-8")
+    return file
+
+
+def _sampling(preset: ModelPreset) -> dict[str, Any]:
+    shape = preset.default
+    assert preset.architecture is not None
+    return {
+        "infer_steps": preset.steps,
+        "denoising_step_list": list(preset.denoising_steps),
+        "sample_shift": preset.shift,
+        "sample_guide_scale": preset.guidance,
+        "enable_cfg": False,
+        "feature_caching": "NoCaching",
+        "fps": preset.fps,
+        "text_len": preset.architecture.text_len,
+        "target_height": shape.height,
+        "target_width": shape.width,
+        "target_video_length": shape.frames,
+    }
+
+
+def _memory(plan: Plan) -> dict[str, Any]:
+    offload, chunk = plan["offload"].value, int(plan["rope_chunk"].value)
+    away = offload != "resident"
+    settings: dict[str, Any] = {
+        "cpu_offload": away,
+        "t5_cpu_offload": away,
+        "vae_cpu_offload": away,
+        "use_tiling_vae": plan["decode"].value == "tiled",
+        "use_compile": plan["compile"].value == "on",
+        "rope_chunk": chunk > 0,
+    }
+    if away:
+        settings["offload_granularity"] = "block"  # without it a KeyError
+    if offload == "lazy":
+        settings["lazy_load"] = True
+    if chunk:
+        settings["rope_chunk_size"] = chunk
+    return settings
+
+
+def _transformer(plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
+    attention = plan["attention"].value
+    kernel = "sage_attn2" if attention in ("sage_attn1", "sage_attn2") else attention
+    settings: dict[str, Any] = dict.fromkeys(
+        ("self_attn_1_type", "cross_attn_1_type", "cross_attn_2_type"), kernel
+    )
+    if plan["precision"].value == "bf16":
+        return settings | {"dit_original_ckpt": str(checkpoint.transformer)}
+    return settings | {
+        "dit_quantized": True,
+        "dit_quant_scheme": plan["matmul"].value,
+        "dit_quantized_ckpt": str(checkpoint.transformer),
+    }
+
+
+def _text_encoder(preset: ModelPreset, plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
+    settings: dict[str, Any] = {"t5_tokenizer_path": str(checkpoint.tokenizer)}
+    file = preset.weight_file("text_encoder")
+    if file is None or file.precision == "bf16":
+        return settings | {
+            "t5_quantized": False,
+            "t5_original_ckpt": str(checkpoint.text_encoder),
+        }
+    # Always with its path: without one LightX2V stores False and finds nothing (utils.py:446).
+    return settings | {
+        "t5_quantized": True,
+        "t5_quant_scheme": plan["text_encoder"].value,
+        "t5_quantized_ckpt": str(checkpoint.text_encoder),
+    }
