@@ -3,13 +3,16 @@
 import contextlib
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from engine.choice import values
 from engine.jobs import Job
+from engine.memory import MemorySample
 from engine.messages import Stop, ToWorker
 from engine.plan import Plan
 from engine.presets import ModelPreset
@@ -18,12 +21,16 @@ from engine.request import Size
 
 @dataclass
 class Child:
-    """A running worker and what the supervisor knows of it."""
+    """A running worker and what the supervisor knows of it.
+
+    ``sent`` is the plan that it was given, ``plan`` the one that it runs.
+    """
 
     process: SpawnProcess
     pipe: Connection
     preset: ModelPreset
     plan: Plan
+    sent: Plan
     heard: float = field(default_factory=time.monotonic)
     ready: bool = False
     job: Job | None = None
@@ -49,7 +56,12 @@ class Child:
         _shield_children()
         process.start()
         theirs.close()  # or the pipe would never end when the child dies
-        return cls(process, ours, preset, plan)
+        return cls(process, ours, preset, plan, plan)
+
+    def runs(self, wanted: Plan) -> bool:
+        """Whether this is what a fresh child would do with ``wanted``: words don't matter, and
+        what the worker had to replace it would replace again."""
+        return values(wanted) in (values(self.plan), values(self.sent))
 
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
@@ -74,6 +86,11 @@ class Child:
             self.process.kill()
             self.process.join()
 
+    @property
+    def was_killed(self) -> bool:
+        """By signal 9, as the system's out-of-memory killer does; call it once it is gone."""
+        return self.process.exitcode == -9
+
     def how_it_ended(self) -> str:
         """Half a sentence; call it once the process is gone."""
         self.process.join(timeout=2)
@@ -82,6 +99,34 @@ class Child:
             cause = " (often the system's out-of-memory killer)" if code == -9 else ""
             return f"The engine process was killed by signal {-code}{cause}"
         return f"The engine process ended by itself with exit code {code}"
+
+
+def worker_environment(
+    preset: ModelPreset, sample: MemorySample, system: str = sys.platform
+) -> dict[str, str]:
+    """What must be set before the worker imports torch.
+
+    Args:
+        sample: names the GPU: CUDA must compute on the one that is measured.
+        system: ``sys.platform``.
+    """
+    environment = {
+        # Every file is there before a worker starts; it shall not ask the network for news.
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        # LightX2V would set 2, which waits for the GPU after every stage (pipeline.py:4).
+        "PROFILING_DEBUG_LEVEL": "0",
+    }
+    if preset.runs_on == "nvidia":
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order
+        if sample.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = sample.gpu.uuid or str(sample.gpu.index)
+        if system == "linux":  # elsewhere torch warns and ignores it
+            # The second is the name that torch before 2.9 reads.
+            for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+                environment[name] = "expandable_segments:True"
+    return environment
 
 
 def _shield_children() -> None:

@@ -21,6 +21,7 @@ from engine.guard import Refused
 from engine.headroom import Verdict, gigabytes
 from engine.home import Home
 from engine.jobs import Clip, Job, Jobs, State
+from engine.machine import vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.status import Engine, Status
@@ -101,8 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     read = add("read", _read, "print the receipt inside a clip")
     read.add_argument("file", metavar="FILE.mp4", type=Path)
     listing = add("clips", _clips, "list the clips made here, newest first")
+    plan = add("plan", _plan, "how this machine runs a model, and why; choose otherwise")
+    plan.add_argument("--model", metavar="ID")
+    plan.add_argument(
+        "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="choose it"
+    )
+    plan.add_argument("--reset", action="store_true", help="decide afresh, forget all choices")
     look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
-    for command in (generate, check, measure, read, listing, look):
+    for command in (generate, check, measure, read, listing, plan, look):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
@@ -114,6 +121,7 @@ def _print_json(value: object) -> None:
 @contextmanager
 def open_engine() -> Iterator[Supervisor]:
     """The engine on the user's folder, not started yet; closed at the end, its worker too."""
+    vram_limit()  # a mistake in it is told before anything starts
     home = Home.find()
     store = Store(home.database)
     supervisor = Supervisor(home, load_presets(), Jobs(store))
@@ -237,6 +245,20 @@ def _measure(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from engine import plan_command
+
+    with open_engine() as supervisor:
+        plans, presets = supervisor.plans, supervisor.presets
+        model = options.model or presets.default.id
+        plan_command.change(plans, presets, model, options.set, options.reset)
+        if options.json:
+            _print_json(plan_command.as_json(plans, model))
+        else:
+            plan_command.show(plans.plan(model), plans.options(model))
+    return ExitCode.DONE
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from engine.doctor import examine
 
@@ -270,6 +292,7 @@ def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
 
 def _follow(supervisor: Supervisor, job: Job) -> Job:
     """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
+    supervisor.recorder.start()
     supervisor.start(only=job.id)
     with _interruptible(supervisor, job.id):
         return _watch(supervisor, job)

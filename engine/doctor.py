@@ -8,15 +8,15 @@ from typing import Literal
 from engine.guard import RAM_RESERVE
 from engine.headroom import GIB, gigabytes
 from engine.home import PROJECT
-from engine.machine import this_machine
+from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import MemorySample
 from engine.pipelines import is_here
+from engine.plan_lightx2v import FP8_CAPABILITY
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB
-FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
 
 
@@ -56,12 +56,16 @@ def _gpu(sample: MemorySample) -> list[Line]:
         Line("GPU", "good", f"{gpu.name}, driver {gpu.driver}, {used}."),
         Line("Who holds its memory", "good", holders or "The driver doesn't tell, or nobody does."),
     ]
+    limit = vram_limit()
+    if limit is not None and limit < gpu.total:
+        meaning = f"The program takes {gigabytes(limit)} of the GPU at most."
+        lines.append(Line("GPU limit", "good", meaning, f"Unset {VRAM_LIMIT} to take more."))
     if sample.problem:
         lines.append(Line("GPU choice", "warn", sample.problem))
     if gpu.capability is not None and gpu.capability < FP8_CAPABILITY:
         version = ".".join(map(str, gpu.capability))
         meaning = f"Compute capability {version}: no FP8 units, which begin with 8.9."
-        lines.append(Line("FP8", "warn", meaning, "Expect slower clips than the tables say."))
+        lines.append(Line("FP8", "warn", meaning, "Choose the INT8 model."))
     if gpu.pcie_width is not None and gpu.pcie_width < THIN_LINK:
         lines.append(
             Line(

@@ -33,11 +33,13 @@ from engine.headroom import (
     margin,
 )
 from engine.home import PROJECT
+from engine.hostmem import resident_need
 from engine.jobs import Kind, now
-from engine.machine import this_machine
+from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import GpuSample, MemorySample
 from engine.pipelines import is_here
-from engine.plan import make_plan
+from engine.plan import Plan, PlanError, values
+from engine.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Size
 from engine.store import Store
@@ -79,7 +81,13 @@ class Row:
 
 
 class Guard:
-    """See the module's docstring. ``look`` samples the memory, ``worker`` is our child's pid."""
+    """See the module's docstring.
+
+    Args:
+        look: samples the memory.
+        worker: our child's pid.
+        held: the device memory that the child says it holds, where its driver might not.
+    """
 
     def __init__(
         self,
@@ -87,8 +95,11 @@ class Guard:
         presets: Presets,
         look: Callable[[], MemorySample],
         worker: Callable[[], int | None],
+        plans: Plans,
+        held: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._store, self._presets, self._look, self._worker = store, presets, look, worker
+        self._plans, self._held = plans, held
 
     # ---- verdicts --------------------------------------------------------------------------
 
@@ -99,12 +110,18 @@ class Guard:
         """One look at the memory and the history, many sizes."""
         preset = self._presets.models[model]
         sample = self._look()
-        device = device_for(preset, sample, self._worker())
+        device = device_for(preset, sample, self._worker(), self._held())
         if device is None:
             reason = sample.problem or f"{preset.name} needs an NVIDIA GPU, and none is here."
             remedy = f"{self._presets.default.name} runs on any machine."
             missing = Verdict(Word.IMPOSSIBLE, reason, "none", None, 0, remedy)
             return dict.fromkeys(sizes, missing)
+        try:
+            self._plans.plan(model)
+        except PlanError as error:
+            sentence, remedy = error.sentence, error.remedy
+            no_plan = Verdict(Word.IMPOSSIBLE, sentence, "none", None, device.budget, remedy)
+            return dict.fromkeys(sizes, no_plan)
         history = [row.measurement for row in self.rows(model)]
         rules = self.rules(model)
         found = {size: judge(size, history, rules, device) for size in sizes}
@@ -189,21 +206,23 @@ class Guard:
         outcome: Outcome,
         peaks: Mapping[str, int],
         seconds: Mapping[str, float],
+        plan: Plan | None = None,
     ) -> None:
+        """Keep a run. ``plan`` is the one that ran; the user may have changed it since."""
         with self._store.transaction() as db:
             db.execute(
                 "insert into measurements (created, job, kind, model, fingerprint, height, width,"
                 " frames, outcome, peaks, seconds, budget)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    now(), job, kind, model, self.fingerprint(model), size.height, size.width,
+                    now(), job, kind, model, self.fingerprint(model, plan), size.height, size.width,
                     size.frames, outcome, json.dumps(peaks), json.dumps(seconds),
                     self.budget(model),
                 ),
             )  # fmt: skip
 
-    def fingerprint(self, model: str) -> str:
-        """What a measurement counts for, as canonical JSON."""
+    def fingerprint(self, model: str, plan: Plan | None = None) -> str:
+        """What a measurement under ``plan`` (the one in force) counts for, as canonical JSON."""
         preset = self._presets.models[model]
         gpu = self._look().gpu if preset.runs_on == "nvidia" else None
         machine = this_machine()
@@ -211,29 +230,37 @@ class Guard:
             "model": model,
             "checkpoint": _checkpoint(preset),
             "device": gpu.name if gpu else machine.device,
-            "total": gpu.total if gpu else machine.ram,
+            "total": min(gpu.total, vram_limit() or gpu.total) if gpu else machine.ram,
             "driver": gpu.driver.split(".")[0] if gpu else None,
             "versions": {name: _version(name) for name in VERSIONED},
-            "plan": {name: choice.value for name, choice in make_plan(machine, preset).items()},
+            # Never the reasons: other words for the same run would lock everything again.
+            "plan": self._plans.values(model) if plan is None else values(plan),
         }
         return json.dumps(facts, sort_keys=True)
 
     def rules(self, model: str) -> Rules:
-        memory = self._presets.models[model].memory
+        preset = self._presets.models[model]
+        memory = preset.memory
+        peak = round(memory.baseline_peak_gib * GIB)
+        if self._plans.values(model).get("offload") == "resident":
+            peak = resident_need(preset)  # the preset's figure is for weights that wait in RAM
         points = [p for r in self._presets.references if r.model == model for p in r.points]
         return Rules(
             baseline=_size(memory.baseline),
-            baseline_peak=round(memory.baseline_peak_gib * GIB),
+            baseline_peak=peak,
             minimum_total=round(memory.minimum_gib * GIB),
             token_pixels=memory.token_pixels,
             reference=tuple((_size(p).tokens, round(p.peak_gib * GIB)) for p in points),
+            impossible_below=round((memory.impossible_below_gib or 0) * GIB),
+            impossible_reason=memory.impossible_reason,
         )
 
     # ---- probes ----------------------------------------------------------------------------
 
     def budget(self, model: str) -> int:
         """Bytes that the model may take now; 0 where its device isn't there."""
-        device = device_for(self._presets.models[model], self._look(), self._worker())
+        preset = self._presets.models[model]
+        device = device_for(preset, self._look(), self._worker(), self._held())
         return device.budget if device else 0
 
     def next_probe(self, model: str, target: Size, done: list[Size]) -> tuple[Size | None, str]:
@@ -266,22 +293,41 @@ class Guard:
         return size, ""
 
 
-def device_for(preset: ModelPreset, sample: MemorySample, worker: int | None) -> Device | None:
-    """The memory that ``preset`` runs in; None where there is no such device (now)."""
+def device_for(
+    preset: ModelPreset, sample: MemorySample, worker: int | None, told: int | None = None
+) -> Device | None:
+    """The memory that ``preset`` runs in; None where there is no such device (now).
+
+    Args:
+        worker: our child's pid.
+        told: the device memory that the child says it holds.
+    """
     if preset.runs_on == "cpu":
         host = sample.host
         return Device("the RAM", host.total, host.used - (host.worker or 0), RAM_RESERVE)
     gpu = sample.gpu
     if gpu is None:
         return None
-    ours = held_by(gpu, worker)
+    others = max(0, gpu.used - held_by(gpu, worker, told))
     holders = tuple((h.name, h.used or 0) for h in gpu.holders if h.pid != worker and h.used)
-    return Device(gpu.name, gpu.total, max(0, gpu.used - ours), _reserve(gpu), holders)
+    limit = vram_limit()
+    if limit is None or limit >= gpu.total:
+        return Device(gpu.name, gpu.total, others, _reserve(gpu), holders)
+    name = f"{gpu.name} (limited to {gigabytes(limit)} by {VRAM_LIMIT})"
+    return Device(name, limit, others, _reserve(gpu), holders, gpu.total)
 
 
-def held_by(gpu: GpuSample, pid: int | None) -> int:
-    """Bytes of ``gpu`` that the process holds, as far as the driver tells."""
-    return sum(holder.used or 0 for holder in gpu.holders if holder.pid == pid)
+def held_by(gpu: GpuSample, pid: int | None, told: int | None = None) -> int:
+    """Bytes of ``gpu`` that the process holds.
+
+    Args:
+        told: what the process itself says: it counts where the driver is silent, as Windows' WDDM
+            is about every process, and NVML in a container about pids of the outside.
+    """
+    if pid is None:
+        return 0
+    known = [h.used for h in gpu.holders if h.pid == pid and h.used is not None]
+    return sum(known) if known else min(told or 0, gpu.used)
 
 
 def _reserve(gpu: GpuSample) -> int:

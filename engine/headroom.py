@@ -53,22 +53,30 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Device:
-    """The memory that a model runs in, as it is now. ``holders``: who else holds how much."""
+    """The memory that a model runs in, as it is now. ``holders``: who else holds how much.
+
+    ``total`` is what the program may use of it; ``physical`` is what there is, where that is more.
+    """
 
     name: str
     total: int
     others: int
     reserve: int
     holders: tuple[tuple[str, int], ...] = ()
+    physical: int | None = None
 
     @property
     def budget(self) -> int:
-        return max(0, self.total - self.others - self.reserve)
+        return self._given(self.others + self.reserve)
 
     @property
     def budget_alone(self) -> int:
         """What the budget would be if nobody else held anything."""
-        return max(0, self.total - self.reserve)
+        return self._given(self.reserve)
+
+    def _given(self, taken: int) -> int:
+        there = self.total if self.physical is None else self.physical
+        return max(0, min(self.total, there - taken))
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Rules:
 
     ``reference``: (tokens, peak) of published runs; they refuse or warn, they never open anything
     but the baseline. ``token_pixels``: how many pixels one token weighs in decoding.
+    ``impossible_below``: on a device with less memory nothing is even measured.
     """
 
     baseline: Size
@@ -84,6 +93,8 @@ class Rules:
     minimum_total: int
     token_pixels: float
     reference: tuple[tuple[int, int], ...] = ()
+    impossible_below: int = 0
+    impossible_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -262,6 +273,8 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
     budget = device.budget
     failed = [m.size for m in history if m.outcome == "out_of_memory" and covers(size, m.size)]
     guess = expected(size, peaks, rules)
+    if device.total < rules.impossible_below:
+        return _too_small(guess, rules, device)
     if failed:
         smallest = min(failed, key=lambda s: (s.tokens, s.pixels))
         return Verdict(
@@ -283,6 +296,19 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
         if need <= device.budget_alone:
             return _busy(estimate, device)
     return _closed(size, peaks, guess, rules, device)
+
+
+def _too_small(guess: Estimate | None, rules: Rules, device: Device) -> Verdict:
+    least = gigabytes(rules.impossible_below)
+    return Verdict(
+        Word.IMPOSSIBLE,
+        f"{rules.impossible_reason} {device.name} has {gigabytes(device.total)}, and it takes "
+        f"{least}.".strip(),
+        "recipe",
+        guess.peak if guess else None,
+        device.budget,
+        "Choose a model with smaller weights.",
+    )
 
 
 def _why_open(estimate: Estimate, exact: bool) -> str:

@@ -169,6 +169,16 @@ class Jobs:
                 )
         return self.get(job).state
 
+    def retry(self, job: int, note: str) -> bool:
+        """Queue a running job once more; False if it has had its tries, or was cancelled."""
+        with self.store.transaction() as db:
+            queued = db.execute(
+                "update jobs set state = 'queued', started = null, note = ? where id = ?"
+                " and state = 'running' and not cancel_requested and attempts < ?",
+                (note, job, MAX_ATTEMPTS),
+            )
+            return queued.rowcount == 1
+
     def put_back(self, job: int) -> None:
         """The program was closed: the running job waits again, and no attempt is counted."""
         with self.store.transaction() as db:

@@ -1,39 +1,186 @@
-"""What this computer is. Detected once; no torch, so that the page's process can ask."""
+"""What this computer is: processor, RAM, GPU, installed kernels. No torch, so the page can ask."""
 
+import json
+import math
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
+from engine.errors import ExitCode, HeadroomError
+from engine.memory import MemorySample
+from engine.nvml import GpuSample
+
+GIB = 2**30
+VRAM_LIMIT = "HEADROOM_VRAM_LIMIT_GIB"
+
+# What plans ask for: our name, the distributions that bring it, and the module if that can be here
+# without metadata (LightX2V is often run from its repository).
+PACKAGES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
+    "torch": (("torch",), None),
+    "lightx2v": (("lightx2v",), "lightx2v"),
+    "sageattention": (("sageattention",), "sageattention"),
+    "sgl-kernel": (("sglang-kernel", "sgl-kernel"), "sgl_kernel"),
+    "triton": (("triton", "triton-windows"), "triton"),
+    "q8-kernels": (("q8-kernels",), "q8_kernels"),
+    "diffusers": (("diffusers",), None),
+    "transformers": (("transformers",), None),
+}
+UNKNOWN = "unknown"
+
+
+class LimitError(HeadroomError):
+    """HEADROOM_VRAM_LIMIT_GIB isn't a number of GiB."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+@dataclass(frozen=True)
+class GpuFacts:
+    """What stays true of a GPU. ``total``: bytes that the program may use of it (``vram_limit``).
+
+    ``capability`` is CUDA's compute capability, None where the driver doesn't tell.
+    """
+
+    name: str
+    uuid: str
+    capability: tuple[int, int] | None
+    total: int
+    driver: str
+    index: int
+
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that plans and receipts need. ``ram`` in bytes."""
+    """The facts that plans and receipts need. ``ram`` in bytes.
+
+    ``packages`` maps a name of PACKAGES to its version; what isn't installed isn't in it.
+    """
 
     system: str
     processor: str
     cores: int
     ram: int
     python: str
+    architecture: str = ""
+    gpu: GpuFacts | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
-        """The device's name as a receipt and a fingerprint give it."""
+        """The processor's name as a receipt and a fingerprint give it."""
         return f"CPU: {self.processor}"
+
+    @property
+    def linux(self) -> bool:
+        return self.system.startswith("Linux")
+
+    @property
+    def windows(self) -> bool:
+        return self.system.startswith("Windows")
+
+    def version(self, package: str) -> tuple[int, ...] | None:
+        """``package``'s version as numbers, () if it has none that can be read, None if absent."""
+        text = self.packages.get(package)
+        if text is None:
+            return None
+        numbers: list[int] = []
+        for part in text.partition("+")[0].split("."):
+            if not part.isdecimal():
+                break
+            numbers.append(int(part))
+        return tuple(numbers)
+
+    def facts(self) -> str:
+        """What a choice that was learnt here counts for, as canonical JSON."""
+        gpu = self.gpu
+        return json.dumps(
+            {
+                "device": (gpu.uuid or gpu.name) if gpu else self.device,
+                "total": gpu.total if gpu else self.ram,
+                "driver": gpu.driver.split(".")[0] if gpu else None,
+                "packages": dict(self.packages),
+            },
+            sort_keys=True,
+        )
 
 
 @cache
 def this_machine() -> Machine:
+    """The facts that don't change while the program runs; a GPU may come and go."""
     return Machine(
         system=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         cores=_cores(),
         ram=psutil.virtual_memory().total,
         python=platform.python_version(),
+        architecture=platform.machine(),
+        packages=_packages(),
     )
+
+
+def machine_now(sample: MemorySample) -> Machine:
+    """This machine with the GPU that ``sample`` saw, if it saw one."""
+    gpu = sample.gpu
+    return replace(this_machine(), gpu=gpu_facts(gpu) if gpu else None)
+
+
+def gpu_facts(gpu: GpuSample) -> GpuFacts:
+    total = min(gpu.total, vram_limit() or gpu.total)
+    return GpuFacts(gpu.name, gpu.uuid, gpu.capability, total, gpu.driver, gpu.index)
+
+
+def vram_limit() -> int | None:
+    """HEADROOM_VRAM_LIMIT_GIB: bytes of the GPU that the program may use at most; None if unset.
+
+    Raises:
+        LimitError: what is set is no positive number.
+    """
+    text = os.environ.get(VRAM_LIMIT, "").strip()
+    if not text:
+        return None
+    try:
+        gib = float(text)
+    except ValueError:
+        gib = math.nan
+    if not (math.isfinite(gib) and gib > 0):
+        raise LimitError(
+            f"{VRAM_LIMIT}={text[:40]!r} is no number of GiB above zero.",
+            f"Set it to a number, for example {VRAM_LIMIT}=12.5, or unset it.",
+        )
+    return round(gib * GIB)
+
+
+def _packages() -> dict[str, str]:
+    """Read from metadata and the search path: importing torch is not for this process."""
+    found: dict[str, str] = {}
+    for name, (distributions, module) in PACKAGES.items():
+        version = next((v for d in distributions if (v := _version(d))), None)
+        if module is not None and not _importable(module):
+            continue  # its metadata outlived it
+        if version is not None or module is not None:
+            found[name] = version or UNKNOWN
+    return found
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a broken installation, or a module set to None
+        return False
 
 
 def _cores() -> int:

@@ -64,7 +64,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Sent every second by a thread of its own: silence means that the interpreter hangs."""
+    """Sent every second by a thread of its own: silence means that the interpreter hangs.
+
+    ``device_bytes``: the device memory that the worker holds, where its pipeline can tell.
+    """
+
+    device_bytes: int | None = None
 
 
 @dataclass(frozen=True)

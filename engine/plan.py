@@ -1,62 +1,116 @@
 """How a request is run on this machine. Every choice keeps its reason, and the page shows it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
+from engine import plan_cpu, plan_lightx2v
+from engine.choice import (
+    Choice,
+    Option,
+    Options,
+    OverrideError,
+    Plan,
+    PlanError,
+    Value,
+    values,
+)
 from engine.machine import Machine
 from engine.presets import ModelPreset
 
+__all__ = [
+    "Choice",
+    "Option",
+    "Options",
+    "OverrideError",
+    "Plan",
+    "PlanError",
+    "Value",
+    "checked",
+    "make_plan",
+    "options",
+    "plan_to_json",
+    "values",
+]
 
-@dataclass(frozen=True)
-class Choice:
-    """One automatic choice and why it was made."""
 
-    value: str | int | float
-    reason: str
-    by: Literal["automatic", "user", "engine"] = "automatic"
+def make_plan(
+    machine: Machine,
+    preset: ModelPreset,
+    overrides: Mapping[str, Value] | None = None,
+    settled: Mapping[str, Choice] | None = None,
+    resident_measured: bool = False,
+) -> Plan:
+    """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint.
+
+    Args:
+        overrides: what the user chose; it comes before all else.
+        settled: what loading or an out-of-memory taught the engine here; it comes before the
+            automatic choice, as far as it still works.
+        resident_measured: this machine was measured to hold the whole model on its GPU.
+
+    Raises:
+        OverrideError: an override can't work on this machine.
+        PlanError: nothing can.
+    """
+    if not _has_options(preset):
+        return plan_cpu.make(machine, preset)
+    plan = dict(plan_lightx2v.make(machine, preset, resident_measured))
+    known = options(machine, preset)
+    for name, choice in (settled or {}).items():
+        offered = known.get(name)
+        if offered is None:  # what only the worker finds out
+            still = name not in plan_lightx2v.FIXED
+        else:
+            still = any(option.works and option.value == choice.value for option in offered)
+        if still:
+            plan[name] = replace(choice, by="engine")
+    for name, value in (overrides or {}).items():
+        option = checked(known, preset, name, value)
+        automatic = plan[name]
+        reason = f"You chose it. Automatic would be {automatic.value}: {automatic.reason}"
+        plan[name] = Choice(option.value, reason, "user")
+    return plan
 
 
-Plan = Mapping[str, Choice]
+def options(machine: Machine, preset: ModelPreset) -> Options:
+    """What the user can choose, each with what works here and why; empty for the CPU default."""
+    if not _has_options(preset):
+        return {}
+    known = plan_lightx2v.options(machine, preset)
+    return {name: offered for name, offered in known.items() if len(offered) > 1}
 
 
-def make_plan(machine: Machine, preset: ModelPreset) -> Plan:
-    """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint."""
-    if preset.pipeline == "lightx2v":
-        return {
-            k: Choice(v, "temporary")
-            for k, v in {
-                "device": "cpu",
-                "precision": preset.precision or "",
-                "attention": "torch_sdpa",
-                "matmul": "fp8-torchao" if preset.precision == "fp8" else "Default",
-                "text_encoder": "fp8-torchao" if preset.precision == "fp8" else "Default",
-                "offload": "block",
-                "decode": "whole",
-                "rope_chunk": 0,
-                "compile": "off",
-            }.items()
-        }
-    return {
-        "device": Choice("cpu", f"{preset.name} is small enough for any processor; no GPU needed."),
-        "dtype": Choice(
-            "float32",
-            "Processors without bf16 units convert it back and forth; float32 runs on all of them.",
-        ),
-        "threads": Choice(
-            machine.cores,
-            f"One thread a physical core ({machine.cores} that this program may use); "
-            "a second one on the same core only waits for its arithmetic units.",
-        ),
-        "attention": Choice("sdpa", "PyTorch's own attention is the fastest kernel on a CPU."),
-        "offload": Choice("none", "The whole model fits in memory many times over."),
-        "decode": Choice("whole", "At these sizes the decoder needs no tiles."),
-        "sampler": Choice(
-            f"{preset.steps} steps, shift {preset.shift:g}, guidance {preset.guidance:g}",
-            "What the model was trained for; more steps would not make the clip better.",
-        ),
-    }
+def checked(known: Options, preset: ModelPreset, name: str, value: Value) -> Option:
+    """The option of ``name`` that ``value`` means; numbers may come as text.
+
+    Raises:
+        OverrideError: there is no such choice or value, or it can't work here.
+    """
+    if not known:
+        raise OverrideError(f"{preset.name} leaves nothing to choose.", "It runs as it is.")
+    if name not in known:
+        names = ", ".join(known)
+        raise OverrideError(f"{preset.name} has no choice named {name[:40]!r}.", f"It has {names}.")
+    for option in known[name]:
+        if str(option.value) == str(value):
+            if option.works:
+                return option
+            works = ", ".join(str(o.value) for o in known[name] if o.works)
+            raise OverrideError(
+                f"{name} can't be {option.value} here: {option.reason}",
+                f"Leave it to the program, or choose one that works: {works}.",
+            )
+    offered = ", ".join(str(option.value) for option in known[name])
+    raise OverrideError(
+        f"{name} can't be {str(value)[:40]!r}; there is no such value.", f"There are: {offered}."
+    )
 
 
 def plan_to_json(plan: Plan) -> dict[str, dict[str, Any]]:
     return {name: asdict(choice) for name, choice in plan.items()}
+
+
+def _has_options(preset: ModelPreset) -> bool:
+    """A model whose weights come in a precision is planned by what computes in that precision."""
+    return preset.precision is not None

@@ -199,6 +199,12 @@ class ModelPreset(_Strict):
         """The part of the checkpoint with this role; None where the preset lists none."""
         return next((file for file in self.weights if file.role == role), None)
 
+    @property
+    def text_precision(self) -> Precision | None:
+        """The text encoder's, which is the model's own where its file says nothing else."""
+        file = self.weight_file("text_encoder")
+        return (file and file.precision) or self.precision
+
     @model_validator(mode="after")
     def _steps_agree(self) -> "ModelPreset":
         given = self.denoising_steps

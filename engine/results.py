@@ -1,21 +1,40 @@
 """What becomes of a job's end: the clip in its folder, the measurement, the words on the job."""
 
+import json
+import logging
+from dataclasses import asdict
 from pathlib import Path
 
 from engine import clips
+from engine.child import Child
+from engine.choice import Plan
 from engine.guard import Guard
 from engine.headroom import Outcome, gigabytes, margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.messages import Failed, Finished, Probed
+from engine.pipelines.base import Stage
+from engine.plan import plan_to_json
+from engine.plans import Plans
+from engine.recorder import FlightRecorder
+from engine.recovery import Notch, next_notch, what_is_tried, what_ran_out
 from engine.request import Size
+
+log = logging.getLogger("headroom.results")
+
+STARVED_SECONDS, STARVED_SHARE = 10.0, 0.05  # so little of the RAM was free so shortly before
+AROUND_SECONDS = 30.0  # of the flight recorder's samples are kept with an out-of-memory
 
 
 class Results:
-    """Called by the supervisor's thread only. Every run, good or bad, leaves a measurement."""
+    """Called by the supervisor's thread only. Every run, good or bad, leaves a measurement, for
+    the plan that really ran."""
 
-    def __init__(self, home: Home, jobs: Jobs, guard: Guard) -> None:
-        self._folder, self._jobs, self._guard = home.clips, jobs, guard
+    def __init__(
+        self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder
+    ) -> None:
+        self._folder, self._logs, self._jobs, self._guard = home.clips, home.logs, jobs, guard
+        self._plans, self._recorder = plans, recorder
 
     # ---- half-made files -------------------------------------------------------------------
 
@@ -33,13 +52,14 @@ class Results:
 
     # ---- clips -----------------------------------------------------------------------------
 
-    def keep_clip(self, job: Job, message: Finished) -> None:
+    def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:
         """Rename the whole clip into place, then write its row and the job's end as one."""
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
         self._guard.record(
-            job.id, "clip", request.model, request.size, "ok", receipt["peaks"], receipt["stages"]
-        )
+            job.id, "clip", request.model, request.size, "ok", receipt["peaks"], receipt["stages"],
+            plan,
+        )  # fmt: skip
         file = clips.clip_name(job.id, request.prompt, job.seed)
         partial, poster = self.partial(job.id)
         try:
@@ -67,12 +87,14 @@ class Results:
             self._jobs.end(job.id, State.DONE, f"{found} {why}".strip())
         return size
 
-    def keep_probe(self, job: Job, size: Size, message: Probed) -> bool:
+    def keep_probe(self, job: Job, size: Size, message: Probed, plan: Plan) -> bool:
         """Record one step; returns whether the climb may go on."""
         model, peak = job.request.model, max(message.peaks.values())
         fits = peak + margin(peak) <= self._guard.budget(model)
         outcome: Outcome = "ok" if fits else "over_budget"
-        self._guard.record(job.id, "probe", model, size, outcome, message.peaks, message.seconds)
+        self._guard.record(
+            job.id, "probe", model, size, outcome, message.peaks, message.seconds, plan
+        )
         if not fits:
             self._jobs.end(
                 job.id,
@@ -83,16 +105,108 @@ class Results:
 
     # ---- failures --------------------------------------------------------------------------
 
-    def keep_failure(self, job: Job, size: Size, message: Failed) -> None:
-        """A failed run is a measurement too; an out-of-memory in a probe is its result."""
+    def keep_failure(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
+        """A failed run is a measurement too; an out-of-memory in a probe is its result.
+
+        Returns:
+            What to tell beside the job; "" where nothing of the user's was lost.
+        """
         out = message.kind == "out_of_memory"
         outcome: Outcome = "out_of_memory" if out else "failed"
-        self._guard.record(job.id, job.kind, job.request.model, size, outcome, {}, {})
-        if job.kind == "probe" and out:
+        self._guard.record(job.id, job.kind, job.request.model, size, outcome, {}, {}, plan)
+        if not out:
+            self._jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
+            return ""
+        if job.kind == "probe":
             self._jobs.end(
                 job.id,
                 State.DONE,
                 f"Memory ran out at {size}, as a probe may: it and every larger size stay closed.",
             )
-        else:
-            self._jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
+            return ""
+        return self._recover(job, size, message, plan)
+
+    def lighter(self, model: str, message: Failed, plan: Plan) -> str:
+        """Loading ran out of memory: settle a smaller way; returns it in words, "" without one."""
+        notch = self._notch(model, message, plan, "")
+        if notch is None:
+            return ""
+        self._plans.settle(model, *notch)
+        return f"{what_ran_out(message, '')} Next: {what_is_tried(notch)}."
+
+    def starved(self, child: Child, stage: Stage | None, why: str) -> str:
+        """The worker was killed, and RAM was nearly spent just before: the system's out-of-memory
+        killer, which leaves no other trace. Settle a smaller way.
+
+        Returns:
+            What is tried next, in words; "" if it was something else, or nothing is left to try.
+        """
+        samples = self._recorder.window(STARVED_SECONDS)
+        if not any(s.host.available < STARVED_SHARE * s.host.total for s in samples):
+            return ""
+        job, model = child.job, child.preset.id
+        message = Failed(job.id if job else None, "out_of_memory", why, "", stage, "RAM")
+        if job is not None:
+            size = child.probing or job.request.size
+            self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, child.plan)
+            self._keep_samples(job, size, message, child.plan)
+        return self.lighter(model, message, child.plan)
+
+    def was_out_of_memory(self, job: Job) -> bool:
+        """Whether ``job`` waits for its second try, in a smaller way than the first."""
+        rows = self._guard.of_job(job.id) if job.attempts else []
+        return any(row.measurement.outcome == "out_of_memory" for row in rows)
+
+    def _recover(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
+        """Try a clip once more in a smaller way, or fail it; a smaller size is never our choice."""
+        model, what = job.request.model, what_ran_out(message, str(size))
+        kept = self._keep_samples(job, size, message, plan)
+        notch = self._notch(model, message, plan, str(size))
+        if notch is not None:
+            self._plans.settle(model, *notch)
+            note = f"{what} It is tried once more with {what_is_tried(notch)}."
+            if self._jobs.retry(job.id, f"{note} {kept}".strip()):
+                return note
+        if self._jobs.get(job.id).cancel_requested:
+            self._jobs.end(job.id, State.CANCELLED, "Cancelled.")
+            return ""
+        self._jobs.end(job.id, State.FAILED, what, self._remedy(job, size, message, notch, kept))
+        return what
+
+    def _remedy(self, job: Job, size: Size, message: Failed, notch: Notch | None, kept: str) -> str:
+        told = [message.remedy]
+        if notch is not None:
+            told.append(f"From now on: {what_is_tried(notch)}; measure {size} to try that.")
+        nearest = self._guard.nearest(job.request.model, size)
+        if nearest is not None:
+            told.append(f"The nearest size that is open: {nearest}.")
+        return " ".join([*told, kept]).strip()
+
+    def _notch(self, model: str, message: Failed, plan: Plan, where: str) -> Notch | None:
+        def allowed(name: str, value: str | int | float) -> bool:
+            return self._plans.may_settle(model, name, value)
+
+        return next_notch(plan, message.stage, message.memory, allowed, where)
+
+    def _keep_samples(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
+        """The flight recorder's last samples in a file; returns the sentence that names it."""
+        samples = self._recorder.window(AROUND_SECONDS) or (self._recorder.latest(),)
+        end = samples[-1].at
+        told = {
+            "job": job.id,
+            "request": job.request.to_json(),
+            "size": asdict(size),
+            "stage": message.stage,
+            "memory": message.memory,
+            "sentence": message.sentence,
+            "plan": plan_to_json(plan),
+            # Seconds before the last sample; bytes.
+            "samples": [{**asdict(s), "at": round(s.at - end, 3)} for s in samples],
+        }
+        file = self._logs / f"out-of-memory-{job.id}.json"
+        try:
+            file.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+        except OSError:
+            log.exception("%s could not be written", file)
+            return ""
+        return f"logs/{file.name} has the memory of the last {AROUND_SECONDS:.0f} s."

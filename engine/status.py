@@ -21,12 +21,14 @@ class Engine(StrEnum):
 @dataclass(frozen=True)
 class Status:
     """One consistent look at the engine. ``notice`` tells the last thing that went wrong,
-    ``waiting_for`` why the next job can't start yet."""
+    ``waiting_for`` why the next job can't start yet, ``device_bytes`` what device memory the worker
+    says it holds."""
 
     engine: Engine = Engine.OFF
     model: str = ""
     label: str = ""
     worker_pid: int | None = None
+    device_bytes: int | None = None
     job: int | None = None
     progress: Progress | None = None
     preview: bytes | None = None

@@ -74,6 +74,21 @@ def m002_measurements(db: sqlite3.Connection) -> None:
     db.execute("create index measurements_by_model on measurements (model, fingerprint, id)")
 
 
+@migration
+def m003_choices(db: sqlite3.Connection) -> None:
+    db.execute("""
+        create table choices (
+            model text not null,
+            name text not null,
+            value text not null,
+            reason text not null,
+            source text not null check (source in ('user', 'engine')),
+            facts text not null,
+            created text not null,
+            primary key (model, name, source)
+        )""")
+
+
 class Store:
     """One connection, shared by the threads of a process; other processes may share the file."""
 

@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection, wait
 
 from filelock import FileLock, Timeout
 
-from engine.child import Child
+from engine.child import Child, worker_environment
 from engine.guard import Guard
 from engine.headroom import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.machine import this_machine
+from engine.machine import Machine, machine_now
 from engine.memory import MemorySample, Meter
 from engine.messages import (
     Advance,
@@ -36,7 +36,8 @@ from engine.messages import (
     Probed,
     Ready,
 )
-from engine.plan import Plan, make_plan
+from engine.plan import Plan, PlanError
+from engine.plans import Plans
 from engine.presets import Presets
 from engine.progress import Progress
 from engine.recorder import FlightRecorder
@@ -60,8 +61,11 @@ class Supervisor:
         self.home, self.presets, self.jobs = home, presets, jobs
         self._meter = meter or Meter()
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
-        self.guard = Guard(jobs.store, presets, self.look, self._worker_pid)
-        self._results = Results(home, jobs, self.guard)
+        self.plans = Plans(jobs.store, presets, self.machine)
+        self.guard = Guard(
+            jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
+        )
+        self._results = Results(home, jobs, self.guard, self.plans, self.recorder)
         self._lock = FileLock(home.engine_lock, thread_local=False)
         self._child: Child | None = None
         self._status = Status()
@@ -114,8 +118,10 @@ class Supervisor:
 
         Raises:
             NotHere: the model's engine isn't installed.
+            PlanError: this machine can't run it.
         """
         self.guard.check_here(request.model)
+        self.plans.plan(request.model)
         return self._queued(self.jobs.add(request, "probe"))
 
     def cancel(self, job: int) -> State:
@@ -127,8 +133,12 @@ class Supervisor:
         return self._status
 
     def plan_for(self, model: str) -> Plan:
-        """How this machine runs ``model``: the page shows the reasons, the receipt keeps them."""
-        return make_plan(this_machine(), self.presets.models[model])
+        """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.
+
+        Raises:
+            PlanError: it can't.
+        """
+        return self.plans.plan(model)
 
     def _queued(self, job: Job) -> Job:
         self._nudge()
@@ -144,6 +154,13 @@ class Supervisor:
     def look(self) -> MemorySample:
         """The memory as it is now."""
         return self._meter.sample(self._status.worker_pid)
+
+    def machine(self) -> Machine:
+        """This computer with the GPU that is here now."""
+        return machine_now(self.look())
+
+    def _device_bytes(self) -> int | None:
+        return self._status.device_bytes
 
     def _busy_with(self) -> str | None:
         progress = self._status.progress
@@ -216,13 +233,20 @@ class Supervisor:
         if not waiting or not self._may_start(waiting[0]):
             return
         job, child = waiting[0], self._child
-        if child is not None and child.preset.id != job.request.model:
+        if child is not None and not self._fits(child, job.request.model):
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
             self._end_child(child)
         if self._child is None:
             self._start_child(job.request.model)
         elif claimed := self.jobs.claim(job.id):
             self._order(self._child, claimed)
+
+    def _fits(self, child: Child, model: str) -> bool:
+        """Whether ``child`` would run ``model`` as it is to be run now."""
+        try:
+            return child.preset.id == model and child.runs(self.plans.plan(model))
+        except PlanError:
+            return False
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look: memory and measurements may have changed since queueing."""
@@ -235,7 +259,10 @@ class Supervisor:
             if verdict.word is Word.BUSY:
                 self._tell(waiting_for=verdict.reason)
                 return False
-            if not verdict.open:
+            # A second try runs in a smaller way, which nobody can have measured: it was open, and
+            # it runs under its ceiling.
+            locked = verdict.word is Word.LOCKED
+            if not verdict.open and not (locked and self._results.was_out_of_memory(job)):
                 reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
         self._tell(waiting_for="")
         if reason and self.jobs.claim(job.id):
@@ -275,11 +302,14 @@ class Supervisor:
         child.heard = time.monotonic()
         job = child.job
         match message:
-            case Heartbeat():
-                pass
+            case Heartbeat(device_bytes=held):
+                if held != self._status.device_bytes:
+                    self._tell(device_bytes=held)
             case Ready(label=label, plan=plan):
                 child.ready, child.plan = True, plan
                 self._tell(engine=Engine.READY, label=label)
+                if undone := self.plans.bear_out(child.preset.id, child.sent, plan):
+                    self._tell(notice=" ".join(undone))
             case Failed(job=None):
                 self._load_failed(child, message)
             case Advance() if job and self._status.progress:
@@ -289,7 +319,7 @@ class Supervisor:
             case Preview(webp=webp) if job:
                 self._tell(preview=webp)
             case Finished() if job:
-                self._results.keep_clip(job, message)
+                self._results.keep_clip(job, message, child.plan)
                 self._idle(child)
             case Probed() if job and child.probing:
                 self._probed(child, job, child.probing, message)
@@ -301,19 +331,20 @@ class Supervisor:
 
     def _probed(self, child: Child, job: Job, size: Size, message: Probed) -> None:
         child.probed.append(size)
-        if self._results.keep_probe(job, size, message):
+        if self._results.keep_probe(job, size, message, child.plan):
             self._climb(child, job)
         else:
             self._idle(child)
 
     def _job_failed(self, child: Child, job: Job, message: Failed) -> None:
-        self._results.keep_failure(job, child.probing or job.request.size, message)
+        size = child.probing or job.request.size
+        told = self._results.keep_failure(job, size, message, child.plan)
         self._idle(child)
         if message.kind == "out_of_memory":
             # After an out-of-memory nothing in that process can be trusted.
             self._end_child(child)
-            if job.kind == "clip":
-                self._tell(notice=f"{message.sentence} The engine was restarted.")
+            if told:
+                self._tell(notice=f"{told} The engine was restarted.")
             self._start_child(child.preset.id)
 
     def _idle(self, child: Child) -> None:
@@ -322,8 +353,18 @@ class Supervisor:
 
     def _load_failed(self, child: Child, message: Failed) -> None:
         self._end_child(child)
-        self._tell(engine=Engine.FAILED, notice=f"{message.sentence} {message.remedy}")
-        self._fail_waiting(child.preset.id, message.sentence, message.remedy)
+        model = child.preset.id
+        if message.kind == "out_of_memory":
+            told = self._results.lighter(model, message, child.plan)
+            if told and not self._fits(child, model):
+                self._tell(notice=told)
+                self._start_child(model)
+                return
+        self._cannot_run(model, message.sentence, message.remedy)
+
+    def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
+        self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}")
+        self._fail_waiting(model, sentence, remedy)
 
     def _fail_waiting(self, model: str, sentence: str, remedy: str) -> None:
         """No job of ``model`` can run: say so on each, instead of trying for ever."""
@@ -335,9 +376,14 @@ class Supervisor:
     # ---- the worker's life -----------------------------------------------------------------
 
     def _start_child(self, model: str) -> None:
-        log_file = str(self.home.logs / "worker.log")
-        child = Child.start(self.presets.models[model], self.plan_for(model), log_file)
-        self._child = child
+        preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
+        try:
+            plan = self.plan_for(model)
+        except PlanError as error:
+            self._cannot_run(model, error.sentence, error.remedy)
+            return
+        environment = worker_environment(preset, self.look())
+        self._child = child = Child.start(preset, plan, log_file, environment)
         self._tell(
             engine=Engine.LOADING,
             model=model,
@@ -374,15 +420,22 @@ class Supervisor:
     def _died(self, child: Child, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
         stage = self._status.progress.stage if self._status.progress else None
+        smaller = ""
         if not why:
             why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
-        log.warning("worker %s: %s", child.process.pid, why)
+            if child.was_killed:
+                smaller = self._results.starved(child, stage, why)
+        log.warning("worker %s: %s", child.process.pid, smaller or why)
         self._forget(child)
+        why = smaller or why
+        if not child.ready and smaller and not self._fits(child, child.preset.id):
+            self._tell(notice=smaller)
+            self._start_child(child.preset.id)
+            return
         if not child.ready:
             sentence = f"The engine could not load {child.preset.name}. {why}"
             remedy = "Look into logs/worker.log, then generate again."
-            self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}")
-            self._fail_waiting(child.preset.id, sentence, remedy)
+            self._cannot_run(child.preset.id, sentence, remedy)
             return
         then = "It was restarted."
         if child.job is not None:
@@ -409,6 +462,7 @@ class Supervisor:
         self._tell(
             engine=Engine.OFF,
             worker_pid=None,
+            device_bytes=None,
             label="",
             job=None,
             progress=None,

@@ -33,7 +33,11 @@ GAUGE = """
 
 
 def gauge_state(
-    recorder: FlightRecorder, preset: ModelPreset | None, worker: int | None, job: int | None
+    recorder: FlightRecorder,
+    preset: ModelPreset | None,
+    worker: int | None,
+    job: int | None,
+    told: int | None = None,
 ) -> dict[str, Any]:
     """What the gauge shows now; fractions are of the device's memory.
 
@@ -41,13 +45,14 @@ def gauge_state(
         preset: the model at work: its device is the one that the bar is about.
         worker: the worker's pid.
         job: the running job, whose peak is marked.
+        told: the device memory that the worker says it holds.
     """
     sample = recorder.latest()
-    total, used, ours = _device(sample, worker)
+    total, used, ours = _device(sample, worker, told)
     peaks = recorder.peaks(job) if job is not None else {}
     peak = max(peaks.values(), default=0)
-    device = device_for(preset, sample, worker) if preset else None
-    on_gauge = device is not None and device.total == total
+    device = device_for(preset, sample, worker, told) if preset else None
+    on_gauge = device is not None and (device.physical or device.total) == total
     budget = device.budget if device is not None and on_gauge else 0
     others = max(0, used - ours)
     split = (
@@ -79,12 +84,14 @@ def gauge_state(
     }
 
 
-def _device(sample: MemorySample, worker: int | None) -> tuple[int, int, int]:
+def _device(
+    sample: MemorySample, worker: int | None, told: int | None = None
+) -> tuple[int, int, int]:
     """Total, used, and ours, of the GPU where there is one and of the RAM otherwise."""
     gpu = sample.gpu
     if gpu is None:
         return sample.host.total, sample.host.used, sample.host.worker or 0
-    return gpu.total, gpu.used, held_by(gpu, worker)
+    return gpu.total, gpu.used, held_by(gpu, worker, told)
 
 
 def _health(sample: MemorySample) -> str:

@@ -105,7 +105,8 @@ class Live:
     def _gauge(self, status: Status) -> dict[str, Any]:
         presets = self._supervisor.presets
         preset = presets.models.get(status.model, presets.default)
-        return gauge_state(self._supervisor.recorder, preset, status.worker_pid, status.job)
+        recorder, told = self._supervisor.recorder, status.device_bytes
+        return gauge_state(recorder, preset, status.worker_pid, status.job, told)
 
     async def stream(self) -> AsyncIterator[str]:
         """Server-sent events: the keys that changed since the last one."""

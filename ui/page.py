@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from engine.supervisor import Supervisor
-from ui import generate, headroom, library
+from ui import generate, headroom, library, plan
 from ui.events import QUIET
 
 
@@ -27,6 +27,7 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
                 gallery = library.build_gallery()
             with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
                 measured = headroom.build_tab(supervisor, controls.model)
+                planned = plan.build_plan(supervisor, controls.model)
         _wire(supervisor, page, panel, controls, judged)
         for happened in (page.load, panel.change, tab.select):
             happened(
@@ -35,6 +36,20 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
                 list(measured),
                 **QUIET,
             )
+        for happened in (page.load, tab.select):
+            happened(
+                lambda model: plan.refreshed(supervisor, model),
+                controls.model,
+                planned.as_list(),
+                **QUIET,
+            )
+        # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
+        panel.change(
+            lambda model: plan.table_html(supervisor, model),
+            controls.model,
+            planned.table,
+            **QUIET,
+        )
         for happened in (page.load, panel.change):
             happened(
                 lambda: library.show_newest(supervisor), None, [video, receipt, gallery], **QUIET

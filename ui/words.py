@@ -12,6 +12,25 @@ STAGE_WORDS = {
     "save": "Saving",
 }
 
+# What of a plan the user can choose.
+CHOICES = {
+    "attention": "Attention",
+    "matmul": "Multiplication of weights",
+    "text_encoder": "Multiplication in the text encoder",
+    "offload": "Where the weights wait",
+    "decode": "Decoding",
+    "rope_chunk": "Tokens that get their positions at once (0: all)",
+    "compile": "torch.compile",
+}
+CHOOSE = "Choose otherwise, if you know better. A new choice has to be measured like a new machine."
+DECIDES = "the program decides again."
+NEXT_CLIP = "The next clip uses it; the engine restarts by itself for that."
+
+
+def choice(name: str) -> str:
+    """A plan's key as people read it."""
+    return CHOICES.get(name, name.replace("_", " ").capitalize())
+
 
 def seconds(count: float) -> str:
     if count < 10:

@@ -2,18 +2,23 @@
 
 ``steps=6 step_seconds=0.2 blocks=4 fail=oom at=denoise:2``: words that aren't ``key=value``
 are ignored. ``fail`` is one of error, oom, hang (ignores cancel), exit (as ``kill -9`` looks) and
-once (``exit``, but only in the first try: it needs ``marker=PATH``).
+once (``exit``, but only in the first try: it needs ``marker=PATH``). With ``until=decode:tiled`` it
+fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
+
+HEADROOM_SCRIPTED_LOAD: seconds, or fail, exit, or oom (while the plan offloads "block").
+HEADROOM_SCRIPTED_RUNS=attention:torch_sdpa: what really runs, whatever the plan says.
 """
 
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from engine.limits import RamMeter
-from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run, Stage
-from engine.plan import Plan
+from engine.pipelines.base import Frames, Memory, OutOfMemory, PipelineError, Run, Stage
+from engine.plan import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 
@@ -24,6 +29,7 @@ class Scripted:
     def __init__(self, preset: ModelPreset) -> None:
         self.preset = preset
         self.meter = RamMeter()
+        self.plan: Plan = {}
 
     def load(self, plan: Plan) -> Plan:
         wait = os.environ.get("HEADROOM_SCRIPTED_LOAD", "")
@@ -31,7 +37,15 @@ class Scripted:
             raise PipelineError("The script says that loading fails.", "Change the script.")
         if wait == "exit":
             os._exit(3)
+        if wait == "oom":
+            if plan["offload"].value == "block":
+                raise OutOfMemory("The script can't load.", "Buy memory.", "RAM")
+            wait = ""
         time.sleep(float(wait or 0))
+        name, _, value = os.environ.get("HEADROOM_SCRIPTED_RUNS", "").partition(":")
+        if name in plan and plan[name].value != value:
+            plan = {**plan, name: Choice(value, "The script says so.")}
+        self.plan = plan
         return plan
 
     def generate(
@@ -69,11 +83,18 @@ class Scripted:
     def _fault(self, script: dict[str, str], place: str) -> None:
         if script.get("at", "denoise:1") != place:
             return
+        name, _, value = script.get("until", "").partition(":")
+        if name in self.plan and str(self.plan[name].value) == value:
+            return
         match script.get("fail"):
             case "error":
                 raise ValueError("scripted failure")
             case "oom":
-                raise OutOfMemory("The script ran out of memory.", "Choose a smaller size.")
+                raise OutOfMemory(
+                    "The script ran out of memory.",
+                    "Choose a smaller size.",
+                    cast(Memory, script.get("memory", "RAM")),
+                )
             case "hang":
                 time.sleep(3600)
             case "exit":

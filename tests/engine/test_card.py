@@ -11,7 +11,7 @@ import pytest
 
 from engine.home import PROJECT
 from tests.conftest import wait_until
-from tests.nvml import Process, Standin, build
+from tests.nvml import Process, ScriptedGpu, Standin, build
 from tests.served import serve
 
 MODEL = "wan2.1-t2v-14b-fp8"
@@ -105,3 +105,41 @@ def test_the_pages_gauge_follows_the_card_and_survives_its_loss(
         assert served.state("gauge-problem") == ""
     finally:
         served.end(signal.SIGTERM)
+
+
+def test_the_plan_follows_the_card(card: Standin) -> None:
+    def plan(*arguments: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, PROJECT / "app.py", "plan", "--model", MODEL, "--json", *arguments],
+            env=card.environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told | {"code": done.returncode}
+
+    told = plan()
+    assert told["plan"]["device"]["value"] == "NVIDIA GeForce RTX 4060 Ti"
+    assert "compute capability 8.9" in told["plan"]["device"]["reason"]
+    assert told["plan"]["decode"]["value"] == "whole"
+    card.write(gpus=[ScriptedGpu(total_mib=8_188)])
+    assert plan()["plan"]["decode"]["value"] == "tiled"
+    card.write(gpus=[ScriptedGpu(name="RTX 3090", total_mib=24_576, capability=(8, 6))])
+    assert plan()["remedy"] == "Choose the INT8 model."
+    assert plan()["code"] == 3
+    assert check(card, 480, 832)["reason"].startswith("RTX 3090 has compute capability 8.6")
+
+
+def test_a_limit_makes_a_large_card_a_small_one(
+    card: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card.write(gpus=[ScriptedGpu(name="NVIDIA H100", total_mib=81_559, used_mib=40_000)])
+    monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "16")
+    verdict = check(card, 480, 832)
+    assert (verdict["verdict"], verdict["budget_bytes"]) == ("open", 16 * 2**30)
+    assert check(card, 720, 1280)["verdict"] == "locked"
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", "doctor"],
+        env=card.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert "GPU limit: The program takes 16.0 GB of the GPU at most." in done.stdout
+    monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "10")
+    assert "limited to 10.0 GB by HEADROOM_VRAM_LIMIT_GIB" in check(card, 480, 832)["reason"]

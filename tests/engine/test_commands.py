@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,68 @@ def test_measure_climbs_and_check_tells_the_difference(
     assert after["predicted_peak_bytes"] == max(measured["peaks"].values())
     assert after["nearest_open"] is None
     assert set(after) == set(before)
+
+
+@pytest.fixture
+def planned(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Runs ``plan --json`` in this process; returns exit code and object."""
+
+    def run(*arguments: str, model: str = "scripted-fp8") -> tuple[int, dict[str, Any]]:
+        code = main(["plan", "--model", model, *arguments, "--json"])
+        told: dict[str, Any] = json.loads(capfd.readouterr().out)
+        return code, told
+
+    return run
+
+
+def test_plan_shows_sets_and_resets(
+    planned: Callable[..., tuple[int, dict[str, Any]]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, told = planned()
+    assert code == 0
+    assert set(told) == {"model", "plan", "options", "chosen"}
+    assert told["plan"]["decode"]["value"] == "whole"
+    assert all(choice["reason"] for choice in told["plan"].values())
+    assert {"value": "tiled", "works": True} == {
+        key: told["options"]["decode"][1][key] for key in ("value", "works")
+    }
+    _, told = planned("--set", "decode=tiled", "rope_chunk=2048")
+    assert told["chosen"] == {"decode": "tiled", "rope_chunk": 2048}
+    assert planned()[1]["plan"]["rope_chunk"]["value"] == 2048, "it is kept"
+    assert main(["plan", "--model", "scripted-fp8"]) == 0
+    text = capfd.readouterr().out
+    assert "You chose it. Automatic would be whole" in text
+    assert "✕ attention=sage_attn2: SageAttention runs on GPUs only." in text
+    assert planned("--reset")[1]["chosen"] == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "code", "words"),
+    [
+        ("scripted-fp8", ["--set", "compile=on"], 2, "compile can't be on here"),
+        ("scripted-fp8", ["--set", "decode"], 2, "has to be NAME=VALUE"),
+        ("scripted-fp8", ["--set", "steps=50"], 2, "no choice named 'steps'"),
+        ("wan-tiny", ["--set", "decode=tiled"], 2, "leaves nothing to choose"),
+        ("no-such", [], 2, "There is no model"),
+    ],
+)
+def test_a_plan_that_cant_be_is_refused(
+    planned: Callable[..., tuple[int, dict[str, Any]]],
+    model: str,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    got, told = planned(*arguments, model=model)
+    assert got == code
+    assert words in told["error"]
+    assert told["remedy"]
+
+
+def test_a_bad_limit_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "plenty")
+    assert main(["clips"]) == 0, "it has nothing to do with memory"
+    assert main(["doctor"]) == 2
+    assert "HEADROOM_VRAM_LIMIT_GIB='plenty' is no number" in capfd.readouterr().err

@@ -65,7 +65,9 @@ def test_the_end_is_told_as_a_sentence(supervisor: Supervisor, ask: Ask) -> None
     failed = finish(supervisor, supervisor.submit(ask("fail=oom")))
     assert failed.state is State.FAILED
     state = fresh(live)
-    assert state["outcome"] == "The script ran out of memory. Choose a smaller size."
+    assert str(state["outcome"]).startswith(
+        "The script ran out of memory. RAM ran out while denoising 32×48×5. Choose a smaller size."
+    )
     assert state["outcome_kind"] == "bad"
     assert state["ended"] == failed.id
 

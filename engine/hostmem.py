@@ -1,0 +1,162 @@
+"""How much RAM the offloaded Wan2.1 takes, tensor by tensor. Arithmetic only; bytes throughout.
+
+Weights that wait in RAM for their turn on the GPU are page-locked. torch's allocator for that
+(CachingHostAllocator.h) rounds every block up to a power of two, which costs half as much again;
+exact pinning rounds up to pages.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from engine.presets import Architecture, ModelPreset, Precision
+
+GIB = 2**30
+PAGE = 4096
+PROCESS = 3 * GIB  # interpreter, torch, CUDA's host side, the finished frames
+
+# UMT5-XXL's encoder, which every Wan2.1 reads its prompts with.
+T5_LAYERS, T5_DIM, T5_FFN, T5_HEADS, T5_BUCKETS, T5_WORDS = 24, 4096, 10240, 64, 32, 256_384
+BF16 = 2
+PATCH, CHANNELS = (1, 2, 2), 16  # Wan 2.1's patch, and its VAE's latent channels
+LAZY_BLOCKS = 2  # one on its way to the GPU while the other is read
+BLOCKS_ON_GPU = 2  # the same, of the GPU's memory
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One weight: ``copies`` tensors of ``shape``."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+    copies: int = 1
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * self.itemsize
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of the table. ``pinned`` as torch rounds, ``exact`` as pages round."""
+
+    name: str
+    raw: int
+    pinned: int
+    exact: int
+
+
+def parts(preset: ModelPreset) -> tuple[Part, ...]:
+    """The table of what waits in RAM under block offload.
+
+    Args:
+        preset: one with an architecture and a precision.
+    """
+    shape = _shape(preset)
+    embedding = T5_WORDS * T5_DIM * BF16
+    return (
+        _part("transformer blocks", dit_block(shape, _itemsize(preset.precision)), shape.layers),
+        _part("transformer, the rest", dit_rest(shape), 1),
+        _part("text encoder blocks", t5_block(_itemsize(preset.text_precision)), T5_LAYERS),
+        Part("text encoder's word table", embedding, embedding, embedding),  # never pinned
+    )
+
+
+def dit_block(shape: Architecture, itemsize: int) -> list[Tensor]:
+    """One transformer block: self- and cross-attention, feed-forward, norms, modulation."""
+    dim, ffn = shape.dim, shape.ffn_dim
+    return [
+        *_linear(dim, dim, itemsize, copies=8),
+        *_linear(ffn, dim, itemsize),
+        *_linear(dim, ffn, itemsize),
+        Tensor((dim,), BF16, 10 + 6),  # biases of the ten, and norms: q and k twice, norm3's two
+        Tensor((1, 6, dim), BF16),
+    ]
+
+
+def dit_rest(shape: Architecture) -> list[Tensor]:
+    """What stands around the blocks, always in bf16."""
+    dim = shape.dim
+    return [
+        Tensor((dim, CHANNELS, *PATCH), BF16),
+        Tensor((dim, shape.text_dim), BF16),
+        Tensor((dim, dim), BF16, 2),  # the second layers of text and time
+        Tensor((dim, shape.freq_dim), BF16),
+        Tensor((6 * dim, dim), BF16),
+        Tensor((prod(PATCH) * CHANNELS, dim), BF16),
+        Tensor((dim,), BF16, 5 + 6 + 2),  # biases, the projection's six, the head's modulation
+    ]
+
+
+def t5_block(itemsize: int) -> list[Tensor]:
+    """One block of the text encoder; it has no biases."""
+    return [
+        *_linear(T5_DIM, T5_DIM, itemsize, copies=4),
+        *_linear(T5_FFN, T5_DIM, itemsize, copies=2),
+        *_linear(T5_DIM, T5_FFN, itemsize),
+        Tensor((T5_DIM,), BF16, 2),
+        Tensor((T5_BUCKETS, T5_HEADS), BF16),
+    ]
+
+
+def host_need(preset: ModelPreset, offload: str) -> int:
+    """RAM that ``preset`` needs in all under ``offload``, the process itself included.
+
+    Without an architecture to compute from it is the process alone.
+    """
+    if preset.architecture is None or preset.precision is None:
+        return PROCESS
+    blocks, rest, t5, words = parts(preset)
+    if offload == "block":
+        return PROCESS + blocks.pinned + rest.pinned + t5.pinned + words.pinned
+    if offload == "block-exact":
+        return PROCESS + blocks.exact + rest.exact + t5.exact + words.exact
+    # While the text encoder is read, its file's tensors and their page-locked copies exist at once.
+    reading = t5.raw + words.raw + t5.exact
+    if offload == "resident":
+        return PROCESS + reading
+    # Reading from disk, the transformer comes after the text encoder's turn.
+    drawing = LAZY_BLOCKS * blocks.exact // _shape(preset).layers + rest.exact
+    return PROCESS + max(reading, drawing)
+
+
+def resident_need(preset: ModelPreset) -> int:
+    """VRAM with everything on the GPU: the baseline's peak, all weights in place of two blocks."""
+    baseline = round(preset.memory.baseline_peak_gib * GIB)
+    if preset.architecture is None or preset.precision is None:
+        return baseline
+    blocks, _, t5, words = parts(preset)
+    here = BLOCKS_ON_GPU * blocks.raw // preset.architecture.layers
+    return baseline - here + blocks.raw + t5.raw + words.raw
+
+
+def _linear(out: int, into: int, itemsize: int, copies: int = 1) -> Iterable[Tensor]:
+    """A weight, and its scales where it is quantised."""
+    yield Tensor((out, into), itemsize, copies)
+    if itemsize == 1:
+        yield Tensor((out, 1), BF16, copies)
+
+
+def _part(name: str, tensors: list[Tensor], times: int) -> Part:
+    def total(rounded: Iterable[tuple[int, int]]) -> int:
+        return times * sum(size * copies for size, copies in rounded)
+
+    return Part(
+        name,
+        total((t.bytes, t.copies) for t in tensors),
+        total((_power_of_two(t.bytes), t.copies) for t in tensors),
+        total((-(-t.bytes // PAGE) * PAGE, t.copies) for t in tensors),
+    )
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()
+
+
+def _shape(preset: ModelPreset) -> Architecture:
+    assert preset.architecture is not None
+    return preset.architecture
+
+
+def _itemsize(precision: Precision | None) -> int:
+    return BF16 if precision == "bf16" else 1

@@ -1,0 +1,65 @@
+"""``app.py plan``: how this machine runs a model and why, and the user's own choices."""
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from engine.choice import Options, Plan
+from engine.errors import ExitCode, HeadroomError
+from engine.plan import plan_to_json
+from engine.plans import Plans
+from engine.presets import Presets
+
+
+class PlanInputError(HeadroomError):
+    """The command line names no model, or no choice."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+def change(plans: Plans, presets: Presets, model: str, wanted: list[str], reset: bool) -> None:
+    """Take the user's choices back, then set the ``wanted`` ones ("decode=tiled").
+
+    Raises:
+        PlanInputError: there is no such model, or a choice isn't NAME=VALUE.
+        OverrideError: a choice doesn't exist or can't work here; the ones before it are set.
+    """
+    if model not in presets.models:
+        raise PlanInputError(
+            f"There is no model {model[:40]!r}.", f"There are: {', '.join(presets.models)}."
+        )
+    pairs = [text.partition("=") for text in wanted]
+    for text, (name, sign, value) in zip(wanted, pairs, strict=True):
+        if not (name and sign and value):
+            raise PlanInputError(
+                f"--set {text[:40]!r} has to be NAME=VALUE.", "For example --set decode=tiled."
+            )
+    if reset:
+        plans.reset(model)
+    for name, _, value in pairs:
+        plans.override(model, name.strip(), value.strip())
+
+
+def as_json(plans: Plans, model: str) -> dict[str, Any]:
+    """The plan, what else could be chosen, and what the user chose."""
+    return {
+        "model": model,
+        "plan": plan_to_json(plans.plan(model)),
+        "options": {
+            name: [asdict(option) for option in offered]
+            for name, offered in plans.options(model).items()
+        },
+        "chosen": plans.overrides(model),
+    }
+
+
+def show(plan: Plan, options: Options) -> None:
+    """Plan and options on stdout, for a person."""
+    for name, choice in plan.items():
+        sys.stdout.write(f"{name:<18} {choice.value}\n{'':<18} {choice.reason}\n")
+    if options:
+        sys.stdout.write("\nWhat you can choose with --set NAME=VALUE:\n")
+    for name, offered in options.items():
+        for option in offered:
+            mark = " " if option.works else "✕"
+            sys.stdout.write(f"{mark} {name}={option.value}: {option.reason}\n")

@@ -1,0 +1,156 @@
+"""The plan in force for each model: automatic, or learnt here, or chosen by the user."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from engine.choice import Choice, Options, Plan, PlanError, Value, values
+from engine.jobs import now
+from engine.machine import Machine
+from engine.plan import checked, make_plan, options
+from engine.plan_lightx2v import FIXED
+from engine.presets import Presets
+from engine.request import Size
+from engine.store import Store
+
+
+class Plans:
+    """See the module's docstring; any thread may ask. ``machine`` looks at the machine as it is."""
+
+    def __init__(self, store: Store, presets: Presets, machine: Callable[[], Machine]) -> None:
+        self._store, self._presets, self._machine = store, presets, machine
+
+    def plan(self, model: str) -> Plan:
+        """The plan in force.
+
+        Raises:
+            PlanError: this machine can't run the model, or not as the user chose.
+        """
+        machine = self._machine()
+        return make_plan(
+            machine,
+            self._presets.models[model],
+            self.overrides(model),
+            self._settled(model, machine),
+            self._resident_measured(model, machine),
+        )
+
+    def values(self, model: str) -> dict[str, Value]:
+        """The plan's values alone; empty where no plan can be made."""
+        try:
+            return values(self.plan(model))
+        except PlanError:
+            return {}
+
+    def options(self, model: str) -> Options:
+        """What can be chosen; empty where there is nothing to choose, or no device to do it on."""
+        machine, preset = self._machine(), self._presets.models[model]
+        if preset.runs_on == "nvidia" and machine.gpu is None:
+            return {}
+        return options(machine, preset)
+
+    # ---- the user's choices ----------------------------------------------------------------
+
+    def overrides(self, model: str) -> dict[str, Value]:
+        rows = self._store.rows(
+            "select name, value from choices where model = ? and source = 'user'", (model,)
+        )
+        return {row["name"]: json.loads(row["value"]) for row in rows}
+
+    def override(self, model: str, name: str, value: Value) -> None:
+        """Use ``value`` from now on; numbers may come as text.
+
+        Raises:
+            OverrideError: it doesn't exist, or can't work on this machine.
+            PlanError: this machine can't run the model at all.
+        """
+        machine, preset = self._machine(), self._presets.models[model]
+        option = checked(options(machine, preset), preset, name, value)
+        make_plan(machine, preset, {name: option.value})
+        self._keep(model, name, Choice(option.value, ""), "user", "")
+
+    def reset(self, model: str, name: str | None = None) -> None:
+        """Back to the automatic choice.
+
+        Args:
+            name: forget what the user chose there; where the user chose nothing, what the engine
+                learnt. None forgets all of both.
+        """
+        with self._store.transaction() as db:
+            if name is None:
+                db.execute("delete from choices where model = ?", (model,))
+                return
+            key = (model, name)
+            sql = "delete from choices where model = ? and name = ? and source = "
+            if db.execute(sql + "'user'", key).rowcount == 0:
+                db.execute(sql + "'engine'", key)
+
+    # ---- the engine's ----------------------------------------------------------------------
+
+    def settle(self, model: str, name: str, choice: Choice) -> None:
+        """Keep what this machine taught, for as long as it stays as it is."""
+        self._keep(model, name, choice, "engine", self._machine().facts())
+
+    def may_settle(self, model: str, name: str, value: Value) -> bool:
+        """Whether settling it would change the plan: it works here, and the user left it open."""
+        offered = self.options(model).get(name, ())
+        works = any(option.works and option.value == value for option in offered)
+        return works and name not in self.overrides(model)
+
+    def bear_out(self, model: str, sent: Plan, runs: Plan) -> list[str]:
+        """Settle what the worker had to replace while it loaded.
+
+        A choice of the user's that was replaced can't work here, so it is dropped.
+
+        Returns:
+            A sentence for each choice of the user's that was.
+        """
+        told = []
+        overrides, known = self.overrides(model), self.options(model)
+        for name, choice in runs.items() if known else ():
+            same = name in sent and choice.value == sent[name].value
+            if same or name in FIXED:
+                continue
+            self.settle(model, name, choice)
+            if name in overrides:
+                self.reset(model, name)
+                told.append(
+                    f"Your choice {name}={overrides[name]} was undone, {choice.value} is used: "
+                    f"{choice.reason}"
+                )
+        return told
+
+    def _settled(self, model: str, machine: Machine) -> Mapping[str, Choice]:
+        rows = self._store.rows(
+            "select name, value, reason from choices"
+            " where model = ? and source = 'engine' and facts = ?",
+            (model, machine.facts()),
+        )
+        return {row["name"]: Choice(json.loads(row["value"]), row["reason"]) for row in rows}
+
+    def _keep(self, model: str, name: str, choice: Choice, source: str, facts: str) -> None:
+        with self._store.transaction() as db:
+            db.execute(
+                "insert or replace into choices (model, name, value, reason, source, facts,"
+                " created) values (?, ?, ?, ?, ?, ?, ?)",
+                (model, name, json.dumps(choice.value), choice.reason, source, facts, now()),
+            )
+
+    def _resident_measured(self, model: str, machine: Machine) -> bool:
+        """Whether the baseline ran here with the whole model on the GPU."""
+        gpu = machine.gpu
+        if gpu is None:
+            return False
+        shape = self._presets.models[model].memory.baseline
+        baseline = Size(shape.height, shape.width, shape.frames)
+        rows = self._store.rows(
+            "select distinct fingerprint from measurements where model = ? and outcome = 'ok'"
+            " and height * width >= ? and frames >= ?",
+            (model, baseline.pixels, baseline.frames),
+        )
+        here = {"device": gpu.name, "total": gpu.total, "driver": gpu.driver.split(".")[0]}
+        for row in rows:
+            told = json.loads(row["fingerprint"])
+            ran = told.get("plan", {}).get("offload")
+            if ran == "resident" and all(told.get(name) == fact for name, fact in here.items()):
+                return True
+        return False

@@ -1,0 +1,89 @@
+"""What is tried after an out-of-memory, and in which words."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from engine.choice import Choice, Plan
+from engine.messages import Failed
+from engine.pipelines.base import Memory, Stage
+from engine.recovery import next_notch, what_is_tried, what_ran_out
+
+USUAL: dict[str, str | int] = {
+    "device": "RTX",
+    "decode": "whole",
+    "rope_chunk": 8192,
+    "offload": "block",
+}
+
+
+def plan(**values: str | int) -> Plan:
+    return {name: Choice(value, "It is so.") for name, value in {**USUAL, **values}.items()}
+
+
+@pytest.mark.parametrize(
+    ("values", "stage", "memory", "wanted"),
+    [
+        ({}, "decode", "VRAM", ("decode", "tiled")),
+        ({"decode": "tiled"}, "decode", "VRAM", None),
+        ({"offload": "resident"}, "decode", "VRAM", ("decode", "tiled")),
+        ({"decode": "tiled", "offload": "resident"}, "decode", "VRAM", ("offload", "block")),
+        ({}, "denoise", "VRAM", ("rope_chunk", 2048)),
+        ({"rope_chunk": 0}, "denoise", "VRAM", ("rope_chunk", 2048)),
+        ({"rope_chunk": 2048}, "denoise", "VRAM", None),
+        ({"rope_chunk": 2048, "offload": "resident"}, "denoise", "VRAM", ("offload", "block")),
+        ({}, "encode", "VRAM", None),
+        ({"offload": "resident"}, None, "VRAM", ("offload", "block")),
+        ({}, "denoise", "RAM", ("offload", "block-exact")),
+        ({"offload": "block-exact"}, None, "RAM", ("offload", "lazy")),
+        ({"offload": "lazy"}, "encode", "RAM", None),
+        ({}, "decode", "commit", ("offload", "block-exact")),
+        ({"offload": "resident"}, "decode", "RAM", None),
+        ({}, "decode", None, ("decode", "tiled")),
+        ({"device": "cpu"}, "decode", "RAM", ("decode", "tiled")),
+        ({"device": "cpu", "offload": "resident"}, "encode", "RAM", None),
+    ],
+)
+def test_one_notch_by_memory_and_stage(
+    values: Mapping[str, str | int],
+    stage: Stage | None,
+    memory: Memory | None,
+    wanted: tuple[str, object] | None,
+) -> None:
+    notch = next_notch(plan(**values), stage, memory)
+    assert (notch and (notch[0], notch[1].value)) == wanted
+
+
+def test_what_may_not_be_is_passed_over() -> None:
+    notch = next_notch(plan(), None, "RAM", lambda name, value: value != "block-exact")
+    assert notch is not None
+    assert notch[1].value == "lazy"
+    assert next_notch(plan(), None, "RAM", lambda name, value: False) is None
+
+
+def test_a_plan_without_choices_has_no_notch() -> None:
+    assert next_notch({"device": Choice("cpu", "Small.")}, "decode", "RAM") is None
+
+
+def test_the_ladder_ends() -> None:
+    stages: tuple[Stage, ...] = ("encode", "denoise", "decode")
+    memories: tuple[Memory, ...] = ("VRAM", "RAM", "commit")
+    for stage in stages:
+        for memory in memories:
+            now = plan(offload="resident", rope_chunk=0)
+            for _ in range(8):
+                notch = next_notch(now, stage, memory)
+                if notch is None:
+                    break
+                now = {**now, notch[0]: notch[1]}
+            else:
+                pytest.fail(f"{stage} {memory} goes on for ever")
+
+
+def test_it_is_told_which_memory_where_and_what_comes() -> None:
+    notch = next_notch(plan(), "decode", "VRAM", where="720×1280×81")
+    assert notch is not None
+    assert notch[1].reason == "VRAM ran out while decoding 720×1280×81."
+    assert what_is_tried(notch) == "decoding in tiles (decode: tiled)"
+    failed = Failed(1, "out_of_memory", "No room.", "", "denoise", "RAM")
+    assert what_ran_out(failed, "480×832×81") == "No room. RAM ran out while denoising 480×832×81."

@@ -1,0 +1,231 @@
+"""The supervisor and the plan in force: restarts, second tries, what the worker replaces."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.context import SpawnProcess
+from typing import Any, cast
+
+import pytest
+
+from engine.child import Child, worker_environment
+from engine.choice import Choice, Plan, PlanError
+from engine.home import Home
+from engine.jobs import Jobs, State
+from engine.messages import Heartbeat
+from engine.nvml import Holder
+from engine.presets import ModelPreset, Presets
+from engine.request import Size
+from engine.supervisor import Supervisor
+from tests.conftest import Ask, finish, wait_until
+from tests.engine.test_machine import seen
+from tests.scripted_memory import GIB, ScriptedMeter
+
+
+@pytest.fixture
+def planned(supervisor: Supervisor) -> Supervisor:
+    supervisor.start(warm="scripted-fp8")
+    return supervisor
+
+
+def plan_of(supervisor: Supervisor, job: int) -> dict[str, object]:
+    clip = supervisor.jobs.clip_of(job)
+    assert clip is not None
+    return {name: choice["value"] for name, choice in clip.receipt["plan"].items()}
+
+
+def test_a_changed_plan_restarts_the_worker_by_itself(planned: Supervisor, ask: Ask) -> None:
+    first = finish(planned, planned.submit(ask(model="scripted-fp8")))
+    assert plan_of(planned, first.id)["rope_chunk"] == 8192
+    pid = planned.status().worker_pid
+    planned.plans.override("scripted-fp8", "rope_chunk", "2048")
+    second = finish(planned, planned.submit(ask(model="scripted-fp8")))
+    assert plan_of(planned, second.id)["rope_chunk"] == 2048
+    assert planned.status().worker_pid != pid
+    pid = planned.status().worker_pid
+    third = finish(planned, planned.submit(ask(model="scripted-fp8")))
+    assert third.state is State.DONE
+    assert planned.status().worker_pid == pid, "nothing changed, so nothing is restarted"
+
+
+def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Supervisor, ask: Ask) -> None:
+    size = {"height": 128, "width": 128, "frames": 17, "model": "scripted-fp8"}
+    script = "fail=oom at=decode until=decode:tiled step_seconds=0.2"
+    job = planned.submit(ask(script, **size))
+    done = finish(planned, job)
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    assert "RAM ran out while decoding 128×128×17." in done.note
+    assert "tried once more with decoding in tiles (decode: tiled)" in done.note
+    assert plan_of(planned, job.id)["decode"] == "tiled"
+    assert "tried once more" in planned.status().notice
+    settled = planned.plans.plan("scripted-fp8")["decode"]
+    assert settled.reason == "RAM ran out while decoding 128×128×17."
+    outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
+    assert outcomes == ["out_of_memory", "ok"]
+    assert len(planned.guard.rows("scripted-fp8")) == 1, "each counts for its own plan"
+
+
+def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, ask: Ask) -> None:
+    size = Size(160, 160, 17)
+    big = ask(
+        "fail=oom at=decode until=decode:tiled",
+        height=160, width=160, frames=17, model="scripted-fp8",
+    )  # fmt: skip
+    job = planned.jobs.add(big)
+    planned.guard.record(job.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
+    planned.jobs.store.rows("update measurements set job = null")
+    assert planned.guard.verdict("scripted-fp8", size).open
+    done = finish(planned, job)
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    with_tiles = planned.guard.verdict("scripted-fp8", size)
+    assert with_tiles.basis == "measured", "the second try measured it"
+
+
+def test_out_of_memory_twice_fails_with_an_open_size_and_the_record(
+    planned: Supervisor, ask: Ask
+) -> None:
+    job = planned.submit(ask("fail=oom at=decode memory=RAM", model="scripted-fp8"))
+    failed = finish(planned, job)
+    assert (failed.state, failed.attempts) == (State.FAILED, 2)
+    assert "RAM ran out while decoding 32×48×5." in failed.note
+    assert "The nearest size that is open: " in failed.remedy
+    name = f"out-of-memory-{job.id}.json"
+    assert f"logs/{name}" in failed.remedy
+    kept = json.loads((planned.home.logs / name).read_text(encoding="utf-8"))
+    assert (kept["stage"], kept["memory"]) == ("decode", "RAM")
+    assert kept["plan"]["decode"]["value"] == "tiled", "of the second try"
+    assert kept["samples"][-1]["at"] == 0
+    assert kept["samples"][-1]["host"]["total"] > 0
+    assert finish(planned, planned.submit(ask(model="scripted-fp8", height=16))).state is State.DONE
+
+
+def test_the_users_own_choice_is_not_taken_from_them(planned: Supervisor, ask: Ask) -> None:
+    planned.plans.override("scripted-fp8", "decode", "whole")
+    job = planned.submit(ask("fail=oom at=decode", model="scripted-fp8"))
+    failed = finish(planned, job)
+    assert (failed.state, failed.attempts) == (State.FAILED, 1)
+    assert planned.plans.overrides("scripted-fp8") == {"decode": "whole"}
+
+
+def test_what_the_worker_replaces_is_settled_and_not_asked_again(
+    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_SCRIPTED_RUNS", "decode:tiled")
+    supervisor.plans.override("scripted-fp8", "decode", "whole")
+    loads: list[object] = []
+    start = Child.start
+
+    def counted(preset: ModelPreset, plan: Plan, *rest: Any) -> Child:
+        loads.append(plan["decode"].value)
+        return start(preset, plan, *rest)
+
+    monkeypatch.setattr("engine.supervisor.Child.start", counted)
+    supervisor.start()
+    first = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
+    pid = supervisor.status().worker_pid
+    assert plan_of(supervisor, first.id)["decode"] == "tiled"
+    assert "Your choice decode=whole was undone" in supervisor.status().notice
+    assert supervisor.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
+    finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
+    assert supervisor.status().worker_pid == pid
+    assert loads == ["whole"], "14 GB aren't read twice to run the same"
+    assert len(supervisor.guard.rows("scripted-fp8")) == 2, "they count for the plan that ran"
+
+
+def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
+    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "oom")
+    monkeypatch.setattr(
+        "engine.results.next_notch",
+        lambda plan, *rest: (
+            ("offload", Choice("lazy", "RAM ran out while loading the model."))
+            if plan["offload"].value == "block"
+            else None
+        ),
+    )
+    supervisor.start()
+    job = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
+    assert job.state is State.DONE
+    assert plan_of(supervisor, job.id)["offload"] == "lazy"
+    assert "Next: reading the model's blocks from disk" in supervisor.status().notice
+
+
+def test_a_model_that_no_plan_fits_fails_its_probe_and_not_the_program(
+    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = supervisor.measure(ask(model="scripted-fp8"))
+    old = replace(supervisor.machine(), packages={"torch": "2.5.0"})
+    monkeypatch.setattr(supervisor.plans, "_machine", lambda: old)
+    with pytest.raises(PlanError, match=r"needs PyTorch 2\.7"):
+        supervisor.measure(ask(model="scripted-fp8"))
+    supervisor.start()
+    failed = finish(supervisor, job)
+    assert "needs PyTorch 2.7" in failed.note
+    assert finish(supervisor, supervisor.submit(ask())).state is State.DONE
+
+
+def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
+    sample = seen()
+    big, tiny = presets.models["wan2.1-t2v-14b-fp8"], presets.models["wan-tiny"]
+    on_linux = worker_environment(big, sample, "linux")
+    assert on_linux == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": "GPU-4060",
+        "PROFILING_DEBUG_LEVEL": "0",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    on_windows = worker_environment(big, sample, "win32")
+    assert set(on_linux) - set(on_windows) == {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}
+    assert not any("CUDA" in name for name in worker_environment(tiny, sample))
+
+
+@pytest.mark.parametrize("starving", [True, False])
+def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
+    presets: Presets, jobs: Jobs, ask: Ask, starving: bool
+) -> None:
+    meter = ScriptedMeter()
+    engine = Supervisor(Home.find(), presets, jobs, meter)
+    engine.recorder.start()
+    engine.start(warm="scripted-fp8")
+    job = engine.submit(ask("steps=6 step_seconds=0.5", model="scripted-fp8"))
+    wait_until(lambda: engine.status().preview, "denoising")
+    pid = engine.status().worker_pid
+    assert pid is not None
+    meter.others = round(15.7 * GIB) if starving else 2 * GIB
+    wait_until(lambda: engine.recorder.latest().host.used == meter.others, "a sample of that")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: engine.status().notice, "a notice")
+    meter.others = 2 * GIB  # the dead process gave its memory back
+    done = finish(engine, job)
+    engine.close()
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    assert "killed by signal 9" in done.note
+    assert ("RAM ran out while denoising" in done.note) is starving
+    plan = jobs.clip_of(job.id)
+    assert plan is not None
+    assert plan.receipt["plan"]["rope_chunk"]["value"] == (2048 if starving else 8192)
+
+
+def test_what_the_worker_says_it_holds_reaches_the_guard(
+    supervisor: Supervisor, presets: Presets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Pipe()
+    preset = presets.models["wan2.1-t2v-14b-fp8"]
+    child = Child(cast(SpawnProcess, None), ours, preset, {}, {})
+    monkeypatch.setattr(supervisor, "_worker_pid", lambda: 7)
+    monkeypatch.setattr(supervisor.guard, "_worker", lambda: 7)
+    silent = seen(8 * GIB, (Holder(7, "python.exe", None),))  # as under WDDM
+    monkeypatch.setattr(supervisor.guard, "_look", lambda: silent)
+    before = supervisor.guard.budget(preset.id)
+    theirs.send(Heartbeat(6 * GIB))
+    supervisor._receive(child)
+    assert supervisor.guard.budget(preset.id) == before + 6 * GIB
+    theirs.close()
+    ours.close()
