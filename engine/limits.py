@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from engine.machine import this_machine
 from engine.memory import PeakRss
 
 
@@ -43,6 +44,13 @@ class RamMeter(PeakRss):
 
     # The ceiling counts what is mapped, not what is resident: too coarse for a clip that fits.
     caps_clips = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = this_machine().device
+
+    def held(self) -> int | None:
+        return None  # the operating system tells everybody
 
     def ceiling(self, budget: int) -> AbstractContextManager[bool]:
         return memory_ceiling(budget)

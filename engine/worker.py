@@ -64,6 +64,7 @@ class Pipe:
         self._lock = threading.Lock()
         self.jobs: queue.Queue[Generate | Probe | Stop] = queue.Queue()
         self.cancelled = 0  # the job that the user cancelled last; ids start at 1
+        self.meter: StageMeter | None = None  # once there is one
         for loop in (self._receive, self._beat):
             threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
 
@@ -87,7 +88,7 @@ class Pipe:
 
     def _beat(self) -> None:
         while True:
-            self.send(Heartbeat())
+            self.send(Heartbeat(self.meter.held() if self.meter else None))
             time.sleep(HEARTBEAT_SECONDS)
 
     def _orphaned(self) -> None:
@@ -176,6 +177,7 @@ def main(
         pipe.send(_failure(None, error))
         return
     load_seconds = round(time.perf_counter() - began, 4)
+    pipe.meter = pipeline.meter
     label = versions.pop("label")
     pipe.send(Ready(load_seconds, label, plan))
     log.info("%s loaded in %.1f s", preset.id, load_seconds)
@@ -183,7 +185,7 @@ def main(
         "model": preset.id,
         "label": label,
         "plan": plan_to_json(plan),
-        "device": this_machine().device,
+        "device": pipeline.meter.device,
         "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
     }
     while not isinstance(message := pipe.jobs.get(), Stop):

@@ -51,10 +51,14 @@ class Run(Protocol):
 class StageMeter(Protocol):
     """The memory that a pipeline runs in: each stage's peak, and a ceiling. Bytes.
 
-    ``caps_clips``: clips run under the ceiling too, not only probes.
+    ``caps_clips``: clips run under the ceiling too, not only probes. ``device``: its name.
     """
 
     caps_clips: bool
+    device: str
+
+    def held(self) -> int | None:
+        """What this process holds now, where nobody else can tell; any thread may ask."""
 
     def reset(self) -> None:
         """A stage begins: forget the peak so far."""

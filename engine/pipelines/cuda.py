@@ -35,7 +35,8 @@ class CudaMeter:
         torch.cuda.synchronize()
         gained = self._used_by_all() - before - torch.cuda.memory_reserved()
         self._outside = max(0, gained)
-        self.total = torch.cuda.get_device_properties(0).total_memory
+        gpu = torch.cuda.get_device_properties(0)
+        self.total, self.device = gpu.total_memory, gpu.name
 
     def reset(self) -> None:
         torch.cuda.synchronize()

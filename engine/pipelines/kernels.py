@@ -7,6 +7,7 @@ answer compared with plain PyTorch's, and the comparison kept for this machine a
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ class Trials:
         except (OSError, ValueError):
             self._known = {}
 
-    def cosine(self, name: str, run: Callable[[], float]) -> float:
-        """The kernel's likeness to PyTorch's answer, tried once. Raises what ``run`` raises."""
+    def ask(self, name: str, run: Callable[[], float]) -> float:
+        """The trial's result, tried once for this machine. Raises what ``run`` raises."""
         mine = self._known.setdefault(self._key, {})
         if name not in mine:
             mine[name] = run()
@@ -96,17 +97,37 @@ def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials)
             lambda kernel: try_attention(kernel, shape, device),
             trials,
         )
+        if device == "cuda":
+            settled["attention"] = _faster(settled["attention"], shape, trials)
     return settled
+
+
+def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
+    """``choice``, or PyTorch's attention where that is the quicker one (it is on Hopper)."""
+    if choice.value == "torch_sdpa" or choice.by == "user":
+        return choice
+    kernel = str(choice.value)
+    speed = trials.ask(f"{kernel} speed", lambda: attention_speed(kernel, shape))
+    if speed >= 1:
+        return choice
+    return Choice(
+        "torch_sdpa",
+        f"{kernel} works here, but takes {1 / speed:.2f} times as long as PyTorch's own attention "
+        "(measured when the model was loaded).",
+    )
 
 
 def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
     """LightX2V's fused scale and shift is a Triton kernel, which on Linux needs a C compiler."""
+    planned = plan.get("modulation")
     if device != "cuda":
         choice = Choice("torch", "Triton's kernels run on GPUs only.")
     elif problem := _problem("triton", lambda _: try_modulation(shape), trials):
         choice = Choice("torch", f"{problem} PyTorch's own operations take more memory traffic.")
     else:
         choice = Choice("triton", "One fused kernel instead of two passes over the activations.")
+    if planned is not None and planned.value == choice.value:
+        return plan
     return {**plan, "modulation": choice}
 
 
@@ -132,7 +153,7 @@ def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials) -> st
     if kernel == "torch_sdpa":
         return ""  # the yardstick
     try:
-        cosine = trials.cosine(kernel, lambda: attempt(kernel))
+        cosine = trials.ask(kernel, lambda: attempt(kernel))
     except Exception as error:  # whatever a kernel's package raises means: not this one
         return f"{kernel} can't be called here ({type(error).__name__}: {_short(error)})."
     if not cosine >= LEAST_COSINE:  # also NaN
@@ -206,6 +227,28 @@ def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = T
     # A copy of the keys: version 1 subtracts their mean in place.
     found = ATTN_WEIGHT_REGISTER[name]().apply(q, k.clone(), v)
     return _cosine(found.reshape(tokens, -1), flat)
+
+
+@torch.no_grad()
+def attention_speed(
+    kernel: str, shape: Architecture, tokens: int = TOKENS, repeat: int = 3
+) -> float:
+    """How many times as fast as PyTorch's own attention ``kernel`` is, at the model's shape."""
+    from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
+
+    size = (tokens, shape.heads, shape.dim // shape.heads)
+    q, k, v = (torch.randn(size, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    seconds = []
+    for name in ("torch_sdpa", "sage_attn2" if kernel.startswith("sage_attn") else kernel):
+        attend = ATTN_WEIGHT_REGISTER[name]().apply
+        attend(q, k, v)  # the first call compiles
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(repeat):
+            attend(q, k, v)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return seconds[0] / seconds[1]
 
 
 def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -7,6 +7,7 @@ text encoder wakes only for new prompts, and frames leave the GPU as they are de
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -233,9 +234,13 @@ class LightX2V:
         lazy = bool(runner.config.get("lazy_load"))
         runner.load_text_encoder = self._load_text_encoder
         try:
-            if not lazy and not runner.text_encoders:
-                runner.text_encoders = runner.load_text_encoder()
-            context = self._run_text_encoder(input_info)["context"][0]
+            began = time.perf_counter()
+            with repairs.no_random_weights():
+                if not lazy and not runner.text_encoders:
+                    runner.text_encoders = runner.load_text_encoder()
+                    log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
+                context = self._run_text_encoder(input_info)["context"][0]
+            log.info("prompt encoded after %.1f s", time.perf_counter() - began)
         finally:
             runner.load_text_encoder = self._text_encoder_sleeps
             repairs.return_token_embedding(runner)

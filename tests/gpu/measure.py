@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from engine.headroom import GIB
+from engine.headroom import GIB, margin
 from engine.home import Home
 from engine.pipelines import standins
 from engine.pipelines.base import Cancelled, Frames, OutOfMemory, PipelineError, Stage
@@ -97,6 +97,7 @@ class Bench:
 
     def __init__(self, out: Path, cap: float, **choices: str | int) -> None:
         self.out, self.cap, self.choices = out, cap, {**BASE, **choices}
+        self.need = 0
         plan: Plan = {name: Choice(value, "measured") for name, value in self.choices.items()}
         began = time.perf_counter()
         self.pipeline = LightX2V(load_presets().models[MODEL])
@@ -136,6 +137,7 @@ class Bench:
         except PipelineError as error:
             outcome = str(error)
             run.leave()
+        self.need = max(run.allocated.values(), default=0) + self.meter.outside()
         self.tell(
             kind,
             size=[size.height, size.width, size.frames],
@@ -168,6 +170,35 @@ def kernels(out: Path, cap: float) -> None:
     for size in POINTS:
         bench.run(size)
     bench.run(POINTS[1], kind="warm")
+
+
+def fits(out: Path, cap: float) -> None:
+    """Whether what was allocated, and a margin, is room enough: the same size under that ceiling.
+
+    Reserved memory can't tell: torch keeps what it was given as long as nobody asks for it.
+    """
+    bench = Bench(out, cap, **json.loads(_options.choices))
+    for size in sizes(*_options.sizes.split(",")):
+        run = bench.run(size)
+        need = bench.need
+        bench.cap = (need + margin(need)) / GIB
+        bench.run(size, kind="fits", need=need)
+        bench.cap = cap
+        if run is None:
+            break
+
+
+def wake(out: Path, cap: float) -> None:
+    """Where the time goes when the text encoder wakes."""
+    import cProfile
+    import pstats
+
+    bench = Bench(out, cap, **json.loads(_options.choices))
+    profiler = cProfile.Profile()
+    profiler.enable()
+    bench.run(sizes("480x832x17")[0], kind="wake")
+    profiler.disable()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(14)
 
 
 def promises(out: Path, cap: float) -> None:
@@ -351,7 +382,7 @@ def setup(out: Path, cap: float) -> None:
     print("checkpoint written in", round(time.perf_counter() - began), "s", flush=True)  # noqa: T201
 
 
-TASKS = {t.__name__: t for t in (setup, grid, kernels, promises, speed, floor, profile)}
+TASKS = {t.__name__: t for t in (setup, grid, kernels, fits, wake, promises, speed, floor, profile)}
 _options = argparse.Namespace()
 
 
