@@ -244,7 +244,9 @@ class Guard:
         peak = round(memory.baseline_peak_gib * GIB)
         if self._plans.values(model).get("offload") == "resident":
             peak = resident_need(preset)  # the preset's figure is for weights that wait in RAM
-        points = [p for r in self._presets.references if r.model == model for p in r.points]
+        references = [r.points for r in self._presets.references if r.model == model]
+        # One card's: a line between two cards' peaks would mean nothing. The most thorough one.
+        points = max(references, key=len, default=())
         return Rules(
             baseline=_size(memory.baseline),
             baseline_peak=peak,

@@ -18,8 +18,10 @@ _COMMIT_SIGNS = ("paging file is too small", "not enough memory resources", "Win
 class CudaMeter:
     """Peaks of this process on its GPU (``pipelines.base.StageMeter``).
 
-    A peak is what torch reserved plus what lies outside its allocator: the CUDA context, kernels,
-    libraries' own buffers. The driver tells the latter by process (not under WDDM, nor from inside
+    A peak is what torch allocated plus what lies outside its allocator: the CUDA context, kernels,
+    libraries' own buffers. torch reserves up to a third more, but only while nobody else asks for
+    it: under a ceiling of that peak and 5 % the same sizes ran (H100; tests/gpu/measure.py, fits).
+    The driver tells the latter by process (not under WDDM, nor from inside
     some containers; there it is what the whole GPU gained while the context came up).
     """
 
@@ -44,7 +46,7 @@ class CudaMeter:
         torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> int:
-        return int(torch.cuda.max_memory_reserved()) + self.outside()
+        return int(torch.cuda.max_memory_allocated()) + self.outside()
 
     def held(self) -> int:
         """What this process holds now: WDDM's driver can't tell it to the page's process."""

@@ -39,7 +39,8 @@ def test_the_baseline_is_open_and_720p_is_locked(card: Standin) -> None:
     assert open_["nearest_open"] is None
     assert open_["predicted_peak_bytes"] < open_["budget_bytes"] < 16380 * 2**20
     assert (locked["verdict"], locked["basis"], locked["tokens"]) == ("locked", "none", 75600)
-    assert locked["predicted_peak_bytes"] > locked["budget_bytes"]
+    # Another card's measurements say that it would fit; this one's haven't.
+    assert locked["predicted_peak_bytes"] < locked["budget_bytes"]
     assert locked["nearest_open"] == {"height": 480, "width": 832, "frames": 81}
 
 
