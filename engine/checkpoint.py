@@ -166,7 +166,8 @@ def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...])
         if others:
             told += f" {others[0].name} is there, but ComfyUI's layout is not what LightX2V reads."
     remedy = (
-        f"Fetch it with: python app.py weights pull --model {preset.id} (or copy the files there)."
+        "Download it there, copy it or link the folder that has it; README has the commands "
+        '("On an NVIDIA card").'
     )
     return WeightsMissing(told, remedy, missing)
 
@@ -326,7 +327,6 @@ class _Check:
     def wrong(self, file: Path, what: str) -> WrongWeights:
         return WrongWeights(
             f"{file} {what}; {self.preset.name} can't be loaded from it.",
-            f"Fetch the right files with: python app.py weights pull --model {self.preset.id} "
-            "(or choose another folder).",
+            'Download the files that README names ("On an NVIDIA card"), or link another folder.',
             file,
         )

@@ -147,8 +147,9 @@ class Guard:
         preset = self._presets.models[model]
         if not is_here(preset):
             raise NotHere(
-                f"The engine for {preset.name} isn't part of this installation.",
-                f"Choose {self._presets.default.name}.",
+                f"The engine for {preset.name}, LightX2V, isn't installed.",
+                'README has the commands that install it ("On an NVIDIA card"); '
+                f"{self._presets.default.name} runs without.",
             )
 
     def nearest(self, model: str, wanted: Size) -> Size | None:

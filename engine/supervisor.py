@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 
 from filelock import FileLock, Timeout
 
+from engine.checkpoint import find_checkpoint
 from engine.child import Child, worker_environment
 from engine.guard import Guard
 from engine.headroom import Word
@@ -109,8 +110,10 @@ class Supervisor:
         Raises:
             Refused: by the guard; nothing was queued.
             NotHere: the model's engine isn't installed.
+            WeightsMissing: its files aren't there.
         """
         self.guard.admit(request)
+        self._check_weights(request.model)
         return self._queued(self.jobs.add(request))
 
     def measure(self, request: ClipRequest) -> Job:
@@ -119,9 +122,11 @@ class Supervisor:
         Raises:
             NotHere: the model's engine isn't installed.
             PlanError: this machine can't run it.
+            WeightsMissing: its files aren't there.
         """
         self.guard.check_here(request.model)
         self.plans.plan(request.model)
+        self._check_weights(request.model)
         return self._queued(self.jobs.add(request, "probe"))
 
     def cancel(self, job: int) -> State:
@@ -139,6 +144,11 @@ class Supervisor:
             PlanError: it can't.
         """
         return self.plans.plan(model)
+
+    def _check_weights(self, model: str) -> None:
+        preset = self.presets.models[model]
+        if preset.weights:
+            find_checkpoint(self.home.weights / model, preset)
 
     def _queued(self, job: Job) -> Job:
         self._nudge()

@@ -144,7 +144,7 @@ def _first_working(
             raise KernelFails(problem, f"Set it back to automatic; you chose {choice.value}.")
         failed.append(problem)
     raise KernelFails(
-        " ".join(failed), "Update the NVIDIA driver, then repair the set-up: ./launch.sh --repair"
+        " ".join(failed), "Update the NVIDIA driver, then install requirements-gpu.txt again."
     )
 
 

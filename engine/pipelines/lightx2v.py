@@ -14,10 +14,13 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
+from engine.headroom import gigabytes
 from engine.home import Home
+from engine.hostmem import host_need
 from engine.limits import RamMeter
 from engine.pipelines import kernels, proof, repairs, standins
 from engine.pipelines.base import (
@@ -67,6 +70,7 @@ class LightX2V:
         home = Home.find()
         checkpoint = find_checkpoint(home.weights / self.preset.id, self.preset)
         check_transformer(checkpoint, self.preset)
+        _check_ram(plan, self.preset)
         os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync
         if plan["attention"].value == "sage_attn1":
             kernels.name_sage_1()
@@ -366,6 +370,21 @@ class LightX2V:
         return facts
 
 
+def _check_ram(plan: Plan, preset: ModelPreset) -> None:
+    """The plan goes by the RAM that this machine has in all; here by what is left of it."""
+    if preset.runs_on == "cpu":
+        return
+    offload = str(plan["offload"].value)
+    need, left = host_need(preset, offload), psutil.virtual_memory().available
+    if left < need:
+        raise OutOfMemory(
+            f"Loading {preset.name} with offload {offload} takes about {gigabytes(need)} of RAM; "
+            f"{gigabytes(left)} are left.",
+            "Close other programs, then generate again.",
+            "RAM",
+        )
+
+
 def _import_lightx2v() -> str:
     """LightX2V's name of the device that it drives: "cuda", or what its platform registered."""
     try:
@@ -375,7 +394,7 @@ def _import_lightx2v() -> str:
     except ImportError as error:
         raise PipelineError(
             f"LightX2V can't be imported: {error}.",
-            "Repair the set-up with ./launch.sh --repair (launch.bat --repair on Windows).",
+            'Install it again: README has the commands ("On an NVIDIA card").',
         ) from error
     return str(AI_DEVICE)
 

@@ -27,8 +27,8 @@ class NotAsPlanned(PipelineError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"LightX2V loaded something else than the plan says: {what}.",
-            "Nothing was generated with it. Check the installed LightX2V against "
-            "requirements-gpu.txt and the weights with: python app.py weights verify.",
+            "Nothing was generated with it. Install LightX2V again from requirements-lightx2v.txt; "
+            "if that doesn't help, report it with logs/worker.log.",
         )
 
 
