@@ -26,6 +26,7 @@ from engine.pipelines.lightx2v import LightX2V
 from engine.plan import Choice, Plan, make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
+from tests.real_lightx2v.checkpoints import quantise
 
 PROMPT = "a red ball moves left"
 
@@ -367,6 +368,23 @@ def token_embedding(folder: Path) -> dict[str, Any]:
     return {"moved": moved}
 
 
+def missing_bias(folder: Path) -> dict[str, Any]:
+    """A quantised layer without a bias has no attribute of that name, which Triton's kernel reads;
+    with our repair it is None."""
+    Bench("tiny-fp8")
+    from lightx2v.common.ops.mm.mm_weight import MMWeightQuantTemplate
+    from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
+
+    if "bias" in vars(MMWeightQuantTemplate):
+        del MMWeightQuantTemplate.bias
+    matrix = MM_WEIGHT_REGISTER["fp8-triton"]("x.weight", None, True)
+    stored, scale = quantise(torch.ones(16, 16), "fp8")
+    matrix.load({"x.weight": stored, "x.weight_scale": scale})
+    upstream = hasattr(matrix, "bias")
+    mended = repairs.bias_may_be_missing(), repairs.bias_may_be_missing()
+    return {"upstream": upstream, "mended": mended, "then": matrix.bias}
+
+
 def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(F.cosine_similarity(a.flatten().double(), b.flatten().double(), dim=0))
 
@@ -384,7 +402,7 @@ def _raised(action: Callable[[], object]) -> str:
 
 CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     works, sizes, cancel, faults, unrepaired, precision, proofs, texts, tiled, bad_frames,
-    video_length, image_encoder, token_embedding, offloads,
+    video_length, image_encoder, token_embedding, missing_bias, offloads,
 )  # fmt: skip
 
 

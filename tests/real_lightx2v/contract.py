@@ -10,7 +10,7 @@ from tests.real_lightx2v.packages import Package
 Found = Mapping[str, Mapping[str, Any]]
 CASES = (
     "works", "sizes", "cancel", "faults", "unrepaired", "precision", "proofs", "texts", "tiled",
-    "bad_frames", "video_length", "image_encoder", "token_embedding", "offloads",
+    "bad_frames", "video_length", "image_encoder", "token_embedding", "missing_bias", "offloads",
 )  # fmt: skip
 
 
@@ -18,7 +18,8 @@ class Contract:
     """``package`` is a fixture of each subclass."""
 
     @pytest.fixture(scope="class")
-    def found(self, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    @classmethod
+    def found(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Found:
         root = package.write_workspace(tmp_path_factory.mktemp("lightx2v") / "root")
         return package.answer_cases(CASES, root)
 
@@ -71,6 +72,7 @@ class Contract:
         assert "context_clip" in found["image_encoder"]["without"]
         assert found["image_encoder"]["same"]
         assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, and not back
+        assert found["missing_bias"] == {"upstream": False, "mended": [True, False], "then": None}
 
     def test_fp8_counts_with_its_scales(self, found: Found) -> None:
         assert found["precision"]["reference"] >= 0.99

@@ -1,4 +1,4 @@
-"""Our pipeline around the real LightX2V, tiny and on the CPU; see packages.py where it is sought."""
+"""Our pipeline around the real LightX2V, tiny and on the CPU; packages.py says where it is."""
 
 import pytest
 

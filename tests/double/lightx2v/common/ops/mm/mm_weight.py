@@ -15,7 +15,7 @@ class MMWeight(Stored):
     """``weight`` [in, out]; its rows follow one another as in the file, [out, in]."""
 
     weight: torch.Tensor
-    bias: torch.Tensor | None = None
+    bias: torch.Tensor
     as_stored = True
 
     def __init__(self, weight_name: str, bias_name: str | None = None, *buffers: Any) -> None:
@@ -26,12 +26,19 @@ class MMWeight(Stored):
         return [(self.bias_name, "bias", False)] if self.bias_name else []
 
     def apply(self, input_tensor: torch.Tensor) -> torch.Tensor:
+        bias = self._get_actual_bias()
         product = input_tensor @ self.weight
-        return product if self.bias is None else product + self.bias
+        return product if bias is None else product + bias
+
+    def _get_actual_bias(self) -> torch.Tensor | None:
+        return getattr(self, "bias", None)
 
 
 class MMWeightQuantTemplate(MMWeight):
-    """Eight bits with a scale for each output, [out, 1]."""
+    """Eight bits with a scale for each output, [out, 1].
+
+    Fault: without a bias there is no attribute ``bias``, which some kernels read all the same.
+    """
 
     weight_scale: torch.Tensor
 
@@ -53,7 +60,7 @@ class MMWeightFp8Torchao(MMWeightQuantTemplate):
             self.weight,
             scale_a=scale.float(),
             scale_b=self.weight_scale.float().t(),
-            bias=self.bias,
+            bias=self._get_actual_bias(),
             out_dtype=DTYPE,
         )
 

@@ -49,8 +49,9 @@ class WanTransformerInfer:
         )
         x = x + reading.cross_attn_o.apply(attended)
         inner = thinking.ffn_0.apply(_norm(x) * (1 + scale2) + shift2)
-        thought: torch.Tensor = thinking.ffn_2.apply(F.gelu(inner, approximate="tanh"))
-        return x + thought * gate2
+        thought = thinking.ffn_2.apply(F.gelu(inner, approximate="tanh"))
+        found: torch.Tensor = x + thought * gate2
+        return found
 
     def _heads(self, x: torch.Tensor, norm: Any = None) -> torch.Tensor:
         if norm is not None:
