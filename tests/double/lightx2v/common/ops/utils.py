@@ -48,17 +48,21 @@ class Stored:
 
     def load(self, weights: State) -> None:
         for name, attribute, transpose in self.base_attrs:
+            if self.lazy_load and not self.create_cuda_buffer and not self.create_cpu_buffer:
+                continue
+            source = self.source(name, weights)
             if self.create_cuda_buffer:
-                source = self._read(name) if self.lazy_load else weights[name]
                 source = (source.t() if transpose else source).to(AI_DEVICE, copy=True)
                 setattr(self, f"{attribute}_cuda_buffer", source)
-            elif self.create_cpu_buffer:
-                setattr(self, f"pin_{attribute}", self.pin(self._read(name), transpose))
-            elif not self.lazy_load and weights[name].device.type == "cpu":
-                setattr(self, f"pin_{attribute}", self.pin(weights.pop(name), transpose))
-            elif not self.lazy_load:
-                tensor = weights.pop(name)
-                setattr(self, attribute, tensor.t() if transpose else tensor)
+                continue
+            weights.pop(name, None)
+            if source.device.type == "cpu":
+                setattr(self, f"pin_{attribute}", self.pin(source, transpose))
+            else:
+                setattr(self, attribute, source.t() if transpose else source)
+
+    def source(self, name: str, weights: State) -> torch.Tensor:
+        return self._read(name) if self.lazy_load else weights[name]
 
     def _read(self, name: str) -> torch.Tensor:
         path = Path(str(self.lazy_load_file))

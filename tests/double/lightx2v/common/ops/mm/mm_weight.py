@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from ....utils.registry_factory import MM_WEIGHT_REGISTER
-from ..utils import DTYPE, Attribute, Stored
+from ..utils import DTYPE, Attribute, State, Stored
 
 LARGEST_FP8 = 448.0
 
@@ -51,6 +51,10 @@ class MMWeightQuantTemplate(MMWeight):
 class MMWeightFp8Torchao(MMWeightQuantTemplate):
     """torch's own kernel; each row of the input gets its scale on the way."""
 
+    def source(self, name: str, weights: State) -> torch.Tensor:
+        tensor = super().source(name, weights)
+        return tensor.float() if name.endswith("weight_scale") else tensor
+
     def apply(self, input_tensor: torch.Tensor) -> torch.Tensor:
         largest = input_tensor.abs().amax(-1, keepdim=True).clamp(min=1e-8)
         scale = largest / LARGEST_FP8
@@ -59,7 +63,7 @@ class MMWeightFp8Torchao(MMWeightQuantTemplate):
             eight_bits.to(torch.float8_e4m3fn),
             self.weight,
             scale_a=scale.float(),
-            scale_b=self.weight_scale.float().t(),
+            scale_b=self.weight_scale.t(),
             bias=self._get_actual_bias(),
             out_dtype=DTYPE,
         )
