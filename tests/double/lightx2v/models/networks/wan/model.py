@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ....common.ops.utils import DTYPE, State
 from .infer.pre_infer import PreInferOutput, WanPreInfer
-from .infer.transformer_infer import WanOffloadTransformerInfer, WanTransformerInfer
+from .infer.transformer_infer import WanOffloadTransformerInfer
 from .weights import WanPreWeights, WanTransformerWeights
 
 
@@ -35,14 +35,12 @@ class WanDistillModel:
         self.pre_weight.load(weights)
         self.transformer_weights.load(weights)
         self.pre_infer = WanPreInfer(config)
-        offloaded = config["cpu_offload"]
-        kind = WanOffloadTransformerInfer if offloaded else WanTransformerInfer
-        self.transformer_infer: WanTransformerInfer = kind(config)
-        if isinstance(self.transformer_infer, WanOffloadTransformerInfer):
-            manager = self.transformer_infer.offload_manager
-            manager.init_cuda_buffer(self.transformer_weights.offload_block_cuda_buffers)
-            if lazy:
-                manager.init_cpu_buffer(self.transformer_weights.offload_block_cpu_buffers)
+        assert config["cpu_offload"]  # on upstream's CPU platform weights count as offloaded, too
+        self.transformer_infer = WanOffloadTransformerInfer(config)
+        manager = self.transformer_infer.offload_manager
+        manager.init_cuda_buffer(self.transformer_weights.offload_block_cuda_buffers)
+        if lazy:
+            manager.init_cpu_buffer(self.transformer_weights.offload_block_cpu_buffers)
 
     def set_scheduler(self, scheduler: Any) -> None:
         self.scheduler = scheduler
@@ -50,11 +48,9 @@ class WanDistillModel:
     @torch.no_grad()
     def infer(self, inputs: dict[str, Any]) -> None:
         self.pre_weight.to_cuda()
-        if not self.config["cpu_offload"]:
-            self.transformer_weights.to_cuda()
         text = inputs["text_encoder_output"]["context"]
         pre = self.pre_infer.infer(self.pre_weight, self.scheduler, text)
-        x = self.transformer_infer.infer_func(self.transformer_weights.blocks, pre)
+        x = self.transformer_infer.infer(self.transformer_weights.blocks, pre)
         self.scheduler.noise_pred = self._head(x, pre)
 
     def _head(self, x: torch.Tensor, pre: PreInferOutput) -> torch.Tensor:

@@ -63,7 +63,7 @@ class WanTransformerAttentionBlock(WeightModule):
 
 
 class WanTransformerWeights(WeightModule):
-    """The blocks, and where they are offloaded the two buffers; buffers are loaded first, because
+    """The blocks, and the two buffers that they run from; buffers are loaded first, because
     a block takes its tensors out of the dictionary."""
 
     def __init__(self, config: Config, lazy_load_path: str | None = None) -> None:
@@ -73,11 +73,10 @@ class WanTransformerWeights(WeightModule):
             buffers = (cuda, cpu, lazy, lazy_load_path)
             return [WanTransformerAttentionBlock(config, i, buffers) for i in range(count)]
 
-        if config["cpu_offload"]:
-            assert config["offload_granularity"] == "block"
-            self.offload_block_cuda_buffers = some(2, cuda=True)
-            if lazy:
-                self.offload_block_cpu_buffers = some(2, cpu=True)
+        assert config["offload_granularity"] == "block"
+        self.offload_block_cuda_buffers = some(2, cuda=True)
+        if lazy:
+            self.offload_block_cpu_buffers = some(2, cpu=True)
         self.blocks = some(config["num_layers"])
 
 

@@ -1,6 +1,6 @@
-"""Runs the blocks; with offload each from the buffer that happens to be the first."""
+"""Runs the blocks, each from the buffer that happens to be the first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,19 +11,10 @@ from .pre_infer import PreInferOutput
 
 
 class WanTransformerInfer:
-    """``infer_func``: how the list of blocks is gone through."""
-
-    infer_func: Callable[[Sequence[Any], PreInferOutput], torch.Tensor]
+    """One block."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.heads = config["num_heads"]
-        self.infer_func = self.infer_without_offload
-
-    def infer_without_offload(self, blocks: Sequence[Any], pre: PreInferOutput) -> torch.Tensor:
-        x = pre.x
-        for index, block in enumerate(blocks):
-            x = self.run_block(index, block, x, pre)
-        return x
 
     def run_block(
         self, block_idx: int, block: Any, x: torch.Tensor, pre: PreInferOutput
@@ -66,9 +57,8 @@ class WanOffloadTransformerInfer(WanTransformerInfer):
         super().__init__(config)
         self.lazy_load = config.get("lazy_load", False)
         self.offload_manager = WeightAsyncStreamManager("block")
-        self.infer_func = self.infer_with_blocks_offload
 
-    def infer_with_blocks_offload(self, blocks: Sequence[Any], pre: PreInferOutput) -> torch.Tensor:
+    def infer(self, blocks: Sequence[Any], pre: PreInferOutput) -> torch.Tensor:
         manager, x = self.offload_manager, pre.x
         for index in range(len(blocks)):
             following = (index + 1) % len(blocks)
