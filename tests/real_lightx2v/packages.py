@@ -58,10 +58,14 @@ class Package:
         return dict(zip(names, found, strict=True))
 
     def path(self) -> list[str]:
-        """What a child of multiprocessing, which gets its parent's path, needs on it."""
+        """``sys.path`` for a parent of workers: a spawned child gets it, whatever PYTHONPATH says.
+
+        This package comes before one that is installed, and behind the project.
+        """
         code = "import json, sys; print(json.dumps(sys.path))"
         own = json.loads(subprocess.check_output([self.python, "-c", code], text=True))
-        return [*self.folders, *(folder for folder in own if folder not in ("", *sys.path))]
+        own = [folder for folder in own if folder not in ("", *sys.path)]
+        return [str(PROJECT), *self.folders, *sys.path, *own]
 
 
 DOUBLE = Package((str(PROJECT / "tests" / "double"),))
@@ -73,4 +77,7 @@ def real() -> Package | None:
     python = os.environ.get("HEADROOM_LIGHTX2V_PYTHON", "").strip() or sys.executable
     if folder:
         return Package((folder,), python)
-    return Package((), python) if find_spec("lightx2v") is not None else None
+    spec = find_spec("lightx2v")
+    if spec is None or spec.origin is None:
+        return None
+    return Package((str(Path(spec.origin).parents[1]),), python)

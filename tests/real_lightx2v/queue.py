@@ -74,8 +74,7 @@ class QueueContract:
             for name, value in package.environment(root).items():
                 patch.setenv(name, value)
             patch.setenv("HEADROOM_TEST_FAULT", str(fault))
-            # A spawned child starts with its parent's path, whatever PYTHONPATH says.
-            patch.setattr(sys, "path", [*sys.path, *package.path()])
+            patch.setattr(sys, "path", package.path())
             multiprocessing.spawn.set_executable(package.python)
             store = Store(Home.find().database)
             supervisor = Supervisor(Home.find(), load_presets(), Jobs(store))
