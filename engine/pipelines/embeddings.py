@@ -3,6 +3,7 @@
 Neither seed nor size enters the text encoder, so that what it said once is exact for ever.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -40,13 +41,15 @@ class TextCache:
         file = self._file(name)
         try:
             rows = load_file(file)["rows"]
-            os.utime(file)
         except FileNotFoundError:
             return None
         except (OSError, KeyError, SafetensorError) as error:
             log.warning("the embedding %s is damaged and will be made again: %s", file, error)
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
             return None
+        with contextlib.suppress(OSError):  # a disk that can only be read
+            os.utime(file)
         self._keep(name, rows)
         return rows
 

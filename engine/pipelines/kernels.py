@@ -54,23 +54,27 @@ class Trials:
     def __init__(self, file: Path, facts: Mapping[str, str]) -> None:
         self._file = file
         self._key = json.dumps(dict(facts), sort_keys=True)
-        self._known: dict[str, dict[str, float]] = {}
-        try:
-            self._known = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
+        self._known = _known(file, self._key)
 
     def ask(self, name: str, run: Callable[[], float]) -> float:
         """The trial's result, tried once for this machine. Raises what ``run`` raises."""
-        mine = self._known.setdefault(self._key, {})
-        if name not in mine:
-            mine[name] = run()
-            self._known = {self._key: mine}  # other drivers and versions won't come back
+        if name not in self._known:
+            self._known[name] = run()
+            text = json.dumps({self._key: self._known}, indent=1)  # other versions won't come back
             try:
-                self._file.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
+                self._file.write_text(text, encoding="utf-8")
             except OSError as error:
                 log.warning("%s can't be written: %s", self._file, error)
-        return mine[name]
+        return self._known[name]
+
+
+def _known(file: Path, key: str) -> dict[str, float]:
+    """What ``file`` holds for this machine; a damaged file counts as none."""
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): float(cosine) for name, cosine in kept.get(key, {}).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:

@@ -29,6 +29,7 @@ from engine.pipelines.base import (
     OutOfMemory,
     PipelineError,
     Run,
+    Stage,
     StageMeter,
 )
 from engine.pipelines.cuda import CudaMeter, what_ran_out
@@ -63,6 +64,7 @@ class LightX2V:
         self._plan: Plan = {}
         self._failed = False
         self._frames: Frames | None = None
+        self._reached: Stage = "load"
 
     # ---- loading ---------------------------------------------------------------------------
 
@@ -162,19 +164,19 @@ class LightX2V:
             self._mend()
         try:
             with self._sampling():
-                return self._generate(request, seed, run)
+                return self._generate(request, seed)
         except BaseException as error:
             self._failed = True
             if not isinstance(error, Cancelled):
-                self._raise_if_out_of_memory(error, f"at {request.size}")
+                self._raise_if_out_of_memory(error, f"at {request.size} during {self._reached}")
             self._mend()
             raise
         finally:
             self._run = None
 
-    def _generate(self, request: ClipRequest, seed: int, run: Run) -> Frames:
+    def _generate(self, request: ClipRequest, seed: int) -> Frames:
         repairs.lift_stop(self._runner)
-        run.stage("encode")
+        self._enter("encode")
         self._pipe.modify_config(
             {
                 "target_video_length": request.frames,
@@ -228,8 +230,7 @@ class LightX2V:
         assert self.preset.architecture is not None
         context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
         context[0, : len(rows)] = rows
-        if self._run is not None:
-            self._run.stage("denoise", self._steps)
+        self._enter("denoise", self._steps)
         return {"context": context.to(_device()), "context_null": None}
 
     def _wake_and_encode(self, input_info: Any) -> torch.Tensor:
@@ -259,6 +260,11 @@ class LightX2V:
         return f"{checkpoint.text_encoder.name} {file.st_size} {file.st_mtime_ns} {scheme}"
 
     # ---- progress, preview, cancel ---------------------------------------------------------
+
+    def _enter(self, stage: Stage, steps: int = 0) -> None:
+        self._reached = stage
+        if self._run is not None:
+            self._run.stage(stage, steps)
 
     def _check(self) -> None:
         if self._run is not None:
@@ -297,8 +303,7 @@ class LightX2V:
         Args:
             latents: [16, latent frames, height / 8, width / 8].
         """
-        assert self._run is not None
-        self._run.stage("decode")
+        self._enter("decode")
         runner = self._runner
         lazy = bool(runner.config.get("lazy_load"))
         if lazy:

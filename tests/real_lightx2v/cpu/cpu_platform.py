@@ -5,6 +5,9 @@ What this can't show: CUDA's kernels, pinned memory, VRAM, speed.
 
 import contextlib
 import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ.update(PLATFORM="cpu", DTYPE="BF16", SKIP_PLATFORM_CHECK="1")
@@ -78,13 +81,41 @@ def _give_torch_cpu_the_names() -> None:
 
 
 def shrink() -> None:
-    """UMT5 and the VAE at their tiny sizes; call it once ``lightx2v`` is imported."""
+    """UMT5 and the VAE at their tiny sizes, and faults where a test asks for them; call it once
+    ``lightx2v`` is imported."""
     from lightx2v.models.input_encoders.hf.wan.t5 import model as t5
+    from lightx2v.models.networks.wan.infer import transformer_infer as transformer
     from lightx2v.models.video_encoders.hf.wan import vae
 
     whole_t5, whole_vae = t5.umt5_xxl, vae._video_vae
     t5.umt5_xxl = lambda **settings: whole_t5(**{**T5, **settings})
     vae._video_vae = lambda *args, **settings: whole_vae(*args, **{**settings, "dim": VAE_DIM})
+    infer, decoder = transformer.WanTransformerInfer, vae.Decoder3d
+    infer.infer_block = _faulty(infer.infer_block, "block", 5)
+    decoder.forward = _faulty(decoder.forward, "decode", 2)
+
+
+def _faulty(whole: Callable[..., Any], place: str, at: int) -> Callable[..., Any]:
+    """``whole``, but while the file that HEADROOM_TEST_FAULT names says ``place`` and a fault, the
+    ``at``-th call since then raises it. ("slow" makes every call slow.)"""
+    calls = 0
+
+    def instead(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        try:
+            asked = Path(os.environ.get("HEADROOM_TEST_FAULT", "")).read_text().split()
+        except OSError:
+            asked = []
+        calls = calls + 1 if asked[:1] == [place] else 0
+        if calls and asked[1] == "slow":
+            time.sleep(0.2)
+        elif calls == at:
+            raise (
+                torch.OutOfMemoryError("injected") if asked[1] == "oom" else ValueError("injected")
+            )
+        return whole(*arguments, **named)
+
+    return instead
 
 
 _give_torch_cpu_the_names()

@@ -1,0 +1,22 @@
+"""Classes by the names that settings call them."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Registered = TypeVar("Registered", bound=type[Any])
+
+
+class Register(dict[str, Any]):
+    """``@REGISTER("name")`` above a class."""
+
+    def __call__(self, name: str) -> Callable[[Registered], Registered]:
+        def keep(target: Registered) -> Registered:
+            self[name] = target
+            return target
+
+        return keep
+
+
+RUNNER_REGISTER = Register()
+MM_WEIGHT_REGISTER = Register()
+ATTN_WEIGHT_REGISTER = Register()
