@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from engine.pipelines import repairs
 
@@ -80,3 +81,16 @@ def test_the_last_clips_frames_are_dropped() -> None:
     assert repairs.drop_video(runner)
     assert runner.gen_video is None
     assert not repairs.drop_video(runner)
+
+
+def test_an_embedding_that_is_about_to_be_read_is_not_drawn_first() -> None:
+    drawn = torch.nn.Embedding.reset_parameters
+    with pytest.raises(ValueError, match="while reading"), repairs.no_random_weights():
+        # Nothing writes to it: the seed's state is what drawing would have moved.
+        before = torch.get_rng_state()
+        torch.nn.Embedding(64, 8)
+        assert torch.equal(torch.get_rng_state(), before)
+        raise ValueError("while reading")
+    assert torch.nn.Embedding.reset_parameters is drawn
+    torch.nn.Embedding(64, 8)
+    assert not torch.equal(torch.get_rng_state(), before)
