@@ -34,14 +34,15 @@ def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
     dropdowns: dict[str, gr.Dropdown] = {}
     buttons: dict[str, tuple[gr.Button, gr.Button]] = {}
     with gr.Column(visible=False, elem_id="plan-choices") as section:
-        gr.HTML(f"<p>{words.CHOOSE}</p>", js_on_load=None)
-        for name, said in words.CHOICES.items():
-            with gr.Row(elem_id=f"plan-{name}", elem_classes="plan-row") as rows[name]:
-                dropdowns[name] = gr.Dropdown([], label=said, interactive=True, scale=4)
-                use = gr.Button("Use", elem_id=f"use-{name}", scale=1, min_width=70)
-                auto = gr.Button("Automatic", elem_id=f"auto-{name}", scale=1, min_width=90)
-                buttons[name] = use, auto
-        told = gr.HTML("", elem_id="plan-told", js_on_load=None)
+        with gr.Accordion("Choose otherwise", open=False):
+            gr.HTML(f"<p>{words.CHOOSE}</p>", js_on_load=None)
+            for name, said in words.CHOICES.items():
+                with gr.Row(elem_id=f"plan-{name}", elem_classes="plan-row") as rows[name]:
+                    dropdowns[name] = gr.Dropdown([], label=said, interactive=True, scale=4)
+                    use = gr.Button("Use", elem_id=f"use-{name}", scale=1, min_width=70)
+                    auto = gr.Button("Automatic", elem_id=f"auto-{name}", scale=1, min_width=90)
+                    buttons[name] = use, auto
+            told = gr.HTML("", elem_id="plan-told", js_on_load=None)
     parts = PlanParts(table, section, rows, dropdowns)
     for name, (use, auto) in buttons.items():
         use.click(

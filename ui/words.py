@@ -19,17 +19,18 @@ CHOICES = {
     "text_encoder": "Multiplication in the text encoder",
     "offload": "Where the weights wait",
     "decode": "Decoding",
-    "rope_chunk": "Tokens that get their positions at once (0: all)",
+    "rope_chunk": "Rotary chunk, in tokens (0: all)",
     "compile": "torch.compile",
 }
-CHOOSE = "Choose otherwise, if you know better. A new choice has to be measured like a new machine."
+CHOOSE = "If you know better than the reasons above. A new choice is measured like a new machine."
 DECIDES = "the program decides again."
 NEXT_CLIP = "The next clip uses it; the engine restarts by itself for that."
 
 
 def choice(name: str) -> str:
     """A plan's key as people read it."""
-    return CHOICES.get(name, name.replace("_", " ").capitalize())
+    said = CHOICES.get(name, name.replace("_", " ").capitalize())
+    return said.replace("Fp16", "FP16")
 
 
 def seconds(count: float) -> str:
