@@ -173,6 +173,24 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     page.wait_for_selector("#picture td.measured")
 
 
+def test_a_choice_of_the_plan_is_made_refused_and_taken_back(page: Any) -> None:
+    page.click("#model input")
+    page.click("[role=option] >> text=Planned")
+    page.get_by_role("tab", name="Headroom").click()
+    page.wait_for_selector("#plan >> text=How Planned runs here")
+    page.click("text=Choose otherwise")
+    page.click("#plan-decode input")
+    page.click("[role=option] >> text=tiled")
+    page.click("#use-decode")
+    page.wait_for_selector("#plan >> text=You chose it. Automatic would be whole")
+    page.click("#plan-attention input")
+    page.click("[role=option] >> text=sage_attn2 – can't work")
+    page.click("#use-attention")
+    page.wait_for_selector("#plan-told >> text=can't be")
+    page.click("#auto-decode")
+    page.wait_for_function("!document.querySelector('#plan').textContent.includes('You chose it')")
+
+
 def test_refusals_and_failures_are_sentences(page: Any) -> None:
     generate(page, "   ")
     page.wait_for_selector("#refusal >> text=prompt: it is empty")
