@@ -1,7 +1,9 @@
 """The worker as its parent sees it: one spawned process, its pipe, and how it ended."""
 
 import contextlib
+import logging
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -154,3 +156,8 @@ def _work(
     from engine import worker
 
     worker.main(connection, preset, plan, log_file, environment)
+    # Nothing is left to save. Taking torch, CUDA and Triton apart in order takes seconds, and
+    # prints what they leak.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)

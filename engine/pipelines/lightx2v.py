@@ -5,11 +5,12 @@ is read, what was loaded is proved, each transformer block tells progress and se
 text encoder wakes only for new prompts, and frames leave the GPU as they are decoded.
 """
 
+import contextlib
+import io
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -110,7 +111,8 @@ class LightX2V:
         )
         repairs.keep_video_length(self._pipe, file)
         self._pipe._init_runner = self._make_runner
-        self._pipe.create_generator(config_json=file)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
+            self._pipe.create_generator(config_json=file)
         proof.prove_sampling(self._runner, self.preset)
         self._runner.set_progress_callback(self._step_ended)
 
@@ -197,7 +199,7 @@ class LightX2V:
         _refuse_black(frames, self._plan)
         return frames
 
-    @contextmanager
+    @contextlib.contextmanager
     def _sampling(self) -> Iterator[None]:
         """A probe's fewer steps; LightX2V keeps them in its scheduler, not in its settings."""
         scheduler = self._runner.scheduler
@@ -392,8 +394,9 @@ def _check_ram(plan: Plan, preset: ModelPreset) -> None:
 
 def _import_lightx2v() -> str:
     """LightX2V's name of the device that it drives: "cuda", or what its platform registered."""
+    _log_to_our_file()
     try:
-        with standins.standing_in():
+        with standins.standing_in(), contextlib.redirect_stdout(io.StringIO()):
             import lightx2v  # noqa: F401
         from lightx2v_platform.base.global_var import AI_DEVICE
     except ImportError as error:
@@ -402,6 +405,20 @@ def _import_lightx2v() -> str:
             'Install it again: README has the commands ("On an NVIDIA card").',
         ) from error
     return str(AI_DEVICE)
+
+
+def _log_to_our_file() -> None:
+    """LightX2V's own lines go where ours go, instead of over the user's terminal."""
+    with contextlib.suppress(ImportError):  # it is LightX2V that needs loguru
+        from loguru import logger
+
+        theirs = logging.getLogger("lightx2v")
+        logger.remove()
+        logger.add(
+            lambda line: theirs.log(line.record["level"].no, line.rstrip()),
+            level="INFO",
+            format="{name}: {message}",
+        )
 
 
 def _device() -> str:
