@@ -62,8 +62,12 @@ class Child:
 
     def runs(self, wanted: Plan) -> bool:
         """Whether this is what a fresh child would do with ``wanted``: words don't matter, and
-        what the worker had to replace it would replace again."""
-        return values(wanted) in (values(self.plan), values(self.sent))
+        what the worker had to replace it would replace again, unless the user insists on it."""
+        if values(wanted) == values(self.plan):
+            return True
+        replaced = (name for name in self.sent if self.sent[name].value != self.plan[name].value)
+        insisted = any(name in wanted and wanted[name].by == "user" for name in replaced)
+        return values(wanted) == values(self.sent) and not insisted
 
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel

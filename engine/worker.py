@@ -326,7 +326,7 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
         )
     if isinstance(error, HeadroomError):
         return Failed(job, "error", error.sentence, error.remedy)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and stage == "save":
         return Failed(
             job,
             "error",

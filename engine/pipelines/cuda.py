@@ -1,5 +1,6 @@
 """The GPU's memory as the worker sees it: stage peaks, a ceiling, and which memory ran out."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import torch
 from engine.pipelines.base import Memory
 
 # cudaHostAlloc and cudaHostRegister fail like this when the *host* has no more to lock.
-_HOST_SIGNS = ("cudaHostAlloc", "cudaHostRegister", "pin_memory", "can't allocate memory")
+_HOST_SIGNS = ("cudaHostAlloc", "cudaHostRegister", "pin_memory", "DefaultCPUAllocator")
 _COMMIT_SIGNS = ("paging file is too small", "not enough memory resources", "WinError 1455")
 
 
@@ -50,10 +51,14 @@ class CudaMeter:
 
     def held(self) -> int:
         """What this process holds now: WDDM's driver can't tell it to the page's process."""
-        return int(torch.cuda.memory_reserved()) + self.outside()
+        # From the heartbeat's thread torch's figure and the driver's would be of two moments.
+        return int(torch.cuda.memory_reserved()) + self._outside
 
     def outside(self) -> int:
-        """Bytes beyond torch's allocator; it only grows, as kernels are loaded."""
+        """Bytes beyond torch's allocator; it only grows, as kernels are loaded.
+
+        For the thread that computes: nobody else may free memory between the two readings.
+        """
         own = self._used_by_us()
         if own is not None:
             self._outside = max(self._outside, own - int(torch.cuda.memory_reserved()))
@@ -99,6 +104,8 @@ def what_ran_out(error: BaseException) -> Memory | None:
     text = str(error)
     if any(sign in text for sign in _COMMIT_SIGNS) or getattr(error, "winerror", None) == 1455:
         return "commit"
+    if getattr(error, "errno", None) == errno.ENOMEM:
+        return "RAM"
     if isinstance(error, MemoryError) or any(sign in text for sign in _HOST_SIGNS):
         return "RAM"
     if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in text:

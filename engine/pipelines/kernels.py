@@ -113,6 +113,8 @@ def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
     kernel = str(choice.value)
     try:
         speed = trials.ask(f"{kernel} speed", lambda: attention_speed(kernel, shape))
+    except torch.OutOfMemoryError:
+        raise
     except Exception:  # it computes rightly; how fast is worth no failure
         log.exception("%s could not be timed", kernel)
         return choice
@@ -162,6 +164,8 @@ def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials) -> st
         return ""  # the yardstick
     try:
         cosine = trials.ask(kernel, lambda: attempt(kernel))
+    except torch.OutOfMemoryError:
+        raise  # others hold the GPU now: that is no fault of the kernel
     except Exception as error:  # whatever a kernel's package raises means: not this one
         return f"{kernel} can't be called here ({type(error).__name__}: {_short(error)})."
     if not cosine >= LEAST_COSINE:  # also NaN

@@ -6,6 +6,7 @@ text encoder wakes only for new prompts, and frames leave the GPU as they are de
 """
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -81,17 +82,18 @@ class LightX2V:
         self._cuda = device == "cuda"
         self.meter = CudaMeter() if self._cuda else RamMeter()
         assert self.preset.architecture is not None
+        shape = self.preset.architecture
         trials = kernels.Trials(home.cache / "kernels.json", self._facts())
-        self._plan = kernels.settle_kernels(plan, self.preset.architecture, device, trials)
-        self._plan = kernels.settle_modulation(self._plan, self.preset.architecture, device, trials)
-        if self._cuda:
-            torch.cuda.empty_cache()
-        self._checkpoint = checkpoint
-        self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
         try:
+            self._plan = kernels.settle_kernels(plan, shape, device, trials)
+            self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
+            if self._cuda:
+                torch.cuda.empty_cache()
+            self._checkpoint = checkpoint
+            self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
             self._open(home)
         except Exception as error:
-            self._raise_if_out_of_memory(error, "while the weights were loaded")
+            self._raise_if_out_of_memory(error, "while the model was loaded")
             raise
         return self._plan
 
@@ -102,6 +104,8 @@ class LightX2V:
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
         repairs.bias_may_be_missing()
+        if self._plan["compile"].value == "on":
+            _let_every_block_compile(self.preset)
         folder = home.cache / "lightx2v" / self.preset.id
         settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
         repairs.no_image_encoder(settings)
@@ -253,6 +257,12 @@ class LightX2V:
             repairs.return_token_embedding(runner)
         # LightX2V pads with zeros; a token's row is never all zero behind T5's last norm.
         used = context.abs().amax(dim=1).ne(0).nonzero()
+        if not bool(torch.isfinite(context).all()):
+            raise PipelineError(
+                "The text encoder gave not-a-number values, as a kernel does that doesn't work on "
+                f"this machine ({self._plan['text_encoder'].value}).",
+                "Choose another kernel for it on the Headroom tab, then generate again.",
+            )
         rows: torch.Tensor = context[: int(used.max()) + 1 if len(used) else 1].cpu()
         return rows
 
@@ -390,6 +400,14 @@ def _check_ram(plan: Plan, preset: ModelPreset) -> None:
             "Close other programs, then generate again.",
             "RAM",
         )
+
+
+def _let_every_block_compile(preset: ModelPreset) -> None:
+    """All blocks share one code object; after eight of them torch would go on uncompiled."""
+    assert preset.architecture is not None
+    dynamo: Any = importlib.import_module("torch._dynamo")
+    limit = dynamo.config.recompile_limit
+    dynamo.config.recompile_limit = max(limit, 2 * preset.architecture.layers)
 
 
 def _import_lightx2v() -> str:

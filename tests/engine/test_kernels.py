@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.pipelines import kernels
 from engine.pipelines.kernels import KernelFails, Trials, settle_kernels, settle_modulation
@@ -196,3 +197,11 @@ def test_a_cpu_is_not_asked(machine: Machine, tmp_path: Path) -> None:
     settled = settle_modulation(plan(), SHAPE, "cpu", Trials(machine.file, {}))
     assert settled["modulation"].value == "torch"
     assert machine.tried == []
+
+
+def test_memory_that_others_hold_is_no_fault_of_a_kernel(machine: Machine) -> None:
+    machine.answers = {"sage_attn1": torch.OutOfMemoryError("CUDA out of memory"), "fp8-sgl": GOOD}
+    with pytest.raises(torch.OutOfMemoryError):
+        machine.settle(plan(attention="sage_attn1"))
+    machine.answers["sage_attn1"] = GOOD
+    assert machine.settle(plan(attention="sage_attn1"))["attention"].value == "sage_attn1"

@@ -229,3 +229,15 @@ def test_what_the_worker_says_it_holds_reaches_the_guard(
     assert supervisor.guard.budget(preset.id) == before + 6 * GIB
     theirs.close()
     ours.close()
+
+
+def test_what_was_replaced_is_tried_again_only_for_a_user_who_insists(presets: Presets) -> None:
+    ours, _ = Pipe()
+    preset = presets.models["wan-tiny"]
+    sent = {"attention": Choice("sage_attn1", "Installed.")}
+    runs = {"attention": Choice("torch_sdpa", "sage_attn1 is slower here.")}
+    child = Child(cast(SpawnProcess, None), ours, preset, runs, sent)
+    assert child.runs(runs)
+    assert child.runs(sent)
+    assert not child.runs({"attention": Choice("sage_attn1", "You chose it.", "user")})
+    assert not child.runs({"attention": Choice("sage_attn2", "Installed.")})
