@@ -1,0 +1,213 @@
+"""The guard on a real GPU: our supervisor, queue and worker climb under a cap, then run it all.
+
+``python -m tests.gpu.climbing OUT.jsonl [--cap 16] [--more 8,12]``. Like the page's process this
+one never imports torch, so that its children are started as ever.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from engine.commands import open_engine
+from engine.guard import Refused
+from engine.headroom import Word
+from engine.jobs import Job, State
+from engine.machine import VRAM_LIMIT
+from engine.request import ClipRequest, Size
+from engine.supervisor import Supervisor
+from tests.gpu import faults
+from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
+
+LONGEST = sizes("720x1280x121", "544x960x121", "480x832x121")
+PATIENCE = 300.0  # seconds for one job, the model's loading included
+
+
+class Climb:
+    """One engine at work; rows go to ``out``."""
+
+    def __init__(self, out: Path, cap: float, supervisor: Supervisor) -> None:
+        self.out, self.cap, self.supervisor = out, cap, supervisor
+
+    def limit(self, cap: float) -> None:
+        """Another card, as far as the guard can tell; a new fingerprint starts locked."""
+        self.cap = cap
+        os.environ[VRAM_LIMIT] = f"{cap:g}"
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        tell(self.out, kind, cap=self.cap, **facts)
+
+    def verdicts(self, when: str) -> dict[Size, Word]:
+        guard = self.supervisor.guard
+        asked = dict.fromkeys([*guard.offered(MODEL), *GRID, *LONGEST])
+        found = guard.verdicts(MODEL, asked)
+        offered = set(guard.offered(MODEL))
+        self.tell(
+            "verdicts",
+            when=when,
+            budget=guard.budget(MODEL),
+            plan=guard._plans.values(MODEL),
+            sizes=[[str(s), v.word.value, v.basis, v.peak, s in offered] for s, v in found.items()],
+        )
+        return {size: verdict.word for size, verdict in found.items()}
+
+    def ended(self, job: Job) -> Job:
+        deadline = time.monotonic() + PATIENCE
+        while not (job := self.supervisor.jobs.get(job.id)).state.final:
+            if time.monotonic() > deadline:
+                self.supervisor.cancel(job.id)
+                raise TimeoutError(f"job {job.id} took longer than {PATIENCE} s")
+            time.sleep(0.05)
+        return job
+
+    def probe(self, size: Size, kind: str = "probe") -> str:
+        """Measure ``size``, with the steps to it that the guard wants; returns the last outcome."""
+        began = time.perf_counter()
+        request = ClipRequest(PROMPT, size.height, size.width, size.frames, 0, MODEL)
+        job = self.ended(self.supervisor.measure(request))
+        outcome = ""
+        for row in self.supervisor.guard.of_job(job.id):
+            measured, outcome = row.measurement.size, row.measurement.outcome
+            self.tell(
+                kind,
+                size=[measured.height, measured.width, measured.frames],
+                tokens=measured.tokens,
+                pixels=measured.pixels,
+                outcome=outcome,
+                peaks=dict(row.measurement.peaks),
+                seconds=dict(row.seconds),
+                target=str(size),
+            )
+        self.tell(
+            "climbed",
+            target=str(size),
+            seconds=round(time.perf_counter() - began, 1),
+            state=job.state.value,
+            note=job.note,
+            outcome=outcome,
+        )
+        return outcome
+
+    def clip(self, size: Size, seed: int = 7) -> tuple[Job, dict[str, Any]]:
+        request = ClipRequest(PROMPT, size.height, size.width, size.frames, seed, MODEL)
+        job = self.ended(self.supervisor.submit(request))
+        clip = self.supervisor.jobs.clip_of(job.id)
+        return job, clip.receipt if clip is not None else {}
+
+    @property
+    def pid(self) -> int | None:
+        return self.supervisor.status().worker_pid
+
+
+def under(out: Path, cap: float, more: Iterable[float] = (), fault: bool = True) -> None:
+    """Climb under ``cap`` GiB, run all that the guard opens, break the worker; then ``more`` caps.
+
+    Args:
+        more: caps on which the guard climbs afterwards.
+    """
+    os.environ[VRAM_LIMIT] = f"{cap:g}"
+    ask = out.with_suffix(".fault")
+    faults.install(ask)
+    with open_engine() as supervisor:
+        supervisor.recorder.start()
+        supervisor.start(warm=MODEL)
+        climb = Climb(out, cap, supervisor)
+        with told(out, f"climb under {cap:g} GiB"):
+            climb.verdicts("fresh")
+            climb.probe(OWN)
+            climb.verdicts("after the baseline")
+            climb.probe(LARGE)
+            climb.verdicts(f"after {LARGE}")
+        with told(out, "every open size runs"):
+            every_open_size(climb)
+        if fault:
+            with told(out, "a broken context"):
+                broken_context(climb, ask)
+        for other in more:
+            with told(out, f"climb under {other:g} GiB"):
+                climb.limit(other)
+                climb.verdicts("fresh")
+                explore(climb)
+
+
+def every_open_size(climb: Climb) -> None:
+    """Each size that is open runs under the cap; what is told in the end are those that didn't."""
+    tried: set[Size] = set()
+    failed: list[str] = []
+    while fresh := [
+        size
+        for size, word in climb.verdicts("while running").items()
+        if word is Word.OPEN and size not in tried
+    ]:
+        for size in sorted(fresh, key=lambda s: (s.tokens, s.pixels)):
+            tried.add(size)
+            if climb.probe(size, "open") not in ("ok", "over_budget"):
+                failed.append(str(size))
+    climb.verdicts("in the end")
+    climb.tell("open_sizes", ran=len(tried) - len(failed), failed=failed)
+
+
+def explore(climb: Climb) -> None:
+    """Measure what is locked, the smallest first, until nothing is."""
+    tried: set[Size] = set()
+    while locked := [
+        size
+        for size, word in climb.verdicts("while climbing").items()
+        if word is Word.LOCKED and size not in tried
+    ]:
+        size = max(locked, key=lambda s: (s.tokens, s.pixels))
+        tried.add(size)
+        climb.probe(size)
+    climb.verdicts("in the end")
+
+
+def broken_context(climb: Climb, ask: Path) -> None:
+    """A clip, one in which CUDA breaks for good, and the first one again."""
+    first, clean = climb.clip(SHORT)
+    before = climb.pid
+    ask.write_text("57")
+    began = time.perf_counter()
+    try:
+        broken, receipt = climb.clip(SHORT, seed=8)
+    except Refused as error:
+        climb.tell("broken_context", refused=str(error))
+        return
+    finally:
+        ask.unlink(missing_ok=True)
+    seconds = round(time.perf_counter() - began, 1)
+    notice = climb.supervisor.status().notice
+    last, again = climb.clip(SHORT)
+    climb.tell(
+        "broken_context",
+        first=first.state.value,
+        state=broken.state.value,
+        attempts=broken.attempts,
+        note=broken.note,
+        notice=notice,
+        made=bool(receipt),
+        seconds=seconds,
+        other_worker=climb.pid != before,
+        then=last.state.value,
+        note_then=last.note,
+        same=last.state is State.DONE and clean.get("frames_sha256") == again.get("frames_sha256"),
+        receipt={k: clean.get(k) for k in ("stages", "peaks", "device", "versions", "plan")},
+        row=asdict(last.request),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--cap", type=float, default=16.0, help="GiB")
+    parser.add_argument("--more", default="", help="other caps, GiB, with commas between")
+    parser.add_argument("--no-fault", action="store_true")
+    options = parser.parse_args()
+    more = [float(part) for part in options.more.split(",") if part]
+    under(options.out, options.cap, more, not options.no_fault)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A real CUDA fault inside our worker, when a file asks for it.
+
+``install`` in the supervisor's process, before it starts a worker. FILE (HEADROOM_GPU_FAULT) says
+at which check of the job the fault comes; it is removed then, so that it comes once.
+"""
+
+import os
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from engine import child
+from engine.plan import Plan
+from engine.presets import ModelPreset
+from tests.gpu import pretend
+
+FILE = "HEADROOM_GPU_FAULT"
+
+
+def install(file: Path) -> None:
+    os.environ[FILE] = str(file)
+    child._work = _work
+
+
+def _work(
+    connection: Connection,
+    preset: ModelPreset,
+    plan: Plan,
+    log_file: str,
+    environment: Mapping[str, str],
+) -> None:
+    """In place of ``child._work``, in the worker's process."""
+    from engine import worker
+
+    whole = worker.JobRun.check
+    seen: dict[int, int] = {}
+
+    def check(self: worker.JobRun) -> None:
+        whole(self)
+        asked = Path(os.environ[FILE])
+        if not asked.exists():
+            return
+        seen[self._job] = seen.get(self._job, 0) + 1
+        if seen[self._job] >= int(asked.read_text()):
+            asked.unlink()
+            poison()
+
+    worker.JobRun.check = check  # type: ignore[method-assign]
+    child._work(connection, preset, plan, log_file, environment)
+
+
+def poison() -> None:
+    """An index far outside of its tensor: a device-side assert, which no later call survives."""
+    import torch
+
+    if pretend.ON:
+        raise RuntimeError("CUDA error: device-side assert triggered (pretended)")
+    far = torch.full((1,), 2**40, device="cuda")
+    torch.zeros(8, device="cuda")[far].sum()
+    torch.cuda.synchronize()
