@@ -19,10 +19,11 @@ from engine.jobs import Job, State
 from engine.machine import VRAM_LIMIT
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
-from tests.gpu import faults
+from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
 
 LONGEST = sizes("720x1280x121", "544x960x121", "480x832x121")
+DEEP = 7 if pretend.ON else 57  # the check, of a job's, at which CUDA breaks
 PATIENCE = 300.0  # seconds for one job, the model's loading included
 
 
@@ -49,7 +50,7 @@ class Climb:
             "verdicts",
             when=when,
             budget=guard.budget(MODEL),
-            plan=guard._plans.values(MODEL),
+            choices=self.supervisor.plans.values(MODEL),
             sizes=[[str(s), v.word.value, v.basis, v.peak, s in offered] for s, v in found.items()],
         )
         return {size: verdict.word for size, verdict in found.items()}
@@ -80,6 +81,7 @@ class Climb:
                 peaks=dict(row.measurement.peaks),
                 seconds=dict(row.seconds),
                 target=str(size),
+                choices=self.supervisor.plans.values(MODEL),
             )
         self.tell(
             "climbed",
@@ -168,7 +170,7 @@ def broken_context(climb: Climb, ask: Path) -> None:
     """A clip, one in which CUDA breaks for good, and the first one again."""
     first, clean = climb.clip(SHORT)
     before = climb.pid
-    ask.write_text("57")
+    ask.write_text(str(DEEP))
     began = time.perf_counter()
     try:
         broken, receipt = climb.clip(SHORT, seed=8)

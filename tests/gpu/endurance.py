@@ -68,7 +68,7 @@ def out_of_memory(bench: Bench) -> None:
         ("a probe's block", "denoise", DEEP // 2, 1),
         ("a probe's decode", "decode", 1, 1),
     ):
-        others = Others(stage, _reachable(bench, at))
+        others = Others(stage, 1 if pretend.ON else at)
         run = Run(bench.meter, watch=others.watch)
         bench.run(SHORT, steps=steps, kind="must_run_out", run=run, where=what)
         bench.tell("taken", where=what, bytes=others.taken)
@@ -79,11 +79,6 @@ def out_of_memory(bench: Bench) -> None:
         bench.run(sizes("720x1280x17")[0], kind="must_run_out", where="a ceiling")
         bench.cap = NO_CAP
         _compared(bench, "a ceiling", first, _clip(bench, latents))
-
-
-def _reachable(bench: Bench, at: int) -> int:
-    assert bench.pipeline.preset.architecture is not None
-    return min(at, bench.pipeline.preset.architecture.layers - 1) if pretend.ON else at
 
 
 def _keep_latents(bench: Bench) -> list[torch.Tensor]:

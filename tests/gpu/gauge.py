@@ -13,7 +13,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -143,8 +143,10 @@ def _start_nvidia_smi(keep: Callable[[str, float, float], None]) -> subprocess.P
     except OSError:
         return None
 
+    os.close(theirs)
+
     def listen() -> None:
-        with os.fdopen(terminal) as lines:
+        with suppress(OSError), os.fdopen(terminal) as lines:  # a terminal's end is an error
             for line in lines:
                 at, _, used = line.strip().partition(", ")
                 if used.isdigit():

@@ -4,6 +4,7 @@ Choices that LightX2V reads at every block are exchanged on the loaded weights; 
 process of their own (``measure.py variant``).
 """
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,8 @@ from engine.request import Size
 from tests.gpu import pretend, trace
 from tests.gpu.bench import Bench, Run
 from tests.gpu.rows import LARGE, OWN, PROMPT, SHORT, told
+
+COMPILE_SECONDS = 150
 
 # ---- ours and theirs -----------------------------------------------------------------------
 
@@ -118,15 +121,26 @@ def other_matrices(bench: Bench, kernel: str, at: list[Size]) -> None:
 
 
 def compiled(bench: Bench) -> None:
-    """torch.compile of each block: the step that compiles, and one that only runs."""
+    """torch.compile of each block: the step that compiles, and one that only runs.
+
+    Raises:
+        TimeoutError: it wasn't done after COMPILE_SECONDS.
+    """
     from engine.pipelines import lightx2v
 
     lightx2v._let_every_block_compile(bench.pipeline.preset)
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"torch.compile took longer than {COMPILE_SECONDS} s")
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(COMPILE_SECONDS)
     bench.infer.use_compile = True
     try:
         for _ in range(2):
             bench.run(OWN, kind="choice", changed={"compile": "on"})
     finally:
+        signal.alarm(0)
         bench.infer.use_compile = False
 
 
