@@ -1,13 +1,13 @@
 """The guard on a real GPU: our supervisor, queue and worker climb under a cap, then run it all.
 
-``python -m tests.gpu.climbing OUT.jsonl [--cap 16] [--more 8,12]``. Like the page's process this
-one never imports torch, so that its children are started as ever.
+``python -m tests.gpu.climbing OUT.jsonl [--cap 16 ...]``. Like the page's process this one never
+imports torch, so that its children are started as ever.
 """
 
 import argparse
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -104,33 +104,33 @@ class Climb:
         return self.supervisor.status().worker_pid
 
 
-def under(out: Path, cap: float, more: Iterable[float] = (), fault: bool = True) -> None:
-    """Climb under ``cap`` GiB, run all that the guard opens, break the worker; then ``more`` caps.
+def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
+    """Climb under each of ``caps`` (GiB), one after the other, with one engine.
 
     Args:
-        more: caps on which the guard climbs afterwards.
+        run: under the first of them also run all that the guard opens, then break the worker.
     """
-    os.environ[VRAM_LIMIT] = f"{cap:g}"
+    os.environ[VRAM_LIMIT] = f"{caps[0]:g}"
     ask = out.with_suffix(".fault")
     faults.install(ask)
     with open_engine() as supervisor:
         supervisor.recorder.start()
         supervisor.start(warm=MODEL)
-        climb = Climb(out, cap, supervisor)
-        with told(out, f"climb under {cap:g} GiB"):
-            climb.verdicts("fresh")
-            climb.probe(OWN)
-            climb.verdicts("after the baseline")
-            climb.probe(LARGE)
-            climb.verdicts(f"after {LARGE}")
-        with told(out, "every open size runs"):
-            every_open_size(climb)
-        if fault:
+        climb = Climb(out, caps[0], supervisor)
+        if run:
+            with told(out, f"climb under {caps[0]:g} GiB"):
+                climb.verdicts("fresh")
+                climb.probe(OWN)
+                climb.verdicts("after the baseline")
+                climb.probe(LARGE)
+                climb.verdicts(f"after {LARGE}")
+            with told(out, "every open size runs"):
+                every_open_size(climb)
             with told(out, "a broken context"):
                 broken_context(climb, ask)
-        for other in more:
-            with told(out, f"climb under {other:g} GiB"):
-                climb.limit(other)
+        for cap in caps[1 if run else 0 :]:
+            with told(out, f"climb under {cap:g} GiB"):
+                climb.limit(cap)
                 climb.verdicts("fresh")
                 explore(climb)
 
@@ -203,12 +203,10 @@ def broken_context(climb: Climb, ask: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--cap", type=float, default=16.0, help="GiB")
-    parser.add_argument("--more", default="", help="other caps, GiB, with commas between")
-    parser.add_argument("--no-fault", action="store_true")
+    parser.add_argument("--cap", type=float, nargs="+", default=[16.0], help="GiB")
+    parser.add_argument("--only-climb", action="store_true", help="run nothing that is open")
     options = parser.parse_args()
-    more = [float(part) for part in options.more.split(",") if part]
-    under(options.out, options.cap, more, not options.no_fault)
+    under(options.out, options.cap, not options.only_climb)
 
 
 if __name__ == "__main__":

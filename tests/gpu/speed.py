@@ -244,10 +244,9 @@ class Profiler:
 
 
 def profile(bench: Bench, size: Size = OWN) -> None:
-    """One denoise step under the profiler, after one that warms it up."""
-    for warm in (False, True):
-        profiler = Profiler("denoise")
-        bench.run(size, run=Run(bench.meter, entered=profiler.entered), kind="profiled", warm=warm)
+    """One denoise step under the profiler; ``size`` has run before."""
+    profiler = Profiler("denoise")
+    bench.run(size, run=Run(bench.meter, entered=profiler.entered), kind="profiled")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         profiler.profile.export_chrome_trace(str(file))
