@@ -18,6 +18,7 @@ from engine.headroom import Word
 from engine.jobs import Job, State
 from engine.machine import VRAM_LIMIT
 from engine.request import ClipRequest, Size
+from engine.status import Engine
 from engine.supervisor import Supervisor
 from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
@@ -33,10 +34,22 @@ class Climb:
     def __init__(self, out: Path, cap: float, supervisor: Supervisor) -> None:
         self.out, self.cap, self.supervisor = out, cap, supervisor
 
+    def ready(self) -> None:
+        """Wait until the worker has loaded; raises TimeoutError."""
+        deadline = time.monotonic() + PATIENCE
+        while self.supervisor.status().engine is not Engine.READY:
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.supervisor.status().notice or "the worker isn't ready")
+            time.sleep(0.05)
+
     def limit(self, cap: float) -> None:
         """Another card, as far as the guard can tell; a new fingerprint starts locked."""
         self.cap = cap
         os.environ[VRAM_LIMIT] = f"{cap:g}"
+        child = self.supervisor._child
+        if child is not None and child.ready:
+            # What the worker replaced while it loaded was learnt about the other card.
+            self.supervisor.plans.bear_out(MODEL, child.sent, child.plan)
 
     def tell(self, kind: str, **facts: Any) -> None:
         tell(self.out, kind, cap=self.cap, **facts)
@@ -117,6 +130,9 @@ def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
         supervisor.recorder.start()
         supervisor.start(warm=MODEL)
         climb = Climb(out, caps[0], supervisor)
+        with told(out, "the worker's load"):
+            climb.verdicts("before anything was loaded")
+            climb.ready()
         if run:
             with told(out, f"climb under {caps[0]:g} GiB"):
                 climb.verdicts("fresh")
