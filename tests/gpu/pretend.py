@@ -6,6 +6,7 @@ with meaningless figures: torch.cuda's names answer with zeros here.
 
 import contextlib
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from engine.request import Size
@@ -53,6 +54,7 @@ def stand_in() -> None:
         setattr(cuda, f"max_{name}", zero)
     cuda.set_per_process_memory_fraction = nothing
     cuda.host_memory_stats = dict
+    cuda.get_device_properties = lambda *_: SimpleNamespace(name="no GPU", total_memory=80 * 2**30)
     cuda.mem_get_info = lambda *_: (2**20, 2**20)
     cuda.Stream = type("Stream", (), {"synchronize": nothing})  # a class: annotations name it
     cuda.stream = lambda _: contextlib.nullcontext()

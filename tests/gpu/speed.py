@@ -275,7 +275,7 @@ def floor_milliseconds(size: Size) -> dict[str, float]:
     return {
         part: round(1e3 * flops / RATES[part], 1)
         for part, flops in work(size).items()
-        if part in RATES
+        if RATES.get(part)
     }
 
 
