@@ -91,6 +91,8 @@ class Run:
         if self.checks == self.stop_at:
             raise Cancelled
 
+    def occupied(self, doing: str, seconds: float) -> None: ...
+
 
 class Bench:
     """One loaded pipeline; ``rows`` go to ``out`` as they come."""
