@@ -14,7 +14,6 @@ from engine.messages import Finished, Heartbeat
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError
 from engine.worker import Pipe, _failure
 
-
 # pytest also tells of a thread that ends by SystemExit.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
