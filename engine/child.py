@@ -15,17 +15,21 @@ from multiprocessing.context import SpawnProcess
 from engine.choice import values
 from engine.jobs import Job
 from engine.memory import MemorySample
-from engine.messages import Stop, ToWorker
+from engine.messages import Occupied, Stop, ToWorker
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import Size
+
+CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
+SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 
 
 @dataclass
 class Child:
     """A running worker and what the supervisor knows of it.
 
-    ``sent`` is the plan that it was given, ``plan`` the one that it runs.
+    ``sent`` is the plan that it was given, ``plan`` the one that it runs. ``occupied``: what it
+    does that can't be interrupted, which excuses it until ``excused_until``.
     """
 
     process: SpawnProcess
@@ -37,6 +41,8 @@ class Child:
     ready: bool = False
     job: Job | None = None
     cancel_sent: float | None = None
+    occupied: str = ""
+    excused_until: float = 0.0
     probing: Size | None = None
     probed: list[Size] = field(default_factory=list)
 
@@ -73,8 +79,31 @@ class Child:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
             self.pipe.send(message)
 
+    def excuse(self, message: Occupied) -> None:
+        """It says that it won't see a cancel for a while."""
+        self.occupied = message.doing
+        self.excused_until = time.monotonic() + message.seconds
+
+    def hears_again(self) -> None:
+        """Only from now on it can answer; what it was asked before doesn't count against it."""
+        if self.occupied:
+            self.occupied, self.excused_until = "", time.monotonic()
+
+    def overdue(self) -> str:
+        """Why it has to be killed: it hangs, or hasn't answered a cancel. "" while all is well."""
+        now = time.monotonic()
+        if self.ready and now - self.heard > SILENCE_SECONDS:
+            return f"The engine process hung for {now - self.heard:.0f} s and was stopped."
+        if self.job is None or self.cancel_sent is None:
+            return ""
+        if now > max(self.cancel_sent, self.excused_until) + CANCEL_SECONDS:
+            waited = now - self.cancel_sent
+            return f"The engine process didn't answer the cancel in {waited:.0f} s and was stopped."
+        return ""
+
     def take(self, job: Job) -> None:
         self.job, self.cancel_sent = job, None
+        self.occupied, self.excused_until = "", 0.0
         self.probing, self.probed = None, []
 
     def drop(self) -> None:

@@ -31,12 +31,17 @@ class ClipError(HeadroomError):
 
 
 def write_clip(
-    path: Path, frames: Frames, fps: int, receipt: Callable[[], dict[str, Any]] | None
+    path: Path,
+    frames: Frames,
+    fps: int,
+    receipt: Callable[[], dict[str, Any]] | None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Encode ``frames`` (uint8 [frames, height, width, 3]) as H.264 yuv420p with faststart.
 
     ``receipt`` is called after the encoding, so that it can tell how long that took: an MP4's
-    tags are written when its first packet is, and the packets wait until then.
+    tags are written when its first packet is, and the packets wait until then. ``check`` is called
+    before each frame; what it raises ends the writing.
 
     Raises:
         OSError: the disk is full or the folder is gone.
@@ -54,6 +59,7 @@ def write_clip(
         context.color_range = ColorRange.MPEG
         packets = []
         for array in frames:
+            check()
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
             packets += stream.encode(
                 frame.reformat(

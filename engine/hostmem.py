@@ -111,23 +111,36 @@ def host_need(preset: ModelPreset, offload: str) -> int:
         return PROCESS + blocks.pinned + rest.pinned + t5.pinned + words.pinned
     if offload == "block-exact":
         return PROCESS + blocks.exact + rest.exact + t5.exact + words.exact
-    # While the text encoder is read, its file's tensors and their page-locked copies exist at once.
-    reading = t5.raw + words.raw + t5.exact
+    # The text encoder's file is mapped (repairs.mapped_files): its pages are the system's.
+    reading = PROCESS + t5.pinned + words.raw
     if offload == "resident":
-        return PROCESS + reading
-    # Reading from disk, the transformer comes after the text encoder's turn.
-    drawing = LAZY_BLOCKS * blocks.exact // _shape(preset).layers + rest.exact
-    return PROCESS + max(reading, drawing)
+        return reading
+    # Reading from disk, both have their turns; but torch keeps what was page-locked once.
+    return reading + LAZY_BLOCKS * blocks.pinned // _shape(preset).layers + rest.pinned
+
+
+def pinned_need(preset: ModelPreset, offload: str) -> int:
+    """RAM that is page-locked under ``offload``, once the text encoder is awake."""
+    if preset.architecture is None or preset.precision is None:
+        return 0
+    blocks, rest, t5, _ = parts(preset)
+    if offload == "block":
+        return blocks.pinned + rest.pinned + t5.pinned
+    if offload == "block-exact":
+        return blocks.exact + rest.exact + t5.exact
+    if offload == "resident":
+        return t5.pinned
+    return t5.pinned + LAZY_BLOCKS * blocks.pinned // _shape(preset).layers + rest.pinned
 
 
 def resident_need(preset: ModelPreset) -> int:
-    """VRAM with everything on the GPU: the baseline's peak, all weights in place of two blocks."""
+    """VRAM with the transformer on the GPU: the baseline's peak, all blocks in place of two."""
     baseline = round(preset.memory.baseline_peak_gib * GIB)
     if preset.architecture is None or preset.precision is None:
         return baseline
-    blocks, _, t5, words = parts(preset)
+    blocks = parts(preset)[0]
     here = BLOCKS_ON_GPU * blocks.raw // preset.architecture.layers
-    return baseline - here + blocks.raw + t5.raw + words.raw
+    return baseline - here + blocks.raw
 
 
 def _linear(out: int, into: int, itemsize: int, copies: int = 1) -> Iterable[Tensor]:

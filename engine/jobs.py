@@ -144,8 +144,16 @@ class Jobs:
             _end(db, job, State.DONE, "", "")
         return _clip(row)
 
-    def interrupted(self, job: int, what: str) -> State:
+    def interrupted(
+        self,
+        job: int,
+        what: str,
+        remedy: str = "Try a smaller size or fewer seconds; the other jobs go on.",
+    ) -> State:
         """A running job lost its worker: queue it once more, or give it up with the reason.
+
+        Args:
+            remedy: what to do once it is given up.
 
         Returns:
             queued (it keeps its place, so it is next), cancelled or failed.
@@ -158,7 +166,7 @@ class Jobs:
                 job,
                 State.FAILED,
                 f"{what} It happened twice, so this clip was given up.",
-                "Try a smaller size or fewer seconds; the other jobs go on.",
+                remedy,
             )
         else:
             with self.store.transaction() as db:

@@ -104,6 +104,7 @@ class Machine:
             {
                 "device": (gpu.uuid or gpu.name) if gpu else self.device,
                 "total": gpu.total if gpu else self.ram,
+                "ram": round(self.ram / GIB),  # a kernel's own share changes by megabytes
                 "driver": gpu.driver.split(".")[0] if gpu else None,
                 "packages": dict(self.packages),
             },

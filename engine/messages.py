@@ -55,16 +55,19 @@ ToWorker = Generate | Probe | Cancel | Stop
 
 @dataclass(frozen=True)
 class Ready:
-    """Loaded. ``label`` is the model's honest sentence for the page, ``plan`` what really runs."""
+    """Loaded. ``label`` is the model's honest sentence for the page, ``plan`` what really runs,
+    ``notice`` what loading found that the user should know."""
 
     seconds: float
     label: str
     plan: Plan
+    notice: str = ""
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Sent every second by a thread of its own: silence means that the interpreter hangs.
+    """Sent every second by a thread of its own: silence means that the interpreter hangs. Sent
+    before each answer too, so that the next budget is reckoned with what the worker holds then.
 
     ``device_bytes``: the device memory that the worker holds, where its pipeline can tell.
     """
@@ -81,6 +84,16 @@ class Advance:
     fraction: float
     step: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Occupied:
+    """A cancel won't be seen for up to ``seconds``, or until the next Advance; ``doing`` says why:
+    it completes "Cancel waits while ..."."""
+
+    job: int
+    doing: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -117,15 +130,18 @@ class CancelDone:
 class Failed:
     """``job`` is None when loading failed; the worker ends after that.
 
-    ``stage`` and ``memory`` say where, and which one ran out, for an out-of-memory.
+    ``stage`` and ``memory`` say where, and which one ran out, for an out-of-memory. After that, and
+    where the process is "broken", it is replaced.
     """
 
     job: int | None
-    kind: Literal["error", "out_of_memory"]
+    kind: Literal["error", "out_of_memory", "broken"]
     sentence: str
     remedy: str
     stage: Stage | None = None
     memory: Memory | None = None
 
 
-FromWorker = Ready | Heartbeat | Advance | Preview | Finished | Probed | CancelDone | Failed
+FromWorker = (
+    Ready | Heartbeat | Advance | Occupied | Preview | Finished | Probed | CancelDone | Failed
+)

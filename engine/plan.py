@@ -45,8 +45,8 @@ def make_plan(
 
     Args:
         overrides: what the user chose; it comes before all else.
-        settled: what loading or an out-of-memory taught the engine here; it comes before the
-            automatic choice, as far as it still works.
+        settled: what loading or an out-of-memory taught the engine on this very machine; it comes
+            before the automatic choice, and before what we think can't work.
         resident_measured: this machine was measured to hold the whole model on its GPU.
 
     Raises:
@@ -62,7 +62,7 @@ def make_plan(
         if offered is None:  # what only the worker finds out
             still = name not in plan_lightx2v.FIXED
         else:
-            still = any(option.works and option.value == choice.value for option in offered)
+            still = any(option.value == choice.value for option in offered)
         if still:
             plan[name] = replace(choice, by="engine")
     for name, value in (overrides or {}).items():

@@ -6,7 +6,7 @@ from engine/hostmem.py. The worker reads these keys and values, so they are fixe
 
 from engine.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
 from engine.headroom import GIB, gigabytes
-from engine.hostmem import host_need, resident_need
+from engine.hostmem import host_need, pinned_need, resident_need
 from engine.machine import UNKNOWN, Machine
 from engine.presets import ModelPreset, Precision
 
@@ -18,6 +18,7 @@ WHOLE_DECODE_ABOVE = 12 * GIB
 ROPE_CHUNK, SMALL_ROPE_CHUNK = 8192, 2048  # tokens
 FIXED = ("device", "precision", "fp16_accumulation", "sampler")  # nothing that runs changes these
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
+WINDOWS_LOCKS = 0.5  # of the RAM: what WDDM lets a GPU share
 
 
 def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan:
@@ -305,6 +306,15 @@ def _waiting(machine: Machine, preset: ModelPreset, value: str, how: str) -> Opt
     need, has = host_need(preset, value), _ram(machine)
     fits = need <= has
     told = f"{how}: {gigabytes(need)} of RAM"
+    locked, lockable = pinned_need(preset, value), machine.ram * WINDOWS_LOCKS
+    if fits and machine.windows and locked > lockable:
+        limit = f"Windows page-locks at most half of the RAM ({gigabytes(int(lockable))})"
+        if (
+            value == "block"
+        ):  # the exact way locks less of it, and the rest waits unlocked there too
+            return Option(value, False, f"{limit}, and this locks {gigabytes(locked)}.")
+        rest = gigabytes(int(locked - lockable))
+        return Option(value, True, f"{told}. {limit}; {rest} wait unlocked and are copied slower.")
     if fits:
         return Option(value, True, f"{told}, and {gigabytes(has)} are there.")
     return Option(

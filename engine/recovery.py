@@ -49,7 +49,8 @@ def next_notch(
 
 
 def what_ran_out(failed: Failed, where: str) -> str:
-    """Which memory, in which stage, at which size: one sentence after the pipeline's own."""
+    """Which memory, in which stage, at which size: one sentence after the pipeline's own, which
+    tells neither."""
     doing = " ".join(filter(None, (DOING[failed.stage or "load"], where)))
     return f"{failed.sentence} {failed.memory or 'Memory'} ran out while {doing}."
 

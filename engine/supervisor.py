@@ -32,6 +32,7 @@ from engine.messages import (
     FromWorker,
     Generate,
     Heartbeat,
+    Occupied,
     Preview,
     Probe,
     Probed,
@@ -48,8 +49,7 @@ from engine.status import Engine, Status
 
 log = logging.getLogger("headroom.supervisor")
 
-CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
-SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
+IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
 
 
@@ -70,6 +70,7 @@ class Supervisor:
         self._lock = FileLock(home.engine_lock, thread_local=False)
         self._child: Child | None = None
         self._status = Status()
+        self._idle_deaths = 0
         self._only: int | None = None
         self._warm: str | None = None
         self._closing = threading.Event()
@@ -315,20 +316,26 @@ class Supervisor:
             case Heartbeat(device_bytes=held):
                 if held != self._status.device_bytes:
                     self._tell(device_bytes=held)
-            case Ready(label=label, plan=plan):
+            case Ready(label=label, plan=plan, notice=notice):
                 child.ready, child.plan = True, plan
                 self._tell(engine=Engine.READY, label=label)
-                if undone := self.plans.bear_out(child.preset.id, child.sent, plan):
-                    self._tell(notice=" ".join(undone))
+                told = [*self.plans.bear_out(child.preset.id, child.sent, plan), notice]
+                if any(told):
+                    self._tell(notice=" ".join(filter(None, told)))
             case Failed(job=None):
                 self._load_failed(child, message)
+            case Occupied() if job:
+                child.excuse(message)
+                self._tell_waiting_cancel(child)
             case Advance() if job and self._status.progress:
+                child.hears_again()
                 if message.stage != self._status.progress.stage:
                     self.recorder.nudge()
                 self._tell(progress=self._status.progress.told(message))
             case Preview(webp=webp) if job:
                 self._tell(preview=webp)
             case Finished() if job:
+                self._idle_deaths = 0
                 self._results.keep_clip(job, message, child.plan)
                 self._idle(child)
             case Probed() if job and child.probing:
@@ -340,6 +347,7 @@ class Supervisor:
                 self._job_failed(child, job, message)
 
     def _probed(self, child: Child, job: Job, size: Size, message: Probed) -> None:
+        self._idle_deaths = 0
         child.probed.append(size)
         if self._results.keep_probe(job, size, message, child.plan):
             self._climb(child, job)
@@ -347,6 +355,10 @@ class Supervisor:
             self._idle(child)
 
     def _job_failed(self, child: Child, job: Job, message: Failed) -> None:
+        if message.kind == "broken":
+            self._end_child(child)
+            self._after_death(child, message.sentence, message.remedy)
+            return
         size = child.probing or job.request.size
         told = self._results.keep_failure(job, size, message, child.plan)
         self._idle(child)
@@ -370,6 +382,10 @@ class Supervisor:
                 self._tell(notice=told)
                 self._start_child(model)
                 return
+        if message.kind == "broken" and self._may_restart():
+            self._tell(notice=f"{message.sentence} The engine was restarted.")
+            self._start_child(model)
+            return
         self._cannot_run(model, message.sentence, message.remedy)
 
     def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
@@ -406,26 +422,18 @@ class Supervisor:
 
     def _watch(self, child: Child) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
-        silent = time.monotonic() - child.heard
-        if child.ready and silent > SILENCE_SECONDS:
-            self._kill(child, f"The engine process hung for {silent:.0f} s and was stopped.")
-            return
-        if child.job is None:
-            return
-        if child.cancel_sent is None:
+        if why := child.overdue():
+            child.kill()
+            self._died(child, why)
+        elif child.job is not None and child.cancel_sent is None:
             if self.jobs.get(child.job.id).cancel_requested:
                 child.cancel_sent = time.monotonic()
                 child.send(Cancel(child.job.id))
-        elif time.monotonic() - child.cancel_sent > CANCEL_SECONDS:
-            self._kill(
-                child,
-                f"The engine process didn't answer the cancel in {CANCEL_SECONDS:.0f} s "
-                "and was stopped.",
-            )
+                self._tell_waiting_cancel(child)
 
-    def _kill(self, child: Child, why: str) -> None:
-        child.kill()
-        self._died(child, why)
+    def _tell_waiting_cancel(self, child: Child) -> None:
+        if child.cancel_sent is not None and child.occupied:
+            self._tell(notice=f"Cancel waits while {child.occupied}.")
 
     def _died(self, child: Child, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
@@ -447,19 +455,31 @@ class Supervisor:
             remedy = "Look into logs/worker.log, then generate again."
             self._cannot_run(child.preset.id, sentence, remedy)
             return
+        self._after_death(child, why)
+
+    def _after_death(self, child: Child, why: str, remedy: str = "") -> None:
+        """Settle the job of a ready worker that is no more, and have a fresh one ready."""
         then = "It was restarted."
         if child.job is not None:
-            state = self._settle(child.job, why)
+            self._results.discard(child.job.id)
+            state = self.jobs.interrupted(child.job.id, why, *filter(None, [remedy]))
             if state is State.QUEUED:
                 then = "It was restarted, and the clip is tried once more."
             elif state is State.FAILED:
                 then = "It was restarted. The clip was given up after its second try."
+        elif not self._may_restart():
+            self._tell(
+                notice=f"{why} That happened {IDLE_DEATHS} times while it had nothing to do, so it "
+                "stays off until the next clip."
+            )
+            return
         self._tell(notice=f"{why} {then}")
         self._start_child(child.preset.id)
 
-    def _settle(self, job: Job, why: str) -> State:
-        self._results.discard(job.id)
-        return self.jobs.interrupted(job.id, why)
+    def _may_restart(self) -> bool:
+        """Whether a worker that ended without a clip may be replaced at once: not for ever."""
+        self._idle_deaths += 1
+        return self._idle_deaths < IDLE_DEATHS
 
     def _end_child(self, child: Child) -> None:
         child.stop()

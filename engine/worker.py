@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine import VERSION, clips
 from engine.errors import HeadroomError
@@ -29,6 +29,7 @@ from engine.messages import (
     FromWorker,
     Generate,
     Heartbeat,
+    Occupied,
     Preview,
     Probe,
     Probed,
@@ -38,6 +39,7 @@ from engine.messages import (
 )
 from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
+    Broken,
     Cancelled,
     Frames,
     OutOfMemory,
@@ -64,7 +66,7 @@ class Pipe:
         self._lock = threading.Lock()
         self.jobs: queue.Queue[Generate | Probe | Stop] = queue.Queue()
         self.cancelled = 0  # the job that the user cancelled last; ids start at 1
-        self.meter: StageMeter | None = None  # once there is one
+        self.pipeline: Pipeline | None = None
         for loop in (self._receive, self._beat):
             threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
 
@@ -88,8 +90,25 @@ class Pipe:
 
     def _beat(self) -> None:
         while True:
-            self.send(Heartbeat(self.meter.held() if self.meter else None))
+            self.beat()
             time.sleep(HEARTBEAT_SECONDS)
+
+    def beat(self) -> None:
+        """Say that this process lives, and what device memory it holds."""
+        # A pipeline has its meter as soon as it holds anything, long before it is loaded.
+        meter: StageMeter | None = getattr(self.pipeline, "meter", None)
+        held = None
+        if meter is not None:
+            try:
+                held = meter.held()
+            except Exception:  # a beat that is left out would look as if the interpreter hung
+                log.exception("the device memory held could not be read")
+        self.send(Heartbeat(held))
+
+    def answer(self, message: FromWorker) -> None:
+        """The end of an order, after what is held from now on."""
+        self.beat()
+        self.send(message)
 
     def _orphaned(self) -> None:
         # The page's process is gone. No orphan may hold the memory, whatever the main thread does.
@@ -136,6 +155,9 @@ class JobRun:
         if self._pipe.cancelled == self._job:
             raise Cancelled
 
+    def occupied(self, doing: str, seconds: float) -> None:
+        self._pipe.send(Occupied(self._job, doing, seconds))
+
     def _tell(self, fraction: float) -> None:
         self._told = time.perf_counter()
         if self._stage is not None:
@@ -169,7 +191,7 @@ def main(
     _return_freed_memory()
     began = time.perf_counter()
     try:
-        pipeline = open_pipeline(preset)
+        pipeline = pipe.pipeline = open_pipeline(preset)
         plan = pipeline.load(plan)
         versions = pipeline.describe()
     except Exception as error:
@@ -177,9 +199,8 @@ def main(
         pipe.send(_failure(None, error))
         return
     load_seconds = round(time.perf_counter() - began, 4)
-    pipe.meter = pipeline.meter
-    label = versions.pop("label")
-    pipe.send(Ready(load_seconds, label, plan))
+    label, notice = versions.pop("label"), versions.pop("notice", "")
+    pipe.answer(Ready(load_seconds, label, plan, notice))
     log.info("%s loaded in %.1f s", preset.id, load_seconds)
     facts = {
         "model": preset.id,
@@ -191,9 +212,9 @@ def main(
     while not isinstance(message := pipe.jobs.get(), Stop):
         run = JobRun(message.job, pipe, pipeline.meter)
         if isinstance(message, Probe):
-            pipe.send(_probe(message, pipeline, run))
+            pipe.answer(_probe(message, pipeline, run))
             continue
-        pipe.send(_make_clip(message, pipeline, preset, run, facts, load_seconds))
+        pipe.answer(_make_clip(message, pipeline, preset, run, facts, load_seconds))
         load_seconds = 0.0  # only the first clip waited for the load
 
 
@@ -221,7 +242,7 @@ def _make_clip(
             return _receipt(order, frames, facts, seconds, run.peaks)
 
         kept: dict[str, Any] = {}
-        clips.write_clip(Path(order.partial), frames, preset.fps, _keep(receipt, kept))
+        clips.write_clip(Path(order.partial), frames, preset.fps, _keep(receipt, kept), run.check)
         log.info("job %d: %.2f s", order.job, time.perf_counter() - began)
         return Finished(order.job, kept)
     except Cancelled:
@@ -309,7 +330,9 @@ def _trim() -> None:
 
 def _remove(order: Generate) -> None:
     for path in (order.partial, order.poster):
-        Path(path).unlink(missing_ok=True)
+        # Windows doesn't remove a file that anybody has open; the supervisor clears up at start.
+        with contextlib.suppress(OSError):
+            Path(path).unlink(missing_ok=True)
 
 
 def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> Failed:
@@ -325,7 +348,8 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
             "RAM",
         )
     if isinstance(error, HeadroomError):
-        return Failed(job, "error", error.sentence, error.remedy)
+        kind: Literal["error", "broken"] = "broken" if isinstance(error, Broken) else "error"
+        return Failed(job, kind, error.sentence, error.remedy, stage)
     if isinstance(error, OSError) and stage == "save":
         return Failed(
             job,

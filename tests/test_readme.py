@@ -6,6 +6,7 @@ from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.headroom import Word
 from engine.home import PROJECT
+from engine.hostmem import GIB, host_need, parts
 from engine.presets import load_presets
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +40,16 @@ def test_the_models_are_those_of_the_presets() -> None:
             least, limit = preset.memory.minimum_gib, preset.memory.impossible_below_gib
             card = f"more than {limit:.0f} GB" if limit else f"{least:.0f} GB or more"
             assert table[id] == f"NVIDIA, {card} | {total:.1f} GB", id
+
+
+def test_the_table_of_ram_is_computed() -> None:
+    """tests/engine/test_hostmem.py has the computation."""
+    preset = load_presets().models["wan2.1-t2v-14b-fp8"]
+    for part in parts(preset):
+        told = " | ".join(f"{size / GIB:.1f}" for size in (part.raw, part.pinned, part.exact))
+        assert f"| {part.name} | {told} |" in README
+    needs = " | ".join(f"{host_need(preset, way) / GIB:.1f}" for way in ("block", "block-exact"))
+    assert f"| all, with the process | | {needs} |" in README
 
 
 def test_its_pictures_exist_and_it_opens_with_the_two_commands() -> None:

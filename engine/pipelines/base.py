@@ -32,6 +32,11 @@ class OutOfMemory(PipelineError):
         self.memory = memory
 
 
+class Broken(PipelineError):
+    """What failed took the process with it, as an illegal access on a GPU does: every later call
+    fails too, so the worker is replaced and the clip tried once more."""
+
+
 class Run(Protocol):
     """One clip in the making, as the pipeline sees it."""
 
@@ -46,6 +51,13 @@ class Run(Protocol):
 
     def check(self) -> None:
         """Raise Cancelled if the user has cancelled. Cheap: call it before every block."""
+
+    def occupied(self, doing: str, seconds: float) -> None:
+        """What comes now can't be interrupted: no ``check`` for up to so many seconds.
+
+        ``doing`` completes "Cancel waits while ...". It holds until the next ``advance`` or
+        ``stage``.
+        """
 
 
 class StageMeter(Protocol):
@@ -100,8 +112,9 @@ class Pipeline(Protocol):
 
         Raises:
             Cancelled: soon after ``run.check`` first could raise it; the pipeline stays usable.
-            OutOfMemory: the worker is restarted afterwards.
+            OutOfMemory, Broken: the worker is restarted afterwards.
         """
 
     def describe(self) -> dict[str, str]:
-        """What runs: package versions by name, and ``label``, one honest sentence for the page."""
+        """What runs: package versions by name, ``label``, one honest sentence for the page, and
+        perhaps ``notice``, what loading found that the user should know."""

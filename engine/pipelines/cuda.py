@@ -1,6 +1,7 @@
 """The GPU's memory as the worker sees it: stage peaks, a ceiling, and which memory ran out."""
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,17 @@ import torch
 
 from engine.pipelines.base import Memory
 
+log = logging.getLogger("headroom.cuda")
+
 # cudaHostAlloc and cudaHostRegister fail like this when the *host* has no more to lock.
 _HOST_SIGNS = ("cudaHostAlloc", "cudaHostRegister", "pin_memory", "DefaultCPUAllocator")
-_COMMIT_SIGNS = ("paging file is too small", "not enough memory resources", "WinError 1455")
+# The last is torch's on Windows alone, where it is the promise that runs out (alloc_cpu.cpp).
+_COMMIT_SIGNS = (
+    "paging file is too small",
+    "not enough memory resources",
+    "WinError 1455",
+    "DefaultCPUAllocator: not enough memory",
+)
 
 
 class CudaMeter:
@@ -40,6 +49,7 @@ class CudaMeter:
         self._outside = max(0, gained)
         gpu = torch.cuda.get_device_properties(0)
         self.total, self.device = gpu.total_memory, gpu.name
+        self.driver = _driver() if self._handle is not None else ""
 
     def reset(self) -> None:
         torch.cuda.synchronize()
@@ -71,12 +81,21 @@ class CudaMeter:
         try:
             yield
         finally:
-            torch.cuda.set_per_process_memory_fraction(1.0)
+            try:
+                torch.cuda.set_per_process_memory_fraction(1.0)
+            except RuntimeError:  # a dead context answers nothing; what killed it is the news
+                log.exception("the ceiling could not be lifted")
 
     def _used_by_us(self) -> int | None:
+        """None where the driver doesn't tell, or doesn't answer."""
         if self._handle is None:
             return None
-        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle):
+        try:
+            processes = pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        except pynvml.NVMLError as error:
+            log.warning("NVML doesn't say who holds the GPU's memory: %s", error)
+            return None
+        for process in processes:
             if process.pid == os.getpid() and process.usedGpuMemory is not None:
                 return int(process.usedGpuMemory)
         return None
@@ -84,7 +103,11 @@ class CudaMeter:
     def _used_by_all(self) -> int:
         if self._handle is None:
             return 0
-        return int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used)
+        try:
+            return int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used)
+        except pynvml.NVMLError as error:
+            log.warning("NVML doesn't say how much of the GPU is used: %s", error)
+            return 0
 
 
 def _nvml_handle() -> Any:
@@ -108,6 +131,54 @@ def what_ran_out(error: BaseException) -> Memory | None:
         return "RAM"
     if isinstance(error, MemoryError) or any(sign in text for sign in _HOST_SIGNS):
         return "RAM"
-    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in text:
+    if isinstance(error, torch.OutOfMemoryError):
         return "VRAM"
+    if "CUDA error: out of memory" in text:
+        # The driver's words for both; where LightX2V pins weights it is RAM that can't be locked.
+        return "RAM" if _pinned_at(error) else "VRAM"
     return None
+
+
+def _pinned_at(error: BaseException) -> bool:
+    """Whether ``error`` comes out of a function that pins memory, by its name."""
+    trace = error.__traceback__
+    while trace is not None:
+        if "pin" in trace.tb_frame.f_code.co_name.split("_"):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def forget_error() -> None:
+    """Take back the error that a failed call of CUDA's runtime left for the next kernel's check.
+
+    torch asks cudaGetLastError after each launch, which clears it, and offers no call of its own
+    for that; so a launch is what clears it here.
+    """
+    try:
+        torch.zeros(1, device="cuda")
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        log.info("taken back: %s", error)
+
+
+def is_dead() -> bool:
+    """Whether this process's CUDA context is of no more use, as after an illegal access: then
+    every call fails, and only another process gets a new one."""
+    try:
+        torch.cuda.synchronize()
+        torch.zeros(1, device="cuda").add_(1)
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        if what_ran_out(error) is not None:
+            return False
+        log.warning("the CUDA context is dead: %s", error)
+        return True
+    return False
+
+
+def _driver() -> str:
+    try:
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return ""

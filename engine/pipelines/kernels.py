@@ -9,19 +9,23 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from engine.pipelines.base import PipelineError
+from engine.hostmem import T5_DIM, T5_FFN
+from engine.pipelines.base import Broken, PipelineError
+from engine.pipelines.cuda import is_dead, what_ran_out
 from engine.plan import Choice, Plan
 from engine.presets import Architecture
 
 log = logging.getLogger("headroom.kernels")
 
 LEAST_COSINE = 0.99
+FATAL = -2.0  # in place of a cosine: trying the kernel ended the process's use of the GPU
 TOKENS = 32_760  # 480x832x81, the model's own size
 MATMULS: Mapping[str, tuple[str, ...]] = {
     "fp8": ("fp8-sgl", "fp8-triton", "fp8-torchao"),
@@ -34,14 +38,21 @@ class KernelFails(PipelineError):
     """A kernel that the user asked for doesn't work here."""
 
 
+class TooFull(PipelineError):
+    """Others hold so much memory now that nothing could be tried: it says nothing of the plan."""
+
+
 def name_sage_1() -> bool:
     """Give PyPI's sageattention 1.0.6 the name that LightX2V imports on sm_89 and sm_120.
 
     Must run before LightX2V is imported (sage_attn.py:26). The one kernel of version 1 is the same
     kind, INT8 queries and keys with FP16 values in Triton, and takes the same arguments.
     """
-    import sageattention
-
+    try:
+        import sageattention
+    except Exception:  # a half-installed package raises anything; its trial will say so
+        log.exception("sageattention can't be imported")
+        return False
     if hasattr(sageattention, "sageattn_qk_int8_pv_fp16_triton"):
         return False
     sageattention.sageattn_qk_int8_pv_fp16_triton = sageattention.sageattn
@@ -59,13 +70,16 @@ class Trials:
     def ask(self, name: str, run: Callable[[], float]) -> float:
         """The trial's result, tried once for this machine. Raises what ``run`` raises."""
         if name not in self._known:
-            self._known[name] = run()
-            text = json.dumps({self._key: self._known}, indent=1)  # other versions won't come back
-            try:
-                self._file.write_text(text, encoding="utf-8")
-            except OSError as error:
-                log.warning("%s can't be written: %s", self._file, error)
+            self.keep(name, run())
         return self._known[name]
+
+    def keep(self, name: str, result: float) -> None:
+        self._known[name] = result
+        text = json.dumps({self._key: self._known}, indent=1)  # other versions won't come back
+        try:
+            self._file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            log.warning("%s can't be written: %s", self._file, error)
 
 
 def _known(file: Path, key: str) -> dict[str, float]:
@@ -82,18 +96,16 @@ def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials)
 
     Raises:
         KernelFails: the user chose it, or there is no other left.
+        Broken: a trial took the process's use of the GPU with it; the next one leaves that kernel.
+        TooFull: there is no memory to try them in.
     """
     settled = dict(plan)
-    precision = str(plan["precision"].value)
-    for name in ("matmul", "text_encoder"):
-        if settled[name].value in MATMULS.get(precision, ()):
-            others = MATMULS[precision]
-            settled[name] = _first_working(
-                settled[name],
-                [*others[others.index(str(settled[name].value)) + 1 :]],
-                lambda kernel: try_matmul(kernel, precision, shape, device),
-                trials,
-            )
+    settled["matmul"] = _working_matmul(
+        settled["matmul"], Layer(shape.dim, shape.dim), trials, device
+    )
+    settled["text_encoder"] = _working_matmul(
+        settled["text_encoder"], Layer(T5_DIM, T5_FFN, bias=False), trials, device
+    )
     if settled["attention"].value != "torch_sdpa":
         settled["attention"] = _first_working(
             settled["attention"],
@@ -106,6 +118,30 @@ def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials)
     return settled
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What a matrix kernel is tried at: the T5's layers have no bias, the transformer's have."""
+
+    inner: int
+    out: int
+    bias: bool = True
+
+
+def _working_matmul(choice: Choice, layer: Layer, trials: Trials, device: str) -> Choice:
+    precision = str(choice.value).partition("-")[0]
+    order = MATMULS.get(precision, ())
+    if choice.value not in order:
+        return choice  # bf16 needs no kernel of its own
+    others = order[order.index(str(choice.value)) + 1 :]
+    return _first_working(
+        choice,
+        [*others],
+        lambda kernel: try_matmul(kernel, precision, layer, device),
+        trials,
+        "" if layer.bias else " without bias",
+    )
+
+
 def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
     """``choice``, or PyTorch's attention where that is the quicker one (it is on Hopper)."""
     if choice.value == "torch_sdpa" or choice.by == "user":
@@ -113,9 +149,8 @@ def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
     kernel = str(choice.value)
     try:
         speed = trials.ask(f"{kernel} speed", lambda: attention_speed(kernel, shape))
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # it computes rightly; how fast is worth no failure
+    except Exception as error:  # it computes rightly; how fast is worth no failure
+        _raise_if_not_the_kernels(error, kernel, trials)
         log.exception("%s could not be timed", kernel)
         return choice
     if speed >= 1:
@@ -142,11 +177,16 @@ def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Tria
 
 
 def _first_working(
-    choice: Choice, others: list[str], attempt: Callable[[str], float], trials: Trials
+    choice: Choice,
+    others: list[str],
+    attempt: Callable[[str], float],
+    trials: Trials,
+    how: str = "",
 ) -> Choice:
+    """``how`` tells trials of one kernel apart."""
     failed: list[str] = []
     for kernel in (str(choice.value), *others):
-        problem = _problem(kernel, attempt, trials)
+        problem = _problem(kernel, attempt, trials, how)
         if not problem:
             return Choice(kernel, " ".join([*failed, _likeness(kernel)])) if failed else choice
         log.warning("%s", problem)
@@ -158,19 +198,34 @@ def _first_working(
     )
 
 
-def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials) -> str:
+def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials, how: str = "") -> str:
     """ "" where it works, else one sentence."""
     if kernel == "torch_sdpa":
         return ""  # the yardstick
     try:
-        cosine = trials.ask(kernel, lambda: attempt(kernel))
-    except torch.OutOfMemoryError:
-        raise  # others hold the GPU now: that is no fault of the kernel
+        cosine = trials.ask(kernel + how, lambda: attempt(kernel))
     except Exception as error:  # whatever a kernel's package raises means: not this one
+        _raise_if_not_the_kernels(error, kernel + how, trials)
         return f"{kernel} can't be called here ({type(error).__name__}: {_short(error)})."
+    if cosine == FATAL:
+        return f"{kernel} crashed when it was tried here."
     if not cosine >= LEAST_COSINE:  # also NaN
         return f"{kernel} differs from PyTorch's own result here (cosine {cosine:.4f})."
     return ""
+
+
+def _raise_if_not_the_kernels(error: Exception, trial: str, trials: Trials) -> None:
+    """Some failures of a trial say nothing of the kernel, and one leaves nothing to go on with."""
+    if what_ran_out(error) is not None:
+        raise TooFull(
+            f"There was too little memory left to try the kernels in ({_short(error)}).",
+            "Close other programs that use the GPU, then generate again.",
+        ) from error
+    if torch.cuda.is_available() and is_dead():
+        trials.keep(trial, FATAL)
+        raise Broken(
+            f"{trial} crashed when it was tried ({_short(error)}).", "It is left out from now on."
+        ) from error
 
 
 def _likeness(kernel: str) -> str:
@@ -182,26 +237,24 @@ def _short(error: Exception) -> str:
 
 
 @torch.no_grad()
-def try_matmul(kernel: str, precision: str, shape: Architecture, device: str) -> float:
+def try_matmul(kernel: str, precision: str, layer: Layer, device: str) -> float:
     """Cosine of ``kernel``'s product with the product of the same weights in float32."""
     from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
 
     random = torch.Generator("cpu").manual_seed(0)
-    rows, inner, out = 256, shape.dim, shape.dim
+    rows, inner, out = 256, layer.inner, layer.out
     weight = torch.randn(out, inner, generator=random)
     dtype, largest = STORED[precision]
     scale = weight.abs().amax(1, keepdim=True) / largest
     stored = (
         (weight / scale).round().to(dtype) if precision == "int8" else (weight / scale).to(dtype)
     )
-    matrix: Any = MM_WEIGHT_REGISTER[kernel]("trial.weight", "trial.bias")
-    matrix.load(
-        {
-            "trial.weight": stored.to(device),
-            "trial.weight_scale": scale.to(device),
-            "trial.bias": torch.zeros(out, dtype=torch.bfloat16, device=device),
-        }
-    )
+    bias = "trial.bias" if layer.bias else None
+    matrix: Any = MM_WEIGHT_REGISTER[kernel]("trial.weight", bias)
+    tensors = {"trial.weight": stored.to(device), "trial.weight_scale": scale.to(device)}
+    if bias is not None:
+        tensors[bias] = torch.zeros(out, dtype=torch.bfloat16, device=device)
+    matrix.load(tensors)
     if getattr(matrix, "weight", None) is None:
         matrix.to_cuda()  # a CPU platform's weights count as offloaded
     x = torch.randn(rows, inner, generator=random).to(device, torch.bfloat16)

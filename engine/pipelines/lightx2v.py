@@ -10,6 +10,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -24,8 +25,10 @@ from engine.headroom import gigabytes
 from engine.home import Home
 from engine.hostmem import host_need
 from engine.limits import RamMeter
+from engine.machine import this_machine
 from engine.pipelines import kernels, proof, repairs, standins
 from engine.pipelines.base import (
+    Broken,
     Cancelled,
     Frames,
     OutOfMemory,
@@ -45,11 +48,14 @@ from engine.pipelines.run_file import (
 )
 from engine.plan import Plan
 from engine.presets import ModelPreset
-from engine.request import ClipRequest
+from engine.request import ClipRequest, Size
 
 log = logging.getLogger("headroom.lightx2v")
 
 MODEL_CLASS = "wan2.1_distill"
+# How long a cancel may have to wait: reading the T5 from a slow disk, tuning or compiling kernels.
+WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
+CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame
 BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
 
 
@@ -65,6 +71,8 @@ class LightX2V:
         self._blocks_done = self._decoder_calls = 0
         self._plan: Plan = {}
         self._failed = False
+        self._arena: PinnedArena | None = None
+        self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
 
@@ -84,16 +92,17 @@ class LightX2V:
         assert self.preset.architecture is not None
         shape = self.preset.architecture
         trials = kernels.Trials(home.cache / "kernels.json", self._facts())
+        repairs.bias_may_be_missing()
+        self._plan = kernels.settle_kernels(plan, shape, device, trials)
+        self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
+        if self._cuda:
+            torch.cuda.empty_cache()
         try:
-            self._plan = kernels.settle_kernels(plan, shape, device, trials)
-            self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
-            if self._cuda:
-                torch.cuda.empty_cache()
             self._checkpoint = checkpoint
             self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
             self._open(home)
         except Exception as error:
-            self._raise_if_out_of_memory(error, "while the model was loaded")
+            self._raise_if_out_of_memory(error)
             raise
         return self._plan
 
@@ -103,7 +112,6 @@ class LightX2V:
         if self._plan["offload"].value == "block-exact" and (not self._cuda or torch_rounds_up()):
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
-        repairs.bias_may_be_missing()
         if self._plan["compile"].value == "on":
             _let_every_block_compile(self.preset)
         folder = home.cache / "lightx2v" / self.preset.id
@@ -145,6 +153,8 @@ class LightX2V:
 
         def watched(index: int, *rest: Any) -> Any:
             self._check()
+            if self._run is not None and (tuning := self._tuning()):
+                self._run.occupied(*tuning)
             result = run_block(index, *rest)
             self._block_ended()
             return result
@@ -155,6 +165,11 @@ class LightX2V:
     def describe(self) -> dict[str, str]:
         names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
         found = {name: version for name in names if (version := _version(name))}
+        if self._arena is not None and self._arena.pageable:
+            found["notice"] = (
+                f"{gigabytes(self._arena.pageable)} of the weights could not be page-locked (the "
+                "system gives no more), so they are copied to the GPU more slowly."
+            )
         return {"label": self.preset.summary, "torch": torch.__version__, **found}
 
     # ---- generating ------------------------------------------------------------------------
@@ -165,22 +180,25 @@ class LightX2V:
         self._run = run
         self._steps = steps or self.preset.steps
         self._blocks_done = self._decoder_calls = 0
-        if self._failed:
-            # The repair itself may have been cut short; it does nothing where nothing is wrong.
-            self._mend()
         try:
+            if self._failed:
+                # The repair may have been cut short; it does nothing where nothing is wrong.
+                self._mend()
             with self._sampling():
-                return self._generate(request, seed)
+                frames = self._generate(request, seed)
         except BaseException as error:
             self._failed = True
             if not isinstance(error, Cancelled):
-                self._raise_if_out_of_memory(error, f"at {request.size} during {self._reached}")
-            self._mend()
+                self._raise_if_out_of_memory(error)
+            self._mend_after(error)
             raise
         finally:
             self._run = None
+        self._tuned.add(request.size)
+        return frames
 
     def _generate(self, request: ClipRequest, seed: int) -> Frames:
+        self._size = request.size
         repairs.lift_stop(self._runner)
         self._enter("encode")
         self._pipe.modify_config(
@@ -220,11 +238,35 @@ class LightX2V:
         repairs.after_failure(self._runner)
         self._failed = False
 
+    def _mend_after(self, error: BaseException) -> None:
+        try:
+            self._mend()
+        except Exception as second:
+            # On a GPU every call fails once one has gone astray: only a new process helps.
+            log.exception("nothing could be mended after %r", error)
+            raise Broken(
+                f"The engine failed with {type(error).__name__} during {self._reached} and could "
+                f"not go on: {_first_line(error)}.",
+                "If it comes back, choose other kernels on the Headroom tab (attention torch_sdpa "
+                "first), and update the NVIDIA driver.",
+            ) from second
+
     # ---- the text encoder ------------------------------------------------------------------
 
     def _text_encoder_sleeps(self) -> list[Any]:
         """In place of loading it with the rest: it may never be needed."""
         return []
+
+    def _text_encoder_wakes(self) -> list[Any]:
+        """LightX2V calls this itself, for every prompt, where it loads lazily."""
+        if self._run is not None:
+            self._run.occupied("the text encoder is read from the disk", WAKING_SECONDS)
+        began = time.perf_counter()
+        with repairs.no_random_weights(), repairs.mapped_files():
+            encoders: list[Any] = self._load_text_encoder()
+        log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
+        proof.prove_text_encoder(encoders[0], self.preset, self._plan, self._checkpoint)
+        return encoders
 
     def _encode(self, input_info: Any) -> dict[str, Any]:
         prompt = str(input_info.prompt)
@@ -243,14 +285,12 @@ class LightX2V:
         """The rows [tokens, width] of a prompt that nobody has read yet."""
         runner = self._runner
         lazy = bool(runner.config.get("lazy_load"))
-        runner.load_text_encoder = self._load_text_encoder
+        runner.load_text_encoder = self._text_encoder_wakes
         try:
             began = time.perf_counter()
-            with repairs.no_random_weights():
-                if not lazy and not runner.text_encoders:
-                    runner.text_encoders = runner.load_text_encoder()
-                    log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
-                context = self._run_text_encoder(input_info)["context"][0]
+            if not lazy and not runner.text_encoders:
+                runner.text_encoders = runner.load_text_encoder()
+            context = self._run_text_encoder(input_info)["context"][0]
             log.info("prompt encoded after %.1f s", time.perf_counter() - began)
         finally:
             runner.load_text_encoder = self._text_encoder_sleeps
@@ -281,6 +321,20 @@ class LightX2V:
     def _check(self) -> None:
         if self._run is not None:
             self._run.check()
+
+    def _tuning(self) -> tuple[str, float] | None:
+        """What the first block of a new size waits for, and for how long at most."""
+        assert self.preset.architecture is not None
+        if self._size in self._tuned or not self._cuda:
+            return None
+        if (
+            self._plan["compile"].value == "on"
+            and self._blocks_done < self.preset.architecture.layers
+        ):
+            return "the blocks are compiled for this size", COMPILING_SECONDS
+        if "triton" in str(self._plan["matmul"].value) and self._blocks_done == 0:
+            return "the kernels are tuned for this size", TUNING_SECONDS
+        return None
 
     def _block_ended(self) -> None:
         if self._cuda and self._plan["offload"].value == "resident":
@@ -342,8 +396,10 @@ class LightX2V:
             else vae.model.decode_stream(latents, vae.scale)
         )
         filled = 0
-        for piece in pieces:
-            values = piece[0].float()
+        # In tiles the whole clip comes as one piece, which is only converted part by part.
+        parts = (part for piece in pieces for part in piece[0].split(CONVERTED_AT_ONCE, dim=1))
+        for part in parts:
+            values = part.float()
             if not bool(torch.isfinite(values).all()):
                 raise PipelineError(
                     "The clip came out as not-a-number values, which a kernel that doesn't work "
@@ -361,44 +417,50 @@ class LightX2V:
 
     # ---- failing ---------------------------------------------------------------------------
 
-    def _raise_if_out_of_memory(self, error: BaseException, where: str) -> None:
+    def _raise_if_out_of_memory(self, error: BaseException) -> None:
+        """Where and at which size is for the supervisor to say, who knows both (recovery.py)."""
         memory = what_ran_out(error)
         if memory is None:
             return
         names = {
-            "VRAM": "The GPU's memory (VRAM)",
-            "RAM": "The machine's memory (RAM)",
-            "commit": "The memory that Windows promises to programs (commit, set by the page file)",
+            "VRAM": "The GPU's memory (VRAM) is full",
+            "RAM": "The machine's memory (RAM) is full",
+            "commit": "Windows promises no more memory to programs (commit, set by the page file)",
         }
+        wanted = re.search(r"Tried to allocate (\d[\d.]* [KMG]iB)", str(error))
+        more = f": {wanted[1]} more were wanted." if wanted else "."
         remedies = {
             "VRAM": "Close other programs that use the GPU, or choose a smaller size.",
             "RAM": "Close other programs, or set offload to lazy on the Headroom tab.",
             "commit": "Enlarge the page file (System, Advanced, Performance) to at least 32 GB.",
         }
-        raise OutOfMemory(f"{names[memory]} ran out {where}.", remedies[memory], memory) from error
+        raise OutOfMemory(names[memory] + more, remedies[memory], memory) from error
 
     def _facts(self) -> dict[str, str]:
         """What the trial of a kernel counts for."""
-        facts = {name: _version(name) for name in ("torch", "triton", "sageattention")}
-        facts["dim"] = str(self.preset.architecture)
-        if self._cuda:
+        facts = {**this_machine().packages, "shape": str(self.preset.architecture)}
+        if isinstance(self.meter, CudaMeter):
             gpu = torch.cuda.get_device_properties(0)
             facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}"}
+            facts["driver"] = self.meter.driver
         return facts
 
 
 def _check_ram(plan: Plan, preset: ModelPreset) -> None:
-    """The plan goes by the RAM that this machine has in all; here by what is left of it."""
+    """The plan goes by the RAM that this machine has in all; here by what is left of it.
+
+    No out-of-memory: what others hold for the moment must not change the plan for good.
+    """
     if preset.runs_on == "cpu":
         return
     offload = str(plan["offload"].value)
     need, left = host_need(preset, offload), psutil.virtual_memory().available
     if left < need:
-        raise OutOfMemory(
+        raise PipelineError(
             f"Loading {preset.name} with offload {offload} takes about {gigabytes(need)} of RAM; "
             f"{gigabytes(left)} are left.",
-            "Close other programs, then generate again.",
-            "RAM",
+            "Close other programs, then generate again; or set offload to lazy on the Headroom "
+            "tab, which reads the blocks from the disk.",
         )
 
 
@@ -453,6 +515,10 @@ def _refuse_black(frames: Frames, plan: Plan) -> None:
         f"(attention {plan['attention'].value}, matrices {plan['matmul'].value}).",
         "Choose other kernels on the Headroom tab, then generate again.",
     )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")[:200]
 
 
 def _version(name: str) -> str:

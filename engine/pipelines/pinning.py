@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from engine.pipelines.cuda import forget_error
+
 log = logging.getLogger("headroom.pinning")
 
 PAGE = mmap.PAGESIZE
@@ -28,8 +30,9 @@ class PinnedArena:
     """
 
     def __init__(self, register: Register) -> None:
-        """``register(address, bytes)`` locks pages; it raises RuntimeError where it can't."""
-        self._register = register
+        """``register(address, bytes)`` locks pages; it raises RuntimeError where it can't, and
+        isn't asked again."""
+        self._register: Register | None = register
         self._mappings: list[mmap.mmap] = []
         self._slab: torch.Tensor | None = None
         self._used = 0
@@ -55,13 +58,17 @@ class PinnedArena:
         memory = mmap.mmap(-1, rounded)
         self._mappings.append(memory)
         home = torch.frombuffer(memory, dtype=torch.uint8)
-        try:
-            self._register(home.data_ptr(), rounded)
+        if self._register is not None:
+            try:
+                self._register(home.data_ptr(), rounded)
+            except RuntimeError as error:
+                # The system gives no more. It still works, only each copy to the GPU is slower.
+                self._register = None
+                log.warning("after %d bytes no more could be page-locked: %s", self.pinned, error)
+        if self._register is not None:
             self.pinned += rounded
-        except RuntimeError as error:
-            # It still works from pageable memory, only each copy to the GPU is slower.
+        else:
             self.pageable += rounded
-            log.warning("%d bytes could not be page-locked: %s", rounded, error)
         return home[:size]
 
     def _share(self, size: int) -> torch.Tensor:
@@ -82,6 +89,7 @@ def cuda_register(address: int, size: int) -> None:
     cudart = runtime.cudart()
     code = int(cudart.cudaHostRegister(address, size, 0))
     if code != 0:
+        forget_error()
         raise RuntimeError(f"cudaHostRegister failed with CUDA error {code}")
 
 

@@ -100,6 +100,29 @@ def _leave(_embedding: torch.nn.Embedding) -> None:
     """Its values come from the checkpoint."""
 
 
+@contextmanager
+def mapped_files() -> Iterator[None]:
+    """The T5's file is copied into RAM whole, 6.3 GiB beside the weights made from it.
+
+    Mapped, its pages belong to the system, which takes them back when it needs them
+    (utils/utils.py:505 calls ``torch.load`` without).
+    """
+    load: Any = torch.load
+
+    def mapped(file: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return load(file, *arguments, **{"mmap": True, **options})
+        except RuntimeError:  # the format before PyTorch 1.6 can't be mapped
+            return load(file, *arguments, **options)
+
+    module: Any = torch
+    module.load = mapped
+    try:
+        yield
+    finally:
+        module.load = load
+
+
 # ---- before, during and after a run --------------------------------------------------------
 
 
@@ -177,6 +200,14 @@ def reset_decoder(runner: Any) -> bool:
     return True
 
 
+def drop_text_encoder(runner: Any) -> bool:
+    """Where it is read anew for every prompt, an exception while it reads one leaves it loaded."""
+    if not runner.config.get("lazy_load") or not getattr(runner, "text_encoders", None):
+        return False
+    runner.text_encoders = []
+    return True
+
+
 def after_failure(runner: Any) -> None:
     """All that the next clip needs to come out as if this one had never begun."""
     if torch.cuda.is_available():
@@ -185,6 +216,7 @@ def after_failure(runner: Any) -> None:
     refill_offload_buffers(runner)
     forget_seed(runner)
     return_token_embedding(runner)
+    drop_text_encoder(runner)
     reset_decoder(runner)
     drop_video(runner)
     lift_stop(runner)

@@ -81,7 +81,8 @@ def _memory(plan: Plan) -> dict[str, Any]:
     away = offload != "resident"
     settings: dict[str, Any] = {
         "cpu_offload": away,
-        "t5_cpu_offload": away,
+        # Always: it wakes for new prompts only, and LightX2V's resident T5 knows fewer kernels.
+        "t5_cpu_offload": True,
         "vae_cpu_offload": away,
         "use_tiling_vae": plan["decode"].value == "tiled",
         "use_compile": plan["compile"].value == "on",

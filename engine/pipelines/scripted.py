@@ -1,11 +1,12 @@
 """A pipeline that does what its prompt says: it drives everything above the pipeline in tests.
 
 ``steps=6 step_seconds=0.2 blocks=4 fail=oom at=denoise:2``: words that aren't ``key=value``
-are ignored. ``fail`` is one of error, oom, hang (ignores cancel), exit (as ``kill -9`` looks) and
-once (``exit``, but only in the first try: it needs ``marker=PATH``). With ``until=decode:tiled`` it
+are ignored. ``fail`` is one of error, oom, broken (as a dead CUDA context is), hang (ignores
+cancel), busy (ignores it for ``busy=SECONDS``, and says so), exit (as ``kill -9`` looks) and once
+(``exit``, but only in the first try: it needs ``marker=PATH``). With ``until=decode:tiled`` it
 fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
 
-HEADROOM_SCRIPTED_LOAD: seconds, or fail, exit, or oom (while the plan offloads "block").
+HEADROOM_SCRIPTED_LOAD: seconds, or fail, broken, exit, or oom (while the plan offloads "block").
 HEADROOM_SCRIPTED_RUNS=attention:torch_sdpa: what really runs, whatever the plan says.
 """
 
@@ -17,7 +18,7 @@ from typing import cast
 import numpy as np
 
 from engine.limits import RamMeter
-from engine.pipelines.base import Frames, Memory, OutOfMemory, PipelineError, Run, Stage
+from engine.pipelines.base import Broken, Frames, Memory, OutOfMemory, PipelineError, Run, Stage
 from engine.plan import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
@@ -35,6 +36,8 @@ class Scripted:
         wait = os.environ.get("HEADROOM_SCRIPTED_LOAD", "")
         if wait == "fail":
             raise PipelineError("The script says that loading fails.", "Change the script.")
+        if wait == "broken":
+            raise Broken("The script's GPU is gone.", "Change the script.")
         if wait == "exit":
             os._exit(3)
         if wait == "oom":
@@ -58,7 +61,7 @@ class Scripted:
         self._stage("encode", script, run)
         self._stage("denoise", script, run, steps)
         for step in range(steps):
-            self._fault(script, f"denoise:{step}")
+            self._fault(script, f"denoise:{step}", run)
             for block in range(blocks):
                 run.check()
                 time.sleep(step_seconds / blocks)
@@ -78,9 +81,9 @@ class Scripted:
     def _stage(self, stage: Stage, script: dict[str, str], run: Run, steps: int = 0) -> None:
         run.stage(stage, steps)
         run.check()
-        self._fault(script, stage)
+        self._fault(script, stage, run)
 
-    def _fault(self, script: dict[str, str], place: str) -> None:
+    def _fault(self, script: dict[str, str], place: str, run: Run) -> None:
         if script.get("at", "denoise:1") != place:
             return
         name, _, value = script.get("until", "").partition(":")
@@ -95,6 +98,11 @@ class Scripted:
                     "Choose a smaller size.",
                     cast(Memory, script.get("memory", "RAM")),
                 )
+            case "broken":
+                raise Broken("The script's GPU is gone.", "Change the script.")
+            case "busy":
+                run.occupied("the script is busy", 60)
+                time.sleep(float(script["busy"]))
             case "hang":
                 time.sleep(3600)
             case "exit":

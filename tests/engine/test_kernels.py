@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from engine.pipelines import kernels
-from engine.pipelines.kernels import KernelFails, Trials, settle_kernels, settle_modulation
+from engine.pipelines.base import Broken
+from engine.pipelines.kernels import (
+    KernelFails,
+    Layer,
+    TooFull,
+    Trials,
+    name_sage_1,
+    settle_kernels,
+    settle_modulation,
+)
 from engine.plan import Choice, Plan
 from engine.presets import Architecture
 
@@ -26,11 +35,16 @@ class Machine:
         self.facts = {"gpu": "RTX 4060 Ti", "torch": "2.11"}
         self.answers: Answers = {}
         self.tried: list[str] = []
+        self.layers: list[Layer] = []
         self.speed = 2.0  # of any attention, against PyTorch's
-        monkeypatch.setattr(kernels, "try_matmul", self._try)
+        monkeypatch.setattr(kernels, "try_matmul", self._try_matmul)
         monkeypatch.setattr(kernels, "try_attention", self._try)
         monkeypatch.setattr(kernels, "attention_speed", lambda *_: self.speed)
         monkeypatch.setattr(kernels, "try_modulation", lambda _: self._try("modulation"))
+
+    def _try_matmul(self, kernel: str, _precision: str, layer: Layer, _device: str) -> float:
+        self.layers.append(layer)
+        return self._try(kernel)
 
     def _try(self, kernel: str, *_: object) -> float:
         self.tried.append(kernel)
@@ -66,7 +80,8 @@ def test_what_works_stays_with_its_reason(machine: Machine) -> None:
     machine.answers = {"fp8-sgl": GOOD, "sage_attn2": GOOD}
     asked = plan(attention="sage_attn2")
     assert machine.settle(asked) == asked
-    assert machine.tried == ["fp8-sgl", "sage_attn2"]  # once for both users of it
+    assert machine.tried == ["fp8-sgl", "fp8-sgl", "sage_attn2"]
+    assert machine.layers == [Layer(5120, 5120), Layer(4096, 10240, bias=False)]
 
 
 def test_the_next_that_works_takes_its_place_and_says_why(machine: Machine) -> None:
@@ -148,10 +163,10 @@ def test_an_answer_is_remembered_for_this_machine(machine: Machine) -> None:
     machine.answers = {"fp8-sgl": GOOD}
     machine.settle(plan())
     machine.settle(plan())
-    assert machine.tried == ["fp8-sgl"]
+    assert machine.tried == ["fp8-sgl"] * 2  # with a bias, and without as in the T5
     machine.facts = {**machine.facts, "torch": "2.12"}
     machine.settle(plan())
-    assert machine.tried == ["fp8-sgl"] * 2
+    assert machine.tried == ["fp8-sgl"] * 4
     assert len(json.loads(machine.file.read_text())) == 1  # the old versions won't come back
 
 
@@ -171,7 +186,7 @@ def test_a_damaged_memory_counts_as_none(machine: Machine, text: str) -> None:
     machine.answers = {"fp8-sgl": GOOD}
     machine.settle(plan())
     machine.settle(plan())
-    assert machine.tried == ["fp8-sgl"]
+    assert machine.tried == ["fp8-sgl"] * 2
 
 
 def test_a_memory_that_cant_be_written_costs_only_time(machine: Machine) -> None:
@@ -201,7 +216,36 @@ def test_a_cpu_is_not_asked(machine: Machine, tmp_path: Path) -> None:
 
 def test_memory_that_others_hold_is_no_fault_of_a_kernel(machine: Machine) -> None:
     machine.answers = {"sage_attn1": torch.OutOfMemoryError("CUDA out of memory"), "fp8-sgl": GOOD}
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(TooFull, match="too little memory left") as full:
         machine.settle(plan(attention="sage_attn1"))
+    assert "Close other programs" in full.value.remedy
     machine.answers["sage_attn1"] = GOOD
     assert machine.settle(plan(attention="sage_attn1"))["attention"].value == "sage_attn1"
+
+
+def test_a_kernel_that_takes_the_gpu_with_it_is_left_by_the_next_process(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this one every call fails from now on: no other kernel can be tried."""
+    machine.answers = {
+        "fp8-sgl": RuntimeError("CUDA error: an illegal memory access was encountered"),
+        "fp8-triton": GOOD,
+    }
+    with monkeypatch.context() as dead:
+        dead.setattr(torch.cuda, "is_available", lambda: True)
+        dead.setattr(kernels, "is_dead", lambda: True)
+        with pytest.raises(Broken, match="fp8-sgl crashed when it was tried"):
+            machine.settle(plan())
+    assert machine.tried == ["fp8-sgl"]
+    machine.answers["fp8-sgl"] = GOOD
+    settled = machine.settle(plan())["matmul"]
+    assert settled.value == "fp8-triton"
+    assert "fp8-sgl crashed when it was tried here." in settled.reason
+
+
+def test_a_package_that_cant_be_imported_is_for_its_trial_to_find(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sageattention.py").write_text("raise OSError('DLL load failed')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not name_sage_1()

@@ -1,9 +1,12 @@
 """Page-locked memory of exact size, with a register that only counts."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from engine.pipelines.pinning import ALIGNED, LARGE, PAGE, SLAB, PinnedArena
+from engine.pipelines import pinning
+from engine.pipelines.pinning import ALIGNED, LARGE, PAGE, SLAB, PinnedArena, cuda_register
 
 MIB = 2**20
 
@@ -13,9 +16,10 @@ class Pages:
 
     def __init__(self, limit: int = 2**40) -> None:
         self.locked: list[tuple[int, int]] = []
-        self.limit = limit
+        self.limit, self.asked = limit, 0
 
     def __call__(self, address: int, size: int) -> None:
+        self.asked += 1
         if sum(size for _, size in self.locked) + size > self.limit:
             raise RuntimeError("no more of it")
         self.locked.append((address, size))
@@ -105,4 +109,18 @@ def test_what_cant_be_locked_is_pageable_and_counted() -> None:
     tensors = [torch.full((2 * MIB,), n, dtype=torch.uint8) for n in range(3)]
     placed = [arena.place(tensor) for tensor in tensors]
     assert (arena.pinned, arena.pageable) == (2 * MIB, 4 * MIB)
+    assert pages.asked == 2, "a system that gives no more isn't asked a thousand times"
     assert all(torch.equal(a, b) for a, b in zip(placed, tensors, strict=True))
+
+
+def test_a_failed_registration_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA keeps it, and the next kernel's check would raise it (shown on a GPU: tests/gpu)."""
+    runtime = SimpleNamespace(cudaHostRegister=lambda _address, size, _flags: 2 * (size > MIB))
+    taken_back: list[int] = []
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
+    monkeypatch.setattr(pinning, "forget_error", lambda: taken_back.append(1))
+    cuda_register(0, MIB)
+    assert taken_back == []
+    with pytest.raises(RuntimeError, match="cudaHostRegister failed with CUDA error 2"):
+        cuda_register(0, 2 * MIB)
+    assert taken_back == [1]

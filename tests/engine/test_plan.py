@@ -170,8 +170,23 @@ def test_ram_decides_where_the_weights_wait(ram: float, offload: str) -> None:
     assert chosen(make_plan(replace(LINUX, ram=round(ram * GIB)), FP8), "offload") == (offload,)
 
 
+def test_windows_locks_half_of_the_ram() -> None:
+    """So torch's rounded blocks have no room where the exact ones have."""
+
+    def with_ram(gib: float) -> Plan:
+        return make_plan(replace(WINDOWS, ram=round(gib * GIB)), FP8)
+
+    small, middle, large = with_ram(31.8), with_ram(47.8), with_ram(63.8)
+    assert chosen(small, "offload") == chosen(middle, "offload") == ("block-exact",)
+    assert chosen(large, "offload") == ("block",)
+    assert "wait unlocked and are copied slower" in small["offload"].reason
+    assert "at most half of the RAM (23.9 GB), and this locks 26.7 GB" in middle["offload"].reason
+    on_linux = make_plan(replace(LINUX, ram=round(47.8 * GIB)), FP8)
+    assert chosen(on_linux, "offload") == ("block",)
+
+
 def test_too_little_ram_for_anything_names_the_numbers() -> None:
-    with pytest.raises(PlanError, match=r"needs 13\.6 GB of RAM even .* has 11\.0 GB to give"):
+    with pytest.raises(PlanError, match=r"needs 12\.7 GB of RAM even .* has 11\.0 GB to give"):
         make_plan(replace(LINUX, ram=12 * GIB), FP8)
 
 
@@ -256,13 +271,20 @@ def test_what_was_settled_comes_between_automatic_and_chosen() -> None:
     assert "Automatic would be tiled: VRAM ran out" in plan["decode"].reason
 
 
-def test_what_was_settled_and_cant_work_any_more_is_left_out() -> None:
+def test_what_was_settled_and_doesnt_exist_is_left_out() -> None:
     settled = {
-        "attention": Choice("sage_attn2", "It was good."),
-        "offload": Choice("block", "More RAM then."),
+        "attention": Choice("flash_attn9", "An older version had it."),
         "device": Choice("another", "Nothing settles that."),
     }
     assert values(make_plan(LINUX, FP8, settled=settled)) == values(make_plan(LINUX, FP8))
+
+
+def test_what_ran_here_counts_more_than_what_we_think_can_run() -> None:
+    """Else its measurements would be for a plan that is never in force."""
+    settled = {"matmul": Choice("fp8-torchao", "fp8-triton can't be called here.")}
+    machine = with_packages(WINDOWS, triton="3.6.0")
+    assert not next(o for o in options(machine, FP8)["matmul"] if o.value == "fp8-torchao").works
+    assert make_plan(machine, FP8, settled=settled)["matmul"].value == "fp8-torchao"
 
 
 def test_what_only_the_worker_finds_out_is_part_of_the_plan() -> None:

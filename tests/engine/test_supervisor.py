@@ -2,19 +2,24 @@
 
 import os
 import signal
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import psutil
 import pytest
 
 from engine import clips
+from engine.child import Child
 from engine.home import Home
 from engine.jobs import Jobs, State
+from engine.messages import Occupied
 from engine.presets import Presets
 from engine.status import Engine
 from engine.store import Store
-from engine.supervisor import Supervisor
+from engine.supervisor import IDLE_DEATHS, Supervisor
 from tests.conftest import Ask, finish, wait_until
 
 
@@ -86,7 +91,7 @@ def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Supervisor, a
 def test_a_worker_that_ignores_cancel_is_killed(
     started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.supervisor.CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr("engine.child.CANCEL_SECONDS", 0.5)
     job = started.submit(ask("fail=hang at=decode"))
     wait_until(lambda: running_stage(started) == "decode", "the hang")
     pid = started.status().worker_pid
@@ -95,6 +100,87 @@ def test_a_worker_that_ignores_cancel_is_killed(
     assert finish(started, started.submit(ask())).state is State.DONE
     assert started.status().worker_pid != pid
     assert "didn't answer the cancel" in started.status().notice
+
+
+def test_a_worker_that_says_it_is_occupied_gets_its_time(
+    started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killing it would cost everybody the load; a text encoder is read in seconds."""
+    monkeypatch.setattr("engine.child.CANCEL_SECONDS", 0.8)
+    job = started.submit(ask("fail=busy at=encode busy=2"))
+    wait_until(lambda: running_stage(started) == "encode", "the encoder")
+    pid = started.status().worker_pid
+    started.cancel(job.id)
+    wait_until(lambda: started.status().notice, "a notice")
+    assert started.status().notice == "Cancel waits while the script is busy."
+    assert finish(started, job).state is State.CANCELLED
+    assert started.status().worker_pid == pid
+    late = started.submit(ask("fail=busy at=encode busy=0 step_seconds=0.5"))
+    wait_until(lambda: running_stage(started) == "denoise", "the end of its excuse")
+    started.cancel(late.id)
+    assert finish(started, late).state is State.CANCELLED
+
+
+def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
+    child = Child(cast(Any, None), cast(Any, None), presets.models["scripted"], {}, {}, ready=True)
+    child.take(jobs.add(ask()))
+    assert child.overdue() == ""
+    child.cancel_sent = time.monotonic() - 30
+    assert "didn't answer the cancel in 30 s" in child.overdue()
+    child.excuse(Occupied(1, "reading", 60))
+    assert child.overdue() == ""
+    child.hears_again()
+    assert child.overdue() == "", "it gets its seconds from now on"
+    child.excused_until -= 30
+    child.hears_again()
+    assert "didn't answer" in child.overdue(), "an advance alone is no answer"
+    child.heard -= 61
+    child.excuse(Occupied(1, "reading", 60))
+    assert "hung for 61 s" in child.overdue()
+
+
+def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
+    started: Supervisor, ask: Ask
+) -> None:
+    bad, good = started.submit(ask("fail=broken")), started.submit(ask("fine"))
+    pid = started.status().worker_pid
+    failed = finish(started, bad)
+    assert (failed.state, failed.attempts) == (State.FAILED, 2)
+    assert failed.note.startswith("The script's GPU is gone. It happened twice")
+    assert failed.remedy == "Change the script."
+    assert finish(started, good).state is State.DONE
+    assert started.status().worker_pid != pid
+
+
+def test_a_broken_load_is_tried_again_but_not_for_ever(
+    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "broken")
+    supervisor.start()
+    failed = finish(supervisor, supervisor.submit(ask()))
+    assert failed.state is State.FAILED
+    assert failed.note == "The script's GPU is gone."
+    log_lines = (supervisor.home.logs / "worker.log").read_text().count("loading scripted failed")
+    assert log_lines == IDLE_DEATHS
+
+
+def test_a_worker_that_dies_again_and_again_stays_off_until_it_is_needed(
+    started: Supervisor, ask: Ask
+) -> None:
+    for death in range(1, IDLE_DEATHS + 1):
+        wait_until(lambda: started.status().engine is Engine.READY, "loading")
+        pid = started.status().worker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(partial(_is_another, started, pid), f"death {death}")
+    wait_until(lambda: "stays off" in started.status().notice, "the notice")
+    assert started.status().engine is Engine.OFF
+    assert f"{IDLE_DEATHS} times while it had nothing to do" in started.status().notice
+    assert finish(started, started.submit(ask())).state is State.DONE
+
+
+def _is_another(supervisor: Supervisor, pid: int) -> bool:
+    return supervisor.status().worker_pid != pid
 
 
 def test_kill_9_is_told_tried_again_and_the_next_job_works(

@@ -44,6 +44,9 @@ class Notes:
         if self.stop is not None and len(self.checks) >= self.stop:
             raise Cancelled
 
+    def occupied(self, doing: str, seconds: float) -> None:
+        raise AssertionError("nothing here takes long enough")
+
 
 def request(
     prompt: str = "a red ball moves left", height: int = 64, width: int = 64, frames: int = 9

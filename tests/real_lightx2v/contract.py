@@ -9,8 +9,9 @@ from tests.real_lightx2v.packages import Package
 
 Found = Mapping[str, Mapping[str, Any]]
 CASES = (
-    "works", "sizes", "cancel", "faults", "unrepaired", "precision", "proofs", "texts", "tiled",
-    "bad_frames", "video_length", "image_encoder", "token_embedding", "missing_bias", "offloads",
+    "works", "sizes", "cancel", "faults", "unrepaired", "broken", "text_faults", "precision",
+    "proofs", "texts", "tiled", "bad_frames", "video_length", "image_encoder", "token_embedding",
+    "missing_bias", "offloads",
 )  # fmt: skip
 
 
@@ -38,6 +39,7 @@ class Contract:
         assert [share for share, _ in frames] == [0.1111, 0.5556, 1.0]
         assert works["previews"] == [[3, 8, 12, 3]] * 4
         assert works["label"]
+        assert works["occupied"] == ["the text encoder is read from the disk"]
 
     def test_sizes_and_steps_change_without_a_reload(self, found: Found) -> None:
         sizes = found["sizes"]
@@ -74,6 +76,21 @@ class Contract:
         assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, and not back
         assert found["missing_bias"] == {"upstream": False, "mended": [True, False], "then": None}
 
+    def test_what_cant_be_mended_is_told_as_broken(self, found: Found) -> None:
+        broken = found["broken"]
+        assert broken["first"].startswith("Broken: ")
+        assert "ValueError during denoise" in broken["first"]
+        assert "attention torch_sdpa" in broken["first"]
+        assert broken["next"].startswith("Broken: ")
+        assert broken["same"]
+
+    def test_the_text_encoder_takes_no_more_ram_than_it_must(self, found: Found) -> None:
+        faults = found["text_faults"]
+        assert (faults["upstream"], faults["mapped"]) == (False, True)
+        assert (faults["left"], faults["dropped"]) == (1, 0)
+        assert "ZeroDivisionError" in faults["left_told"]
+        assert "ZeroDivisionError" in faults["dropped_told"]
+
     def test_fp8_counts_with_its_scales(self, found: Found) -> None:
         assert found["precision"]["reference"] >= 0.99
         assert found["precision"]["unscaled"] < 0.99
@@ -88,10 +105,15 @@ class Contract:
             ("dtype", "block 0.self_attn.q is torch.bfloat16 in memory"),
             ("shift", "the shift is 3.0 instead of 5.0"),
             ("steps", "the steps is (1000,) instead of (1000, 750, 500, 250)"),
+            ("blocks", "there are 2 blocks instead of 3"),
+            ("lazy", "offload_block_cpu_buffers[0].self_attn.q has other scales than its file"),
+            ("text_kernel", "text encoder block 0.attn.q multiplies with "),
+            ("text_scales", "ffn.fc2 has other scales than its file"),
         ],
     )
     def test_what_was_loaded_otherwise_is_named(self, found: Found, what: str, told: str) -> None:
-        assert found["proofs"]["as_planned"] == ""
+        fine = ("as_planned", "whole_again", "text_as_planned")
+        assert [found["proofs"][name] for name in fine] == [""] * 3
         assert found["proofs"][what].startswith("NotAsPlanned: ")
         assert told in found["proofs"][what]
 

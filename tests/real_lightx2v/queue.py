@@ -142,7 +142,7 @@ class QueueContract:
         assert engine.clip()["frames_sha256"] == first["frames_sha256"]
         assert engine.pid == pid
 
-    @pytest.mark.parametrize(("place", "stage"), [("block", "denoise"), ("decode", "decode")])
+    @pytest.mark.parametrize(("place", "stage"), [("block", "denoising"), ("decode", "decoding")])
     def test_after_an_out_of_memory_comes_another_worker(
         self, engine: Engine, first: dict[str, Any], place: str, stage: str
     ) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from engine.home import PROJECT
 from engine.pipelines.pinning import PinnedArena
-from tests.real_lightx2v.cases import Bench
+from tests.real_lightx2v.bench import Bench
 
 # Attributes that we read or set, by the object that has them, after a clip with block offload.
 ATTRIBUTES: Mapping[str, str] = {
@@ -38,7 +38,11 @@ ATTRIBUTES: Mapping[str, str] = {
     "runner.vae_decoder": "model scale dtype cpu_offload to_cuda to_cpu",
     "runner.vae_decoder.model": "decoder decode_stream tiled_decode clear_cache",
     "runner.text_encoders.0": "model cpu_offload infer",
-    "runner.text_encoders.0.model": "token_embedding",
+    "runner.text_encoders.0.model": "token_embedding blocks",
+    "runner.text_encoders.0.model.blocks.0": "compute_phases",
+    "runner.text_encoders.0.model.blocks.0.compute_phases.0": "attn_q attn_k attn_v attn_o",
+    "runner.text_encoders.0.model.blocks.0.compute_phases.1": "ffn_fc1 ffn_fc2 ffn_gate_0",
+    "runner.text_encoders.0.model.blocks.0.compute_phases.1.ffn_fc2": "pin_weight",
     "pipe": "config_json create_generator generate modify_config _init_runner",
 }
 # Functions that we call, with what we pass: names after a star are keywords.

@@ -16,6 +16,15 @@ from ......common.ops.utils import DTYPE, State, WeightModule
 from ......utils.registry_factory import MM_WEIGHT_REGISTER
 
 
+class T5Phase(WeightModule):
+    """One of the two parts of a block; upstream has a class for each."""
+
+    def __init__(self, scheme: str, prefix: str, *names: str) -> None:
+        for name in names:
+            matrix = MM_WEIGHT_REGISTER[scheme](f"{prefix}.{name}.weight")
+            setattr(self, name.replace(".", "_"), matrix)
+
+
 class T5Block(WeightModule):
     """Attention and a gated feed-forward part."""
 
@@ -24,11 +33,10 @@ class T5Block(WeightModule):
         self.norm1 = DefaultTensor(f"{name}.norm1.weight")
         self.norm2 = DefaultTensor(f"{name}.norm2.weight")
         self.pos_embedding = EmbeddingWeightTemplate(f"{name}.pos_embedding.embedding.weight")
-        matrix = MM_WEIGHT_REGISTER[scheme]
-        self.q, self.k, self.v, self.o = (matrix(f"{name}.attn.{p}.weight") for p in "qkvo")
-        self.gate, self.fc1, self.fc2 = (
-            matrix(f"{name}.ffn.{part}.weight") for part in ("gate.0", "fc1", "fc2")
-        )
+        self.compute_phases: list[Any] = [
+            T5Phase(scheme, name, *(f"attn.{part}" for part in "qkvo")),
+            T5Phase(scheme, name, "ffn.fc1", "ffn.fc2", "ffn.gate.0"),
+        ]
 
 
 class T5Encoder:
@@ -53,6 +61,7 @@ class T5Encoder:
         return F.rms_norm(x, self.norm.shape, self.norm.to(x.device), 1e-6)
 
     def _block(self, block: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        attention, thinking = block.compute_phases
         near = torch.arange(len(x), device=x.device)
         distance = (near[None] - near[:, None]).clamp(-16, 15) + 16
         bias = block.pos_embedding.apply(distance).permute(2, 0, 1)
@@ -60,13 +69,13 @@ class T5Encoder:
         seen = F.rms_norm(x, block.norm1.tensor.shape, block.norm1.tensor, 1e-6)
         q, k, v = (
             part.apply(seen).view(len(x), self.heads, -1).transpose(0, 1)
-            for part in (block.q, block.k, block.v)
+            for part in (attention.attn_q, attention.attn_k, attention.attn_v)
         )
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
-        x = x + block.o.apply(attended.transpose(0, 1).flatten(1))
+        x = x + attention.attn_o.apply(attended.transpose(0, 1).flatten(1))
         seen = F.rms_norm(x, block.norm2.tensor.shape, block.norm2.tensor, 1e-6)
-        inner = block.fc1.apply(seen) * F.gelu(block.gate.apply(seen), approximate="tanh")
-        thought: torch.Tensor = block.fc2.apply(inner)
+        gate = F.gelu(thinking.ffn_gate_0.apply(seen), approximate="tanh")
+        thought: torch.Tensor = thinking.ffn_fc2.apply(thinking.ffn_fc1.apply(seen) * gate)
         return x + thought
 
 

@@ -1,0 +1,92 @@
+"""The worker's end of the pipe: what it says of itself, and when."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing import Pipe as make_pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+
+from engine import worker
+from engine.messages import Finished, Heartbeat
+from engine.pipelines.base import Broken, OutOfMemory, PipelineError
+from engine.worker import Pipe, _failure
+
+# pytest also tells of a thread that ends by SystemExit.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+class Meter:
+    """Holds more each time it is asked, or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.holds = error, 0
+
+    def held(self) -> int:
+        if self.error:
+            raise self.error
+        self.holds += 1
+        return self.holds
+
+
+class Loading:
+    """A pipeline that has no meter yet."""
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pipe, Connection]]:
+    """The worker's end without its own beat, and the supervisor's."""
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 3600)
+    # An orphaned worker ends its process, which is the tests' own here: only the thread may end.
+    monkeypatch.setattr(Pipe, "_orphaned", lambda _: sys.exit())
+    theirs, mine = make_pipe()
+    before = set(threading.enumerate())
+    pipe = Pipe(mine)
+    receiving = next(
+        thread for thread in set(threading.enumerate()) - before if thread.name == "_receive"
+    )
+    assert theirs.recv() == Heartbeat(None)
+    yield pipe, theirs
+    theirs.close()
+    receiving.join()
+
+
+def test_an_answer_comes_after_what_is_held_then(ours: tuple[Pipe, Connection]) -> None:
+    pipe, theirs = ours
+    pipeline: Any = Loading()
+    pipe.pipeline = pipeline
+    pipe.beat()
+    assert theirs.recv() == Heartbeat(None), "nothing is held before there is a meter"
+    pipeline.meter = Meter()
+    pipe.answer(Finished(1, {}))
+    assert theirs.recv() == Heartbeat(1)
+    assert theirs.recv() == Finished(1, {})
+
+
+def test_a_meter_that_fails_doesnt_stop_the_beat(ours: tuple[Pipe, Connection]) -> None:
+    """A silent worker would be killed as hung, and its successor too."""
+    pipe, theirs = ours
+    pipeline: Any = Loading()
+    pipeline.meter = Meter(RuntimeError("NVML is gone"))
+    pipe.pipeline = pipeline
+    pipe.beat()
+    assert theirs.recv() == Heartbeat(None)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutOfMemory("Full.", "Close.", "VRAM"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (Broken("Gone.", "Wait."), "broken"),
+        (PipelineError("Black.", "Choose."), "error"),
+        (ValueError("x"), "error"),
+    ],
+)
+def test_what_a_failure_means_for_the_process(error: Exception, kind: str) -> None:
+    failed = _failure(1, error, "denoise")
+    assert failed.kind == kind
+    assert failed.sentence
+    assert failed.remedy
