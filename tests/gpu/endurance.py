@@ -13,8 +13,11 @@ from typing import Any
 
 import torch
 
+from engine import hostmem
+from engine.pipelines import kernels, standins
 from engine.pipelines.base import Frames
 from engine.pipelines.pinning import PinnedArena, cuda_register
+from engine.presets import load_presets
 from engine.request import Size
 from tests.gpu import gauge, pretend
 from tests.gpu.bench import Bench, Run
@@ -213,20 +216,22 @@ def _cosine(answers: dict[str, object], name: str) -> Iterator[Callable[[float],
         answers[name] = f"{type(error).__name__}: {error}"[:300]
 
 
+T5_LAYER = kernels.Layer(hostmem.T5_DIM, hostmem.T5_FFN, bias=False)
+
+
 def trials() -> dict[str, object]:
     """Every kernel called once at the true shape, by our own trial; cosine, or what it raised."""
-    from engine.pipelines import kernels, standins
-    from engine.presets import load_presets
-
     with standins.standing_in():
         import lightx2v  # noqa: F401
     shape = load_presets().models[MODEL].architecture
     assert shape is not None
     answers: dict[str, object] = {}
+    layers = {"": kernels.Layer(shape.dim, shape.dim), " of the T5": T5_LAYER}
     for precision, names in kernels.MATMULS.items():
         for name in names:
-            with _cosine(answers, name) as keep:
-                keep(kernels.try_matmul(name, precision, shape, pretend.DEVICE))
+            for of, layer in layers.items():
+                with _cosine(answers, name + of) as keep:
+                    keep(kernels.try_matmul(name, precision, layer, pretend.DEVICE))
     with _cosine(answers, "sage_attn1") as keep:
         kernels.name_sage_1()
         keep(kernels.try_attention("sage_attn1", shape, pretend.DEVICE))

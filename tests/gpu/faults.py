@@ -54,7 +54,9 @@ def poison() -> None:
     import torch
 
     if pretend.ON:
-        raise RuntimeError("CUDA error: device-side assert triggered (pretended)")
+        from engine.pipelines.base import Broken
+
+        raise Broken("CUDA's context is dead, as far as can be pretended.", "Try again.")
     far = torch.full((1,), 2**40, device="cuda")
     torch.zeros(8, device="cuda")[far].sum()
     torch.cuda.synchronize()

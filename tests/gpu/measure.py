@@ -88,10 +88,13 @@ def promises(out: Path, cap: float) -> None:
     bench.tell("same_after_cancel", same=after is not None and bool((first == after).all()))
 
 
+def trials(out: Path, cap: float) -> None:
+    """Every kernel called once; in a process of its own, as one that fails may take CUDA along."""
+    tell(out, "trials", answers=endurance.trials())
+
+
 def fast(out: Path, cap: float) -> None:
-    """Kernels tried, the card's rates, then speed.py on one loaded pipeline."""
-    with told(out, "trials"):
-        tell(out, "trials", answers=endurance.trials())
+    """The card's rates, then speed.py on one loaded pipeline."""
     with told(out, "floor"):
         gpu = torch.cuda.get_device_properties(0)
         facts = {"gpu": gpu.name, "torch": torch.__version__, "python": platform.python_version()}
@@ -144,7 +147,9 @@ def setup(out: Path, cap: float) -> None:
     tell(out, "setup", seconds=round(time.perf_counter() - began))
 
 
-TASKS = {t.__name__: t for t in (setup, grid, points, fits, wake, promises, fast, long, variant)}
+TASKS = {
+    t.__name__: t for t in (setup, grid, points, fits, wake, promises, trials, fast, long, variant)
+}
 _options = argparse.Namespace()
 
 

@@ -26,6 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "task",
     [
+        ("measure", "trials"),
         ("measure", "fast"),
         ("measure", "long"),
         ("measure", "points"),
@@ -52,4 +53,5 @@ def test_a_measurement_runs_through(
     assert failed.keys() <= NEEDS_A_GPU, failed
     assert all(row["frames"] and row["latents"] for row in rows if row["kind"] == "same_after")
     broken = [row for row in rows if row["kind"] == "broken_context"]
-    assert all(row["then"] == "done" and row["same"] for row in broken)
+    assert all(row["state"] == row["then"] == "done" and row["same"] for row in broken)
+    assert all(row["attempts"] == 2 and row["other_worker"] for row in broken)
