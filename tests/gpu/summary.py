@@ -46,9 +46,10 @@ def size(row: Row) -> Size:
 def peaks(rows: Iterable[Row], **asked: str) -> dict[Size, dict[str, int]]:
     """The largest peaks by stage of each size that ran with the choices ``asked`` for.
 
-    Without other word a row counts with the plan's usual attention, offload and rope chunk.
+    Without other word a row counts with the plan's usual attention and rope chunk, and with
+    blocks that wait in RAM; how they are page-locked there is nothing to the GPU.
     """
-    usual = {"attention": "torch_sdpa", "offload": "block", "decode": "whole", "compile": "off"}
+    usual = {"attention": "torch_sdpa", "decode": "whole", "compile": "off"}
     wanted = {**usual, **asked}
     found: dict[Size, dict[str, int]] = {}
     for row in rows:
@@ -56,6 +57,8 @@ def peaks(rows: Iterable[Row], **asked: str) -> dict[Size, dict[str, int]]:
             continue
         chosen = choices(row)
         if any(str(chosen.get(name)) != value for name, value in wanted.items()):
+            continue
+        if not str(chosen.get("offload")).startswith("block") or "offload_granularity" in chosen:
             continue
         if int(chosen.get("rope_chunk", 8192)) != 8192 or not row["peaks"]:
             continue
