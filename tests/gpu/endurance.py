@@ -16,6 +16,7 @@ import torch
 from engine import hostmem
 from engine.pipelines import kernels, standins
 from engine.pipelines.base import Frames
+from engine.pipelines.cuda import forget_error
 from engine.pipelines.pinning import PinnedArena, cuda_register
 from engine.presets import load_presets
 from engine.request import Size
@@ -203,6 +204,32 @@ def _rate(tensors: list[torch.Tensor], target: torch.Tensor, repeat: int = 5) ->
         moved = sum(tensor.numel() for tensor in tensors)
         best = max(best, moved / (time.perf_counter() - began) / 1e9)
     return round(best, 2)
+
+
+def registration() -> dict[str, str]:
+    """What a failed registration leaves for the next kernel's check, and that we take it back."""
+    if pretend.ON:
+        return {}
+    cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    memory = torch.empty(8 * 2**20, dtype=torch.uint8)
+    torch.zeros(1, device="cuda")
+
+    def refused() -> int:
+        return int(cudart.cudaHostRegister(memory.data_ptr(), memory.numel(), 0))
+
+    def launch() -> str:
+        try:
+            torch.ones(8, device="cuda").add_(1)
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            return str(error).partition("\n")[0]
+        return "fine"
+
+    first, again = refused(), refused()
+    left = launch()
+    refused()
+    forget_error()
+    return {"codes": f"{first}, {again}", "left": left, "taken back": launch()}
 
 
 # ---- kernels -------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def promises(out: Path, cap: float) -> None:
 
 def trials(out: Path, cap: float) -> None:
     """Every kernel called once; in a process of its own, as one that fails may take CUDA along."""
+    with told(out, "registration"):
+        tell(out, "registration", answers=endurance.registration())
     tell(out, "trials", answers=endurance.trials())
 
 

@@ -5,6 +5,7 @@ process of their own (``measure.py variant``).
 """
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,10 +93,36 @@ def prompts(bench: Bench) -> None:
     """What the text cache saves; the T5 sleeps before the first."""
     texts = bench.pipeline._texts
     new, another = f"{PROMPT} at {time.time_ns()}", f"{PROMPT} by {time.time_ns()}"
-    for state, prompt in (("asleep", new), ("awake", another), ("in memory", another)):
+    with anonymous_ram() as most:
+        bench.run(SHORT, kind="prompt", prompt=new, text="asleep")
+    bench.tell("woken", anonymous_before=most[0], anonymous_most=max(most), **bench.host())
+    for state, prompt in (("awake", another), ("in memory", another)):
         bench.run(SHORT, kind="prompt", prompt=prompt, text=state)
     texts._near.clear()
     bench.run(SHORT, kind="prompt", prompt=another, text="on disk")
+
+
+@contextmanager
+def anonymous_ram() -> Iterator[list[int]]:
+    """Bytes of RAM that aren't a file's pages, ten times a second; registered ones count too."""
+    seen, over = [_anonymous()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            seen.append(_anonymous())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def _anonymous() -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "RssAnon" in line) * 1024
 
 
 # ---- choices on the loaded weights ---------------------------------------------------------
