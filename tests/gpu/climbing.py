@@ -121,7 +121,7 @@ def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
     """Climb under each of ``caps`` (GiB), one after the other, with one engine.
 
     Args:
-        run: under the first of them also run all that the guard opens, then break the worker.
+        run: under the first of them also break the worker, then run all that the guard opens.
     """
     os.environ[VRAM_LIMIT] = f"{caps[0]:g}"
     ask = out.with_suffix(".fault")
@@ -140,10 +140,10 @@ def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
                 climb.verdicts("after the baseline")
                 climb.probe(LARGE)
                 climb.verdicts(f"after {LARGE}")
-            with told(out, "every open size runs"):
-                every_open_size(climb)
             with told(out, "a broken context"):
                 broken_context(climb, ask)
+            with told(out, "every open size runs"):
+                every_open_size(climb)
         for cap in caps[1 if run else 0 :]:
             with told(out, f"climb under {cap:g} GiB"):
                 climb.limit(cap)

@@ -109,6 +109,14 @@ def fast(out: Path, cap: float) -> None:
     bench.tell("variant_host", seconds=0.0, **bench.host())
 
 
+def turn(out: Path, cap: float) -> None:
+    """Ours and LightX2V's own way, one clip of four steps each."""
+    bench = Bench(out, cap, _choices())
+    for size in sizes(*(_options.sizes or "720x1280x81").split(",")):
+        with told(out, f"{size} in turn"):
+            speed.in_turn(bench, size, cold=False)
+
+
 def long(out: Path, cap: float) -> None:
     """endurance.py on one loaded pipeline, then what may take long to compile."""
     bench = Bench(out, cap, _choices())
@@ -150,7 +158,8 @@ def setup(out: Path, cap: float) -> None:
 
 
 TASKS = {
-    t.__name__: t for t in (setup, grid, points, fits, wake, promises, trials, fast, long, variant)
+    t.__name__: t
+    for t in (setup, grid, points, fits, wake, promises, trials, fast, turn, long, variant)
 }
 _options = argparse.Namespace()
 
