@@ -147,6 +147,7 @@ class LightX2V:
     def _transformer_loads(self) -> Any:
         """LightX2V makes a new transformer for every run where it loads lazily."""
         model = self._load_transformer()
+        repairs.lazy_biases(model)
         proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
         infer = model.transformer_infer
         run_block = infer.run_block

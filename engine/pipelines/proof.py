@@ -79,12 +79,12 @@ def prove_weights(
         raise NotAsPlanned(f"there are {count} blocks instead of {preset.architecture.layers}")
     kernel = MM_WEIGHT_REGISTER[scheme]
     attends = ATTN_WEIGHT_REGISTER[ATTENTION.get(attention, attention)]
-    for name, block in _blocks(model):
+    for name, block in blocks_of(model):
         first, second = block.compute_phases[0], block.compute_phases[1]
         for weight in (first.self_attn_1, second.cross_attn_1):
             if type(weight) is not attends:
                 raise NotAsPlanned(f"{name} attends with {type(weight).__name__}")
-        for part, matrix in _matrices(block):
+        for part, matrix in matrices_of(block):
             if type(matrix) is not kernel:
                 raise NotAsPlanned(f"{name}.{part} multiplies with {type(matrix).__name__}")
             lazy = bool(runner.config.get("lazy_load")) and name.startswith("block ")
@@ -157,7 +157,7 @@ def _prove_scales(model: Any, preset: ModelPreset, checkpoint: Checkpoint) -> No
     stay on the disk, those of the first, which waits in a buffer."""
     assert preset.architecture is not None
     layers = preset.architecture.layers
-    blocks = dict(_blocks(model))
+    blocks = dict(blocks_of(model))
     for index in sorted({0, layers // 2, layers - 1}):
         name = f"block {index}"
         if _held(blocks[name].compute_phases[0].self_attn_q, "weight_scale") is None:
@@ -165,7 +165,7 @@ def _prove_scales(model: Any, preset: ModelPreset, checkpoint: Checkpoint) -> No
                 continue
             name = "offload_block_cpu_buffers[0]"
         with _file(checkpoint, index) as stored:
-            for part, matrix in _matrices(blocks[name]):
+            for part, matrix in matrices_of(blocks[name]):
                 if not _same_scales(matrix, stored(f"blocks.{index}.{part}.weight_scale")):
                     raise NotAsPlanned(f"{name}.{part} has other scales than its file")
 
@@ -189,7 +189,8 @@ def _file(checkpoint: Checkpoint, index: int) -> Iterator[Callable[[str], torch.
         yield stored.get_tensor
 
 
-def _blocks(model: Any) -> Iterator[tuple[str, Any]]:
+def blocks_of(model: Any) -> Iterator[tuple[str, Any]]:
+    """The transformer's blocks, and the buffers that they are computed from, each by a name."""
     weights = model.transformer_weights
     for index, block in enumerate(weights.blocks):
         yield f"block {index}", block
@@ -205,7 +206,8 @@ _PARTS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def _matrices(block: Any) -> Iterator[tuple[str, Any]]:
+def matrices_of(block: Any) -> Iterator[tuple[str, Any]]:
+    """A block's ten linear layers by their names in the checkpoint."""
     for phase, parts in _PARTS.items():
         for part in parts:
             yield part, getattr(block.compute_phases[phase], part.replace(".", "_"))

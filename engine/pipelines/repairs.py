@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from engine.pipelines.pinning import PinnedArena
+from engine.pipelines.proof import blocks_of, matrices_of
 
 log = logging.getLogger("headroom.repairs")
 
@@ -79,6 +80,25 @@ def bias_may_be_missing() -> bool:
         return False
     MMWeightQuantTemplate.bias = None  # what a layer has that was never given one
     return True
+
+
+def lazy_biases(model: Any) -> bool:
+    """Biases that are float32 in the file stay so on the GPU where blocks are read lazily.
+
+    They are cast when they are loaded (mm_weight.py:474), but the buffers that lazy ones are copied
+    to are made as the file has them (498): ``bias dtype must match output dtype`` at the first
+    block. Seen on an H100, with fp8-sgl.
+    """
+    mended = False
+    for _, block in blocks_of(model):
+        for _, matrix in matrices_of(block):
+            if getattr(matrix, "bias_force_fp32", False):  # Triton's kernels want them so
+                continue
+            bias = getattr(matrix, "bias_cuda_buffer", None)
+            if isinstance(bias, torch.Tensor) and bias.dtype == torch.float32:
+                matrix.bias_cuda_buffer = bias.to(torch.bfloat16)  # filled anew for each block
+                mended = True
+    return mended
 
 
 @contextmanager

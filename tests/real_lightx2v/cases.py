@@ -24,6 +24,7 @@ from tests.real_lightx2v.bench import Bench, Recorder, cosine, raised
 from tests.real_lightx2v.repair_cases import (
     broken,
     image_encoder,
+    lazy_biases,
     missing_bias,
     text_faults,
     token_embedding,
@@ -264,7 +265,8 @@ def bad_frames(folder: Path) -> dict[str, Any]:
 
 CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     works, sizes, cancel, faults, precision, proofs, texts, tiled, bad_frames, offloads,
-    unrepaired, broken, text_faults, video_length, image_encoder, token_embedding, missing_bias,
+    unrepaired, broken, text_faults, lazy_biases, video_length, image_encoder, token_embedding,
+    missing_bias,
 )  # fmt: skip
 
 

@@ -70,7 +70,13 @@ def transformer(precision: str) -> dict[str, torch.Tensor]:
         tensors[f"{name}.norm3.bias"] = random(DIM)
         linear(f"{name}.ffn.0", FFN, DIM, quantised=True)
         linear(f"{name}.ffn.2", DIM, FFN, quantised=True)
-    return tensors
+    if precision not in STORED:
+        return tensors
+    # LightX2V's converter keeps all that isn't quantised in float32, biases too.
+    return {
+        name: tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def write_transformer(path: Path, tensors: Mapping[str, torch.Tensor], layout: Layout) -> None:

@@ -11,7 +11,7 @@ Found = Mapping[str, Mapping[str, Any]]
 CASES = (
     "works", "sizes", "cancel", "faults", "unrepaired", "broken", "text_faults", "precision",
     "proofs", "texts", "tiled", "bad_frames", "video_length", "image_encoder", "token_embedding",
-    "missing_bias", "offloads",
+    "missing_bias", "lazy_biases", "offloads",
 )  # fmt: skip
 
 
@@ -75,6 +75,11 @@ class Contract:
         assert found["image_encoder"]["same"]
         assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, and not back
         assert found["missing_bias"] == {"upstream": False, "mended": [True, False], "then": None}
+        assert found["lazy_biases"] == {
+            "upstream": "torch.float32",
+            "mended": [True, False],
+            "then": "torch.bfloat16",
+        }
 
     def test_what_cant_be_mended_is_told_as_broken(self, found: Found) -> None:
         broken = found["broken"]

@@ -89,6 +89,20 @@ def text_faults(folder: Path) -> dict[str, Any]:
     return found
 
 
+def lazy_biases(folder: Path) -> dict[str, Any]:
+    """Read lazily, biases keep the file's float32, which FP8 kernels refuse on a GPU."""
+    bench = Bench("tiny-fp8", offload="lazy")
+    model = bench.pipeline._load_transformer()
+
+    def kind() -> str:
+        buffer = model.transformer_weights.offload_block_cuda_buffers[0]
+        return str(buffer.compute_phases[2].ffn_0.bias_cuda_buffer.dtype)
+
+    upstream = kind()
+    mended = repairs.lazy_biases(model), repairs.lazy_biases(model)
+    return {"upstream": upstream, "mended": mended, "then": kind()}
+
+
 def _failing_text(bench: Bench, prompt: str) -> str:
     """What a clip raises whose text encoder fails after it was read."""
     whole = bench.pipeline._load_text_encoder
