@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -141,14 +142,17 @@ def held(bench: Bench) -> dict[str, int | None]:
 # ---- the gauge -----------------------------------------------------------------------------
 
 
-def gauged(bench: Bench, size: Size = OWN) -> None:
+def gauged(bench: Bench, size: Size = OWN, readings_to: Path | None = None) -> None:
     """A clip while the gauge and nvidia-smi watch from another process."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "told"
         with gauge.watching(os.getpid(), file) as own:
             bench.run(size, steps=None, kind="gauged")
             own = list(own)
-        for source, readings in gauge.read(file).items():
+        everything = gauge.read(file)
+        if readings_to is not None:
+            readings_to.write_text(json.dumps({"own": own[::10], **everything}))
+        for source, readings in everything.items():
             compared = gauge.compare(own, readings)
             facts = asdict(compared) if compared else {}
             bench.tell("gauge", source=source, readings=len(readings), **facts)

@@ -21,7 +21,7 @@ from engine.plan import Choice
 from engine.request import ClipRequest
 from tests.gpu import endurance, pretend, speed
 from tests.gpu.bench import Bench, Run
-from tests.gpu.rows import GRID, MODEL, OWN, POINTS, PROMPT, SHORT, sizes, tell, told
+from tests.gpu.rows import GRID, LARGE, MODEL, OWN, POINTS, PROMPT, SHORT, sizes, tell, told
 
 
 def grid(out: Path, cap: float) -> None:
@@ -117,6 +117,12 @@ def turn(out: Path, cap: float) -> None:
             speed.in_turn(bench, size, cold=False)
 
 
+def watched(out: Path, cap: float) -> None:
+    """The gauge alone, with all of its readings beside ``out``."""
+    bench = Bench(out, cap, _choices())
+    endurance.gauged(bench, LARGE, out.with_suffix(".readings.json"))
+
+
 def long(out: Path, cap: float) -> None:
     """endurance.py on one loaded pipeline, then what may take long to compile."""
     bench = Bench(out, cap, _choices())
@@ -159,7 +165,7 @@ def setup(out: Path, cap: float) -> None:
 
 TASKS = {
     t.__name__: t
-    for t in (setup, grid, points, fits, wake, promises, trials, fast, turn, long, variant)
+    for t in (setup, grid, points, fits, wake, promises, trials, fast, turn, watched, long, variant)
 }
 _options = argparse.Namespace()
 

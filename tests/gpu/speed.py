@@ -209,12 +209,12 @@ def attention(bench: Bench, kernel: str) -> Iterator[None]:
 def matmul(bench: Bench, kernel: str) -> Iterator[None]:
     from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
 
-    from engine.pipelines.proof import _matrices
+    from engine.pipelines.proof import matrices_of
 
     apply = MM_WEIGHT_REGISTER[kernel].apply
     with ExitStack() as changes:
         for block in _buffers(bench):
-            for _, matrix in _matrices(block):
+            for _, matrix in matrices_of(block):
                 bound = apply.__get__(matrix)
                 changes.enter_context(_replaced(matrix, "apply", bound))
         yield
