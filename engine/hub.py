@@ -207,7 +207,7 @@ def told(error: Exception, what: str) -> FetchError:
                 "Check the network; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror. " + KEPT,
                 again=True,
             )
-        case FileMetadataError() | ValueError():
+        case FileMetadataError() | ValueError() | LookupError() | TypeError():
             return _not_a_hub(what)
         case OSError():
             return _disk_refusal(error, what)

@@ -14,6 +14,7 @@ from typing import Literal
 import psutil
 
 from engine.manifest import OURS, write_json
+from engine.tensorfile import size_text
 
 NAME = "progress.json"
 PAUSE = "pause"  # a file of this name asks the working process to end
@@ -96,3 +97,26 @@ class Pace:
             self.seen.popleft()
         begun, before = self.seen[0]
         return max(0.0, (done - before) / (now - begun)) if now > begun else 0.0
+
+
+def tally_text(tally: Tally) -> str:
+    """How far it is: "61 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"."""
+    if tally.told:
+        return tally.told
+    if tally.phase == "asking" or not tally.total:
+        return "Asking the hub what there is."
+    did = " checked" if tally.phase == "checking" else ""
+    parts = [f"{tally.percent} %{did}", f"{size_text(tally.done)} of {size_text(tally.total)}"]
+    if tally.rate > 0:
+        parts.append(f"{size_text(round(tally.rate))}/s")
+    if tally.left is not None:
+        parts.append(f"about {_time_text(tally.left)} left")
+    return ", ".join(parts)
+
+
+def _time_text(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -15,7 +15,7 @@ from engine.links import each_linked_that_is_gone, folders, likely_places, link,
 from engine.manifest import OURS, Manifest, Promise
 from engine.presets import ModelPreset, Role, WeightFile
 from engine.room import SPARE, free_bytes
-from engine.tensorfile import WrongWeights
+from engine.tensorfile import WrongWeights, size_text
 from engine.transfer import held
 
 State = Literal["ready", "partial", "missing", "damaged"]
@@ -94,6 +94,18 @@ def _state(present: int, total: int, damaged: bool) -> State:
     if present >= total:
         return "ready"
     return "partial" if present else "missing"
+
+
+def weights_text(seen: Weights) -> str:
+    """The state in a few words: "ready, 22.3 GB", "partial 61 %", "missing 22.3 GB"."""
+    match seen.state:
+        case "ready":
+            return f"ready, {size_text(seen.total)}" if seen.total else "ready"
+        case "partial":
+            return f"partial {seen.percent} %, {size_text(seen.missing)} to go"
+        case "damaged":
+            return "damaged"
+    return f"missing {size_text(seen.total)}"
 
 
 # ---- looking -------------------------------------------------------------------------------

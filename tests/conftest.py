@@ -28,6 +28,17 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the developer's cache or token, or reaches the real hub."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf home"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    cache = str(tmp_path / "hf home" / "hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", cache)
+
+
 @pytest.fixture
 def presets() -> Presets:
     return load_presets()

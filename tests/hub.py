@@ -1,4 +1,4 @@
-"""A hub of our own on a local port: as much of the protocol as huggingface_hub asks for, and faults.
+"""A hub on a local port: as much of the protocol as huggingface_hub asks for, and faults.
 
 Large files (LFS) are redirected to another origin, as the real hub redirects to its CDN; every byte
 that leaves is counted.
@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Fault:
     wrong: int | None = None
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b"{}"
     method: str = "GET"
 
 
@@ -54,6 +56,15 @@ class Sent:
     authorization: str | None = None
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is killed resets its connections; that is what is tested."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Hub:
     """Repositories in memory: ``repos[name][path]`` are a file's bytes."""
 
@@ -64,8 +75,7 @@ class Hub:
         self.asked: list[str] = []
         self.tokens: set[str] = set()
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -190,7 +200,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 hub.asked.append(f"{self.command} {path}")
             fault = hub.strike(path, self.command)
             if fault is not None and fault.status is not None:
-                return self.answer(fault.status, b"{}", fault.headers)
+                return self.answer(fault.status, fault.body, fault.headers)
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             if hub.tokens and not path.startswith("/cdn/") and token not in hub.tokens:
                 return self.answer(401, b"{}", {"X-Error-Code": "GatedRepo"})
@@ -203,7 +213,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             return self.resolve(path, fault)
 
         def api(self, path: str) -> None:
-            found = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path)
+            found = re.fullmatch(
+                r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path
+            )
             repo, kind, revision, inside = found.groups() if found else ("", "", "", "")
             files = hub.repos.get(repo)
             if files is None:
