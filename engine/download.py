@@ -19,7 +19,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from engine.checkpoint import check_transformer, find_checkpoint, find_part
+from engine.checkpoint import check_files, check_transformer, find_checkpoint, find_part
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.hub import FetchError, ask, told
@@ -108,9 +108,11 @@ class Download:
             good = list(pool.map(lambda promise: self._check(promise, places[promise.path]), there))
         damaged = [str(places[p.path]) for p, well in zip(there, good, strict=True) if not well]
         parts = [self._part_of(f) for f in self.preset.weights if not self.manifest.of(f.role)]
-        if not damaged:
+        transformer = self.preset.weight_file("transformer")
+        there_is = transformer and self._part_of(transformer, whole=True)
+        if there_is and not damaged:
             try:
-                check_transformer(find_checkpoint(self.folder, self.preset), self.preset)
+                check_files(there_is, self.preset)
             except WrongWeights as error:
                 damaged.append(str(error.file))
         return tuple(damaged), tuple(str(part) for part in parts if part)

@@ -13,6 +13,7 @@ from engine.presets import Presets, load_presets
 from engine.request import ClipRequest
 from engine.store import Store
 from engine.supervisor import Supervisor
+from tests.hub import Hub, running
 
 TESTS = Path(__file__).parent
 
@@ -37,6 +38,16 @@ def _no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     cache = str(tmp_path / "hf home" / "hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", cache)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub of our own that has the weights of the model ``fetched``, which is here as well."""
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets_weights"))
+    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "Mödelle und Clips"))
+    with running(tmp_path / "scratch") as made:
+        monkeypatch.setenv("HF_ENDPOINT", made.url)
+        yield made
 
 
 @pytest.fixture

@@ -19,23 +19,14 @@ from engine.manifest import OURS, Manifest
 from engine.presets import load_presets
 from engine.tally import Tally
 from engine.transfer import CHUNK
-from tests.conftest import TESTS, wait_until
-from tests.hub import COMMIT, PIECE, Hub, running
+from tests.conftest import wait_until
+from tests.hub import COMMIT, PIECE, Hub
 
 Run = Callable[..., Tally]
 
 MODEL = "fetched"
 ENCODER = "models_t5_umt5-xxl-enc-fp8.pth"
 PARALLEL_LOSS = 4 * (CHUNK + 8192)  # what a kill may lose: a chunk of each file in memory
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets_weights"))
-    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "Mödelle und Clips"))
-    with running(tmp_path / "scratch") as made:
-        monkeypatch.setenv("HF_ENDPOINT", made.url)
-        yield made
 
 
 @pytest.fixture
