@@ -197,7 +197,7 @@ def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...])
 def get_it(preset: ModelPreset) -> str:
     """The remedy for weights that are missing or wrong."""
     return (
-        f"Open the Set-up tab, or run `weights pull --model {preset.id}`; `--from FOLDER` uses "
+        f"Fetch it in the Set-up tab, or with weights pull --model {preset.id}; --from FOLDER uses "
         "what you have elsewhere."
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint import get_it
 from engine.download import ELSEWHERE, What
 from engine.home import PROJECT, Home
 from engine.hub import KEPT, WeightsError
@@ -104,6 +105,15 @@ class Downloads:
 
     def look(self, model: str) -> Weights:
         return look(self.folder(model), self.presets.models[model])
+
+    def refuse_damaged(self, model: str) -> None:
+        """Raises WeightsError when a file is known not to be what was promised: it would give noise
+        after minutes of loading."""
+        seen = self.look(model)
+        if seen.damaged or seen.told:
+            named = ", ".join(str(file) for file in seen.damaged)
+            told = seen.told or f"Damaged: {named}."
+            raise WeightsError(told, get_it(self.presets.models[model]))
 
     def start(self, model: str, what: What = "pull") -> None:
         """Fetch, or verify, unless somebody is at it already."""

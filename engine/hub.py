@@ -219,14 +219,14 @@ def _http_refusal(error: Exception, what: str) -> FetchError:
 
     response = error.response  # type: ignore[attr-defined]
     status = response.status_code
-    token = "Log in with `hf auth login`, or set HF_TOKEN to a token that may read it."
+    token = "Log in with 'hf auth login', or set HF_TOKEN to a token that may read it."
     if isinstance(error, GatedRepoError) or status == 403:
         remedy = "Open the model's page on the hub and accept its terms there. " + token
         return FetchError(f"Access to {what} is refused ({status}).", remedy, elsewhere=True)
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
         return FetchError(
             f"The hub doesn't accept the login for {what} (401).",
-            "HF_TOKEN, or the token of `hf auth login`, is wrong or has expired: renew it.",
+            "HF_TOKEN, or the token of 'hf auth login', is wrong or has expired: renew it.",
             elsewhere=True,
         )
     if isinstance(error, RepositoryNotFoundError) and status == 401:
@@ -237,7 +237,7 @@ def _http_refusal(error: Exception, what: str) -> FetchError:
     if status == 429:
         wait = _named_wait(response)
         after = f" It asks for {wait:.0f} s of patience." if wait else ""
-        remedy = f"Wait a little, or log in with `hf auth login`: that allows more. {KEPT}"
+        remedy = f"Wait a little, or log in with 'hf auth login': that allows more. {KEPT}"
         sentence = f"The hub has had too many requests from here (429).{after}"
         return FetchError(sentence, remedy, again=True, wait=wait or 1.0)
     if status >= 500:
@@ -268,7 +268,7 @@ def _disk_refusal(error: OSError, what: str) -> FetchError:
         place = error.filename or "the folder of the weights"
         return FetchError(
             f"{what} can't be written: {place} is read-only for this program.",
-            "Make it writable, or set HEADROOM_HOME to another folder.",
+            "Make it writable, close what else uses it, or set HEADROOM_HOME to another folder.",
         )
     if error.errno == errno.EFBIG:
         return FetchError(

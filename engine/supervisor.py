@@ -114,6 +114,7 @@ class Supervisor:
             Refused: by the guard; nothing was queued.
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
+            WeightsError: some are known to be damaged.
         """
         self.guard.admit(request)
         self._check_weights(request.model)
@@ -126,6 +127,7 @@ class Supervisor:
             NotHere: the model's engine isn't installed.
             PlanError: this machine can't run it.
             WeightsMissing: its files aren't there.
+            WeightsError: some are known to be damaged.
         """
         self.guard.check_here(request.model)
         self.plans.plan(request.model)
@@ -152,6 +154,7 @@ class Supervisor:
         preset = self.presets.models[model]
         if preset.weights:
             find_checkpoint(self.home.weights / model, preset)
+            self.weights.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
         self._nudge()

@@ -51,7 +51,7 @@ def run(
     """
     weights = supervisor.weights
     if folder is not None and action != "pull":
-        raise NoSuchWeights("--from belongs to `weights pull`.", "Leave it out.")
+        raise NoSuchWeights("--from belongs to weights pull.", "Leave it out.")
     if model is not None and model not in supervisor.presets.models:
         known = ", ".join(supervisor.presets.models)
         raise NoSuchWeights(f"--model {model}: there is no such model.", f"Choose among: {known}.")
@@ -164,7 +164,7 @@ def _pull(supervisor: Supervisor, model: str, folder: str | None, say: Say) -> t
     begun = time.monotonic()
     tally = _follow(weights, model, "pull", say)
     seen = weights.look(model)
-    _refuse_unless_done(tally, seen, f"Run `weights pull --model {model}` again to go on.")
+    _refuse_unless_done(tally, seen, f"Run weights pull --model {model} again to go on.")
     return ExitCode.DONE, {
         "model": model,
         "state": seen.state,
@@ -185,7 +185,7 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
         tally = _follow(weights, model, "verify", say)
         seen = weights.look(model)
         if tally.phase != "done":
-            _refuse_unless_done(tally, seen, "Run `weights verify` again.")
+            _refuse_unless_done(tally, seen, "Run weights verify again.")
         damaged, whole = list(tally.damaged), seen.state == "ready"
         said = (
             "every file is as the hub promised"
@@ -207,9 +207,9 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
             }
         )
         if damaged:
-            say(f"`weights pull --model {model}` fetches only the damaged files again.")
+            say(f"weights pull --model {model} fetches only the damaged files again.")
     if not named:
-        say("There are no weights to verify yet; `weights pull` fetches them.")
+        say("There are no weights to verify yet; weights pull fetches them.")
     return ExitCode.DONE if good else ExitCode.SETUP_MISSING, {"ok": good, "models": checked}
 
 

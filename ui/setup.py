@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -57,8 +58,9 @@ def build_setup(supervisor: Supervisor) -> SetupParts:
     for preset in supervisor.presets.models.values():
         if not preset.weights:
             text = html.escape(f"{preset.summary} It comes with the program.")
-            gr.HTML(_frame(preset.name, "ready", "ready", f"<p>{text}</p>"), js_on_load=None)
-    for preset in supervisor.weights.models:
+            with gr.Column(elem_classes="model-card"):
+                gr.HTML(_frame(preset.name, "ready", "ready", f"<p>{text}</p>"), js_on_load=None)
+    for preset in sorted(supervisor.weights.models, key=lambda p: sum(f.bytes for f in p.weights)):
         cards[preset.id] = _build_card(supervisor, preset)
     gr.HTML("<h3>This machine</h3>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
@@ -161,9 +163,14 @@ def refreshed_card(supervisor: Supervisor, model: str) -> list[Any]:
     seen, tally = weights.look(model), weights.tally(model)
     working, ready = tally.phase in WORKING, seen.state == "ready"
     found = [] if working or ready else weights.offers(model)
+    useful = usable(supervisor, model).word is not Word.IMPOSSIBLE
     return [
-        card_html(supervisor, model, seen, tally),
-        gr.Button(_fetch_words(seen), visible=not working and not ready),
+        card_html(supervisor, model, seen, tally, found),
+        gr.Button(
+            _fetch_words(seen),
+            visible=not working and not ready,
+            variant="primary" if useful else "secondary",
+        ),
         gr.Button(visible=working),
         gr.Button(visible=not working and seen.present > 0),
         gr.Button(visible=bool(found)),
@@ -179,8 +186,14 @@ def _fetch_words(seen: Weights) -> str:
     return f"Download {size_text(seen.missing)}"
 
 
-def card_html(supervisor: Supervisor, model: str, seen: Weights, tally: Tally) -> str:
-    """Everything about a model's weights, in the order in which somebody would ask."""
+def card_html(
+    supervisor: Supervisor, model: str, seen: Weights, tally: Tally, found: list[Path]
+) -> str:
+    """Everything about a model's weights, in the order in which somebody would ask.
+
+    Args:
+        found: folders of the hub's cache that hold some of them.
+    """
     preset, working = supervisor.presets.models[model], tally.phase in WORKING
     lines = [preset.summary]
     verdict = usable(supervisor, model)
@@ -195,14 +208,15 @@ def card_html(supervisor: Supervisor, model: str, seen: Weights, tally: Tally) -
         )
     lines += [f"Damaged: {file}" for file in seen.damaged] + ([seen.told] if seen.told else [])
     lines += [f"Linked, but not there now: {folder}" for folder in seen.gone]
-    lines += [f"Found in the hub's cache: {f}" for f in supervisor.weights.offers(model)]
+    lines += [f"Found in the hub's cache: {folder}" for folder in found]
     if seen.state == "ready":
         lines += [f"Used where it lies: {folder}" for folder in seen.linked]
     body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     if not working:
         body += _ended_html(tally, seen)
-    text = "checking" if working and tally.what == "verify" else weights_text(seen)
-    return _frame(preset.name, seen.state, text, body + _pull_html(model, tally))
+    text = ("verifying" if tally.what == "verify" else "fetching") if working else ""
+    body += _pull_html(model, tally)
+    return _frame(preset.name, seen.state, text or weights_text(seen), body)
 
 
 def _ended_html(tally: Tally, seen: Weights) -> str:
