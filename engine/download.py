@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
@@ -117,19 +117,19 @@ class Download:
                 damaged.append(str(error.file))
         return tuple(damaged), tuple(str(part) for part in parts if part)
 
-    def _learn(self, file: WeightFile, without: Iterable[str] = ()) -> None:
+    def _learn(self, file: WeightFile) -> None:
         """Have the hub's promises for ``file``; those that are known hold, so that a download that
         goes on later doesn't mix two revisions."""
-        if self.manifest.of(file.role) and not without:
+        if self.manifest.of(file.role):
             return
         there = self._part_of(file, whole=True)
-        if there is not None and not without:  # of what somebody brought, not of another layout
+        if there is not None:  # of what somebody brought, not of another layout
             sources = tuple(source for source in file.sources if _fits(source, there))
             if not sources:
                 return
             file = file.model_copy(update={"sources": sources})
         try:
-            self.manifest.promise(file.role, ask(file, self.preset.layers, set(without)))
+            self.manifest.promise(file.role, ask(file, self.preset.layers))
         except FetchError:
             # What somebody brought by hand is used as it is; its headers are read all the same.
             if there is None:
@@ -206,11 +206,16 @@ class Download:
         if file is None or promise not in self.manifest.of(promise.role):
             return  # another file of the same part has done this already
         gone = self._without.setdefault(promise.role, set())
-        gone.add(promise.repo)
-        if all(source.repo in gone for source in file.sources):
-            raise error
-        log.warning("%s: %s Trying the next source.", promise.path, error.sentence)
-        self._learn(file, gone)
+        log.warning("%s: %s Asking anew.", promise.path, error.sentence)
+        fresh = ask(file, self.preset.layers, gone)
+        if (fresh[0].repo, fresh[0].commit) == (promise.repo, promise.commit):
+            # It hasn't moved on to another revision: it promises what it doesn't deliver.
+            gone.add(promise.repo)
+            if all(source.repo in gone for source in file.sources):
+                raise error
+            fresh = ask(file, self.preset.layers, gone)
+        self.manifest.promise(promise.role, fresh)
+        self._save()
 
     def _fetch_one(self, promise: Promise) -> None:
         def say(sentence: str) -> None:

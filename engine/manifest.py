@@ -85,8 +85,13 @@ class Manifest:
 
     def promise(self, role: Role, promises: Iterable[Promise]) -> None:
         """Take ``promises`` for this role, in place of any earlier ones."""
+        fresh = {promise.path: promise for promise in promises}
         kept = {path: p for path, p in self.promises.items() if p.role != role}
-        self.promises = kept | {promise.path: promise for promise in promises}
+        for path, old in self.promises.items():
+            new = fresh.get(path)
+            if new is not None and new.part_name != old.part_name:
+                self.checks.pop(path, None)  # it was right, and isn't any more
+        self.promises = kept | fresh
 
     def note(self, path: str, place: Path, good: bool) -> None:
         """Keep what hashing ``place`` found."""

@@ -74,6 +74,7 @@ class Hub:
         self.sent: list[Sent] = []
         self.asked: list[str] = []
         self.tokens: set[str] = set()
+        self.commits = [COMMIT]  # the last one is main
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_address[1]
@@ -220,10 +221,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             files = hub.repos.get(repo)
             if files is None:
                 return self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
-            if revision not in (None, "main", COMMIT):
+            if revision not in (None, "main", *hub.commits):
                 return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             if kind in (None, "revision"):
-                return self.json({"id": repo, "sha": COMMIT})
+                return self.json({"id": repo, "sha": hub.commits[-1]})
             if kind == "paths-info":
                 wanted = [unquote(p) for p in re.findall(r"paths=([^&]+)", self.body)]
                 return self.json([_entry(p, files[p]) for p in wanted if p in files])
@@ -249,7 +250,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if repo not in hub.repos:
                 return self.answer(401, b"", {"X-Error-Code": "RepoNotFound"})
             data = hub.repos[repo].get(name)
-            if data is None or revision not in ("main", COMMIT):
+            if revision not in ("main", *hub.commits):
+                return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+            if data is None:
                 return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             if len(data) < LFS_FROM:
                 return self.bytes_of(name, data, fault)
@@ -259,6 +262,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 "X-Repo-Commit": COMMIT,
                 "X-Linked-Etag": f'"{digest}"',
                 "X-Linked-Size": str(len(data)),
+                # The real hub offers every large file through Xet as well.
+                "X-Xet-Hash": digest,
+                "X-Xet-Refresh-Route": f"{hub.url}/api/models/{repo}/xet-read-token/{revision}",
             }
             if fault is not None:  # it strikes at the bytes themselves
                 fault.times += 1

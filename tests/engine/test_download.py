@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,9 +134,13 @@ def test_pause_ends_it_and_resume_goes_on(hub: Hub, downloads: Downloads) -> Non
     assert (tally.phase, tally.told) == ("paused", "")
     assert 30 < tally.percent < 100
     kept, sent = here(downloads), hub.count
-    assert Manifest.load(downloads.folder(MODEL)).promises, "which revision it was is kept"
+    hub.commits.append("f" * 40)  # main moves on meanwhile
+    asked = len(hub.asked)
     hub.heal()
     assert pull(downloads).phase == "done"
+    asked_later = " ".join(hub.asked[asked:])
+    assert COMMIT in asked_later
+    assert "f" * 40 not in asked_later, "one download is of one revision"
     assert hub.count - sent == hub.size - kept
     assert_whole(downloads, hub)
 
@@ -317,6 +322,46 @@ def test_a_source_that_vanishes_during_the_download_is_left(
     seen = downloads.look(MODEL)
     assert [part.repo for part in seen.parts[:2]] == ["two/models", "two/encoders"]
     assert seen.state == "ready"
+
+
+def test_a_revision_that_is_gone_is_replaced_and_whats_the_same_is_kept(
+    hub: Hub, downloads: Downloads, here_and_now: Run
+) -> None:
+    here_and_now(downloads)
+    folder = downloads.folder(MODEL)
+    (folder / "distill_fp8/block_0.safetensors").unlink()
+    (folder / "distill_fp8/block_1.safetensors").unlink()
+    files = hub.repos["one/distilled"]
+    other = bytearray(files["distill_fp8/block_2.safetensors"])
+    other[-1] ^= 1
+    files["distill_fp8/block_2.safetensors"] = bytes(other)
+    hub.commits[:] = ["f" * 40]
+    before = hub.count
+    assert here_and_now(downloads).phase == "done"
+    assert hub.count - before == 3 * 17_150, "two that were missing, one that is another now"
+    assert_whole(downloads, hub)
+    commits = {p.role: p.commit for p in Manifest.load(folder).promises.values()}
+    assert commits["transformer"] == "f" * 40
+
+
+def test_xet_is_used_by_those_who_ask_for_it(
+    hub: Hub, downloads: Downloads, here_and_now: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client gets a fresh file; our hub can't speak to it, so a stand-in writes the bytes."""
+    from huggingface_hub import constants, file_download
+
+    begun: list[bool] = []
+
+    def xet_get(*, incomplete_path: Path, xet_file_data: Any, **_: object) -> None:
+        begun.append(incomplete_path.exists())
+        incomplete_path.write_bytes(hub.by_hash(xet_file_data.file_hash)[1])
+
+    monkeypatch.setattr(file_download, "xet_get", xet_get)
+    monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
+    assert here_and_now(downloads).phase == "done"
+    assert begun == [False] * 6
+    assert hub.count == 15, "only what is too small for Xet came from the hub itself"
+    assert_whole(downloads, hub)
 
 
 def test_a_login_is_asked_for_and_used_but_not_given_away(
