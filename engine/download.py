@@ -92,6 +92,8 @@ class Download:
             self._adopt(wanted)
             self._fetch_all(wanted)
         check_transformer(find_checkpoint(self.folder, self.preset), self.preset)
+        for leftover in [*(self.folder / OURS).glob("*.part"), *(self.folder / OURS).glob("*.xet")]:
+            leftover.unlink()  # of another revision: everything that is wanted is whole
         return (), ()
 
     def verify(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -87,6 +87,11 @@ class Weights:
     def free(self) -> int:
         return free_bytes(self.folder)
 
+    @property
+    def fits(self) -> bool:
+        """Whether what is missing can be fetched to the drive."""
+        return self.needed <= self.free
+
 
 def _state(present: int, total: int, damaged: bool) -> State:
     if damaged:

@@ -95,6 +95,7 @@ def as_json(supervisor: Supervisor, model: str) -> Result:
         "bytes_missing": seen.missing,
         "bytes_needed": seen.needed,
         "bytes_free": seen.free,
+        "fits": seen.fits,
         "working": tally.what if tally.phase in WORKING else None,
         "folder": str(seen.folder) if preset.weights else preset.checkpoint,
         "linked": [str(other) for other in seen.linked],

@@ -76,7 +76,7 @@ class Hub:
         self.tokens: set[str] = set()
         self.commits = [COMMIT]  # the last one is main
         self.lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -89,6 +89,12 @@ class Hub:
         """Bytes of files that left, in all."""
         with self.lock:
             return sum(sent.count for sent in self.sent)
+
+    def count_since(self, request: int) -> int:
+        """Bytes that left by the requests after the first ``request`` ones: an older one may still
+        write to a client that is dead."""
+        with self.lock:
+            return sum(sent.count for sent in self.sent[request:])
 
     @property
     def size(self) -> int:
@@ -177,145 +183,142 @@ def _entry(path: str, data: bytes) -> dict[str, Any]:
     return entry
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self.route()
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
-        def do_GET(self) -> None:
-            self.route()
+    def do_HEAD(self) -> None:
+        self.route()
 
-        def do_POST(self) -> None:
-            self.route()
+    def do_GET(self) -> None:
+        self.route()
 
-        def route(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            length = int(self.headers.get("Content-Length") or 0)
-            self.body = self.rfile.read(length).decode()
-            with hub.lock:
-                hub.asked.append(f"{self.command} {path}")
-            fault = hub.strike(path, self.command)
-            if fault is not None and fault.status is not None:
-                return self.answer(fault.status, fault.body, fault.headers)
-            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-            if hub.tokens and not path.startswith("/cdn/") and token not in hub.tokens:
-                return self.answer(401, b"{}", {"X-Error-Code": "GatedRepo"})
-            if path.startswith("/api/models/"):
-                return self.api(path.removeprefix("/api/models/"))
-            if path.startswith("/cdn/"):
-                name, data = hub.by_hash(path.removeprefix("/cdn/"))
-                fault = fault or hub.strike(name, self.command)
-                return self.bytes_of(name, data, fault)
-            return self.resolve(path, fault)
+    def do_POST(self) -> None:
+        self.route()
 
-        def api(self, path: str) -> None:
-            found = re.fullmatch(
-                r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path
-            )
-            repo, kind, revision, inside = found.groups() if found else ("", "", "", "")
-            files = hub.repos.get(repo)
-            if files is None:
-                return self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
-            if revision not in (None, "main", *hub.commits):
-                return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-            if kind in (None, "revision"):
-                return self.json({"id": repo, "sha": hub.commits[-1]})
-            if kind == "paths-info":
-                wanted = [unquote(p) for p in re.findall(r"paths=([^&]+)", self.body)]
-                return self.json([_entry(p, files[p]) for p in wanted if p in files])
-            folder = (inside or "").strip("/")
-            named = sorted(path for path in files if path.startswith(f"{folder}/"))
-            if not named:
-                return self.answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
-            self.page([_entry(path, files[path]) for path in named])
+    def route(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(length).decode()
+        with self.hub.lock:
+            self.hub.asked.append(f"{self.command} {path}")
+        fault = self.hub.strike(path, self.command)
+        if fault is not None and fault.status is not None:
+            return self.answer(fault.status, fault.body, fault.headers)
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if self.hub.tokens and not path.startswith("/cdn/") and token not in self.hub.tokens:
+            return self.answer(401, b"{}", {"X-Error-Code": "GatedRepo"})
+        if path.startswith("/api/models/"):
+            return self.api(path.removeprefix("/api/models/"))
+        if path.startswith("/cdn/"):
+            name, data = self.hub.by_hash(path.removeprefix("/cdn/"))
+            fault = fault or self.hub.strike(name, self.command)
+            return self.bytes_of(name, data, fault)
+        return self.resolve(path, fault)
 
-        def page(self, entries: list[dict[str, Any]]) -> None:
-            query = urlsplit(self.path).query
-            begin = int((re.findall(r"cursor=(\d+)", query) or ["0"])[0])
-            headers = {}
-            if begin + PAGE < len(entries):
-                path = urlsplit(self.path).path
-                following = f"{hub.url}{path}?cursor={begin + PAGE}"
-                headers["Link"] = f'<{following}>; rel="next"'
-            self.json(entries[begin : begin + PAGE], headers)
+    def api(self, path: str) -> None:
+        found = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path)
+        repo, kind, revision, inside = found.groups() if found else ("", "", "", "")
+        files = self.hub.repos.get(repo)
+        if files is None:
+            return self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if revision not in (None, "main", *self.hub.commits):
+            return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        if kind in (None, "revision"):
+            return self.json({"id": repo, "sha": self.hub.commits[-1]})
+        if kind == "paths-info":
+            wanted = [unquote(p) for p in re.findall(r"paths=([^&]+)", self.body)]
+            return self.json([_entry(p, files[p]) for p in wanted if p in files])
+        folder = (inside or "").strip("/")
+        named = sorted(path for path in files if path.startswith(f"{folder}/"))
+        if not named:
+            return self.answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+        self.page([_entry(path, files[path]) for path in named])
 
-        def resolve(self, path: str, fault: Fault | None) -> None:
-            found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-            repo, revision, name = found.groups() if found else ("", "", "")
-            if repo not in hub.repos:
-                return self.answer(401, b"", {"X-Error-Code": "RepoNotFound"})
-            data = hub.repos[repo].get(name)
-            if revision not in ("main", *hub.commits):
-                return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            if data is None:
-                return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
-            if len(data) < LFS_FROM:
-                return self.bytes_of(name, data, fault)
-            digest = hashlib.sha256(data).hexdigest()
-            headers = {
-                "Location": f"http://localhost:{hub.port}/cdn/{digest}",
-                "X-Repo-Commit": COMMIT,
-                "X-Linked-Etag": f'"{digest}"',
-                "X-Linked-Size": str(len(data)),
-                # The real hub offers every large file through Xet as well.
-                "X-Xet-Hash": digest,
-                "X-Xet-Refresh-Route": f"{hub.url}/api/models/{repo}/xet-read-token/{revision}",
-            }
-            if fault is not None:  # it strikes at the bytes themselves
-                fault.times += 1
-            self.answer(302, b"", headers)
+    def page(self, entries: list[dict[str, Any]]) -> None:
+        query = urlsplit(self.path).query
+        begin = int((re.findall(r"cursor=(\d+)", query) or ["0"])[0])
+        headers = {}
+        if begin + PAGE < len(entries):
+            path = urlsplit(self.path).path
+            following = f"{self.hub.url}{path}?cursor={begin + PAGE}"
+            headers["Link"] = f'<{following}>; rel="next"'
+        self.json(entries[begin : begin + PAGE], headers)
 
-        def bytes_of(self, name: str, data: bytes, fault: Fault | None) -> None:
-            ranged = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-            start = int(ranged[1]) if ranged else 0
-            if fault is not None and fault.wrong is not None:
-                at = fault.wrong
-                data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-            self.send_response(206 if ranged else 200)
-            self.send_header("Content-Length", str(len(data) - start))
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-            if ranged:
-                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-            self.end_headers()
-            if self.command != "HEAD":
-                sent = Sent(name, start, 0, self.headers.get("Authorization"))
-                with hub.lock:
-                    hub.sent.append(sent)
-                self.pour(data[start:], sent, fault)
+    def resolve(self, path: str, fault: Fault | None) -> None:
+        found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        repo, revision, name = found.groups() if found else ("", "", "")
+        if repo not in self.hub.repos:
+            return self.answer(401, b"", {"X-Error-Code": "RepoNotFound"})
+        data = self.hub.repos[repo].get(name)
+        if revision not in ("main", *self.hub.commits):
+            return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        if data is None:
+            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+        if len(data) < LFS_FROM:
+            return self.bytes_of(name, data, fault)
+        digest = hashlib.sha256(data).hexdigest()
+        headers = {
+            "Location": f"http://localhost:{self.hub.port}/cdn/{digest}",
+            "X-Repo-Commit": COMMIT,
+            "X-Linked-Etag": f'"{digest}"',
+            "X-Linked-Size": str(len(data)),
+            # The real hub offers every large file through Xet as well.
+            "X-Xet-Hash": digest,
+            "X-Xet-Refresh-Route": f"{self.hub.url}/api/models/{repo}/xet-read-token/{revision}",
+        }
+        if fault is not None:  # it strikes at the bytes themselves
+            fault.times += 1
+        self.answer(302, b"", headers)
 
-        def pour(self, data: bytes, sent: Sent, fault: Fault | None) -> None:
-            cut = fault.cut if fault is not None else None
-            end = len(data) if cut is None else min(cut, len(data))
-            try:
-                for begin in range(0, end, PIECE):
-                    piece = data[begin : min(begin + PIECE, end)]
-                    self.wfile.write(piece)
-                    with hub.lock:
-                        sent.count += len(piece)
-                    if fault is not None and fault.pace and fault in hub.faults:
-                        time.sleep(len(piece) / fault.pace)
-            except OSError:  # the client was killed, or paused
-                self.close_connection = True
-                return
-            self.close_connection = self.close_connection or cut is not None
+    def bytes_of(self, name: str, data: bytes, fault: Fault | None) -> None:
+        ranged = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        start = int(ranged[1]) if ranged else 0
+        if fault is not None and fault.wrong is not None:
+            at = fault.wrong
+            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        self.send_response(206 if ranged else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
+        if ranged:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        if self.command != "HEAD":
+            sent = Sent(name, start, 0, self.headers.get("Authorization"))
+            with self.hub.lock:
+                self.hub.sent.append(sent)
+            self.pour(data[start:], sent, fault)
 
-        def json(self, value: object, headers: dict[str, str] | None = None) -> None:
-            self.answer(200, json.dumps(value).encode(), headers or {})
+    def pour(self, data: bytes, sent: Sent, fault: Fault | None) -> None:
+        cut = fault.cut if fault is not None else None
+        end = len(data) if cut is None else min(cut, len(data))
+        try:
+            for begin in range(0, end, PIECE):
+                piece = data[begin : min(begin + PIECE, end)]
+                self.wfile.write(piece)
+                with self.hub.lock:
+                    sent.count += len(piece)
+                if fault is not None and fault.pace and fault in self.hub.faults:
+                    time.sleep(len(piece) / fault.pace)
+        except OSError:  # the client was killed, or paused
+            self.close_connection = True
+            return
+        self.close_connection = self.close_connection or cut is not None
 
-        def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def json(self, value: object, headers: dict[str, str] | None = None) -> None:
+        self.answer(200, json.dumps(value).encode(), headers or {})
 
-    return Handler
+    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

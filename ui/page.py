@@ -34,9 +34,7 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
             with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
                 parts = setup.build_setup(supervisor)
         _wire(supervisor, page, panel, controls, judged)
-        _wire_setup(supervisor, page, panel, parts, setup_tab)
-        for happened in (page.load, panel.tick):
-            happened(lambda: first_run(supervisor), None, [hint, said], **QUIET)
+        _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
         for happened in (page.load, panel.change, tab.select):
             happened(
@@ -99,8 +97,12 @@ def _wire_setup(
     panel: gr.HTML,
     parts: setup.SetupParts,
     tab: gr.Tab,
+    hint: list[Any],
 ) -> None:
-    """The cards are renewed when work on weights begins or ends; the doctor looks when asked."""
+    """The cards and the first page's hint are renewed when work on weights begins or ends; the
+    doctor looks when asked."""
     for happened in (page.load, panel.tick, tab.select):
         happened(lambda: setup.refreshed(supervisor, parts), None, parts.as_list(), **QUIET)
+    for happened in (page.load, panel.tick):
+        happened(lambda: first_run(supervisor), None, hint, **QUIET)
     tab.select(lambda: setup.machine_html(supervisor), None, parts.machine, **QUIET)

@@ -203,7 +203,8 @@ def card_html(
         lines.append('Its engine isn\'t installed yet: see README, "On an NVIDIA card".')
     if seen.missing and not working:
         lines.append(
-            f"{size_text(seen.missing)} to fetch and 2 GB to spare; {size_text(seen.free)} are "
+            ("" if seen.fits else "It doesn't fit: ")
+            + f"{size_text(seen.missing)} to fetch and 2 GB to spare; {size_text(seen.free)} are "
             f"free on the drive of {seen.folder}."
         )
     lines += [f"Damaged: {file}" for file in seen.damaged] + ([seen.told] if seen.told else [])
@@ -277,7 +278,8 @@ def _line(line: Line) -> str:
 def first_run_html(supervisor: Supervisor) -> str:
     """What the first page says while nothing but the CPU default is here; "" after that."""
     models = supervisor.weights.models
-    if any(supervisor.weights.look(preset.id).state == "ready" for preset in models):
+    ready = [preset for preset in models if supervisor.weights.look(preset.id).state == "ready"]
+    if ready or not models:
         return ""
     name = html.escape(supervisor.presets.default.name)
     return (

@@ -67,6 +67,14 @@ def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Supervisor) -> None:
     assert "<p>Paused. </p>" in card(on_hub)["text"]
 
 
+def test_a_download_that_wont_fit_is_told_before_it_is_tried(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.weights.free_bytes", lambda folder: 10**10)
+    text = card(supervisor, BIG)["text"]
+    assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
+
+
 def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(supervisor: Supervisor) -> None:
     if supervisor.look().gpu is not None:
         pytest.skip("this machine may be able to")
