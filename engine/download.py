@@ -53,7 +53,7 @@ class Download:
         self.folder, self.preset, self.what = folder, preset, what
         self.manifest = Manifest.load(folder)
         self.phase: Phase = "asking"
-        self.told = ""
+        self._waits: dict[str, str] = {}
         self._pace = Pace()
         self._hashed: dict[str, int] = {}
         self._hashing: set[str] = set()
@@ -221,7 +221,7 @@ class Download:
 
     def _fetch_one(self, promise: Promise) -> None:
         def say(sentence: str) -> None:
-            self.told = sentence
+            self._waits[promise.path] = sentence
 
         target = self.folder / promise.path
         fetch(promise, target, self._part(promise), say)
@@ -290,7 +290,7 @@ class Download:
             left=left,
             fetched=fetched,
             files=tuple(files),
-            told=self.told,
+            told=next(filter(None, list(self._waits.values())), ""),
             pid=os.getpid(),
         )
 

@@ -36,16 +36,20 @@ class _Run:
     ended: Tally | None = None
 
     @classmethod
-    def start(cls, model: str, what: What) -> "_Run":
+    def start(cls, home: Home, model: str, what: What) -> "_Run":
         # In a group of its own: Ctrl-C is for the command, which then ends this in order.
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        presets = os.environ.get("HEADROOM_PRESETS", "").strip()
         process = subprocess.Popen(
             [sys.executable, "-m", "engine.download", model, what],
             cwd=PROJECT,
             env={
                 **os.environ,
+                # A relative one would mean another folder there.
+                "HEADROOM_HOME": str(home.root),
+                "HEADROOM_PRESETS": presets and os.path.abspath(presets),
                 "HF_HUB_DISABLE_TELEMETRY": "1",
                 "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             },
@@ -119,7 +123,7 @@ class Downloads:
         """Fetch, or verify, unless somebody is at it already."""
         with self._lock:
             if self._tally(model).phase not in WORKING:
-                self._runs[model] = _Run.start(model, what)
+                self._runs[model] = _Run.start(self.home, model, what)
 
     def pause(self, model: str) -> None:
         """End the work on ``model``, whoever does it; ``start`` goes on with it."""

@@ -101,17 +101,16 @@ class Pace:
 
 def tally_text(tally: Tally) -> str:
     """How far it is: "61 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"."""
-    if tally.told:
-        return tally.told
     if tally.phase == "asking" or not tally.total:
-        return "Asking the hub what there is."
+        verifying = tally.what == "verify"
+        return "Looking at the files." if verifying else "Asking the hub what there is."
     did = " checked" if tally.phase == "checking" else ""
     parts = [f"{tally.percent} %{did}", f"{size_text(tally.done)} of {size_text(tally.total)}"]
     if tally.rate > 0:
         parts.append(f"{size_text(round(tally.rate))}/s")
     if tally.left is not None:
         parts.append(f"about {_time_text(tally.left)} left")
-    return ", ".join(parts)
+    return f"{', '.join(parts)}. {tally.told}" if tally.told else ", ".join(parts)
 
 
 def _time_text(seconds: float) -> str:

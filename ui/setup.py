@@ -22,7 +22,7 @@ from ui.generate import refusal_html
 from ui.pulls import pull_state
 
 # A mark beside the colour, as in the headroom tab.
-STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕"}
+STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
 LINES = {"good": ("✓", "good"), "warn": ("!", "look"), "bad": ("✕", "bad")}
 
 
@@ -215,9 +215,11 @@ def card_html(
     body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     if not working:
         body += _ended_html(tally, seen)
-    text = ("verifying" if tally.what == "verify" else "fetching") if working else ""
     body += _pull_html(model, tally)
-    return _frame(preset.name, seen.state, text or weights_text(seen), body)
+    if working:
+        said = "verifying" if tally.what == "verify" else "fetching"
+        return _frame(preset.name, "working", said, body)
+    return _frame(preset.name, seen.state, weights_text(seen), body)
 
 
 def _ended_html(tally: Tally, seen: Weights) -> str:

@@ -5,12 +5,15 @@ What was transferred is counted by that hub, so "goes on" means bytes and not wo
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from engine.download import lock_of
 from engine.downloads import Downloads
+from engine.home import Home
 from engine.manifest import Manifest
+from engine.presets import load_presets
 from engine.transfer import CHUNK
 from tests.conftest import wait_until
 from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
@@ -32,6 +35,17 @@ def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None
     assert pull(downloads).phase == "done"
     assert hub.count == hub.size, "a second pull transfers nothing"
     assert len(hub.asked) == asked, "and asks nothing"
+
+
+def test_a_relative_home_means_the_same_folder_to_both_processes(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADROOM_HOME", "here")
+    downloads = Downloads(Home.find(), load_presets())
+    assert pull(downloads).phase == "done"
+    assert (tmp_path / "here/weights/fetched/distill_fp8/block_0.safetensors").is_file()
+    assert_whole(downloads, hub)
 
 
 def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> None:

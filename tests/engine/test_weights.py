@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -280,6 +281,8 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
         files=(FileTally("a", 1, 2),),
     )  # fmt: skip
     assert tally_text(tally) == "60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"
+    waits = replace(tally, rate=0.0, left=None, told="The hub failed. Next try in 4 s.")
+    assert tally_text(waits) == "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
     assert tally_text(Tally("asking")) == "Asking the hub what there is."
     assert Tally("done", done=99_999, total=100_000).percent == 99, "100 means all of it"
     assert not Tally("fetching", pid=os.getpid(), at=0.0).working, "it stopped writing"
