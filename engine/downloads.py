@@ -33,6 +33,7 @@ class _Run:
 
     process: subprocess.Popen[str]
     what: What
+    begun: float
     ended: Tally | None = None
 
     @classmethod
@@ -42,6 +43,7 @@ class _Run:
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         presets = os.environ.get("HEADROOM_PRESETS", "").strip()
+        begun = time.time()
         process = subprocess.Popen(
             [sys.executable, "-m", "engine.download", model, what],
             cwd=PROJECT,
@@ -59,7 +61,7 @@ class _Run:
             encoding="utf-8",
             **apart,
         )
-        return cls(process, what)
+        return cls(process, what, begun)
 
     @property
     def alive(self) -> bool:
@@ -143,7 +145,8 @@ class Downloads:
         run = self._runs.get(model)
         found = Tally.load(self.folder(model)) or Tally("done")
         if run is not None and run.alive:
-            own = found.pid == run.process.pid and found.phase in WORKING
+            # Numbers of processes come again, in containers soon.
+            own = found.pid == run.process.pid and found.at >= run.begun
             return found if own else Tally("asking", run.what)
         if run is not None:
             ended = run.end()

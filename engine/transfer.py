@@ -3,8 +3,8 @@
 ``hf_hub_download`` of huggingface_hub 2.4.0 can't go on with what an earlier process left: each
 process writes to a name of its own and deletes it at the end (file_download.py:2004 and 2046, its
 issue 4196), and the old file goes before the new one is there (line 1504). Its ``http_get`` can, so
-this hands it our part file. Xet's client starts a file afresh as well, so it is used only for those
-who ask for it with HF_XET_HIGH_PERFORMANCE.
+this hands it our part file. Xet's client starts a file afresh as well and is built without a cache
+(xet-core, hf_xet/Cargo.toml:43), so it is used only for those who ask with HF_XET_HIGH_PERFORMANCE.
 """
 
 import hashlib
