@@ -243,11 +243,10 @@ class Guard:
         preset = self._presets.models[model]
         memory = preset.memory
         peak = round(memory.baseline_peak_gib * GIB)
-        if self._plans.values(model).get("offload") == "resident":
+        plan = self._plans.values(model)
+        if plan.get("offload") == "resident":
             peak = resident_need(preset)  # the preset's figure is for weights that wait in RAM
-        references = [r.points for r in self._presets.references if r.model == model]
-        # One card's: a line between two cards' peaks would mean nothing. The most thorough one.
-        points = max(references, key=len, default=())
+        points = self._presets.reference_points(model, str(plan.get("matmul")))
         return Rules(
             baseline=_size(memory.baseline),
             baseline_peak=peak,

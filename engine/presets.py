@@ -157,11 +157,13 @@ class Point(Shape):
 
 
 class Reference(_Strict):
-    """Measurements of another machine, with their source."""
+    """Measurements of another machine, with their source. ``matmul``: the kernel that they ran
+    with, where it matters to a peak and is known."""
 
     model: str
     device: str
     source: str
+    matmul: str | None = None
     points: tuple[Point, ...]
 
 
@@ -269,6 +271,14 @@ class Presets:
     sizes: tuple[SizePreset, ...]
     frames: Mapping[str, tuple[int, ...]]
     references: tuple[Reference, ...] = ()
+
+    def reference_points(self, model: str, matmul: str) -> tuple[Point, ...]:
+        """The published runs that say most about ``model`` with this kernel: of one card, because a
+        line between two cards' peaks would mean nothing; of this kernel before the most thorough.
+        """
+        found = (r for r in self.references if r.model == model)
+        best = max(found, key=lambda r: (r.matmul == matmul, len(r.points)), default=None)
+        return best.points if best is not None else ()
 
     @property
     def default(self) -> ModelPreset:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.presets import ROLES, PresetError, load_presets
+from engine.presets import ROLES, PresetError, Presets, load_presets
 
 
 @pytest.fixture
@@ -138,3 +138,14 @@ def test_a_missing_role_is_named(folder: Path) -> None:
     file.write_text(kept + rest[rest.index("fps:") :])
     with pytest.raises(PresetError, match="weights for the vae"):
         load_presets(folder)
+
+
+def test_the_reference_of_the_same_kernel_comes_before_the_most_thorough(presets: Presets) -> None:
+    """A line through two kernels' peaks would mean nothing, nor would one of another kernel."""
+    model = "wan2.1-t2v-14b-fp8"
+    by_kernel = {r.matmul: r.points for r in presets.references if r.model == model}
+    assert len(by_kernel["fp8-triton"]) < len(by_kernel["fp8-sgl"])
+    assert presets.reference_points(model, "fp8-triton") == by_kernel["fp8-triton"]
+    assert presets.reference_points(model, "fp8-sgl") == by_kernel["fp8-sgl"]
+    assert presets.reference_points(model, "fp8-torchao") == by_kernel["fp8-sgl"]
+    assert presets.reference_points("wan-tiny", "None") == ()

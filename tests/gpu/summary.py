@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ def reference(rows: Sequence[Row], **asked: str) -> str:
         "# and what CUDA holds beside it.",
         f"model: {MODEL}",
         f"device: {device}, under a ceiling",
-        f"source: Headroom, LightX2V f8aee98b, {ran}, {told}, torch_sdpa, block offload",
+        f"source: Headroom, {date.today()}, LightX2V f8aee98b, {ran}, {told}, torch_sdpa, block "
+        "offload",
+        *([f"matmul: {asked['matmul']}"] if "matmul" in asked else []),
         "points:",
     ]
     for s, stages in sorted(peaks(rows, **asked).items(), key=lambda p: (p[0].pixels, p[0].tokens)):
