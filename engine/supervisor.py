@@ -1,57 +1,24 @@
-"""Owns the worker: starts and feeds it, passes cancels on, replaces it when it dies.
+"""The engine as the page and the commands see it: ask, cancel, look. The work is the keeper's.
 
-One thread does all of that. The page and the commands only call ``submit``, ``cancel`` and
-``status``; everything that must last is in the store.
+Everything that must last is in the store.
 """
 
 import atexit
-import contextlib
-import logging
-import multiprocessing
-import threading
-import time
-from dataclasses import replace
-from multiprocessing.connection import Connection, wait
-
-from filelock import FileLock, Timeout
 
 from engine.checkpoint import find_checkpoint
-from engine.child import Child, worker_environment
 from engine.downloads import Downloads
 from engine.guard import Guard
-from engine.headroom import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.keeper import Keeper
 from engine.machine import Machine, machine_now
 from engine.memory import MemorySample, Meter
-from engine.messages import (
-    Advance,
-    Cancel,
-    CancelDone,
-    Failed,
-    Finished,
-    FromWorker,
-    Generate,
-    Heartbeat,
-    Occupied,
-    Preview,
-    Probe,
-    Probed,
-    Ready,
-)
-from engine.plan import Plan, PlanError
+from engine.plan import Plan
 from engine.plans import Plans
 from engine.presets import Presets
-from engine.progress import Progress
 from engine.recorder import FlightRecorder
-from engine.request import ClipRequest, Size
-from engine.results import Results
-from engine.status import Engine, Status
-
-log = logging.getLogger("headroom.supervisor")
-
-IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
-POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
+from engine.request import ClipRequest
+from engine.status import Status
 
 
 class Supervisor:
@@ -68,16 +35,7 @@ class Supervisor:
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
         )
-        self._results = Results(home, jobs, self.guard, self.plans, self.recorder)
-        self._lock = FileLock(home.engine_lock, thread_local=False)
-        self._child: Child | None = None
-        self._status = Status()
-        self._idle_deaths = 0
-        self._only: int | None = None
-        self._warm: str | None = None
-        self._closing = threading.Event()
-        self._woken, self._wake = multiprocessing.Pipe(duplex=False)
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._keeper = Keeper(home, presets, jobs, self.plans, self.guard, self.recorder, self.look)
 
     # ---- called from any thread ------------------------------------------------------------
 
@@ -88,22 +46,15 @@ class Supervisor:
             warm: load this model right away, before anybody asks for a clip.
             only: work on this one job and leave the others to whoever comes next.
         """
-        self._only, self._warm = only, warm
         # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
-        self._thread.start()
+        self._keeper.start(warm, only)
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
         atexit.unregister(self.close)
-        self._closing.set()
-        self._nudge()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
-        child = self._child
-        if child is not None:  # the thread is stuck: leave no orphan all the same
-            child.process.kill()
+        self._keeper.close()
         self.weights.close()
         self.recorder.close()
         self._meter.close()
@@ -137,11 +88,11 @@ class Supervisor:
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)
-        self._nudge()
+        self._keeper.nudge()
         return state
 
     def status(self) -> Status:
-        return self._status
+        return self._keeper.status
 
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.
@@ -158,367 +109,23 @@ class Supervisor:
             self.weights.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
-        self._nudge()
+        self._keeper.nudge()
         return job
 
-    def _nudge(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake.send_bytes(b"!")
-
     def _worker_pid(self) -> int | None:
-        return self._status.worker_pid
+        return self._keeper.status.worker_pid
 
     def look(self) -> MemorySample:
         """The memory as it is now."""
-        return self._meter.sample(self._status.worker_pid)
+        return self._meter.sample(self._keeper.status.worker_pid)
 
     def machine(self) -> Machine:
         """This computer with the GPU that is here now."""
         return machine_now(self.look())
 
     def _device_bytes(self) -> int | None:
-        return self._status.device_bytes
+        return self._keeper.status.device_bytes
 
     def _busy_with(self) -> str | None:
-        progress = self._status.progress
+        progress = self._keeper.status.progress
         return f"{progress.job}:{progress.stage}" if progress else None
-
-    # ---- the supervisor's own thread -------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            if self._own_engine():
-                self._recover()
-                if self._warm:
-                    self._start_child(self._warm)
-                while not self._closing.is_set():
-                    self._turn()
-        except Exception:
-            log.exception("the supervisor stopped")
-            self._tell(
-                engine=Engine.FAILED,
-                notice="The engine's supervisor stopped; the log says why. Restart Headroom.",
-            )
-        finally:
-            self._shut_down()
-
-    def _own_engine(self) -> bool:
-        """Wait for the lock that makes this the one process working on the queue."""
-        while not self._closing.is_set():
-            try:
-                self._lock.acquire(timeout=0)
-                return True
-            except Timeout:
-                self._tell(engine=Engine.ELSEWHERE)
-                self._closing.wait(POLL_SECONDS)
-        return False
-
-    def _recover(self) -> None:
-        """What an earlier process left behind: its running job and half-written files."""
-        while job := self.jobs.running():
-            self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
-        self._results.discard_all()
-        self._tell(engine=Engine.OFF)
-
-    def _turn(self) -> None:
-        child = self._child
-        if child is None or (child.ready and child.job is None):
-            self._feed()
-            child = self._child
-        sources: list[Connection | int] = [self._woken]
-        if child is not None:
-            sources += [child.pipe, child.process.sentinel]
-        happened = wait(sources, timeout=POLL_SECONDS)
-        if self._woken in happened:
-            self._woken.recv_bytes()
-        if child is None:
-            return
-        if child.pipe in happened:
-            self._receive(child)
-        elif child.process.sentinel in happened:
-            self._died(child)
-        if self._child is child:
-            self._watch(child)
-
-    # ---- feeding ---------------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        """Give the next job to a worker that has its model."""
-        waiting = self.jobs.waiting()
-        if self._only is not None:
-            waiting = [job for job in waiting if job.id == self._only]
-        if not waiting or not self._may_start(waiting[0]):
-            return
-        job, child = waiting[0], self._child
-        if child is not None and not self._fits(child, job.request.model):
-            # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
-            self._end_child(child)
-        if self._child is None:
-            self._start_child(job.request.model)
-        elif claimed := self.jobs.claim(job.id):
-            self._order(self._child, claimed)
-
-    def _fits(self, child: Child, model: str) -> bool:
-        """Whether ``child`` would run ``model`` as it is to be run now."""
-        try:
-            return child.preset.id == model and child.runs(self.plans.plan(model))
-        except PlanError:
-            return False
-
-    def _may_start(self, job: Job) -> bool:
-        """The guard's second look: memory and measurements may have changed since queueing."""
-        reason = remedy = ""
-        if job.request.model not in self.presets.models:
-            reason = f"The model {job.request.model} isn't part of this installation any more."
-            remedy = "Generate again with another model."
-        elif job.kind == "clip":
-            verdict = self.guard.verdict(job.request.model, job.request.size)
-            if verdict.word is Word.BUSY:
-                self._tell(waiting_for=verdict.reason)
-                return False
-            # A second try runs in a smaller way, which nobody can have measured: it was open, and
-            # it runs under its ceiling.
-            locked = verdict.word is Word.LOCKED
-            if not verdict.open and not (locked and self._results.was_out_of_memory(job)):
-                reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
-        self._tell(waiting_for="")
-        if reason and self.jobs.claim(job.id):
-            self.jobs.end(job.id, State.FAILED, reason, remedy)
-        return not reason
-
-    def _order(self, child: Child, job: Job) -> None:
-        child.take(job)
-        self._tell(engine=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
-        self.recorder.nudge()
-        if job.kind == "probe":
-            self._climb(child, job)
-            return
-        partial, poster = self._results.partial(job.id)
-        ceiling = self.guard.budget(job.request.model)
-        child.send(Generate(job.id, job.request, job.seed, str(partial), str(poster), ceiling))
-
-    def _climb(self, child: Child, job: Job) -> None:
-        """Send the next step of a probe; without one, it has ended."""
-        size = self._results.next_step(job, child.probed)
-        if size is None:
-            self._idle(child)
-            return
-        child.probing = size
-        self._tell(probing=size, progress=Progress(job.id))
-        request = replace(job.request, height=size.height, width=size.width, frames=size.frames)
-        child.send(Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
-
-    # ---- messages --------------------------------------------------------------------------
-
-    def _receive(self, child: Child) -> None:
-        try:
-            message: FromWorker = child.pipe.recv()
-        except (EOFError, OSError):
-            self._died(child)
-            return
-        child.heard = time.monotonic()
-        job = child.job
-        match message:
-            case Heartbeat(device_bytes=held):
-                if held != self._status.device_bytes:
-                    self._tell(device_bytes=held)
-            case Ready(label=label, plan=plan, notice=notice):
-                child.ready, child.plan = True, plan
-                self._tell(engine=Engine.READY, label=label)
-                told = [*self.plans.bear_out(child.preset.id, child.sent, plan), notice]
-                if any(told):
-                    self._tell(notice=" ".join(filter(None, told)))
-            case Failed(job=None):
-                self._load_failed(child, message)
-            case Occupied() if job:
-                child.excuse(message)
-                self._tell_waiting_cancel(child)
-            case Advance() if job and self._status.progress:
-                child.hears_again()
-                if message.stage != self._status.progress.stage:
-                    self.recorder.nudge()
-                self._tell(progress=self._status.progress.told(message))
-            case Preview(webp=webp) if job:
-                self._tell(preview=webp)
-            case Finished() if job:
-                self._idle_deaths = 0
-                self._results.keep_clip(job, message, child.plan)
-                self._idle(child)
-            case Probed() if job and child.probing:
-                self._probed(child, job, child.probing, message)
-            case CancelDone() if job:
-                self.jobs.end(job.id, State.CANCELLED, "Cancelled.")
-                self._idle(child)
-            case Failed() if job:
-                self._job_failed(child, job, message)
-
-    def _probed(self, child: Child, job: Job, size: Size, message: Probed) -> None:
-        self._idle_deaths = 0
-        child.probed.append(size)
-        if self._results.keep_probe(job, size, message, child.plan):
-            self._climb(child, job)
-        else:
-            self._idle(child)
-
-    def _job_failed(self, child: Child, job: Job, message: Failed) -> None:
-        if message.kind == "broken":
-            self._end_child(child)
-            self._after_death(child, message.sentence, message.remedy)
-            return
-        size = child.probing or job.request.size
-        told = self._results.keep_failure(job, size, message, child.plan)
-        self._idle(child)
-        if message.kind == "out_of_memory":
-            # After an out-of-memory nothing in that process can be trusted.
-            self._end_child(child)
-            if told:
-                self._tell(notice=f"{told} The engine was restarted.")
-            self._start_child(child.preset.id)
-
-    def _idle(self, child: Child) -> None:
-        child.drop()
-        self._tell(engine=Engine.READY, job=None, progress=None, preview=None, probing=None)
-
-    def _load_failed(self, child: Child, message: Failed) -> None:
-        self._end_child(child)
-        model = child.preset.id
-        if message.kind == "out_of_memory":
-            told = self._results.lighter(model, message, child.plan)
-            if told and not self._fits(child, model):
-                self._tell(notice=told)
-                self._start_child(model)
-                return
-        if message.kind == "broken" and self._may_restart():
-            self._tell(notice=f"{message.sentence} The engine was restarted.")
-            self._start_child(model)
-            return
-        self._cannot_run(model, message.sentence, message.remedy)
-
-    def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
-        self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}")
-        self._fail_waiting(model, sentence, remedy)
-
-    def _fail_waiting(self, model: str, sentence: str, remedy: str) -> None:
-        """No job of ``model`` can run: say so on each, instead of trying for ever."""
-        for job in self.jobs.waiting():
-            mine = self._only in (None, job.id)
-            if mine and job.request.model == model and self.jobs.claim(job.id):
-                self.jobs.end(job.id, State.FAILED, sentence, remedy)
-
-    # ---- the worker's life -----------------------------------------------------------------
-
-    def _start_child(self, model: str) -> None:
-        preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
-        try:
-            plan = self.plan_for(model)
-        except PlanError as error:
-            self._cannot_run(model, error.sentence, error.remedy)
-            return
-        environment = worker_environment(preset, self.look())
-        self._child = child = Child.start(preset, plan, log_file, environment)
-        self._tell(
-            engine=Engine.LOADING,
-            model=model,
-            label="",
-            worker_pid=child.process.pid,
-            job=None,
-            progress=None,
-            preview=None,
-        )
-
-    def _watch(self, child: Child) -> None:
-        """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
-        if why := child.overdue():
-            child.kill()
-            self._died(child, why)
-        elif child.job is not None and child.cancel_sent is None:
-            if self.jobs.get(child.job.id).cancel_requested:
-                child.cancel_sent = time.monotonic()
-                child.send(Cancel(child.job.id))
-                self._tell_waiting_cancel(child)
-
-    def _tell_waiting_cancel(self, child: Child) -> None:
-        if child.cancel_sent is not None and child.occupied:
-            self._tell(notice=f"Cancel waits while {child.occupied}.")
-
-    def _died(self, child: Child, why: str = "") -> None:
-        """The child is gone: settle its job, say what happened, have a fresh one ready."""
-        stage = self._status.progress.stage if self._status.progress else None
-        smaller = ""
-        if not why:
-            why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
-            if child.was_killed:
-                smaller = self._results.starved(child, stage, why)
-        log.warning("worker %s: %s", child.process.pid, smaller or why)
-        self._forget(child)
-        why = smaller or why
-        if not child.ready and smaller and not self._fits(child, child.preset.id):
-            self._tell(notice=smaller)
-            self._start_child(child.preset.id)
-            return
-        if not child.ready:
-            sentence = f"The engine could not load {child.preset.name}. {why}"
-            remedy = "Look into logs/worker.log, then generate again."
-            self._cannot_run(child.preset.id, sentence, remedy)
-            return
-        self._after_death(child, why)
-
-    def _after_death(self, child: Child, why: str, remedy: str = "") -> None:
-        """Settle the job of a ready worker that is no more, and have a fresh one ready."""
-        then = "It was restarted."
-        if child.job is not None:
-            self._results.discard(child.job.id)
-            state = self.jobs.interrupted(child.job.id, why, *filter(None, [remedy]))
-            if state is State.QUEUED:
-                then = "It was restarted, and the clip is tried once more."
-            elif state is State.FAILED:
-                then = "It was restarted. The clip was given up after its second try."
-        elif not self._may_restart():
-            self._tell(
-                notice=f"{why} That happened {IDLE_DEATHS} times while it had nothing to do, so it "
-                "stays off until the next clip."
-            )
-            return
-        self._tell(notice=f"{why} {then}")
-        self._start_child(child.preset.id)
-
-    def _may_restart(self) -> bool:
-        """Whether a worker that ended without a clip may be replaced at once: not for ever."""
-        self._idle_deaths += 1
-        return self._idle_deaths < IDLE_DEATHS
-
-    def _end_child(self, child: Child) -> None:
-        child.stop()
-        self._forget(child)
-
-    def _forget(self, child: Child) -> None:
-        child.pipe.close()
-        if self._child is child:
-            self._child = None
-        self._tell(
-            engine=Engine.OFF,
-            worker_pid=None,
-            device_bytes=None,
-            label="",
-            job=None,
-            progress=None,
-            preview=None,
-            probing=None,
-        )
-
-    def _shut_down(self) -> None:
-        child = self._child
-        if child is not None:
-            job = child.job
-            self._end_child(child)
-            if job is not None:
-                self.jobs.put_back(job.id)
-                self._results.discard(job.id)
-        if self._lock.is_locked:
-            self._lock.release()
-
-    def _tell(self, **changes: object) -> None:
-        if "notice" in changes:
-            changes["notice_at"] = time.time()
-        # Readers get the old or the new object, never half of one.
-        self._status = replace(self._status, **changes)  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
         loads.append(plan["decode"].value)
         return start(preset, plan, *rest)
 
-    monkeypatch.setattr("engine.supervisor.Child.start", counted)
+    monkeypatch.setattr("engine.keeper.Child.start", counted)
     supervisor.start()
     first = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
     pid = supervisor.status().worker_pid
@@ -225,7 +225,7 @@ def test_what_the_worker_says_it_holds_reaches_the_guard(
     monkeypatch.setattr(supervisor.guard, "_look", lambda: silent)
     before = supervisor.guard.budget(preset.id)
     theirs.send(Heartbeat(6 * GIB))
-    supervisor._receive(child)
+    supervisor._keeper._receive(child)
     assert supervisor.guard.budget(preset.id) == before + 6 * GIB
     theirs.close()
     ours.close()

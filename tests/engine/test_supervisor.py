@@ -15,11 +15,12 @@ from engine import clips
 from engine.child import Child
 from engine.home import Home
 from engine.jobs import Jobs, State
+from engine.keeper import IDLE_DEATHS
 from engine.messages import Occupied
 from engine.presets import Presets
 from engine.status import Engine
 from engine.store import Store
-from engine.supervisor import IDLE_DEATHS, Supervisor
+from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
 
 

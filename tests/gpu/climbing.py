@@ -46,7 +46,7 @@ class Climb:
         """Another card, as far as the guard can tell; a new fingerprint starts locked."""
         self.cap = cap
         os.environ[VRAM_LIMIT] = f"{cap:g}"
-        child = self.supervisor._child
+        child = self.supervisor._keeper._child
         if child is not None and child.ready:
             # What the worker replaced while it loaded was learnt about the other card.
             self.supervisor.plans.bear_out(MODEL, child.sent, child.plan)
