@@ -3,14 +3,15 @@
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pynvml
 import torch
 
-from engine.pipelines.base import Memory
+from engine.pipelines.base import Memory, OutOfMemory, PipelineError
 
 log = logging.getLogger("headroom.cuda")
 
@@ -23,6 +24,17 @@ _COMMIT_SIGNS = (
     "WinError 1455",
     "DefaultCPUAllocator: not enough memory",
 )
+
+
+class TooFull(PipelineError):
+    """Others hold so much memory now that nothing could be loaded: it says nothing of the plan."""
+
+    def __init__(self, what_for: str, error: BaseException) -> None:
+        cause = (str(error).strip().splitlines() or [""])[0][:160]
+        super().__init__(
+            f"There was too little memory left {what_for} ({cause}).",
+            "Close other programs that use the GPU, then generate again.",
+        )
 
 
 class CudaMeter:
@@ -40,11 +52,20 @@ class CudaMeter:
     caps_clips = True
 
     def __init__(self) -> None:
-        """Brings the CUDA context up; CUDA_VISIBLE_DEVICES has chosen the GPU (child.py)."""
+        """Brings the CUDA context up; CUDA_VISIBLE_DEVICES has chosen the GPU (child.py).
+
+        Raises:
+            TooFull: the GPU has no room for it.
+        """
         self._handle = _nvml_handle()
         before = self._used_by_all()
-        torch.zeros(1, device="cuda")
-        torch.cuda.synchronize()
+        try:
+            torch.zeros(1, device="cuda")
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            if what_ran_out(error) is None:
+                raise
+            raise TooFull("to begin with", error) from error
         gained = self._used_by_all() - before - torch.cuda.memory_reserved()
         self._outside = max(0, gained)
         gpu = torch.cuda.get_device_properties(0)
@@ -137,6 +158,29 @@ def what_ran_out(error: BaseException) -> Memory | None:
         # The driver's words for both; where LightX2V pins weights it is RAM that can't be locked.
         return "RAM" if _pinned_at(error) else "VRAM"
     return None
+
+
+_NAMES: Mapping[Memory, str] = {
+    "VRAM": "The GPU's memory (VRAM) is full",
+    "RAM": "The machine's memory (RAM) is full",
+    "commit": "Windows promises no more memory to programs (commit, set by the page file)",
+}
+_REMEDIES: Mapping[Memory, str] = {
+    "VRAM": "Close other programs that use the GPU, or choose a smaller size.",
+    "RAM": "Close other programs, or set offload to lazy on the Headroom tab.",
+    "commit": "Enlarge the page file (System, Advanced, Performance) to at least 32 GB.",
+}
+
+
+def out_of_memory(error: BaseException) -> OutOfMemory | None:
+    """``error`` as the sentence that it means, if it is about memory. In which stage and at which
+    size is for those to add who know both (recovery.py)."""
+    memory = what_ran_out(error)
+    if memory is None:
+        return None
+    wanted = re.search(r"Tried to allocate (\d[\d.]* [KMG]iB)", str(error))
+    more = f": {wanted[1]} more were wanted." if wanted else "."
+    return OutOfMemory(_NAMES[memory] + more, _REMEDIES[memory], memory)
 
 
 def _pinned_at(error: BaseException) -> bool:

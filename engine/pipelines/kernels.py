@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from engine.hostmem import T5_DIM, T5_FFN
 from engine.pipelines.base import Broken, PipelineError
-from engine.pipelines.cuda import is_dead, what_ran_out
+from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
 from engine.plan import Choice, Plan
 from engine.presets import Architecture
 
@@ -36,10 +36,6 @@ STORED = {"fp8": (torch.float8_e4m3fn, 448.0), "int8": (torch.int8, 127.0)}
 
 class KernelFails(PipelineError):
     """A kernel that the user asked for doesn't work here."""
-
-
-class TooFull(PipelineError):
-    """Others hold so much memory now that nothing could be tried: it says nothing of the plan."""
 
 
 def name_sage_1() -> bool:
@@ -217,10 +213,7 @@ def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials, how: 
 def _raise_if_not_the_kernels(error: Exception, trial: str, trials: Trials) -> None:
     """Some failures of a trial say nothing of the kernel, and one leaves nothing to go on with."""
     if what_ran_out(error) is not None:
-        raise TooFull(
-            f"There was too little memory left to try the kernels in ({_short(error)}).",
-            "Close other programs that use the GPU, then generate again.",
-        ) from error
+        raise TooFull("to try the kernels in", error) from error
     if torch.cuda.is_available() and is_dead():
         trials.keep(trial, FATAL)
         raise Broken(

@@ -6,39 +6,39 @@ text encoder wakes only for new prompts, and frames leave the GPU as they are de
 """
 
 import contextlib
-import importlib
 import io
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from typing import Any
 
-import numpy as np
-import psutil
 import torch
 
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.headroom import gigabytes
 from engine.home import Home
-from engine.hostmem import host_need
 from engine.limits import RamMeter
 from engine.machine import this_machine
-from engine.pipelines import kernels, proof, repairs, standins
+from engine.pipelines import kernels, proof, repairs
 from engine.pipelines.base import (
     Broken,
-    Cancelled,
     Frames,
-    OutOfMemory,
     PipelineError,
     Run,
     Stage,
     StageMeter,
 )
-from engine.pipelines.cuda import CudaMeter, what_ran_out
+from engine.pipelines.cuda import CudaMeter, out_of_memory
+from engine.pipelines.decoding import collect, refuse_black
 from engine.pipelines.embeddings import TextCache
+from engine.pipelines.opening import (
+    check_ram,
+    import_lightx2v,
+    let_every_block_compile,
+    lightx2v_device,
+    version_of,
+)
 from engine.pipelines.pinning import PinnedArena, cuda_register, torch_rounds_up
 from engine.pipelines.preview import rough_frames
 from engine.pipelines.run_file import (
@@ -55,8 +55,6 @@ log = logging.getLogger("headroom.lightx2v")
 MODEL_CLASS = "wan2.1_distill"
 # How long a cancel may have to wait: reading the T5 from a slow disk, tuning or compiling kernels.
 WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
-CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame
-BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
 
 
 class LightX2V:
@@ -82,11 +80,11 @@ class LightX2V:
         home = Home.find()
         checkpoint = find_checkpoint(home.weights / self.preset.id, self.preset)
         check_transformer(checkpoint, self.preset)
-        _check_ram(plan, self.preset)
+        check_ram(plan, self.preset)
         os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync
         if plan["attention"].value == "sage_attn1":
             kernels.name_sage_1()
-        device = _import_lightx2v()
+        device = import_lightx2v()
         self._cuda = device == "cuda"
         self.meter = CudaMeter() if self._cuda else RamMeter()
         assert self.preset.architecture is not None
@@ -102,7 +100,8 @@ class LightX2V:
             self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
             self._open(home)
         except Exception as error:
-            self._raise_if_out_of_memory(error)
+            if (spent := out_of_memory(error)) is not None:
+                raise spent from error
             raise
         return self._plan
 
@@ -113,7 +112,7 @@ class LightX2V:
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
         if self._plan["compile"].value == "on":
-            _let_every_block_compile(self.preset)
+            let_every_block_compile(self.preset)
         folder = home.cache / "lightx2v" / self.preset.id
         settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
         repairs.no_image_encoder(settings)
@@ -165,7 +164,7 @@ class LightX2V:
 
     def describe(self) -> dict[str, str]:
         names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
-        found = {name: version for name in names if (version := _version(name))}
+        found = {name: version for name in names if (version := version_of(name))}
         if self._arena is not None and self._arena.pageable:
             found["notice"] = (
                 f"{gigabytes(self._arena.pageable)} of the weights could not be page-locked (the "
@@ -189,8 +188,8 @@ class LightX2V:
                 frames = self._generate(request, seed)
         except BaseException as error:
             self._failed = True
-            if not isinstance(error, Cancelled):
-                self._raise_if_out_of_memory(error)
+            if (spent := out_of_memory(error)) is not None:
+                raise spent from error
             self._mend_after(error)
             raise
         finally:
@@ -219,7 +218,7 @@ class LightX2V:
         frames, self._frames = self._frames, None
         repairs.drop_video(self._runner)
         assert frames is not None
-        _refuse_black(frames, self._plan)
+        refuse_black(frames, self._plan)
         return frames
 
     @contextlib.contextmanager
@@ -280,7 +279,7 @@ class LightX2V:
         context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
         context[0, : len(rows)] = rows
         self._enter("denoise", self._steps)
-        return {"context": context.to(_device()), "context_null": None}
+        return {"context": context.to(lightx2v_device()), "context_null": None}
 
     def _wake_and_encode(self, input_info: Any) -> torch.Tensor:
         """The rows [tokens, width] of a prompt that nobody has read yet."""
@@ -380,62 +379,20 @@ class LightX2V:
         try:
             if vae.cpu_offload:
                 vae.to_cuda()
-            self._frames = self._collect(vae, latents.to(vae.dtype).unsqueeze(0))
+            self._frames = collect(
+                vae, latents.to(vae.dtype).unsqueeze(0), self._plan, self._decoded
+            )
         finally:
             hook.remove()
             repairs.reset_decoder(runner)
             if lazy:
                 del runner.vae_decoder
 
-    def _collect(self, vae: Any, latents: torch.Tensor) -> Frames:
-        _, _, count, height, width = latents.shape
-        frames = np.empty((4 * (count - 1) + 1, 8 * height, 8 * width, 3), np.uint8)
-        tiled = self._plan["decode"].value == "tiled"
-        pieces = (
-            [vae.model.tiled_decode(latents, vae.scale)]
-            if tiled
-            else vae.model.decode_stream(latents, vae.scale)
-        )
-        filled = 0
-        # In tiles the whole clip comes as one piece, which is only converted part by part.
-        parts = (part for piece in pieces for part in piece[0].split(CONVERTED_AT_ONCE, dim=1))
-        for part in parts:
-            values = part.float()
-            if not bool(torch.isfinite(values).all()):
-                raise PipelineError(
-                    "The clip came out as not-a-number values, which a kernel that doesn't work "
-                    f"on this machine causes (attention {self._plan['attention'].value}, "
-                    f"matrices {self._plan['matmul'].value}).",
-                    "Choose other kernels on the Headroom tab, then generate again.",
-                )
-            pixels = ((values.clamp(-1, 1) + 1) * 127.5).round().byte()
-            fresh = pixels.permute(1, 2, 3, 0).cpu().numpy()
-            frames[filled : filled + len(fresh)] = fresh
-            filled += len(fresh)
-            if self._run is not None:
-                self._run.advance(filled / len(frames), self._steps)
-        return frames
+    def _decoded(self, fraction: float) -> None:
+        if self._run is not None:
+            self._run.advance(fraction, self._steps)
 
     # ---- failing ---------------------------------------------------------------------------
-
-    def _raise_if_out_of_memory(self, error: BaseException) -> None:
-        """Where and at which size is for the supervisor to say, who knows both (recovery.py)."""
-        memory = what_ran_out(error)
-        if memory is None:
-            return
-        names = {
-            "VRAM": "The GPU's memory (VRAM) is full",
-            "RAM": "The machine's memory (RAM) is full",
-            "commit": "Windows promises no more memory to programs (commit, set by the page file)",
-        }
-        wanted = re.search(r"Tried to allocate (\d[\d.]* [KMG]iB)", str(error))
-        more = f": {wanted[1]} more were wanted." if wanted else "."
-        remedies = {
-            "VRAM": "Close other programs that use the GPU, or choose a smaller size.",
-            "RAM": "Close other programs, or set offload to lazy on the Headroom tab.",
-            "commit": "Enlarge the page file (System, Advanced, Performance) to at least 32 GB.",
-        }
-        raise OutOfMemory(names[memory] + more, remedies[memory], memory) from error
 
     def _facts(self) -> dict[str, str]:
         """What the trial of a kernel counts for."""
@@ -447,84 +404,5 @@ class LightX2V:
         return facts
 
 
-def _check_ram(plan: Plan, preset: ModelPreset) -> None:
-    """The plan goes by the RAM that this machine has in all; here by what is left of it.
-
-    No out-of-memory: what others hold for the moment must not change the plan for good.
-    """
-    if preset.runs_on == "cpu":
-        return
-    offload = str(plan["offload"].value)
-    need, left = host_need(preset, offload), psutil.virtual_memory().available
-    if left < need:
-        raise PipelineError(
-            f"Loading {preset.name} with offload {offload} takes about {gigabytes(need)} of RAM; "
-            f"{gigabytes(left)} are left.",
-            "Close other programs, then generate again; or set offload to lazy on the Headroom "
-            "tab, which reads the blocks from the disk.",
-        )
-
-
-def _let_every_block_compile(preset: ModelPreset) -> None:
-    """All blocks share one code object; after eight of them torch would go on uncompiled."""
-    assert preset.architecture is not None
-    dynamo: Any = importlib.import_module("torch._dynamo")
-    limit = dynamo.config.recompile_limit
-    dynamo.config.recompile_limit = max(limit, 2 * preset.architecture.layers)
-
-
-def _import_lightx2v() -> str:
-    """LightX2V's name of the device that it drives: "cuda", or what its platform registered."""
-    _log_to_our_file()
-    try:
-        with standins.standing_in(), contextlib.redirect_stdout(io.StringIO()):
-            import lightx2v  # noqa: F401
-        from lightx2v_platform.base.global_var import AI_DEVICE
-    except ImportError as error:
-        raise PipelineError(
-            f"LightX2V can't be imported: {error}.",
-            'Install it again: README has the commands ("On an NVIDIA card").',
-        ) from error
-    return str(AI_DEVICE)
-
-
-def _log_to_our_file() -> None:
-    """LightX2V's own lines go where ours go, instead of over the user's terminal."""
-    with contextlib.suppress(ImportError):  # it is LightX2V that needs loguru
-        from loguru import logger
-
-        theirs = logging.getLogger("lightx2v")
-        logger.remove()
-        logger.add(
-            lambda line: theirs.log(line.record["level"].no, line.rstrip()),
-            level="INFO",
-            format="{name}: {message}",
-        )
-
-
-def _device() -> str:
-    from lightx2v_platform.base.global_var import AI_DEVICE
-
-    return str(AI_DEVICE)
-
-
-def _refuse_black(frames: Frames, plan: Plan) -> None:
-    if int(frames.max()) > BLACK:
-        return
-    raise PipelineError(
-        "The clip came out black, as it does when a kernel fails silently "
-        f"(attention {plan['attention'].value}, matrices {plan['matmul'].value}).",
-        "Choose other kernels on the Headroom tab, then generate again.",
-    )
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")[:200]
-
-
-def _version(name: str) -> str:
-    """The installed version; "" where the package has no metadata."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine.pipelines import cuda
-from engine.pipelines.cuda import CudaMeter, is_dead, what_ran_out
+from engine.pipelines.cuda import CudaMeter, TooFull, is_dead, what_ran_out
 
 MIB, GIB = 2**20, 2**30
 
@@ -49,6 +49,17 @@ def test_memory_that_couldnt_be_pinned_is_the_hosts() -> None:
         with pytest.raises(RuntimeError) as raised:
             work()
         assert what_ran_out(raised.value) == memory
+
+
+def test_an_out_of_memory_says_how_much_more_was_wanted() -> None:
+    told = cuda.out_of_memory(
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 154.00 MiB. GPU 0 has a")
+    )
+    assert told is not None
+    assert told.memory == "VRAM"
+    assert told.sentence == "The GPU's memory (VRAM) is full: 154.00 MiB more were wanted."
+    assert told.remedy
+    assert cuda.out_of_memory(ValueError("x")) is None
 
 
 # ---- the meter -----------------------------------------------------------------------------
@@ -118,6 +129,13 @@ def test_a_peak_is_what_torch_allocated_and_what_lies_outside(card: Card) -> Non
     card.peak, card.reserved = 5 * GIB, 6 * GIB
     assert meter.peak() == 5 * GIB + 600 * MIB
     assert meter.held() == 6 * GIB + 600 * MIB
+
+
+def test_a_gpu_without_room_for_a_context_is_told_as_that(card: Card) -> None:
+    card.dead = "CUDA error: out of memory"
+    with pytest.raises(TooFull, match="too little memory left to begin with") as told:
+        CudaMeter()
+    assert "Close other programs" in told.value.remedy
 
 
 def test_what_lies_outside_only_grows(card: Card) -> None:

@@ -9,10 +9,10 @@ import torch
 
 from engine.pipelines import kernels
 from engine.pipelines.base import Broken
+from engine.pipelines.cuda import TooFull
 from engine.pipelines.kernels import (
     KernelFails,
     Layer,
-    TooFull,
     Trials,
     name_sage_1,
     settle_kernels,

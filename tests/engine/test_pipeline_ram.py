@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from engine.pipelines.base import OutOfMemory, PipelineError
-from engine.pipelines.lightx2v import _check_ram
+from engine.pipelines.opening import check_ram
 from engine.plan import make_plan
 from engine.presets import load_presets
 from tests.machines import GIB, LINUX
@@ -22,9 +22,9 @@ def test_what_others_hold_now_is_told_and_changes_no_plan(
     plan = make_plan(LINUX, FP8)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * GIB))
     if enough:
-        _check_ram(plan, FP8)
+        check_ram(plan, FP8)
         return
     with pytest.raises(PipelineError, match=r"about 22\.8 GB of RAM; 20\.0 GB are left") as told:
-        _check_ram(plan, FP8)
+        check_ram(plan, FP8)
     assert not isinstance(told.value, OutOfMemory)
     assert "Close other programs" in told.value.remedy

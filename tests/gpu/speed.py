@@ -158,9 +158,9 @@ def compiled(bench: Bench) -> None:
     Raises:
         TimeoutError: it wasn't done after COMPILE_SECONDS.
     """
-    from engine.pipelines import lightx2v
+    from engine.pipelines import opening
 
-    lightx2v._let_every_block_compile(bench.pipeline.preset)
+    opening.let_every_block_compile(bench.pipeline.preset)
 
     def too_long(*_: object) -> None:
         raise TimeoutError(f"torch.compile took longer than {COMPILE_SECONDS} s")

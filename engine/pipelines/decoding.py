@@ -1,0 +1,62 @@
+"""Latents to frames: each leaves the GPU as it is decoded, as bytes and with a look at it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.pipelines.base import Frames, PipelineError
+from engine.plan import Plan
+
+CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame
+BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
+
+
+def collect(vae: Any, latents: torch.Tensor, plan: Plan, done: Callable[[float], None]) -> Frames:
+    """Decode in tiles or whole, as ``plan`` says.
+
+    Args:
+        vae: LightX2V's.
+        latents: [1, 16, latent frames, height / 8, width / 8].
+        done: hears which share of the frames is there.
+
+    Returns:
+        uint8 [frames, height, width, 3].
+
+    Raises:
+        PipelineError: there are values that are no numbers.
+    """
+    _, _, count, height, width = latents.shape
+    frames = np.empty((4 * (count - 1) + 1, 8 * height, 8 * width, 3), np.uint8)
+    pieces = (
+        [vae.model.tiled_decode(latents, vae.scale)]
+        if plan["decode"].value == "tiled"
+        else vae.model.decode_stream(latents, vae.scale)
+    )
+    filled = 0
+    # In tiles the whole clip comes as one piece, which is only converted part by part.
+    for part in (part for piece in pieces for part in piece[0].split(CONVERTED_AT_ONCE, dim=1)):
+        values = part.float()
+        if not bool(torch.isfinite(values).all()):
+            raise _silent_failure("as not-a-number values", plan)
+        pixels = ((values.clamp(-1, 1) + 1) * 127.5).round().byte()
+        fresh = pixels.permute(1, 2, 3, 0).cpu().numpy()
+        frames[filled : filled + len(fresh)] = fresh
+        filled += len(fresh)
+        done(filled / len(frames))
+    return frames
+
+
+def refuse_black(frames: Frames, plan: Plan) -> None:
+    """Raises PipelineError for a clip in which nothing can be seen."""
+    if int(frames.max()) <= BLACK:
+        raise _silent_failure("black", plan)
+
+
+def _silent_failure(how: str, plan: Plan) -> PipelineError:
+    return PipelineError(
+        f"The clip came out {how}, as it does when a kernel fails silently "
+        f"(attention {plan['attention'].value}, matrices {plan['matmul'].value}).",
+        "Choose other kernels on the Headroom tab, then generate again.",
+    )
