@@ -7,12 +7,13 @@ looks at nothing: FP8 weights whose scales have another name or shape run to the
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from engine.errors import ExitCode, HeadroomError
+from engine.links import folders
 from engine.presets import ModelPreset, Source, WeightFile
 from engine.tensorfile import DamagedFile, Tensor, WrongWeights, read_header, size_text
 
@@ -22,8 +23,12 @@ __all__ = [
     "Tensor",
     "WeightsMissing",
     "WrongWeights",
+    "check_files",
     "check_transformer",
     "find_checkpoint",
+    "find_part",
+    "is_own_name",
+    "is_whole",
     "read_header",
 ]
 
@@ -73,7 +78,8 @@ class Checkpoint:
 
 
 def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
-    """Look in ``folder`` for every part of ``preset``, where each of its sources would put it.
+    """Look in ``folder``, and in the folders linked there, for every part of ``preset``, where each
+    of its sources would put it.
 
     A source's path also counts without its first folder, because people point at ``distill_fp8``
     itself. Nothing is opened: ``check_transformer`` does that.
@@ -81,8 +87,8 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
     Raises:
         WeightsMissing: names every missing part, where it is to be had and how large it is.
     """
-    layers = preset.architecture.layers if preset.architecture else 0
-    found = {file.role: _find(folder, file, layers) for file in preset.weights}
+    layers, places = preset.layers, folders(folder)
+    found = {file.role: find_part(places, file, layers) for file in preset.weights}
     missing = tuple(file for file in preset.weights if found[file.role] is None)
     if missing or not preset.weights:
         raise _missing(folder, preset, missing)
@@ -101,14 +107,22 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
     )
 
 
-def _find(folder: Path, file: WeightFile, layers: int) -> Path | None:
-    """The first place that holds all of ``file``, else the first that holds some of it."""
-    places = [(place, s) for s in file.sources for place in _places(folder, s)]
+def find_part(
+    where: Sequence[Path], file: WeightFile, layers: int, whole: bool = False
+) -> Path | None:
+    """The first place in ``where`` that holds all of ``file``, else the first that holds some.
+
+    Args:
+        layers: how many blocks the transformer has.
+        whole: nothing less than all of it will do.
+    """
+    places = [(p, s) for folder in where for s in file.sources for p in _places(folder, s)]
     if file.role == "tokenizer":  # each repository keeps it in google/ at its own top
-        places += [(place / "google/umt5-xxl", file.sources[0]) for place in _tops(folder)]
-    whole = (place for place, source in places if _holds(place, source, layers))
-    begun = (place for place, source in places if _holds(place, source, 0))
-    return next(whole, None) or next(begun, None)
+        tops = [top for folder in where for top in _tops(folder)]
+        places += [(top / "google/umt5-xxl", file.sources[0]) for top in tops]
+    complete = (place for place, source in places if _holds(place, source, layers))
+    begun = (place for place, source in places if not whole and _holds(place, source, 0))
+    return next(complete, None) or next(begun, None)
 
 
 def _places(folder: Path, source: Source) -> Iterator[Path]:
@@ -132,9 +146,21 @@ def _holds(place: Path, source: Source, layers: int) -> bool:
     if source.layout != "blocks":
         return os.path.isfile(place)
     names = {file.name for file in _own_files(place)}
-    if layers:
+    return is_whole(names, source, layers) if layers else bool(names)
+
+
+def is_whole(names: Set[str], source: Source, layers: int) -> bool:
+    """Whether files of these ``names`` make up all of ``source``."""
+    if source.layout == "folder":
+        return not names.isdisjoint(VOCABULARIES)
+    if source.layout == "blocks":
         return names >= {NON_BLOCK, *(f"block_{i}.safetensors" for i in range(layers))}
-    return bool(names)
+    return True
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a file of the per-block layout has this name."""
+    return name == NON_BLOCK or BLOCK_FILE.fullmatch(name) is not None
 
 
 def _tensor_files(folder: Path) -> list[Path]:
@@ -151,7 +177,7 @@ def _tensor_files(folder: Path) -> list[Path]:
 
 def _own_files(folder: Path) -> list[Path]:
     """The files of the per-block layout in ``folder``."""
-    return [f for f in _tensor_files(folder) if f.name == NON_BLOCK or BLOCK_FILE.fullmatch(f.name)]
+    return [file for file in _tensor_files(folder) if is_own_name(file.name)]
 
 
 def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...]) -> WeightsMissing:
@@ -165,11 +191,15 @@ def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...])
         others = [f for top in _tops(folder) for f in _tensor_files(top) if COMFYUI in f.name]
         if others:
             told += f" {others[0].name} is there, but ComfyUI's layout is not what LightX2V reads."
-    remedy = (
-        "Download it there, copy it or link the folder that has it; README has the commands "
-        '("On an NVIDIA card").'
+    return WeightsMissing(told, get_it(preset), missing)
+
+
+def get_it(preset: ModelPreset) -> str:
+    """The remedy for weights that are missing or wrong."""
+    return (
+        f"Fetch it in the Set-up tab, or with weights pull --model {preset.id}; --from FOLDER uses "
+        "what you have elsewhere."
     )
-    return WeightsMissing(told, remedy, missing)
 
 
 # ---- checking ------------------------------------------------------------------------------
@@ -182,13 +212,18 @@ def check_transformer(checkpoint: Checkpoint, preset: ModelPreset) -> None:
         DamagedFile: a file isn't whole, or isn't safetensors.
         WrongWeights: they are of another layout, precision, model or number of blocks.
     """
+    check_files(checkpoint.transformer, preset)
+
+
+def check_files(transformer: Path, preset: ModelPreset) -> None:
+    """``check_transformer`` for one that lies there alone: a folder (blocks) or a file."""
     check = _Check(preset)
-    if COMFYUI in checkpoint.transformer.name.lower():
-        raise check.comfyui(checkpoint.transformer, "its name")
-    if checkpoint.layout == "single":
-        check.single(checkpoint.transformer)
+    if COMFYUI in transformer.name.lower():
+        raise check.comfyui(transformer, "its name")
+    if transformer.is_dir():
+        check.folder(transformer)
     else:
-        check.folder(checkpoint.transformer)
+        check.single(transformer)
 
 
 class _Check:
@@ -327,6 +362,6 @@ class _Check:
     def wrong(self, file: Path, what: str) -> WrongWeights:
         return WrongWeights(
             f"{file} {what}; {self.preset.name} can't be loaded from it.",
-            'Download the files that README names ("On an NVIDIA card"), or link another folder.',
+            get_it(self.preset),
             file,
         )

@@ -108,8 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="choose it"
     )
     plan.add_argument("--reset", action="store_true", help="decide afresh, forget all choices")
+    weights = add("weights", _weights, "list, pull (fetch, or use a folder) or verify the weights")
+    weights.add_argument("action", metavar="ACTION", choices=("list", "pull", "verify"))
+    weights.add_argument("--model", metavar="ID")
+    weights.add_argument("--from", metavar="FOLDER", dest="folder", help="use the files there")
     look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
-    for command in (generate, check, measure, read, listing, plan, look):
+    for command in (generate, check, measure, read, listing, plan, weights, look):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
@@ -257,6 +261,20 @@ def _plan(options: argparse.Namespace) -> int:
         else:
             plan_command.show(plans.plan(model), plans.options(model))
     return ExitCode.DONE
+
+
+def _weights(options: argparse.Namespace) -> int:
+    from engine import weights_command
+
+    with open_engine() as supervisor:
+        code, result = weights_command.run(
+            supervisor, options.action, options.model, options.folder, say
+        )
+    if options.json:
+        _print_json(result)
+    else:
+        sys.stdout.write("\n".join(weights_command.lines(options.action, result)) + "\n")
+    return code
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
+from engine.checkpoint import get_it
 from engine.guard import RAM_RESERVE
-from engine.headroom import GIB, gigabytes
+from engine.headroom import GIB, Verdict, gigabytes
 from engine.home import PROJECT
 from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import MemorySample
@@ -14,6 +15,7 @@ from engine.pipelines import is_here
 from engine.plan_lightx2v import FP8_CAPABILITY
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
+from engine.weights import weights_text
 
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB
@@ -127,13 +129,22 @@ def _packages() -> Line:
     return Line("Packages", "good", "All as they were tested.")
 
 
+def usable(supervisor: Supervisor, model: str) -> Verdict:
+    """The verdict on the model's baseline: whether this machine can use its weights at all."""
+    return supervisor.guard.verdict(model, supervisor.guard.rules(model).baseline)
+
+
 def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
     subject = f"Model {preset.name}"
     baseline = supervisor.guard.rules(preset.id).baseline
-    verdict = supervisor.guard.verdict(preset.id, baseline)
+    verdict = usable(supervisor, preset.id)
     if not is_here(preset):
         text = f"Not part of this installation. {baseline} is {verdict.word}. {verdict.reason}"
         return Line(subject, "good", text)
+    seen = supervisor.weights.look(preset.id)
+    if seen.state != "ready":
+        text = f"Its weights are {weights_text(seen)}. {baseline} is {verdict.word}."
+        return Line(subject, "warn", f"{text} {seen.told}".strip(), get_it(preset))
     checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
     if checkpoint is not None and not (checkpoint / "model_index.json").exists():
         remedy = "It comes with the project: restore the folder, for example with git checkout."

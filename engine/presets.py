@@ -112,7 +112,7 @@ class Architecture(_Strict):
 
 
 class Source(_Strict):
-    """Where a file is to be had: ``path`` within ``repo`` of the Hugging Face hub.
+    """Where a file is to be had: ``path`` within ``repo`` of the Hugging Face hub, at ``revision``.
 
     ``layout``: "blocks" is a folder with a file for each transformer block, "single" one file with
     the whole transformer, "file" and "folder" are what they say.
@@ -121,6 +121,7 @@ class Source(_Strict):
     repo: Annotated[str, Field(pattern=r"^[\w.\-]+/[\w.\-]+$")]
     path: Annotated[str, Field(pattern=r"^[\w.\-]+(/[\w.\-]+)*$")]
     layout: Literal["blocks", "single", "file", "folder"]
+    revision: Annotated[str, Field(pattern=r"^[\w.\-/]+$")] = "main"
 
     @field_validator("path")
     @classmethod
@@ -198,6 +199,11 @@ class ModelPreset(_Strict):
     def weight_file(self, role: Role) -> WeightFile | None:
         """The part of the checkpoint with this role; None where the preset lists none."""
         return next((file for file in self.weights if file.role == role), None)
+
+    @property
+    def layers(self) -> int:
+        """How many blocks the transformer has; 0 where the preset says nothing of it."""
+        return self.architecture.layers if self.architecture else 0
 
     @property
     def text_precision(self) -> Precision | None:

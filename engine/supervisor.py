@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from engine.checkpoint import find_checkpoint
 from engine.child import Child, worker_environment
+from engine.downloads import Downloads
 from engine.guard import Guard
 from engine.headroom import Word
 from engine.home import Home
@@ -62,6 +63,7 @@ class Supervisor:
         self.home, self.presets, self.jobs = home, presets, jobs
         self._meter = meter or Meter()
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
+        self.weights = Downloads(home, presets)
         self.plans = Plans(jobs.store, presets, self.machine)
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
@@ -102,6 +104,7 @@ class Supervisor:
         child = self._child
         if child is not None:  # the thread is stuck: leave no orphan all the same
             child.process.kill()
+        self.weights.close()
         self.recorder.close()
         self._meter.close()
 
@@ -112,6 +115,7 @@ class Supervisor:
             Refused: by the guard; nothing was queued.
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
+            WeightsError: some are known to be damaged.
         """
         self.guard.admit(request)
         self._check_weights(request.model)
@@ -124,6 +128,7 @@ class Supervisor:
             NotHere: the model's engine isn't installed.
             PlanError: this machine can't run it.
             WeightsMissing: its files aren't there.
+            WeightsError: some are known to be damaged.
         """
         self.guard.check_here(request.model)
         self.plans.plan(request.model)
@@ -150,6 +155,7 @@ class Supervisor:
         preset = self.presets.models[model]
         if preset.weights:
             find_checkpoint(self.home.weights / model, preset)
+            self.weights.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
         self._nudge()

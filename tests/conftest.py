@@ -13,6 +13,7 @@ from engine.presets import Presets, load_presets
 from engine.request import ClipRequest
 from engine.store import Store
 from engine.supervisor import Supervisor
+from tests.hub import Hub, running
 
 TESTS = Path(__file__).parent
 
@@ -26,6 +27,27 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home with space"))
     monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
     monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the developer's cache or token, or reaches the real hub."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf home"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    cache = str(tmp_path / "hf home" / "hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", cache)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub of our own that has the weights of the model ``fetched``, which is here as well."""
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets_weights"))
+    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "Mödelle und Clips"))
+    with running(tmp_path / "scratch") as made:
+        monkeypatch.setenv("HF_ENDPOINT", made.url)
+        yield made
 
 
 @pytest.fixture

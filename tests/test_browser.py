@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TESTS, wait_until
+from tests.hub import Hub
 from tests.served import Served, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -189,6 +190,52 @@ def test_a_choice_of_the_plan_is_made_refused_and_taken_back(page: Any) -> None:
     page.wait_for_selector("#plan-told >> text=can't be")
     page.click("#auto-decode")
     page.wait_for_function("!document.querySelector('#plan').textContent.includes('You chose it')")
+
+
+@pytest.mark.model
+def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
+    chromium: Any, hub: Hub, tmp_path: Path
+) -> None:
+    """Closing the page changes nothing, for the download belongs to the program, and clips of the
+    CPU default can be made meanwhile."""
+    hub.fault("models_t5", pace=400_000)
+    served = serve(tmp_path / "serve.log")
+    context = chromium.new_context(viewport={"width": 1366, "height": 768})
+    try:
+        tab = context.new_page()
+        open_page(tab, served)
+        tab.wait_for_selector("#first-run >> text=all that is installed so far")
+        tab.click("#to-setup")
+        tab.wait_for_selector("#machine >> text=All as they were tested")
+        tab.wait_for_selector("#card-fetched >> text=missing 8.0 MB")
+        tab.click("#fetch-fetched")
+        tab.wait_for_selector("#card-fetched .told >> text=MB/s")
+        tab.close()
+        sent = hub.count
+        wait_until(lambda: hub.count > sent + 300_000, "going on without a page")
+        tab = context.new_page()
+        open_page(tab, served)
+        generate(tab, "a red ball moves left")
+        tab.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+        tab.get_by_role("tab", name="Set-up").click()
+        tab.wait_for_selector("#card-fetched .files >> text=models_t5_umt5-xxl-enc-fp8.pth")
+        tab.wait_for_function(
+            "document.querySelector('#card-fetched .progress').ariaValueNow > 28", timeout=20_000
+        )
+        tab.click("#pause-fetched")
+        tab.wait_for_selector("#fetch-fetched >> text=to go")
+        assert re.search(r"partial \d+ %", tab.inner_text("#card-fetched"))
+        hub.heal()
+        tab.click("#fetch-fetched")
+        tab.wait_for_selector("#card-fetched .state >> text=ready, 8.1 MB", timeout=20_000)
+        tab.click("#verify-fetched")
+        tab.wait_for_selector("#card-fetched >> text=Verified: what is here is whole")
+        assert tab.is_hidden("#fetch-fetched")
+        tab.get_by_role("tab", name="Make a clip").click()
+        tab.wait_for_selector("#first-run", state="hidden")
+    finally:
+        context.close()
+        served.end(signal.SIGTERM)
 
 
 def test_refusals_and_failures_are_sentences(page: Any) -> None:

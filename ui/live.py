@@ -21,6 +21,7 @@ from engine.status import Engine, Status
 from engine.supervisor import Supervisor
 from ui import words
 from ui.gauge import gauge_state
+from ui.pulls import pulls_state
 
 TURN_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
@@ -47,6 +48,7 @@ class Live:
                     **self._engine(status),
                     **self._job(status),
                     **self._gauge(status),
+                    **pulls_state(self._supervisor.weights),
                 }
             return self._state
 

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from engine.supervisor import Supervisor
-from ui import generate, headroom, library, plan
+from ui import generate, headroom, library, plan, setup
 from ui.events import QUIET
 
 
@@ -15,7 +15,7 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         generate.build_head()
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Make a clip", id="make"):
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
@@ -23,12 +23,19 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
                         judged = generate.build_buttons(supervisor, controls)
                     with gr.Column(scale=6, min_width=320):
                         panel = generate.build_panel()
+                        with gr.Row(visible=False, elem_id="first-run") as hint:
+                            said = gr.HTML("", js_on_load=None)
+                            lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
                         video, receipt = library.build_result(supervisor)
                 gallery = library.build_gallery()
             with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
                 measured = headroom.build_tab(supervisor, controls.model)
                 planned = plan.build_plan(supervisor, controls.model)
+            with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
+                parts = setup.build_setup(supervisor)
         _wire(supervisor, page, panel, controls, judged)
+        _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
+        lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
         for happened in (page.load, panel.change, tab.select):
             happened(
                 lambda model: headroom.refreshed(supervisor, model),
@@ -76,3 +83,26 @@ def _wire(
 
     for happened in (page.load, panel.change):
         happened(judge, [controls.model, controls.size, controls.frames], judged, **QUIET)
+
+
+def first_run(supervisor: Supervisor) -> tuple[Any, str]:
+    """Where to go while nothing but the CPU default is here."""
+    text = setup.first_run_html(supervisor)
+    return gr.Row(visible=bool(text)), text
+
+
+def _wire_setup(
+    supervisor: Supervisor,
+    page: gr.Blocks,
+    panel: gr.HTML,
+    parts: setup.SetupParts,
+    tab: gr.Tab,
+    hint: list[Any],
+) -> None:
+    """The cards and the first page's hint are renewed when work on weights begins or ends; the
+    doctor looks when asked."""
+    for happened in (page.load, panel.tick, tab.select):
+        happened(lambda: setup.refreshed(supervisor, parts), None, parts.as_list(), **QUIET)
+    for happened in (page.load, panel.tick):
+        happened(lambda: first_run(supervisor), None, hint, **QUIET)
+    tab.select(lambda: setup.machine_html(supervisor), None, parts.machine, **QUIET)

@@ -135,7 +135,7 @@ def test_everything_that_is_missing_is_named(
     for words in ("text encoder", "models_t5_umt5-xxl-enc-fp8.pth", "6.7 GB", "lightx2v/Encoders"):
         assert words in error.sentence
     assert ("15.0 GB" in error.sentence) is not there
-    assert "README" in error.remedy
+    assert "weights pull --model wan2.1-t2v-14b-fp8" in error.remedy
 
 
 def test_a_comfyui_file_in_the_transformers_place_is_named(

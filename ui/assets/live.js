@@ -44,13 +44,33 @@ const draw = {
     }));
     list.parentElement.hidden = prompts.length === 0;
   }),
+  pulls: (running) => document.querySelectorAll("[data-pull]").forEach((card) => {
+    const pull = running[card.dataset.pull];
+    card.hidden = !pull;
+    if (!pull) return;
+    const bar = card.querySelector(".progress");
+    bar.setAttribute("aria-valuenow", Math.round(pull.fraction * 100));
+    bar.firstElementChild.style.width = `${pull.fraction * 100}%`;
+    card.querySelector(".told").textContent = pull.text;
+    card.querySelector(".files").replaceChildren(...pull.files.map((told) => {
+      const item = document.createElement("li");
+      item.textContent = told;
+      return item;
+    }));
+  }),
 };
 
 let ended = null;
+let weights = null;
 const receive = (state) => {
   for (const [name, value] of Object.entries(state)) {
-    if (name === "ended") continue;
+    if (name === "ended" || name === "weights") continue;
     (draw[name] || ((v) => text(name, v)))(value);
+  }
+  if ("weights" in state) {
+    // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.
+    if (weights !== null && weights !== state.weights) trigger("tick");
+    weights = state.weights;
   }
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.

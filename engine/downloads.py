@@ -1,0 +1,184 @@
+"""Owns the processes that fetch and verify weights; they end with the program, not with a tab.
+
+Whoever asks twice gets the same one, and what another program does in the same folder is followed.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint import get_it
+from engine.download import ELSEWHERE, What
+from engine.home import PROJECT, Home
+from engine.hub import KEPT, WeightsError
+from engine.links import own_cache, snapshots
+from engine.manifest import OURS
+from engine.presets import ModelPreset, Presets
+from engine.tally import PAUSE, WORKING, Tally
+from engine.tensorfile import WrongWeights
+from engine.weights import Weights, look, use, useful
+
+STOP_SECONDS = 3.0
+
+
+@dataclass
+class _Run:
+    """A process of ours; its standard input is what keeps it alive."""
+
+    process: subprocess.Popen[str]
+    what: What
+    begun: float
+    ended: Tally | None = None
+
+    @classmethod
+    def start(cls, home: Home, model: str, what: What) -> "_Run":
+        # In a group of its own: Ctrl-C is for the command, which then ends this in order.
+        apart: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        presets = os.environ.get("HEADROOM_PRESETS", "").strip()
+        begun = time.time()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine.download", model, what],
+            cwd=PROJECT,
+            env={
+                **os.environ,
+                # A relative one would mean another folder there.
+                "HEADROOM_HOME": str(home.root),
+                "HEADROOM_PRESETS": presets and os.path.abspath(presets),
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            **apart,
+        )
+        return cls(process, what, begun)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """It ends at once and in order when nobody holds its input; a kill would lose little."""
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def end(self) -> Tally | None:
+        """What the ended process said last; None where another process is at it."""
+        if self.ended is None:
+            code = self.process.wait()
+            text = self.process.stdout.read() if self.process.stdout else ""
+            if code == ELSEWHERE:
+                return None
+            try:
+                self.ended = Tally.parse(text)
+            except (ValueError, KeyError, TypeError):
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                told = f"The download's process ended by itself ({how})."
+                self.ended = Tally("failed", self.what, told=told, remedy=KEPT, at=time.time())
+        return self.ended
+
+
+class Downloads:
+    """The weights of every model in ``home``, as the page and the commands handle them."""
+
+    def __init__(self, home: Home, presets: Presets) -> None:
+        self.home, self.presets = home, presets
+        self._runs: dict[str, _Run] = {}
+        self._lock = threading.Lock()
+
+    def folder(self, model: str) -> Path:
+        return self.home.weights / model
+
+    @property
+    def models(self) -> list[ModelPreset]:
+        """Those whose weights have to be fetched."""
+        return [preset for preset in self.presets.models.values() if preset.weights]
+
+    def look(self, model: str) -> Weights:
+        return look(self.folder(model), self.presets.models[model])
+
+    def refuse_damaged(self, model: str) -> None:
+        """Raises WeightsError when a file is known not to be what was promised: it would give noise
+        after minutes of loading."""
+        seen = self.look(model)
+        if seen.damaged or seen.told:
+            named = ", ".join(str(file) for file in seen.damaged)
+            told = seen.told or f"Damaged: {named}."
+            raise WeightsError(told, get_it(self.presets.models[model]))
+
+    def start(self, model: str, what: What = "pull") -> None:
+        """Fetch, or verify, unless somebody is at it already."""
+        with self._lock:
+            if self._tally(model).phase not in WORKING:
+                self._runs[model] = _Run.start(self.home, model, what)
+
+    def pause(self, model: str) -> None:
+        """End the work on ``model``, whoever does it; ``start`` goes on with it."""
+        with self._lock:
+            run = self._runs.get(model)
+            if run is not None and run.alive:
+                run.stop()
+            elif self._tally(model).working:
+                (self.folder(model) / OURS / PAUSE).touch()
+
+    def tally(self, model: str) -> Tally:
+        """What is done now, or how the last work ended."""
+        with self._lock:
+            return self._tally(model)
+
+    def _tally(self, model: str) -> Tally:
+        run = self._runs.get(model)
+        found = Tally.load(self.folder(model)) or Tally("done")
+        if run is not None and run.alive:
+            # Numbers of processes come again, in containers soon.
+            own = found.pid == run.process.pid and found.at >= run.begun
+            return found if own else Tally("asking", run.what)
+        if run is not None:
+            ended = run.end()
+            if ended is not None and ended.at >= found.at:  # else another program went on since
+                return ended
+        if found.phase in WORKING and not found.working:
+            return replace(found, phase="paused", rate=0.0, left=None, told="It was interrupted.")
+        return found
+
+    def offers(self, model: str) -> list[Path]:
+        """Folders of the hub's cache that hold what this model still lacks."""
+        preset, seen = self.presets.models[model], self.look(model)
+        if seen.state == "ready":
+            return []
+        places = [p for p in snapshots(own_cache(), preset) if p not in seen.linked]
+        with contextlib.suppress(WrongWeights):
+            return useful(places, preset)
+        return []
+
+    def use(self, model: str, named: str | Path) -> list[Path]:
+        """See ``weights.use``.
+
+        Raises:
+            WeightsError: also while a process works on this model.
+        """
+        if self.tally(model).phase in WORKING:
+            raise WeightsError("This model is being fetched or verified.", "Pause that first.")
+        return use(self.folder(model), self.presets.models[model], named)
+
+    def close(self) -> None:
+        """End what was started here; everything fetched stays."""
+        with self._lock:
+            for run in self._runs.values():
+                if run.alive:
+                    run.stop()

@@ -1,0 +1,167 @@
+"""Brings one file whole: its bytes gather in a part file, are hashed, and only then take its place.
+
+``hf_hub_download`` of huggingface_hub 2.4.0 can't go on with what an earlier process left: each
+process writes to a name of its own and deletes it at the end (file_download.py:2004 and 2046, its
+issue 4196), and the old file goes before the new one is there (line 1504). Its ``http_get`` can, so
+this hands it our part file. Xet's client starts a file afresh as well and is built without a cache
+(xet-core, hf_xet/Cargo.toml:43), so it is used only for those who ask with HF_XET_HIGH_PERFORMANCE.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.hub import FetchError, told
+from engine.manifest import Promise
+
+log = logging.getLogger("headroom.transfer")
+
+# huggingface_hub keeps up to 10 MB of each file in memory, which a kill would lose.
+CHUNK = 1 << 18
+GIVE_UP_SECONDS = 300.0  # without a single new byte
+LONGEST_PAUSE = 30.0
+READ = 1 << 22
+
+Told = Callable[[str], None]
+
+
+def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None) -> None:
+    """Bring what is missing of ``promise`` to ``part``, verify it, and move it to ``target``.
+
+    Args:
+        say: hears why it waits before it tries again ("" once bytes flow).
+
+    Raises:
+        FetchError: it can't be had; ``part`` is kept, and whatever was at ``target``.
+    """
+    wrong_before = False
+    while True:
+        _bring(promise, part, say)
+        if digest(part, promise) == (promise.sha256 or promise.git):
+            break
+        part.unlink()
+        if wrong_before:
+            raise FetchError(
+                f"{promise.path} of {promise.repo} came with other bytes than the hub promises, "
+                "twice.",
+                "Something on the way changes them, or the mirror is out of date: try another "
+                "network, or without HF_ENDPOINT.",
+            )
+        log.warning("%s: wrong bytes, once more from the start", promise.path)
+        wrong_before = True
+    settle(promise, part, target)
+
+
+def settle(promise: Promise, part: Path, target: Path) -> None:
+    """Move the verified ``part`` to ``target``; a power cut leaves the old or the new file."""
+    try:
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, target)
+    except OSError as error:
+        raise told(error, promise.path) from error
+
+
+def digest(file: Path, promise: Promise, seen: Callable[[int], None] = lambda _: None) -> str:
+    """The hash that the hub knows ``promise`` by, of ``file``.
+
+    Args:
+        seen: hears how many bytes were read.
+    """
+    if promise.sha256 is None:
+        data = file.read_bytes()  # only small files are kept in git itself
+        seen(len(data))
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    found, count = hashlib.sha256(), 0
+    with file.open("rb") as opened:
+        while data := opened.read(READ):
+            found.update(data)
+            count += len(data)
+            seen(count)
+    return found.hexdigest()
+
+
+def held(part: Path) -> int:
+    """How many bytes of a file are here already."""
+    for place in (part, _xet_place(part)):
+        try:
+            return place.stat().st_size
+        except OSError:
+            continue
+    return 0
+
+
+def _bring(promise: Promise, part: Path, say: Told) -> None:
+    """All of the file's bytes to ``part``, again and again until they are there."""
+    pause, moved = 1.0, time.monotonic()
+    before = held(part)
+    while held(part) != promise.bytes or not part.exists():
+        try:
+            _once(promise, part)
+        except Exception as error:
+            refusal = told(error, f"{promise.path} of {promise.repo}")
+            now = held(part)
+            if now > before:
+                pause, moved, before = 1.0, time.monotonic(), now
+            if not refusal.again or time.monotonic() - moved > GIVE_UP_SECONDS:
+                raise refusal from error
+            wait = max(pause, refusal.wait or 0.0)
+            say(f"{refusal.sentence} Next try in {wait:.0f} s.")
+            log.warning("%s: %s", promise.path, refusal.sentence)
+            time.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+    say("")
+
+
+def _once(promise: Promise, part: Path) -> None:
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    part.parent.mkdir(parents=True, exist_ok=True)
+    url = hf_hub_url(promise.repo, promise.path, revision=promise.commit)
+    headers = build_hf_headers(library_name="headroom")
+    if constants.HF_XET_HIGH_PERFORMANCE and _through_xet(promise, part, url, headers):
+        return
+    if held(part) > promise.bytes:
+        part.unlink()
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+    # A range of compressed bytes would be no range of the file.
+    headers["Accept-Encoding"] = "identity"
+    with part.open("ab") as gathered:
+        http_get(
+            url,
+            gathered,
+            resume_size=gathered.tell(),
+            headers=headers,
+            expected_size=promise.bytes,
+        )
+
+
+def _through_xet(promise: Promise, part: Path, url: str, headers: dict[str, str]) -> bool:
+    """Fetch by chunks of content, where the hub has the file that way; it begins afresh."""
+    from huggingface_hub.file_download import get_hf_file_metadata, xet_get
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    data = get_hf_file_metadata(url, headers=headers).xet_file_data if is_xet_available() else None
+    if data is None:
+        return False
+    place = _xet_place(part)
+    place.unlink(missing_ok=True)
+    xet_get(
+        incomplete_path=place,
+        xet_file_data=data,
+        headers=headers,
+        expected_size=promise.bytes,
+        displayed_filename=promise.path,
+    )
+    os.replace(place, part)
+    return True
+
+
+def _xet_place(part: Path) -> Path:
+    return part.with_suffix(".xet")

@@ -1,0 +1,236 @@
+"""What is here of a model's weights: ready, partly, missing or damaged, part by part.
+
+Offline, and without opening more than headers: what was hashed stands in the Manifest.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.checkpoint import check_files, find_checkpoint, find_part
+from engine.hub import WeightsError
+from engine.links import each_linked_that_is_gone, folders, likely_places, link, linked
+from engine.manifest import OURS, Manifest, Promise
+from engine.presets import ModelPreset, Role, WeightFile
+from engine.room import SPARE, free_bytes
+from engine.tensorfile import WrongWeights, size_text
+from engine.transfer import held
+
+State = Literal["ready", "partial", "missing", "damaged"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a checkpoint: ``present`` of ``total`` bytes, ``place`` where they lie.
+
+    ``repo`` and ``path`` are the hub's names: of the source that was chosen, else the preferred."""
+
+    role: Role
+    repo: str
+    path: str
+    total: int
+    present: int
+    place: Path | None
+    damaged: tuple[Path, ...] = ()
+
+    @property
+    def state(self) -> State:
+        return _state(self.present, self.total, bool(self.damaged))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """All parts of a model's weights. ``gone``: linked folders that aren't there now; ``told`` and
+    ``remedy``: what is wrong with files that are damaged."""
+
+    model: str
+    folder: Path
+    parts: tuple[Part, ...]
+    linked: tuple[Path, ...] = ()
+    gone: tuple[Path, ...] = ()
+    told: str = ""
+    remedy: str = ""
+
+    @property
+    def total(self) -> int:
+        return sum(part.total for part in self.parts)
+
+    @property
+    def present(self) -> int:
+        return sum(part.present for part in self.parts)
+
+    @property
+    def missing(self) -> int:
+        return self.total - self.present
+
+    @property
+    def damaged(self) -> tuple[Path, ...]:
+        return tuple(file for part in self.parts for file in part.damaged)
+
+    @property
+    def percent(self) -> int:
+        """Rounded down: 100 means all of it. A model that needs none has all."""
+        return 100 * self.present // self.total if self.total else 100
+
+    @property
+    def state(self) -> State:
+        return _state(self.present, self.total, bool(self.damaged or self.told))
+
+    @property
+    def needed(self) -> int:
+        """Bytes that a download needs on the drive, with what has to stay free."""
+        return self.missing + SPARE if self.missing else 0
+
+    @property
+    def free(self) -> int:
+        return free_bytes(self.folder)
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is missing can be fetched to the drive."""
+        return self.needed <= self.free
+
+
+def _state(present: int, total: int, damaged: bool) -> State:
+    if damaged:
+        return "damaged"
+    if present >= total:
+        return "ready"
+    return "partial" if present else "missing"
+
+
+def weights_text(seen: Weights) -> str:
+    """The state in a few words: "ready, 22.3 GB", "partial 61 %", "missing 22.3 GB"."""
+    match seen.state:
+        case "ready":
+            return f"ready, {size_text(seen.total)}" if seen.total else "ready"
+        case "partial":
+            return f"partial {seen.percent} %, {size_text(seen.missing)} to go"
+        case "damaged":
+            return "damaged"
+    return f"missing {size_text(seen.total)}"
+
+
+# ---- looking -------------------------------------------------------------------------------
+
+
+def look(folder: Path, preset: ModelPreset) -> Weights:
+    """What lies in the model's ``folder`` and in those linked there."""
+    manifest = Manifest.load(folder)
+    where = places(folder, preset, manifest)
+    parts = tuple(_part(folder, preset, file, manifest, where) for file in preset.weights)
+    others, gone = tuple(linked(folder)), tuple(each_linked_that_is_gone(folder))
+    seen = Weights(preset.id, folder, parts, others, gone)
+    if not parts or seen.state != "ready":
+        return seen
+    try:
+        check_files(find_checkpoint(folder, preset).transformer, preset)
+    except WrongWeights as error:
+        return Weights(preset.id, folder, parts, others, gone, error.sentence, error.remedy)
+    return seen
+
+
+def places(folder: Path, preset: ModelPreset, manifest: Manifest) -> dict[str, Path]:
+    """Where each promised file lies, or will: in the model's own folder, else in a linked one."""
+    where = folders(folder)
+    parts = {file.role: find_part(where, file, preset.layers) for file in preset.weights}
+    found = {}
+    for path, promise in list(manifest.promises.items()):
+        part = parts.get(promise.role)
+        found[path] = folder / path
+        if not found[path].exists() and part and part.is_dir() == bool(promise.within):
+            found[path] = part / promise.within if promise.within else part
+    return found
+
+
+def _part(
+    folder: Path,
+    preset: ModelPreset,
+    file: WeightFile,
+    manifest: Manifest,
+    where: dict[str, Path],
+) -> Part:
+    place = find_part(folders(folder), file, preset.layers)
+    promises, source = manifest.of(file.role), file.sources[0]
+    if not promises:  # nobody asked the hub yet: what is there counts as it is
+        present = _size(place) if place else 0
+        whole = find_part(folders(folder), file, preset.layers, whole=True)
+        total = present if whole else max(file.bytes, present + 1)
+        return Part(file.role, source.repo, source.path, total, present, place)
+    present, damaged = 0, []
+    for promise in promises:
+        there = where[promise.path]
+        if manifest.verdict(promise.path, there) is not False:
+            present += promise.bytes
+            continue
+        present += min(held(folder / OURS / promise.part_name), promise.bytes)
+        if there.exists():
+            damaged.append(there)
+    total = sum(promise.bytes for promise in promises)
+    repo, path = promises[0].repo, _common(promises)
+    return Part(file.role, repo, path, total, present, place, tuple(damaged))
+
+
+def _common(promises: Sequence[Promise]) -> str:
+    first = promises[0]
+    return first.path.removesuffix(first.within).rstrip("/")
+
+
+def _size(place: Path) -> int:
+    files = [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
+    return sum(file.stat().st_size for file in files)
+
+
+# ---- using what is there already -----------------------------------------------------------
+
+
+def useful(candidates: Iterable[Path], preset: ModelPreset) -> list[Path]:
+    """Those of ``candidates`` that hold a part: the first with all of it, else with some.
+
+    Raises:
+        WrongWeights: the transformer that is there isn't the model's.
+    """
+    candidates, found = list(candidates), []
+    for file in preset.weights:
+        for whole in (True, False):
+            pairs = ((c, find_part([c], file, preset.layers, whole)) for c in candidates)
+            hit = next(((c, place) for c, place in pairs if place), None)
+            if hit is None:
+                continue
+            if file.role == "transformer" and whole:
+                check_files(hit[1], preset)
+            found.append(hit[0])
+            break
+    return list(dict.fromkeys(found))
+
+
+def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
+    """Link what lies in or below the folder ``named``; nothing of it is copied or changed.
+
+    Returns:
+        the folders that are linked now.
+
+    Raises:
+        WeightsError: it isn't a folder, or holds nothing of this model.
+        WrongWeights: it holds another model, or another layout.
+    """
+    place = Path(os.path.abspath(Path(named).expanduser()))
+    if not place.is_dir():
+        raise WeightsError(f"There is no folder {place}.", "Name one that holds the weights.")
+    found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
+    if not found:
+        parts = "; ".join(f"{file.sources[0].path}" for file in preset.weights)
+        raise WeightsError(
+            f"{place} holds nothing of {preset.name}.",
+            f"Name the folder that has one of these in it: {parts}.",
+        )
+    try:
+        link(folder, found)
+    except OSError as error:
+        raise WeightsError(
+            f"The link can't be kept in {folder}: {error.strerror or error}.",
+            "Make the folder writable, or set HEADROOM_HOME to another.",
+        ) from error
+    return found

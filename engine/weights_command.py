@@ -1,0 +1,267 @@
+"""The weights command: what is here, what is missing, and the work that mends it, followed here."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.doctor import usable
+from engine.download import What
+from engine.downloads import Downloads
+from engine.errors import ExitCode, HeadroomError
+from engine.headroom import Word
+from engine.presets import ModelPreset
+from engine.supervisor import Supervisor
+from engine.tally import WORKING, Tally, tally_text
+from engine.tensorfile import size_text
+from engine.weights import Weights, weights_text
+
+LOOK_SECONDS = 0.1
+SPEAK_SECONDS = 10.0
+
+Say = Callable[[str], None]
+Result = dict[str, Any]
+
+
+class NoSuchWeights(HeadroomError):
+    """The command line names a model that has none, or none at all."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class WeightsFailed(HeadroomError):
+    """A download or a verification ended without what it was for."""
+
+    exit_code = ExitCode.SETUP_MISSING
+
+
+def run(
+    supervisor: Supervisor, action: str, model: str | None, folder: str | None, say: Say
+) -> tuple[int, Result]:
+    """Do ``action``: list, pull or verify.
+
+    Args:
+        model: its id; without one pull takes what suits this machine, the others take all.
+        folder: one to use, for pull.
+
+    Returns:
+        the exit code, and what ``--json`` prints.
+
+    Raises:
+        HeadroomError: with the remedy.
+    """
+    weights = supervisor.weights
+    if folder is not None and action != "pull":
+        raise NoSuchWeights("--from belongs to weights pull.", "Leave it out.")
+    if model is not None and model not in supervisor.presets.models:
+        known = ", ".join(supervisor.presets.models)
+        raise NoSuchWeights(f"--model {model}: there is no such model.", f"Choose among: {known}.")
+    if action == "list":
+        models = [model] if model else list(supervisor.presets.models)
+        return ExitCode.DONE, {"models": [as_json(supervisor, name) for name in models]}
+    if model is not None and not supervisor.presets.models[model].weights:
+        name = supervisor.presets.models[model].name
+        raise NoSuchWeights(f"The weights of {name} come with the program.", "Nothing to do.")
+    if action == "verify":
+        return _verify(weights, [model] if model else None, say)
+    chosen = model or suited(supervisor).id
+    return _pull(supervisor, chosen, folder, say)
+
+
+def suited(supervisor: Supervisor) -> ModelPreset:
+    """The model that ``pull`` takes unless told otherwise: the smallest that this machine can run,
+    where it can run any."""
+    models = supervisor.weights.models
+    if not models:
+        raise NoSuchWeights("No model here has weights to fetch.", "Nothing to do.")
+
+    def rank(preset: ModelPreset) -> tuple[bool, int]:
+        impossible = usable(supervisor, preset.id).word is Word.IMPOSSIBLE
+        return impossible, sum(file.bytes for file in preset.weights)
+
+    return min(models, key=rank)
+
+
+def as_json(supervisor: Supervisor, model: str) -> Result:
+    """One model's weights, as ``list`` prints them."""
+    preset, weights = supervisor.presets.models[model], supervisor.weights
+    seen, tally, verdict = weights.look(model), weights.tally(model), usable(supervisor, model)
+    return {
+        "model": model,
+        "name": preset.name,
+        "state": seen.state,
+        "percent": seen.percent,
+        "bytes_total": seen.total,
+        "bytes_present": seen.present,
+        "bytes_missing": seen.missing,
+        "bytes_needed": seen.needed,
+        "bytes_free": seen.free,
+        "fits": seen.fits,
+        "working": tally.what if tally.phase in WORKING else None,
+        "folder": str(seen.folder) if preset.weights else preset.checkpoint,
+        "linked": [str(other) for other in seen.linked],
+        "linked_but_gone": [str(other) for other in seen.gone],
+        "found_elsewhere": [str(other) for other in weights.offers(model)],
+        "damaged": [str(file) for file in seen.damaged],
+        "problem": seen.told or None,
+        "verdict": verdict.word.value,
+        "reason": verdict.reason,
+        "parts": [
+            {
+                "role": part.role,
+                "state": part.state,
+                "bytes_total": part.total,
+                "bytes_present": part.present,
+                "repo": part.repo,
+                "path": part.path,
+                "place": str(part.place) if part.place else None,
+            }
+            for part in seen.parts
+        ],
+    }
+
+
+def lines(action: str, result: Result) -> list[str]:
+    """``result`` for a person."""
+    if action == "list":
+        return [line for entry in result["models"] for line in _listed(entry)]
+    if action == "verify":
+        return [
+            f"{entry['model']}: "
+            + ("; ".join(f"{file} is damaged" for file in entry["damaged"]) or entry["said"])
+            for entry in result["models"]
+        ]
+    return [f"{result['model']} is {result['state']} in {result['folder']}."]
+
+
+def _listed(entry: Result) -> list[str]:
+    sizes = f"{size_text(entry['bytes_present'])} of {size_text(entry['bytes_total'])}"
+    state = f"{entry['state']}, {sizes}" if entry["parts"] else "comes with the program"
+    told = [f"{entry['model']}: {state}. Here it is {entry['verdict']}: {entry['reason']}"]
+    told += [f"  {part['role']}: {part['state']}, {part['path']} of {part['repo']}, "
+             f"{size_text(part['bytes_total'])}" for part in entry["parts"]]  # fmt: skip
+    told += [f"  damaged: {file}" for file in entry["damaged"]]
+    told += [f"  linked: {folder}" for folder in entry["linked"]]
+    told += [f"  found, use it with --from: {folder}" for folder in entry["found_elsewhere"]]
+    if entry["bytes_missing"]:
+        told.append(
+            f"  a download needs {size_text(entry['bytes_needed'])} on the drive (2 GB of it to "
+            f"spare); {size_text(entry['bytes_free'])} are free"
+        )
+    return told
+
+
+# ---- pull and verify -----------------------------------------------------------------------
+
+
+def _pull(supervisor: Supervisor, model: str, folder: str | None, say: Say) -> tuple[int, Result]:
+    weights, preset = supervisor.weights, supervisor.presets.models[model]
+    if folder is not None:
+        for found in weights.use(model, folder):
+            say(f"Using {found}; nothing is copied.")
+    seen, verdict = weights.look(model), usable(supervisor, model)
+    say(f"{preset.name}: {weights_text(seen)}; {size_text(seen.free)} are free on the drive.")
+    if verdict.word is Word.IMPOSSIBLE:
+        say(f"This machine can't use it: {verdict.reason}")
+    begun = time.monotonic()
+    tally = _follow(weights, model, "pull", say)
+    seen = weights.look(model)
+    _refuse_unless_done(tally, seen, f"Run weights pull --model {model} again to go on.")
+    return ExitCode.DONE, {
+        "model": model,
+        "state": seen.state,
+        "folder": str(seen.folder),
+        "bytes_total": seen.total,
+        "bytes_fetched": tally.fetched,
+        "seconds": round(time.monotonic() - begun, 2),
+        "linked": [str(other) for other in seen.linked],
+    }
+
+
+def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int, Result]:
+    """Hash what is here; models of which nothing is here are left out unless they were named."""
+    named = models or [preset.id for preset in weights.models if weights.look(preset.id).present]
+    checked: list[Result] = []
+    good = True
+    for model in named:
+        tally = _follow(weights, model, "verify", say)
+        seen = weights.look(model)
+        if tally.phase != "done":
+            _refuse_unless_done(tally, seen, "Run weights verify again.")
+        damaged, whole = list(tally.damaged), seen.state == "ready"
+        said = (
+            "every file is as the hub promised"
+            if not tally.unknown
+            else ("the headers are right; no checksum is known of " + ", ".join(tally.unknown))
+        )
+        if not whole and not damaged:
+            said = f"what is here is right, and the weights are {weights_text(seen)}"
+        good = good and whole and not damaged
+        checked.append(
+            {
+                "model": model,
+                "state": seen.state,
+                "files": len(tally.files),
+                "damaged": damaged,
+                "unknown": list(tally.unknown),
+                "problem": seen.told or None,
+                "said": said,
+            }
+        )
+        if damaged:
+            say(f"weights pull --model {model} fetches only the damaged files again.")
+    if not named:
+        say("There are no weights to verify yet; weights pull fetches them.")
+    return ExitCode.DONE if good else ExitCode.SETUP_MISSING, {"ok": good, "models": checked}
+
+
+def _follow(weights: Downloads, model: str, what: What, say: Say) -> Tally:
+    """Work on ``model`` until the end; whoever is at it already is followed first.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after the work was ended in order.
+    """
+    mine = True
+    try:
+        while True:
+            before = weights.tally(model)
+            mine = before.phase not in WORKING
+            if not mine:
+                say(f"Another Headroom process is at it ({before.what}); this one follows.")
+            weights.start(model, what)
+            tally = _watch(weights, model, say)
+            if mine or tally.what == what or tally.phase != "done":
+                return tally
+    except KeyboardInterrupt:
+        if mine:
+            weights.pause(model)
+            say("Paused. What was fetched is kept; the same command goes on from there.")
+        raise
+
+
+def _watch(weights: Downloads, model: str, say: Say) -> Tally:
+    """Tell each file that is here, and the whole at every percent and every few seconds."""
+    told, spoke = (-1, ""), 0.0
+    whole: set[str] = set()
+    while (tally := weights.tally(model)).phase in WORKING:
+        here = {file.path for file in tally.files if file.done == file.bytes}
+        if tally.phase == "fetching":
+            for path in sorted(here - whole) if whole else ():
+                say(f"{path} is here.")
+            whole = here
+        now = time.monotonic()
+        if (tally.percent, tally.told) != told or now - spoke > SPEAK_SECONDS:
+            told, spoke = (tally.percent, tally.told), now
+            say(tally_text(tally))
+        time.sleep(LOOK_SECONDS)
+    return tally
+
+
+def _refuse_unless_done(tally: Tally, seen: Weights, remedy: str) -> None:
+    if tally.phase == "done" and seen.state == "ready":
+        return
+    if tally.phase == "done":
+        told = seen.told or f"The weights are {weights_text(seen)}."
+        raise WeightsFailed(told, seen.remedy or remedy)
+    if tally.phase == "paused":
+        raise WeightsFailed(f"Paused at {tally.percent} %.", remedy)
+    raise WeightsFailed(tally.told, tally.remedy)

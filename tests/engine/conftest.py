@@ -1,0 +1,41 @@
+"""Downloads from the tests' own hub, in a process of their own or in this one."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.download import Download, What
+from engine.downloads import Downloads
+from engine.home import Home
+from engine.presets import load_presets
+from engine.tally import Tally
+from tests.fetching import MODEL, Run
+from tests.hub import Hub
+
+
+@pytest.fixture
+def downloads(hub: Hub) -> Iterator[Downloads]:
+    made = Downloads(Home.find(), load_presets())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def here_and_now(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same work in this process, which saves the seconds that a start takes."""
+    from huggingface_hub import constants
+
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    patience = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: patience(min(seconds, 0.02)))
+
+    def run(downloads: Downloads, what: What = "pull") -> Tally:
+        preset = downloads.presets.models[MODEL]
+        return Download(downloads.folder(MODEL), preset, what).run()
+
+    return run
