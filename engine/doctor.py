@@ -2,13 +2,13 @@
 
 import shutil
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Literal
 
 from engine.checkpoint import get_it
 from engine.guard import RAM_RESERVE
 from engine.headroom import GIB, Verdict, gigabytes
 from engine.home import PROJECT
+from engine.installation import SETUP, differing, stamp
 from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import MemorySample
 from engine.pipelines import is_here
@@ -17,6 +17,7 @@ from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.weights import weights_text
 
+WORST = 6  # packages that are named
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
@@ -112,21 +113,13 @@ def _disk(supervisor: Supervisor) -> Line:
 
 def _packages() -> Line:
     """What is installed against what was tested."""
-    wrong = []
-    for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        name, sign, version = line.partition("==")
-        if not sign or line.startswith("#"):
-            continue
-        try:
-            found = metadata.version(name).partition("+")[0]
-        except metadata.PackageNotFoundError:
-            found = "missing"
-        if found != version:
-            wrong.append(f"{name} {found} instead of {version}")
+    wrong = differing()
     if wrong:
-        remedy = "Run ./launch.sh setup (launch.bat setup on Windows)."
-        return Line("Packages", "bad", "; ".join(wrong) + ".", remedy)
-    return Line("Packages", "good", "All as they were tested.")
+        told = "; ".join(wrong[:WORST]) + (f" and {len(wrong) - WORST} more" * (len(wrong) > WORST))
+        return Line("Packages", "bad", f"{told}.", f"Run {SETUP}.")
+    made = stamp()
+    which = f"The lock {made.target}: " if made is not None else ""
+    return Line("Packages", "good", f"{which}all as they were tested.".capitalize())
 
 
 def usable(supervisor: Supervisor, model: str) -> Verdict:

@@ -1,9 +1,9 @@
 """The pipelines by name. Importing this imports none of them: torch comes with the chosen one."""
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import cast
 
+from engine.installation import engine_here, lightx2v_here
 from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
 
@@ -17,7 +17,9 @@ _CLASSES = {
 def is_here(preset: ModelPreset) -> bool:
     """Whether this installation has the pipeline that ``preset`` names, and what it drives."""
     if preset.pipeline == "lightx2v":
-        return find_spec("lightx2v") is not None
+        return lightx2v_here()
+    if preset.pipeline == "wan_tiny":
+        return engine_here()
     return preset.pipeline in _CLASSES
 
 
