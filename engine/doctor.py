@@ -11,7 +11,7 @@ from engine.home import PROJECT
 from engine.installation import SETUP, differing, stamp
 from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import MemorySample
-from engine.pipelines import is_here
+from engine.pipelines import is_here, why_not_here
 from engine.plan_lightx2v import FP8_CAPABILITY
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
@@ -132,7 +132,7 @@ def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
     baseline = supervisor.guard.rules(preset.id).baseline
     verdict = usable(supervisor, preset.id)
     if not is_here(preset):
-        text = f"Not part of this installation. {baseline} is {verdict.word}. {verdict.reason}"
+        text = f"{why_not_here(preset)[0]} {baseline} is {verdict.word}. {verdict.reason}"
         return Line(subject, "good", text)
     seen = supervisor.weights.look(preset.id)
     if seen.state != "ready":

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 STAMP = "headroom.json"
+TRIAL = "HEADROOM_TRIAL"  # set while packages are tried that the stamp doesn't name yet
 POLL_SECONDS = 0.5
 SCRIPT_BYTES = 1_000_000  # what has a path in its first line is far smaller
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from engine.install_env import SetupError, say
+from engine.install_env import TRIAL, SetupError, say
 from engine.install_plan import ENGINE, GPU, PAGE
 
 SECONDS = 600.0  # a first import from a slow disk, with a virus scanner that reads along
@@ -80,7 +80,7 @@ class _Trial:
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         kept = ("PYTHONPATH", "PYTHONHOME", "HEADROOM_PRESETS", "HEADROOM_VRAM_LIMIT_GIB")
         environment = {name: value for name, value in os.environ.items() if name not in kept}
-        environment |= {"HEADROOM_HOME": str(self._home), "PYTHONNOUSERSITE": "1"}
+        environment |= {"HEADROOM_HOME": str(self._home), "PYTHONNOUSERSITE": "1", TRIAL: "1"}
         try:
             return subprocess.run(
                 [str(self._python), *arguments], cwd=self._project, env=environment,

@@ -1,5 +1,6 @@
 """What of this program is installed in the environment that runs now, against what was tested."""
 
+import os
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -8,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from engine.home import PROJECT
-from engine.install_env import Stamp, read_stamp
+from engine.install_env import TRIAL, Stamp, read_stamp
 from engine.install_plan import ENGINE, FILES, GPU, LIGHTX2V, OPTIONAL, PAGE
 
 SETUP = "./launch.sh setup (launch.bat setup on Windows)"
@@ -16,7 +17,7 @@ SETUP = "./launch.sh setup (launch.bat setup on Windows)"
 
 def stamp() -> Stamp | None:
     """What set-up wrote into this environment; None if it was made by other means."""
-    return read_stamp(Path(sys.prefix))
+    return None if os.environ.get(TRIAL) else read_stamp(Path(sys.prefix))
 
 
 def engine_here() -> bool:

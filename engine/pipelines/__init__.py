@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import cast
 
-from engine.installation import engine_here, lightx2v_here
+from engine.installation import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
 
@@ -21,6 +21,19 @@ def is_here(preset: ModelPreset) -> bool:
     if preset.pipeline == "wan_tiny":
         return engine_here()
     return preset.pipeline in _CLASSES
+
+
+def why_not_here(preset: ModelPreset) -> tuple[str, str]:
+    """A sentence and its remedy for a ``preset`` whose engine isn't here."""
+    if not engine_here():
+        return (
+            f"What makes clips with {preset.name} isn't installed yet.",
+            f"The page installs it while it is open (Set-up tab); otherwise run {SETUP}.",
+        )
+    return (
+        f"The engine for {preset.name}, LightX2V, isn't installed.",
+        f"Run {SETUP}: it says whether this machine can have it, and why.",
+    )
 
 
 def open_pipeline(preset: ModelPreset) -> Pipeline:
