@@ -44,5 +44,7 @@ case ${1:-serve} in
         shift
         cd "$here" && exec .venv/bin/python -m pytest "$@" ;;
 esac
-# Not exec: the window has to stay open with the reason if this fails.
+# In a window of its own this shell stays, to keep it open with the reason; else it steps aside, so
+# that signals and exit codes are the program's.
+own_window || exec "$here/.venv/bin/python" "$here/app.py" "$@"
 "$here/.venv/bin/python" "$here/app.py" "$@" || fail $?
