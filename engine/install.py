@@ -177,7 +177,11 @@ class Setup:
 
     def _finish(self, stamp: Stamp, packages: Packages, venv: Path, files: tuple[str, ...]) -> None:
         """Try it, compile it, and only then write down that it is there."""
-        for package, why in install_trial.run(self.project, python_of(venv), files).items():
+        tried = files
+        if GPU in files and not self.facts().cards:
+            say("There is no GPU here to try its packages on; the first model that is loaded does.")
+            tried = tuple(file for file in files if file != GPU)
+        for package, why in install_trial.run(self.project, python_of(venv), tried).items():
             packages.remove(package, why)
         self._compile(venv)
         left_out = {**stamp.left_out, **packages.left_out} if GPU in files else stamp.left_out
