@@ -115,11 +115,10 @@ class Downloads:
     def refuse_damaged(self, model: str) -> None:
         """Raises WeightsError when a file is known not to be what was promised: it would give noise
         after minutes of loading."""
-        seen = self.look(model)
-        if seen.damaged or seen.told:
-            named = ", ".join(str(file) for file in seen.damaged)
-            told = seen.told or f"Damaged: {named}."
-            raise WeightsError(told, get_it(self.presets.models[model]))
+        damaged = self.look(model).damaged
+        if damaged:
+            named = ", ".join(str(file) for file in damaged)
+            raise WeightsError(f"Damaged: {named}.", get_it(self.presets.models[model]))
 
     def start(self, model: str, what: What = "pull") -> None:
         """Fetch, or verify, unless somebody is at it already."""

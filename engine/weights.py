@@ -228,9 +228,22 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
         )
     try:
         link(folder, found)
+        _forget_what_is_whole_elsewhere(folder, preset)
     except OSError as error:
         raise WeightsError(
             f"The link can't be kept in {folder}: {error.strerror or error}.",
             "Make the folder writable, or set HEADROOM_HOME to another.",
         ) from error
     return found
+
+
+def _forget_what_is_whole_elsewhere(folder: Path, preset: ModelPreset) -> None:
+    """A part that was begun from the hub and is whole in a linked folder, maybe in another layout,
+    needn't be gone on with."""
+    manifest = Manifest.load(folder)
+    where = places(folder, preset, manifest)
+    for file in preset.weights:
+        begun = any(not where[promise.path].exists() for promise in manifest.of(file.role))
+        if begun and find_part(folders(folder), file, preset.layers, whole=True):
+            manifest.promise(file.role, ())
+            manifest.save()

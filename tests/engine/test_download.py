@@ -16,10 +16,8 @@ from engine.manifest import Manifest
 from engine.presets import load_presets
 from engine.transfer import CHUNK
 from tests.conftest import wait_until
-from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
+from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, part_bytes, pull
 from tests.hub import COMMIT, PIECE, Hub
-
-PARALLEL_LOSS = 4 * (CHUNK + 8192)  # what a kill may lose: a chunk of each file in memory
 
 
 def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None:
@@ -59,11 +57,13 @@ def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> N
     kept, requests = here(downloads), len(hub.sent)
     assert downloads.look(MODEL).state == "partial"
     assert downloads.look(MODEL).percent == 100 * kept // hub.size
+    parts = part_bytes(downloads)
+    assert parts > 500_000
     hub.heal()
     assert pull(downloads).phase == "done"
     assert hub.count_since(requests) == hub.size - kept, "only the missing bytes were transferred"
     resumed = [sent for sent in hub.sent if sent.path.endswith(ENCODER)][-1]
-    assert resumed.start > 2_000_000 - PARALLEL_LOSS
+    assert resumed.start == parts, "from where the part file ended"
     assert_whole(downloads, hub)
 
 

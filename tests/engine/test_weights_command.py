@@ -156,6 +156,39 @@ def test_what_a_folder_lacks_is_fetched_beside_it(
     assert listed(capsys)["state"] == "ready"
 
 
+def test_a_begun_download_gives_way_to_a_folder_in_the_other_layout(
+    hub: Hub, capsys: Capture, tmp_path: Path
+) -> None:
+    weights(capsys, "pull", "--model", MODEL)
+    own = Home.find().weights / MODEL / "distill_fp8"
+    (own / "block_1.safetensors").unlink()
+    assert listed(capsys)["state"] == "partial"
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    single = hub.repos["two/models"]["wan_fp8.safetensors"]
+    (theirs / "wan_fp8.safetensors").write_bytes(single)
+    before = hub.count
+    weights(capsys, "pull", "--model", MODEL, "--from", str(theirs))
+    assert hub.count == before
+    entry = listed(capsys)
+    assert (entry["state"], entry["parts"][0]["repo"]) == ("ready", "two/models")
+
+
+def test_another_revision_that_somebody_has_is_used_and_not_fetched_over(
+    hub: Hub, capsys: Capture, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs" / "distill_fp8"
+    write_blocks(theirs, "fp8")
+    for file in theirs.iterdir():
+        file.write_bytes(file.read_bytes()[:-1] + b"!")
+    weights(capsys, "pull", "--model", MODEL, "--from", str(theirs))
+    assert hub.count == 6_000_004 + 2_000_004 + 15, "everything but the transformer"
+    assert listed(capsys)["state"] == "ready"
+    verified = weights(capsys, "verify", "--model", MODEL)
+    assert verified["models"][0]["unknown"] == [str(theirs)]
+    assert verified["models"][0]["damaged"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -178,4 +178,4 @@ class QueueContract:
         assert failed.state is State.FAILED
         assert "transformer.safetensors" in failed.note
         assert "F8_E4M3, and BF16 was promised" in failed.note
-        assert "README" in failed.remedy
+        assert "weights pull" in failed.remedy
