@@ -23,6 +23,7 @@ import torch
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.headroom import gigabytes
 from engine.home import Home
+from engine.installation import SETUP
 from engine.hostmem import host_need
 from engine.limits import RamMeter
 from engine.machine import this_machine
@@ -482,7 +483,7 @@ def _import_lightx2v() -> str:
     except ImportError as error:
         raise PipelineError(
             f"LightX2V can't be imported: {error}.",
-            'Install it again: README has the commands ("On an NVIDIA card").',
+            f"Run {SETUP} with --repair.",
         ) from error
     return str(AI_DEVICE)
 
