@@ -7,6 +7,7 @@ leaves the page as it was; it tells the reason and tries again when asked.
 import contextlib
 import importlib
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from engine import guard
 from engine.home import PROJECT, Home
@@ -107,10 +110,16 @@ class Arrival:
         with self._lock:
             self._closed = True
             process = self._process
-        if process is not None and process.poll() is None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=5)
+        if process is None or process.poll() is not None:
+            return
+        # Windows ends a process without a word to its children: a pip would go on by itself.
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(process.pid).children(recursive=True)
+            for member in [psutil.Process(process.pid), *family]:
+                with contextlib.suppress(psutil.Error):
+                    member.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
 
     # ---- its own thread --------------------------------------------------------------------
 
@@ -140,6 +149,7 @@ class Arrival:
                 self._process = process = subprocess.Popen(
                     self._command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+                    env={**os.environ, "PYTHONUTF8": "1"},
                 )  # fmt: skip
             assert process.stdout is not None
             for line in process.stdout:

@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -36,6 +38,7 @@ from engine.install_plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Targe
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE_SPACE = 1 * GIB
+ADDING = "headroom.adding"  # lies in an environment while packages are added to it
 # What needs torch before it can begin; the page gets it by itself (engine/packages.py).
 WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
 
@@ -99,6 +102,9 @@ class Setup:
         if stamp.place != str(self.places.now):
             rehome(self.places.now, stamp.place, str(self.places.now))
             replace(stamp, place=str(self.places.now)).write(self.places.now)
+        wish = self.order.wish
+        if wish is not None and stamp.wish != wish:
+            replace(stamp, wish=wish).write(self.places.now)
         target = self._plan(stamp).target if self.order.command == "setup" else stamp.target
         return target == stamp.target and self._hashes(self._files(target)).items() <= (
             stamp.files.items()
@@ -126,9 +132,13 @@ class Setup:
         return FILES[cast(Target, target)] if self.order.command in WHOLE else (PAGE,)
 
     def _hashes(self, files: tuple[str, ...]) -> dict[str, str]:
-        return {
-            file: hashlib.sha256((self.project / file).read_bytes()).hexdigest() for file in files
-        }
+        """ "" for a file that this version of the program doesn't have any more."""
+        found = {}
+        for file in files:
+            place = self.project / file
+            there = place.is_file()
+            found[file] = hashlib.sha256(place.read_bytes()).hexdigest() if there else ""
+        return found
 
     # ---- doing it --------------------------------------------------------------------------
 
@@ -159,9 +169,15 @@ class Setup:
         say(f"Set-up took {time.monotonic() - began:.0f} s. The next start needs none of it.")
 
     def _add(self, stamp: Stamp, plan: InstallPlan, files: tuple[str, ...]) -> None:
-        packages = Packages(self.project, self.places.now, plan, self.facts().system)
+        # An addition that was cut off can leave a package that looks installed and isn't whole.
+        adding = self.places.now / ADDING
+        packages = Packages(
+            self.project, self.places.now, plan, self.facts().system, again=adding.exists()
+        )
+        adding.touch()
         packages.install(files)
         self._finish(stamp, packages, self.places.now, files)
+        adding.unlink()
 
     def _build(self, stamp: Stamp, plan: InstallPlan, files: tuple[str, ...]) -> None:
         """A whole environment beside the one in force, which it then replaces."""
@@ -265,7 +281,13 @@ def _without(setup: Setup) -> int:
     return 0
 
 
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C does: the step at work is ended too, instead of going on by itself."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
     # A message must not end the set-up where a window can't show one of its letters.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -25,6 +25,7 @@ INDEXES = {
     "cu130": ("--extra-index-url", "https://download.pytorch.org/whl/cu130"),
 }
 INDEX_SECONDS = 10
+AFRESH = ("--force-reinstall", "--no-deps")
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 LOOK = (
     "The lines above say why. Without a network connection it can't work the first time; what was "
@@ -46,8 +47,12 @@ class Failed(Exception):
 class Packages:
     """Installs into the environment ``venv`` of ``project``; ``left_out`` says what it couldn't."""
 
-    def __init__(self, project: Path, venv: Path, plan: InstallPlan, system: str) -> None:
+    def __init__(
+        self, project: Path, venv: Path, plan: InstallPlan, system: str, again: bool = False
+    ) -> None:
+        """``again``: an earlier try was cut off, so what seems to be here may not be whole."""
         self.left_out: dict[str, str] = {}
+        self._again = again
         self._project, self._plan, self._system = project, plan, system
         self._venv, self._python = venv, python_of(venv)
         self._uv: str | None = None
@@ -99,6 +104,8 @@ class Packages:
         listed.write_text(filtered(text, without), encoding="utf-8")
         # PyPI's torch for Windows has no CUDA in it.
         backend = "cu130" if file == GPU and self._system == "windows" else ""
+        if self._again:  # the locks are complete: nothing else is touched
+            self._needed([*AFRESH, "-r", str(listed)], backend)
         more = ["--no-deps"] if file == LIGHTX2V else []
         self._needed([*more, "-r", str(listed)], backend)
 
@@ -135,6 +142,8 @@ class Packages:
         """
         self._begin("Installing PyTorch (200 MB to download)")
         pin = pinned(self._project / ENGINE, "torch")
+        if self._again:
+            self._try_pip(["uninstall", "--yes", "torch"])
         if self._system != "linux":
             self._needed([pin])
             return

@@ -23,8 +23,8 @@ import torch
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.headroom import gigabytes
 from engine.home import Home
-from engine.installation import SETUP
 from engine.hostmem import host_need
+from engine.installation import SETUP
 from engine.limits import RamMeter
 from engine.machine import this_machine
 from engine.pipelines import kernels, proof, repairs, standins

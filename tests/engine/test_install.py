@@ -232,6 +232,36 @@ def test_what_a_kill_left_is_put_right(small: Small, state: str) -> None:
     assert small.trials == [(ENGINE,)]  # the page was not installed again
 
 
+def test_an_addition_that_was_cut_off_is_made_afresh(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip and uv take a package that has its metadata for whole."""
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(install_trial, "run", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            small.set_up("finish")
+    for name in ("clips", "torch"):
+        next((small.places.now / "lib").rglob(f"{name}.py")).unlink()
+    small.set_up("finish")
+    assert (small.has("clips"), small.has("torch"), small.has("page")) == ("1.0", "1.0", "1.0")
+    assert not (small.places.now / install.ADDING).exists()
+
+
+def test_what_was_asked_for_is_remembered(small: Small) -> None:
+    small.set_up("generate")
+    Setup(small.folder, Order("setup", "cpu")).run()
+    small.facts = LINUX  # the card's driver was installed since
+    stamp = read_stamp(small.places.now)
+    assert stamp is not None
+    assert stamp.wish == "cpu"
+    small.set_up("setup")
+    assert small.trials == [(ENGINE,)]
+
+
 def test_repair_makes_everything_afresh(small: Small) -> None:
     damaged = next((small.places.now / "lib").rglob("page.py"))
     damaged.write_text("VERSION = 'damaged'\n")
