@@ -27,7 +27,7 @@ rem %* stays as it was typed: a prompt with quotes and & in it goes through unto
 %FOUND% "%HERE%engine\install.py" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
-if "%~1"=="setup" exit /b 0
+for %%O in (setup --cpu --gpu --repair --dry-run) do if "%~1"=="%%O" exit /b 0
 if "%~1"=="test" goto test
 "%VENV_PYTHON%" "%HERE%app.py" %*
 set CODE=%errorlevel%

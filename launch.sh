@@ -39,7 +39,7 @@ fi
 
 "$python" "$here/engine/install.py" "$@" || fail $?
 case ${1:-serve} in
-    setup) exit 0 ;;
+    setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
     test)
         shift
         cd "$here" && exec .venv/bin/python -m pytest "$@" ;;

@@ -28,7 +28,7 @@ from engine.machine import this_machine
 
 log = logging.getLogger("headroom.arrival")
 
-LAST_LINES = 4
+LAST_LINES, LONGEST = 4, 160  # of what it said last; all of it is in the log
 NOISE = re.compile(r"^(WARNING|\[notice\]|\s*$)")
 COMMAND = (sys.executable, str(PROJECT / "engine/install.py"), "finish")
 
@@ -160,7 +160,7 @@ class Arrival:
                     last.clear()
                     self._state = replace(self._state, doing=text.removesuffix("…").strip())
                 elif not NOISE.match(line):
-                    last.append(text)
+                    last.append(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
             return process.wait(), list(last)
 
 

@@ -40,6 +40,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
 # What needs torch before it can begin; the page gets it by itself (engine/packages.py).
+OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
 WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
 
 
@@ -54,9 +55,12 @@ class Order:
 
 
 def read_order(arguments: list[str]) -> Order:
-    """Only ``setup`` has options of its own; all others belong to the program."""
+    """Only ``setup`` has options of its own, and the word can be left out before them; all others
+    belong to the program."""
     first = arguments[0] if arguments else "serve"
-    if first != "setup":
+    if first in OPTIONS:
+        arguments = ["setup", *arguments]
+    elif first != "setup":
         return Order("serve" if first.startswith("-") else first)
     parser = argparse.ArgumentParser(prog="launch.sh setup", description="Sets Headroom up.")
     parser.add_argument("--cpu", action="store_true", help="without NVIDIA's packages")

@@ -122,6 +122,11 @@ def test_4_set_up_again_has_nothing_to_do_and_the_doctor_agrees(clone: Clone) ->
     assert found["Packages"]["state"] == "good", found["Packages"]
 
 
+def test_4_the_plan_is_one_json_object(clone: Clone) -> None:
+    told = json.loads(clone.launch("--dry-run").stdout)
+    assert told["installed"]["target"] == told["plan"]["target"]
+
+
 def test_5_exit_codes_and_arguments_go_through(clone: Clone) -> None:
     assert clone.launch("generate", "x", "--height", "100").returncode == 2
     assert "the nearest is 96" in clone.launch("generate", "x", "--height", "100").stderr

@@ -173,6 +173,8 @@ def test_setup_stops_after_it_and_takes_its_options(windows: Windows) -> None:
     (install,) = ran.after_checks()
     assert install[2:] == ["setup", "--repair", "--cpu"]
     assert ran.code == 0
+    (_, install) = windows.run("--dry-run").after_checks()
+    assert install[2:] == ["--dry-run"]
 
 
 def test_tests_get_every_argument_but_the_word(windows: Windows) -> None:

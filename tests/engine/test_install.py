@@ -351,6 +351,7 @@ def test_an_unfit_python_is_told(small: Small) -> None:
         (["setup", "--cpu"], Order("setup", "cpu")),
         (["setup", "--gpu", "--repair"], Order("setup", "gpu", True)),
         (["setup", "--dry-run"], Order("setup", dry_run=True)),
+        (["--dry-run", "--gpu"], Order("setup", "gpu", dry_run=True)),
     ],
 )
 def test_orders(arguments: list[str], order: Order) -> None:
