@@ -4,7 +4,7 @@ rem tests; anything else goes to app.py (launch.bat generate "a red ball").
 setlocal EnableExtensions DisableDelayedExpansion
 set "HERE=%~dp0"
 set "VENV_PYTHON=%HERE%.venv\Scripts\python.exe"
-set "CHECK=import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+set "CHECK=import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3, 11) <= sys.version_info[:2] <= (3, 13)))"
 
 set "FOUND="
 for %%V in (3.12 3.13 3.11) do if not defined FOUND call :try py -%%V

@@ -6,7 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 5
 find_python() {
     for name in python3.12 python3.13 python3.11 python3 python; do
         if command -v "$name" >/dev/null 2>&1 && "$name" -c \
-            'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+            'import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3, 11) <= sys.version_info[:2] <= (3, 13)))' \
             >/dev/null 2>&1
         then
             echo "$name"
