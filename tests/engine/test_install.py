@@ -179,6 +179,13 @@ def test_new_versions_are_built_beside_and_swapped_in(small: Small) -> None:
     assert done.returncode == 0
 
 
+def test_a_start_of_the_page_renews_what_makes_clips_too(small: Small) -> None:
+    small.set_up("generate")
+    small.require(clips="2.0")
+    small.set_up("serve")
+    assert (small.has("page"), small.has("clips")) == ("1.0", "2.0")
+
+
 @pytest.mark.parametrize("broken", ["install", "trial", "swap", "interrupt"])
 def test_a_set_up_that_fails_in_the_middle_leaves_the_old_one_working(
     small: Small, monkeypatch: pytest.MonkeyPatch, broken: str
