@@ -1,58 +1,53 @@
 @echo off
 rem Sets up what is missing, then: no argument opens the page; "setup" stops there; "test" runs the
-rem tests; anything else goes to app.py.
-setlocal
+rem tests; anything else goes to app.py (launch.bat generate "a red ball").
+setlocal EnableExtensions DisableDelayedExpansion
 set "HERE=%~dp0"
 set "VENV_PYTHON=%HERE%.venv\Scripts\python.exe"
-set "CHECK=import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+set "CHECK=import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3, 11) <= sys.version_info[:2] <= (3, 13)))"
 
 set "FOUND="
-py -3.12 -c "%CHECK%" >nul 2>nul
-if not errorlevel 1 set "FOUND=py -3.12"
+for %%V in (3.12 3.13 3.11) do if not defined FOUND call :try py -%%V
+if not defined FOUND call :try python
+if not defined FOUND call :try python3
 if defined FOUND goto found
-py -3.13 -c "%CHECK%" >nul 2>nul
-if not errorlevel 1 set "FOUND=py -3.13"
-if defined FOUND goto found
-py -3.11 -c "%CHECK%" >nul 2>nul
-if not errorlevel 1 set "FOUND=py -3.11"
-if defined FOUND goto found
-python -c "%CHECK%" >nul 2>nul
-if not errorlevel 1 set "FOUND=python"
-if defined FOUND goto found
-echo Headroom needs Python 3.11, 3.12 or 3.13, and found none.
-echo Install one from python.org, then start this again.
+echo Headroom needs Python 3.11, 3.12 or 3.13 (64-bit), and found none. 1>&2
+echo Install one from https://www.python.org/downloads/windows/ and start this again. 1>&2
 set CODE=5
 goto failed
 
+:try
+rem Windows' own python.exe, which only opens the Store, fails here like a Python that is too old.
+%* -c "%CHECK%" >nul 2>nul
+if not errorlevel 1 set "FOUND=%*"
+goto :eof
+
 :found
-if "%~1"=="setup" goto setup
-if "%~1"=="test" goto test
-%FOUND% "%HERE%engine\install.py"
+rem %* stays as it was typed: a prompt with quotes and & in it goes through untouched.
+%FOUND% "%HERE%engine\install.py" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
+for %%O in (setup --cpu --gpu --repair --dry-run) do if "%~1"=="%%O" exit /b 0
+if "%~1"=="test" goto test
 "%VENV_PYTHON%" "%HERE%app.py" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 exit /b 0
 
-:setup
-%FOUND% "%HERE%engine\install.py"
-set CODE=%errorlevel%
-if not "%CODE%"=="0" goto failed
-exit /b 0
-
 :test
-%FOUND% "%HERE%engine\install.py" --tests
-set CODE=%errorlevel%
-if not "%CODE%"=="0" goto failed
 cd /d "%HERE%"
-"%VENV_PYTHON%" -m pytest %2 %3 %4 %5 %6 %7 %8 %9
+rem The word "test" is in %* too, which shift doesn't change: Python drops it.
+"%VENV_PYTHON%" -c "import pytest, sys; sys.exit(pytest.main(sys.argv[2:]))" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 exit /b 0
 
 :failed
-rem Opened by a double click, the window would close before anybody could read the reason.
-echo %CMDCMDLINE% | find /i "/c" >nul
-if not errorlevel 1 if not defined CI pause
-exit /b %CODE%
+rem Opened by a double click, the window would close before anybody could read the reason: then cmd
+rem was started with /c. Only delayed expansion leaves alone what a folder's name may have in it.
+if defined CI exit /b %CODE%
+setlocal EnableDelayedExpansion
+set "STARTED=!CMDCMDLINE!"
+set STARTED | find /i " /c " >nul
+if not errorlevel 1 pause
+endlocal & exit /b %CODE%

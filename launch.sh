@@ -6,7 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 5
 find_python() {
     for name in python3.12 python3.13 python3.11 python3 python; do
         if command -v "$name" >/dev/null 2>&1 && "$name" -c \
-            'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+            'import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3, 11) <= sys.version_info[:2] <= (3, 13)))' \
             >/dev/null 2>&1
         then
             echo "$name"
@@ -15,10 +15,15 @@ find_python() {
     done
 }
 
-# A window that was opened by a double click closes with the program: keep the reason readable.
+# A window that was opened by a double click closes with the program: keep the reason readable. Its
+# terminal runs nothing else, so this shell leads the session.
+own_window() {
+    [ -t 0 ] && [ "$(ps -o sid= -p $$ 2>/dev/null | tr -d ' ')" = $$ ]
+}
+
 fail() {
     code=$1
-    if [ -t 0 ] && [ "${HEADROOM_DOUBLE_CLICK:-}" = 1 ]; then
+    if own_window; then
         printf 'Press Enter to close this window. ' >&2
         read -r _
     fi
@@ -32,15 +37,14 @@ if [ -z "$python" ]; then
     fail 5
 fi
 
-verb=${1:-serve}
-case $verb in
-    setup) "$python" "$here/engine/install.py" || fail $? ; exit 0 ;;
+"$python" "$here/engine/install.py" "$@" || fail $?
+case ${1:-serve} in
+    setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
     test)
         shift
-        "$python" "$here/engine/install.py" --tests || fail $?
         cd "$here" && exec .venv/bin/python -m pytest "$@" ;;
-    *)
-        "$python" "$here/engine/install.py" || fail $?
-        # Not exec: the window has to stay open with the reason if this fails.
-        "$here/.venv/bin/python" "$here/app.py" "$@" || fail $? ;;
 esac
+# In a window of its own this shell stays, to keep it open with the reason; else it steps aside, so
+# that signals and exit codes are the program's.
+own_window || exec "$here/.venv/bin/python" "$here/app.py" "$@"
+"$here/.venv/bin/python" "$here/app.py" "$@" || fail $?

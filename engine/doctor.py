@@ -1,132 +1,100 @@
 """Looks at this machine before anything is asked of it: each line with its meaning and remedy."""
 
-import shutil
-from dataclasses import dataclass
-from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
+from huggingface_hub import constants
+
+from engine import doctor_host
 from engine.checkpoint import get_it
-from engine.guard import RAM_RESERVE
-from engine.headroom import GIB, Verdict, gigabytes
+from engine.doctor_gpu import Line, gpu_lines
+from engine.estimate import estimate, in_minutes
+from engine.headroom import Verdict
 from engine.home import PROJECT
-from engine.machine import VRAM_LIMIT, this_machine, vram_limit
+from engine.hostmem import host_need, parts
+from engine.installation import SETUP, differing, stamp
+from engine.machine import machine_now
 from engine.memory import MemorySample
-from engine.pipelines import is_here
-from engine.plan_lightx2v import FP8_CAPABILITY
+from engine.pipelines import is_here, why_not_here
+from engine.plan import PlanError
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.weights import weights_text
 
-CLIP_SPACE = 2 * GIB
-COMMIT_SPACE = 8 * GIB
-THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
+__all__ = ["Line", "examine", "usable"]
 
-
-@dataclass(frozen=True)
-class Line:
-    """One finding. ``bad``: something can't work; ``warn``: it works, but not well."""
-
-    subject: str
-    state: Literal["good", "warn", "bad"]
-    meaning: str
-    remedy: str = ""
+WORST = 6  # packages that are named
 
 
 def examine(supervisor: Supervisor) -> list[Line]:
-    """All findings, in the order in which a person would look."""
+    """All findings, in the order in which a person would look. Takes a second or two."""
     sample = supervisor.look()
-    presets = supervisor.presets.models.values()
+    machine = machine_now(sample)
+    needs, streamed = _needs(supervisor)
+    host = doctor_host
     return [
-        *_gpu(sample),
-        _ram(sample),
-        *_commit(sample),
-        _disk(supervisor),
+        *gpu_lines(sample, machine, supervisor.home.cache / "kernels.json"),
+        host.ram(sample, needs),
+        *host.page_file(sample, machine, needs),
+        *host.disk(supervisor.home.root, streamed > 0, streamed),
         _packages(),
-        *[_model(supervisor, preset) for preset in presets],
+        host.video(),
+        host.port(),
+        host.sharing(machine, Path(constants.HF_HOME)),
+        *[_model(supervisor, preset) for preset in supervisor.presets.models.values()],
+        *_seconds(supervisor, sample),
     ]
 
 
-def _gpu(sample: MemorySample) -> list[Line]:
-    gpu = sample.gpu
-    if gpu is None:
-        state: Literal["good", "warn"] = "warn" if sample.state == "lost" else "good"
-        meaning = sample.problem or "None of NVIDIA's; clips are made by the processor."
-        return [Line("GPU", state, meaning)]
-    used = f"{gigabytes(gpu.used)} of {gigabytes(gpu.total)} in use"
-    holders = ", ".join(f"{h.name} {gigabytes(h.used)}" for h in gpu.holders[:3] if h.used)
-    lines = [
-        Line("GPU", "good", f"{gpu.name}, driver {gpu.driver}, {used}."),
-        Line("Who holds its memory", "good", holders or "The driver doesn't tell, or nobody does."),
-    ]
-    limit = vram_limit()
-    if limit is not None and limit < gpu.total:
-        meaning = f"The program takes {gigabytes(limit)} of the GPU at most."
-        lines.append(Line("GPU limit", "good", meaning, f"Unset {VRAM_LIMIT} to take more."))
-    if sample.problem:
-        lines.append(Line("GPU choice", "warn", sample.problem))
-    if gpu.capability is not None and gpu.capability < FP8_CAPABILITY:
-        version = ".".join(map(str, gpu.capability))
-        meaning = f"Compute capability {version}: no FP8 units, which begin with 8.9."
-        lines.append(Line("FP8", "warn", meaning, "Choose the INT8 model."))
-    if gpu.pcie_width is not None and gpu.pcie_width < THIN_LINK:
-        lines.append(
-            Line(
-                "PCIe link",
-                "warn",
-                f"{gpu.pcie_width} lanes now; offloading copies the model through them each step.",
-                "If that stays so under load, put the card into another slot.",
-            )
-        )
+def _needs(supervisor: Supervisor) -> tuple[list[tuple[str, int]], int]:
+    """RAM of each large model under its plan here, and bytes a step where one streams them."""
+    needs, streamed = [], 0
+    for preset in supervisor.presets.models.values():
+        if preset.runs_on != "nvidia" or preset.architecture is None:
+            continue
+        try:
+            way = str(supervisor.plan_for(preset.id)["offload"].value)
+        except (PlanError, KeyError):
+            continue
+        needs.append((preset.name, host_need(preset, way)))
+        if way == "lazy":
+            streamed = max(streamed, parts(preset)[0].raw)
+    return needs, streamed
+
+
+def _seconds(supervisor: Supervisor, sample: MemorySample) -> list[Line]:
+    """Measured here where a clip was made, else estimated where that is honest."""
+    lines = []
+    for preset in supervisor.presets.models.values():
+        if sample.gpu is None and preset.runs_on == "nvidia":
+            continue
+        subject = f"Seconds a clip, {preset.name}"
+        baseline = supervisor.guard.rules(preset.id).baseline
+        measured = supervisor.guard.last_seconds(preset.id, baseline)
+        if measured:
+            took = sum(seconds for stage, seconds in measured.items() if stage != "load")
+            text = f"{baseline} took {took:.1f} s, the last time it was made here."
+            lines.append(Line(subject, "good", text))
+        elif sample.gpu is not None and preset.runs_on == "nvidia":
+            found = estimate(preset, sample.gpu, supervisor.presets.references)
+            if found is not None:
+                about = in_minutes(found.seconds)
+                text = f"About {about} for {baseline}: an estimate from {found.basis}."
+                lines.append(Line(subject, "good", text))
     return lines
-
-
-def _ram(sample: MemorySample) -> Line:
-    host = sample.host
-    text = f"{gigabytes(host.available)} of {gigabytes(host.total)} are free."
-    if host.available < 2 * RAM_RESERVE:
-        return Line("RAM", "warn", text, "Close programs that you don't need.")
-    return Line("RAM", "good", text)
-
-
-def _commit(sample: MemorySample) -> list[Line]:
-    """Windows refuses allocations at its commit limit, with RAM and VRAM still free."""
-    host = sample.host
-    if not this_machine().system.startswith("Windows") or host.commit_limit is None:
-        return []
-    left = host.commit_limit - (host.committed or 0)
-    text = f"{gigabytes(left)} of the commit limit {gigabytes(host.commit_limit)} are left."
-    if left < COMMIT_SPACE:
-        remedy = "Let Windows manage the page file's size, or make it larger."
-        return [Line("Page file", "warn", text, remedy)]
-    return [Line("Page file", "good", text)]
-
-
-def _disk(supervisor: Supervisor) -> Line:
-    root = supervisor.home.root
-    free = shutil.disk_usage(root).free
-    text = f"{gigabytes(free)} are free where clips are kept ({root})."
-    if free < CLIP_SPACE:
-        return Line("Disk", "warn", text, "Make room, or set HEADROOM_HOME to another disk.")
-    return Line("Disk", "good", text)
 
 
 def _packages() -> Line:
     """What is installed against what was tested."""
-    wrong = []
-    for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        name, sign, version = line.partition("==")
-        if not sign or line.startswith("#"):
-            continue
-        try:
-            found = metadata.version(name).partition("+")[0]
-        except metadata.PackageNotFoundError:
-            found = "missing"
-        if found != version:
-            wrong.append(f"{name} {found} instead of {version}")
+    wrong = differing()
     if wrong:
-        remedy = "Run ./launch.sh setup (launch.bat setup on Windows)."
-        return Line("Packages", "bad", "; ".join(wrong) + ".", remedy)
-    return Line("Packages", "good", "All as they were tested.")
+        told = "; ".join(wrong[:WORST]) + (f" and {len(wrong) - WORST} more" * (len(wrong) > WORST))
+        # Another version may do; what is missing can't.
+        missing = any(" missing " in package for package in wrong)
+        return Line("Packages", "bad" if missing else "warn", f"{told}.", f"Run {SETUP}.")
+    made = stamp()
+    which = f"The lock {made.target}: " if made is not None else ""
+    return Line("Packages", "good", f"{which}all as they were tested.".capitalize())
 
 
 def usable(supervisor: Supervisor, model: str) -> Verdict:
@@ -139,7 +107,7 @@ def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
     baseline = supervisor.guard.rules(preset.id).baseline
     verdict = usable(supervisor, preset.id)
     if not is_here(preset):
-        text = f"Not part of this installation. {baseline} is {verdict.word}. {verdict.reason}"
+        text = f"{why_not_here(preset)[0]} {baseline} is {verdict.word}. {verdict.reason}"
         return Line(subject, "good", text)
     seen = supervisor.weights.look(preset.id)
     if seen.state != "ready":

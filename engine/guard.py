@@ -37,7 +37,7 @@ from engine.hostmem import resident_need
 from engine.jobs import Kind, now
 from engine.machine import VRAM_LIMIT, this_machine, vram_limit
 from engine.memory import GpuSample, MemorySample
-from engine.pipelines import is_here
+from engine.pipelines import is_here, why_not_here
 from engine.plan import Plan, PlanError, values
 from engine.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
@@ -146,11 +146,7 @@ class Guard:
         """Raises NotHere unless the pipeline of ``model`` is part of this installation."""
         preset = self._presets.models[model]
         if not is_here(preset):
-            raise NotHere(
-                f"The engine for {preset.name}, LightX2V, isn't installed.",
-                'README has the commands that install it ("On an NVIDIA card"); '
-                f"{self._presets.default.name} runs without.",
-            )
+            raise NotHere(*why_not_here(preset))
 
     def nearest(self, model: str, wanted: Size) -> Size | None:
         """The open size most like ``wanted``, among those on offer and shorter ones of its own."""
@@ -358,6 +354,11 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def look_again() -> None:
+    """Packages were installed since: read their versions afresh."""
+    _version.cache_clear()
 
 
 @cache

@@ -55,6 +55,7 @@ class GpuSample:
     capability: tuple[int, int] | None
     display: bool | None
     holders: tuple[Holder, ...]
+    cores: int | None = None
 
 
 class Absent(Exception):
@@ -207,6 +208,8 @@ class Gpu:
         self._driver = printable(self._ask("nvmlSystemGetDriverVersion"))
         capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
         self._capability = None if capability is None else (int(capability[0]), int(capability[1]))
+        cores = self._ask("nvmlDeviceGetNumGpuCores", handle)
+        self._cores = None if cores is None else int(cores)
         self._pcie_max = self._ask("nvmlDeviceGetMaxPcieLinkWidth", handle)
         self._power_limit = _watts(
             self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
@@ -275,6 +278,7 @@ class Gpu:
             capability=self._capability,
             display=self._display,
             holders=self._holders,
+            cores=self._cores,
         )
 
     def close(self) -> None:

@@ -156,6 +156,14 @@ class Point(Shape):
     peak_gib: Annotated[float, Field(gt=0)]
 
 
+class Clip(Shape):
+    """How long a whole clip took there, and what the card is that made it."""
+
+    seconds: Annotated[float, Field(gt=0)]
+    capability: tuple[int, int]
+    cores: Annotated[int, Field(ge=1)]
+
+
 class Reference(_Strict):
     """Measurements of another machine, with their source. ``matmul``: the kernel that they ran
     with, where it matters to a peak and is known."""
@@ -165,6 +173,7 @@ class Reference(_Strict):
     source: str
     matmul: str | None = None
     points: tuple[Point, ...]
+    clip: Clip | None = None
 
 
 class ModelPreset(_Strict):

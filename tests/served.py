@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +48,23 @@ class Served:
 
 
 def serve(
-    log_file: Path, port: int | None = None, environment: dict[str, str] | None = None
+    log_file: Path,
+    port: int | None = None,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str | Path] = (sys.executable, PROJECT / "app.py"),
 ) -> Served:
-    """Start the page and wait for its address and its first 200."""
+    """Start the page and wait for its address and its first 200.
+
+    Args:
+        program: what serves it; a launcher may have to install the page first.
+    """
     if port is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, PROJECT / "app.py", "--no-browser", "--port", str(port)],
+            [*program, "--no-browser", "--port", str(port)],
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -67,7 +75,7 @@ def serve(
         assert process.poll() is None, log_file.read_text()
         return re.search(r"Headroom is at (\S+)", log_file.read_text())
 
-    wait_until(address, "the page's address", 60)
+    wait_until(address, "the page's address", 240)
     found = address()
     assert found is not None
     served = Served(process, log_file, found[1])

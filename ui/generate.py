@@ -102,12 +102,9 @@ def build_controls(supervisor: Supervisor) -> Controls:
             label="Try one of these",
             api_visibility="private",
         )
+    choices = model_choices(presets)
     chosen = gr.Dropdown(
-        [(preset.name, preset.id) for preset in presets.models.values() if is_here(preset)],
-        value=model.id,
-        label="Model",
-        visible=sum(is_here(preset) for preset in presets.models.values()) > 1,
-        elem_id="model",
+        choices, value=model.id, label="Model", visible=len(choices) > 1, elem_id="model"
     )
     size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
     frames = gr.Radio(**frame_choices(presets, model.id), label="Length", elem_id="frames")
@@ -267,6 +264,15 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
         f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
         f"</summary>{html.escape(groups)}</details></div>"
     )
+
+
+def model_choices(presets: Presets) -> list[tuple[str, str]]:
+    """The models whose engine is here; the default one even while it is on its way."""
+    default = presets.default.id
+    models = presets.models.values()
+    return [
+        (preset.name, preset.id) for preset in models if is_here(preset) or preset.id == default
+    ]
 
 
 def size_choices(presets: Presets, model: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
+from engine.arrival import Arrival
 from engine.jobs import Job
 from engine.status import Engine, Status
 from engine.supervisor import Supervisor
@@ -30,8 +31,9 @@ KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
 class Live:
     """One state for all tabs: computed at most once a turn, however many look."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, arrival: Arrival | None = None) -> None:
         self._supervisor = supervisor
+        self._arrival = arrival or Arrival(supervisor.home)
         self._lock = threading.Lock()
         self._at = 0.0
         self._state: dict[str, Any] = {}
@@ -63,9 +65,12 @@ class Live:
             Engine.BUSY: f"{name} is at work.",
             Engine.FAILED: "The engine could not start.",
         }[status.engine]
+        arriving = self._arrival.look()
         at = time.strftime("%H:%M", time.localtime(status.notice_at))
         return {
-            "engine": sentence,
+            "engine": arriving.sentence() or sentence,
+            "packages": arriving.phase,
+            "arriving": arriving.doing if arriving.phase == "working" else "",
             "engine_state": status.engine.value,
             "label": status.label,
             "notice": f"{at}  {status.notice}" if status.notice else "",

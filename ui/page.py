@@ -4,13 +4,20 @@ from typing import Any
 
 import gradio as gr
 
+from engine.arrival import Arrival
+from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import generate, headroom, library, plan, setup
+from ui import arriving, generate, headroom, library, plan, setup
 from ui.events import QUIET
 
 
-def build_page(supervisor: Supervisor) -> gr.Blocks:
-    """The whole page. No job lives in an event of it: it submits, watches and cancels."""
+def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blocks:
+    """The whole page. No job lives in an event of it: it submits, watches and cancels.
+
+    Args:
+        arrival: brings what makes clips, where it is missing.
+    """
+    arrival = arrival or Arrival(supervisor.home)
     with gr.Blocks(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
@@ -32,8 +39,12 @@ def build_page(supervisor: Supervisor) -> gr.Blocks:
                 measured = headroom.build_tab(supervisor, controls.model)
                 planned = plan.build_plan(supervisor, controls.model)
             with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
+                coming = arriving.build_card(arrival)
                 parts = setup.build_setup(supervisor)
         _wire(supervisor, page, panel, controls, judged)
+        for happened in (page.load, panel.tick, setup_tab.select):
+            happened(lambda: arriving.refreshed(arrival), None, coming, **QUIET)
+        panel.tick(lambda: models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
         for happened in (page.load, panel.change, tab.select):
@@ -85,9 +96,16 @@ def _wire(
         happened(judge, [controls.model, controls.size, controls.frames], judged, **QUIET)
 
 
+def models(supervisor: Supervisor) -> gr.Dropdown:
+    """What can be chosen now; what is chosen stays."""
+    choices = generate.model_choices(supervisor.presets)
+    return gr.Dropdown(choices, visible=len(choices) > 1)
+
+
 def first_run(supervisor: Supervisor) -> tuple[Any, str]:
     """Where to go while nothing but the CPU default is here."""
-    text = setup.first_run_html(supervisor)
+    here = is_here(supervisor.presets.default)
+    text = setup.first_run_html(supervisor) if here else ""
     return gr.Row(visible=bool(text)), text
 
 

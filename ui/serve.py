@@ -31,19 +31,23 @@ def serve(
     login: tuple[str, str] | None,
     open_browser: bool,
 ) -> None:
-    """Serve the page until Ctrl-C or a polite kill. The engine starts once the page is up.
+    """Serve the page until Ctrl-C or a polite kill. The engine starts once the page is up, and
+    what it needs is here.
 
     Raises:
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
+    from engine.arrival import Arrival
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.theme import CSS, theme
 
     free = free_port(host, port)
-    page = build_page(supervisor)
+    warm = supervisor.presets.default.id
+    arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=warm))
+    page = build_page(supervisor, arrival)
     app, local, public = page.launch(
         server_name=host,
         server_port=free,
@@ -60,13 +64,15 @@ def serve(
         css_paths=CSS,
         max_file_size="20mb",
     )
-    live = Live(supervisor)
+    live = Live(supervisor, arrival)
     add_routes(app, live)
     supervisor.recorder.start()
-    supervisor.start(warm=supervisor.presets.default.id)
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")
     _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
+    arrival.begin()
+    if said := arrival.look().sentence():
+        _announce(f"{said}. The page shows how far it is.")
     if share:
         _announce(f"Shared at {public}" if public else "No share link could be made; local only.")
     if open_browser:
@@ -77,6 +83,7 @@ def serve(
         _until_ended()
     finally:
         live.closed = True
+        arrival.close()
         page.close(verbose=False)
 
 

@@ -11,7 +11,7 @@ from engine.doctor import Line, examine, usable
 from engine.download import What
 from engine.errors import HeadroomError
 from engine.headroom import Word
-from engine.pipelines import is_here
+from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.tally import WORKING, Tally
@@ -200,7 +200,7 @@ def card_html(
     if verdict.word is Word.IMPOSSIBLE:
         lines.append(f"This machine can't use it: {verdict.reason}")
     elif not is_here(preset):
-        lines.append('Its engine isn\'t installed yet: see README, "On an NVIDIA card".')
+        lines.append(" ".join(why_not_here(preset)))
     if seen.missing and not working:
         lines.append(
             ("" if seen.fits else "It doesn't fit: ")

@@ -1,9 +1,9 @@
 """The pipelines by name. Importing this imports none of them: torch comes with the chosen one."""
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import cast
 
+from engine.installation import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
 
@@ -17,8 +17,23 @@ _CLASSES = {
 def is_here(preset: ModelPreset) -> bool:
     """Whether this installation has the pipeline that ``preset`` names, and what it drives."""
     if preset.pipeline == "lightx2v":
-        return find_spec("lightx2v") is not None
+        return lightx2v_here()
+    if preset.pipeline == "wan_tiny":
+        return engine_here()
     return preset.pipeline in _CLASSES
+
+
+def why_not_here(preset: ModelPreset) -> tuple[str, str]:
+    """A sentence and its remedy for a ``preset`` whose engine isn't here."""
+    if not engine_here():
+        return (
+            f"What makes clips with {preset.name} isn't installed yet.",
+            f"The page installs it while it is open (Set-up tab); otherwise run {SETUP}.",
+        )
+    return (
+        f"The engine for {preset.name}, LightX2V, isn't installed.",
+        f"Run {SETUP}: it says whether this machine can have it, and why.",
+    )
 
 
 def open_pipeline(preset: ModelPreset) -> Pipeline:

@@ -11,6 +11,7 @@ import psutil
 
 from engine.headroom import gigabytes
 from engine.hostmem import host_need
+from engine.installation import SETUP
 from engine.pipelines import standins
 from engine.pipelines.base import PipelineError
 from engine.plan import Plan
@@ -45,7 +46,7 @@ def import_lightx2v() -> str:
     except ImportError as error:
         raise PipelineError(
             f"LightX2V can't be imported: {error}.",
-            'Install it again: README has the commands ("On an NVIDIA card").',
+            f"Run {SETUP} with --repair.",
         ) from error
     return str(AI_DEVICE)
 

@@ -97,6 +97,7 @@ def test_a_reading_has_what_the_driver_tells(standin: Standin, probe: StartProbe
         "capability": [8, 9],
         "display": True,
         "holders": [],
+        "cores": 4_352,
     }
     assert sample["host"]["worker"] > MIB
 

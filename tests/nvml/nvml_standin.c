@@ -23,7 +23,7 @@ typedef struct { unsigned pid; int graphics; unsigned long long used; char name[
 typedef struct {
     char name[TEXT], uuid[TEXT];
     unsigned long long total, used;
-    int utilisation, temperature, power, power_limit, width, width_max, major, minor, display;
+    int utilisation, temperature, power, power_limit, width, width_max, major, minor, cores, display;
     int processes, errors;
     Process process[PROCESSES];
     Error error[ERRORS];
@@ -66,6 +66,7 @@ static void gpu_line(Gpu *gpu, const char *key, const char *rest)
     else if (!strcmp(key, "temperature")) gpu->temperature = atoi(rest);
     else if (!strcmp(key, "power")) sscanf(rest, "%d %d", &gpu->power, &gpu->power_limit);
     else if (!strcmp(key, "pcie")) sscanf(rest, "%d %d", &gpu->width, &gpu->width_max);
+    else if (!strcmp(key, "cores")) sscanf(rest, "%d", &gpu->cores);
     else if (!strcmp(key, "capability")) sscanf(rest, "%d %d", &gpu->major, &gpu->minor);
     else if (!strcmp(key, "display")) gpu->display = atoi(rest);
     else if (!strcmp(key, "process") && gpu->processes < PROCESSES) {
@@ -278,6 +279,15 @@ int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
         *major = gpu->major;
         *minor = gpu->minor;
     }
+    return code;
+}
+
+int nvmlDeviceGetNumGpuCores(void *handle, unsigned *cores)
+{
+    Machine m;
+    Gpu *gpu;
+    int code = device(&m, handle, "cores", &gpu);
+    if (!code) *cores = (unsigned)gpu->cores;
     return code;
 }
 

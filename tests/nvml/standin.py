@@ -6,7 +6,7 @@ belongs to the machine. Names are hexadecimal, so that a test can use any bytes:
 
     driver HEX | generation N | error KEY CODE
     gpu | name HEX | uuid HEX | memory TOTAL_MIB USED_MIB | utilisation % | temperature C
-    power MILLIWATTS LIMIT | pcie WIDTH MAX | capability MAJOR MINOR | display 0/1
+    power MILLIWATTS LIMIT | pcie WIDTH MAX | capability MAJOR MINOR | cores N | display 0/1
     process GRAPHICS PID MIB HEX          (MIB -1: not available)
 """
 
@@ -40,7 +40,8 @@ class ScriptedGpu:
     """An RTX 4060 Ti of 16 GB, unless told otherwise. Power in watts.
 
     ``errors`` maps a query to NVML's error code. Queries: handle, name, uuid, memory, utilisation,
-    temperature, power, power_limit, pcie_width, pcie_width_max, capability, display, processes.
+    temperature, power, power_limit, pcie_width, pcie_width_max, capability, cores, display,
+    processes.
     """
 
     name: str | bytes = "NVIDIA GeForce RTX 4060 Ti"
@@ -54,6 +55,7 @@ class ScriptedGpu:
     pcie_width: int = 8
     pcie_width_max: int = 8
     capability: tuple[int, int] = (8, 9)
+    cores: int = 4_352
     display: bool = True
     processes: Sequence[Process] = ()
     errors: Errors = field(default_factory=dict)
@@ -69,6 +71,7 @@ class ScriptedGpu:
             f"power {self.power * 1000:.0f} {self.power_limit * 1000:.0f}",
             f"pcie {self.pcie_width} {self.pcie_width_max}",
             f"capability {self.capability[0]} {self.capability[1]}",
+            f"cores {self.cores}",
             f"display {self.display:d}",
             *(
                 f"process {process.graphics:d} {process.pid} "

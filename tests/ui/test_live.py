@@ -17,7 +17,7 @@ KEYS = {
     "engine", "engine_state", "label", "notice", "running", "title", "stage", "left", "fraction",
     "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
     "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
-    "spark", "pulls", "weights",
+    "spark", "pulls", "weights", "packages", "arriving",
 }  # fmt: skip
 
 

@@ -62,15 +62,21 @@ const draw = {
 
 let ended = null;
 let weights = null;
+let packages = null;
 const receive = (state) => {
   for (const [name, value] of Object.entries(state)) {
-    if (name === "ended" || name === "weights") continue;
+    if (name === "ended" || name === "weights" || name === "packages") continue;
     (draw[name] || ((v) => text(name, v)))(value);
   }
   if ("weights" in state) {
     // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.
     if (weights !== null && weights !== state.weights) trigger("tick");
     weights = state.weights;
+  }
+  if ("packages" in state) {
+    // What makes clips has come, or couldn't: verdicts, models and cards are others now.
+    if (packages !== null && packages !== state.packages) { trigger("tick"); trigger("change"); }
+    packages = state.packages;
   }
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.

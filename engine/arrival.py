@@ -1,0 +1,176 @@
+"""Brings the packages that make clips while the page is already open, and says how far it is.
+
+The set-up runs as a process of its own in the page's environment, to which it only adds. A failure
+leaves the page as it was; it tells the reason and tries again when asked.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from engine import guard
+from engine.home import PROJECT, Home
+from engine.installation import SETUP, engine_here, stamp
+from engine.machine import this_machine
+
+log = logging.getLogger("headroom.arrival")
+
+LAST_LINES, LONGEST = 4, 160  # of what it said last; all of it is in the log
+NOISE = re.compile(r"^(WARNING|\[notice\]|\s*$)")
+COMMAND = (sys.executable, str(PROJECT / "engine/install.py"), "finish")
+
+Phase = Literal["here", "working", "failed"]
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """Where it stands. ``doing``: the step at work; ``told`` and ``remedy``: why it failed."""
+
+    phase: Phase
+    doing: str = ""
+    began: float = 0.0
+    told: str = ""
+    remedy: str = ""
+
+    def sentence(self) -> str:
+        """For the page's line about the engine; "" where there is nothing to say."""
+        if self.phase == "working":
+            seconds = int(time.monotonic() - self.began)
+            took = f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+            return f"Setting up what makes clips, once: {self.doing} ({took})"
+        if self.phase == "failed":
+            return "What makes clips isn't installed; the Set-up tab says why."
+        return ""
+
+
+class Arrival:
+    """See the module's docstring; any thread may ask.
+
+    Args:
+        ready: called once, when clips can be made; at once by ``begin`` if they can already.
+        command: the set-up; tests have their own.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        ready: Callable[[], None] = lambda: None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._log_file = home.logs / "setup.log"
+        self._ready, self._command = ready, list(command)
+        self._lock = threading.Lock()
+        self._state: Arriving | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._closed = False
+
+    def look(self) -> Arriving:
+        state = self._state
+        if state is not None and state.phase == "working":
+            return state
+        if engine_here():
+            return Arriving("here")
+        return state or Arriving(
+            "failed",
+            told="What makes clips isn't installed in this environment.",
+            remedy=f"Run {SETUP}.",
+        )
+
+    def begin(self) -> None:
+        """Call ``ready`` if all is here; else start, unless set-up didn't make this environment."""
+        if engine_here():
+            self._ready()
+        elif _ours():
+            self.again()
+
+    def again(self) -> None:
+        """Try (again); does nothing while it is at work or where nothing is missing."""
+        with self._lock:
+            working = self._state is not None and self._state.phase == "working"
+            if working or self._closed or engine_here():
+                return
+            self._state = Arriving("working", "Beginning", time.monotonic())
+            threading.Thread(target=self._run, name="arrival", daemon=True).start()
+
+    def close(self) -> None:
+        """End a set-up that is at work; the next start goes on with it."""
+        with self._lock:
+            self._closed = True
+            process = self._process
+        if process is None or process.poll() is not None:
+            return
+        # Windows ends a process without a word to its children: a pip would go on by itself.
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(process.pid).children(recursive=True)
+            for member in [psutil.Process(process.pid), *family]:
+                with contextlib.suppress(psutil.Error):
+                    member.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+
+    # ---- its own thread --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            code, last = self._install()
+        except OSError as error:
+            code, last = 1, [f"Set-up can't be started: {error.strerror or error}."]
+        if code == 0 and engine_here():
+            _look_again()
+            self._state = Arriving("here")
+            log.info("what makes clips was installed")
+            self._ready()
+            return
+        log.warning("set-up ended with code %d: %s", code, " ".join(last))
+        self._state = Arriving(
+            "failed", told=" ".join(last), remedy=f"All it said is in {self._log_file}."
+        )
+
+    def _install(self) -> tuple[int, list[str]]:
+        """Exit code and last words."""
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        with self._log_file.open("w", encoding="utf-8") as kept:
+            with self._lock:
+                if self._closed:
+                    return 130, []
+                self._process = process = subprocess.Popen(
+                    self._command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+                    env={**os.environ, "PYTHONUTF8": "1"},
+                )  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
+                kept.write(line)
+                kept.flush()
+                text = line.strip()
+                if text.endswith("…") and self._state is not None:
+                    last.clear()
+                    self._state = replace(self._state, doing=text.removesuffix("…").strip())
+                elif not NOISE.match(line):
+                    last.append(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+            return process.wait(), list(last)
+
+
+def _ours() -> bool:
+    """Whether set-up made the environment that runs this, and would add to the same one."""
+    return stamp() is not None and Path(sys.prefix) == PROJECT / ".venv"
+
+
+def _look_again() -> None:
+    """What was looked up once is different now."""
+    importlib.invalidate_caches()
+    this_machine.cache_clear()
+    guard.look_again()

@@ -1,0 +1,167 @@
+"""What makes clips arrives while the page is open: scripted set-ups in processes of their own."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine import arrival as module
+from engine import installation
+from engine.arrival import Arrival
+from engine.guard import NotHere
+from engine.home import Home
+from engine.install_env import TRIAL, Stamp
+from engine.install_plan import ENGINE, FILES, PAGE
+from engine.pipelines import is_here
+from engine.presets import Presets
+from engine.supervisor import Supervisor
+from tests.conftest import wait_until
+
+BEGINS = "import sys; print('WARNING: noise'); print('Installing PyTorch …', flush=True); "
+
+
+class Environment:
+    """This environment, as far as its stamp goes."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        monkeypatch.setattr(sys, "prefix", str(folder))
+        monkeypatch.setattr(module, "PROJECT", folder.parent)
+
+    def has(self, *files: str, target: str = "cpu") -> None:
+        stamp = Stamp("3.11", str(self.folder), target, "auto", dict.fromkeys(files, "0"))
+        stamp.write(self.folder)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    folder = tmp_path / ".venv"
+    folder.mkdir()
+    made = Environment(folder, monkeypatch)
+    made.has(PAGE)
+    return made
+
+
+def arrival(script: str, ready: list[str]) -> Arrival:
+    command = [sys.executable, "-c", BEGINS + script]
+    return Arrival(Home.find(), lambda: ready.append("ready"), command)
+
+
+def test_the_steps_are_told_and_the_engine_starts_when_all_is_here(
+    environment: Environment, tmp_path: Path
+) -> None:
+    ready: list[str] = []
+    go = tmp_path / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
+    coming = arrival(f"exec({wait!r})", ready)
+    assert coming.look().phase == "failed"
+    assert coming.look().sentence().startswith("What makes clips isn't installed")
+    coming.begin()
+    wait_until(lambda: coming.look().doing == "Installing PyTorch", "the first step")
+    assert coming.look().phase == "working"
+    assert "Setting up what makes clips, once: Installing PyTorch (" in coming.look().sentence()
+    coming.again()  # one at a time: nothing happens
+    assert ready == []
+    environment.has(PAGE, ENGINE)
+    assert coming.look().phase == "working"  # until the set-up itself has ended
+    go.touch()
+    wait_until(lambda: ready == ["ready"], "the engine's start")
+    assert coming.look().phase == "here"
+    assert coming.look().sentence() == ""
+    coming.close()
+
+
+def test_a_failure_is_told_and_tried_again(environment: Environment) -> None:
+    ready: list[str] = []
+    coming = arrival("print('No space left on <device>'); sys.exit(5)", ready)
+    coming.begin()
+    wait_until(lambda: coming.look().phase == "failed", "the failure")
+    state = coming.look()
+    assert state.told == "No space left on <device>"
+    assert "setup.log" in state.remedy
+    assert "WARNING: noise" in (Home.find().logs / "setup.log").read_text()
+    assert ready == []
+    environment.has(PAGE, ENGINE)  # it was set up from a terminal meanwhile
+    assert coming.look().phase == "here"
+
+
+def test_a_set_up_that_brings_nothing_is_a_failure(environment: Environment) -> None:
+    coming = arrival("pass", [])
+    coming.begin()
+    wait_until(lambda: coming.look().phase == "failed", "the failure")
+
+
+def test_a_set_up_that_cant_be_started_is_told(environment: Environment) -> None:
+    coming = Arrival(Home.find(), command=["/no/such/program"])
+    coming.begin()
+    wait_until(lambda: coming.look().told != "" and coming.look().phase == "failed", "the failure")
+    assert "can't be started" in coming.look().told
+
+
+def test_closing_the_page_ends_it(environment: Environment) -> None:
+    coming = arrival("import time; time.sleep(600)", [])
+    coming.begin()
+    wait_until(lambda: coming.look().doing != "Beginning", "the first step")
+    process = coming._process
+    assert isinstance(process, subprocess.Popen)
+    coming.close()
+    assert process.poll() is not None
+    coming.again()
+    assert not [t for t in threading.enumerate() if t.name == "arrival" and t.is_alive()] or (
+        coming.look().phase == "failed"
+    )
+
+
+def test_with_everything_here_the_engine_starts_at_once(environment: Environment) -> None:
+    environment.has(PAGE, ENGINE)
+    ready: list[str] = []
+    arrival("sys.exit(1)", ready).begin()
+    assert ready == ["ready"]
+
+
+def test_an_environment_of_somebody_elses_is_left_alone(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (environment.folder / "headroom.json").unlink()
+    monkeypatch.setattr(installation, "find_spec", lambda _: None)
+    ready: list[str] = []
+    coming = arrival("sys.exit(1)", ready)
+    coming.begin()
+    assert coming.look().phase == "failed"
+    assert "launch.sh setup" in coming.look().remedy
+    assert coming._process is None
+
+
+def test_clips_are_refused_until_then(
+    environment: Environment, supervisor: Supervisor, presets: Presets,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    tiny = presets.default
+    assert not is_here(tiny)
+    with pytest.raises(NotHere, match="isn't installed yet"):
+        supervisor.guard.check_here(tiny.id)
+    monkeypatch.setenv(TRIAL, "1")  # a set-up tries what its stamp doesn't name yet
+    assert is_here(tiny)
+    monkeypatch.delenv(TRIAL)
+    environment.has(PAGE, ENGINE)
+    assert is_here(tiny)
+
+
+def test_the_large_models_wait_for_their_files(
+    environment: Environment, presets: Presets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "find_spec", lambda _: object())
+    model = presets.models["wan2.1-t2v-14b-fp8"]
+    environment.has(PAGE, ENGINE, target="nvidia")
+    assert not is_here(model)
+    environment.has(*FILES["nvidia"], target="nvidia")
+    assert is_here(model)
+
+
+def test_versions_are_told_against_the_lock(environment: Environment) -> None:
+    (wrong,) = [w for w in installation.differing() if w.startswith("gradio ")] or [""]
+    assert wrong == ""  # the tests run on the tested versions
+    environment.has(PAGE, ENGINE)
+    assert not [w for w in installation.differing() if "missing" in w]

@@ -1,0 +1,246 @@
+"""The doctor on scripted machines: what each finding says, and that it names a way out."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import doctor_gpu, doctor_host
+from engine.doctor import examine
+from engine.doctor_gpu import Line, gpu_lines, kept_trials, kernel_lines
+from engine.estimate import estimate, in_minutes
+from engine.home import PROJECT
+from engine.install_env import Stamp
+from engine.memory import HostSample, MemorySample
+from engine.nvml import GpuSample, Holder
+from engine.presets import Presets
+from engine.supervisor import Supervisor
+from tests.machines import GIB, LINUX, MIB, RTX_4060_TI, WINDOWS, with_gpu, with_packages
+from tests.nvml import ScriptedGpu, Standin, build
+
+HOST = HostSample(32 * GIB, 28 * GIB, None, 0, 0, None, None)
+CARD = GpuSample(
+    index=0, uuid="GPU-4060", name="RTX 4060 Ti", total=16_380 * MIB, used=2 * GIB, free=14 * GIB,
+    utilisation=0, temperature=40, power=30.0, power_limit=165.0, pcie_width=8, pcie_width_max=8,
+    driver="581.57", capability=(8, 9), display=True, holders=(Holder(7, "browser", GIB),),
+    cores=4_352,
+)  # fmt: skip
+
+
+def sample(
+    gpu: GpuSample | None = CARD, host: HostSample = HOST, problem: str = ""
+) -> MemorySample:
+    return MemorySample(0.0, host, gpu, "ok" if gpu else "none", problem)
+
+
+def by_subject(lines: list[Line]) -> dict[str, Line]:
+    return {line.subject: line for line in lines}
+
+
+def looked(gpu: GpuSample, file: Path = Path("none"), **packages: str) -> dict[str, Line]:
+    machine = with_packages(with_gpu(LINUX, gpu.name, gpu.capability, 16), **packages)
+    return by_subject(gpu_lines(sample(gpu), machine, file))
+
+
+def test_a_card_that_suits() -> None:
+    found = looked(CARD, triton="3.6.0")
+    assert found["Driver"].state == "good"
+    assert found["Compute capability"].meaning == "8.9: it has FP8 units."
+    assert found["Who holds its memory"].meaning == "browser 1.0 GB"
+    assert found["PCIe link"].meaning.startswith("8 of 8 lanes now")
+    assert "Memory fallback" not in found
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "state", "remedy"),
+    [
+        ({"driver": "551.23"}, "Driver", "bad", "Update it"),
+        ({"capability": (8, 6)}, "Compute capability", "warn", "Choose the INT8 model."),
+        ({"capability": (7, 5)}, "Compute capability", "bad", "the CPU default runs"),
+        ({"capability": None}, "Compute capability", "warn", "Update the driver."),
+        ({"pcie_width": 1}, "PCIe link", "warn", "into another slot"),
+    ],
+)
+def test_what_is_wrong_with_a_card_has_its_remedy(
+    change: dict[str, Any], subject: str, state: str, remedy: str
+) -> None:
+    line = looked(replace(CARD, **change))[subject]
+    assert line.state == state
+    assert remedy in line.remedy
+
+
+def test_windows_is_told_of_its_fallback_to_ram() -> None:
+    (line,) = [x for x in gpu_lines(sample(), WINDOWS, Path("none")) if x.subject.endswith("back")]
+    assert "Prefer No Sysmem Fallback" in line.remedy
+
+
+# ---- kernels -------------------------------------------------------------------------------
+
+
+def trials(file: Path, machine: Any, **answers: float) -> Path:
+    gpu = machine.gpu
+    facts = {**machine.packages, "gpu": gpu.name, "driver": gpu.driver, "shape": "…"}
+    file.write_text(json.dumps({json.dumps(facts): answers}))
+    return file
+
+
+def test_an_importable_kernel_is_not_called_a_callable_one(tmp_path: Path) -> None:
+    """LightX2V takes sageattention 1.0.6 for version 2, and calls None on an Ada card."""
+    machine = with_packages(LINUX, sageattention="1.0.6", triton="3.6.0")
+    found = by_subject(kernel_lines(machine, tmp_path / "none"))
+    told = found["Kernels of sageattention"].meaning
+    assert "would fail on this card; Headroom gives it that name" in told
+    assert "not called yet" in found["Kernels of triton"].meaning
+    assert "Not installed" in found["Kernels of sgl-kernel"].meaning
+    hopper = with_gpu(machine, "H100", (9, 0), 80)
+    assert "not called yet" in kernel_lines(hopper, tmp_path / "none")[0].meaning
+
+
+def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
+    machine = with_packages(LINUX, sageattention="1.0.6", triton="3.6.0", sgl_kernel="0.4.4")
+    answers = {
+        "sage_attn1": 0.9999, "sage_attn1 speed": 0.4, "fp8-sgl": -2.0, "fp8-triton": 0.999,
+        "fp8-triton without bias": 0.999,
+    }  # fmt: skip
+    file = trials(tmp_path / "kernels.json", machine, **answers)
+    found = by_subject(kernel_lines(machine, file))
+    assert "sage_attn1 was called here and is right" in found["Kernels of sageattention"].meaning
+    assert found["Kernels of sgl-kernel"].state == "warn"
+    assert "fp8-sgl was tried here and left" in found["Kernels of sgl-kernel"].meaning
+    assert found["Kernels of triton"].state == "good"
+    newer = with_packages(machine, torch="2.12.0")
+    assert kept_trials(newer, file) == {}
+    other = replace(machine, gpu=replace(RTX_4060_TI, driver="590.1"))
+    assert kept_trials(other, file) == {}
+    file.write_text("{")
+    assert kept_trials(machine, file) == {}
+
+
+def test_what_set_up_left_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stamp = Stamp("3.11", "x", "nvidia", "auto", {}, {"sglang-kernel": "no kernel image."})
+    monkeypatch.setattr(doctor_gpu, "stamp", lambda: stamp)
+    found = by_subject(kernel_lines(with_packages(LINUX), tmp_path))
+    assert found["Kernels of sgl-kernel"].meaning == "Left out by set-up: no kernel image."
+
+
+# ---- the computer around it ----------------------------------------------------------------
+
+
+def test_ram_is_held_against_the_plans_need() -> None:
+    needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
+    assert doctor_host.ram(sample(), needs).state == "good"
+    tight = replace(HOST, available=20 * GIB)
+    line = doctor_host.ram(sample(host=tight), needs)
+    assert line.state == "warn"
+    assert "Wan2.1 14B (FP8) takes 23.0 GB" in line.meaning
+    assert doctor_host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
+
+
+def test_windows_page_file_is_held_against_it_too() -> None:
+    host = replace(HOST, commit_limit=40 * GIB, committed=30 * GIB)
+    needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
+    (line,) = doctor_host.page_file(sample(host=host), WINDOWS, needs)
+    assert line.state == "warn"
+    assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in line.meaning
+    assert doctor_host.page_file(sample(host=host), WINDOWS, [])[0].state == "good"
+    assert doctor_host.page_file(sample(host=host), LINUX, needs) == []
+
+
+def test_the_disks_speed_counts_where_blocks_are_read_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_host, "write_speed", lambda _: 100e6)
+    space, speed = doctor_host.disk(tmp_path, True, 13 * GIB)
+    assert space.state == "good"
+    assert speed.state == "warn"
+    assert "Each step reads 13.0 GB: 140 s or less" in speed.meaning
+    assert doctor_host.disk(tmp_path, False, 0)[1].state == "good"
+    monkeypatch.undo()
+    assert doctor_host.write_speed(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
+    assert doctor_host.write_speed(tmp_path / "nowhere") == 0
+
+
+def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        assert "is taken" in doctor_host.port(number).meaning
+    assert "is free" in doctor_host.port(number).meaning
+    assert "the first time" in doctor_host.sharing(LINUX, tmp_path).meaning
+    assert "Defender" in doctor_host.sharing(WINDOWS, tmp_path).remedy
+    from gradio import tunneling
+
+    file = tmp_path / "gradio/frpc" / Path(tunneling.BINARY_PATH).name
+    file.parent.mkdir(parents=True)
+    file.touch()
+    here = replace(LINUX, architecture="x86_64")
+    if sys.platform == "linux" and file.name.startswith("frpc_linux_amd64"):
+        assert "is here" in doctor_host.sharing(here, tmp_path).meaning
+
+
+def test_pyav_is_asked_for_the_encoder() -> None:
+    assert doctor_host.video().state == "good"
+
+
+# ---- estimates -----------------------------------------------------------------------------
+
+
+def test_an_estimate_stays_within_a_generation(presets: Presets) -> None:
+    fp8 = presets.models["wan2.1-t2v-14b-fp8"]
+    found = estimate(fp8, CARD, presets.references)
+    assert found is not None
+    assert found.seconds == pytest.approx(63 * 16384 / 4352)
+    assert "RTX 4090" in found.basis
+    assert "4,352 here" in found.basis
+    for other in ({"capability": (12, 0)}, {"capability": (8, 6)}, {"cores": None}):
+        assert estimate(fp8, replace(CARD, **other), presets.references) is None
+    int8 = presets.models["wan2.1-t2v-14b-int8"]
+    assert estimate(int8, CARD, presets.references) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(2, "5 s"), (13.5, "15 s"), (237, "4 min"), (200, "3.5 min"), (1500, "25 min")],
+)
+def test_an_estimate_pretends_no_precision(seconds: float, told: str) -> None:
+    assert in_minutes(seconds) == told
+
+
+# ---- all of it -----------------------------------------------------------------------------
+
+
+def test_every_finding_that_is_not_good_has_a_remedy(supervisor: Supervisor) -> None:
+    lines = examine(supervisor)
+    assert len({line.subject for line in lines}) == len(lines) > 8
+    assert all(line.remedy for line in lines if line.state == "bad")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("nvml")).parent
+
+
+def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
+    standin = Standin(library)
+    standin.write(driver="581.57", gpus=[ScriptedGpu(pcie_width=2)])
+    done = subprocess.run(
+        [sys.executable, "app.py", "doctor", "--json"],
+        cwd=PROJECT, env=standin.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, 5), done.stderr
+    found = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
+    assert found["Driver"]["state"] == "good"
+    assert found["PCIe link"]["state"] == "warn"
+    assert (
+        "About 4 min for 480×832×81: an estimate from 63 s"
+        in (found["Seconds a clip, Wan2.1 14B (FP8)"]["meaning"])
+    )
+    assert {"RAM", "Disk", "Disk speed", "Packages", "Video", "Port", "Sharing"} <= found.keys()
