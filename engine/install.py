@@ -39,7 +39,7 @@ from engine.install_plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Targe
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
-# What needs torch before it can begin; the page gets it by itself (engine/packages.py).
+# What needs torch before it can begin; the page gets it by itself (engine/arrival.py).
 OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
 WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
 

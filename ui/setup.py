@@ -42,29 +42,32 @@ class Card:
 
 @dataclass(frozen=True)
 class SetupParts:
-    """What has to be refreshed: the cards, and the machine's lines."""
+    """What has to be refreshed: the cards, of models to fetch and of those that come with the
+    program (what makes their clips may still be on its way), and the machine's lines."""
 
     cards: dict[str, Card]
+    shipped: dict[str, gr.HTML]
     machine: gr.HTML
 
     def as_list(self) -> list[Any]:
-        return [part for card in self.cards.values() for part in card.as_list()]
+        fetched = [part for card in self.cards.values() for part in card.as_list()]
+        return [*fetched, *self.shipped.values()]
 
 
 def build_setup(supervisor: Supervisor) -> SetupParts:
     """All models, the ones to fetch with their buttons, and the doctor's lines below."""
     gr.HTML("<h3>Models</h3>", js_on_load=None)
     cards: dict[str, Card] = {}
+    shipped: dict[str, gr.HTML] = {}
     for preset in supervisor.presets.models.values():
         if not preset.weights:
-            text = html.escape(f"{preset.summary} It comes with the program.")
             with gr.Column(elem_classes="model-card"):
-                gr.HTML(_frame(preset.name, "ready", "ready", f"<p>{text}</p>"), js_on_load=None)
+                shipped[preset.id] = gr.HTML(shipped_html(preset), js_on_load=None)
     for preset in sorted(supervisor.weights.models, key=lambda p: sum(f.bytes for f in p.weights)):
         cards[preset.id] = _build_card(supervisor, preset)
     gr.HTML("<h3>This machine</h3>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
-    return SetupParts(cards, machine)
+    return SetupParts(cards, shipped, machine)
 
 
 def _build_card(supervisor: Supervisor, preset: ModelPreset) -> Card:
@@ -154,7 +157,9 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
 
 def refreshed(supervisor: Supervisor, parts: SetupParts) -> list[Any]:
     """The values of ``SetupParts.as_list``."""
-    return [value for model in parts.cards for value in refreshed_card(supervisor, model)]
+    fetched = [value for model in parts.cards for value in refreshed_card(supervisor, model)]
+    models = supervisor.presets.models
+    return [*fetched, *(shipped_html(models[model]) for model in parts.shipped)]
 
 
 def refreshed_card(supervisor: Supervisor, model: str) -> list[Any]:
@@ -175,6 +180,15 @@ def refreshed_card(supervisor: Supervisor, model: str) -> list[Any]:
         gr.Button(visible=not working and seen.present > 0),
         gr.Button(visible=bool(found)),
     ]
+
+
+def shipped_html(preset: ModelPreset) -> str:
+    """A model whose weights come with the program."""
+    text = html.escape(f"{preset.summary} It comes with the program.")
+    if is_here(preset):
+        return _frame(preset.name, "ready", "ready", f"<p>{text}</p>")
+    why, remedy = (html.escape(told) for told in why_not_here(preset))
+    return _frame(preset.name, "missing", "waits", f"<p>{text}</p><p>{why} {remedy}</p>")
 
 
 def _fetch_words(seen: Weights) -> str:

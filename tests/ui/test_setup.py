@@ -152,3 +152,14 @@ def test_the_models_that_ship_come_in_a_helpful_order(
     ids = [part["props"].get("elem_id") or "" for part in page["components"]]
     cards = [i for i in ids if i.startswith("card-wan")]
     assert cards == [f"card-wan2-1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")]
+
+
+def test_a_model_that_ships_waits_for_what_makes_clips(
+    presets: Presets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = presets.models["wan-tiny"]
+    assert "<span aria-hidden='true'>✓</span> ready" in setup.shipped_html(tiny)
+    monkeypatch.setattr("engine.pipelines.engine_here", lambda: False)
+    waiting = setup.shipped_html(tiny)
+    assert "ready" not in waiting
+    assert "isn&#x27;t installed yet. The page installs it while it is open" in waiting
