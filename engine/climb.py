@@ -2,24 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 
-from engine.headroom import STEP, Rules, covers
+from engine.headroom import STEP, covers
 from engine.request import Size
 
 PROBE_PROMPT = "a red ball moves left over green grass"  # memory doesn't depend on the words
 
 
-def climb(target: Size, peaks: Iterable[Size], rules: Rules, smallest: Size) -> list[Size]:
+def climb(target: Size, peaks: Iterable[Size], starts: Iterable[Size]) -> list[Size]:
     """The sizes to probe on the way to ``target``, itself last.
 
-    From the largest measured size below it, else from the baseline, else from the smallest size on
-    offer, by steps of at most STEP times the tokens, as far as the 16-pixel grid allows.
+    From the largest measured size below it, else from the first of ``starts`` below it, by steps of
+    at most STEP times the tokens, as far as the 16-pixel grid allows.
     """
     below = [size for size in peaks if covers(target, size)]
     if below:
         start = max(below, key=lambda s: (s.tokens, s.pixels))
         sizes: list[Size] = []
     else:
-        start = next((s for s in (rules.baseline, smallest) if covers(target, s)), target)
+        start = next((s for s in starts if covers(target, s)), target)
         sizes = [start]
     for count in range(1, 40):
         path = [_between(start, target, part / count) for part in range(1, count + 1)]

@@ -279,7 +279,10 @@ class Guard:
         if target in done:
             return None, ""
         smallest = min(self.offered(model), key=lambda s: (s.tokens, s.pixels))
-        path = [s for s in climb(target, peaks, rules, smallest) if s not in done]
+        # On a card below the model's minimum the baseline is a guess, and would end the climb.
+        known = self.verdict(model, rules.baseline).open
+        starts = (rules.baseline, smallest) if known else (smallest,)
+        path = [s for s in climb(target, peaks, starts) if s not in done]
         size = path[0] if path else target
         # Only what was measured here may keep a probe from running; it exists to find out.
         expected = fitted(size, peaks, rules) or 0

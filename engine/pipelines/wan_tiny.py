@@ -21,6 +21,8 @@ from engine.tiny.codec import denormalise, normalise, use_flat_convolutions
 log = logging.getLogger("headroom.wan_tiny")
 
 REMEDY = "It comes with the project: restore the folder, for example with git checkout."
+# torch's own words, and oneDNN's where it is the convolution's workspace that doesn't fit.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive")
 
 
 class WanTiny:
@@ -88,10 +90,10 @@ class WanTiny:
             return self._decode(latents)
         except RuntimeError as error:
             # torch has no type of its own for a failed allocation on a CPU.
-            if "can't allocate memory" not in str(error):
+            if not any(sign in str(error) for sign in OUT_OF_MEMORY):
                 raise
             raise OutOfMemory(
-                f"The machine's memory (RAM) ran out at {request.size}.",
+                "The machine's memory (RAM) is full.",
                 "Close other programs, or choose a smaller size or fewer seconds.",
             ) from error
         finally:

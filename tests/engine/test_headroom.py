@@ -148,8 +148,7 @@ def test_what_is_open_fits_with_its_margin(
 def test_a_climb_ends_at_its_target_by_small_steps(
     target: Size, measured: list[Size], smallest: Size
 ) -> None:
-    rule = replace(WAN, baseline=Size(128, 128, 17))
-    path = climb(target, measured, rule, smallest)
+    path = climb(target, measured, (Size(128, 128, 17), smallest))
     assert path[-1] == target
     assert len(path) == len(set(path))
     below = [s for s in measured if covers(target, s)]

@@ -186,6 +186,14 @@ def test_no_plan_is_a_verdict_and_no_crash(bench: Bench) -> None:
     assert bench.guard.nearest(MODEL, BASELINE) is None
 
 
+@pytest.mark.parametrize(("total", "first"), [(16, BASELINE), (8, Size(624, 624, 17))])
+def test_a_climb_begins_where_something_is_known(bench: Bench, total: int, first: Size) -> None:
+    """An out-of-memory at the baseline would end it on a small card, where less may well fit."""
+    bench.machine = with_gpu(LINUX, "a card", (8, 9), total)
+    assert bench.guard.verdict(MODEL, BASELINE).open is (first == BASELINE)
+    assert bench.guard.next_probe(MODEL, Size(720, 1280, 81), []) == (first, "")
+
+
 def test_resident_is_measured_before_it_is_automatic(bench: Bench) -> None:
     bench.machine = with_gpu(LINUX, "a card just large enough", (12, 0), 25)
     bench.machine = with_packages(bench.machine, triton="3.6.0")
