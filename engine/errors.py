@@ -14,6 +14,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+def first_line(error: BaseException, otherwise: str = "", longest: int = 160) -> str:
+    """What ``error`` says, as far as it fits into a sentence; ``otherwise`` where it is silent."""
+    return (str(error).strip().splitlines() or [otherwise])[0][:longest]
+
+
 class HeadroomError(Exception):
     """A failure told as a sentence, with what the user can do about it.
 

@@ -11,6 +11,7 @@ from typing import Any
 import pynvml
 import torch
 
+from engine.errors import first_line
 from engine.pipelines.base import Memory, OutOfMemory, PipelineError
 
 log = logging.getLogger("headroom.cuda")
@@ -30,9 +31,8 @@ class TooFull(PipelineError):
     """Others hold so much memory now that nothing could be loaded: it says nothing of the plan."""
 
     def __init__(self, what_for: str, error: BaseException) -> None:
-        cause = (str(error).strip().splitlines() or [""])[0][:160]
         super().__init__(
-            f"There was too little memory left {what_for} ({cause}).",
+            f"There was too little memory left {what_for} ({first_line(error)}).",
             "Close other programs that use the GPU, then generate again.",
         )
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from engine.errors import first_line
 from engine.hostmem import T5_DIM, T5_FFN
 from engine.pipelines.base import Broken, PipelineError
 from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
@@ -202,7 +203,7 @@ def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials, how: 
         cosine = trials.ask(kernel + how, lambda: attempt(kernel))
     except Exception as error:  # whatever a kernel's package raises means: not this one
         _raise_if_not_the_kernels(error, kernel + how, trials)
-        return f"{kernel} can't be called here ({type(error).__name__}: {_short(error)})."
+        return f"{kernel} can't be called here ({type(error).__name__}: {first_line(error)})."
     if cosine == FATAL:
         return f"{kernel} crashed when it was tried here."
     if not cosine >= LEAST_COSINE:  # also NaN
@@ -217,16 +218,13 @@ def _raise_if_not_the_kernels(error: Exception, trial: str, trials: Trials) -> N
     if torch.cuda.is_available() and is_dead():
         trials.keep(trial, FATAL)
         raise Broken(
-            f"{trial} crashed when it was tried ({_short(error)}).", "It is left out from now on."
+            f"{trial} crashed when it was tried ({first_line(error)}).",
+            "It is left out from now on.",
         ) from error
 
 
 def _likeness(kernel: str) -> str:
     return f"{kernel} works here instead."
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:160]
 
 
 @torch.no_grad()

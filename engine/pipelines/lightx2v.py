@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
+from engine.errors import first_line
 from engine.headroom import gigabytes
 from engine.home import Home
 from engine.limits import RamMeter
@@ -246,7 +247,7 @@ class LightX2V:
             log.exception("nothing could be mended after %r", error)
             raise Broken(
                 f"The engine failed with {type(error).__name__} during {self._reached} and could "
-                f"not go on: {_first_line(error)}.",
+                f"not go on: {first_line(error, 'no reason given', 200).rstrip('.')}.",
                 "If it comes back, choose other kernels on the Headroom tab (attention torch_sdpa "
                 "first), and update the NVIDIA driver.",
             ) from second
@@ -402,7 +403,3 @@ class LightX2V:
             facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}"}
             facts["driver"] = self.meter.driver
         return facts
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")[:200]

@@ -14,17 +14,17 @@ from functools import partial
 
 import torch
 
-from engine.errors import HeadroomError
+from engine.errors import HeadroomError, first_line
 from engine.install_plan import FP8_CAPABILITY, OPTIONAL
 from engine.machine import this_machine
 from engine.pipelines.cuda import is_dead
+from engine.pipelines.kernels import LEAST_COSINE
 from engine.presets import Architecture
 
 SMALL = Architecture(
     layers=1, dim=512, ffn_dim=1024, heads=4, freq_dim=256, text_dim=512, text_len=32
 )
 TOKENS = 512
-LEAST_COSINE = 0.99
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ class Told:
             cosine = run()
             why = "" if cosine >= LEAST_COSINE else f"{kernel} computes something else."
         except Exception as error:  # whatever a kernel raises means: not this one
-            why = f"{kernel}: {_short(error)}"
+            why = f"{kernel}: {first_line(error, type(error).__name__, 200)}"
         if why:
             self.failed.setdefault(package, []).append(why)
         else:
@@ -80,7 +80,7 @@ def product() -> str:
         there, here = (a @ a).cpu(), a.cpu() @ a.cpu()
         torch.cuda.synchronize()
     except Exception as error:  # whatever CUDA raises means: not here
-        return _short(error)
+        return first_line(error, type(error).__name__, 200)
     return "" if torch.allclose(there, here, rtol=1e-2) else "the GPU's product is wrong."
 
 
@@ -108,10 +108,6 @@ def try_kernels(told: Told) -> None:
     if "sageattention" in packages:
         attend = partial(kernels.try_attention, "sage_attn1", SMALL, "cuda", TOKENS)
         told.attempt("sageattention", "sage_attn1", attend)
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 if __name__ == "__main__":
