@@ -20,7 +20,8 @@ from engine.errors import ExitCode, HeadroomError
 from engine.guard import Refused
 from engine.headroom import Verdict, gigabytes
 from engine.home import Home
-from engine.jobs import Clip, Job, Jobs, State
+from engine.jobs import Job, Jobs, State
+from engine.library import Clip, Library
 from engine.machine import vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
@@ -171,7 +172,7 @@ def _generate(options: argparse.Namespace) -> int:
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
-        clip = supervisor.jobs.clip_of(job.id)
+        clip = supervisor.library.of_job(job.id)
         if clip is None:
             raise JobFailed(job.note, job.remedy)
         path = supervisor.home.clips / clip.file
@@ -378,7 +379,7 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
 def _clips(options: argparse.Namespace) -> int:
     home = Home.find()
     store = Store(home.database)
-    found = Jobs(store).clips()
+    found = Library(home, store).newest()
     store.close()
     if options.json:
         rows = [

@@ -1,13 +1,16 @@
-"""The queue: jobs in SQLite, first in first out, written before they are acknowledged."""
+"""The queue: jobs in SQLite, written before they are acknowledged, in an order that can change."""
 
 import json
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from engine.errors import ExitCode, HeadroomError
+from engine.library import add_clip
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest
 from engine.store import Store
 
@@ -15,6 +18,13 @@ MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 
 
 Kind = Literal["clip", "probe"]
+Move = Literal["first", "up", "down", "last"]
+
+
+class TooLate(HeadroomError):
+    """The job isn't waiting any more, or not ended yet."""
+
+    exit_code = ExitCode.BAD_INPUT
 
 
 class State(StrEnum):
@@ -31,7 +41,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. ``note`` says what happened to it, ``remedy`` what to do about it."""
+    """One row of the queue. ``note`` says what happened to it, ``remedy`` what to do about it.
+
+    ``embed``: whether the MP4 shall hold the receipt.
+    """
 
     id: int
     created: str
@@ -45,21 +58,7 @@ class Job:
     note: str
     remedy: str
     kind: Kind
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A finished clip: ``file`` is its name in the clips folder."""
-
-    id: int
-    job: int
-    created: str
-    file: str
-    receipt: dict[str, Any]
-
-    @property
-    def request(self) -> ClipRequest:
-        return ClipRequest(**self.receipt["request"])
+    embed: bool = True
 
 
 def now() -> str:
@@ -73,25 +72,25 @@ class Jobs:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def add(self, request: ClipRequest, kind: Kind = "clip") -> Job:
+    def add(self, request: ClipRequest, kind: Kind = "clip", embed: bool = True) -> Job:
         """Queue ``request``, a clip or a probe of its size.
 
         A seed of -1 is drawn here, so that a retry makes the same clip.
         """
-        seed = secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
+        return self.add_all([request], kind, embed)[0]
+
+    def add_all(
+        self, requests: Sequence[ClipRequest], kind: Kind = "clip", embed: bool = True
+    ) -> list[Job]:
+        """Queue all of them, in this order, or none."""
         with self.store.transaction() as db:
-            row = db.execute(
-                "insert into jobs (created, state, request, seed, kind) "
-                "values (?, 'queued', ?, ?, ?) returning *",
-                (now(), json.dumps(request.to_json(), ensure_ascii=False), seed, kind),
-            ).fetchone()
-        return _job(row)
+            return [_add(db, request, kind, embed) for request in requests]
 
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
 
     def waiting(self) -> list[Job]:
-        rows = self.store.rows("select * from jobs where state = 'queued' order by id")
+        rows = self.store.rows("select * from jobs where state = 'queued' order by place, id")
         return [_job(row) for row in rows]
 
     def running(self) -> Job | None:
@@ -106,12 +105,13 @@ class Jobs:
         return _job(rows[0]) if rows else None
 
     def claim(self, only: int | None = None) -> Job | None:
-        """Move the oldest waiting job (or just ``only``) to running and return it."""
+        """Move the first waiting job (or just ``only``) to running and return it."""
         with self.store.transaction() as db:
             row = db.execute(
-                "update jobs set state = 'running', started = :now, attempts = attempts + 1 "
+                "update jobs set state = 'running', started = :now, attempts = attempts + 1,"
+                " made = null "
                 "where id = (select id from jobs where state = 'queued' "
-                "and (:only is null or id = :only) order by id limit 1) returning *",
+                "and (:only is null or id = :only) order by place, id limit 1) returning *",
                 {"now": now(), "only": only},
             ).fetchone()
         return _job(row) if row else None
@@ -134,15 +134,25 @@ class Jobs:
         with self.store.transaction() as db:
             _end(db, job, state, note, remedy)
 
-    def finish(self, job: int, file: str, receipt: dict[str, Any]) -> Clip:
+    def made(self, job: int, file: str, receipt: dict[str, Any]) -> None:
+        """The whole clip is about to be renamed to ``file``; a crash after this finds it again."""
+        kept = json.dumps({"file": file, "receipt": receipt}, ensure_ascii=False)
+        with self.store.transaction() as db:
+            db.execute("update jobs set made = ? where id = ? and state = 'running'", (kept, job))
+
+    def half_kept(self, job: int) -> tuple[str, dict[str, Any]] | None:
+        """What ``made`` wrote, if ``finish`` didn't follow: the file's name and the receipt."""
+        kept = self.store.rows("select made from jobs where id = ?", (job,))[0]["made"]
+        if kept is None:
+            return None
+        made = json.loads(kept)
+        return made["file"], made["receipt"]
+
+    def finish(self, job: int, file: str, receipt: dict[str, Any]) -> None:
         """The clip lies in the clips folder as ``file``: row and final state in one transaction."""
         with self.store.transaction() as db:
-            row = db.execute(
-                "insert into clips (job, created, file, receipt) values (?, ?, ?, ?) returning *",
-                (job, now(), file, json.dumps(receipt, ensure_ascii=False)),
-            ).fetchone()
+            add_clip(db, job, now(), file, receipt)
             _end(db, job, State.DONE, "", "")
-        return _clip(row)
 
     def interrupted(
         self,
@@ -197,18 +207,112 @@ class Jobs:
             )
             _end(db, job, State.CANCELLED, "Cancelled.", "")
 
-    def clips(self, limit: int = 1000) -> list[Clip]:
-        """Newest first."""
-        rows = self.store.rows("select * from clips order by id desc limit ?", (limit,))
-        return [_clip(row) for row in rows]
+    # ---- order ---------------------------------------------------------------------------
 
-    def clip(self, number: int) -> Clip | None:
-        rows = self.store.rows("select * from clips where id = ?", (number,))
-        return _clip(rows[0]) if rows else None
+    def move(self, job: int, where: Move) -> None:
+        """Change a waiting job's place; at the queue's end nothing happens.
 
-    def clip_of(self, job: int) -> Clip | None:
-        rows = self.store.rows("select * from clips where job = ?", (job,))
-        return _clip(rows[0]) if rows else None
+        Raises:
+            TooLate: it isn't waiting any more.
+        """
+        with self.store.transaction() as db:
+            rows = db.execute(
+                "select id, place from jobs where state = 'queued' order by place, id"
+            ).fetchall()
+            order = [row["id"] for row in rows]
+            if job not in order:
+                raise _too_late(job)
+            at = order.index(job)
+            order.insert(
+                {"first": 0, "up": max(0, at - 1), "down": at + 1, "last": len(order)}[where],
+                order.pop(at),
+            )
+            # Places are ids to begin with: a job that comes later stands behind all of these.
+            places = sorted(row["place"] for row in rows)
+            for number, place in zip(order, places, strict=True):
+                db.execute("update jobs set place = ? where id = ?", (place, number))
+
+    def edit(self, job: int, request: ClipRequest) -> Job:
+        """Make a waiting job another request; it keeps its place.
+
+        Raises:
+            TooLate: it isn't waiting any more.
+        """
+        with self.store.transaction() as db:
+            row = db.execute(
+                "update jobs set request = ?, seed = ?, attempts = 0, note = ''"
+                " where id = ? and state = 'queued' and kind = 'clip' returning *",
+                (_text(request), _drawn(request), job),
+            ).fetchone()
+        if row is None:
+            raise _too_late(job)
+        return _job(row)
+
+    # ---- what has ended ------------------------------------------------------------------
+
+    def again(self, job: int) -> Job:
+        """Queue what failed or was cancelled anew, with the same seed; the old row is cleared.
+
+        Raises:
+            TooLate: it hasn't ended so, or was queued again already.
+        """
+        with self.store.transaction() as db:
+            row = db.execute(
+                "update jobs set cleared = 1 where id = ? and not cleared"
+                " and state in ('failed', 'cancelled') returning *",
+                (job,),
+            ).fetchone()
+            if row is None:
+                raise TooLate(f"Job {job} can't be tried again.", "Look at the queue: it changed.")
+            old = _job(row)
+            return _add(db, replace(old.request, seed=old.seed), old.kind, old.embed)
+
+    def ended(self, limit: int = 20) -> list[Job]:
+        """What ended last and wasn't cleared, the newest first."""
+        rows = self.store.rows(
+            "select * from jobs where ended is not null and not cleared"
+            " order by ended desc, id desc limit ?",
+            (limit,),
+        )
+        return [_job(row) for row in rows]
+
+    def clear_ended(self) -> None:
+        """Take what has ended off the page; clips and measurements stay."""
+        with self.store.transaction() as db:
+            db.execute("update jobs set cleared = 1 where ended is not null")
+
+    def cancel_waiting(self) -> int:
+        """Cancel all that waits; returns how many. What runs goes on."""
+        with self.store.transaction() as db:
+            return db.execute(
+                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.'"
+                " where state = 'queued'",
+                (now(),),
+            ).rowcount
+
+
+def _add(db: sqlite3.Connection, request: ClipRequest, kind: Kind, embed: bool) -> Job:
+    row = db.execute(
+        "insert into jobs (created, state, request, seed, kind, embed) "
+        "values (?, 'queued', ?, ?, ?, ?) returning *",
+        (now(), _text(request), _drawn(request), kind, embed),
+    ).fetchone()
+    db.execute("update jobs set place = id where id = ?", (row["id"],))
+    return _job(row)
+
+
+def _text(request: ClipRequest) -> str:
+    return json.dumps(request.to_json(), ensure_ascii=False)
+
+
+def _drawn(request: ClipRequest) -> int:
+    return secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
+
+
+def _too_late(job: int) -> TooLate:
+    return TooLate(
+        f"Job {job} isn't waiting any more.", "It has begun or ended; look at the queue."
+    )
 
 
 def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str) -> None:
@@ -220,14 +324,9 @@ def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str)
 
 
 def _job(row: sqlite3.Row) -> Job:
-    values = dict(row)
+    values = {field.name: row[field.name] for field in fields(Job)}
     values["state"] = State(values["state"])
     values["request"] = ClipRequest(**json.loads(values["request"]))
     values["cancel_requested"] = bool(values["cancel_requested"])
+    values["embed"] = bool(values["embed"])
     return Job(**values)
-
-
-def _clip(row: sqlite3.Row) -> Clip:
-    values = dict(row)
-    values["receipt"] = json.loads(values["receipt"])
-    return Clip(**values)

@@ -135,7 +135,8 @@ class Keeper:
     def _recover(self) -> None:
         """What an earlier process left behind: its running job and half-written files."""
         while job := self.jobs.running():
-            self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
+            if not self._results.settle(job):
+                self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
         self._results.discard_all()
         self._tell(engine=Engine.OFF)
 
@@ -214,7 +215,8 @@ class Keeper:
             return
         partial, poster = self._results.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
-        child.send(Generate(job.id, job.request, job.seed, str(partial), str(poster), ceiling))
+        files = str(partial), str(poster)
+        child.send(Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
 
     def _climb(self, child: Child, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""

@@ -18,6 +18,7 @@ class Generate:
     """Make this clip; write it to ``partial`` (and its poster beside it), never elsewhere.
 
     ``ceiling``: bytes that it may take; a GPU's driver would else spill into the RAM unasked.
+    ``embed``: whether the MP4 holds the receipt.
     """
 
     job: int
@@ -26,6 +27,7 @@ class Generate:
     partial: str
     poster: str
     ceiling: int
+    embed: bool = True
 
 
 @dataclass(frozen=True)

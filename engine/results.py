@@ -1,7 +1,9 @@
 """What becomes of a job's end: the clip in its folder, the measurement, the words on the job."""
 
+import contextlib
 import json
 import logging
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,18 +55,21 @@ class Results:
     # ---- clips -----------------------------------------------------------------------------
 
     def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:
-        """Rename the whole clip into place, then write its row and the job's end as one."""
+        """Rename the whole clip into place, then write its row and the job's end as one.
+
+        The name is written down first: after a crash in between ``settle`` finds the clip.
+        """
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
         self._guard.record(
             job.id, "clip", request.model, request.size, "ok", receipt["peaks"], receipt["stages"],
             plan,
         )  # fmt: skip
-        file = clips.clip_name(job.id, request.prompt, job.seed)
-        partial, poster = self.partial(job.id)
+        file = self._free_name(clips.clip_name(job.id, request.prompt, job.seed))
         try:
-            poster.replace(self._folder / Path(file).with_suffix(".jpg").name)
-            partial.replace(self._folder / file)
+            _reach_the_disk(self.partial(job.id)[0])
+            self._jobs.made(job.id, file, receipt)
+            self._move_in(job.id, file)
             self._jobs.finish(job.id, file, receipt)
         except OSError as error:
             self._jobs.end(
@@ -73,6 +78,33 @@ class Results:
                 f"The finished clip could not be kept: {error.strerror or error}.",
                 f"Make {self._folder} writable, then generate again.",
             )
+
+    def settle(self, job: Job) -> bool:
+        """The program ended while ``job`` ran: whether its clip was whole, and is kept now."""
+        kept = self._jobs.half_kept(job.id)
+        if kept is None:
+            return False
+        file, receipt = kept
+        with contextlib.suppress(FileNotFoundError):
+            self._move_in(job.id, file)
+        if not (self._folder / file).exists():
+            return False
+        self._jobs.finish(job.id, file, receipt)
+        return True
+
+    def _free_name(self, file: str) -> str:
+        """``file``, or a name beside it: a database made afresh counts its jobs from one again."""
+        path, count = Path(file), 1
+        while (self._folder / path).exists():
+            count += 1
+            path = Path(file).with_stem(f"{Path(file).stem}-{count}")
+        return path.name
+
+    def _move_in(self, job: int, file: str) -> None:
+        partial, poster = self.partial(job)
+        with contextlib.suppress(FileNotFoundError):  # the library makes another
+            poster.replace(self._folder / Path(file).with_suffix(".jpg").name)
+        partial.replace(self._folder / file)
 
     # ---- probes ----------------------------------------------------------------------------
 
@@ -210,3 +242,9 @@ class Results:
             log.exception("%s could not be written", file)
             return ""
         return f"logs/{file.name} has the memory of the last {AROUND_SECONDS:.0f} s."
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Put the file where a power cut leaves it, before a row says that it is there."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -89,6 +89,45 @@ def m003_choices(db: sqlite3.Connection) -> None:
         )""")
 
 
+@migration
+def m004_queue_library_settings(db: sqlite3.Connection) -> None:
+    # Where a job stands in the queue; whether its MP4 shall hold the receipt; whether its end has
+    # been cleared from the page; and, while a whole clip moves into the library, its name and
+    # receipt, so that a crash in between loses neither (Jobs.made).
+    db.execute("alter table jobs add column place integer not null default 0")
+    db.execute("alter table jobs add column embed integer not null default 1")
+    db.execute("alter table jobs add column cleared integer not null default 0")
+    db.execute("alter table jobs add column made text")
+    db.execute("update jobs set place = id")
+    # Clips that came by hand have no job; what the library searches has columns of its own.
+    db.execute("""
+        create table library (
+            id integer primary key autoincrement,
+            job integer unique references jobs (id),
+            created text not null,
+            file text not null unique,
+            receipt text not null,
+            prompt text not null,
+            model text not null,
+            height integer not null,
+            width integer not null,
+            frames integer not null,
+            favourite integer not null default 0,
+            trashed text,
+            missing integer not null default 0
+        )""")
+    db.execute("""
+        insert into library (id, job, created, file, receipt, prompt, model, height, width, frames)
+        select id, job, created, file, receipt, receipt ->> '$.request.prompt',
+            receipt ->> '$.request.model', receipt ->> '$.request.height',
+            receipt ->> '$.request.width', receipt ->> '$.request.frames'
+        from clips""")
+    db.execute("drop table clips")
+    db.execute("alter table library rename to clips")
+    db.execute("create index clips_by_time on clips (trashed, missing, created, id)")
+    db.execute("create table settings (name text primary key, value text not null)")
+
+
 class Store:
     """One connection, shared by the threads of a process; other processes may share the file."""
 

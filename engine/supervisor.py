@@ -4,6 +4,7 @@ Everything that must last is in the store.
 """
 
 import atexit
+from collections.abc import Sequence
 
 from engine.checkpoint import find_checkpoint
 from engine.downloads import Downloads
@@ -11,6 +12,7 @@ from engine.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.keeper import Keeper
+from engine.library import Library
 from engine.machine import Machine, machine_now
 from engine.memory import MemorySample, Meter
 from engine.plan import Plan
@@ -18,6 +20,7 @@ from engine.plans import Plans
 from engine.presets import Presets
 from engine.recorder import FlightRecorder
 from engine.request import ClipRequest
+from engine.settings import Settings
 from engine.status import Status
 
 
@@ -30,6 +33,8 @@ class Supervisor:
         self.home, self.presets, self.jobs = home, presets, jobs
         self._meter = meter or Meter()
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
+        self.library = Library(home, jobs.store)
+        self.settings = Settings(jobs.store)
         self.weights = Downloads(home, presets)
         self.plans = Plans(jobs.store, presets, self.machine)
         self.guard = Guard(
@@ -59,8 +64,19 @@ class Supervisor:
         self.recorder.close()
         self._meter.close()
 
-    def submit(self, request: ClipRequest) -> Job:
+    def submit(self, request: ClipRequest, embed: bool = True) -> Job:
         """Queue ``request``; when this returns, the job is in the database.
+
+        Args:
+            embed: whether the MP4 holds the receipt.
+
+        Raises:
+            As ``submit_all``.
+        """
+        return self.submit_all([request], embed)[0]
+
+    def submit_all(self, requests: Sequence[ClipRequest], embed: bool = True) -> list[Job]:
+        """Queue all of ``requests``, in their order, or none.
 
         Raises:
             Refused: by the guard; nothing was queued.
@@ -68,9 +84,32 @@ class Supervisor:
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
         """
-        self.guard.admit(request)
-        self._check_weights(request.model)
-        return self._queued(self.jobs.add(request))
+        self._admit(requests)
+        jobs = self.jobs.add_all(requests, embed=embed)
+        self._keeper.nudge()
+        return jobs
+
+    def edit(self, job: int, request: ClipRequest) -> Job:
+        """Make a waiting job another request, at its place.
+
+        Raises:
+            As ``submit_all``.
+            TooLate: it isn't waiting any more.
+        """
+        self._admit([request])
+        return self._queued(self.jobs.edit(job, request))
+
+    def again(self, job: int) -> Job:
+        """Queue what failed or was cancelled once more, with the same seed.
+
+        Raises:
+            As ``submit_all``.
+            TooLate: it hasn't ended so, or was queued again already.
+        """
+        old = self.jobs.get(job)
+        if old.kind == "clip":
+            self._admit([old.request])
+        return self._queued(self.jobs.again(job))
 
     def measure(self, request: ClipRequest) -> Job:
         """Queue a probe that climbs to ``request``'s size.
@@ -101,6 +140,12 @@ class Supervisor:
             PlanError: it can't.
         """
         return self.plans.plan(model)
+
+    def _admit(self, requests: Sequence[ClipRequest]) -> None:
+        for request in {(r.model, r.size): r for r in requests}.values():
+            self.guard.admit(request)
+        for model in {request.model for request in requests}:
+            self._check_weights(model)
 
     def _check_weights(self, model: str) -> None:
         preset = self.presets.models[model]

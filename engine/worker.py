@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -236,13 +236,19 @@ def _make_clip(
         run.stage("save")
         clips.write_poster(Path(order.poster), frames)
 
+        kept: dict[str, Any] = {}
+
         def receipt() -> dict[str, Any]:
+            """The same for file and database; called once the frames are encoded."""
             run.leave()
             seconds = {"load": load_seconds, **run.seconds}
-            return _receipt(order, frames, facts, seconds, run.peaks)
+            kept.update(_receipt(order, frames, facts, seconds, run.peaks))
+            return kept
 
-        kept: dict[str, Any] = {}
-        clips.write_clip(Path(order.partial), frames, preset.fps, _keep(receipt, kept), run.check)
+        embedded = receipt if order.embed else None
+        clips.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
+        if not order.embed:
+            receipt()
         log.info("job %d: %.2f s", order.job, time.perf_counter() - began)
         return Finished(order.job, kept)
     except Cancelled:
@@ -267,16 +273,6 @@ def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
     except Exception as error:
         log.exception("probe %d at %s failed", order.job, order.request.size)
         return _failure(order.job, error, run.reached)
-
-
-def _keep(make: Callable[[], dict[str, Any]], kept: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """``make``, with what it made copied into ``kept``: file and database get the same receipt."""
-
-    def once() -> dict[str, Any]:
-        kept.update(make())
-        return kept
-
-    return once
 
 
 def _receipt(

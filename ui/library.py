@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from engine.headroom import gigabytes
-from engine.jobs import Clip
+from engine.library import Clip
 from engine.request import Size
 from engine.supervisor import Supervisor
 from ui import words
@@ -44,7 +44,7 @@ def build_gallery() -> gr.Gallery:
 
 def show_newest(supervisor: Supervisor) -> tuple[Any, Any, Any]:
     """Values for video, receipt and gallery once a job has ended or the page was opened."""
-    found = supervisor.jobs.clips(limit=SHOWN)
+    found = supervisor.library.newest(SHOWN)
     video, receipt = show(supervisor, found[0]) if found else (None, EMPTY)
     return video, receipt, [entry(supervisor, clip) for clip in found]
 
@@ -52,7 +52,7 @@ def show_newest(supervisor: Supervisor) -> tuple[Any, Any, Any]:
 def show_chosen(supervisor: Supervisor, event: gr.SelectData) -> tuple[Any, Any]:
     """The clip whose picture was clicked: found by its file name, not by its place, which moves."""
     name = event.value["caption"].rpartition("#")[2]
-    clip = supervisor.jobs.clip(int(name)) if name.isdecimal() else None
+    clip = supervisor.library.get(int(name)) if name.isdecimal() else None
     return show(supervisor, clip) if clip else (gr.skip(), gr.skip())
 
 

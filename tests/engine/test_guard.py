@@ -80,7 +80,7 @@ def test_a_probe_climbs_measures_and_opens(guarded: Supervisor, ask: Ask) -> Non
     assert all(b.tokens <= 1.5 * a.tokens for a, b in pairwise(sizes))
     assert {row.kind for row in rows} == {"probe"}
     assert guarded.guard.verdict("scripted", target).basis == "measured"
-    assert guarded.jobs.clips() == [], "a probe makes no clip"
+    assert guarded.library.newest() == [], "a probe makes no clip"
     assert finish(guarded, guarded.submit(sized(ask, target))).state is State.DONE
 
 

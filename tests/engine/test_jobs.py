@@ -7,6 +7,7 @@ import pytest
 
 from engine.home import Home, HomeError
 from engine.jobs import Jobs, State
+from engine.library import Library
 from engine.store import MIGRATIONS, Store, StoreError
 from tests.conftest import Ask
 
@@ -85,13 +86,17 @@ def test_a_clip_and_its_jobs_end_are_one_transaction(jobs: Jobs, ask: Ask) -> No
     first, second = jobs.add(ask()), jobs.add(ask())
     jobs.claim()
     receipt = {"request": first.request.to_json(), "seed": first.seed, "stages": {}}
-    clip = jobs.finish(first.id, "one.mp4", receipt)
-    assert jobs.clip_of(first.id) == jobs.clip(clip.id) == clip
+    jobs.finish(first.id, "one.mp4", receipt)
+    library = Library(Home.find(), jobs.store)
+    clip = library.of_job(first.id)
+    assert clip is not None
+    assert (clip.file, clip.receipt) == ("one.mp4", receipt)
+    assert library.get(clip.id) == clip
     jobs.claim()
     with pytest.raises(sqlite3.IntegrityError):
         jobs.finish(second.id, "one.mp4", receipt)
     assert jobs.get(second.id).state is State.RUNNING
-    assert [c.file for c in jobs.clips()] == ["one.mp4"]
+    assert [c.file for c in library.newest()] == ["one.mp4"]
 
 
 def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:

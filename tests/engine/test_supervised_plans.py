@@ -31,7 +31,7 @@ def planned(supervisor: Supervisor) -> Supervisor:
 
 
 def plan_of(supervisor: Supervisor, job: int) -> dict[str, object]:
-    clip = supervisor.jobs.clip_of(job)
+    clip = supervisor.library.of_job(job)
     assert clip is not None
     return {name: choice["value"] for name, choice in clip.receipt["plan"].items()}
 
@@ -208,7 +208,7 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert "killed by signal 9" in done.note
     assert ("RAM ran out while denoising" in done.note) is starving
-    plan = jobs.clip_of(job.id)
+    plan = engine.library.of_job(job.id)
     assert plan is not None
     assert plan.receipt["plan"]["rope_chunk"]["value"] == (2048 if starving else 8192)
 

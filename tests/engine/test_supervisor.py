@@ -38,7 +38,7 @@ def running_stage(supervisor: Supervisor) -> str | None:
 def test_a_prompt_becomes_a_clip_with_its_receipt(started: Supervisor, ask: Ask) -> None:
     job = finish(started, started.submit(ask("a show", seed=3)))
     assert (job.state, job.note) == (State.DONE, "")
-    clip = started.jobs.clip_of(job.id)
+    clip = started.library.of_job(job.id)
     assert clip is not None
     path = started.home.clips / clip.file
     assert clips.read_receipt(path) == clip.receipt
@@ -57,7 +57,7 @@ def test_the_worker_loads_once_and_stays(started: Supervisor, ask: Ask) -> None:
     pid = started.status().worker_pid
     second = finish(started, started.submit(ask(seed=1)))
     assert started.status().worker_pid == pid
-    one, two = (started.jobs.clip_of(job.id) for job in (first, second))
+    one, two = (started.library.of_job(job.id) for job in (first, second))
     assert one is not None
     assert two is not None
     assert one.receipt["stages"]["load"] > 0
@@ -334,7 +334,7 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
 
 def test_seeds_make_different_frames(started: Supervisor, ask: Ask) -> None:
     made = [finish(started, started.submit(ask(seed=s))) for s in (1, 2)]
-    files = [started.jobs.clip_of(job.id) for job in made]
+    files = [started.library.of_job(job.id) for job in made]
     frames = [clips.read_frames(started.home.clips / c.file) for c in files if c]
     assert not np.array_equal(frames[0], frames[1])
 

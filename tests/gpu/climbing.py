@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine import installation
 from engine.commands import open_engine
 from engine.guard import Refused
 from engine.headroom import Word
@@ -109,7 +110,7 @@ class Climb:
     def clip(self, size: Size, seed: int = 7) -> tuple[Job, dict[str, Any]]:
         request = ClipRequest(PROMPT, size.height, size.width, size.frames, seed, MODEL)
         job = self.ended(self.supervisor.submit(request))
-        clip = self.supervisor.jobs.clip_of(job.id)
+        clip = self.supervisor.library.of_job(job.id)
         return job, clip.receipt if clip is not None else {}
 
     @property
@@ -222,6 +223,8 @@ def main() -> None:
     parser.add_argument("--cap", type=float, nargs="+", default=[16.0], help="GiB")
     parser.add_argument("--only-climb", action="store_true", help="run nothing that is open")
     options = parser.parse_args()
+    # This machine's packages lie beside Python's own, without the diffusers that set-up brings.
+    installation.engine_here = lambda: True
     under(options.out, options.cap, not options.only_climb)
 
 

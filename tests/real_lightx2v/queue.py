@@ -49,7 +49,7 @@ class Engine:
         """The receipt of a clip that has to be made."""
         job = self.finish(self.submit(**asked))
         assert job.state is State.DONE, job.note
-        clip = self.supervisor.jobs.clip_of(job.id)
+        clip = self.supervisor.library.of_job(job.id)
         assert clip is not None
         return clip.receipt
 

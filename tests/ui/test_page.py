@@ -58,7 +58,7 @@ def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor
     supervisor.start()
     job = finish(supervisor, supervisor.submit(ask(HOSTILE, seed=11)))
     video, receipt, gallery = library.show_newest(supervisor)
-    clip = supervisor.jobs.clip_of(job.id)
+    clip = supervisor.library.of_job(job.id)
     assert clip is not None
     assert video == str(supervisor.home.clips / clip.file)
     assert "<img" not in receipt
