@@ -208,7 +208,7 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     """
     presets = supervisor.presets
     preset = presets.models[model]
-    sizes, lengths = size_choices(presets, model), frame_choices(presets, model)
+    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, frames)
     fresh = size is None
     size, count = size or sizes["value"], int(str(frames or lengths["value"]))
     here = _as_size(size, count)
@@ -229,6 +229,24 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
         gr.Radio(told_frames, value=count) if fresh else gr.Radio(told_frames),
         verdict_html(verdict, preset),
         gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
+    ]
+
+
+def settings_of(supervisor: Supervisor, request: ClipRequest) -> list[Any]:
+    """What brings ``request`` back into the form: updates for ``Controls.as_list()``.
+
+    A size or length that isn't on offer becomes a choice of its own, and stays one while it is
+    chosen. The verdict and the button beside it are ``judged``'s: call that after this.
+    """
+    size, fresh = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
+    sizes, lengths, *_ = judged(supervisor, request.model, size, request.frames)
+    return [
+        request.prompt,
+        gr.Dropdown(model_choices(supervisor.presets), value=request.model),
+        gr.Radio(sizes.choices, value=size),
+        gr.Radio(lengths.choices, value=request.frames),
+        gr.skip() if fresh else request.seed,
+        fresh,
     ]
 
 
@@ -275,19 +293,28 @@ def model_choices(presets: Presets) -> list[tuple[str, str]]:
     ]
 
 
-def size_choices(presets: Presets, model: str) -> dict[str, Any]:
-    """Value and choices of the size radio: "height×width" behind what people read."""
+def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
+    """Value and choices of the size radio: "height×width" behind what people read.
+
+    Args:
+        also: a value that has to be among them, because it is chosen.
+    """
     default = presets.models[model].default
     sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
     if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
         sizes.insert(0, ("", default.height, default.width))
     choices = [(f"{w} × {h} {name}".rstrip(), f"{h}×{w}") for name, h, w in sizes]
+    if also and also not in [value for _, value in choices]:
+        height, _, width = str(also).partition("×")
+        choices.append((f"{width} × {height}", str(also)))
     return {"choices": choices, "value": f"{default.height}×{default.width}"}
 
 
-def frame_choices(presets: Presets, model: str) -> dict[str, Any]:
+def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
+    """Likewise for the length, in frames."""
     preset = presets.models[model]
-    choices = [(f"{preset.seconds(n):.1f} s, {n} frames", n) for n in presets.frames_for(model)]
+    counts = {*presets.frames_for(model), *([int(str(also))] if also else [])}
+    choices = [(f"{preset.seconds(n):.1f} s, {n} frames", n) for n in sorted(counts)]
     return {"choices": choices, "value": preset.default.frames}
 
 

@@ -34,6 +34,29 @@ def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
     assert ClipRequest.check(raw, presets).seed == -1
 
 
+def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
+    """Whatever the guard says, with a size and a length that nobody offers."""
+    request = ClipRequest("a ball", 96, 48, 13, 7, "scripted")
+    prompt, model, size, frames, seed, fresh = generate.settings_of(supervisor, request)
+    assert (prompt, model.value, seed, fresh) == ("a ball", "scripted", 7, False)
+    assert (size.value, frames.value) == ("96×48", 13)
+    raw = generate.request_values(prompt, model.value, size.value, frames.value, seed, fresh)
+    assert ClipRequest.check(raw, supervisor.presets) == request
+    for radio in (size, frames):
+        assert radio.value in [value for _, value in radio.choices]
+    # The verdict's refresh keeps the foreign choice while it is chosen, and no longer.
+    kept = generate.judged(supervisor, "scripted", "96×48", 13)
+    assert "96×48" in [value for _, value in kept[0].choices]
+    gone = generate.judged(supervisor, "scripted", "32×48", 5)
+    assert "96×48" not in [value for _, value in gone[0].choices]
+    assert 13 not in [value for _, value in gone[1].choices]
+
+
+def test_a_seed_to_be_drawn_leaves_the_number(supervisor: Supervisor) -> None:
+    request = ClipRequest("a ball", 32, 48, 5, -1, "scripted")
+    assert generate.settings_of(supervisor, request)[5] is True
+
+
 def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
     raw = {"prompt": "x", "model": HOSTILE, "height": 17}
     try:
