@@ -104,6 +104,8 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     page.wait_for_selector(".live-panel.running", timeout=60_000)
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2", timeout=90_000)
     assert page.evaluate(PLAYS % "[v.videoWidth, v.videoHeight]") == [64, 64]
+    page.evaluate(PLAYS % "(v.loop = false, v.play())")
+    page.wait_for_function(PLAYS % "v.ended", timeout=20_000)
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     page.click("text=Receipt: how this clip was made")
     receipt = page.inner_text("#receipt")
