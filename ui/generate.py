@@ -31,6 +31,7 @@ HEAD = """
 <div class="head">
   <h1>Headroom</h1>
   <p class="tagline">Text-to-video on the computer you have.</p>
+  <p class="shared" data-live="share-short" hidden></p>
   %s
 </div>
 """
