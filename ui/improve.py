@@ -19,6 +19,7 @@ from engine.supervisor import Supervisor
 from engine.tiny.grammar import unknown_words
 from ui.events import QUIET
 
+LOOKING = "<p role='status'>Looking for Ollama on this computer …</p>"
 CALLS_AT_ONCE = 8  # of all tabs; a local server answers them one after the other anyway
 
 
@@ -210,15 +211,22 @@ _NO_RESULT: list[Any] = [
 def _wire_which(enhancer: Enhancer, panel: Panel, opener: gr.Button) -> None:
     which = panel.which
 
+    def undecided() -> bool:
+        return enhancer.endpoint is None and not enhancer.turned_off
+
     def toggle(is_open: bool) -> list[Any]:
-        return [not is_open, gr.Column(visible=not is_open), *looked(enhancer, None)]
+        values = looked(enhancer, None)
+        if undecided():
+            values[0] = LOOKING
+        return [not is_open, gr.Column(visible=not is_open), *values]
 
     async def look_first(is_open: bool) -> list[Any]:
         """Only the opening of the panel looks, only where nothing was decided yet."""
-        unset = enhancer.endpoint is None and not enhancer.turned_off
-        if not is_open or not unset:
+        if not is_open or not undecided():
             return [gr.skip()] * len(panel.looked())
-        return looked(enhancer, await enhancer.look())
+        values = looked(enhancer, await enhancer.look())
+        values[2] = gr.Accordion(open=undecided())
+        return values
 
     async def look() -> list[Any]:
         found = await enhancer.look()
@@ -262,9 +270,9 @@ def looked(enhancer: Enhancer, found: tuple[str, ...] | None) -> list[Any]:
     return [
         status_html(endpoint),
         gr.Button(visible=endpoint is not None),
-        gr.Accordion(open=endpoint is None),
+        gr.skip(),  # what somebody opened stays open
         endpoint.base if endpoint else ollama_base(),
-        gr.Dropdown(value=endpoint.model if endpoint else None, **choices),
+        gr.Dropdown(value=endpoint.model if endpoint else None, allow_custom_value=True, **choices),
         gr.Textbox(value="", placeholder=keep),
         endpoint.seconds if endpoint else SECONDS,
         gr.Button(visible=endpoint is not None),
@@ -319,6 +327,7 @@ def versions_html(mine: str, suggested: str, preset: ModelPreset) -> str:
     said = f"{preset.name} doesn't know: {', '.join(strange)}." if strange else ""
     note = f"<p class='why'>{html.escape(said)}</p>" if said else ""
     return (
-        f"<div class='versions' role='status' tabindex='0'><div><b>Yours</b><p>{html.escape(mine)}</p></div>"
+        "<div class='versions' role='status' tabindex='0'>"
+        f"<div><b>Yours</b><p>{html.escape(mine)}</p></div>"
         f"<div><b>Suggested</b><p>{html.escape(suggested)}</p>{note}</div></div>"
     )

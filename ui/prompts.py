@@ -113,7 +113,11 @@ def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: g
         preset = models.get(name, supervisor.presets.default)
         return [gr.Dropdown(**one) for one in idea_choices(ideas, preset, theme or "")]
 
-    def pick(text: str | None, current: str, history: History) -> list[Any]:
+    def turn(name: str, theme: str | None) -> Any:
+        fields = idea_choices(ideas, models.get(name, supervisor.presets.default), theme or "")[1]
+        return gr.Dropdown(choices=fields["choices"], value=fields["value"])
+
+    def pick(text: str, current: str, history: History) -> list[Any]:
         if not text:
             return [gr.skip()] * 4
         history = history.replaced(current, texts)
@@ -130,7 +134,9 @@ def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: g
         return [text, history, gr.Button(visible=bool(history.kept))]
 
     both, changed = [parts.theme, parts.idea], [prompt, parts.history, parts.back]
-    gr.on([model.change, parts.theme.input], follow, [model, parts.theme], both, **QUIET)
+    model.change(follow, [model, parts.theme], both, **QUIET)
+    parts.theme.input(turn, [model, parts.theme], parts.idea, **QUIET)
+    # Not ``select``: that one doesn't hear of the Enter key.
     parts.idea.input(pick, [parts.idea, prompt, parts.history], [*changed, parts.idea], **QUIET)
     parts.panel.use.click(use, [parts.panel.suggestion, prompt, parts.history], changed, **QUIET)
     parts.back.click(back, [prompt, parts.history], changed, **QUIET)
