@@ -69,7 +69,7 @@ def test_an_idea_by_keyboard_and_back_to_what_was_typed(page: Any) -> None:
     page.focus("#idea-theme input")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#idea-theme input').value.includes('up and')")
+    page.wait_for_function("document.querySelector('#idea-theme input').value.startsWith('Up and')")
     page.keyboard.press("Tab")
     page.wait_for_selector("[role=option] >> text=a white moon")
     page.keyboard.press("ArrowDown")

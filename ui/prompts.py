@@ -92,7 +92,7 @@ def idea_choices(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both lists for a model, at the theme ``wanted`` if it has that; hidden where it has none."""
     themes, theme = ideas.themes(preset), ideas.theme(preset, wanted)
-    names = [(f"Ideas: {one.name}", one.name) for one in themes]
+    names = [(one.name.capitalize(), one.name) for one in themes]
     prompts = theme.prompts if theme else ()
     return (
         {"choices": names, "value": theme.name if theme else None, "visible": bool(themes)},

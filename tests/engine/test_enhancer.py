@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine import endpoint as wire
 from engine.endpoint import EnhancerError, checked_base, is_here
 from engine.enhancer import KEY, Enhancer, ollama_base
 from engine.home import Home
@@ -110,18 +109,14 @@ def test_a_long_answer_is_cut(llm: Llm, enhancer: Enhancer, presets: Presets) ->
         (403, b"", "refuses the key"),
         (404, b'{"error": {"message": "model \'m\' not found"}}', "ollama pull m"),
         (404, b"404 page not found", "isn't the address of a language model"),
-        (405, b"", "Most end in /v1"),
         (429, b"{}", "asks for 7 s"),
         (500, b'{"error": "needs 5.6 GiB\\n' + SECRET.encode() + b'"}', "needs 5.6 GiB …"),
-        (502, b"<html>", "server's trouble"),
         (400, b'{"error": {"message": "no such\\u0007 field"}}', "no such field"),
         (204, b"", "refuses the request (204)"),
         (200, b"<html>log in to the network</html>", "not as a language model does"),
         (200, b"\xff\xfe", "not as a language model does"),
         (200, b"[" * 100_000, "not as a language model does"),
-        (200, b"[]", "not as a language model does"),
         (200, b"{}", "not as a language model does"),
-        (200, b'{"choices": []}', "not as a language model does"),
         (200, b'{"choices": [{"message": {"content": 5}}]}', "not as a language model does"),
         (200, b'{"choices": [{"message": {"content": [5]}}]}', "not as a language model does"),
         (200, b'{"error": {"message": "overloaded"}}', "It says: overloaded."),
@@ -164,9 +159,7 @@ def test_a_time_limit_holds_for_silence_and_for_a_trickle(
     assert "no whole answer within 1 s" in refused(enhancer, presets)
 
 
-def test_an_endless_answer_is_not_held(
-    llm: Llm, enhancer: Enhancer, presets: Presets, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_answer_is_not_held(llm: Llm, enhancer: Enhancer, presets: Presets) -> None:
     llm.endless = True
     enhancer.set(llm.base, "m")
     assert "more than 1 MB" in refused(enhancer, presets)
@@ -403,4 +396,3 @@ def test_a_look_is_short_and_stays_here(
 def test_which_hosts_are_this_computer() -> None:
     assert all(map(is_here, ("localhost", "127.8.9.1", "::1", "0.0.0.0", "a.localhost")))
     assert not any(map(is_here, ("", "example.com", "192.168.0.1", "localhost.example.com")))
-    assert wire.LARGEST == 1_000_000
