@@ -31,7 +31,9 @@ SIZE = {
     },
 }
 
-GENERATE = {
+Tool = dict[str, Any]
+
+GENERATE: Tool = {
     "name": "generate",
     "title": "Make a video clip",
     "description": (
@@ -75,7 +77,7 @@ GENERATE = {
     "annotations": {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False},
 }
 
-STATUS = {
+STATUS: Tool = {
     "name": "status",
     "title": "How far the clips are",
     "description": (
@@ -99,7 +101,7 @@ STATUS = {
     "annotations": {"readOnlyHint": True, "openWorldHint": False},
 }
 
-CHECK = {
+CHECK: Tool = {
     "name": "check",
     "title": "Which models and sizes are open",
     "description": (
@@ -118,7 +120,7 @@ CHECK = {
 TOOLS = (GENERATE, STATUS, CHECK)
 
 
-def refuse_unknown(tool: Mapping[str, Any], arguments: Mapping[str, object]) -> None:
+def refuse_unknown(tool: Tool, arguments: Mapping[str, object]) -> None:
     """Raises RequestError for fields that ``tool`` doesn't have: a model shall not believe that
     what it asked for was done."""
     known = tool["input_schema"]["properties"]
