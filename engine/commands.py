@@ -17,14 +17,14 @@ from typing import Any
 from engine import clips
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
-from engine.guard import Refused
-from engine.headroom import Verdict, gigabytes
+from engine.guard import Refused, verdict_json
+from engine.headroom import gigabytes
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.library import Clip, Library
 from engine.machine import vram_limit
 from engine.presets import load_presets
-from engine.request import ClipRequest, Size
+from engine.request import ClipRequest
 from engine.status import Engine, Status
 from engine.store import Store
 from engine.supervisor import Supervisor
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=7860, help="the next free one if it is taken")
     serve.add_argument("--share", action="store_true", help="temporary public link; needs --auth")
     serve.add_argument("--auth", metavar="USER:PASS", help="ask for this login")
+    serve.add_argument("--mcp", action="store_true", help="tools for language models, at /mcp")
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
     generate = add("generate", _generate, "make one clip and print its receipt")
@@ -155,7 +156,10 @@ def _serve(options: argparse.Namespace) -> int:
     from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
 
     with open_engine() as supervisor:
-        serve(supervisor, options.host, options.port, options.share, login, not options.no_browser)
+        serve(
+            supervisor, options.host, options.port, options.share, login, not options.no_browser,
+            options.mcp,
+        )  # fmt: skip
     return ExitCode.DONE
 
 
@@ -183,19 +187,6 @@ def _generate(options: argparse.Namespace) -> int:
             path = Path(shutil.copyfile(path, options.out)).resolve()
         _report(clip, path, options.json)
     return ExitCode.DONE
-
-
-def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str, object]:
-    """A verdict as ``check --json`` prints it."""
-    return {
-        "verdict": verdict.word.value,
-        "reason": verdict.reason,
-        "basis": verdict.basis,
-        "predicted_peak_bytes": verdict.peak,
-        "budget_bytes": verdict.budget,
-        "tokens": size.tokens,
-        "nearest_open": nearest and asdict(nearest),
-    }
 
 
 def _sized(options: argparse.Namespace, supervisor: Supervisor, prompt: str) -> ClipRequest:

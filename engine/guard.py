@@ -7,7 +7,7 @@ memory as it is this moment.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -292,6 +292,19 @@ class Guard:
                 f"{gigabytes(self.budget(model))} are left, so it wasn't tried."
             )
         return size, ""
+
+
+def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str, object]:
+    """A verdict as ``check --json`` prints it."""
+    return {
+        "verdict": verdict.word.value,
+        "reason": verdict.reason,
+        "basis": verdict.basis,
+        "predicted_peak_bytes": verdict.peak,
+        "budget_bytes": verdict.budget,
+        "tokens": size.tokens,
+        "nearest_open": nearest and asdict(nearest),
+    }
 
 
 def device_for(

@@ -146,7 +146,7 @@ def _model(value: object, presets: Presets, problems: list[Problem]) -> str:
     return ""
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
     """A whole number from what forms, JSON and shells send; None where it isn't one."""
     if isinstance(value, bool):
         return None
@@ -165,7 +165,7 @@ def _dimension(name: str, value: object, preset: ModelPreset, problems: list[Pro
         return int(default)
     limits = getattr(preset.limits, name)
     step, offset = (4, 1) if name == "frames" else (GRID, 0)
-    number = _whole(value)
+    number = whole(value)
     if number is None:
         problems.append(
             Problem(
@@ -198,7 +198,7 @@ def _dimension(name: str, value: object, preset: ModelPreset, problems: list[Pro
 def _seed(value: object, problems: list[Problem]) -> int:
     if value is None:
         return RANDOM_SEED
-    number = _whole(value)
+    number = whole(value)
     if number is None or not RANDOM_SEED <= number < SEED_LIMIT:
         nearest = RANDOM_SEED if number is None or number < 0 else SEED_LIMIT - 1
         problems.append(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-# Everything here answers at once, so nothing needs Gradio's queue or its spinners; the endpoints
-# become public once they are documented.
+# Everything here answers at once, so nothing needs Gradio's queue or its spinners. Programs have
+# endpoints of their own (api.py), which are documented.
 QUIET: dict[str, Any] = {
     "queue": False,
     "show_progress": "hidden",

@@ -7,15 +7,19 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import arriving, batch, generate, headroom, library, plan, queue, setup
+from ui import api, arriving, batch, generate, headroom, library, plan, queue, setup
 from ui.events import QUIET
+from ui.ways import Ways
 
 
-def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blocks:
+def build_page(
+    supervisor: Supervisor, arrival: Arrival | None = None, ways: Ways | None = None
+) -> gr.Blocks:
     """The whole page. No job lives in an event of it: it submits, watches and cancels.
 
     Args:
         arrival: brings what makes clips, where it is missing.
+        ways: answers the programs that call the page's named endpoints.
     """
     arrival = arrival or Arrival(supervisor.home)
     with gr.Blocks(
@@ -82,6 +86,7 @@ def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blo
             return library.show_chosen(supervisor, event)
 
         gallery.select(chosen, None, [video, receipt], **QUIET)
+        api.add_endpoints(ways or Ways(supervisor))
     return page
 
 

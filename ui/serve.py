@@ -1,18 +1,25 @@
 """Puts the page on a port and keeps it there until somebody ends the program."""
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 # Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+from engine.commands import LOOPBACK
 from engine.errors import ExitCode, HeadroomError
 from engine.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from ui.ways import Ways
 
 PORTS_TRIED = 20
 
@@ -30,24 +37,34 @@ def serve(
     share: bool,
     login: tuple[str, str] | None,
     open_browser: bool,
+    mcp: bool = False,
 ) -> None:
     """Serve the page until Ctrl-C or a polite kill. The engine starts once the page is up, and
     what it needs is here.
+
+    Args:
+        mcp: serve tools for language models, too.
 
     Raises:
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
+    with contextlib.nullcontext() if mcp else _without("mcp"):
+        import gradio  # noqa: F401
+
     from engine.arrival import Arrival
+    from ui.api import add_clips, wrong_fields
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.theme import CSS, theme
+    from ui.ways import Ways
 
     free = free_port(host, port)
     warm = supervisor.presets.default.id
     arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=warm))
-    page = build_page(supervisor, arrival)
+    ways = Ways(supervisor)
+    page = build_page(supervisor, arrival, ways)
     app, local, public = page.launch(
         server_name=host,
         server_port=free,
@@ -63,13 +80,20 @@ def serve(
         theme=theme(),
         css_paths=CSS,
         max_file_size="20mb",
+        app_kwargs={
+            "exception_handlers": {TypeError: wrong_fields},
+            **(_with_mcp(ways, login, host not in LOOPBACK or share) if mcp else {}),
+        },
     )
     live = Live(supervisor, arrival)
     add_routes(app, live)
+    add_clips(app, ways, login)
     supervisor.recorder.start()
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")
     _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
+    if mcp:
+        _announce(f"Its MCP server is at {local}mcp")
     arrival.begin()
     if said := arrival.look().sentence():
         _announce(f"{said}. The page shows how far it is.")
@@ -82,9 +106,30 @@ def serve(
     try:
         _until_ended()
     finally:
-        live.closed = True
+        live.closed = ways.closed = True
         arrival.close()
         page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Gradio imports the MCP SDK wherever it is installed, which doubles the page's start and adds
+    30 MB: within this, ``package`` seems to be missing."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
+def _with_mcp(ways: "Ways", login: tuple[str, str] | None, open_to_others: bool) -> dict[str, Any]:
+    from ui.mcp import McpServer
+
+    server = McpServer(ways, login, open_to_others)
+    return {"lifespan": server.run, "routes": [server.route]}
 
 
 def free_port(host: str, port: int) -> int:

@@ -1,0 +1,166 @@
+"""The MCP server's tools as a language model sees them: what each is for, its fields, its answers.
+
+No import of the SDK: these are words and plain JSON.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.ideas import load_ideas
+from engine.pipelines import is_here
+from engine.presets import ModelPreset, Presets
+from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
+from engine.tiny.grammar import known_words
+
+SIZE = {
+    "model": {
+        "type": "string",
+        "description": "The model's id, as check lists them. Leave it out for the default one.",
+    },
+    "height": {
+        "type": "integer",
+        "description": "Height in pixels, a multiple of 16. Leave it out for the model's default.",
+    },
+    "width": {
+        "type": "integer",
+        "description": "Width in pixels, a multiple of 16. Leave it out for the model's default.",
+    },
+    "frames": {
+        "type": "integer",
+        "description": "Length in frames, of the form 4k+1 (17, 33, 49, 81, …). Leave it out for "
+        "the model's default; check says how many seconds a size lasts.",
+    },
+}
+
+Tool = dict[str, Any]
+
+GENERATE: Tool = {
+    "name": "generate",
+    "title": "Make a video clip",
+    "description": (
+        "Make a short video clip without sound from a text prompt, on this computer's own "
+        "hardware. Takes from a second to several minutes, by model and size; check says how "
+        "long. Clips are made one after the other, so this may stand in a queue.\n"
+        "Leave model and size out unless the user asked for one. A size that this computer has "
+        "no room for is refused with the reason and the nearest one that is open: call generate "
+        "again with that.\n"
+        "The answer has state 'done' and the clip: its path on this computer, a URL, the seed, "
+        "the seconds it took. If it isn't done within 50 seconds, state is 'running' or 'queued' "
+        "and it goes on by itself: call status with the job's number and wait true until it is "
+        "done. Never call generate again for the same clip while its job runs."
+    ),
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "prompt": {
+                "type": "string",
+                "maxLength": PROMPT_LIMIT,
+                "description": "What the clip shows, in English: who or what, how it moves, where, "
+                "and with the large models also light, style and camera. One scene, no cuts.",
+            },
+            **SIZE,
+            "seed": {
+                "type": "integer",
+                "minimum": -1,
+                "maximum": SEED_LIMIT - 1,
+                "description": "The same seed makes the same clip again; -1 (the default) draws "
+                "one.",
+            },
+            "wait": {
+                "type": "boolean",
+                "description": "true (the default) waits up to 50 seconds for the clip; false "
+                "answers at once with the job's number.",
+            },
+        },
+        "required": ["prompt"],
+        "additionalProperties": False,
+    },
+    "annotations": {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False},
+}
+
+STATUS: Tool = {
+    "name": "status",
+    "title": "How far the clips are",
+    "description": (
+        "What is being made now (stage, step, fraction from 0 to 1, seconds left), what waits, "
+        "and with a job's number how it is with that job: its state (queued, running, done, "
+        "failed, cancelled), what happened, what to do about it, and the clip once it is done. "
+        "With wait true it answers when the job has ended, or after 50 seconds."
+    ),
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "job": {"type": "integer", "description": "The number that generate gave."},
+            "wait": {
+                "type": "boolean",
+                "description": "Wait up to 50 seconds for the job's end; false is the default. "
+                "Needs job.",
+            },
+        },
+        "additionalProperties": False,
+    },
+    "annotations": {"readOnlyHint": True, "openWorldHint": False},
+}
+
+CHECK: Tool = {
+    "name": "check",
+    "title": "Which models and sizes are open",
+    "description": (
+        "May this size run on this computer now, and why: verdict 'open', 'busy' (other programs "
+        "hold the memory), 'locked' (not measured yet; a person can measure it on the page) or "
+        "'impossible'. Also every model that is here with what it is good at, and every size of "
+        "the chosen model that is open, with the seconds it lasts and the seconds it took to make "
+        "(null: never made here). Makes nothing and changes nothing; without any field it tells "
+        "about the default model at its default size. Call it before generate when the user wants "
+        "a certain size, length or model, or asks what is possible."
+    ),
+    "input_schema": {"type": "object", "properties": SIZE, "additionalProperties": False},
+    "annotations": {"readOnlyHint": True, "openWorldHint": False},
+}
+
+TOOLS = (GENERATE, STATUS, CHECK)
+
+
+def refuse_unknown(tool: Tool, arguments: Mapping[str, object]) -> None:
+    """Raises RequestError for fields that ``tool`` doesn't have: a model shall not believe that
+    what it asked for was done."""
+    known = tool["input_schema"]["properties"]
+    problems = [
+        Problem(name, f"{name}: there is no such field; {tool['name']} has {', '.join(known)}.")
+        for name in arguments
+        if name not in known
+    ]
+    if problems:
+        raise RequestError(tuple(problems))
+
+
+def instructions(presets: Presets) -> str:
+    """What a model reads before it sees the tools."""
+    default = presets.default
+    return (
+        "Headroom makes short video clips from text on this computer: nothing leaves it. A size is "
+        "open only when this computer was measured to have room for it. generate makes a clip, "
+        "status follows it, check tells which models and sizes are open and how long they take. "
+        f"The default model is {default.id}: {default.summary} {vocabulary(default)}".strip()
+    )
+
+
+def vocabulary(preset: ModelPreset) -> str:
+    """What a prompt can say to ``preset``."""
+    said = ""
+    if preset.pipeline == "wan_tiny":
+        groups = "; ".join(f"{name}: {', '.join(words)}" for name, words in known_words().items())
+        said = f"It knows no words but these. {groups}."
+    themes = load_ideas().themes(preset)[:3]
+    examples = " ".join(f"“{theme.prompts[0].text}”" for theme in themes)
+    return f"{said} Example prompts: {examples}".strip() if examples else said
+
+
+def model_told(preset: ModelPreset) -> dict[str, object]:
+    return {
+        "id": preset.id,
+        "summary": preset.summary,
+        "prompts": vocabulary(preset),
+        "installed": is_here(preset),
+        "frames_per_second": preset.fps,
+    }
