@@ -1,8 +1,8 @@
 """The MCP server of ``serve --mcp``: tools that a language model can use, at /mcp beside the page.
 
-Imported with --mcp only: the SDK costs as much time again as Gradio. It is the SDK's low-level
-server, as the other one drops fields that a tool doesn't know and words its own refusals; here
-arguments go to ClipRequest.check as they came.
+Imported with --mcp only, as the SDK takes time and memory. It is the SDK's low-level server, as the
+other one drops fields that a tool doesn't know and words its own refusals; here arguments go to
+ClipRequest.check as they came.
 """
 
 import asyncio
