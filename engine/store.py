@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,11 @@ def m004_queue_library_settings(db: sqlite3.Connection) -> None:
     db.execute("create table settings (name text primary key, value text not null)")
 
 
+def folded(text: str) -> str:
+    """``text`` without what a search overlooks: SQLite's own ``like`` knows ASCII's cases only."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 class Store:
     """One connection, shared by the threads of a process; other processes may share the file."""
 
@@ -143,6 +149,7 @@ class Store:
                 path, timeout=10, isolation_level=None, check_same_thread=False
             )
             self._db.row_factory = sqlite3.Row
+            self._db.create_function("folded", 1, folded, deterministic=True)
             self._db.execute("pragma journal_mode = wal")
             # A job is acknowledged only once it would survive a power cut.
             self._db.execute("pragma synchronous = full")
