@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from engine import xmp
 from engine.errors import ExitCode, HeadroomError
 from engine.pipelines.base import Frames
 
@@ -40,8 +41,9 @@ def write_clip(
     """Encode ``frames`` (uint8 [frames, height, width, 3]) as H.264 yuv420p with faststart.
 
     ``receipt`` is called after the encoding, so that it can tell how long that took: an MP4's
-    tags are written when its first packet is, and the packets wait until then. ``check`` is called
-    before each frame; what it raises ends the writing.
+    tags are written when its first packet is, and the packets wait until then. It stands in the
+    file twice, as xmp.py says. ``check`` is called before each frame; what it raises ends the
+    writing.
 
     Raises:
         OSError: the disk is full or the folder is gone.
@@ -69,11 +71,12 @@ def write_clip(
                 )
             )
         packets += stream.encode(None)
-        if receipt is not None:
-            container.metadata["comment"] = json.dumps(
-                {"kind": RECEIPT_KIND, **receipt()}, ensure_ascii=False
-            )
+        told = None if receipt is None else {"kind": RECEIPT_KIND, **receipt()}
+        if told is not None:
+            container.metadata["comment"] = json.dumps(told, ensure_ascii=False)
         container.mux(packets)
+    if told is not None:
+        xmp.append(path, json.dumps(told))
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
@@ -97,15 +100,23 @@ def read_receipt(path: Path) -> dict[str, Any]:
             f"{path.name} can't be read as a video; it is damaged or something else.",
             "Use an MP4 that Headroom made.",
         ) from error
-    try:
-        receipt = json.loads(comment)
-    except ValueError:
-        receipt = None
-    if not isinstance(receipt, dict) or receipt.pop("kind", None) != RECEIPT_KIND:
+    receipt = _receipt_in(comment) or _receipt_in(xmp.read(path) or "")
+    if receipt is None:
         raise ClipError(
             f"{path.name} holds no Headroom receipt.",
-            "It was made elsewhere, or a program that it went through removed the tag.",
+            "It was made elsewhere or without a receipt, or a program that it went through "
+            "removed it.",
         )
+    return receipt
+
+
+def _receipt_in(text: str) -> dict[str, Any] | None:
+    try:
+        receipt = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(receipt, dict) or receipt.pop("kind", None) != RECEIPT_KIND:
+        return None
     return receipt
 
 

@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
     generate.add_argument("--seed", metavar="N", help="-1, the default, draws one")
+    generate.add_argument(
+        "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
+    )
     generate.add_argument("--out", metavar="FILE.mp4", type=Path, help="copy the clip here as well")
 
     read = add("read", _read, "print the receipt inside a clip")
@@ -168,7 +171,7 @@ def _generate(options: argparse.Namespace) -> int:
             {name: value for name, value in given.items() if value is not None},
             supervisor.presets,
         )
-        job = _follow(supervisor, supervisor.submit(request))
+        job = _follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED

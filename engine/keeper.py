@@ -377,6 +377,10 @@ class Keeper:
             self._tell(notice=smaller)
             self._start_child(child.preset.id)
             return
+        if not child.ready and self._may_restart():
+            self._tell(notice=f"{why} It was restarted.")
+            self._start_child(child.preset.id)
+            return
         if not child.ready:
             sentence = f"The engine could not load {child.preset.name}. {why}"
             remedy = "Look into logs/worker.log, then generate again."

@@ -1,12 +1,17 @@
 """MP4s: what is written can be read back, receipt and colours included."""
 
+import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine import clips
+from engine import clips, xmp
+from engine.home import Home
 from engine.pipelines.base import Frames
 
 
@@ -22,6 +27,58 @@ def test_the_receipt_survives_any_prompt(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     clips.write_clip(path, bars(), 16, lambda: receipt)
     assert clips.read_receipt(path) == receipt
+
+
+def test_it_survives_a_chat_program_that_strips_the_tags(tmp_path: Path) -> None:
+    receipt = {"request": {"prompt": "a & b </headroom:receipt> <\u2028球>\x07"}, "seed": 4}
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, bars(), 16, lambda: receipt)
+    data = path.read_bytes()
+    assert data.count(b"udta") == 1
+    path.write_bytes(data.replace(b"udta", b"free"))  # as Discord leaves it
+    with av.open(str(path)) as container:
+        assert "comment" not in container.metadata
+    assert clips.read_receipt(path) == receipt
+    assert (clips.read_frames(path) == clips.read_frames(path)).all()
+
+
+def test_the_packet_is_xml_and_the_last_box(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, bars(), 16, lambda: {"request": {"prompt": "<b> & \n ☃"}})
+    packet = path.read_bytes().partition(xmp.BOX)[2]
+    root = ElementTree.fromstring(packet[packet.index(b"<x:xmpmeta") : packet.rindex(b"<?xpacket")])
+    found = root.findtext(f".//{{{xmp.NAMESPACE}}}receipt")
+    assert found is not None
+    assert json.loads(found)["request"]["prompt"] == "<b> & \n ☃"
+
+
+@pytest.mark.parametrize("cut", [1, 8, 23, 24, 40, 200])
+def test_a_cut_off_box_is_no_receipt(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, bars(), 16, lambda: {"seed": 4})
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(xmp.BOX) - 8 + cut])
+    assert xmp.read(path) is None
+    if 8 <= cut < 24:  # not even a box's head
+        with pytest.raises(clips.ClipError, match="damaged"):
+            clips.read_receipt(path)
+    else:
+        assert clips.read_receipt(path) == {"seed": 4}, "the tag is still there"
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**32 - 1))
+def test_any_bytes_are_read_to_an_end(data: bytes, size: int) -> None:
+    path = Home.find().root / "any.mp4"
+    path.write_bytes(size.to_bytes(4) + b"uuid" + xmp.BOX + data)
+    xmp.read(path)
+
+
+def test_without_a_receipt_nothing_tells_of_the_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, bars(), 16, None)
+    assert b"uuid" not in path.read_bytes()
+    with pytest.raises(clips.ClipError, match="without a receipt"):
+        clips.read_receipt(path)
 
 
 def test_every_browser_can_play_it_at_once(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The queue's rules, on real SQLite."""
 
+import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine import store as store_module
 from engine.home import Home, HomeError
-from engine.jobs import Jobs, State
+from engine.jobs import Jobs, State, TooLate
 from engine.library import Library
 from engine.store import MIGRATIONS, Store, StoreError
 from tests.conftest import Ask
@@ -97,6 +100,111 @@ def test_a_clip_and_its_jobs_end_are_one_transaction(jobs: Jobs, ask: Ask) -> No
         jobs.finish(second.id, "one.mp4", receipt)
     assert jobs.get(second.id).state is State.RUNNING
     assert [c.file for c in library.newest()] == ["one.mp4"]
+
+
+def order(jobs: Jobs) -> list[str]:
+    return [job.request.prompt for job in jobs.waiting()]
+
+
+def test_a_waiting_job_can_change_its_place(jobs: Jobs, ask: Ask) -> None:
+    a, _, c, d = (jobs.add(ask(name)) for name in "abcd")
+    jobs.move(c.id, "up")
+    assert order(jobs) == ["a", "c", "b", "d"]
+    jobs.move(d.id, "first")
+    jobs.move(d.id, "up")  # there is nothing above
+    jobs.move(a.id, "last")
+    jobs.move(a.id, "down")
+    jobs.move(c.id, "down")
+    assert order(jobs) == ["d", "b", "c", "a"]
+    jobs.add(ask("e"))
+    assert order(jobs)[-1] == "e", "what comes later stands behind"
+    claimed = jobs.claim()
+    assert claimed is not None
+    assert claimed.id == d.id
+    with pytest.raises(TooLate, match="isn't waiting"):
+        jobs.move(d.id, "last")
+    assert jobs.interrupted(d.id, "Killed.") is State.QUEUED
+    assert order(jobs)[0] == "d", "it keeps its place"
+
+
+def test_a_waiting_job_can_be_another(jobs: Jobs, ask: Ask) -> None:
+    first, second = jobs.add(ask("a", seed=1)), jobs.add(ask("b", seed=2))
+    edited = jobs.edit(first.id, ask("c", seed=-1))
+    assert (edited.id, edited.request.prompt) == (first.id, "c")
+    assert edited.seed >= 0, "drawn"
+    assert order(jobs) == ["c", "b"]
+    jobs.claim()
+    with pytest.raises(TooLate):
+        jobs.edit(first.id, ask("d"))
+    probe = jobs.add(ask(), "probe")
+    with pytest.raises(TooLate):
+        jobs.edit(probe.id, ask("d"))
+    assert jobs.get(second.id).request.prompt == "b"
+
+
+def test_what_failed_can_be_tried_again_once(jobs: Jobs, ask: Ask) -> None:
+    job = jobs.add(ask("a", seed=-1), embed=False)
+    with pytest.raises(TooLate):
+        jobs.again(job.id)
+    jobs.claim()
+    jobs.end(job.id, State.FAILED, "It failed.")
+    anew = jobs.again(job.id)
+    assert (anew.state, anew.seed, anew.embed) == (State.QUEUED, job.seed, False)
+    assert jobs.get(job.id).state is State.FAILED, "final states are never left"
+    with pytest.raises(TooLate):
+        jobs.again(job.id)
+    assert jobs.ended() == [], "the old one is off the page"
+
+
+def test_clearing_takes_ends_off_the_page_and_cancels_what_waits(jobs: Jobs, ask: Ask) -> None:
+    done, running, waiting = jobs.add(ask()), jobs.add(ask()), jobs.add(ask())
+    jobs.claim()
+    jobs.end(done.id, State.FAILED, "It failed.")
+    jobs.claim()
+    assert [job.id for job in jobs.ended()] == [done.id]
+    jobs.clear_ended()
+    assert jobs.ended() == []
+    assert jobs.cancel_waiting() == 1
+    assert jobs.get(waiting.id).state is State.CANCELLED
+    assert jobs.get(running.id).state is State.RUNNING
+
+
+def test_all_of_a_batch_or_none(jobs: Jobs, ask: Ask) -> None:
+    jobs.add_all([ask("a"), ask("b")])
+    assert order(jobs) == ["a", "b"]
+    bad = replace(ask("c"), seed=None)  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.IntegrityError):
+        jobs.add_all([ask("d"), bad])
+    assert order(jobs) == ["a", "b"]
+
+
+def test_an_older_database_keeps_its_clips_and_its_order(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "older.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "MIGRATIONS", MIGRATIONS[:3])
+        Store(path).close()
+    request = json.dumps(ask("a red ball").to_json())
+    receipt = json.dumps({"request": ask("a red ball").to_json(), "seed": 3})
+    with sqlite3.connect(path) as db:
+        for state in ("done", "queued"):
+            db.execute(
+                "insert into jobs (created, state, request, seed) values ('2026', ?, ?, 3)",
+                (state, request),
+            )
+        db.execute(
+            "insert into clips (job, created, file, receipt) values (1, '2026', 'a.mp4', ?)",
+            (receipt,),
+        )
+    store = Store(path)
+    (clip,) = Library(Home.find(), store).newest()
+    assert (clip.job, clip.file, clip.request) == (1, "a.mp4", ask("a red ball"))
+    assert store.rows("select width from clips")[0]["width"] == clip.request.width
+    jobs = Jobs(store)
+    jobs.add(ask("later"))
+    assert order(jobs) == ["a red ball", "later"]
+    store.close()
 
 
 def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:

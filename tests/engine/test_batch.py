@@ -1,0 +1,54 @@
+"""Batches: what one form makes, and what is refused before anything is queued."""
+
+import pytest
+
+from engine.batch import MOST, BatchError, expand
+from engine.presets import Presets
+from engine.request import RANDOM_SEED, SEED_LIMIT, RequestError
+
+RAW: dict[str, object] = {"model": "scripted", "seed": 7}
+
+
+def made(
+    presets: Presets, prompt: str, lines: bool = True, seeds: int = 1, **more: object
+) -> list[tuple[str, int]]:
+    requests = expand({**RAW, "prompt": prompt, **more}, lines, seeds, presets)
+    return [(request.prompt, request.seed) for request in requests]
+
+
+def test_every_line_with_every_seed_and_each_prompt_early(presets: Presets) -> None:
+    assert made(presets, "a\n\n  b \n", seeds=2) == [("a", 7), ("b", 7), ("a", 8), ("b", 8)]
+
+
+def test_without_lines_the_prompt_stays_whole(presets: Presets) -> None:
+    assert made(presets, "a\nb", lines=False, seeds=2) == [("a\nb", 7), ("a\nb", 8)]
+
+
+def test_drawn_seeds_are_drawn_for_each_and_the_last_seed_has_a_next(presets: Presets) -> None:
+    drawn = made(presets, "a", seeds=3, seed=RANDOM_SEED)
+    assert drawn == [("a", RANDOM_SEED)] * 3
+    assert made(presets, "a", seeds=2, seed=SEED_LIMIT - 1)[1] == ("a", 0)
+
+
+def test_a_refused_line_is_named(presets: Presets) -> None:
+    with pytest.raises(RequestError, match=r"Line 2: prompt: it has 2001 characters"):
+        made(presets, "a\n" + "b" * 2001)
+    with pytest.raises(RequestError) as caught:
+        made(presets, "a\nb", frames=6)
+    assert "Line" not in str(caught.value), "it is true of every line"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seeds", "says"),
+    [
+        ("\n \n", 1, "no prompt"),
+        ("a", 0, "0 clips"),
+        ("a", MOST + 1, f"{MOST + 1} clips"),
+        ("a\nb", MOST, f"{2 * MOST} clips"),
+    ],
+)
+def test_nothing_and_too_much_are_sentences(
+    presets: Presets, prompt: str, seeds: int, says: str
+) -> None:
+    with pytest.raises(BatchError, match=says):
+        made(presets, prompt, seeds=seeds)

@@ -1,0 +1,101 @@
+"""A clip's way into the library, cut off at each point, and taken up again."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from engine import clips
+from engine.jobs import Job, State
+from engine.messages import Finished
+from engine.results import Results
+from engine.supervisor import Supervisor
+from tests.conftest import Ask, finish
+
+
+class PowerCut(BaseException):
+    """Nothing of ours catches it."""
+
+
+@pytest.fixture
+def results(supervisor: Supervisor) -> Results:
+    return supervisor._keeper._results
+
+
+@pytest.fixture
+def made(supervisor: Supervisor, results: Results, ask: Ask) -> tuple[Job, Finished]:
+    """A running job whose worker has just said that its clip is whole."""
+    supervisor.jobs.add(ask("a red ball"))
+    job = supervisor.jobs.claim()
+    assert job is not None
+    receipt = {
+        "request": job.request.to_json(),
+        "seed": job.seed,
+        "stages": {"decode": 1.0},
+        "peaks": {"decode": 10},
+    }
+    frames = np.zeros((9, 32, 48, 3), np.uint8)
+    partial, poster = results.partial(job.id)
+    clips.write_clip(partial, frames, 16, lambda: receipt)
+    clips.write_poster(poster, frames)
+    return job, Finished(job.id, receipt)
+
+
+def cut(where: str) -> Callable[..., None]:
+    def fall(*_: object, **__: object) -> None:
+        raise PowerCut(where)
+
+    return fall
+
+
+@pytest.mark.parametrize("where", ["Results._move_in", "Jobs.finish"])
+def test_after_a_crash_a_whole_clip_is_kept(
+    supervisor: Supervisor,
+    results: Results,
+    made: tuple[Job, Finished],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    job, message = made
+    with monkeypatch.context() as patch:
+        patch.setattr(f"engine.results.{where}", cut(where))
+        with pytest.raises(PowerCut):
+            results.keep_clip(job, message, {})
+    supervisor.start()
+    assert finish(supervisor, job).state is State.DONE
+    clip = supervisor.library.of_job(job.id)
+    assert clip is not None
+    assert (clip.receipt, clip.job) == (message.receipt, job.id)
+    files = sorted(path.name for path in supervisor.home.clips.iterdir())
+    assert files == [clip.file.replace(".mp4", ".jpg"), clip.file]
+
+
+def test_before_its_name_is_written_down_it_is_made_again(
+    supervisor: Supervisor,
+    results: Results,
+    made: tuple[Job, Finished],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, message = made
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.results.Jobs.made", cut("made"))
+        with pytest.raises(PowerCut):
+            results.keep_clip(job, message, {})
+    supervisor.start()
+    done = finish(supervisor, job)
+    assert (done.state, done.attempts) == (State.DONE, 2)
+    assert "Headroom was ended" in done.note
+    assert len(list(supervisor.home.clips.glob("*.mp4"))) == 1
+
+
+def test_nothing_is_written_over(
+    supervisor: Supervisor, results: Results, made: tuple[Job, Finished]
+) -> None:
+    job, message = made
+    there = supervisor.home.clips / clips.clip_name(job.id, job.request.prompt, job.seed)
+    there.write_bytes(b"from a database that was lost")
+    results.keep_clip(job, message, {})
+    assert there.read_bytes() == b"from a database that was lost"
+    clip = supervisor.library.of_job(job.id)
+    assert clip is not None
+    assert clip.file == f"{there.stem}-2.mp4"
