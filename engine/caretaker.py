@@ -25,14 +25,17 @@ log = logging.getLogger("headroom.caretaker")
 
 DAY = 86_400.0
 SETTLED_SECONDS = 3.0  # a younger file may still be on its way in
+STILLS_AT_ONCE = 24
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a scan saw: clips ``added`` to the library, files that it didn't take (name: why), how
-    many are so young that they are looked at next time, and what kept it from looking."""
+    """What a scan saw: clips ``added`` to the library, how many rows ``changed`` in all, files that
+    it didn't take (name: why), how many are so young that they are looked at next time, and what
+    kept it from looking."""
 
     added: int = 0
+    changed: int = 0
     refused: tuple[tuple[str, str], ...] = ()
     young: int = 0
     problem: str = ""
@@ -51,8 +54,9 @@ class Caretaker:
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
         self._refusals = self._home.cache / "not-taken-in.json"
         self._refused: dict[str, tuple[Stamp, str]] | None = None
-        # Stills to be made, and of which clips none could be.
-        self._making, self._wanted = threading.Lock(), set[Path]()
+        # Stills to be made, whether that is being done, and of which clips none could be.
+        self._stills, self._making = threading.Lock(), False
+        self._wanted: dict[Path, Stamp] = {}
         self._without: set[tuple[Path, Stamp]] = set()
 
     def start(self) -> None:
@@ -77,7 +81,7 @@ class Caretaker:
         with self._scanning:
             self._library.purge()
             try:
-                unknown, young = self._reconcile()
+                unknown, young, moved = self._reconcile()
             except OSError as error:
                 # A drive that isn't there: its clips aren't gone.
                 log.warning("the clips folder can't be listed: %s", error)
@@ -85,13 +89,15 @@ class Caretaker:
                 return Found(problem=why)
             added = self._take_in(unknown)
             kept = self._known_refusals()
-            return Found(added, tuple((name, why) for name, (_, why) in kept.items()), young)
+            refused = tuple((name, why) for name, (_, why) in kept.items())
+            return Found(added, added + moved, refused, young)
 
-    def _reconcile(self) -> tuple[dict[Path, Stamp], int]:
+    def _reconcile(self) -> tuple[dict[Path, Stamp], int, int]:
         """Have rows follow their files.
 
         Returns:
-            The files that have no row and must be opened, and how many are too young for that.
+            The files that have no row and must be opened, how many are too young for that, and
+            how many rows are others now.
         """
         with self._library.moving:
             self._home.trash.mkdir(exist_ok=True)  # some empty it by removing it
@@ -117,7 +123,7 @@ class Caretaker:
                     )
         known = {row["file"] for row in rows} | made
         strangers = [*_new(here, known), *_new(there, known | here.keys())]
-        return self._to_open(strangers, here.keys() | there.keys())
+        return *self._to_open(strangers, here.keys() | there.keys()), len(changed)
 
     def _exists(self, file: str) -> bool:
         return (self._home.clips / file).exists() or (self._home.trash / file).exists()
@@ -208,23 +214,38 @@ class Caretaker:
     # ---- stills ----------------------------------------------------------------------------------
 
     def still(self, clip: Clip) -> Path | None:
-        """The small picture of a clip, made now if the worker's is missing; None if it can't be.
+        """The small picture of a clip; None while the one that the worker made is missing.
 
-        Many may ask at once: whoever comes first makes those of all that wait.
+        Another is made then, in the background: a browser has six connections, and whoever waited
+        here would keep them all.
         """
         path = self._library.place(clip)
         poster = path.with_suffix(".jpg")
         if poster.exists():
             return poster
-        self._wanted.add(path)
-        with self._making:
-            wanted = {p for p in list(self._wanted) if not p.with_suffix(".jpg").exists()}
-            marks = {p: mark for p in wanted if (mark := _mark(p)) is not None}
-            news = [p for p, mark in marks.items() if (p, mark) not in self._without]
-            reader.posters(news)
-            self._without |= {(p, marks[p]) for p in news if not p.with_suffix(".jpg").exists()}
-            self._wanted -= {*wanted, path}
-        return poster if poster.exists() else None
+        with self._stills:
+            mark = _mark(path)
+            if mark is not None and (path, mark) not in self._without:
+                self._wanted.setdefault(path, mark)
+                if not self._making:
+                    self._making = True
+                    threading.Thread(target=self._make_stills, name="stills", daemon=True).start()
+        return None
+
+    def _make_stills(self) -> None:
+        """Those that are wanted, a few at a time, the first ones first."""
+        while not self._closing.is_set():
+            with self._stills:
+                batch = dict(list(self._wanted.items())[:STILLS_AT_ONCE])
+                if not batch:
+                    self._making = False
+                    return
+            reader.posters(list(batch))
+            with self._stills:
+                for path, mark in batch.items():
+                    if not path.with_suffix(".jpg").exists():
+                        self._without.add((path, mark))
+                    del self._wanted[path]
 
 
 def _listed(folder: Path) -> dict[str, "os.DirEntry[str]"]:

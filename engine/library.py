@@ -100,6 +100,8 @@ class Library:
         return [as_clip(row) for row in rows]
 
     def get(self, number: int) -> Clip | None:
+        if not 0 < number < 2**63:  # SQLite's integers end there
+            return None
         rows = self.store.rows("select * from clips where id = ?", (number,))
         return as_clip(rows[0]) if rows else None
 

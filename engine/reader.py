@@ -18,7 +18,9 @@ from engine.home import PROJECT
 from engine.receipt import checked
 
 BATCH = 200
-PATIENCE = 60.0  # seconds for a batch, of which a file needs some hundredths
+# Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
+# of five seconds at 1280 × 720 about one.
+PATIENCE, PATIENCE_EACH = 30.0, 5.0
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
 What = Literal["receipts", "posters"]
@@ -64,7 +66,7 @@ def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     try:
         said = subprocess.run(
             command, input=orders, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=PROJECT, timeout=PATIENCE, check=False,
+            cwd=PROJECT, timeout=PATIENCE + PATIENCE_EACH * len(paths), check=False,
             creationflags=NO_WINDOW if sys.platform == "win32" else 0,
         ).stdout  # fmt: skip
     except subprocess.TimeoutExpired as error:

@@ -7,7 +7,7 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import arriving, generate, headroom, library, plan, setup
+from ui import arriving, dropped, generate, headroom, library, plan, setup
 from ui.events import QUIET
 
 
@@ -28,13 +28,16 @@ def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blo
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
                         controls = generate.build_controls(supervisor)
                         judged = generate.build_buttons(supervisor, controls)
+                        drop, brought = dropped.build_button()
                     with gr.Column(scale=6, min_width=320):
                         panel = generate.build_panel()
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
                         video, receipt = library.build_result(supervisor)
-                gallery = library.build_gallery()
+                strip = library.build_strip()
+            with gr.Tab("Library", id="library", elem_id="library-tab"):
+                shelf = library.build_tab()
             with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
                 measured = headroom.build_tab(supervisor, controls.model)
                 planned = plan.build_plan(supervisor, controls.model)
@@ -69,14 +72,10 @@ def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blo
             **QUIET,
         )
         for happened in (page.load, panel.change):
-            happened(
-                lambda: library.show_newest(supervisor), None, [video, receipt, gallery], **QUIET
-            )
-
-        def chosen(event: gr.SelectData) -> tuple[object, object]:
-            return library.show_chosen(supervisor, event)
-
-        gallery.select(chosen, None, [video, receipt], **QUIET)
+            happened(lambda: library.show_newest(supervisor), None, [video, receipt], **QUIET)
+        strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
+        drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
+        dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
     return page
 
 

@@ -40,6 +40,8 @@ def serve(
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
     from engine.arrival import Arrival
+    from ui.clip_routes import add_clip_routes
+    from ui.dropped import add_receipt_route
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.theme import CSS, theme
@@ -66,7 +68,10 @@ def serve(
     )
     live = Live(supervisor, arrival)
     add_routes(app, live)
+    add_clip_routes(app, supervisor, share)
+    add_receipt_route(app, supervisor)
     supervisor.recorder.start()
+    supervisor.caretaker.start()
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")
     _announce(f"Headroom is at {local}  (Ctrl-C ends it)")

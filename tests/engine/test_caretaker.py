@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from engine.jobs import Jobs
 from engine.library import Library, Query
 from engine.receipt import checked
 from tests.clipfiles import receipt, write
-from tests.conftest import Ask
+from tests.conftest import Ask, wait_until
 
 
 @pytest.fixture
@@ -203,16 +202,18 @@ def test_stills_are_made_once_and_only_where_they_miss(
     write(library.home.clips / "one.mp4", receipt(), frames=5)
     write(library.home.clips / "two.mp4", receipt("two"))
     care.scan()
-    two, one = sorted(library.newest(), key=lambda clip: clip.file, reverse=True)
-    stills = [care.still(one), care.still(two)]
-    assert [s.name for s in stills if s] == ["one.jpg", "two.jpg"]
+    one, two = sorted(library.newest(), key=lambda clip: clip.file)
+    assert (care.still(one), care.still(two)) == (None, None), "nobody waits for them"
+    wait_until(lambda: care.still(one) and care.still(two), "both stills")
+    wait_until(lambda: not care._making, "the end of that")
     assert not list(library.home.clips.glob(".*")), "nothing half-made is left"
     asked: list[Path] = []
     monkeypatch.setattr(reader, "posters", asked.extend)
-    assert care.still(one) == stills[0]
+    assert care.still(one) == library.home.clips / "one.jpg"
     (library.home.clips / "two.jpg").unlink()
     (library.home.clips / "two.mp4").write_bytes(b"damaged since")
     assert care.still(two) is None
+    wait_until(lambda: not care._making, "the end of that")
     assert care.still(two) is None
     assert asked == [library.home.clips / "two.mp4"], "it isn't tried again and again"
 
@@ -282,9 +283,7 @@ def test_a_receipt_of_another_version_is_welcome(tmp_path: Path) -> None:
 def test_the_thread_scans_at_its_start_and_ends(care: Caretaker, library: Library) -> None:
     write(library.home.clips / "one.mp4", receipt())
     care.start()
-    deadline = time.monotonic() + 30
-    while not library.newest() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(library.newest, "the scan")
     assert files(library) == ["one.mp4"]
     care.close()
     care._thread.join(10)
