@@ -89,9 +89,19 @@ class Jobs:
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
 
-    def waiting(self) -> list[Job]:
-        rows = self.store.rows("select * from jobs where state = 'queued' order by place, id")
+    def has(self, job: int) -> bool:
+        return bool(self.store.rows("select 1 from jobs where id = ?", (job,)))
+
+    def waiting(self, limit: int = -1) -> list[Job]:
+        """In the order in which they will run; all of them without a ``limit``."""
+        rows = self.store.rows(
+            "select * from jobs where state = 'queued' order by place, id limit ?", (limit,)
+        )
         return [_job(row) for row in rows]
+
+    def count_waiting(self) -> int:
+        rows = self.store.rows("select count(*) as count from jobs where state = 'queued'")
+        return int(rows[0]["count"])
 
     def running(self) -> Job | None:
         rows = self.store.rows("select * from jobs where state = 'running' order by id limit 1")

@@ -1,8 +1,8 @@
 """How much slower a library of 10,000 clips is than an empty one.
 
 ``python -m tests.library_bench``: one tiny clip is linked as often as is asked for, with a row
-each, and the page is started in turns with none of them and with all. Prints one JSON object; on a busy
-machine the processor's seconds are the ones to look at.
+each, and the page is started in turns with none of them and with all. Prints one JSON object; on a
+busy machine the seconds of the processor are the ones to look at.
 """
 
 import argparse

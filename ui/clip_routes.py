@@ -18,11 +18,11 @@ from engine.library import Clip, Key, LibraryError, Query, days_left
 from engine.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
+from ui.batch import EMBED
 from ui.library import fps_of, receipt_rows, size_of
 from ui.live import logged_in
 
 HEADER = "X-Headroom"
-EMBED = "embed_receipts"
 MOST = 200  # clips an answer
 # A clip never changes, and its address names its time, too: a library begun afresh has other ones.
 CACHED = {"Cache-Control": "private, max-age=31536000, immutable"}

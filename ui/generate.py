@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from engine.batch import expand
 from engine.climb import PROBE_PROMPT
 from engine.errors import HeadroomError
 from engine.headroom import Verdict, Word
@@ -52,7 +53,6 @@ PANEL = """
   </div>
   <p class="outcome" aria-live="polite" data-live="outcome" hidden></p>
   <p class="notice" data-live="waiting-for" hidden></p>
-  <div hidden><strong>Waiting</strong><ol data-live="queue"></ol></div>
 </div>
 """
 
@@ -141,8 +141,12 @@ def build_controls(supervisor: Supervisor) -> Controls:
     return Controls(prompt, chosen, size, frames, seed, fresh)
 
 
-def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
-    """Verdict, buttons and refusals; returns what ``judged`` refreshes."""
+def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -> list[Any]:
+    """Verdict, buttons and refusals; returns what ``judged`` refreshes.
+
+    Args:
+        more: the inputs of ``More.as_list``, not rendered yet or elsewhere.
+    """
     verdict = gr.HTML("", elem_id="verdict", js_on_load=None)
     with gr.Row():
         make = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
@@ -151,8 +155,11 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
     refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
 
     def submit(*values: Any) -> str:
+        *asked, lines, seeds, embed = values
         try:
-            supervisor.submit(ClipRequest.check(request_values(*values), supervisor.presets))
+            count = int(seeds) if isinstance(seeds, int | float) else 0
+            raw = request_values(*asked)
+            supervisor.submit_all(expand(raw, bool(lines), count, supervisor.presets), bool(embed))
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -160,7 +167,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls) -> list[Any]:
     gr.on(
         [make.click],
         submit,
-        controls.as_list(),
+        [*controls.as_list(), *more],
         refusal,
         **QUIET,
     )

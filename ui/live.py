@@ -17,12 +17,12 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from engine.arrival import Arrival
-from engine.jobs import Job
 from engine.status import Engine, Status
 from engine.supervisor import Supervisor
 from ui import words
 from ui.gauge import gauge_state
 from ui.pulls import pulls_state
+from ui.queue import QueueView, title
 
 TURN_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
@@ -34,6 +34,7 @@ class Live:
     def __init__(self, supervisor: Supervisor, arrival: Arrival | None = None) -> None:
         self._supervisor = supervisor
         self._arrival = arrival or Arrival(supervisor.home)
+        self._queue = QueueView(supervisor)
         self._lock = threading.Lock()
         self._at = 0.0
         self._state: dict[str, Any] = {}
@@ -78,21 +79,21 @@ class Live:
 
     def _job(self, status: Status) -> dict[str, Any]:
         jobs = self._supervisor.jobs
-        waiting = [_title(job) for job in jobs.waiting()]
+        queue = self._queue.state(status)
         running = jobs.running()
         latest = jobs.latest()
         text, kind = ("", "") if running else words.outcome(latest)
         shown: dict[str, Any] = {
             "running": running is not None,
-            "title": _title(running) if running else "",
+            "title": title(running) if running else "",
             "stage": "Starting" if running else "",
-            "waiting-for": status.waiting_for if waiting and not running else "",
+            "waiting-for": status.waiting_for if queue["waiting"] and not running else "",
             "left": "",
             "fraction": 0.0,
             "preview": "",
             "outcome": text,
             "outcome_kind": kind,
-            "queue": waiting,
+            "queue": queue,
             "ended": latest.id if latest else 0,
         }
         progress = status.progress
@@ -129,12 +130,6 @@ class Live:
                 spoke = time.monotonic()
                 yield ": still here\n\n"
             await asyncio.sleep(TURN_SECONDS)
-
-
-def _title(job: Job) -> str:
-    if job.kind == "probe":
-        return f"Measuring {job.request.size}"
-    return job.request.prompt
 
 
 def add_routes(app: FastAPI, live: Live) -> None:

@@ -7,7 +7,7 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import arriving, dropped, generate, headroom, library, plan, setup
+from ui import arriving, batch, dropped, generate, headroom, library, plan, queue, setup
 from ui.events import QUIET
 
 
@@ -27,8 +27,13 @@ def build_page(supervisor: Supervisor, arrival: Arrival | None = None) -> gr.Blo
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
                         controls = generate.build_controls(supervisor)
-                        judged = generate.build_buttons(supervisor, controls)
+                        more = batch.build_more(supervisor, page)
+                        judged = generate.build_buttons(supervisor, controls, more.as_list())
                         drop, brought = dropped.build_button()
+                        waiting = queue.build_queue(supervisor)
+                        queue.build_editing(supervisor, controls, waiting, judged[2:])
+                        more.box.render()
+                        waiting.render()
                     with gr.Column(scale=6, min_width=320):
                         panel = generate.build_panel()
                         with gr.Row(visible=False, elem_id="first-run") as hint:

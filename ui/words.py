@@ -41,6 +41,15 @@ def seconds(count: float) -> str:
     return f"{count // 60:.0f} min {count % 60:.0f} s"
 
 
+def roughly(count: float) -> str:
+    """For a time that lies ahead, in steps that a guess is worth."""
+    if count < 55:
+        return f"{max(10, round(count / 10) * 10)} s"
+    if count < 3570:
+        return f"{max(1, round(count / 60))} min"
+    return f"{count / 3600:.1f} h"
+
+
 def stage(progress: Progress) -> str:
     words = STAGE_WORDS[progress.stage]
     if progress.steps:

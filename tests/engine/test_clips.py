@@ -1,6 +1,9 @@
 """MP4s: what is written can be read back, receipt and colours included."""
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -40,6 +43,22 @@ def test_it_survives_a_chat_program_that_strips_the_tags(tmp_path: Path) -> None
         assert "comment" not in container.metadata
     assert clips.read_receipt(path) == receipt
     assert (clips.read_frames(path) == clips.read_frames(path)).all()
+
+
+@pytest.mark.skipif(
+    shutil.which("ffprobe") is None and not os.environ.get("HEADROOM_REQUIRE_FFPROBE"),
+    reason="ffprobe isn't installed",
+)
+def test_ffprobe_reads_the_tag_and_knows_the_stream(tmp_path: Path) -> None:
+    receipt = {"request": {"prompt": 'a "red" ball\n球'}, "seed": 4}
+    path = tmp_path / "clip.mp4"
+    clips.write_clip(path, bars(), 16, lambda: receipt)
+    command = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", str(path)]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert json.loads(said["format"]["tags"]["comment"]) == {"kind": clips.RECEIPT_KIND, **receipt}
+    (stream,) = said["streams"]
+    assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv420p")
+    assert (stream["nb_frames"], stream["color_space"]) == ("9", "bt709")
 
 
 def test_the_packet_is_xml_and_the_last_box(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from engine.supervisor import Supervisor
 from tests.clipfiles import receipt, write
 from tests.conftest import wait_until
 from ui import dropped
+from ui.batch import EMBED
 from ui.clip_routes import HEADER, add_clip_routes
 from ui.dropped import add_receipt_route, brought
 
@@ -139,7 +140,7 @@ def test_same_again_and_a_new_seed_pass_the_guard(
     visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = page(visitor)["clips"][0]["id"]
-    supervisor.settings.set("embed_receipts", False)
+    supervisor.settings.set(EMBED, False)
     assert change(visitor, f"/clip/{number}/again", {"fresh": False}) == {}
     assert change(visitor, f"/clip/{number}/again", {"fresh": True}) == {}
     same, new = supervisor.jobs.waiting()

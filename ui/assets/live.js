@@ -36,14 +36,11 @@ const draw = {
     const line = points.map((p, x) => (p === null ? null : `${x},${(20 - p * 20).toFixed(1)}`));
     svg.firstElementChild.setAttribute("points", line.filter(Boolean).join(" "));
   }),
-  queue: (prompts) => all("queue").forEach((list) => {
-    list.replaceChildren(...prompts.map((prompt) => {
-      const item = document.createElement("li");
-      item.textContent = prompt;
-      return item;
-    }));
-    list.parentElement.hidden = prompts.length === 0;
-  }),
+  queue: (state) => {
+    // Another component draws it; it may be there before or after this one.
+    window.headroomQueue = state;
+    window.dispatchEvent(new Event("headroom-queue"));
+  },
   pulls: (running) => document.querySelectorAll("[data-pull]").forEach((card) => {
     const pull = running[card.dataset.pull];
     card.hidden = !pull;

@@ -1,0 +1,64 @@
+"""The queue in a real Chromium: a batch, reordered, edited, removed, tried again, cleared."""
+
+import json
+from typing import Any
+
+from tests.served import Served
+from tests.test_browser import choose_scripted, chromium, open_page, page, pytestmark, served
+
+__all__ = ["chromium", "page", "pytestmark", "served"]
+ROW = "#queue [data-queue=waiting] li:nth-child(%d)"
+BLOCKER = "steps=400 step_seconds=0.2 the one that runs"
+
+
+def titles(tab: Any) -> list[str]:
+    return list(tab.locator("#queue [data-queue=waiting] .title").all_inner_texts())
+
+
+def wait_for(tab: Any, wanted: list[str]) -> None:
+    tab.wait_for_function(
+        "wanted => JSON.stringify([...document.querySelectorAll("
+        "'#queue [data-queue=waiting] .title')].map(n => n.textContent)) === wanted",
+        arg=json.dumps(wanted, separators=(",", ":")),
+        timeout=20_000,
+    )
+
+
+def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> None:
+    choose_scripted(page)
+    page.click("#more >> text=Several clips at once")
+    page.click("#lines input")
+    page.fill("#prompt textarea", f"{BLOCKER}\none\ntwo\nthree")
+    page.click("#generate")
+    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    wait_for(page, ["one", "two", "three"])
+    page.focus(ROW % 3 + " [data-do=up]")
+    page.keyboard.press("Enter")
+    wait_for(page, ["one", "three", "two"])
+    assert page.evaluate("document.activeElement.dataset.do") == "up", "the focus stays"
+    page.click(ROW % 1 + " [data-do=cancel]")
+    wait_for(page, ["three", "two"])
+
+    typed = "half a sentence that nobody saved"
+    page.fill("#prompt textarea", typed)
+    page.click(ROW % 2 + " [data-do=edit]")
+    page.wait_for_selector("#save-job")
+    page.wait_for_function("document.querySelector('#prompt textarea').value === 'two'")
+    page.fill("#prompt textarea", "two, but better")
+    page.click("#save-job")
+    wait_for(page, ["three", "two, but better"])
+    page.wait_for_function(
+        "typed => document.querySelector('#prompt textarea').value === typed", arg=typed
+    )
+    assert not page.is_visible("#save-job")
+
+    open_page(page, served)  # another visit: the queue isn't the tab's
+    wait_for(page, ["three", "two, but better"])
+    page.click("#queue [data-queue=ended] li:nth-child(1) [data-do=again]")
+    wait_for(page, ["three", "two, but better", "one"])
+    page.click("#queue [data-do=cancel_waiting]")
+    wait_for(page, [])
+    page.click("#cancel")
+    page.wait_for_function("!document.querySelector('.live-panel.running')", timeout=20_000)
+    page.click("#queue [data-do=clear_ended]")
+    page.wait_for_function("document.querySelector('#queue .queue').hidden")

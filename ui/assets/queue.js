@@ -1,0 +1,96 @@
+// Draws the queue that live.js received; its buttons call the page's process by name and number.
+const part = (name) => element.querySelector(`[data-queue="${name}"]`);
+const say = (text) => {
+  part("told").textContent = text;
+  part("told").hidden = text === "";
+};
+const press = async (name, job = null) => {
+  if (name === "edit") {
+    trigger("edit", { job });
+    document.querySelector("#prompt textarea")?.focus();
+    return;
+  }
+  try {
+    say(await server.pressed({ do: name, job }));
+  } catch {
+    say("The page could not reach the program. Press again once it is back.");
+  }
+};
+
+const BUTTONS = {
+  clip: [["up", "↑", "Earlier"], ["down", "↓", "Later"], ["edit", "✎", "Edit"], ["cancel", "✕", "Remove"]],
+  probe: [["up", "↑", "Earlier"], ["down", "↓", "Later"], ["cancel", "✕", "Remove"]],
+  ended: [["again", "↻", "Try again"]],
+};
+const button = (job, [name, sign, label], title) => {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = sign;
+  made.title = label;
+  made.setAttribute("aria-label", `${label}: ${title}`);
+  made.dataset.do = name;
+  made.onclick = () => press(name, job);
+  return made;
+};
+const line = (kind, text) => {
+  const made = document.createElement("span");
+  made.className = kind;
+  made.textContent = text;
+  made.hidden = text === "";
+  return made;
+};
+
+// A row is built once and then kept while its words stay: whoever holds a button's focus keeps it.
+const rows = new Map();
+const row = (job, buttons) => {
+  const key = `${buttons}-${job.id}`;
+  const words = JSON.stringify({ ...job, place: 0 });
+  let item = rows.get(key);
+  if (!item) {
+    item = document.createElement("li");
+    item.dataset.job = job.id;
+    const what = document.createElement("div");
+    what.className = "what";
+    const acts = document.createElement("div");
+    acts.className = "acts";
+    acts.append(...BUTTONS[buttons].map((b) => button(job.id, b, job.title)));
+    item.append(what, acts);
+    rows.set(key, item);
+  }
+  if (item.dataset.words !== words) {
+    item.dataset.words = words;
+    item.className = job.verdict || "";
+    const small = [job.size, job.starts].filter(Boolean).join(" · ");
+    const why = job.verdict ? `${job.verdict[0].toUpperCase()}${job.verdict.slice(1)}. ${job.why}` : job.why;
+    item.firstElementChild.replaceChildren(line("title", job.title), line("small", small), line("small why", why));
+    for (const made of item.querySelectorAll("button")) {
+      made.setAttribute("aria-label", `${made.title}: ${job.title}`);
+    }
+  }
+  return item;
+};
+const fill = (list, wanted) => {
+  if (wanted.length === list.children.length && wanted.every((item, at) => item === list.children[at])) return;
+  const focused = document.activeElement;
+  list.replaceChildren(...wanted);
+  if (focused && list.contains(focused)) focused.focus();
+};
+
+const draw = () => {
+  const state = window.headroomQueue;
+  if (!state || !element.isConnected) return;
+  const { waiting, more, ended } = state;
+  const here = new Set([...waiting.map((j) => `${j.kind}-${j.id}`), ...ended.map((j) => `ended-${j.id}`)]);
+  for (const key of rows.keys()) if (!here.has(key)) rows.delete(key);
+  fill(part("waiting"), waiting.map((job) => row(job, job.kind)));
+  fill(part("ended"), ended.map((job) => row(job, "ended")));
+  part("head").textContent = waiting.length ? `Waiting: ${waiting.length + more}` : "";
+  part("head").parentElement.hidden = waiting.length === 0;
+  part("more").textContent = more ? `and ${more} more` : "";
+  part("more").hidden = !more;
+  part("ended-head").hidden = ended.length === 0;
+  element.querySelector(".queue").hidden = waiting.length + ended.length === 0;
+};
+element.querySelectorAll(".queue-head button").forEach((made) => { made.onclick = () => press(made.dataset.do); });
+window.addEventListener("headroom-queue", draw);
+draw();
