@@ -65,13 +65,16 @@ class Caretaker:
 
     def close(self) -> None:
         self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
 
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
                 self.scan()
             except (OSError, sqlite3.Error):
-                log.exception("the library could not be scanned")
+                if not self._closing.is_set():
+                    log.exception("the library could not be scanned")
             self._closing.wait(DAY)
 
     # ---- rows and files ------------------------------------------------------------------------
@@ -87,10 +90,14 @@ class Caretaker:
                 log.warning("the clips folder can't be listed: %s", error)
                 why = f"The clips folder can't be listed: {error.strerror or error}."
                 return Found(problem=why)
-            added = self._take_in(unknown)
+            added, problem = 0, ""
+            try:
+                added = self._take_in(unknown)
+            except reader.ReaderError as error:
+                problem = str(error)
             kept = self._known_refusals()
             refused = tuple((name, why) for name, (_, why) in kept.items())
-            return Found(added, added + moved, refused, young)
+            return Found(added, added + moved, refused, young, problem)
 
     def _reconcile(self) -> tuple[dict[Path, Stamp], int, int]:
         """Have rows follow their files.
@@ -240,7 +247,14 @@ class Caretaker:
                 if not batch:
                     self._making = False
                     return
-            reader.posters(list(batch))
+            try:
+                reader.posters(list(batch))
+            except reader.ReaderError as error:
+                log.warning("no stills can be made: %s", error)
+                with self._stills:
+                    self._wanted.clear()
+                    self._making = False
+                return
             with self._stills:
                 for path, mark in batch.items():
                     if not path.with_suffix(".jpg").exists():

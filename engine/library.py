@@ -240,9 +240,9 @@ def days_left(trashed: str) -> int:
 def _where(query: Query) -> tuple[str, list[object]]:
     parts = ["trashed is not null" if query.trash else "trashed is null", "missing = 0"]
     values: list[object] = []
-    for word in folded(query.words).split():
-        parts.append("instr(folded(prompt), ?)")
-        values.append(word)
+    if words := folded(query.words).strip():
+        parts.append("has_words(prompt, ?)")
+        values.append(words)
     for name in ("model", "height", "width"):
         if wanted := getattr(query, name):
             parts.append(f"{name} = ?")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.clips import ClipError, poster_of, read_receipt
+from engine.errors import HeadroomError
 from engine.home import PROJECT
 from engine.receipt import checked
 
@@ -21,13 +22,22 @@ BATCH = 200
 # Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
 # of five seconds at 1280 × 720 about one.
 PATIENCE, PATIENCE_EACH = 30.0, 5.0
+READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
 What = Literal["receipts", "posters"]
 
 
+class ReaderError(HeadroomError):
+    """The child can't even begin, so that nothing is known of any file."""
+
+
 def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
-    """The checked receipt inside each file, or why there is none."""
+    """The checked receipt inside each file, or why there is none.
+
+    Raises:
+        ReaderError: the child can't begin.
+    """
     found: dict[Path, dict[str, Any] | ClipError] = {}
     for path, answer in _answers("receipts", paths).items():
         if "receipt" in answer:
@@ -38,7 +48,11 @@ def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
 
 
 def posters(paths: Sequence[Path]) -> None:
-    """Lay a still beside each of the clips; where that can't be, there is none."""
+    """Lay a still beside each of the clips; where that can't be, there is none.
+
+    Raises:
+        ReaderError: the child can't begin.
+    """
     _answers("posters", paths)
 
 
@@ -71,8 +85,15 @@ def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
         ).stdout  # fmt: skip
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""
-    whole = said[: said.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()]
+    except OSError as error:
+        raise ReaderError(f"What opens clips can't be started: {error}.", "Try again.") from error
+    begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
+    if begun != READY:
+        raise ReaderError(
+            "What opens clips can't be started.",
+            "Try again; the doctor (Set-up tab) says whether a package is missing.",
+        )
+    return [json.loads(line) for line in lines]
 
 
 # ---- the child -----------------------------------------------------------------------------
@@ -103,6 +124,9 @@ def _make_poster(path: Path) -> None:
 
 
 def main(what: What) -> None:
+    import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
+
+    sys.stdout.write(f"{READY.decode()}\n")
     for path in json.load(sys.stdin):
         # ASCII, so that half a character in a receipt can't end the stream.
         sys.stdout.write(json.dumps(_look(what, Path(path))) + "\n")

@@ -130,8 +130,15 @@ def m004_queue_library_settings(db: sqlite3.Connection) -> None:
 
 
 def folded(text: str) -> str:
-    """``text`` without what a search overlooks: SQLite's own ``like`` knows ASCII's cases only."""
+    """``text`` without what a search overlooks."""
     return unicodedata.normalize("NFC", text).casefold()
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether all of ``words``, ``folded`` already, are in ``text``: a function of our own in SQL,
+    because ``like`` knows no case but ASCII's, and signs that mean something."""
+    text = folded(text)
+    return all(word in text for word in words.split())
 
 
 class Store:
@@ -149,7 +156,7 @@ class Store:
                 path, timeout=10, isolation_level=None, check_same_thread=False
             )
             self._db.row_factory = sqlite3.Row
-            self._db.create_function("folded", 1, folded, deterministic=True)
+            self._db.create_function("has_words", 2, has_words, deterministic=True)
             self._db.execute("pragma journal_mode = wal")
             # A job is acknowledged only once it would survive a power cut.
             self._db.execute("pragma synchronous = full")

@@ -35,8 +35,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
         running = serve(folder / "serve.log")
     yield running
+    maps = Path(f"/proc/{running.pid}/maps")
+    loaded = maps.read_text() if maps.exists() else ""
     running.end(signal.SIGTERM)
     assert "Traceback" not in running.log()
+    assert "libavcodec" not in loaded, "30 MB of PyAV in the page's process, after all of this"
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,10 @@ from ui.live import logged_in
 HEADER = "X-Headroom"
 MOST = 200  # clips an answer
 # A clip never changes, and its address names its time, too: a library begun afresh has other ones.
-CACHED = {"Cache-Control": "private, max-age=31536000, immutable"}
+CACHED = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
 NO_STILL = (  # library.js knows it by its width, and asks again
     '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="9" viewBox="0 0 16 9">'
     '<rect width="16" height="9" fill="#94a3b8"/>'

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +233,27 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
     found = reader.receipts([good, bad, after])
     assert isinstance(found[bad], ClipError)
     assert [found[p]["request"]["prompt"] for p in (good, after)] == ["good", "after"]  # type: ignore[index]
+
+
+def test_a_reader_that_cant_begin_blames_no_file(
+    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = write(library.home.clips / "one.mp4", receipt())
+    for python in (str(tmp_path / "no python"), shutil.which("false") or "false"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", python)
+            with pytest.raises(reader.ReaderError, match="can't be started"):
+                reader.receipts([path])
+            found = care.scan()
+            assert (found.added, found.refused) == (0, ())
+            assert "can't be started" in found.problem
+            library.store.rows("select 1")
+    assert care.scan().added == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "no python")
+        assert care.still(library.newest()[0]) is None
+        wait_until(lambda: not care._making, "the end of that")
+    wait_until(lambda: care.still(library.newest()[0]), "the still, asked for again")
 
 
 Spoil = Callable[[dict[str, Any]], object]
