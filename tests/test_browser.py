@@ -120,7 +120,7 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     page.click("#probe")
     page.wait_for_selector(".live-panel.running", timeout=60_000)
     assert "Measuring 128×224×17" in text(page, "title")
-    page.wait_for_selector("#verdict >> text=Measured on this machine", timeout=120_000)
+    page.wait_for_selector("#verdict >> text=Measured on this machine: peak", timeout=120_000)
     page.wait_for_selector("#probe", state="hidden")
     page.get_by_role("tab", name="Headroom").click()
     page.wait_for_selector("#picture td.measured")
