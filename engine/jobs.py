@@ -14,6 +14,8 @@ from engine.library import add_clip
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest
 from engine.store import Store
 
+# The owner's jobs come first, whatever the places say.
+ORDER = "visitor != '', place, id"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 
 
@@ -43,7 +45,7 @@ class State(StrEnum):
 class Job:
     """One row of the queue. ``note`` says what happened to it, ``remedy`` what to do about it.
 
-    ``embed``: whether the MP4 shall hold the receipt.
+    ``embed``: whether the MP4 shall hold the receipt. ``visitor`` is "" for the owner's own.
     """
 
     id: int
@@ -59,6 +61,8 @@ class Job:
     remedy: str
     kind: Kind
     embed: bool = True
+    visitor: str = ""
+    visitor_name: str = ""
 
 
 def now() -> str:
@@ -80,11 +84,19 @@ class Jobs:
         return self.add_all([request], kind, embed)[0]
 
     def add_all(
-        self, requests: Sequence[ClipRequest], kind: Kind = "clip", embed: bool = True
+        self,
+        requests: Sequence[ClipRequest],
+        kind: Kind = "clip",
+        embed: bool = True,
+        visitor: tuple[str, str] = ("", ""),
     ) -> list[Job]:
-        """Queue all of them, in this order, or none."""
+        """Queue all of them, in this order, or none.
+
+        Args:
+            visitor: id and name of whoever isn't the owner: such jobs run after the owner's.
+        """
         with self.store.transaction() as db:
-            return [_add(db, request, kind, embed) for request in requests]
+            return [_add(db, request, kind, embed, visitor) for request in requests]
 
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
@@ -95,7 +107,7 @@ class Jobs:
     def waiting(self, limit: int = -1) -> list[Job]:
         """In the order in which they will run; all of them without a ``limit``."""
         rows = self.store.rows(
-            "select * from jobs where state = 'queued' order by place, id limit ?", (limit,)
+            f"select * from jobs where state = 'queued' order by {ORDER} limit ?", (limit,)
         )
         return [_job(row) for row in rows]
 
@@ -121,7 +133,7 @@ class Jobs:
                 "update jobs set state = 'running', started = :now, attempts = attempts + 1,"
                 " made = null "
                 "where id = (select id from jobs where state = 'queued' "
-                "and (:only is null or id = :only) order by place, id limit 1) returning *",
+                f"and (:only is null or id = :only) order by {ORDER} limit 1) returning *",
                 {"now": now(), "only": only},
             ).fetchone()
         return _job(row) if row else None
@@ -231,7 +243,9 @@ class Jobs:
         """
         with self.store.transaction() as db:
             rows = db.execute(
-                "select id, place from jobs where state = 'queued' order by place, id"
+                "select id, place from jobs where state = 'queued' and visitor ="
+                f" (select visitor from jobs where id = ?) order by {ORDER}",
+                (job,),
             ).fetchall()
             order = [row["id"] for row in rows]
             if job not in order:
@@ -281,10 +295,25 @@ class Jobs:
             old = _job(row)
             return _add(db, replace(old.request, seed=old.seed), old.kind, old.embed)
 
-    def ended(self, limit: int = 20) -> list[Job]:
-        """What ended last and wasn't cleared, the newest first."""
+    def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
+        """A visitor's own jobs, the newest first."""
         rows = self.store.rows(
-            "select * from jobs where ended is not null and not cleared"
+            "select * from jobs where visitor = ? and visitor != '' order by id desc limit ?",
+            (visitor, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def unfinished_of_visitors(self) -> list[Job]:
+        """What visitors have waiting or running."""
+        rows = self.store.rows(
+            "select * from jobs where state in ('queued', 'running') and visitor != ''"
+        )
+        return [_job(row) for row in rows]
+
+    def ended(self, limit: int = 20) -> list[Job]:
+        """What of the owner's ended last and wasn't cleared, the newest first."""
+        rows = self.store.rows(
+            "select * from jobs where ended is not null and not cleared and visitor = ''"
             " order by ended desc, id desc limit ?",
             (limit,),
         )
@@ -305,11 +334,17 @@ class Jobs:
             ).rowcount
 
 
-def _add(db: sqlite3.Connection, request: ClipRequest, kind: Kind, embed: bool) -> Job:
+def _add(
+    db: sqlite3.Connection,
+    request: ClipRequest,
+    kind: Kind,
+    embed: bool,
+    visitor: tuple[str, str] = ("", ""),
+) -> Job:
     row = db.execute(
-        "insert into jobs (created, state, request, seed, kind, embed) "
-        "values (?, 'queued', ?, ?, ?, ?) returning *",
-        (now(), _text(request), _drawn(request), kind, embed),
+        "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name) "
+        "values (?, 'queued', ?, ?, ?, ?, ?, ?) returning *",
+        (now(), _text(request), _drawn(request), kind, embed, *visitor),
     ).fetchone()
     db.execute("update jobs set place = id where id = ?", (row["id"],))
     return _job(row)

@@ -19,6 +19,7 @@ from engine.home import PROJECT
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
+Pipeline = Literal["wan_tiny", "lightx2v", "scripted"]
 Role = Literal["transformer", "text_encoder", "tokenizer", "vae"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -29,11 +30,13 @@ class PresetError(HeadroomError):
     exit_code = ExitCode.SETUP_MISSING
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Nothing unknown, nothing converted, nothing changed later."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Range(_Strict):
+class Range(Strict):
     """Inclusive bounds."""
 
     min: Annotated[int, Field(ge=1)]
@@ -46,7 +49,7 @@ class Range(_Strict):
         return self
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """What the model can be asked for, in pixels and frames."""
 
     height: Range
@@ -54,7 +57,7 @@ class Limits(_Strict):
     frames: Range
 
 
-class Shape(_Strict):
+class Shape(Strict):
     """A size written in a preset: multiples of 16 pixels, 4k+1 frames."""
 
     height: Annotated[int, Field(ge=16, multiple_of=16)]
@@ -68,7 +71,7 @@ class Shape(_Strict):
         return self
 
 
-class Memory(_Strict):
+class Memory(Strict):
     """What the guard knows of a model before anything ran here (engine/headroom.py, ``Rules``).
 
     ``impossible_below_gib``: on a device with less in all, no size can run, for
@@ -89,7 +92,7 @@ class Memory(_Strict):
         return self
 
 
-class Architecture(_Strict):
+class Architecture(Strict):
     """A Wan transformer's shape: ``dim`` values a token, ``ffn_dim`` inside a block.
 
     ``freq_dim``: values of the timestep's embedding; ``text_dim`` × ``text_len``: what the text
@@ -111,7 +114,7 @@ class Architecture(_Strict):
         return self
 
 
-class Source(_Strict):
+class Source(Strict):
     """Where a file is to be had: ``path`` within ``repo`` of the Hugging Face hub, at ``revision``.
 
     ``layout``: "blocks" is a folder with a file for each transformer block, "single" one file with
@@ -131,7 +134,7 @@ class Source(_Strict):
         return path
 
 
-class WeightFile(_Strict):
+class WeightFile(Strict):
     """One part of a checkpoint: ``bytes`` in all, about, and ``sources``, the preferred first."""
 
     role: Role
@@ -164,7 +167,7 @@ class Clip(Shape):
     cores: Annotated[int, Field(ge=1)]
 
 
-class Reference(_Strict):
+class Reference(Strict):
     """Measurements of another machine, with their source. ``matmul``: the kernel that they ran
     with, where it matters to a peak and is known."""
 
@@ -176,7 +179,7 @@ class Reference(_Strict):
     clip: Clip | None = None
 
 
-class ModelPreset(_Strict):
+class ModelPreset(Strict):
     """One model: how it is made, sampled and bounded. ``default`` is what the page starts with.
 
     ``checkpoint``: a folder of the project that holds the weights, for a model that ships with it;
@@ -187,7 +190,7 @@ class ModelPreset(_Strict):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
     name: str
     summary: str
-    pipeline: Literal["wan_tiny", "lightx2v", "scripted"]
+    pipeline: Pipeline
     runs_on: Literal["cpu", "nvidia"]
     checkpoint: str | None = None
     precision: Precision | None = None
@@ -201,7 +204,6 @@ class ModelPreset(_Strict):
     default: Shape
     limits: Limits
     memory: Memory
-    examples: tuple[str, ...] = ()
 
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""
@@ -258,7 +260,7 @@ class ModelPreset(_Strict):
         return self
 
 
-class SizePreset(_Strict):
+class SizePreset(Strict):
     """A picture size that the page offers, with the models that it suits and their lengths."""
 
     name: str
@@ -267,7 +269,7 @@ class SizePreset(_Strict):
     models: tuple[str, ...]
 
 
-class SizesFile(_Strict):
+class SizesFile(Strict):
     sizes: tuple[SizePreset, ...]
     frames: Mapping[str, tuple[int, ...]]
 
@@ -317,22 +319,27 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
         )
     models: dict[str, ModelPreset] = {}
     for file in files:
-        preset = _read(file, ModelPreset)
+        preset = read(file, ModelPreset)
         if preset.id in models:
             raise PresetError(
                 f"{file}: line 1: the model id {preset.id!r} is taken by another file.",
                 "Give it an id of its own.",
             )
         models[preset.id] = preset
-    sizes = _read(folder / "sizes.yaml", SizesFile)
-    references = tuple(_read(f, Reference) for f in sorted((folder / "measured").glob("*.yaml")))
+    sizes = read(folder / "sizes.yaml", SizesFile)
+    references = tuple(read(f, Reference) for f in sorted((folder / "measured").glob("*.yaml")))
     return Presets(models, sizes.sizes, sizes.frames, references)
 
 
 T = TypeVar("T", bound=BaseModel)
 
 
-def _read(file: Path, schema: type[T]) -> T:
+def read(file: Path, schema: type[T]) -> T:
+    """What ``file`` says, as ``schema``.
+
+    Raises:
+        PresetError: names file and line.
+    """
     remedy = "Correct the file, or restore it from the project."
     try:
         text = file.read_text(encoding="utf-8")

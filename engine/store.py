@@ -129,6 +129,14 @@ def m004_queue_library_settings(db: sqlite3.Connection) -> None:
     db.execute("create table settings (name text primary key, value text not null)")
 
 
+@migration
+def m005_visitors(db: sqlite3.Connection) -> None:
+    # Whose job it is: "" is the owner's, else what the share drew for a visitor, and the name that
+    # the visitor gave.
+    db.execute("alter table jobs add column visitor text not null default ''")
+    db.execute("alter table jobs add column visitor_name text not null default ''")
+
+
 def folded(text: str) -> str:
     """``text`` without what a search overlooks."""
     return unicodedata.normalize("NFC", text).casefold()

@@ -78,8 +78,16 @@ class Supervisor:
         """
         return self.submit_all([request], embed)[0]
 
-    def submit_all(self, requests: Sequence[ClipRequest], embed: bool = True) -> list[Job]:
+    def submit_all(
+        self,
+        requests: Sequence[ClipRequest],
+        embed: bool = True,
+        visitor: tuple[str, str] = ("", ""),
+    ) -> list[Job]:
         """Queue all of ``requests``, in their order, or none.
+
+        Args:
+            visitor: id and name of whoever isn't the owner.
 
         Raises:
             Refused: by the guard; nothing was queued.
@@ -88,7 +96,7 @@ class Supervisor:
             WeightsError: some are known to be damaged.
         """
         self._admit(requests)
-        jobs = self.jobs.add_all(requests, embed=embed)
+        jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
         self._keeper.nudge()
         return jobs
 

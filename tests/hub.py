@@ -56,7 +56,7 @@ class Sent:
     authorization: str | None = None
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -76,7 +76,7 @@ class Hub:
         self.tokens: set[str] = set()
         self.commits = [COMMIT]  # the last one is main
         self.lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self._server = Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -23,6 +23,7 @@ from engine.request import (
 )
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
+from ui import prompts
 from ui.events import QUIET
 from ui.gauge import GAUGE
 from ui.theme import ASSETS
@@ -31,6 +32,7 @@ HEAD = """
 <div class="head">
   <h1>Headroom</h1>
   <p class="tagline">Text-to-video on the computer you have.</p>
+  <p class="shared" data-live="share-short" hidden></p>
   %s
 </div>
 """
@@ -95,13 +97,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
         autofocus=True,
     )
     hint = gr.HTML("", elem_id="hint", js_on_load=None)
-    if model.examples:
-        gr.Examples(
-            [[text] for text in model.examples],
-            [prompt],
-            label="Try one of these",
-            api_visibility="private",
-        )
+    helped = prompts.build_help(presets)
     choices = model_choices(presets)
     chosen = gr.Dropdown(
         choices, value=model.id, label="Model", visible=len(choices) > 1, elem_id="model"
@@ -136,6 +132,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
         trigger_mode="always_last",  # one look a pause, not one a letter
         **QUIET,
     )
+    prompts.wire(supervisor, helped, prompt, chosen)
     # Whoever types a seed wants that seed.
     seed.input(lambda: False, None, fresh, **QUIET)
     return Controls(prompt, chosen, size, frames, seed, fresh)

@@ -23,6 +23,8 @@ from ui import words
 from ui.gauge import gauge_state
 from ui.pulls import pulls_state
 from ui.queue import QueueView, title
+from ui.share import share_state
+from ui.sharing import Sharing
 
 TURN_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
@@ -31,8 +33,13 @@ KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
 class Live:
     """One state for all tabs: computed at most once a turn, however many look."""
 
-    def __init__(self, supervisor: Supervisor, arrival: Arrival | None = None) -> None:
-        self._supervisor = supervisor
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        arrival: Arrival | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
+        self._supervisor, self._sharing = supervisor, sharing
         self._arrival = arrival or Arrival(supervisor.home)
         self._queue = QueueView(supervisor)
         self._lock = threading.Lock()
@@ -52,6 +59,7 @@ class Live:
                     **self._job(status),
                     **self._gauge(status),
                     **pulls_state(self._supervisor.weights),
+                    **share_state(self._sharing),
                 }
             return self._state
 

@@ -82,7 +82,8 @@ class QueueView:
     def _size(self, job: Job) -> str:
         preset = self._supervisor.presets.models.get(job.request.model)
         shape = words.size(job.request.size, preset.fps if preset else 16)
-        return f"{shape}, seed {job.seed}" if job.kind == "clip" else ""
+        whose = f", for {job.visitor_name}" if job.visitor else ""
+        return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
 
     def _look_up(self, waiting: list[Job]) -> None:
         wanted = {(job.request.model, job.request.size) for job in waiting}

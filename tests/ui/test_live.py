@@ -17,7 +17,8 @@ KEYS = {
     "engine", "engine_state", "label", "notice", "running", "title", "stage", "left", "fraction",
     "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
     "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
-    "spark", "pulls", "weights", "packages", "arriving",
+    "spark", "pulls", "weights", "packages", "arriving", "share-text",
+    "share-short", "share-trouble", "share-visitors",
 }  # fmt: skip
 
 

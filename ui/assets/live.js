@@ -41,6 +41,13 @@ const draw = {
     window.headroomQueue = state;
     window.dispatchEvent(new Event("headroom-queue"));
   },
+  "share-visitors": (lines) => all("share-visitors").forEach((list) => {
+    list.replaceChildren(...lines.map((line) => {
+      const item = document.createElement("li");
+      item.textContent = line;
+      return item;
+    }));
+  }),
   pulls: (running) => document.querySelectorAll("[data-pull]").forEach((card) => {
     const pull = running[card.dataset.pull];
     card.hidden = !pull;

@@ -52,5 +52,5 @@ def test_the_folder_is_small_and_its_card_honest() -> None:
 
 
 def test_the_pages_examples_are_in_its_world() -> None:
-    for prompt in (*EXAMPLES, *PRESET.examples):
+    for prompt in EXAMPLES:
         assert unknown_words(prompt) == (), prompt

@@ -1,0 +1,129 @@
+// A visitor's page. Text is only ever set with textContent; what isn't theirs never arrives here.
+const $ = (name) => document.getElementById(name);
+const tell = (text) => { $("told").textContent = text; $("told").hidden = text === ""; };
+const ask = async (path, body) => {
+  const answer = await fetch(path, body === undefined ? {} : {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  });
+  const said = await answer.json().catch(() => ({ error: "The computer behind this page gave no answer." }));
+  if (!answer.ok) throw Object.assign(new Error(said.error), { status: answer.status });
+  return said;
+};
+const make = (kind, text = "", name = "") => {
+  const made = document.createElement(kind);
+  made.textContent = text;
+  if (name) made.className = name;
+  return made;
+};
+
+const rows = new Map();
+const row = (job) => {
+  let item = rows.get(job.id);
+  const words = JSON.stringify(job);
+  if (!item) { item = make("li"); rows.set(job.id, item); }
+  if (item.dataset.words === words) return item;
+  item.dataset.words = words;
+  const small = {
+    queued: job.before ? `Waiting; ${job.before} before it` : "Next",
+    running: [job.stage, job.left].filter(Boolean).join(", ") || "Starting",
+  }[job.state] || job.told;
+  const parts = [make("p", job.prompt)];
+  if (small) parts.push(make("p", small, "small"));
+  if (job.state === "running") {
+    const bar = make("progress");
+    bar.max = 1; bar.value = job.fraction;
+    bar.setAttribute("aria-label", "This clip");
+    parts.push(bar);
+  }
+  if (job.clip) {
+    const video = make("video");
+    Object.assign(video, { src: `clip/${job.id}.mp4`, poster: `clip/${job.id}.jpg`, controls: true, loop: true, playsInline: true, preload: "none" });
+    parts.push(video);
+  }
+  const acts = make("div", "", "acts");
+  if (job.clip) {
+    const link = make("a", "Download");
+    link.href = `clip/${job.id}.mp4?download`;
+    acts.append(link);
+  }
+  if (job.state === "queued" || job.state === "running") {
+    const stop = make("button", "Cancel", "quiet");
+    stop.type = "button";
+    stop.setAttribute("aria-label", `Cancel: ${job.prompt}`);
+    stop.onclick = () => ask("cancel", { job: job.id }).then(look, (error) => tell(error.message));
+    acts.append(stop);
+  }
+  if (acts.children.length) parts.push(acts);
+  item.replaceChildren(...parts);
+  return item;
+};
+
+let filled = false;
+const draw = (state) => {
+  $("enter").hidden = true;
+  $("make").hidden = false;
+  const minutes = Math.ceil(state.left / 60);
+  $("left").textContent = `It ends in ${minutes} ${minutes === 1 ? "minute" : "minutes"}.`;
+  $("engine").textContent = `${state.model} is ${state.engine}. The owner's clips come first.`;
+  const form = $("make").elements;
+  if (!filled) {
+    for (const size of state.sizes) form.size.add(new Option(size.text, `${size.height}×${size.width}`));
+    for (const length of state.lengths) form.frames.add(new Option(length.text, length.frames));
+    form.size.value = `${state.chosen.height}×${state.chosen.width}`;
+    form.frames.value = state.chosen.frames;
+    filled = true;
+  }
+  const wanted = state.jobs.map(row);
+  const list = $("jobs");
+  if (wanted.length !== list.children.length || wanted.some((item, at) => item !== list.children[at])) list.replaceChildren(...wanted);
+};
+
+let timer = null;
+const look = async () => {
+  clearTimeout(timer);
+  try {
+    draw(await ask("state"));
+    if ($("told").dataset.lost) { tell(""); delete $("told").dataset.lost; }
+  } catch (error) {
+    if (error.status === 401) {
+      $("enter").hidden = error.message.includes("ended");
+      $("make").hidden = true;
+      $("jobs").replaceChildren();
+      if ($("enter").hidden) { tell(error.message); return; }
+      return;
+    }
+    tell("The computer behind this page can't be reached. Perhaps the share has ended.");
+    $("told").dataset.lost = "yes";
+  }
+  timer = setTimeout(look, document.hidden ? 5000 : 1000);
+};
+
+$("enter").onsubmit = async (event) => {
+  event.preventDefault();
+  const form = event.target.elements;
+  try {
+    await ask("enter", { name: form.name.value, password: form.password.value });
+    tell("");
+    form.password.value = "";
+    look();
+  } catch (error) { tell(error.message); }
+};
+$("make").onsubmit = async (event) => {
+  event.preventDefault();
+  const form = event.target.elements;
+  const [height, width] = form.size.value.split("×").map(Number);
+  const asked = { prompt: form.prompt.value, height, width, frames: Number(form.frames.value) };
+  if (form.seed.value) asked.seed = Number(form.seed.value);
+  try {
+    await ask("generate", asked);
+    tell("");
+    look();
+  } catch (error) { tell(error.message); }
+};
+// The QR code's address carries the password behind the #, which browsers send to nobody.
+if (location.hash.length > 1) {
+  $("enter").elements.password.value = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+look();

@@ -1,0 +1,101 @@
+"""The way from the internet to the visitors' door: Gradio's own tunnel, or why there is none."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from engine.errors import HeadroomError, first_line
+
+SHARE_IN_NETWORK = "Share in your own network instead, or try again later."
+
+
+class TunnelError(HeadroomError):
+    """There is no share link; the page goes on without."""
+
+
+@dataclass
+class Tunnel:
+    """An open tunnel: ``url`` is where it begins."""
+
+    url: str
+    process: "subprocess.Popen[bytes] | None"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def alive(self) -> bool:
+        return self.process is None or self.process.poll() is None
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+def open_tunnel(port: int, token: str, folder: Path) -> Tunnel:
+    """A public address for the local ``port``.
+
+    Args:
+        token: names the tunnel at the share's server; not a secret of ours.
+        folder: takes the server's certificate, which Gradio would put into the current folder.
+
+    Raises:
+        TunnelError: with what stood in the way.
+    """
+    from gradio import networking, tunneling
+
+    networking.CERTIFICATE_PATH = str(folder / "share-certificate.pem")
+    known = len(tunneling.CURRENT_TUNNELS)
+    try:
+        address = networking.setup_tunnel("127.0.0.1", port, token, None, None)
+    except Exception as error:  # whatever it is, the page goes on; its kinds are told apart there
+        for tunnel in tunneling.CURRENT_TUNNELS[known:]:
+            Tunnel("", tunnel.proc).close()
+            tunnel.proc = None
+        raise _why_not(error, Path(tunneling.BINARY_PATH)) from error
+    made = tunneling.CURRENT_TUNNELS[-1]
+    process, made.proc = made.proc, None  # Gradio's own end of it would print to standard output
+    return Tunnel(urlunsplit(urlsplit(address)._replace(scheme="https")), process)
+
+
+def _why_not(error: Exception, program: Path) -> TunnelError:
+    """The sentence for what Gradio raised."""
+    import httpx
+    from gradio.exceptions import ChecksumMismatchError
+
+    if isinstance(error, ChecksumMismatchError):
+        return TunnelError(
+            "The program that makes share links (frpc) arrived damaged, so it was not run.",
+            f"Delete {program.name} in Gradio's folder and try again.",
+        )
+    if isinstance(error, RuntimeError) and "API Server" in str(error):
+        return TunnelError(
+            "Gradio's share service can't be reached: there is no network, or it is down.",
+            SHARE_IN_NETWORK,
+        )
+    if isinstance(error, httpx.HTTPError):
+        return TunnelError(
+            "The program that makes share links (frpc) couldn't be downloaded: no network.",
+            SHARE_IN_NETWORK,
+        )
+    virus = getattr(error, "winerror", None) == 225  # ERROR_VIRUS_INFECTED
+    if virus or (isinstance(error, OSError) and not _runs(program)):
+        return TunnelError(
+            "The program that makes share links (frpc) was removed or blocked; on Windows that is "
+            "mostly Defender.",
+            f"Allow {program.name} there, or share in your own network instead.",
+        )
+    if isinstance(error, ValueError):
+        return TunnelError("The share service refused or didn't answer.", SHARE_IN_NETWORK)
+    return TunnelError(f"No share link could be made: {first_line(error)}.", SHARE_IN_NETWORK)
+
+
+def _runs(program: Path) -> bool:
+    return program.is_file() and os.access(program, os.X_OK)
