@@ -141,6 +141,33 @@ def write_poster(path: Path, frames: Frames, longest: int = 320) -> None:
     picture.resize(size, Image.Resampling.BICUBIC).save(path, "JPEG", quality=88)
 
 
+def poster_of(path: Path, poster: Path) -> None:
+    """A still for the clip at ``path``, as ``write_poster`` would have made it.
+
+    Raises:
+        ClipError: it holds no picture that can be decoded.
+    """
+    import av
+    import av.error
+    from av.video.reformatter import Colorspace
+
+    middle = None
+    try:
+        with av.open(str(path)) as container:
+            last = container.streams.video[0].frames // 2
+            for number, frame in enumerate(container.decode(video=0)):
+                middle = frame
+                if number == last:
+                    break
+            if middle is not None:
+                array = middle.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
+                write_poster(poster, array[np.newaxis].astype(np.uint8))
+                return
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ClipError(f"No picture of {path.name} can be decoded.", "") from error
+    raise ClipError(f"{path.name} holds no picture.", "")
+
+
 def preview_webp(frames: Frames, milliseconds: int = 160) -> bytes:
     """A small looping picture of ``frames`` for the page."""
     pictures = [Image.fromarray(frame) for frame in frames]

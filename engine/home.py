@@ -45,6 +45,11 @@ class Home:
         return self.root / "clips"
 
     @property
+    def trash(self) -> Path:
+        """Deleted clips, for some days."""
+        return self.root / "trash"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -65,7 +70,7 @@ class Home:
 
     def create(self) -> None:
         try:
-            for folder in (self.clips, self.logs, self.cache):
+            for folder in (self.clips, self.trash, self.logs, self.cache):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.root / ".writable"
             probe.write_bytes(b"")

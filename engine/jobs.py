@@ -170,6 +170,10 @@ class Jobs:
         made = json.loads(kept)
         return made["file"], made["receipt"]
 
+    def names_a_clip(self, file: str) -> bool:
+        """Whether a clip has this name already, be it in the trash or missing."""
+        return bool(self.store.rows("select 1 from clips where file = ?", (file,)))
+
     def finish(self, job: int, file: str, receipt: dict[str, Any]) -> None:
         """The clip lies in the clips folder as ``file``: row and final state in one transaction."""
         with self.store.transaction() as db:

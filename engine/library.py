@@ -1,13 +1,32 @@
-"""The clips made here: rows of the store, files in the clips folder."""
+"""The clips made here: rows of the store, files in the clips folder, or for a week in the trash."""
 
+import contextlib
 import json
+import logging
 import sqlite3
+import sys
+import threading
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
 from engine.request import ClipRequest
-from engine.store import Store
+from engine.store import Store, folded
+
+log = logging.getLogger("headroom.library")
+
+TRASH_DAYS = 7
+PAGE = 60
+
+
+class LibraryError(HeadroomError):
+    """What was asked of a clip can't be done."""
+
+    exit_code = ExitCode.BAD_INPUT
 
 
 @dataclass(frozen=True)
@@ -29,27 +48,208 @@ class Clip:
         return ClipRequest(**self.receipt["request"])
 
 
+@dataclass(frozen=True)
+class Query:
+    """What to look for. ``words`` must all occur in the prompt, in any order and case; an empty
+    ``model`` and a ``height`` or ``width`` of 0 mean any."""
+
+    words: str = ""
+    model: str = ""
+    height: int = 0
+    width: int = 0
+    favourites: bool = False
+    trash: bool = False
+
+    @property
+    def order(self) -> str:
+        """The column by which the newest comes first."""
+        return "trashed" if self.trash else "created"
+
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some clips, how many there are in all, and where the next page begins, if there is one."""
+
+    clips: list[Clip]
+    count: int
+    next: Key | None
+
+
 class Library:
-    """What was made here, newest first."""
+    """What was made here, newest first.
+
+    A file's place says whether it is deleted: it is moved before its row is changed, so that a
+    crash in between, or a hand in the file manager, leaves a row that ``Caretaker.scan`` corrects.
+    """
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
+        self.moving = threading.RLock()  # a scan must not look between a move and its row
+
+    # ---- looking -----------------------------------------------------------------------------
 
     def newest(self, limit: int = 1000) -> list[Clip]:
         rows = self.store.rows(
-            "select * from clips where trashed is null and not missing"
+            "select * from clips where trashed is null and missing = 0"
             " order by created desc, id desc limit ?",
             (limit,),
         )
         return [as_clip(row) for row in rows]
 
     def get(self, number: int) -> Clip | None:
+        if not 0 < number < 2**63:  # SQLite's integers end there
+            return None
         rows = self.store.rows("select * from clips where id = ?", (number,))
         return as_clip(rows[0]) if rows else None
 
     def of_job(self, job: int) -> Clip | None:
         rows = self.store.rows("select * from clips where job = ?", (job,))
         return as_clip(rows[0]) if rows else None
+
+    def page(self, query: Query, after: Key | None = None, limit: int = PAGE) -> Page:
+        """The newest clips that ``query`` means, or those that come ``after`` a page's end."""
+        where, values = _where(query)
+        count = self.store.rows(f"select count(*) from clips where {where}", tuple(values))[0][0]
+        if after is not None:
+            where += f" and ({query.order}, id) < (?, ?)"
+            values += after
+        rows = self.store.rows(
+            f"select * from clips where {where} order by {query.order} desc, id desc limit ?",
+            (*values, limit + 1),
+        )
+        last = rows[limit - 1] if len(rows) > limit else None
+        key = (last[query.order], last["id"]) if last else None
+        return Page([as_clip(row) for row in rows[:limit]], count, key)
+
+    def kinds(self) -> tuple[list[str], list[tuple[int, int]]]:
+        """The models, and the sizes as (height, width), of which there are clips."""
+        rows = self.store.rows("select distinct model, height, width from clips where missing = 0")
+        shapes = {(row["height"], row["width"]) for row in rows}
+        by_area = sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
+        return sorted({row["model"] for row in rows}), by_area
+
+    def place(self, clip: Clip) -> Path:
+        """Where its file lies."""
+        return (self.home.trash if clip.trashed else self.home.clips) / clip.file
+
+    # ---- changing ------------------------------------------------------------------------------
+
+    def favourite(self, number: int, on: bool) -> None:
+        self._change(number, "favourite", int(on))
+
+    def trash(self, number: int) -> None:
+        """Delete a clip, for ``TRASH_DAYS`` not for good.
+
+        Raises:
+            LibraryError: there is no such clip, or its file can't be moved.
+        """
+        with self.moving:
+            clip = self._found(number)
+            if clip.trashed is None:
+                self._move(clip.file, self.home.clips, self.home.trash)
+                self._change(number, "trashed", stamp(time.time()))
+
+    def restore(self, number: int) -> None:
+        """Take a clip back out of the trash.
+
+        Raises:
+            LibraryError: there is no such clip any more, or its file can't be moved.
+        """
+        with self.moving:
+            clip = self._found(number)
+            if clip.trashed is not None:
+                if not (self.home.clips / clip.file).exists():
+                    self._move(clip.file, self.home.trash, self.home.clips)
+                self._change(number, "trashed", None)
+
+    def purge(self) -> int:
+        """Remove for good what has been in the trash for ``TRASH_DAYS``; returns how many.
+
+        The file first: without it the row can be found again, but not the other way round.
+        """
+        ended = stamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
+        gone = 0
+        with self.moving:
+            for row in self.store.rows(
+                "select id, file from clips where trashed is not null and trashed < ?", (ended,)
+            ):
+                file = self.home.trash / row["file"]
+                if (self.home.clips / row["file"]).exists():
+                    continue  # taken back by hand, which the next scan notices
+                try:
+                    for path in (file.with_suffix(".jpg"), file):
+                        path.unlink(missing_ok=True)
+                except OSError:
+                    log.exception("%s can't be removed", file)
+                    continue
+                with self.store.transaction() as db:
+                    db.execute("delete from clips where id = ?", (row["id"],))
+                gone += 1
+        return gone
+
+    def _found(self, number: int) -> Clip:
+        clip = self.get(number)
+        if clip is None:
+            raise LibraryError("This clip is no longer in the library.", "Reload the page.")
+        return clip
+
+    def _change(self, number: int, column: str, value: object) -> None:
+        with self.store.transaction() as db:
+            db.execute(f"update clips set {column} = ? where id = ?", (value, number))
+
+    def _move(self, file: str, old: Path, new: Path) -> None:
+        """The clip and its still; one that is gone already is no error, for the scan sees it."""
+        try:
+            new.mkdir(exist_ok=True)  # emptied by hand, some remove the folder too
+            with contextlib.suppress(FileNotFoundError):
+                _replace(old / file, new / file)
+            still = Path(file).with_suffix(".jpg").name
+            with contextlib.suppress(OSError):  # it is made again where it is missed
+                (old / still).replace(new / still)
+        except OSError as error:
+            raise LibraryError(
+                f"{file} can't be moved: {error.strerror or error}.",
+                f"Close what plays it, and make sure that {new} can be written to.",
+            ) from error
+
+
+def _replace(old: Path, new: Path) -> None:
+    """Windows refuses while somebody still reads, and a player that was just stopped may."""
+    for _ in range(10 if sys.platform == "win32" else 0):
+        with contextlib.suppress(PermissionError):
+            old.replace(new)
+            return
+        time.sleep(0.1)
+    old.replace(new)
+
+
+def stamp(seconds: float) -> str:
+    """A time as the store keeps it: UTC, to the millisecond, in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def days_left(trashed: str) -> int:
+    """How many days a clip that was deleted then can still be taken back."""
+    ends = datetime.fromisoformat(trashed) + timedelta(days=TRASH_DAYS)
+    return max(0, -(-(ends - datetime.now(UTC)) // timedelta(days=1)))
+
+
+def _where(query: Query) -> tuple[str, list[object]]:
+    parts = ["trashed is not null" if query.trash else "trashed is null", "missing = 0"]
+    values: list[object] = []
+    if words := folded(query.words).strip():
+        parts.append("has_words(prompt, ?)")
+        values.append(words)
+    for name in ("model", "height", "width"):
+        if wanted := getattr(query, name):
+            parts.append(f"{name} = ?")
+            values.append(wanted)
+    if query.favourites:
+        parts.append("favourite = 1")
+    return " and ".join(parts), values
 
 
 def add_clip(

@@ -93,9 +93,10 @@ class Results:
         return True
 
     def _free_name(self, file: str) -> str:
-        """``file``, or a name beside it: a database made afresh counts its jobs from one again."""
+        """``file``, or a name beside it: a database made afresh counts its jobs from one again,
+        and a clip that came by hand may have brought, and taken to the trash, any name."""
         path, count = Path(file), 1
-        while (self._folder / path).exists():
+        while (self._folder / path).exists() or self._jobs.names_a_clip(path.name):
             count += 1
             path = Path(file).with_stem(f"{Path(file).stem}-{count}")
         return path.name

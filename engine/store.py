@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +137,18 @@ def m005_visitors(db: sqlite3.Connection) -> None:
     db.execute("alter table jobs add column visitor_name text not null default ''")
 
 
+def folded(text: str) -> str:
+    """``text`` without what a search overlooks."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether all of ``words``, ``folded`` already, are in ``text``: a function of our own in SQL,
+    because ``like`` knows no case but ASCII's, and signs that mean something."""
+    text = folded(text)
+    return all(word in text for word in words.split())
+
+
 class Store:
     """One connection, shared by the threads of a process; other processes may share the file."""
 
@@ -151,6 +164,7 @@ class Store:
                 path, timeout=10, isolation_level=None, check_same_thread=False
             )
             self._db.row_factory = sqlite3.Row
+            self._db.create_function("has_words", 2, has_words, deterministic=True)
             self._db.execute("pragma journal_mode = wal")
             # A job is acknowledged only once it would survive a power cut.
             self._db.execute("pragma synchronous = full")

@@ -6,6 +6,7 @@ Everything that must last is in the store.
 import atexit
 from collections.abc import Sequence
 
+from engine.caretaker import Caretaker
 from engine.checkpoint import find_checkpoint
 from engine.downloads import Downloads
 from engine.guard import Guard
@@ -34,6 +35,7 @@ class Supervisor:
         self._meter = meter or Meter()
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
         self.library = Library(home, jobs.store)
+        self.caretaker = Caretaker(self.library)
         self.settings = Settings(jobs.store)
         self.weights = Downloads(home, presets)
         self.plans = Plans(jobs.store, presets, self.machine)
@@ -61,6 +63,7 @@ class Supervisor:
         atexit.unregister(self.close)
         self._keeper.close()
         self.weights.close()
+        self.caretaker.close()
         self.recorder.close()
         self._meter.close()
 

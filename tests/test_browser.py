@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.browser import MARKS, choose_scripted, generate, launched, open_page, watched
 from tests.conftest import TESTS, wait_until
 from tests.hub import Hub
 from tests.served import Served, serve
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("HEADROOM_REQUIRE_BROWSER"),
-        reason="Chromium isn't installed",
-    ),
-]
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update"
-).split()
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -41,53 +30,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(chromium: Any, served: Served) -> Iterator[Any]:
-    """A fresh tab; it fails the test if the page says an error or talks to another host."""
-    context = chromium.new_context(viewport={"width": 1366, "height": 768})
-    tab = context.new_page()
-    faults: list[str] = []
-    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
-    tab.on(
-        "console",
-        lambda message: faults.append(message.text) if message.type == "error" else None,
-    )
-    tab.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((served.url, "data:", "blob:"))
-            else faults.append(f"foreign request: {request.url}")
-        ),
-    )
-    open_page(tab, served)
-    yield tab
-    context.close()
-    assert faults == []
-
-
-def open_page(tab: Any, served: Served) -> None:
-    tab.goto(served.url)
-    tab.wait_for_function("document.querySelector('[data-live=engine]')?.textContent.length > 15")
-
-
-def choose_scripted(tab: Any) -> None:
-    tab.click("#model input")
-    tab.click("text=Scripted")
-    tab.wait_for_selector("#size >> text=48 × 32")
-
-
-def generate(tab: Any, prompt: str) -> None:
-    tab.fill("#prompt textarea", prompt)
-    tab.click("#generate")
+    with watched(chromium, served) as tab:
+        yield tab
 
 
 def text(tab: Any, name: str) -> str:
@@ -170,7 +120,7 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     page.click("#probe")
     page.wait_for_selector(".live-panel.running", timeout=60_000)
     assert "Measuring 128×224×17" in text(page, "title")
-    page.wait_for_selector("#verdict >> text=Measured on this machine", timeout=120_000)
+    page.wait_for_selector("#verdict >> text=Measured on this machine: peak", timeout=120_000)
     page.wait_for_selector("#probe", state="hidden")
     page.get_by_role("tab", name="Headroom").click()
     page.wait_for_selector("#picture td.measured")

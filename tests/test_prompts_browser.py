@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import browser
 from tests import test_browser as shared
 from tests.conftest import TESTS
 from tests.llm import Llm, running, said
@@ -87,7 +88,7 @@ def test_an_idea_by_keyboard_and_back_to_what_was_typed(page: Any) -> None:
 
 
 def test_a_model_without_ideas_offers_none(page: Any) -> None:
-    shared.choose_scripted(page)
+    browser.choose_scripted(page)
     page.wait_for_selector("#idea", state="hidden")
     assert page.is_visible("#improve-open")
     page.click("#model input")
@@ -131,7 +132,7 @@ def test_nothing_is_there_then_one_is_set_and_its_answer_used(
     assert asked.headers["Authorization"] == f"Bearer {SECRET}"
     assert asked.body["model"] == "qwen3:8b"
     assert page.input_value("#llm-key input") == ""
-    shared.open_page(page, served)
+    browser.open_page(page, served)
     open_panel(page)
     page.wait_for_selector("#llm-key input[placeholder*='One is kept']")
     config = httpx.get(f"{served.url}config", trust_env=False).text
@@ -167,7 +168,7 @@ def test_a_slow_answer_blocks_nothing_and_can_be_cancelled(page: Any, llm: Llm) 
 def test_the_open_panel_is_not_cut_off(chromium: Any, served: Served, width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 768})
     tab = context.new_page()
-    shared.open_page(tab, served)
+    browser.open_page(tab, served)
     open_panel(tab)
     overflow = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "the page scrolls sideways"

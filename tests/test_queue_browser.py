@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from tests.browser import choose_scripted, open_page
 from tests.served import Served
-from tests.test_browser import choose_scripted, chromium, open_page, page, pytestmark, served
+from tests.test_browser import chromium, page, pytestmark, served
 
 __all__ = ["chromium", "page", "pytestmark", "served"]
 ROW = "#queue [data-queue=waiting] li:nth-child(%d)"

@@ -1,4 +1,7 @@
-"""The clip on show with its receipt, and the clips made earlier."""
+"""The clip on show with its receipt, the newest clips below it, and the library's own tab.
+
+Both lists are drawn by library.js from what ui/clip_routes.py answers.
+"""
 
 import html
 from typing import Any
@@ -10,9 +13,37 @@ from engine.library import Clip
 from engine.request import Size
 from engine.supervisor import Supervisor
 from ui import words
+from ui.theme import ASSETS
 
-SHOWN = 60
 EMPTY = "<p>No clip yet. Write what it should show, press Generate, and it appears here.</p>"
+# The lists' frames; what is in them comes from the program and is only ever set as text.
+STRIP = """
+<section class="library" data-show="strip" aria-label="Newest clips">
+  <div class="lib-head"><h3>Newest clips</h3><span class="lib-count" role="status"></span>
+    <button type="button" class="lib-button" data-do="all">All clips</button></div>
+  <div class="lib-told" role="status"></div>
+  <div class="lib-pages"></div>
+</section>
+"""
+TAB = """
+<section class="library" data-show="all" aria-label="Library">
+  <form class="lib-bar" role="search">
+    <label class="lib-search"><span>Search the prompts</span>
+      <input type="search" name="words" placeholder="all of these words" autocomplete="off"
+        maxlength="200"></label>
+    <label><span>Model</span><select name="model"><option value="">all</option></select></label>
+    <label><span>Size</span><select name="size"><option value="">all</option></select></label>
+    <label class="lib-check"><input type="checkbox" name="favourites"> Favourites only</label>
+    <label class="lib-check"><input type="checkbox" name="trash"> Trash</label>
+    <span class="lib-count" role="status"></span>
+  </form>
+  <div class="lib-told" role="status"></div>
+  <details class="lib-refused" hidden><summary></summary><ul></ul></details>
+  <div class="lib-pages"></div>
+  <div class="lib-end"></div>
+  <div class="lib-choice" role="status" hidden></div>
+</section>
+"""
 
 
 def build_result(supervisor: Supervisor) -> tuple[gr.Video, gr.HTML]:
@@ -29,55 +60,51 @@ def build_result(supervisor: Supervisor) -> tuple[gr.Video, gr.HTML]:
     return video, receipt
 
 
-def build_gallery() -> gr.Gallery:
-    return gr.Gallery(
-        label="Earlier clips",
-        elem_id="gallery",
-        columns=6,
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-    )
+def build_strip() -> gr.HTML:
+    """The newest clips in one row. Fires as ``build_tab``'s does, and ``expand`` for all clips."""
+    return gr.HTML(STRIP, elem_id="gallery", js_on_load=_script())
 
 
-def show_newest(supervisor: Supervisor) -> tuple[Any, Any, Any]:
-    """Values for video, receipt and gallery once a job has ended or the page was opened."""
-    found = supervisor.library.newest(SHOWN)
-    video, receipt = show(supervisor, found[0]) if found else (None, EMPTY)
-    return video, receipt, [entry(supervisor, clip) for clip in found]
+def build_tab() -> gr.HTML:
+    """The whole library; fires ``select`` with the ``id`` of a clip whose settings are wanted."""
+    return gr.HTML(TAB, elem_id="library", js_on_load=_script())
 
 
-def show_chosen(supervisor: Supervisor, event: gr.SelectData) -> tuple[Any, Any]:
-    """The clip whose picture was clicked: found by its file name, not by its place, which moves."""
-    name = event.value["caption"].rpartition("#")[2]
-    clip = supervisor.library.get(int(name)) if name.isdecimal() else None
-    return show(supervisor, clip) if clip else (gr.skip(), gr.skip())
+def _script() -> str:
+    parts = ("library_tools.js", "library_dialogs.js", "library.js")
+    return "\n".join((ASSETS / part).read_text(encoding="utf-8") for part in parts)
+
+
+def show_newest(supervisor: Supervisor) -> tuple[Any, str]:
+    """Values for video and receipt once a job has ended or the page was opened."""
+    found = supervisor.library.newest(1)
+    return show(supervisor, found[0]) if found else (None, EMPTY)
 
 
 def show(supervisor: Supervisor, clip: Clip) -> tuple[Any, str]:
-    path = supervisor.home.clips / clip.file
+    path = supervisor.library.place(clip)
     if not path.exists():
         return None, f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
     return str(path), receipt_html(clip, supervisor)
 
 
-def entry(supervisor: Supervisor, clip: Clip) -> tuple[str | None, str]:
-    poster = (supervisor.home.clips / clip.file).with_suffix(".jpg")
-    caption = f"{clip.request.prompt[:60]} #{clip.id}"
-    return (str(poster) if poster.exists() else None), caption
-
-
 def receipt_html(clip: Clip, supervisor: Supervisor) -> str:
     """A table; every automatic choice stands with its reason."""
+    cells = "".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(value)}"
+        f"<div class='why'>{html.escape(why)}</div></td></tr>"
+        for name, value, why in receipt_rows(clip, supervisor)
+    )
+    return f"<table class='receipt'>{cells}</table>"
+
+
+def receipt_rows(clip: Clip, supervisor: Supervisor) -> list[tuple[str, str, str]]:
+    """Name, value and, where there is something to say, the reason; all of it plain text."""
     receipt = clip.receipt
-    request = clip.request
-    fps = supervisor.presets.models[request.model].fps if _known(clip, supervisor) else 16
-    shape = Size(request.height, request.width, request.frames)
+    made = "" if clip.job else "It came by hand: into the clips folder, from elsewhere."
     rows = [
-        ("Prompt", request.prompt, ""),
-        ("Size", f"{words.size(shape, fps)} ({request.frames} frames)", ""),
+        ("Prompt", clip.request.prompt, ""),
+        ("Size", f"{size_of(clip, supervisor)} ({clip.request.frames} frames)", ""),
         ("Seed", str(receipt["seed"]), "The same seed makes the same clip again."),
         ("Model", receipt["model"], receipt["label"]),
         ("Seconds", _pairs(receipt["stages"], words.seconds), ""),
@@ -90,18 +117,20 @@ def receipt_html(clip: Clip, supervisor: Supervisor) -> str:
     ]
     rows += [
         ("Versions", ", ".join(f"{k} {v}" for k, v in receipt["versions"].items()), ""),
-        ("File", clip.file, ""),
+        ("File", clip.file, made),
     ]
-    cells = "".join(
-        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(value)}"
-        f"<div class='why'>{html.escape(why)}</div></td></tr>"
-        for name, value, why in rows
-    )
-    return f"<table class='receipt'>{cells}</table>"
+    return rows
 
 
-def _known(clip: Clip, supervisor: Supervisor) -> bool:
-    return clip.request.model in supervisor.presets.models
+def size_of(clip: Clip, supervisor: Supervisor) -> str:
+    request = clip.request
+    size = Size(request.height, request.width, request.frames)
+    return words.size(size, fps_of(clip, supervisor))
+
+
+def fps_of(clip: Clip, supervisor: Supervisor) -> int:
+    models = supervisor.presets.models
+    return models[clip.request.model].fps if clip.request.model in models else 16
 
 
 def _pairs(values: dict[str, Any], write: Any) -> str:

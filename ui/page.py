@@ -7,7 +7,7 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import api, arriving, batch, generate, headroom, library, plan, queue, setup
+from ui import api, arriving, batch, dropped, generate, headroom, library, plan, queue, setup
 from ui.events import QUIET
 from ui.ways import Ways
 
@@ -33,6 +33,7 @@ def build_page(
                         controls = generate.build_controls(supervisor)
                         more = batch.build_more(supervisor, page)
                         judged = generate.build_buttons(supervisor, controls, more.as_list())
+                        drop, brought = dropped.build_button()
                         waiting = queue.build_queue(supervisor)
                         queue.build_editing(supervisor, controls, waiting, judged[2:])
                         more.box.render()
@@ -43,7 +44,9 @@ def build_page(
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
                         video, receipt = library.build_result(supervisor)
-                gallery = library.build_gallery()
+                strip = library.build_strip()
+            with gr.Tab("Library", id="library", elem_id="library-tab"):
+                shelf = library.build_tab()
             with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
                 measured = headroom.build_tab(supervisor, controls.model)
                 planned = plan.build_plan(supervisor, controls.model)
@@ -78,14 +81,10 @@ def build_page(
             **QUIET,
         )
         for happened in (page.load, panel.change):
-            happened(
-                lambda: library.show_newest(supervisor), None, [video, receipt, gallery], **QUIET
-            )
-
-        def chosen(event: gr.SelectData) -> tuple[object, object]:
-            return library.show_chosen(supervisor, event)
-
-        gallery.select(chosen, None, [video, receipt], **QUIET)
+            happened(lambda: library.show_newest(supervisor), None, [video, receipt], **QUIET)
+        strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
+        drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
+        dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
         api.add_endpoints(ways or Ways(supervisor))
     return page
 

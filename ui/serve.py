@@ -55,6 +55,8 @@ def serve(
 
     from engine.arrival import Arrival
     from ui.api import add_clips, wrong_fields
+    from ui.clip_routes import add_clip_routes
+    from ui.dropped import add_receipt_route
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.theme import CSS, theme
@@ -88,7 +90,10 @@ def serve(
     live = Live(supervisor, arrival)
     add_routes(app, live)
     add_clips(app, ways, login)
+    add_clip_routes(app, supervisor, share)
+    add_receipt_route(app, supervisor)
     supervisor.recorder.start()
+    supervisor.caretaker.start()
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")
     _announce(f"Headroom is at {local}  (Ctrl-C ends it)")

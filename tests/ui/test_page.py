@@ -1,10 +1,7 @@
 """What the page's handlers do with what people and files bring in."""
 
 import html
-from pathlib import Path
 from typing import Any
-
-import gradio as gr
 
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
@@ -77,10 +74,10 @@ def test_cancel_takes_what_runs_then_what_waits(supervisor: Supervisor, ask: Ask
 
 
 def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor, ask: Ask) -> None:
-    assert library.show_newest(supervisor) == (None, library.EMPTY, [])
+    assert library.show_newest(supervisor) == (None, library.EMPTY)
     supervisor.start()
     job = finish(supervisor, supervisor.submit(ask(HOSTILE, seed=11)))
-    video, receipt, gallery = library.show_newest(supervisor)
+    video, receipt = library.show_newest(supervisor)
     clip = supervisor.library.of_job(job.id)
     assert clip is not None
     assert video == str(supervisor.home.clips / clip.file)
@@ -89,27 +86,15 @@ def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor
     assert "11" in receipt
     for choice in clip.receipt["plan"].values():
         assert html.escape(choice["reason"]) in receipt
-    assert len(gallery) == 1
-
-
-def test_the_gallery_finds_the_clip_that_was_clicked(supervisor: Supervisor, ask: Ask) -> None:
-    supervisor.start()
-    for prompt in ("one #9", "two"):
-        finish(supervisor, supervisor.submit(ask(prompt)))
-    oldest = library.show_newest(supervisor)[2][1]
-    event = gr.SelectData(None, {"index": 1, "value": {"caption": oldest[1]}})
-    video, receipt = library.show_chosen(supervisor, event)
-    assert "one-9" in video
-    (supervisor.home.clips / Path(video).name).unlink()
-    video, receipt = library.show_chosen(supervisor, event)
-    assert video is None
-    assert "no longer in the clips folder" in receipt
+    (supervisor.home.clips / clip.file).unlink()
+    assert "no longer in the clips folder" in library.show_newest(supervisor)[1]
 
 
 def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:
     config: dict[str, Any] = build_page(supervisor).get_config_file()
     ids = {part["props"].get("elem_id") for part in config["components"]}
     assert {"prompt", "size", "frames", "seed", "dice", "generate", "cancel", "clip"} <= ids
+    assert {"gallery", "library", "from-clip"} <= ids
     offered = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
     assert [d["api_name"] for d in offered] == ["generate", "status", "cancel", "check", "library"]
 

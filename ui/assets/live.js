@@ -84,7 +84,10 @@ const receive = (state) => {
   }
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.
-    if (ended !== null && ended !== state.ended) trigger("change");
+    if (ended !== null && ended !== state.ended) {
+      trigger("change");
+      document.dispatchEvent(new Event("headroom-ended")); // library.js listens
+    }
     ended = state.ended;
   }
 };

@@ -1,0 +1,290 @@
+"""Keeps the library's rows and the files in its folders in step, and empties the trash.
+
+Files come and go by hand: the places of the files are the truth, and the rows follow. Whoever
+opens the library has it scan, which lists two folders and opens only files that it doesn't know.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import reader
+from engine.clips import ClipError
+from engine.library import Clip, Library, add_clip, stamp
+from engine.receipt import checked
+
+log = logging.getLogger("headroom.caretaker")
+
+DAY = 86_400.0
+SETTLED_SECONDS = 3.0  # a younger file may still be on its way in
+STILLS_AT_ONCE = 24
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a scan saw: clips ``added`` to the library, how many rows ``changed`` in all, files that
+    it didn't take (name: why), how many are so young that they are looked at next time, and what
+    kept it from looking."""
+
+    added: int = 0
+    changed: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+    young: int = 0
+    problem: str = ""
+
+
+Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is another file
+
+
+class Caretaker:
+    """See the module's docstring. ``start`` and ``close`` frame the life of its thread."""
+
+    def __init__(self, library: Library) -> None:
+        self._library, self._home, self._store = library, library.home, library.store
+        self._scanning = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+        self._refusals = self._home.cache / "not-taken-in.json"
+        self._refused: dict[str, tuple[Stamp, str]] | None = None
+        # Stills to be made, whether that is being done, and of which clips none could be.
+        self._stills, self._making = threading.Lock(), False
+        self._wanted: dict[Path, Stamp] = {}
+        self._without: set[tuple[Path, Stamp]] = set()
+
+    def start(self) -> None:
+        """Scan and empty the trash now, in the background, and once a day."""
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.scan()
+            except (OSError, sqlite3.Error):
+                if not self._closing.is_set():
+                    log.exception("the library could not be scanned")
+            self._closing.wait(DAY)
+
+    # ---- rows and files ------------------------------------------------------------------------
+
+    def scan(self) -> Found:
+        """Look at both folders; one scan at a time, so that no file is read twice."""
+        with self._scanning:
+            self._library.purge()
+            try:
+                unknown, young, moved = self._reconcile()
+            except OSError as error:
+                # A drive that isn't there: its clips aren't gone.
+                log.warning("the clips folder can't be listed: %s", error)
+                why = f"The clips folder can't be listed: {error.strerror or error}."
+                return Found(problem=why)
+            added, problem = 0, ""
+            try:
+                added = self._take_in(unknown)
+            except reader.ReaderError as error:
+                problem = str(error)
+            kept = self._known_refusals()
+            refused = tuple((name, why) for name, (_, why) in kept.items())
+            return Found(added, added + moved, refused, young, problem)
+
+    def _reconcile(self) -> tuple[dict[Path, Stamp], int, int]:
+        """Have rows follow their files.
+
+        Returns:
+            The files that have no row and must be opened, how many are too young for that, and
+            how many rows are others now.
+        """
+        with self._library.moving:
+            self._home.trash.mkdir(exist_ok=True)  # some empty it by removing it
+            # In this order: a clip whose file is listed has its name in ``made`` or its row.
+            here, there = _listed(self._home.clips), _listed(self._home.trash)
+            made = self._half_kept(self._store.rows)
+            rows = self._store.rows("select id, file, trashed, missing from clips")
+            changed = []
+            for row in rows:
+                file, missing, trashed = row["file"], False, row["trashed"]
+                if file in here:
+                    trashed = None
+                elif file in there:
+                    trashed = trashed or stamp(time.time())
+                else:  # unless it came after the folders were listed
+                    missing = bool(row["missing"]) or not self._exists(file)
+                if (missing, trashed) != (bool(row["missing"]), row["trashed"]):
+                    changed.append((int(missing), trashed, row["id"]))
+            if changed:
+                with self._store.transaction() as db:
+                    db.executemany(
+                        "update clips set missing = ?, trashed = ? where id = ?", changed
+                    )
+        known = {row["file"] for row in rows} | made
+        strangers = [*_new(here, known), *_new(there, known | here.keys())]
+        return *self._to_open(strangers, here.keys() | there.keys()), len(changed)
+
+    def _exists(self, file: str) -> bool:
+        return (self._home.clips / file).exists() or (self._home.trash / file).exists()
+
+    def _half_kept(self, rows: Any) -> set[str]:
+        """The names of files that the engine is moving in right now, or was when it was killed."""
+        found = rows("select made from jobs where state = 'running' and made is not null")
+        return {json.loads(row["made"])["file"] for row in found}
+
+    def _to_open(
+        self, strangers: list["os.DirEntry[str]"], listed: Iterable[str]
+    ) -> tuple[dict[Path, Stamp], int]:
+        unknown, young = {}, 0
+        refused = self._known_refusals()
+        for name in refused.keys() - set(listed):
+            del refused[name]
+        for entry in strangers:
+            with contextlib.suppress(OSError):  # gone since it was listed
+                about = entry.stat()
+                mark = (about.st_mtime_ns, about.st_size)
+                if 0 <= time.time() - max(about.st_mtime, about.st_ctime) < SETTLED_SECONDS:
+                    young += 1
+                elif refused.get(entry.name, (None,))[0] != mark:
+                    unknown[Path(entry.path)] = mark
+        return unknown, young
+
+    # ---- files that came by hand -----------------------------------------------------------------
+
+    def _take_in(self, unknown: dict[Path, Stamp]) -> int:
+        """Read them and give them rows, a batch at a time; returns how many got one."""
+        added, paths = 0, list(unknown)
+        refused = self._known_refusals()
+        for start in range(0, len(paths), reader.BATCH):
+            if self._closing.is_set():
+                break
+            answers = reader.receipts(paths[start : start + reader.BATCH])
+            with self._library.moving, self._store.transaction() as db:
+                for path, answer in answers.items():
+                    if isinstance(answer, ClipError):
+                        refused[path.name] = unknown[path], answer.sentence
+                    else:
+                        refused.pop(path.name, None)
+                        added += self._add(db, path, unknown[path], answer)
+        if paths:
+            self._keep_refusals(refused)
+        return added
+
+    def _add(
+        self, db: sqlite3.Connection, path: Path, mark: Stamp, receipt: dict[str, Any]
+    ) -> bool:
+        """A row for a file that came by hand; the row of one that was only renamed follows it."""
+
+        def rows(sql: str, *values: object) -> list[sqlite3.Row]:
+            return db.execute(sql, values).fetchall()
+
+        if path.name in self._half_kept(rows) or not path.exists():
+            return False
+        if rows("select 1 from clips where file = ?", path.name):
+            return False
+        trashed = stamp(time.time()) if path.parent == self._home.trash else None
+        for row in rows(
+            "select * from clips where missing = 1 and prompt = ?", receipt["request"]["prompt"]
+        ):
+            if _same(json.loads(row["receipt"]), receipt):
+                db.execute(
+                    "update clips set file = ?, missing = 0, trashed = ? where id = ?",
+                    (path.name, trashed, row["id"]),
+                )
+                return True
+        add_clip(db, None, stamp(mark[0] / 1e9), path.name, receipt)
+        db.execute("update clips set trashed = ? where file = ?", (trashed, path.name))
+        return True
+
+    def _known_refusals(self) -> dict[str, tuple[Stamp, str]]:
+        """What was opened once and isn't ours, so that it isn't opened at every start."""
+        if self._refused is None:
+            self._refused = {}
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                kept = json.loads(self._refusals.read_text(encoding="utf-8"))
+                self._refused = {n: ((int(m), int(s)), str(why)) for n, (m, s, why) in kept.items()}
+        return self._refused
+
+    def _keep_refusals(self, refused: dict[str, tuple[Stamp, str]]) -> None:
+        kept = {name: [*mark, why] for name, (mark, why) in refused.items()}
+        with contextlib.suppress(OSError):  # then they are opened once more
+            self._refusals.write_text(json.dumps(kept), encoding="utf-8")
+
+    # ---- stills ----------------------------------------------------------------------------------
+
+    def still(self, clip: Clip) -> Path | None:
+        """The small picture of a clip; None while the one that the worker made is missing.
+
+        Another is made then, in the background: a browser has six connections, and whoever waited
+        here would keep them all.
+        """
+        path = self._library.place(clip)
+        poster = path.with_suffix(".jpg")
+        if poster.exists():
+            return poster
+        with self._stills:
+            mark = _mark(path)
+            if mark is not None and (path, mark) not in self._without:
+                self._wanted.setdefault(path, mark)
+                if not self._making:
+                    self._making = True
+                    threading.Thread(target=self._make_stills, name="stills", daemon=True).start()
+        return None
+
+    def _make_stills(self) -> None:
+        """Those that are wanted, a few at a time, the first ones first."""
+        while not self._closing.is_set():
+            with self._stills:
+                batch = dict(list(self._wanted.items())[:STILLS_AT_ONCE])
+                if not batch:
+                    self._making = False
+                    return
+            try:
+                reader.posters(list(batch))
+            except reader.ReaderError as error:
+                log.warning("no stills can be made: %s", error)
+                with self._stills:
+                    self._wanted.clear()
+                    self._making = False
+                return
+            with self._stills:
+                for path, mark in batch.items():
+                    if not path.with_suffix(".jpg").exists():
+                        self._without.add((path, mark))
+                    del self._wanted[path]
+
+
+def _listed(folder: Path) -> dict[str, "os.DirEntry[str]"]:
+    """The MP4s in ``folder`` by name; those that begin with a dot aren't whole."""
+    with os.scandir(folder) as entries:
+        return {
+            entry.name: entry
+            for entry in entries
+            if entry.name.lower().endswith(".mp4") and not entry.name.startswith(".")
+        }
+
+
+def _new(listed: dict[str, "os.DirEntry[str]"], known: Iterable[str]) -> list["os.DirEntry[str]"]:
+    names = listed.keys() - set(known)
+    return [entry for name, entry in listed.items() if name in names]
+
+
+def _mark(path: Path) -> Stamp | None:
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        return about.st_mtime_ns, about.st_size
+    return None
+
+
+def _same(kept: dict[str, Any], read: dict[str, Any]) -> bool:
+    with contextlib.suppress(ClipError):
+        return checked(kept, "the library") == read
+    return False

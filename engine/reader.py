@@ -1,0 +1,137 @@
+"""Opens MP4s in a short child process: receipts out of them, stills from them.
+
+The page's process would pay 30 MB for PyAV, for files that it hardly ever opens; and a file made
+to hurt FFmpeg takes only the child with it.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.clips import ClipError, poster_of, read_receipt
+from engine.errors import HeadroomError
+from engine.home import PROJECT
+from engine.receipt import checked
+
+BATCH = 200
+# Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
+# of five seconds at 1280 × 720 about one.
+PATIENCE, PATIENCE_EACH = 30.0, 5.0
+READY = b"ready"  # the child's first line
+NO_WINDOW = 0x0800_0000  # Windows would flash a console
+
+What = Literal["receipts", "posters"]
+
+
+class ReaderError(HeadroomError):
+    """The child can't even begin, so that nothing is known of any file."""
+
+
+def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
+    """The checked receipt inside each file, or why there is none.
+
+    Raises:
+        ReaderError: the child can't begin.
+    """
+    found: dict[Path, dict[str, Any] | ClipError] = {}
+    for path, answer in _answers("receipts", paths).items():
+        if "receipt" in answer:
+            found[path] = answer["receipt"]
+        else:
+            found[path] = ClipError(answer["sentence"], answer["remedy"])
+    return found
+
+
+def posters(paths: Sequence[Path]) -> None:
+    """Lay a still beside each of the clips; where that can't be, there is none.
+
+    Raises:
+        ReaderError: the child can't begin.
+    """
+    _answers("posters", paths)
+
+
+def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    found: dict[Path, dict[str, Any]] = {}
+    left = list(paths)
+    while left:
+        batch = left[:BATCH]
+        answers = _ask(what, batch)
+        found |= zip(batch, answers, strict=False)
+        left = left[len(answers) :]
+        if len(answers) < len(batch):  # this one ended the child, or it is still at it
+            found[left[0]] = {
+                "sentence": f"{left[0].name} can't be read as a video; it is damaged.",
+                "remedy": "Use an MP4 that Headroom made.",
+            }
+            left = left[1:]
+    return found
+
+
+def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The child's answers, in order; fewer than there are paths if it ended early."""
+    command = [sys.executable, "-m", "engine.reader", what]
+    orders = json.dumps([str(path) for path in paths]).encode()
+    try:
+        said = subprocess.run(
+            command, input=orders, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=PROJECT, timeout=PATIENCE + PATIENCE_EACH * len(paths), check=False,
+            creationflags=NO_WINDOW if sys.platform == "win32" else 0,
+        ).stdout  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+    except OSError as error:
+        raise ReaderError(f"What opens clips can't be started: {error}.", "Try again.") from error
+    begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
+    if begun != READY:
+        raise ReaderError(
+            "What opens clips can't be started.",
+            "Try again; the doctor (Set-up tab) says whether a package is missing.",
+        )
+    return [json.loads(line) for line in lines]
+
+
+# ---- the child -----------------------------------------------------------------------------
+
+
+def _look(what: What, path: Path) -> dict[str, Any]:
+    try:
+        if what == "receipts":
+            return {"receipt": checked(read_receipt(path), path.name)}
+        _make_poster(path)
+    except ClipError as error:
+        return {"sentence": error.sentence, "remedy": error.remedy}
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        return {"sentence": f"{path.name} can't be read: {type(error).__name__}.", "remedy": ""}
+    return {}
+
+
+def _make_poster(path: Path) -> None:
+    """Whole or not at all, because the page may ask for it this moment."""
+    poster = path.with_suffix(".jpg")
+    half = poster.with_name(f".{poster.name}.{os.getpid()}")
+    try:
+        poster_of(path, half)
+        half.replace(poster)
+    finally:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
+
+
+def main(what: What) -> None:
+    import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
+
+    sys.stdout.write(f"{READY.decode()}\n")
+    for path in json.load(sys.stdin):
+        # ASCII, so that half a character in a receipt can't end the stream.
+        sys.stdout.write(json.dumps(_look(what, Path(path))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main("posters" if sys.argv[1] == "posters" else "receipts")

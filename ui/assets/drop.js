@@ -1,0 +1,53 @@
+// A clip, dropped anywhere or chosen with the button: its receipt is read by the program, and its
+// settings come back into the form.
+const MOST = 256 * 1024 * 1024;
+const veil = element.querySelector(".drop-veil");
+const told = element.querySelector(".from-clip-told");
+const choice = element.querySelector("input[type=file]");
+const label = element.querySelector("label");
+document.body.append(veil); // over every tab, not only over its own
+const say = (text, bad = true) => {
+  told.textContent = text;
+  told.classList.toggle("bad", bad);
+  if (bad && !element.offsetParent) trigger("expand"); // it stands on a tab that isn't open
+};
+
+const take = async (files) => {
+  const [file] = files;
+  if (!file) return;
+  if (files.length > 1) return say("Drop one clip at a time.");
+  if (!/\.mp4$/i.test(file.name)) return say(`${file.name} is no MP4. Drop one that Headroom made.`);
+  if (file.size > MOST) return say(`${file.name} has more than 256 MB. No clip of Headroom's is so large.`);
+  say(`Reading ${file.name}…`, false);
+  try {
+    const answer = await fetch(`receipt?${new URLSearchParams({ name: file.name })}`, {
+      method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
+    });
+    if (answer.status === 401) return say("The login has ended. Reload the page to log in again.");
+    const found = await answer.json();
+    if (found.refused) return say(found.refused);
+    say(`Read from ${file.name}.`, false);
+    trigger("select", { request: found.request });
+  } catch {
+    say("The page could not send the file to the program. Try again, or reload the page.");
+  }
+};
+
+choice.addEventListener("change", () => { take(choice.files); choice.value = ""; });
+label.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choice.click(); }
+});
+
+// Only files from outside: text that is dragged within the page stays Gradio's and the browser's.
+const brings = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+let depth = 0;
+const on = (name, act) => document.addEventListener(name, (event) => {
+  if (!element.isConnected || !brings(event)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  act(event);
+}, true);
+on("dragenter", () => { depth += 1; veil.hidden = false; });
+on("dragover", (event) => { event.dataTransfer.dropEffect = "copy"; });
+on("dragleave", () => { depth -= 1; if (depth <= 0) { depth = 0; veil.hidden = true; } });
+on("drop", (event) => { depth = 0; veil.hidden = true; take(event.dataTransfer.files); });

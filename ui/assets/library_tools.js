@@ -1,0 +1,49 @@
+// Shared by the library's lists and dialogs. Text is only ever set with textContent or
+// setAttribute: no prompt can become markup.
+const make = (tag, about = {}, ...inside) => {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(about)) {
+    if (name === "text") node.textContent = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== null) node.setAttribute(name, value);
+  }
+  node.append(...inside);
+  return node;
+};
+
+// `body` makes it a POST, with the header that no page from elsewhere can send.
+const ask = async (path, body) => {
+  const options = body === undefined ? {} : {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Headroom": "1" },
+    body: JSON.stringify(body),
+  };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The page can't reach the program. Start Headroom again, then reload the page.");
+  }
+  if (answer.status === 401) throw new Error("The login has ended. Reload the page to log in again.");
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error("The program could not answer. Reload the page; its log says more.");
+  if (told.refused) throw new Error(told.refused);
+  return told;
+};
+
+const place = (kind, clip, more = "") => `${kind}/${clip.id}?v=${clip.version}${more}`;
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const brief = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+const when = (clip, style = exact) => style.format(new Date(clip.created));
+const short = (clip, most = 60) => {
+  const signs = [...clip.prompt];
+  return signs.length > most ? `${signs.slice(0, most).join("")}…` : clip.prompt;
+};
+const button = (label, act, about = {}) =>
+  make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
+
+const receiptTable = (rows) => make("table", { class: "receipt" }, make("tbody", {},
+  ...rows.map(([name, value, why]) => make("tr", {},
+    make("th", { scope: "row", text: name }),
+    make("td", {}, make("span", { text: value }), make("div", { class: "why", text: why }))))));

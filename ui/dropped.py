@@ -1,0 +1,174 @@
+"""A clip dropped on the page brings its settings back into the form; so does one of the library.
+
+The file goes through a route of our own, because Gradio's uploads stay on the disk and end at a
+size that a long clip passes. It is deleted as soon as its receipt was read.
+"""
+
+import asyncio
+import html
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, HTTPException, Request
+
+from engine import reader
+from engine.clips import ClipError
+from engine.errors import HeadroomError
+from engine.pipelines import is_here, why_not_here
+from engine.receipt import asked_again
+from engine.request import ClipRequest, RequestError
+from engine.supervisor import Supervisor
+from ui.clip_routes import HEADER, found
+from ui.events import QUIET
+from ui.generate import Controls, judged, refusal_html, settings_of
+from ui.live import logged_in
+from ui.theme import ASSETS
+
+MOST_BYTES = 256 * 2**20
+HOUR = 3600.0
+AT_ONCE = 2  # uploads: more would fill the disk
+BUTTON = """
+<div class="from-clip">
+  <label class="lib-button" tabindex="0">From a clip…<input type="file" accept="video/mp4,.mp4"
+    tabindex="-1" aria-label="Take the settings from a clip"></label>
+  <span class="from-clip-told" role="status">or drop one anywhere on the page: its settings come
+    back.</span>
+  <div class="drop-veil" hidden><p>Drop the clip: its prompt, size and seed come back into the
+    form.</p></div>
+</div>
+"""
+
+
+class NotHereError(HeadroomError):
+    """The clip's model can't be chosen on this computer."""
+
+
+def build_button() -> tuple[gr.HTML, gr.HTML]:
+    """It fires ``select`` with the ``request`` that a dropped clip holds, and ``expand`` when a
+    refusal is to be seen; beside it, where to say what was brought back."""
+    script = (ASSETS / "drop.js").read_text(encoding="utf-8")
+    button = gr.HTML(BUTTON, elem_id="from-clip", js_on_load=script)
+    return button, gr.HTML("", elem_id="brought", js_on_load=None)
+
+
+def wire(
+    supervisor: Supervisor,
+    sources: list[gr.HTML],
+    controls: Controls,
+    refreshed: list[Any],
+    said: gr.HTML,
+    tabs: gr.Tabs,
+) -> None:
+    """Whatever brings settings back ends in the form, with the verdict on them.
+
+    Args:
+        sources: they fire ``select`` with a ``request``, or with the ``id`` of a clip.
+        refreshed: what ``judged`` refreshes.
+    """
+
+    def bring(event: gr.EventData) -> list[Any]:
+        return [*brought(supervisor, event._data), gr.Tabs(selected="make")]
+
+    def judge(model: str, size: object, frames: object) -> list[Any]:
+        return judged(supervisor, model, size, frames)
+
+    for source in sources:
+        source.select(bring, None, [*controls.as_list(), said, tabs], **QUIET).then(
+            judge, [controls.model, controls.size, controls.frames], refreshed, **QUIET
+        )
+
+
+def brought(supervisor: Supervisor, data: object) -> list[Any]:
+    """Updates for the controls, and what to say about it; what comes from a browser isn't trusted.
+
+    Args:
+        data: ``{"id": 5}`` or ``{"request": {...}}``.
+    """
+    try:
+        given = data if isinstance(data, Mapping) else {}
+        if isinstance(given.get("id"), int):
+            raw = asked_again(found(supervisor, given["id"]).receipt)
+        else:
+            raw = given["request"] if isinstance(given.get("request"), Mapping) else {}
+        request = usable(supervisor, raw)
+    except HeadroomError as error:
+        return [*[gr.skip() for _ in range(6)], refusal_html(error)]
+    prompt = html.escape(request.prompt[:60])
+    return [
+        *settings_of(supervisor, request),
+        f"<p class='hint' role='status'>The form has the clip's settings now: “{prompt}”. "
+        "Generate makes the same clip again.</p>",
+    ]
+
+
+def usable(supervisor: Supervisor, raw: Mapping[str, object]) -> ClipRequest:
+    """The request of a receipt, if this installation can be asked for it.
+
+    Raises:
+        RequestError: a field isn't what it should be, or there is no such model.
+        NotHereError: what runs the model isn't installed.
+    """
+    request = ClipRequest.check(raw, supervisor.presets)
+    preset = supervisor.presets.models[request.model]
+    if not is_here(preset) and preset != supervisor.presets.default:
+        why, remedy = why_not_here(preset)
+        raise NotHereError(f"The clip was made with {preset.name}. {why}", remedy)
+    return request
+
+
+def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
+    """``POST /receipt``: an MP4 as the body; the answer has the ``request`` inside, checked."""
+    turn = asyncio.Semaphore(AT_ONCE)
+    for left in supervisor.home.cache.glob("dropped-*"):  # by a crash, unless another is at it
+        if time.time() - left.stat().st_mtime > HOUR:
+            shutil.rmtree(left, ignore_errors=True)
+
+    @app.post("/receipt")
+    async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
+        if not logged_in(app, request):
+            raise HTTPException(401, "Log in first.")
+        if not request.headers.get(HEADER):
+            raise HTTPException(403, f"The header {HEADER} is missing.")
+        name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
+        async with turn:
+            folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))
+            try:
+                file = folder / "dropped.mp4"
+                await _receive(request, file, name)
+                asked = await asyncio.to_thread(_request_in, supervisor, file, name)
+            except RequestError as error:
+                about = f"{name} can't be made here."
+                return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
+            except (HeadroomError, OSError) as error:
+                return {"refused": str(error)}
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return {"request": asked.to_json()}
+
+
+async def _receive(request: Request, file: Path, name: str) -> None:
+    """Write the body to ``file``; what can't be a clip of ours is refused while it comes."""
+    size = 0
+    with file.open("wb") as kept:
+        async for part in request.stream():
+            if size == 0 and part and part[4:8] != b"ftyp":
+                raise ClipError(f"{name} is no MP4.", "Drop an MP4 that Headroom made.")
+            size += len(part)
+            if size > MOST_BYTES:
+                most = MOST_BYTES // 2**20
+                raise ClipError(f"{name} has more than {most} MB.", "No clip of ours is so large.")
+            await asyncio.to_thread(kept.write, part)
+    if size == 0:
+        raise ClipError(f"{name} is empty.", "Drop an MP4 that Headroom made.")
+
+
+def _request_in(supervisor: Supervisor, file: Path, name: str) -> ClipRequest:
+    answer = reader.receipts([file])[file]
+    if isinstance(answer, ClipError):
+        raise ClipError(answer.sentence.replace(file.name, name), answer.remedy)
+    return usable(supervisor, asked_again(answer))
