@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "open the page (this is what happens without a command)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
     serve.add_argument("--port", type=int, default=7860, help="the next free one if it is taken")
-    serve.add_argument("--share", action="store_true", help="temporary public link; needs --auth")
+    serve.add_argument(
+        "--share", action="store_true", help="a link for visitors, with a drawn password, for 2 h"
+    )
     serve.add_argument("--auth", metavar="USER:PASS", help="ask for this login")
     serve.add_argument("--mcp", action="store_true", help="tools for language models, at /mcp")
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
@@ -148,10 +150,10 @@ def _serve(options: argparse.Namespace) -> int:
         if not (user and colon and password):
             raise InputError("--auth has to be USER:PASS.", "Give both, with a colon between.")
         login = (user, password)
-    if login is None and (options.share or options.host not in LOOPBACK):
+    if login is None and options.host not in LOOPBACK:
         raise InputError(
             "Without a login anybody who finds the address could use this computer.",
-            "Add --auth USER:PASS, or leave out --share and --host.",
+            "Add --auth USER:PASS, or leave out --host; --share gives others a page of their own.",
         )
     from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
 

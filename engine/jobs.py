@@ -303,6 +303,11 @@ class Jobs:
         )
         return [_job(row) for row in rows]
 
+    def cancel_visitors(self) -> None:
+        """The share that they came through is over: what waits is cancelled, what runs is asked."""
+        for job in self.unfinished_of_visitors():
+            self.cancel(job.id)
+
     def unfinished_of_visitors(self) -> list[Job]:
         """What visitors have waiting or running."""
         rows = self.store.rows(

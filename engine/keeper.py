@@ -134,6 +134,7 @@ class Keeper:
 
     def _recover(self) -> None:
         """What an earlier process left behind: its running job and half-written files."""
+        self.jobs.cancel_visitors()  # a share ends with its program
         while job := self.jobs.running():
             if not self._results.settle(job):
                 self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")

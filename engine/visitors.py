@@ -5,7 +5,6 @@ what isn't here can't be done through it.
 """
 
 import base64
-import contextlib
 import secrets
 import threading
 import time
@@ -208,16 +207,12 @@ class Visits:
             raise ShareError("There is no such clip of yours.", "Look at your list.")
 
     def end(self) -> None:
-        """Nobody is let in any more, and what visitors have unfinished is cancelled."""
+        """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
         self.share.close()
-        end_visits(self._supervisor)
-
-
-def end_visits(supervisor: Supervisor) -> None:
-    """Cancel what visitors have waiting or running: the share that they came through is over."""
-    for job in supervisor.jobs.unfinished_of_visitors():
-        with contextlib.suppress(HeadroomError):
-            supervisor.cancel(job.id)
+        own = {visitor.id for visitor in self.share.visitors()}
+        for job in self._supervisor.jobs.unfinished_of_visitors():
+            if job.visitor in own:
+                self._supervisor.cancel(job.id)
 
 
 def draw_password() -> str:

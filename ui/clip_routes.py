@@ -38,12 +38,8 @@ NO_STILL = (  # library.js knows it by its width, and asks again
 Number = Annotated[int, Path(ge=1, le=2**53)]
 
 
-def add_clip_routes(app: FastAPI, supervisor: Supervisor, shared: bool = False) -> None:
-    """Everything below ``/library`` and ``/clip``.
-
-    Args:
-        shared: the page has a public address, so that nobody who asks is sure to sit here.
-    """
+def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
+    """Everything below ``/library`` and ``/clip``."""
 
     def member(request: Request) -> None:
         if not logged_in(app, request):
@@ -56,12 +52,12 @@ def add_clip_routes(app: FastAPI, supervisor: Supervisor, shared: bool = False) 
     looks = [Depends(member)]
     changes = [Depends(member), Depends(ours)]
     _add_files(app, supervisor, looks)
-    _add_lists(app, supervisor, looks, changes, shared)
+    _add_lists(app, supervisor, looks, changes)
     _add_changes(app, supervisor, changes)
 
     @app.post("/clip/{number}/folder", dependencies=changes)
     def folder(number: Number, request: Request) -> dict[str, Any]:
-        if not sits_here(request, shared):
+        if not sits_here(request):
             return {"refused": "A folder can only be opened from the computer that runs Headroom."}
         return told(lambda: filemanager.show(supervisor.library.place(found(supervisor, number))))
 
@@ -92,9 +88,7 @@ def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
         return FileResponse(still, headers=CACHED, media_type="image/jpeg")
 
 
-def _add_lists(
-    app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: list[Any], shared: bool
-) -> None:
+def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: list[Any]) -> None:
     library, models = supervisor.library, supervisor.presets.models
 
     @app.get("/library", dependencies=looks)
@@ -114,7 +108,7 @@ def _add_lists(
             names, shapes = library.kinds()
             answer["models"] = [(id, models[id].name if id in models else id) for id in names]
             answer["sizes"] = [(f"{h}×{w}", f"{w} × {h}") for h, w in shapes]
-            answer["folder"] = sits_here(request, shared)
+            answer["folder"] = sits_here(request)
         return answer
 
     @app.post("/library/scan", dependencies=changes)
@@ -199,11 +193,11 @@ def told(act: Callable[[], None]) -> dict[str, Any]:
     return {}
 
 
-def sits_here(request: Request, shared: bool) -> bool:
+def sits_here(request: Request) -> bool:
     """Whether whoever asks sits at this computer: nothing in between that may speak for others,
     such as a tunnel or a proxy, and an address that names this computer, not some page's."""
     passed_on = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
-    if shared or passed_on or request.client is None:
+    if passed_on or request.client is None:
         return False
     try:
         near = ipaddress.ip_address(request.client.host).is_loopback

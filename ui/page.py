@@ -7,21 +7,27 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import api, arriving, batch, dropped, generate, headroom, library, plan, queue, setup
+from ui import api, arriving, batch, dropped, generate, headroom, library, plan, queue, setup, share
 from ui.events import QUIET
+from ui.sharing import Sharing
 from ui.ways import Ways
 
 
 def build_page(
-    supervisor: Supervisor, arrival: Arrival | None = None, ways: Ways | None = None
+    supervisor: Supervisor,
+    arrival: Arrival | None = None,
+    ways: Ways | None = None,
+    sharing: Sharing | None = None,
 ) -> gr.Blocks:
     """The whole page. No job lives in an event of it: it submits, watches and cancels.
 
     Args:
         arrival: brings what makes clips, where it is missing.
         ways: answers the programs that call the page's named endpoints.
+        sharing: the visitors' door.
     """
     arrival = arrival or Arrival(supervisor.home)
+    sharing = sharing or Sharing(supervisor)
     with gr.Blocks(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
@@ -53,33 +59,17 @@ def build_page(
             with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
                 coming = arriving.build_card(arrival)
                 parts = setup.build_setup(supervisor)
+            with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
+                shared = share.build_share(supervisor, sharing)
         _wire(supervisor, page, panel, controls, judged)
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: arriving.refreshed(arrival), None, coming, **QUIET)
         panel.tick(lambda: models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
-        for happened in (page.load, panel.change, tab.select):
-            happened(
-                lambda model: headroom.refreshed(supervisor, model),
-                controls.model,
-                list(measured),
-                **QUIET,
-            )
-        for happened in (page.load, tab.select):
-            happened(
-                lambda model: plan.refreshed(supervisor, model),
-                controls.model,
-                planned.as_list(),
-                **QUIET,
-            )
-        # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
-        panel.change(
-            lambda model: plan.table_html(supervisor, model),
-            controls.model,
-            planned.table,
-            **QUIET,
-        )
+        _wire_headroom(supervisor, page, panel, controls, tab, list(measured), planned)
+        for happened in (page.load, share_tab.select):
+            happened(lambda: share.refreshed(supervisor, sharing), None, shared, **QUIET)
         for happened in (page.load, panel.change):
             happened(lambda: library.show_newest(supervisor), None, [video, receipt], **QUIET)
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
@@ -103,6 +93,36 @@ def _wire(
 
     for happened in (page.load, panel.change):
         happened(judge, [controls.model, controls.size, controls.frames], judged, **QUIET)
+
+
+def _wire_headroom(
+    supervisor: Supervisor,
+    page: gr.Blocks,
+    panel: gr.HTML,
+    controls: generate.Controls,
+    tab: gr.Tab,
+    measured: list[Any],
+    planned: plan.PlanParts,
+) -> None:
+    """The picture of what was measured, and the plan, are renewed when somebody looks."""
+    for happened in (page.load, panel.change, tab.select):
+        happened(
+            lambda model: headroom.refreshed(supervisor, model), controls.model, measured, **QUIET
+        )
+    for happened in (page.load, tab.select):
+        happened(
+            lambda model: plan.refreshed(supervisor, model),
+            controls.model,
+            planned.as_list(),
+            **QUIET,
+        )
+    # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
+    panel.change(
+        lambda model: plan.table_html(supervisor, model),
+        controls.model,
+        planned.table,
+        **QUIET,
+    )
 
 
 def models(supervisor: Supervisor) -> gr.Dropdown:

@@ -19,6 +19,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from ui.sharing import Sharing
     from ui.ways import Ways
 
 PORTS_TRIED = 20
@@ -54,23 +55,70 @@ def serve(
         import gradio  # noqa: F401
 
     from engine.arrival import Arrival
-    from ui.api import add_clips, wrong_fields
+    from ui.api import add_clips
     from ui.clip_routes import add_clip_routes
     from ui.dropped import add_receipt_route
     from ui.live import Live, add_routes
     from ui.page import build_page
-    from ui.theme import CSS, theme
+    from ui.sharing import Sharing
     from ui.ways import Ways
 
     free = free_port(host, port)
     warm = supervisor.presets.default.id
     arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=warm))
-    ways = Ways(supervisor)
-    page = build_page(supervisor, arrival, ways)
-    app, local, public = page.launch(
+    ways, sharing = Ways(supervisor), Sharing(supervisor)
+    page = build_page(supervisor, arrival, ways, sharing)
+    app, local = _launch(page, supervisor, host, free, login, ways if mcp else None)
+    live = Live(supervisor, arrival, sharing)
+    add_routes(app, live)
+    add_clips(app, ways, login)
+    add_clip_routes(app, supervisor)
+    add_receipt_route(app, supervisor)
+    supervisor.recorder.start()
+    supervisor.caretaker.start()
+    if free != port:
+        _announce(f"Port {port} is taken by another program, so this is on {free}.")
+    _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
+    if mcp:
+        _announce(f"Its MCP server is at {local}mcp")
+    arrival.begin()
+    if said := arrival.look().sentence():
+        _announce(f"{said}. The page shows how far it is.")
+    if share:
+        _share(sharing, supervisor)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(local)
+    try:
+        _until_ended()
+    finally:
+        live.closed = ways.closed = True
+        sharing.close()
+        arrival.close()
+        page.close(verbose=False)
+
+
+def _launch(
+    page: Any,
+    supervisor: Supervisor,
+    host: str,
+    port: int,
+    login: tuple[str, str] | None,
+    mcp: "Ways | None",
+) -> tuple[Any, str]:
+    """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
+    from starlette.middleware import Middleware
+
+    from ui.api import wrong_fields
+    from ui.gate import Gate, names_for
+    from ui.sharing import own_addresses
+    from ui.theme import CSS, theme
+
+    app, local, _ = page.launch(
         server_name=host,
-        server_port=free,
-        share=share,
+        server_port=port,
+        share=False,  # what Gradio shares is this page; visitors get another (ui/sharing.py)
         auth=login,
         inbrowser=False,
         quiet=True,
@@ -84,36 +132,26 @@ def serve(
         max_file_size="20mb",
         app_kwargs={
             "exception_handlers": {TypeError: wrong_fields},
-            **(_with_mcp(ways, login, host not in LOOPBACK or share) if mcp else {}),
+            "middleware": [Middleware(Gate, names=names_for(host, own_addresses()))],
+            **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },
     )
-    live = Live(supervisor, arrival)
-    add_routes(app, live)
-    add_clips(app, ways, login)
-    add_clip_routes(app, supervisor, share)
-    add_receipt_route(app, supervisor)
-    supervisor.recorder.start()
-    supervisor.caretaker.start()
-    if free != port:
-        _announce(f"Port {port} is taken by another program, so this is on {free}.")
-    _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
-    if mcp:
-        _announce(f"Its MCP server is at {local}mcp")
-    arrival.begin()
-    if said := arrival.look().sentence():
-        _announce(f"{said}. The page shows how far it is.")
-    if share:
-        _announce(f"Shared at {public}" if public else "No share link could be made; local only.")
-    if open_browser:
-        import webbrowser
+    return app, local
 
-        webbrowser.open(local)
+
+def _share(sharing: "Sharing", supervisor: Supervisor) -> None:
+    """Share for the default time and tell how to come in; without a link the page goes on."""
+    from engine.visitors import DEFAULT_HOURS
+    from ui.share import invitation_lines
+
     try:
-        _until_ended()
-    finally:
-        live.closed = ways.closed = True
-        arrival.close()
-        page.close(verbose=False)
+        opened = sharing.start("link", DEFAULT_HOURS, supervisor.presets.default.id)
+    except HeadroomError as error:
+        _announce(f"{error} The page's Share tab can do that, with the same rules.")
+        return
+    for line in invitation_lines(opened):
+        _announce(line)
+    _announce(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
 
 
 @contextlib.contextmanager

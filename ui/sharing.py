@@ -15,7 +15,7 @@ import uvicorn
 
 from engine.errors import HeadroomError
 from engine.supervisor import Supervisor
-from engine.visitors import Share, Visits, end_visits
+from engine.visitors import Share, Visits
 from ui.door import build_door
 from ui.tunnel import Tunnel, open_tunnel
 
@@ -52,8 +52,6 @@ class Sharing:
         self._tunnel: Tunnel | None = None
         self._timer: threading.Timer | None = None
         self.address = ""
-        # A share doesn't outlive the program; what its visitors left waiting has nobody to see it.
-        end_visits(supervisor)
 
     def start(self, where: Where, hours: float, model: str) -> Opened:
         """Open the door.

@@ -78,7 +78,6 @@ def test_out_copies_the_clip_and_read_prints_its_receipt(tmp_path: Path) -> None
         (["generate", "x", "--out", "/no/such/folder/x.mp4"], 2, "no such folder"),
         (["read", "missing.mp4"], 2, "no file"),
         (["serve", "--host", "0.0.0.0"], 2, "--auth"),
-        (["serve", "--share"], 2, "--auth"),
         (["serve", "--auth", "nocolon"], 2, "USER:PASS"),
     ],
 )

@@ -35,10 +35,10 @@ def visitor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> TestClie
     return TestClient(site(supervisor), base_url="http://localhost", client=("127.0.0.1", 5000))
 
 
-def site(supervisor: Supervisor, shared: bool = False) -> FastAPI:
+def site(supervisor: Supervisor) -> FastAPI:
     app = FastAPI()
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
-    add_clip_routes(app, supervisor, shared)
+    add_clip_routes(app, supervisor)
     add_receipt_route(app, supervisor)
     return app
 
@@ -200,7 +200,6 @@ def test_a_folder_is_opened_for_who_sits_here_only(
         TestClient(app, base_url=there, client=("192.168.0.9", 5000)),
         TestClient(app, base_url="http://evil.example", client=("127.0.0.1", 5000)),
         TestClient(app, base_url=there, client=("127.0.0.1", 5000), headers={"Via": "1.1 proxy"}),
-        TestClient(site(supervisor, True), base_url=there, client=("127.0.0.1", 5000)),
     ]
     for other in elsewhere:
         assert "from the computer" in change(other, path)["refused"]

@@ -289,7 +289,9 @@ def test_one_door_at_a_time_and_none_after_a_failure(supervisor: Supervisor) -> 
 
 def test_a_share_doesnt_outlive_the_program(doors: Doors) -> None:
     doors.visitor().post("generate", json=asked())
-    Sharing(doors.supervisor)
+    assert doors.supervisor.jobs.unfinished_of_visitors()
+    doors.supervisor.start()
+    wait_until(lambda: not doors.supervisor.jobs.waiting(), "the end of what nobody waits for")
     assert doors.supervisor.jobs.unfinished_of_visitors() == []
 
 
