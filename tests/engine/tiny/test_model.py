@@ -57,7 +57,7 @@ def test_the_training_layout_gives_the_same_clips_and_gradients() -> None:
     for one in (vae, quick):
         made.append(decode_all(one, encode_moments(one, clips)[0]))
         made[-1].square().mean().backward()
-    assert torch.allclose(*made, atol=1e-5)
+    assert torch.allclose(made[0], made[1], atol=1e-5)
     for (name, plain), same in zip(vae.named_parameters(), quick.parameters(), strict=True):
         if plain.grad is not None:
             size = float(plain.grad.abs().max())
