@@ -13,6 +13,7 @@ import torch.fx.experimental._config
 from torch import nn
 
 from engine.tiny.bank import Bank, Prompts, Shape, tokens_of
+from engine.tiny.fast import quicken
 from engine.tiny.grammar import Scene, compose
 from engine.tiny.judge import judge, score
 from engine.tiny.model import Parts, embed, step_sigmas
@@ -154,17 +155,23 @@ def fit_flow(
     device: torch.device,
     resume: bool = False,
     scale: float = 1.0,
+    begun: float | None = None,
 ) -> None:
-    """Train parts.transformer in place; its averaged weights are kept in folder/flow.pt."""
+    """Train parts.transformer in place; its averaged weights are kept in folder/flow.pt.
+
+    begun: where in the plan (which shapes, how much guidance) this run begins; by default at 0, or
+    at 0.5 when it goes on from a checkpoint.
+    """
     torch.manual_seed(seed)
     plan = Plan.scaled(scale) if scale != 1.0 else Plan()
     transformer = parts.transformer.to(device).train()
     where = Whereabouts(transformer).to(device)
-    parts.vae.to(device).eval()
+    quicken(parts.vae.to(device).eval(), compiled=device.type == "cuda")
     state = load_state(folder / "flow.pt", device) if resume else {}
     if state:
         transformer.load_state_dict(state["weights"])
     first = state.get("step", 0)
+    begun = (0.5 if first else 0.0) if begun is None else begun
     generator = torch.Generator(device).manual_seed(seed + first)
     banks = Banks(parts, Prompts.draw(parts, seed + first, plan.prompts, device), generator, plan)
     checker = Checker(parts, plan.checked, device)
@@ -174,7 +181,7 @@ def fit_flow(
     clock, curve = Clock(minutes), Log(folder / "flow.csv")
     rng, checked, clips, total = random.Random(seed + first), 0.0, 0, 0.0
     for step in clock.steps(first):
-        late = 0.5 + 0.5 * clock.progress if first else clock.progress
+        late = begun + (1 - begun) * clock.progress
         latents, embeddings = banks.take(draw_shape(rng, late))
         push = PUSH * min(1.0, max(0.0, (late - 0.6) / 0.2))
         if push > 0:

@@ -75,6 +75,11 @@ class Average:
         torch._foreach_lerp_(self.weights, self._live, 1.0 - decay)
 
     @torch.no_grad()
+    def follow(self) -> None:
+        """As update(), at the full decay from the first: for a step recorded as a CUDA graph."""
+        torch._foreach_lerp_(self.weights, self._live, 1.0 - self.decay)
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchange live and averaged weights; call it again to change back."""
         for mine, live in zip(self.weights, self._live, strict=True):

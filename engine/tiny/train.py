@@ -14,7 +14,7 @@ from engine.tiny.fit_distil import fit_distil
 from engine.tiny.fit_flow import fit_flow
 from engine.tiny.fit_text import fit_text
 from engine.tiny.fit_vae import fit_vae
-from engine.tiny.model import Parts, build_untrained, save, write_label
+from engine.tiny.model import Parts, build_untrained, load, save, write_label
 from engine.tiny.run import load_state, pick_device, save_state
 
 STAGES = ("vae", "text", "flow", "distil")
@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
-    parts = build_untrained(seed=options.seed)
+    parts = load(options.start) if options.start else build_untrained(seed=options.seed)
+    parts.to(device)
     stages = STAGES if options.stage == "all" else (options.stage,)
     for stage in STAGES:
         if stage in stages:
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on from the stage's checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="batch and bank sizes, 1 = 24 GB")
+    parser.add_argument("--start", type=Path, help="a finished folder to go on from")
+    parser.add_argument("--begun", type=float, help="stage flow: where in its plan to begin, 0-1")
     parser.add_argument("--guidance", type=float, default=1.5, help="the teacher's, in distil")
     parser.add_argument(
         "--decoder-only", action="store_true", help="stage vae: keep the latents as they are"
@@ -81,7 +84,7 @@ def run_stage(
     elif stage == "flow":
         fit_flow(
             parts, out, minutes=minutes, seed=seed, device=device, resume=resume,
-            scale=options.scale,
+            scale=options.scale, begun=options.begun,
         )  # fmt: skip
     else:
         fit_distil(

@@ -1,5 +1,6 @@
 """The model's parts: whole-clip codec, saved folder, sampling steps, trainer's arithmetic."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from engine.tiny.codec import decode_all, encode_moments, use_flat_convolutions
+from engine.tiny.fast import quicken
 from engine.tiny.fit_distil import teacher_sigmas
 from engine.tiny.model import (
     MAX_SEQUENCE_LENGTH,
@@ -43,6 +45,23 @@ def test_whole_clips_and_chunks_give_the_same() -> None:
         assert torch.allclose(decode_all(vae, mean).clamp(-1, 1), chunked, atol=1e-5)
         assert use_flat_convolutions(vae) > 20
         assert torch.allclose(vae.decode(mean).sample, chunked, atol=1e-4)
+
+
+def test_the_training_layout_gives_the_same_clips_and_gradients() -> None:
+    torch.manual_seed(0)
+    vae = build_vae()
+    quick = quicken(copy.deepcopy(vae), compiled=False)
+    assert list(quick.state_dict()) == list(vae.state_dict())
+    clips = torch.rand(2, 3, 9, 32, 48) * 2 - 1
+    made = []
+    for one in (vae, quick):
+        made.append(decode_all(one, encode_moments(one, clips)[0]))
+        made[-1].square().mean().backward()
+    assert torch.allclose(made[0], made[1], atol=1e-5)
+    for (name, plain), same in zip(vae.named_parameters(), quick.parameters(), strict=True):
+        if plain.grad is not None:
+            size = float(plain.grad.abs().max())
+            assert torch.allclose(plain.grad, same.grad, atol=1e-4 * size), name
 
 
 def test_the_tokenizer_lowers_case_and_puts_slots_first() -> None:

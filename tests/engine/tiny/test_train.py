@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.tiny import fit_flow
+from engine.tiny import fit_flow, polish
 from engine.tiny.bank import tokens_of
 from engine.tiny.fit_distil import fit_distil
 from engine.tiny.fit_text import fit_text
-from engine.tiny.model import build_untrained
+from engine.tiny.model import build_untrained, load
+from engine.tiny.optim import MuonAdam
 from engine.tiny.run import Average, Clock
+from engine.tiny.train import main as train
 
 
 def test_the_rate_warms_up_and_ends_near_zero() -> None:
@@ -52,3 +54,44 @@ def test_text_flow_and_distil_run_and_resume(
     fit_distil(parts, tmp_path, **common)  # type: ignore[arg-type]
     for name in ("text", "flow", "distil"):
         assert len((tmp_path / f"{name}.csv").read_text().splitlines()) >= 2
+
+
+def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polish, "SHAPES", (((16, 32, 5), 2, 1.0),))
+    monkeypatch.setattr(polish, "KEPT", 2)
+    monkeypatch.setattr(polish, "fidelity", lambda *_: {})
+    before = build_untrained(tmp_path / "start", seed=3)
+    out = tmp_path / "out"
+    polish.main([str(tmp_path / "start"), "--out", str(out), "--minutes", "0.01"])
+    after = load(out / "wan-tiny")
+    moved = after.vae.decoder.conv_out.weight - before.vae.decoder.conv_out.weight
+    assert 0 < float(moved.detach().abs().max()) < 0.1
+    assert after.vae.config.latents_std == before.vae.config.latents_std
+    assert len((out / "polish.csv").read_text().splitlines()) >= 2
+    monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
+    folder = str(out / "wan-tiny")
+    train(
+        ["--stage", "flow", "--start", folder, "--begun", "1", "--minutes", "0", "--scale", "1e-6",
+         "--out", str(tmp_path / "flow")]
+    )  # fmt: skip
+    moved_on = load(tmp_path / "flow" / "wan-tiny")
+    assert torch.equal(moved_on.vae.decoder.conv_out.weight, after.vae.decoder.conv_out.weight)
+    same = zip(moved_on.transformer.parameters(), after.transformer.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in same)
+
+
+def test_a_tensor_for_a_rate_moves_weights_as_a_number_does() -> None:
+    moved = []
+    for recorded in (False, True):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Conv3d(2, 4, 3), torch.nn.Conv3d(4, 2, 1))
+        optimizer = MuonAdam(network, pick=lambda _, w: w.ndim == 5, recorded=recorded)
+        for _ in range(2):
+            optimizer.zero_grad()
+            network(torch.ones(1, 2, 3, 3, 3)).square().sum().backward()
+            optimizer.step(torch.tensor(0.5) if recorded else 0.5)
+        moved.append([w.detach().clone() for w in network.parameters()])
+    for a, b in zip(*moved, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
