@@ -120,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--model", metavar="ID")
     weights.add_argument("--from", metavar="FOLDER", dest="folder", help="use the files there")
     look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
-    for command in (generate, check, measure, read, listing, plan, weights, look):
+    bench = add("bench", _bench, "measure this program here, each number beside its reference")
+    bench.add_argument("--only", metavar="PART", help="one of its parts")
+    for command in (generate, check, measure, read, listing, plan, weights, look, bench):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
@@ -288,6 +290,17 @@ def _doctor(options: argparse.Namespace) -> int:
             if line.remedy:
                 sys.stdout.write(f"      {line.remedy}\n")
     return ExitCode.DONE if all(line.state != "bad" for line in lines) else ExitCode.SETUP_MISSING
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from engine import bench
+
+    result = bench.run(options.only, say)
+    if options.json:
+        _print_json(result)
+    else:
+        sys.stdout.write("\n".join(bench.lines(result)) + "\n")
+    return ExitCode.DONE
 
 
 @contextmanager

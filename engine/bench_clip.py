@@ -1,0 +1,190 @@
+"""What the engine adds to a clip, a cancel and a file, and how well it predicts memory."""
+
+import json
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine import clips as files
+from engine.climb import PROBE_PROMPT
+from engine.home import PROJECT, Home
+from engine.jobs import Job, Jobs, State
+from engine.presets import load_presets
+from engine.request import ClipRequest, Size
+from engine.status import Engine
+from engine.store import Store
+from engine.supervisor import Supervisor
+
+CLIPS, CANCELS, WRITES = 7, 5, 3
+PATIENCE = 600.0  # seconds for a job, the model's loading included
+FROM_TWO = (Size(64, 64, 9), Size(128, 128, 17))
+THEN = (Size(128, 128, 9), Size(64, 64, 17), Size(128, 224, 17))
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Medians in seconds. ``own``: encode, denoise and decode, as the pipeline counts them."""
+
+    whole: float
+    own: float
+    cancel: float
+    block: float
+    size: str
+
+
+@contextmanager
+def engine(folder: Path) -> Iterator[Supervisor]:
+    """An engine of its own on ``folder``, with the CPU default loaded."""
+    home = Home(folder)
+    home.create()
+    store = Store(home.database)
+    supervisor = Supervisor(home, load_presets(), Jobs(store))
+    try:
+        supervisor.recorder.start()
+        supervisor.start(warm=supervisor.presets.default.id)
+        _until(lambda: supervisor.status().engine is Engine.READY)
+        yield supervisor
+    finally:
+        supervisor.close()
+        store.close()
+
+
+def clips(folder: Path, say: Say) -> Clips:
+    with engine(folder) as supervisor:
+        whole, own, denoise = [], [], []
+        for number in range(CLIPS + 1):
+            began = time.perf_counter()
+            job = _ended(supervisor, supervisor.submit(_request(supervisor, None, number)))
+            taken = time.perf_counter() - began
+            clip = supervisor.library.of_job(job.id)
+            if clip is None:
+                raise RuntimeError(f"no clip: {job.note}")
+            if number == 0:
+                continue  # the first is never warm
+            stages = clip.receipt["stages"]
+            whole.append(taken)
+            own.append(sum(stages[name] for name in ("encode", "denoise", "decode")))
+            denoise.append(stages["denoise"])
+        say(f"{CLIPS} warm clips")
+        cancels = [_cancelled(supervisor, number) for number in range(CANCELS)]
+        preset = supervisor.presets.default
+        block = statistics.median(denoise) / (preset.steps * _blocks())
+        default = preset.default
+        size = f"{preset.name}, {default.width} × {default.height}, {default.frames} frames"
+        return Clips(_median(whole), _median(own), _median(cancels), block, size)
+
+
+def _cancelled(supervisor: Supervisor, number: int) -> float:
+    """Seconds from asking to the job's end, asked while it denoises."""
+    job = supervisor.submit(_request(supervisor, None, 100 + number))
+
+    def denoising() -> bool:
+        progress = supervisor.status().progress
+        return progress is not None and progress.job == job.id and progress.stage == "denoise"
+
+    _until(lambda: denoising() or supervisor.jobs.get(job.id).state.final, 0.001)
+    began = time.perf_counter()
+    supervisor.cancel(job.id)
+    _ended(supervisor, job)
+    return time.perf_counter() - began
+
+
+def _blocks() -> int:
+    """Transformer blocks of the CPU default, from its own configuration."""
+    preset = load_presets().default
+    config = PROJECT / str(preset.checkpoint) / "transformer" / "config.json"
+    return int(json.loads(config.read_text(encoding="utf-8"))["num_layers"])
+
+
+def encoding(folder: Path, say: Say) -> tuple[float, float, str]:
+    """Seconds to write a clip with its receipt, and the bare encoder's on the same frames."""
+    frames = _moving(480, 832, 81)
+    receipt = {"request": {"prompt": PROBE_PROMPT}, "seed": 1}
+    ours, bare = [], []
+    program = shutil.which("ffmpeg")
+    for turn in range(WRITES):
+        began = time.perf_counter()
+        files.write_clip(folder / "ours.mp4", frames, 16, lambda: receipt)
+        ours.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        if program is not None:
+            _ffmpeg(program, frames, folder / "bare.mp4")
+        else:
+            files.write_clip(folder / "bare.mp4", frames, 16, None)
+        bare.append(time.perf_counter() - began)
+        say(f"file {turn + 1} of {WRITES}")
+    against = "ffmpeg's own program" if program else "the same without a receipt (no ffmpeg here)"
+    return round(statistics.median(ours), 3), round(statistics.median(bare), 3), against
+
+
+def _ffmpeg(program: str, frames: np.ndarray, path: Path) -> None:
+    _, height, width, _ = frames.shape
+    command = [
+        program, "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-r", "16",
+        "-s", f"{width}x{height}", "-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "16",
+        "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
+    ]  # fmt: skip
+    subprocess.run(command, input=frames.tobytes(), check=True)
+
+
+def _moving(height: int, width: int, count: int) -> np.ndarray:
+    """A picture with detail that moves, so that the encoder has something to do."""
+    random = np.random.default_rng(1)
+    wide = random.integers(0, 256, (height // 8, width // 8 + count, 3), np.uint8)
+    wide = wide.repeat(8, axis=0).repeat(8, axis=1)
+    return np.stack([wide[:, 4 * n : 4 * n + width] for n in range(count)])
+
+
+def predictions(folder: Path, say: Say) -> Iterator[tuple[str, int, int]]:
+    """Size, predicted and measured peak in bytes, once two sizes were measured."""
+    with engine(folder) as supervisor:
+        model = supervisor.presets.default.id
+        for size in FROM_TWO:
+            _measured(supervisor, size)
+        say("two sizes measured")
+        for size in THEN:
+            verdict = supervisor.guard.verdict(model, size)
+            peak = _measured(supervisor, size)
+            if verdict.peak is not None and peak is not None:
+                yield str(size), verdict.peak, peak
+
+
+def _measured(supervisor: Supervisor, size: Size) -> int | None:
+    job = _ended(supervisor, supervisor.measure(_request(supervisor, size, 0)))
+    rows = [row.measurement for row in supervisor.guard.of_job(job.id)]
+    return next((row.peak for row in rows if row.size == size and row.outcome == "ok"), None)
+
+
+def _request(supervisor: Supervisor, size: Size | None, seed: int) -> ClipRequest:
+    raw: dict[str, object] = {"prompt": PROBE_PROMPT, "seed": seed}
+    if size is not None:
+        raw |= {"height": size.height, "width": size.width, "frames": size.frames}
+    return ClipRequest.check(raw, supervisor.presets)
+
+
+def _ended(supervisor: Supervisor, job: Job) -> Job:
+    _until(lambda: supervisor.jobs.get(job.id).state.final, 0.001)
+    ended = supervisor.jobs.get(job.id)
+    if ended.state is State.FAILED:
+        raise RuntimeError(f"the job failed: {ended.note}")
+    return ended
+
+
+def _median(values: list[float]) -> float:
+    return round(statistics.median(values), 4)
+
+
+def _until(happened: Callable[[], bool], pause: float = 0.02) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the engine took too long")
+        time.sleep(pause)
