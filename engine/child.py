@@ -186,9 +186,13 @@ def _work(
     environment: Mapping[str, str],
 ) -> None:
     """Runs in the child, so that only the child imports what the worker needs."""
+    from multiprocessing import util
+
     from engine import worker
 
     worker.main(connection, preset, plan, log_file, environment)
+    # Semaphores (tqdm has one) that nobody gives back are told on the user's terminal at the end.
+    util._run_finalizers(0)  # type: ignore[attr-defined]
     # Nothing is left to save. Taking torch, CUDA and Triton apart in order takes seconds, and
     # prints what they leak.
     logging.shutdown()
