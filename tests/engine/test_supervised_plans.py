@@ -183,7 +183,9 @@ def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
     }
     on_windows = worker_environment(big, sample, "win32")
     assert set(on_linux) - set(on_windows) == {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}
-    assert not any("CUDA" in name for name in worker_environment(tiny, sample))
+    on_the_cpu = worker_environment(tiny, sample)
+    assert not any("CUDA" in name for name in on_the_cpu)
+    assert on_the_cpu["OMP_WAIT_POLICY"] == "passive"
 
 
 @pytest.mark.parametrize("starving", [True, False])
