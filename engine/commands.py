@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import shutil
 import signal
 import sys
@@ -14,19 +13,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from engine import clips
+from engine import clips, logs
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.guard import Refused, verdict_json
 from engine.headroom import gigabytes
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.library import Clip, Library
+from engine.library import Clip
 from engine.machine import vram_limit
+from engine.mending import open_store
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.status import Engine, Status
-from engine.store import Store
 from engine.supervisor import Supervisor
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -55,7 +54,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["serve", *arguments]
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logs.to_terminal()
     try:
         return int(options.run(options))
     except HeadroomError as error:
@@ -132,7 +131,9 @@ def open_engine() -> Iterator[Supervisor]:
     """The engine on the user's folder, not started yet; closed at the end, its worker too."""
     vram_limit()  # a mistake in it is told before anything starts
     home = Home.find()
-    store = Store(home.database)
+    store = open_store(home)
+    if store.mended:
+        say(store.mended)
     supervisor = Supervisor(home, load_presets(), Jobs(store))
     try:
         yield supervisor
@@ -156,6 +157,12 @@ def _serve(options: argparse.Namespace) -> int:
     from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
 
     with open_engine() as supervisor:
+        logs.to_file(supervisor.home.logs / "page.log")
+        if supervisor.is_elsewhere():
+            say(
+                f"Another Headroom already works on {supervisor.home.root}: that one makes the "
+                "clips, this page shows them too. HEADROOM_HOME names another folder."
+            )
         serve(
             supervisor, options.host, options.port, options.share, login, not options.no_browser,
             options.mcp,
@@ -371,10 +378,11 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
 
 
 def _clips(options: argparse.Namespace) -> int:
-    home = Home.find()
-    store = Store(home.database)
-    found = Library(home, store).newest()
-    store.close()
+    with open_engine() as supervisor:
+        home, library = supervisor.home, supervisor.library
+        if library.store.mended:
+            supervisor.caretaker.scan()
+        found = library.newest()
     if options.json:
         rows = [
             {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found

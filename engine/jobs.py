@@ -16,6 +16,8 @@ from engine.store import Store
 
 # The owner's jobs come first, whatever the places say.
 ORDER = "visitor != '', place, id"
+# A job that ends now ended last, also where the clock was set back meanwhile.
+ENDED = "max(?, coalesce((select max(ended) from jobs), ''))"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 
 
@@ -122,7 +124,8 @@ class Jobs:
     def latest(self) -> Job | None:
         """The job that ended last."""
         rows = self.store.rows(
-            "select * from jobs where ended is not null order by ended desc, id desc limit 1"
+            "select * from jobs where ended is not null"
+            " order by ended desc, started desc, id desc limit 1"
         )
         return _job(rows[0]) if rows else None
 
@@ -142,7 +145,7 @@ class Jobs:
         """Cancel a waiting job at once, or ask for a running one to stop; returns its state."""
         with self.store.transaction() as db:
             db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.' "
+                f"update jobs set state = 'cancelled', ended = {ENDED}, note = 'Cancelled.' "
                 "where id = ? and state = 'queued'",
                 (now(), job),
             )
@@ -328,7 +331,7 @@ class Jobs:
         """Cancel all that waits; returns how many. What runs goes on."""
         with self.store.transaction() as db:
             return db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.'"
+                f"update jobs set state = 'cancelled', ended = {ENDED}, note = 'Cancelled.'"
                 " where state = 'queued'",
                 (now(),),
             ).rowcount
@@ -366,8 +369,8 @@ def _too_late(job: int) -> TooLate:
 
 def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str) -> None:
     db.execute(
-        "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note), remedy = ? "
-        "where id = ? and state = 'running'",
+        f"update jobs set state = ?, ended = {ENDED}, note = coalesce(nullif(?, ''), note),"
+        " remedy = ? where id = ? and state = 'running'",
         (state.value, now(), note, remedy, job),
     )
 

@@ -16,6 +16,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.commands import LOOPBACK
 from engine.errors import ExitCode, HeadroomError
+from engine.store import StoreError
 from engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def serve(
     from ui.api import add_clips, wrong_fields
     from ui.clip_routes import add_clip_routes
     from ui.dropped import add_receipt_route
+    from ui.ending import end_page, no_store
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.theme import CSS, theme
@@ -83,7 +85,7 @@ def serve(
         css_paths=CSS,
         max_file_size="20mb",
         app_kwargs={
-            "exception_handlers": {TypeError: wrong_fields},
+            "exception_handlers": {TypeError: wrong_fields, StoreError: no_store},
             **(_with_mcp(ways, login, host not in LOOPBACK or share) if mcp else {}),
         },
     )
@@ -111,9 +113,8 @@ def serve(
     try:
         _until_ended()
     finally:
-        live.closed = ways.closed = True
         arrival.close()
-        page.close(verbose=False)
+        end_page(page, live, ways)
 
 
 @contextlib.contextmanager
