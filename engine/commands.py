@@ -24,6 +24,7 @@ from engine.library import Clip
 from engine.machine import vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
+from engine.receipt import receipt_lines
 from engine.request import ClipRequest
 from engine.status import Engine, Status
 from engine.supervisor import Supervisor
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--model", metavar="ID")
     weights.add_argument("--from", metavar="FOLDER", dest="folder", help="use the files there")
     look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
+    look.add_argument("--report", action="store_true", help="a text for an issue, to read first")
     for command in (generate, check, measure, read, listing, plan, weights, look):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
@@ -281,8 +283,12 @@ def _weights(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from engine.doctor import examine
+    from engine.report import report
 
     with open_engine() as supervisor:
+        if options.report:
+            sys.stdout.write(report(supervisor))
+            return ExitCode.DONE
         lines = examine(supervisor)
     if options.json:
         _print_json({"lines": [asdict(line) for line in lines]})
@@ -358,23 +364,6 @@ def _read(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write("\n".join(receipt_lines(receipt)) + "\n")
     return ExitCode.DONE
-
-
-def receipt_lines(receipt: dict[str, Any]) -> list[str]:
-    """A receipt for a person to read."""
-    request = receipt["request"]
-    stages = ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items())
-    peaks = ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items())
-    return [
-        f"prompt   {request['prompt']}",
-        f"size     {request['width']} × {request['height']}, {request['frames']} frames",
-        f"seed     {receipt['seed']}",
-        f"model    {receipt['model']} ({receipt['label']})",
-        f"seconds  {stages}",
-        f"peaks    {peaks}",
-        f"device   {receipt['device']}",
-        "versions " + ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
-    ]
 
 
 def _clips(options: argparse.Namespace) -> int:

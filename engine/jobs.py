@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -16,8 +16,6 @@ from engine.store import Store
 
 # The owner's jobs come first, whatever the places say.
 ORDER = "visitor != '', place, id"
-# A job that ends now ended last, also where the clock was set back meanwhile.
-ENDED = "max(?, coalesce((select max(ended) from jobs), ''))"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 
 
@@ -124,10 +122,14 @@ class Jobs:
     def latest(self) -> Job | None:
         """The job that ended last."""
         rows = self.store.rows(
-            "select * from jobs where ended is not null"
-            " order by ended desc, started desc, id desc limit 1"
+            "select * from jobs where ended is not null order by ended desc, id desc limit 1"
         )
         return _job(rows[0]) if rows else None
+
+    def recent(self, limit: int = 200) -> list[Job]:
+        """The newest, in whatever state."""
+        rows = self.store.rows("select * from jobs order by id desc limit ?", (limit,))
+        return [_job(row) for row in rows]
 
     def claim(self, only: int | None = None) -> Job | None:
         """Move the first waiting job (or just ``only``) to running and return it."""
@@ -145,9 +147,9 @@ class Jobs:
         """Cancel a waiting job at once, or ask for a running one to stop; returns its state."""
         with self.store.transaction() as db:
             db.execute(
-                f"update jobs set state = 'cancelled', ended = {ENDED}, note = 'Cancelled.' "
+                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.' "
                 "where id = ? and state = 'queued'",
-                (now(), job),
+                (_ended(db), job),
             )
             db.execute(
                 "update jobs set cancel_requested = 1 where id = ? and state = 'running'", (job,)
@@ -331,9 +333,9 @@ class Jobs:
         """Cancel all that waits; returns how many. What runs goes on."""
         with self.store.transaction() as db:
             return db.execute(
-                f"update jobs set state = 'cancelled', ended = {ENDED}, note = 'Cancelled.'"
+                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.'"
                 " where state = 'queued'",
-                (now(),),
+                (_ended(db),),
             ).rowcount
 
 
@@ -369,10 +371,20 @@ def _too_late(job: int) -> TooLate:
 
 def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str) -> None:
     db.execute(
-        f"update jobs set state = ?, ended = {ENDED}, note = coalesce(nullif(?, ''), note),"
+        "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note),"
         " remedy = ? where id = ? and state = 'running'",
-        (state.value, now(), note, remedy, job),
+        (state.value, _ended(db), note, remedy, job),
     )
+
+
+def _ended(db: sqlite3.Connection) -> str:
+    """Now, but later than every other end: what ended last stays so where the clock was set back,
+    and the page shows that one."""
+    at, last = now(), db.execute("select max(ended) from jobs").fetchone()[0]
+    if last is not None and at <= last:
+        later = datetime.fromisoformat(last) + timedelta(milliseconds=1)
+        at = later.isoformat(timespec="milliseconds")
+    return at
 
 
 def _job(row: sqlite3.Row) -> Job:

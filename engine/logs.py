@@ -16,6 +16,7 @@ from pathlib import Path
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
 FORM = "%(asctime)s %(levelname)s %(name)s: %(job)s%(message)s"
+SHORTEST = 4  # shorter prompts would be found within other words
 PROMPT, CLIP = "[prompt]", "[clip]"
 
 # A clip's name as clips.clip_name makes it, or its still's; the engine's begin with a dot.
@@ -48,7 +49,7 @@ def without_prompts(text: str, *prompts: str) -> str:
     for prompt in prompts:
         forms = {prompt, repr(prompt)[1:-1], json.dumps(prompt)[1:-1], " ".join(prompt.split())}
         for form in sorted(forms, key=len, reverse=True):
-            if form.strip():
+            if len(form.strip()) >= SHORTEST:
                 text = text.replace(form, PROMPT)
     return _NAMED.sub(rf"\1-{CLIP}.\3", text)
 
