@@ -172,7 +172,7 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
         fill_up(store)
     wait_until(lambda: "disk is full" in started.status().notice, "the notice")
     with pytest.raises(StoreError, match="Free some space"):
-        started.submit(ask("x" * 1500))
+        started.submit_all([ask("x" * 1500)] * 20)
     assert Live(started).state()["running"], "the page goes on"
     with store.transaction() as db:
         db.execute("pragma max_page_count = 1000000")
