@@ -20,6 +20,7 @@ from engine import reader
 from engine.clips import ClipError
 from engine.library import Clip, Library, add_clip, stamp
 from engine.receipt import checked
+from engine.store import StoreError
 
 log = logging.getLogger("headroom.caretaker")
 
@@ -72,7 +73,7 @@ class Caretaker:
         while not self._closing.is_set():
             try:
                 self.scan()
-            except (OSError, sqlite3.Error):
+            except (OSError, sqlite3.Error, StoreError):
                 if not self._closing.is_set():
                     log.exception("the library could not be scanned")
             self._closing.wait(DAY)

@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 
 from engine.arrival import Arrival
 from engine.status import Engine, Status
+from engine.store import StoreError
 from engine.supervisor import Supervisor
 from ui import words
 from ui.gauge import gauge_state
@@ -54,9 +55,14 @@ class Live:
             if now - self._at >= TURN_SECONDS / 2:
                 self._at = now
                 status = self._supervisor.status()
+                try:
+                    job = self._job(status)
+                except StoreError as error:  # what was shown last stays, with the reason
+                    job = {"notice": str(error)}
                 self._state = {
+                    **self._state,
                     **self._engine(status),
-                    **self._job(status),
+                    **job,
                     **self._gauge(status),
                     **pulls_state(self._supervisor.weights),
                     **share_state(self._sharing),

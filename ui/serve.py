@@ -16,6 +16,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.commands import LOOPBACK
 from engine.errors import ExitCode, HeadroomError
+from engine.store import StoreError
 from engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def serve(
     from ui.api import add_clips
     from ui.clip_routes import add_clip_routes
     from ui.dropped import add_receipt_route
+    from ui.ending import end_page
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.sharing import Sharing
@@ -93,10 +95,9 @@ def serve(
     try:
         _until_ended()
     finally:
-        live.closed = ways.closed = True
         sharing.close()
         arrival.close()
-        page.close(verbose=False)
+        end_page(page, live, ways)
 
 
 def _launch(
@@ -111,6 +112,7 @@ def _launch(
     from starlette.middleware import Middleware
 
     from ui.api import wrong_fields
+    from ui.ending import no_store
     from ui.gate import Gate, names_for
     from ui.sharing import own_addresses
     from ui.theme import CSS, theme
@@ -131,7 +133,7 @@ def _launch(
         css_paths=CSS,
         max_file_size="20mb",
         app_kwargs={
-            "exception_handlers": {TypeError: wrong_fields},
+            "exception_handlers": {TypeError: wrong_fields, StoreError: no_store},
             "middleware": [Middleware(Gate, names=names_for(host, own_addresses()))],
             **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },

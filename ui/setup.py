@@ -20,6 +20,7 @@ from engine.weights import Weights, weights_text
 from ui.events import QUIET
 from ui.generate import refusal_html
 from ui.pulls import pull_state
+from ui.report import build_report
 
 # A mark beside the colour, as in the headroom tab.
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
@@ -67,6 +68,7 @@ def build_setup(supervisor: Supervisor) -> SetupParts:
         cards[preset.id] = _build_card(supervisor, preset)
     gr.HTML("<h3>This machine</h3>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
+    build_report(supervisor)
     return SetupParts(cards, shipped, machine)
 
 

@@ -75,7 +75,8 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, as
     )  # fmt: skip
     job = planned.jobs.add(big)
     planned.guard.record(job.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
-    planned.jobs.store.rows("update measurements set job = null")
+    with planned.jobs.store.transaction() as db:
+        db.execute("update measurements set job = null")
     assert planned.guard.verdict("scripted-fp8", size).open
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
