@@ -108,13 +108,17 @@ def _launch(
     mcp: "Ways | None",
 ) -> tuple[Any, str]:
     """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
+    from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
     from ui.api import wrong_fields
     from ui.gate import Gate, names_for
+    from ui.malformed import Malformed, nonsense, tell_faults
     from ui.sharing import own_addresses
     from ui.theme import CSS, theme
 
+    tell_faults(page)
+    copies = supervisor.home.cache / "gradio"
     app, local, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -123,7 +127,7 @@ def _launch(
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        allowed_paths=[str(supervisor.home.clips)],
+        allowed_paths=[str(supervisor.home.clips)],  # to copy from; the gate serves copies only
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -131,8 +135,11 @@ def _launch(
         css_paths=CSS,
         max_file_size="20mb",
         app_kwargs={
-            "exception_handlers": {TypeError: wrong_fields},
-            "middleware": [Middleware(Gate, names=names_for(host, own_addresses()))],
+            "exception_handlers": {TypeError: wrong_fields, RequestValidationError: nonsense},
+            "middleware": [
+                Middleware(Gate, names=names_for(host, own_addresses()), files=copies),
+                Middleware(Malformed),
+            ],
             **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },
     )

@@ -147,6 +147,10 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
         except HeadroomError as error:
             said = refusal_html(error)
             break
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, or ~ of nobody
+            why = getattr(error, "strerror", None) or "it can't be a folder's name"
+            said = _problem(f"That folder can't be used: {why}.")
+            break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
         said = f"<p>Used where they lie, not copied:{named}</p>"
     return [said, *refreshed_card(supervisor, model)]
