@@ -34,9 +34,11 @@ ATTACK = """<!doctype html><title>evil</title><script>
 const target = %s;
 window.read = [];
 const body = JSON.stringify(%s);
-const note = (what) => async (answer) => {
+const note = (what, options) => async (answer) => {
   const text = await answer.text();
-  if (text) window.read.push(`${what} ${answer.status} ${text.slice(0, 80)}`);
+  // Gradio lets pages of this computer read; what they get to read is a refusal.
+  if (!text || answer.status === 403) return;
+  window.read.push(`${what} ${options.method} ${answer.status} ${text.slice(0, 60)}`);
 };
 async function attack() {
   const all = [];
@@ -48,8 +50,8 @@ async function attack() {
         if (method !== "GET") options.body = body;
         if (mode === "cors") options.headers = {
           "Content-Type": "application/json", "X-Headroom": "1", "X-HTTP-Method-Override": "POST" };
-        all.push(fetch(target + path, options).then(note(path), () => {}));
-        all.push(fetch(target + path, { ...options, headers: {} }).then(note(path), () => {}));
+        all.push(fetch(target + path, options).then(note(path, options), () => {}));
+        all.push(fetch(target + path, { ...options, headers: {} }).then(note(path, options), () => {}));
       }
     }
     const form = Object.assign(document.createElement("form"), {
@@ -81,7 +83,7 @@ OWNER = [
     "clip/1/folder", "clip/1/receipt", "library/scan", "receipt", "clips/1.mp4", "live", "login",
     "gradio_api/info", "gradio_api/run/generate", "gradio_api/call/generate",
     "gradio_api/call/v2/generate", "gradio_api/run/predict", "gradio_api/queue/join",
-    "gradio_api/component_server", "gradio_api/upload",
+    "gradio_api/component_server",
 ]  # fmt: skip
 DOOR = ["", "state", "enter", "generate", "cancel", "clip/1.mp4", "static/door.js"]
 
@@ -287,6 +289,8 @@ def test_foreign_origins_and_rebound_names_reach_nothing(
     with httpx.Client(base_url=served.url, trust_env=False, headers=headers) as client:
         for path in OWNER:
             for method in ("POST", "PUT", "DELETE", "PATCH") if "Origin" in headers else ("GET",):
-                answer = client.request(method, path, json={"data": []}, headers={"X-Headroom": "1"})
+                answer = client.request(
+                    method, path, json={"data": []}, headers={"X-Headroom": "1"}
+                )
                 assert answer.status_code in (400, 403), (method, path, answer.text[:80])
     assert state(served) == before

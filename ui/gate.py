@@ -49,6 +49,13 @@ def names_for(host: str, addresses: Iterable[str]) -> set[str]:
     return LOOPBACK | {f"[{host}]" if ":" in host else host.lower()}
 
 
+def _same(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # brackets that hold no address
+        return False
+
+
 class Gate:
     """ASGI middleware: a refused request gets one sentence and reaches nothing."""
 
@@ -84,7 +91,8 @@ class Gate:
             return 404, NOTHING
         safe = scope["type"] == "http" and scope["method"] in SAFE
         origin = headers.get("origin")
-        if not safe and origin is not None and urlsplit(origin).netloc != host:
+        # Gradio lets every page of this computer, whatever its port, read what it answers.
+        if origin is not None and not _same(origin, host):
             return 403, OTHER_SITE
         # Browsers say who asks; a link to the page may come from anywhere, nothing else may.
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")

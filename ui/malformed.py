@@ -26,6 +26,7 @@ from ui.gate import refuse
 log = logging.getLogger(__name__)
 BODY_LIMIT = 2**20  # bytes: the largest is a prompt for every line of a batch
 OWN_LIMIT = re.compile(r"^/receipt$")  # has one of its own (ui/dropped.py)
+SERVED_BY_GRADIO = re.compile(r"^/(gradio_api|static|assets|svelte|config|login|theme)\b")
 GRADIOS = re.compile(r"^/gradio_api/")
 DIRECT = re.compile(r"^/gradio_api/(run|api)/")
 ROOMS = tuple(str(Path(__file__).parents[1] / room) + "/" for room in ("ui", "engine"))
@@ -62,9 +63,12 @@ class Malformed:
             if not answer.started:
                 await refuse(scope, send, 413, TOO_LONG)
         except Exception as error:
-            if answer.started or not GRADIOS.match(path) or _is_ours(error):
+            if not SERVED_BY_GRADIO.match(path) or _is_ours(error):
                 raise
-            await refuse(scope, send, 422, NONSENSE)
+            if answer.started:  # a stream of events, which has told the error as its last one
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await refuse(scope, send, 422, NONSENSE)
 
 
 def _limited(receive: Receive) -> Receive:

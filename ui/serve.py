@@ -134,6 +134,8 @@ def _launch(
         theme=theme(),
         css_paths=CSS,
         max_file_size="20mb",
+        # Each has 150 KB, and each call of a program makes one that nothing ends.
+        state_session_capacity=100,
         app_kwargs={
             "exception_handlers": {TypeError: wrong_fields, RequestValidationError: nonsense},
             "middleware": [

@@ -140,7 +140,7 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
     """Link ``folders``; returns what to say and the card as it is then."""
     said = ""
     for folder in folders:
-        if not folder.strip():
+        if not isinstance(folder, str) or not folder.strip():
             continue
         try:
             linked = supervisor.weights.use(model, folder.strip())
