@@ -152,6 +152,11 @@ class Fuzz:
         answer = self._client.post(f"{self._served.url}gradio_api/run/predict", json=body)
         return answer.json()
 
+    def share(self) -> tuple[str, str]:
+        """The visitors' door, and the cookie of somebody who was let in."""
+        self._share()
+        return self._door, self._cookie
+
     def _share(self) -> None:
         """Open the visitors' door; what the calls shut is opened anew. Its password comes once."""
         state = self._served.state("share-text")

@@ -21,7 +21,7 @@ from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
 from ui.batch import EMBED
 from ui.library import fps_of, receipt_rows, size_of
-from ui.live import logged_in
+from ui.live import known_fields, logged_in
 
 HEADER = "X-Headroom"
 MOST = 200  # clips an answer
@@ -51,15 +51,6 @@ class Favourite(Nothing):
 
 class Again(Nothing):
     fresh: bool
-
-
-def known_fields(request: Request) -> None:
-    """Raises HTTPException for a field in the address that its route doesn't have; ``v`` says
-    which version of a file is meant, for the browser's cache."""
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    for name in request.query_params:
-        if name not in known | {"v"}:
-            raise HTTPException(422, f"There is no field {name[:40]!a} here.")
 
 
 def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
