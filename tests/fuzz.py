@@ -44,7 +44,8 @@ TRACES = ("Traceback (most recent", "site-packages", "/gradio/routes.py")
 @dataclass
 class Told:
     """What came of it. ``faults``: answers above 499 and why, by address; ``leaks``: what a client
-    was told and shouldn't; ``broken``: calls without an answer."""
+    was told and shouldn't; ``broken``: calls without an answer; ``curve``: megabytes,
+    every 500 calls."""
 
     calls: int = 0
     statuses: dict[str, int] = field(default_factory=lambda: collections.Counter())
@@ -55,6 +56,7 @@ class Told:
     gradios: dict[str, int] = field(default_factory=lambda: collections.Counter())
     megabytes: tuple[float, float] = (0.0, 0.0)
     growth: float = 0.0
+    curve: list[float] = field(default_factory=list)
     clips: int = 0
     serves: bool = False
     seconds: float = 0.0
@@ -83,6 +85,7 @@ class Fuzz:
             before = self._memory()
             for at in range(int(count * WARM), count, 500):
                 self._share()
+                self.told.curve.append(round(self._memory() / 1e6, 1))
                 list(pool.map(self._send, islice(sent, min(500, count - at))))
         self._idle()
         after = self._memory()

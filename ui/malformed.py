@@ -55,6 +55,10 @@ class Malformed:
         if GRADIOS.match(path) and kind.startswith(b"multipart/"):
             await refuse(scope, send, 415, FORM)
             return
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length[:18]) > BODY_LIMIT and not OWN_LIMIT.match(path):
+            await refuse(scope, send, 413, TOO_LONG)
+            return
         answer = _Answer(send, bool(DIRECT.match(path)))
         try:
             limited = receive if OWN_LIMIT.match(path) else _limited(receive)
