@@ -23,6 +23,11 @@ TRASH_DAYS = 7
 PAGE = 60
 
 
+def is_own_file(path: Path) -> bool:
+    """A link in the clips folder could name any file of this computer, so it is no clip."""
+    return path.is_file() and not path.is_symlink()
+
+
 class LibraryError(HeadroomError):
     """What was asked of a clip can't be done."""
 
@@ -139,6 +144,10 @@ class Library:
         shapes = {(row["height"], row["width"]) for row in rows}
         by_area = sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
         return sorted({row["model"] for row in rows}), by_area
+
+    def lies_here(self, clip: Clip) -> bool:
+        """Whether its file is there, and not a link to one elsewhere."""
+        return is_own_file(self.place(clip))
 
     def place(self, clip: Clip) -> Path:
         """Where its file lies."""

@@ -84,7 +84,7 @@ def show_newest(supervisor: Supervisor) -> tuple[Any, str]:
 
 def show(supervisor: Supervisor, clip: Clip) -> tuple[Any, str]:
     path = supervisor.library.place(clip)
-    if not path.exists():
+    if not supervisor.library.lies_here(clip):
         return None, f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
     return str(path), receipt_html(clip, supervisor)
 

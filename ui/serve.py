@@ -109,14 +109,18 @@ def _launch(
     mcp: "Ways | None",
 ) -> tuple[Any, str]:
     """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
+    from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
     from ui.api import wrong_fields
     from ui.ending import no_store
     from ui.gate import Gate, names_for
+    from ui.malformed import Malformed, nonsense, tell_faults
     from ui.sharing import own_addresses
     from ui.theme import CSS, theme
 
+    tell_faults(page)
+    copies = supervisor.home.cache / "gradio"
     app, local, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -125,16 +129,25 @@ def _launch(
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        allowed_paths=[str(supervisor.home.clips)],
+        allowed_paths=[str(supervisor.home.clips)],  # to copy from; the gate serves copies only
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
         theme=theme(),
         css_paths=CSS,
         max_file_size="20mb",
+        # Each has 150 KB, and each call of a program makes one that nothing ends.
+        state_session_capacity=100,
         app_kwargs={
-            "exception_handlers": {TypeError: wrong_fields, StoreError: no_store},
-            "middleware": [Middleware(Gate, names=names_for(host, own_addresses()))],
+            "exception_handlers": {
+                TypeError: wrong_fields,
+                RequestValidationError: nonsense,
+                StoreError: no_store,
+            },
+            "middleware": [
+                Middleware(Gate, names=names_for(host, own_addresses()), files=copies),
+                Middleware(Malformed),
+            ],
             **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },
     )

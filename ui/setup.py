@@ -142,12 +142,16 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
     """Link ``folders``; returns what to say and the card as it is then."""
     said = ""
     for folder in folders:
-        if not folder.strip():
+        if not isinstance(folder, str) or not folder.strip():
             continue
         try:
             linked = supervisor.weights.use(model, folder.strip())
         except HeadroomError as error:
             said = refusal_html(error)
+            break
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, or ~ of nobody
+            why = getattr(error, "strerror", None) or "it can't be a folder's name"
+            said = _problem(f"That folder can't be used: {why}.")
             break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
         said = f"<p>Used where they lie, not copied:{named}</p>"
