@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -27,7 +27,7 @@ STARTS = [
     "gradio_api/custom_component/1/client/component/", "gradio_api/stream/a/1/1/", "receipt?name=",
     "gradio_api/upload?path=", "gradio_api/proxy=file://", "pwa_icon/", "login/", "live/",
 ]  # fmt: skip
-ALIKE = [
+ALIKE: list[Callable[[str], str]] = [
     lambda path: path,
     lambda path: quote(path, safe=""),
     lambda path: quote(quote(path, safe=""), safe=""),
