@@ -15,6 +15,8 @@ def main() -> int:
             "Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.\n"
         )
         return 5
+    except KeyboardInterrupt:  # while it is still being read
+        return 130
     return run(sys.argv[1:])
 
 

@@ -18,8 +18,9 @@ from typing import Any
 
 from engine import reader
 from engine.clips import ClipError
-from engine.library import Clip, Library, add_clip, stamp
+from engine.library import Clip, Library, add_clip, is_own_file, stamp
 from engine.receipt import checked
+from engine.store import StoreError
 
 log = logging.getLogger("headroom.caretaker")
 
@@ -72,7 +73,7 @@ class Caretaker:
         while not self._closing.is_set():
             try:
                 self.scan()
-            except (OSError, sqlite3.Error):
+            except (OSError, sqlite3.Error, StoreError):
                 if not self._closing.is_set():
                     log.exception("the library could not be scanned")
             self._closing.wait(DAY)
@@ -228,8 +229,10 @@ class Caretaker:
         """
         path = self._library.place(clip)
         poster = path.with_suffix(".jpg")
-        if poster.exists():
+        if is_own_file(poster):
             return poster
+        if path.is_symlink():
+            return None
         with self._stills:
             mark = _mark(path)
             if mark is not None and (path, mark) not in self._without:
@@ -268,7 +271,9 @@ def _listed(folder: Path) -> dict[str, "os.DirEntry[str]"]:
         return {
             entry.name: entry
             for entry in entries
-            if entry.name.lower().endswith(".mp4") and not entry.name.startswith(".")
+            if entry.name.lower().endswith(".mp4")
+            and not entry.name.startswith(".")
+            and not entry.is_symlink()
         }
 
 

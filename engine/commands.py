@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import shutil
 import signal
 import sys
@@ -14,19 +13,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from engine import clips
+from engine import clips, logs
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.guard import Refused, verdict_json
 from engine.headroom import gigabytes
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.library import Clip, Library
+from engine.library import Clip
 from engine.machine import vram_limit
+from engine.mending import open_store
 from engine.presets import load_presets
+from engine.receipt import receipt_lines
 from engine.request import ClipRequest
 from engine.status import Engine, Status
-from engine.store import Store
 from engine.supervisor import Supervisor
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["serve", *arguments]
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logs.to_terminal()
     try:
         return int(options.run(options))
     except HeadroomError as error:
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--model", metavar="ID")
     weights.add_argument("--from", metavar="FOLDER", dest="folder", help="use the files there")
     look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
+    look.add_argument("--report", action="store_true", help="a text for an issue, to read first")
     bench = add("bench", _bench, "measure this program here, each number beside its reference")
     bench.add_argument("--only", metavar="PART", help="one of its parts")
     for command in (generate, check, measure, read, listing, plan, weights, look, bench):
@@ -136,7 +137,9 @@ def open_engine() -> Iterator[Supervisor]:
     """The engine on the user's folder, not started yet; closed at the end, its worker too."""
     vram_limit()  # a mistake in it is told before anything starts
     home = Home.find()
-    store = Store(home.database)
+    store = open_store(home)
+    if store.mended:
+        say(store.mended)
     supervisor = Supervisor(home, load_presets(), Jobs(store))
     try:
         yield supervisor
@@ -160,6 +163,12 @@ def _serve(options: argparse.Namespace) -> int:
     from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
 
     with open_engine() as supervisor:
+        logs.to_file(supervisor.home.logs / "page.log")
+        if supervisor.is_elsewhere():
+            say(
+                f"Another Headroom already works on {supervisor.home.root}: that one makes the "
+                "clips, this page shows them too. HEADROOM_HOME names another folder."
+            )
         serve(
             supervisor, options.host, options.port, options.share, login, not options.no_browser,
             options.mcp,
@@ -278,8 +287,12 @@ def _weights(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from engine.doctor import examine
+    from engine.report import report
 
     with open_engine() as supervisor:
+        if options.report:
+            sys.stdout.write(report(supervisor))
+            return ExitCode.DONE
         lines = examine(supervisor)
     if options.json:
         _print_json({"lines": [asdict(line) for line in lines]})
@@ -368,28 +381,12 @@ def _read(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def receipt_lines(receipt: dict[str, Any]) -> list[str]:
-    """A receipt for a person to read."""
-    request = receipt["request"]
-    stages = ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items())
-    peaks = ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items())
-    return [
-        f"prompt   {request['prompt']}",
-        f"size     {request['width']} × {request['height']}, {request['frames']} frames",
-        f"seed     {receipt['seed']}",
-        f"model    {receipt['model']} ({receipt['label']})",
-        f"seconds  {stages}",
-        f"peaks    {peaks}",
-        f"device   {receipt['device']}",
-        "versions " + ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
-    ]
-
-
 def _clips(options: argparse.Namespace) -> int:
-    home = Home.find()
-    store = Store(home.database)
-    found = Library(home, store).newest()
-    store.close()
+    with open_engine() as supervisor:
+        home, library = supervisor.home, supervisor.library
+        if library.store.mended:
+            supervisor.caretaker.scan()
+        found = library.newest()
     if options.json:
         rows = [
             {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found

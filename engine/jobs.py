@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -126,6 +126,11 @@ class Jobs:
         )
         return _job(rows[0]) if rows else None
 
+    def recent(self, limit: int = 200) -> list[Job]:
+        """The newest, in whatever state."""
+        rows = self.store.rows("select * from jobs order by id desc limit ?", (limit,))
+        return [_job(row) for row in rows]
+
     def claim(self, only: int | None = None) -> Job | None:
         """Move the first waiting job (or just ``only``) to running and return it."""
         with self.store.transaction() as db:
@@ -144,7 +149,7 @@ class Jobs:
             db.execute(
                 "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.' "
                 "where id = ? and state = 'queued'",
-                (now(), job),
+                (_ended(db), job),
             )
             db.execute(
                 "update jobs set cancel_requested = 1 where id = ? and state = 'running'", (job,)
@@ -335,7 +340,7 @@ class Jobs:
             return db.execute(
                 "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.'"
                 " where state = 'queued'",
-                (now(),),
+                (_ended(db),),
             ).rowcount
 
 
@@ -371,10 +376,20 @@ def _too_late(job: int) -> TooLate:
 
 def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str) -> None:
     db.execute(
-        "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note), remedy = ? "
-        "where id = ? and state = 'running'",
-        (state.value, now(), note, remedy, job),
+        "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note),"
+        " remedy = ? where id = ? and state = 'running'",
+        (state.value, _ended(db), note, remedy, job),
     )
+
+
+def _ended(db: sqlite3.Connection) -> str:
+    """Now, but later than every other end: what ended last stays so where the clock was set back,
+    and the page shows that one."""
+    at, last = now(), db.execute("select max(ended) from jobs").fetchone()[0]
+    if last is not None and at <= last:
+        later = datetime.fromisoformat(last) + timedelta(milliseconds=1)
+        at = later.isoformat(timespec="milliseconds")
+    return at
 
 
 def _job(row: sqlite3.Row) -> Job:

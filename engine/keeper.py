@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from filelock import FileLock, Timeout
 
+from engine import logs
 from engine.child import Child, worker_environment
 from engine.guard import Guard
 from engine.headroom import Word
@@ -35,6 +37,7 @@ from engine.messages import (
     Probed,
     Ready,
 )
+from engine.owed import Owed
 from engine.plan import PlanError
 from engine.plans import Plans
 from engine.presets import Presets
@@ -43,10 +46,12 @@ from engine.recorder import FlightRecorder
 from engine.request import Size
 from engine.results import Results
 from engine.status import Engine, Status
+from engine.store import StoreError
 
 log = logging.getLogger("headroom.keeper")
 
 IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
+CLOSE_SECONDS = 3.0  # with what the page needs, Ctrl-C is done within 5
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
 
 
@@ -71,6 +76,9 @@ class Keeper:
         self.plans, self.guard, self.recorder, self.look = plans, guard, recorder, look
         self.status = Status()
         self._results = Results(home, jobs, guard, plans, recorder)
+        self._owed = Owed(lambda text: self._tell(notice=text))
+        if jobs.store.mended:
+            self._tell(notice=jobs.store.mended)
         self._lock = FileLock(home.engine_lock, thread_local=False)
         self._child: Child | None = None
         self._idle_deaths = 0
@@ -92,10 +100,18 @@ class Keeper:
         self._closing.set()
         self.nudge()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=CLOSE_SECONDS)
         child = self._child
         if child is not None:  # the thread is stuck: leave no orphan all the same
             child.process.kill()
+
+    def is_elsewhere(self) -> bool:
+        """Whether another process has the engine now."""
+        try:
+            with FileLock(self.home.engine_lock, is_singleton=False).acquire(timeout=0):
+                return False
+        except Timeout:
+            return not self._lock.is_locked
 
     def nudge(self) -> None:
         """There is something new in the queue."""
@@ -107,11 +123,14 @@ class Keeper:
     def _run(self) -> None:
         try:
             if self._own_engine():
-                self._recover()
-                if self._warm:
-                    self._start_child(self._warm)
+                self._owed.do(self._begin)
                 while not self._closing.is_set():
-                    self._turn()
+                    try:
+                        self._turn()
+                        self._owed.fine()
+                    except StoreError as error:
+                        self._owed.trouble(error)
+                        self._closing.wait(POLL_SECONDS)
         except Exception:
             log.exception("the keeper stopped")
             self._tell(
@@ -132,6 +151,11 @@ class Keeper:
                 self._closing.wait(POLL_SECONDS)
         return False
 
+    def _begin(self) -> None:
+        self._recover()
+        if self._warm:
+            self._start_child(self._warm)
+
     def _recover(self) -> None:
         """What an earlier process left behind: its running job and half-written files."""
         self.jobs.cancel_visitors()  # a share ends with its program
@@ -143,6 +167,13 @@ class Keeper:
 
     def _turn(self) -> None:
         child = self._child
+        if self._owed:
+            if not self._owed.pay():
+                self._closing.wait(POLL_SECONDS)
+                return
+            child = self._child
+            if child is not None:
+                child.heard = time.monotonic()  # nobody listened meanwhile
         if child is None or (child.ready and child.job is None):
             self._feed()
             child = self._child
@@ -157,8 +188,8 @@ class Keeper:
         if child.pipe in happened:
             self._receive(child)
         elif child.process.sentinel in happened:
-            self._died(child)
-        if self._child is child:
+            self._owed.do(partial(self._died, child))
+        if self._child is child and not self._owed:
             self._watch(child)
 
     # ---- feeding ---------------------------------------------------------------------------
@@ -177,7 +208,7 @@ class Keeper:
         if self._child is None:
             self._start_child(job.request.model)
         elif claimed := self.jobs.claim(job.id):
-            self._order(self._child, claimed)
+            self._owed.do(partial(self._order, self._child, claimed))
 
     def _fits(self, child: Child, model: str) -> bool:
         """Whether ``child`` would run ``model`` as it is to be run now."""
@@ -204,11 +235,14 @@ class Keeper:
                 reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
         self._tell(waiting_for="")
         if reason and self.jobs.claim(job.id):
-            self.jobs.end(job.id, State.FAILED, reason, remedy)
+            self._owed.do(partial(self.jobs.end, job.id, State.FAILED, reason, remedy))
         return not reason
 
     def _order(self, child: Child, job: Job) -> None:
         child.take(job)
+        logs.about(job.id, job.request.prompt)
+        log.info("%s of %s at %s begins", job.kind, job.request.model, job.request.size)
+        log.debug("prompt: %s", job.request.prompt)
         self._tell(engine=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
         self.recorder.nudge()
         if job.kind == "probe":
@@ -236,10 +270,14 @@ class Keeper:
         try:
             message: FromWorker = child.pipe.recv()
         except (EOFError, OSError):
-            self._died(child)
+            self._owed.do(partial(self._died, child))
             return
         child.heard = time.monotonic()
+        self._owed.do(partial(self._handle, child, message))
+
+    def _handle(self, child: Child, message: FromWorker) -> None:
         job = child.job
+        logs.about(*((job.id, job.request.prompt) if job else (None,)))
         match message:
             case Heartbeat(device_bytes=held):
                 if held != self.status.device_bytes:
@@ -298,6 +336,9 @@ class Keeper:
             self._start_child(child.preset.id)
 
     def _idle(self, child: Child) -> None:
+        if child.job is not None:
+            log.info("%s", self.jobs.get(child.job.id).state.value)
+        logs.about(None)
         child.drop()
         self._tell(engine=Engine.READY, job=None, progress=None, preview=None, probing=None)
 
@@ -325,7 +366,7 @@ class Keeper:
         for job in self.jobs.waiting():
             mine = self._only in (None, job.id)
             if mine and job.request.model == model and self.jobs.claim(job.id):
-                self.jobs.end(job.id, State.FAILED, sentence, remedy)
+                self._owed.do(partial(self.jobs.end, job.id, State.FAILED, sentence, remedy))
 
     # ---- the worker's life -----------------------------------------------------------------
 
@@ -352,7 +393,7 @@ class Keeper:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
         if why := child.overdue():
             child.kill()
-            self._died(child, why)
+            self._owed.do(partial(self._died, child, why))
         elif child.job is not None and child.cancel_sent is None:
             if self.jobs.get(child.job.id).cancel_requested:
                 child.cancel_sent = time.monotonic()
@@ -366,6 +407,7 @@ class Keeper:
     def _died(self, child: Child, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
         stage = self.status.progress.stage if self.status.progress else None
+        logs.about(*((child.job.id, child.job.request.prompt) if child.job else (None,)))
         smaller = ""
         if not why:
             why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
@@ -436,10 +478,15 @@ class Keeper:
         child = self._child
         if child is not None:
             job = child.job
-            self._end_child(child)
             if job is not None:
-                self.jobs.put_back(job.id)
-                self._results.discard(job.id)
+                child.kill()  # it wouldn't hear a kind word before the clip's end
+            self._end_child(child)
+            # A job that can't be put back now is found running at the next start, and its clip, if
+            # it was whole: then the name that it was to get is written down.
+            with contextlib.suppress(StoreError):
+                if job is not None and not self._owed:
+                    self.jobs.put_back(job.id)
+                    self._results.discard(job.id)
         if self._lock.is_locked:
             self._lock.release()
 

@@ -23,6 +23,11 @@ TRASH_DAYS = 7
 PAGE = 60
 
 
+def is_own_file(path: Path) -> bool:
+    """A link in the clips folder could name any file of this computer, so it is no clip."""
+    return path.is_file() and not path.is_symlink()
+
+
 class LibraryError(HeadroomError):
     """What was asked of a clip can't be done."""
 
@@ -87,6 +92,7 @@ class Library:
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
+        self._began = (time.time(), time.monotonic())
         self.moving = threading.RLock()  # a scan must not look between a move and its row
 
     # ---- looking -----------------------------------------------------------------------------
@@ -98,6 +104,14 @@ class Library:
             (limit,),
         )
         return [as_clip(row) for row in rows]
+
+    def last_made(self) -> Clip | None:
+        """What the engine made last, whatever the clock says."""
+        rows = self.store.rows(
+            "select * from clips where job is not null and trashed is null and missing = 0"
+            " order by id desc limit 1"
+        )
+        return as_clip(rows[0]) if rows else None
 
     def get(self, number: int) -> Clip | None:
         if not 0 < number < 2**63:  # SQLite's integers end there
@@ -130,6 +144,10 @@ class Library:
         shapes = {(row["height"], row["width"]) for row in rows}
         by_area = sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
         return sorted({row["model"] for row in rows}), by_area
+
+    def lies_here(self, clip: Clip) -> bool:
+        """Whether its file is there, and not a link to one elsewhere."""
+        return is_own_file(self.place(clip))
 
     def place(self, clip: Clip) -> Path:
         """Where its file lies."""
@@ -170,8 +188,11 @@ class Library:
 
         The file first: without it the row can be found again, but not the other way round.
         """
-        ended = stamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
         gone = 0
+        if self._clock_was_set():
+            log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
+            return gone
+        ended = stamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
         with self.moving:
             for row in self.store.rows(
                 "select id, file from clips where trashed is not null and trashed < ?", (ended,)
@@ -189,6 +210,12 @@ class Library:
                     db.execute("delete from clips where id = ?", (row["id"],))
                 gone += 1
         return gone
+
+    def _clock_was_set(self) -> bool:
+        """A clock that jumps ahead must not end what was promised for days. (A computer that
+        slept looks the same; then the next start empties the trash.)"""
+        wall, steady = time.time() - self._began[0], time.monotonic() - self._began[1]
+        return abs(wall - steady) > timedelta(days=1).total_seconds()
 
     def _found(self, number: int) -> Clip:
         clip = self.get(number)
@@ -234,7 +261,7 @@ def stamp(seconds: float) -> str:
 def days_left(trashed: str) -> int:
     """How many days a clip that was deleted then can still be taken back."""
     ends = datetime.fromisoformat(trashed) + timedelta(days=TRASH_DAYS)
-    return max(0, -(-(ends - datetime.now(UTC)) // timedelta(days=1)))
+    return max(0, min(TRASH_DAYS, -(-(ends - datetime.now(UTC)) // timedelta(days=1))))
 
 
 def _where(query: Query) -> tuple[str, list[object]]:

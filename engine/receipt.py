@@ -77,3 +77,20 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
     """The request in a ``checked`` receipt with the seed that made the clip; still untrusted."""
     return {**receipt["request"], "seed": receipt["seed"]}
+
+
+def receipt_lines(receipt: dict[str, Any]) -> list[str]:
+    """A receipt for a person to read."""
+    request = receipt["request"]
+    stages = ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items())
+    peaks = ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items())
+    return [
+        f"prompt   {request['prompt']}",
+        f"size     {request['width']} × {request['height']}, {request['frames']} frames",
+        f"seed     {receipt['seed']}",
+        f"model    {receipt['model']} ({receipt['label']})",
+        f"seconds  {stages}",
+        f"peaks    {peaks}",
+        f"device   {receipt['device']}",
+        "versions " + ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
+    ]

@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from engine import clips
 from engine.child import Child
@@ -14,6 +15,7 @@ from engine.guard import Guard
 from engine.headroom import Outcome, gigabytes, margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.logs import debugging
 from engine.messages import Failed, Finished, Probed
 from engine.pipelines.base import Stage
 from engine.plan import plan_to_json
@@ -46,11 +48,11 @@ class Results:
 
     def discard(self, job: int) -> None:
         for path in self.partial(job):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def discard_all(self) -> None:
         for path in self._folder.glob(".partial-*"):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     # ---- clips -----------------------------------------------------------------------------
 
@@ -59,6 +61,8 @@ class Results:
 
         The name is written down first: after a crash in between ``settle`` finds the clip.
         """
+        if self.settle(job):  # the database took the name before, and then nothing more
+            return
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
         self._guard.record(
@@ -227,7 +231,7 @@ class Results:
         end = samples[-1].at
         told = {
             "job": job.id,
-            "request": job.request.to_json(),
+            "request": without_prompt(job.request.to_json()),
             "size": asdict(size),
             "stage": message.stage,
             "memory": message.memory,
@@ -243,6 +247,18 @@ class Results:
             log.exception("%s could not be written", file)
             return ""
         return f"logs/{file.name} has the memory of the last {AROUND_SECONDS:.0f} s."
+
+
+def without_prompt(request: dict[str, Any]) -> dict[str, Any]:
+    """For a file in the logs, which people pass on."""
+    return request if debugging() else {k: v for k, v in request.items() if k != "prompt"}
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # a full or missing drive, or somebody's folder of that name
+        log.warning("%s can't be removed: %s", path.name, error.strerror)
 
 
 def _reach_the_disk(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,16 @@ from pathlib import Path
 
 from engine.errors import HeadroomError
 
+TURN_SECONDS = 0.5  # SQLite waits so long at a time: a program that ends can't wait longer
+TIMEOUT_SECONDS = 10.0  # how long another process may hold the database before we say so
+
 
 class StoreError(HeadroomError):
-    """The database can't be opened or is from a newer program."""
+    """The database can't be opened, read or written now, or is from a newer program."""
+
+
+class Damaged(StoreError):
+    """What SQLite finds in the file is no sound database (``mending.py`` makes a new one)."""
 
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -149,52 +157,150 @@ def has_words(text: str, words: str) -> bool:
     return all(word in text for word in words.split())
 
 
-class Store:
-    """One connection, shared by the threads of a process; other processes may share the file."""
+def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
+    """What an error of SQLite's means to whoever sits here; None for a fault of the program."""
+    code = getattr(error, "sqlite_errorcode", None)
+    match code & 0xFF if code is not None else None:  # above are extended codes
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Damaged(
+                f"Headroom's database {path.name} is damaged: {error}.",
+                "End Headroom and start it again: it keeps a copy, makes a new database and takes "
+                "the clips in from their receipts.",
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(
+                f"Another program has held Headroom's database {path.name} for more than "
+                f"{TIMEOUT_SECONDS:.0f} s.",
+                "Nothing was lost or changed. Close what has it open (a database browser, a "
+                "backup), then try again.",
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreError(
+                f"The disk is full: Headroom's database {path.name} can't be written.",
+                f"Free some space on the drive of {path.parent}, then try again.",
+            )
+        case (
+            sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN
+            | sqlite3.SQLITE_PERM
+        ):  # fmt: skip
+            return StoreError(
+                f"Headroom's database {path.name} can't be read or written: {error}.",
+                f"See that the drive of {path.parent} is there, has space and can be written to.",
+            )
+    return None
 
-    def __init__(self, path: Path) -> None:
+
+class Store:
+    """One connection, shared by the threads of a process; other processes may share the file.
+
+    A second one reads while the first waits to write: where another process holds the file for
+    long, the page goes on showing what there is.
+
+    ``mended``: what was done about a damaged predecessor; "" as a rule.
+    """
+
+    def __init__(self, path: Path, mended: str = "") -> None:
         """Open the database at ``path``, made or brought up to date.
 
         Raises:
             StoreError: with the remedy.
         """
-        self._lock = threading.RLock()
+        self.path, self.mended = path, mended
+        self._lock, self._reading = threading.RLock(), threading.Lock()
+        self.closing = threading.Event()  # set, nobody waits for another process any more
+        opened: list[sqlite3.Connection] = []
         try:
-            self._db = sqlite3.connect(
-                path, timeout=10, isolation_level=None, check_same_thread=False
-            )
-            self._db.row_factory = sqlite3.Row
-            self._db.create_function("has_words", 2, has_words, deterministic=True)
-            self._db.execute("pragma journal_mode = wal")
+            self._db = self._connect(opened)
             # A job is acknowledged only once it would survive a power cut.
             self._db.execute("pragma synchronous = full")
             self._db.execute("pragma foreign_keys = on")
             self._migrate(path)
-        except sqlite3.Error as error:
-            raise StoreError(
+            self._reader = self._connect(opened)
+            self._reader.execute("pragma query_only = on")
+            for connection in opened:
+                connection.execute(f"pragma busy_timeout = {1000 * TURN_SECONDS:.0f}")
+        except (sqlite3.Error, StoreError) as error:
+            for connection in opened:
+                connection.close()
+            told = explained(error, path) if isinstance(error, sqlite3.Error) else error
+            raise told or StoreError(
                 f"The database {path} can't be opened: {error}.",
                 "If another program holds it, close that; else move the file away and start again.",
             ) from error
 
+    def _connect(self, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+        made = sqlite3.connect(
+            self.path, timeout=TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        opened.append(made)
+        made.row_factory = sqlite3.Row
+        made.create_function("has_words", 2, has_words, deterministic=True)
+        made.execute("pragma journal_mode = wal")
+        return made
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; the write lock is taken at once, so that no reader turns writer late."""
-        with self._lock:
-            self._db.execute("begin immediate")
+        """All or nothing; the write lock is taken at once, so that no reader turns writer late.
+
+        Raises:
+            StoreError: it is locked for too long, full, or damaged; nothing was changed.
+        """
+        with self._lock, self._explaining():
+            self._begin()
             try:
                 yield self._db
+                self._db.execute("commit")  # a full disk may show only here
             except BaseException:
-                self._db.execute("rollback")
+                if self._db.in_transaction:  # SQLite itself rolls back after some errors
+                    self._db.execute("rollback")
                 raise
-            self._db.execute("commit")
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                self._db.execute("begin immediate")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or self.closing.is_set() or time.monotonic() > deadline:
+                    raise
 
     def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(sql, parameters).fetchall()
+        """Raises StoreError as ``transaction`` does."""
+        with self._explaining():
+            if self._lock.acquire(blocking=False):  # always so within one's own transaction
+                try:
+                    return self._db.execute(sql, parameters).fetchall()
+                finally:
+                    self._lock.release()
+            with self._reading:
+                return self._reader.execute(sql, parameters).fetchall()
+
+    def check(self) -> None:
+        """Read the whole file once: SQLite notices damage only where it reads.
+
+        Raises:
+            Damaged: it found some.
+        """
+        found = self.rows("pragma quick_check(1)")[0][0]
+        if found != "ok":
+            raise Damaged(f"Headroom's database {self.path.name} is damaged: {found}.", "")
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._reading:
+            self._reader.close()
             self._db.close()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            told = explained(error, self.path)
+            if told is None:
+                raise
+            raise told from error
 
     def _migrate(self, path: Path) -> None:
         with self.transaction() as db:

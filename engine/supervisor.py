@@ -61,6 +61,7 @@ class Supervisor:
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
         atexit.unregister(self.close)
+        self.jobs.store.closing.set()
         self._keeper.close()
         self.weights.close()
         self.caretaker.close()
@@ -143,6 +144,10 @@ class Supervisor:
 
     def status(self) -> Status:
         return self._keeper.status
+
+    def is_elsewhere(self) -> bool:
+        """Whether another process works on this folder's queue."""
+        return self._keeper.is_elsewhere()
 
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.

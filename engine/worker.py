@@ -12,12 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from logging.handlers import RotatingFileHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import VERSION, clips
+from engine import VERSION, clips, logs
 from engine.errors import HeadroomError
 from engine.machine import this_machine
 from engine.messages import (
@@ -210,6 +209,7 @@ def main(
         "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
     }
     while not isinstance(message := pipe.jobs.get(), Stop):
+        logs.about(message.job, message.request.prompt)
         run = JobRun(message.job, pipe, pipeline.meter)
         if isinstance(message, Probe):
             pipe.answer(_probe(message, pipeline, run))
@@ -249,13 +249,13 @@ def _make_clip(
         clips.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
         if not order.embed:
             receipt()
-        log.info("job %d: %.2f s", order.job, time.perf_counter() - began)
+        log.info("made in %.2f s", time.perf_counter() - began)
         return Finished(order.job, kept)
     except Cancelled:
         _remove(order)
         return CancelDone(order.job)
     except Exception as error:
-        log.exception("job %d failed", order.job)
+        log.exception("failed")
         _remove(order)
         return _failure(order.job, error, run.reached)
 
@@ -271,7 +271,7 @@ def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
     except Cancelled:
         return CancelDone(order.job)
     except Exception as error:
-        log.exception("probe %d at %s failed", order.job, order.request.size)
+        log.exception("the probe at %s failed", order.request.size)
         return _failure(order.job, error, run.reached)
 
 
@@ -362,7 +362,4 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
 
 
 def _start_logging(path: Path) -> Any:
-    handler = RotatingFileHandler(path, maxBytes=1_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    return handler.stream
+    return logs.to_file(path).stream

@@ -42,6 +42,7 @@ def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
     assert "Traceback" not in served.log()
 
 
+@pytest.mark.reliability("the port taken, and a second program on the same folder")
 def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
     first = serve(tmp_path / "first.log")
     second: Served | None = None
@@ -49,8 +50,10 @@ def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
         second = serve(tmp_path / "second.log", port=first.port)
         assert second.port == first.port + 1
         assert f"Port {first.port} is taken" in second.log()
-        # The second shares the folder, so it leaves the engine to the first.
+        # The second shares the folder, so it leaves the engine to the first, and says so.
+        assert "Another Headroom already works on" in second.log()
         wait_until(lambda: second and second.state("engine_state") == "elsewhere", "standing aside")
+        assert str(second.state("engine")).startswith("Another Headroom process makes the clips")
     finally:
         for served in (first, second):
             if served:

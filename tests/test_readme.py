@@ -8,6 +8,7 @@ from engine.headroom import Word
 from engine.home import PROJECT
 from engine.hostmem import GIB, host_need, parts
 from engine.presets import load_presets
+from tests.reliability import BEGIN, END, HEAD, rows
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -58,3 +59,12 @@ def test_its_pictures_exist_and_it_opens_with_the_two_commands() -> None:
     first_screen = README[:900]
     assert "./launch.sh " in first_screen
     assert "./launch.sh test" in first_screen
+
+
+def test_the_table_of_reliability_has_the_rows_that_the_tests_name() -> None:
+    """Not the same numbers: those are of the run that python -m tests.reliability --write made."""
+    table = README.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    told = [line.strip("| ").split(" | ") for line in table if not line.startswith("|---")]
+    assert tuple(told[0]) == HEAD
+    assert [row for row, _ in told[1:]] == rows()
+    assert all(held for _, held in told[1:])

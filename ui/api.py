@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import gradio as gr
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
-from engine.library import Clip
-from ui.live import logged_in
+from engine.library import Clip, is_own_file
+from ui.live import known_fields, logged_in
 from ui.ways import PLACE, Checked, LibraryTold, Made, Queued, StatusTold, Ways, flag, size_fields
 
 P = ParamSpec("P")
@@ -151,7 +151,7 @@ def origin(request: Any) -> str:
 def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
     """``GET /clips/NUMBER.mp4``, with the page's cookie or the login itself."""
 
-    @app.get(PLACE.format("{number}"))
+    @app.get(PLACE.format("{number}"), dependencies=[Depends(known_fields)])
     def clip(number: int, request: Request) -> FileResponse:
         if not (
             logged_in(app, request) or knows_login(request.headers.get("authorization"), login)
@@ -159,7 +159,7 @@ def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
             raise HTTPException(401, "Log in first.")
         found = ways.supervisor.library.get(number) if number < 2**63 else None
         path = ways.supervisor.home.clips / Path(found.file).name if found else None
-        if path is None or found is None or found.trashed or not path.is_file():
+        if path is None or found is None or found.trashed or not is_own_file(path):
             raise HTTPException(404, f"There is no clip {number}.")
         return FileResponse(path, filename=path.name, content_disposition_type="inline")
 

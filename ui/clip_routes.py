@@ -9,8 +9,9 @@ import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, FastAPI, HTTPException, Path, Request
+from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, ConfigDict
 
 from engine import filemanager
 from engine.errors import HeadroomError
@@ -20,7 +21,7 @@ from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
 from ui.batch import EMBED
 from ui.library import fps_of, receipt_rows, size_of
-from ui.live import logged_in
+from ui.live import known_fields, logged_in
 
 HEADER = "X-Headroom"
 MOST = 200  # clips an answer
@@ -38,6 +39,20 @@ NO_STILL = (  # library.js knows it by its width, and asks again
 Number = Annotated[int, Path(ge=1, le=2**53)]
 
 
+class Nothing(BaseModel):
+    """A body without fields: what isn't known is refused, so that no misspelt one seems to work."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Favourite(Nothing):
+    on: bool
+
+
+class Again(Nothing):
+    fresh: bool
+
+
 def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
     """Everything below ``/library`` and ``/clip``."""
 
@@ -49,14 +64,14 @@ def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
         if not request.headers.get(HEADER):
             raise HTTPException(403, f"The header {HEADER} is missing.")
 
-    looks = [Depends(member)]
-    changes = [Depends(member), Depends(ours)]
+    looks = [Depends(member), Depends(known_fields)]
+    changes = [*looks, Depends(ours)]
     _add_files(app, supervisor, looks)
     _add_lists(app, supervisor, looks, changes)
     _add_changes(app, supervisor, changes)
 
     @app.post("/clip/{number}/folder", dependencies=changes)
-    def folder(number: Number, request: Request) -> dict[str, Any]:
+    def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
         if not sits_here(request):
             return {"refused": "A folder can only be opened from the computer that runs Headroom."}
         return told(lambda: filemanager.show(supervisor.library.place(found(supervisor, number))))
@@ -66,7 +81,7 @@ def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
     @app.get("/clip/{number}", dependencies=looks)
     def clip(number: Number, download: bool = False) -> Response:
         one = supervisor.library.get(number)
-        if one is None or not supervisor.library.place(one).is_file():
+        if one is None or not supervisor.library.lies_here(one):
             raise HTTPException(404, "This clip is no longer in the library.")
         return FileResponse(
             supervisor.library.place(one),
@@ -112,7 +127,7 @@ def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: 
         return answer
 
     @app.post("/library/scan", dependencies=changes)
-    def scan() -> dict[str, Any]:
+    def scan(_: Nothing | None = None) -> dict[str, Any]:
         seen = supervisor.caretaker.scan()
         return {
             "changed": seen.changed,
@@ -133,27 +148,27 @@ def _add_changes(app: FastAPI, supervisor: Supervisor, changes: list[Any]) -> No
     library = supervisor.library
 
     @app.post("/clip/{number}/favourite", dependencies=changes)
-    def favourite(number: Number, on: Annotated[bool, Body(embed=True)]) -> dict[str, Any]:
-        return told(lambda: library.favourite(number, on))
+    def favourite(number: Number, asked: Favourite) -> dict[str, Any]:
+        return told(lambda: library.favourite(number, asked.on))
 
     @app.post("/clip/{number}/trash", dependencies=changes)
-    def trash(number: Number) -> dict[str, Any]:
+    def trash(number: Number, _: Nothing | None = None) -> dict[str, Any]:
         return told(lambda: library.trash(number))
 
     @app.post("/clip/{number}/restore", dependencies=changes)
-    def restore(number: Number) -> dict[str, Any]:
+    def restore(number: Number, _: Nothing | None = None) -> dict[str, Any]:
         return told(lambda: library.restore(number))
 
     @app.post("/clip/{number}/again", dependencies=changes)
-    def again(number: Number, fresh: Annotated[bool, Body(embed=True)]) -> dict[str, Any]:
+    def again(number: Number, asked: Again) -> dict[str, Any]:
         """Into the queue: the same clip, or with a seed that is drawn."""
 
         def queue() -> None:
             raw = asked_again(found(supervisor, number).receipt)
-            if fresh:
+            if asked.fresh:
                 raw["seed"] = RANDOM_SEED
-            asked = ClipRequest.check(raw, supervisor.presets)
-            supervisor.submit(asked, embed=bool(supervisor.settings.get(EMBED, True)))
+            request = ClipRequest.check(raw, supervisor.presets)
+            supervisor.submit(request, embed=bool(supervisor.settings.get(EMBED, True)))
 
         return told(queue)
 

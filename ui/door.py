@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
+from engine.library import is_own_file
 from engine.request import Size
 from engine.status import Engine
 from engine.supervisor import Supervisor
@@ -173,7 +174,7 @@ def _add_files(app: FastAPI, supervisor: Supervisor, visits: Visits) -> None:
         path = supervisor.home.clips / found.file if found else None
         if path is not None and kind == "jpg":
             path = path.with_suffix(".jpg")
-        if path is None or not path.is_file():
+        if path is None or not is_own_file(path):
             raise HTTPException(404, "This clip isn't there.")
         name = f"headroom-{job}.mp4" if "download" in request.query_params else None
         media = "video/mp4" if kind == "mp4" else "image/jpeg"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 
 from engine import reader
 from engine.clips import ClipError
@@ -26,7 +26,7 @@ from engine.supervisor import Supervisor
 from ui.clip_routes import HEADER, found
 from ui.events import QUIET
 from ui.generate import Controls, judged, refusal_html, settings_of
-from ui.live import logged_in
+from ui.live import known_fields, logged_in
 from ui.theme import ASSETS
 
 MOST_BYTES = 256 * 2**20
@@ -128,7 +128,7 @@ def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
         if time.time() - left.stat().st_mtime > HOUR:
             shutil.rmtree(left, ignore_errors=True)
 
-    @app.post("/receipt")
+    @app.post("/receipt", dependencies=[Depends(known_fields)])
     async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
         if not logged_in(app, request):
             raise HTTPException(401, "Log in first.")

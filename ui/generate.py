@@ -211,7 +211,7 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
             another one this moment. None sets the model's default.
     """
     presets = supervisor.presets
-    preset = presets.models[model]
+    preset = presets.models[known_model(presets, model)]
     sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, frames)
     fresh = size is None
     size, count = size or sizes["value"], int(str(frames or lengths["value"]))
@@ -234,6 +234,17 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
         verdict_html(verdict, preset),
         gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
     ]
+
+
+def known_model(presets: Presets, name: object) -> str:
+    """``name``, if it is a model's: a list of choices lets nothing and a list pass.
+
+    Raises:
+        gr.Error: it isn't.
+    """
+    if isinstance(name, str) and name in presets.models:
+        return name
+    raise gr.Error("There is no such model here. Choose one.", print_exception=False)
 
 
 def settings_of(supervisor: Supervisor, request: ClipRequest) -> list[Any]:

@@ -15,7 +15,7 @@ from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
 from ui import words
 from ui.events import QUIET
-from ui.generate import refusal_html
+from ui.generate import known_model, refusal_html
 
 # A mark beside the colour: nobody has to tell green from red.
 LOOKS = {
@@ -58,7 +58,7 @@ def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
     """Queue a probe; returns what to say about it."""
     if not chosen:
         return "<p>Every size on offer is measured already, or can't fit.</p>"
-    height, width, frames = chosen.split("×")
+    height, width, frames = (*str(chosen).split("×"), "", "")[:3]
     raw = {
         "prompt": PROBE_PROMPT,
         "model": model,
@@ -79,7 +79,7 @@ def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
 
 def refreshed(supervisor: Supervisor, model: str) -> tuple[str, Any]:
     """The picture, and the sizes that a measurement could open."""
-    offered = supervisor.guard.offered(model)
+    offered = supervisor.guard.offered(known_model(supervisor.presets, model))
     verdicts = supervisor.guard.verdicts(model, offered)
     rows = supervisor.guard.rows(model)
     fps = supervisor.presets.models[model].fps

@@ -77,13 +77,14 @@ def _script() -> str:
 
 def show_newest(supervisor: Supervisor) -> tuple[Any, str]:
     """Values for video and receipt once a job has ended or the page was opened."""
-    found = supervisor.library.newest(1)
-    return show(supervisor, found[0]) if found else (None, EMPTY)
+    library = supervisor.library
+    found = library.last_made() or next(iter(library.newest(1)), None)
+    return show(supervisor, found) if found else (None, EMPTY)
 
 
 def show(supervisor: Supervisor, clip: Clip) -> tuple[Any, str]:
     path = supervisor.library.place(clip)
-    if not path.exists():
+    if not supervisor.library.lies_here(clip):
         return None, f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
     return str(path), receipt_html(clip, supervisor)
 

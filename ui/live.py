@@ -13,11 +13,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from engine.arrival import Arrival
 from engine.status import Engine, Status
+from engine.store import StoreError
 from engine.supervisor import Supervisor
 from ui import words
 from ui.gauge import gauge_state
@@ -54,9 +55,14 @@ class Live:
             if now - self._at >= TURN_SECONDS / 2:
                 self._at = now
                 status = self._supervisor.status()
+                try:
+                    job = self._job(status)
+                except StoreError as error:  # what was shown last stays, with the reason
+                    job = {"notice": str(error)}
                 self._state = {
+                    **self._state,
                     **self._engine(status),
-                    **self._job(status),
+                    **job,
                     **self._gauge(status),
                     **pulls_state(self._supervisor.weights),
                     **share_state(self._sharing),
@@ -143,12 +149,21 @@ class Live:
 def add_routes(app: FastAPI, live: Live) -> None:
     """``GET /live``: Gradio's login covers its own routes only, so this asks for it itself."""
 
-    @app.get("/live")
+    @app.get("/live", dependencies=[Depends(known_fields)])
     async def stream(request: Request) -> StreamingResponse:
         if not logged_in(app, request):
             raise HTTPException(401, "Log in first.")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+
+
+def known_fields(request: Request) -> None:
+    """Raises HTTPException for a field in the address that its route doesn't have; ``v`` says
+    which version of a file is meant, for the browser's cache."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known | {"v"}:
+            raise HTTPException(422, f"There is no field {name[:40]!a} here.")
 
 
 def logged_in(app: Any, request: Request) -> bool:

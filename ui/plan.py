@@ -11,7 +11,7 @@ from engine.errors import HeadroomError
 from engine.supervisor import Supervisor
 from ui import words
 from ui.events import QUIET
-from ui.generate import refusal_html
+from ui.generate import known_model, refusal_html
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def use(supervisor: Supervisor, model: str, name: str, value: str | int | None) 
     if value is None:
         return ""
     try:
-        supervisor.plans.override(model, name, value)
+        supervisor.plans.override(known_model(supervisor.presets, model), name, value)
     except HeadroomError as error:
         return refusal_html(error)
     said = html.escape(words.choice(name))
@@ -74,14 +74,14 @@ def use(supervisor: Supervisor, model: str, name: str, value: str | int | None) 
 
 def reset(supervisor: Supervisor, model: str, name: str) -> str:
     """Back to the automatic choice; returns what to say about it."""
-    supervisor.plans.reset(model, name)
+    supervisor.plans.reset(known_model(supervisor.presets, model), name)
     said = html.escape(words.choice(name))
     return f"<p>{said}: {words.DECIDES}</p>"
 
 
 def refreshed(supervisor: Supervisor, model: str) -> list[Any]:
     """What ``PlanParts.as_list`` shows for ``model`` now."""
-    options = supervisor.plans.options(model)
+    options = supervisor.plans.options(known_model(supervisor.presets, model))
     values = supervisor.plans.values(model)
     return [
         table_html(supervisor, model),
@@ -102,7 +102,7 @@ def choices(options: Options, name: str) -> list[tuple[str, str | int | float]]:
 def table_html(supervisor: Supervisor, model: str) -> str:
     """The plan with its reasons, or why there is none."""
     try:
-        plan = supervisor.plan_for(model)
+        plan = supervisor.plan_for(known_model(supervisor.presets, model))
     except PlanError as error:
         return refusal_html(error)
     cells = "".join(

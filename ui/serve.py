@@ -16,6 +16,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.commands import LOOPBACK
 from engine.errors import ExitCode, HeadroomError
+from engine.store import StoreError
 from engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def serve(
     from ui.api import add_clips
     from ui.clip_routes import add_clip_routes
     from ui.dropped import add_receipt_route
+    from ui.ending import end_page
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.sharing import Sharing
@@ -93,10 +95,9 @@ def serve(
     try:
         _until_ended()
     finally:
-        live.closed = ways.closed = True
         sharing.close()
         arrival.close()
-        page.close(verbose=False)
+        end_page(page, live, ways)
 
 
 def _launch(
@@ -108,13 +109,18 @@ def _launch(
     mcp: "Ways | None",
 ) -> tuple[Any, str]:
     """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
+    from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
     from ui.api import wrong_fields
+    from ui.ending import no_store
     from ui.gate import Gate, names_for
+    from ui.malformed import Malformed, nonsense, tell_faults
     from ui.sharing import own_addresses
     from ui.theme import CSS, theme
 
+    tell_faults(page)
+    copies = supervisor.home.cache / "gradio"
     app, local, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -123,16 +129,25 @@ def _launch(
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        allowed_paths=[str(supervisor.home.clips)],
+        allowed_paths=[str(supervisor.home.clips)],  # to copy from; the gate serves copies only
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
         theme=theme(),
         css_paths=CSS,
         max_file_size="20mb",
+        # Each has 150 KB, and each call of a program makes one that nothing ends.
+        state_session_capacity=100,
         app_kwargs={
-            "exception_handlers": {TypeError: wrong_fields},
-            "middleware": [Middleware(Gate, names=names_for(host, own_addresses()))],
+            "exception_handlers": {
+                TypeError: wrong_fields,
+                RequestValidationError: nonsense,
+                StoreError: no_store,
+            },
+            "middleware": [
+                Middleware(Gate, names=names_for(host, own_addresses()), files=copies),
+                Middleware(Malformed),
+            ],
             **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },
     )

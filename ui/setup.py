@@ -20,6 +20,7 @@ from engine.weights import Weights, weights_text
 from ui.events import QUIET
 from ui.generate import refusal_html
 from ui.pulls import pull_state
+from ui.report import build_report
 
 # A mark beside the colour, as in the headroom tab.
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
@@ -67,6 +68,7 @@ def build_setup(supervisor: Supervisor) -> SetupParts:
         cards[preset.id] = _build_card(supervisor, preset)
     gr.HTML("<h3>This machine</h3>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
+    build_report(supervisor)
     return SetupParts(cards, shipped, machine)
 
 
@@ -140,12 +142,16 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
     """Link ``folders``; returns what to say and the card as it is then."""
     said = ""
     for folder in folders:
-        if not folder.strip():
+        if not isinstance(folder, str) or not folder.strip():
             continue
         try:
             linked = supervisor.weights.use(model, folder.strip())
         except HeadroomError as error:
             said = refusal_html(error)
+            break
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, or ~ of nobody
+            why = getattr(error, "strerror", None) or "it can't be a folder's name"
+            said = _problem(f"That folder can't be used: {why}.")
             break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
         said = f"<p>Used where they lie, not copied:{named}</p>"

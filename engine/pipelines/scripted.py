@@ -1,7 +1,8 @@
 """A pipeline that does what its prompt says: it drives everything above the pipeline in tests.
 
 ``steps=6 step_seconds=0.2 blocks=4 fail=oom at=denoise:2``: words that aren't ``key=value``
-are ignored. ``fail`` is one of error, oom, broken (as a dead CUDA context is), hang (ignores
+are ignored. ``fail`` is one of error, quote (an error that has the prompt in it), oom,
+broken (as a dead CUDA context is), hang (ignores
 cancel), busy (ignores it for ``busy=SECONDS``, and says so), exit (as ``kill -9`` looks) and once
 (``exit``, but only in the first try: it needs ``marker=PATH``). With ``until=decode:tiled`` it
 fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
@@ -56,6 +57,7 @@ class Scripted:
     ) -> Frames:
         words = [word.partition("=") for word in request.prompt.split()]
         script = {key: value for key, sign, value in words if sign}
+        script[""] = request.prompt
         steps, blocks = steps or int(script.get("steps", 4)), int(script.get("blocks", 2))
         step_seconds = float(script.get("step_seconds", 0.02))
         self._stage("encode", script, run)
@@ -92,6 +94,8 @@ class Scripted:
         match script.get("fail"):
             case "error":
                 raise ValueError("scripted failure")
+            case "quote":
+                raise ValueError(f"no such words: {script['']!r}")
             case "oom":
                 raise OutOfMemory(
                     "The script ran out of memory.",

@@ -75,7 +75,8 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, as
     )  # fmt: skip
     job = planned.jobs.add(big)
     planned.guard.record(job.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
-    planned.jobs.store.rows("update measurements set job = null")
+    with planned.jobs.store.transaction() as db:
+        db.execute("update measurements set job = null")
     assert planned.guard.verdict("scripted-fp8", size).open
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
@@ -183,7 +184,9 @@ def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
     }
     on_windows = worker_environment(big, sample, "win32")
     assert set(on_linux) - set(on_windows) == {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}
-    assert not any("CUDA" in name for name in worker_environment(tiny, sample))
+    on_the_cpu = worker_environment(tiny, sample)
+    assert not any("CUDA" in name for name in on_the_cpu)
+    assert on_the_cpu["OMP_WAIT_POLICY"] == "passive"
 
 
 @pytest.mark.parametrize("starving", [True, False])

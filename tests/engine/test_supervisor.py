@@ -184,6 +184,7 @@ def _is_another(supervisor: Supervisor, pid: int) -> bool:
     return supervisor.status().worker_pid != pid
 
 
+@pytest.mark.reliability("the worker killed in the middle of a clip")
 def test_kill_9_is_told_tried_again_and_the_next_job_works(
     started: Supervisor, ask: Ask, tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Supervisor,
     assert finish(started, good).state is State.DONE
 
 
+@pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("stage", ["encode", "denoise:1", "decode"])
 def test_an_exception_fails_the_job_and_keeps_the_worker(
     started: Supervisor, ask: Ask, stage: str

@@ -1,0 +1,76 @@
+"""A damaged database: it is set aside as it is, and a new one is made from what the clips tell.
+
+Only what is certainly damaged: one that is locked, newer or out of reach stays where it is.
+"""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from engine.errors import first_line
+from engine.home import Home
+from engine.store import Damaged, Store, StoreError
+
+log = logging.getLogger("headroom.mending")
+
+
+def open_store(home: Home) -> Store:
+    """The database of ``home``, looked through; where it is damaged, a new one.
+
+    Raises:
+        StoreError: it can't be opened for another reason, or a process that runs has it open.
+    """
+    try:
+        return _sound(home.database)
+    except Damaged as damage:
+        why = first_line(damage)
+    lock = FileLock(home.engine_lock, thread_local=False)
+    try:
+        with lock.acquire(timeout=0):
+            kept = set_aside(home.database)
+    except Timeout as error:
+        raise StoreError(
+            f"{why} Another Headroom that runs still has it open.",
+            "End that one, then start again.",
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{why} It can't be set aside: {error.strerror or error}.",
+            f"Move {home.database} away by hand, then start again.",
+        ) from error
+    log.warning("%s", why)
+    return Store(
+        home.database,
+        f"The database was damaged. A copy is kept as {kept.name}, and a new one was made: clips "
+        "come back from their receipts as soon as the page has looked; the queue, favourites and "
+        "measurements don't.",
+    )
+
+
+def _sound(path: Path) -> Store:
+    store = Store(path)
+    try:
+        store.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def set_aside(database: Path) -> Path:
+    """Rename the file and what belongs to it; returns its new place.
+
+    The log goes first: beside a new database SQLite would take it for that one's.
+    """
+    kept = database.with_name(f"{database.name}.damaged-{datetime.now():%Y-%m-%d}")
+    count = 1
+    while kept.exists():
+        count += 1
+        kept = database.with_name(f"{database.name}.damaged-{datetime.now():%Y-%m-%d}-{count}")
+    for tail in ("-wal", "-shm", ""):
+        part = database.with_name(database.name + tail)
+        if part.exists():
+            part.replace(kept.with_name(kept.name + tail))
+    return kept

@@ -1,0 +1,64 @@
+"""What the keeper owes the database: steps that it refused (locked, full, damaged), taken again.
+
+Whatever holds the database, the keeper's thread goes on, and no clip or job's end is lost to it.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from engine.store import Damaged, StoreError
+
+log = logging.getLogger("headroom.keeper")
+
+MEANWHILE = "What was made is kept meanwhile, and the queue goes on by itself after that."
+AGAIN = "The database answers again; the queue goes on."
+
+
+class Owed:
+    """Called by the keeper's thread only.
+
+    Args:
+        tell: shows a sentence on the page.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._steps: deque[Callable[[], None]] = deque()
+        self._told = ""
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def do(self, step: Callable[[], None]) -> None:
+        """Take ``step``, or owe it: it must bear to be taken once more from its beginning."""
+        try:
+            step()
+        except StoreError as error:
+            self._steps.append(step)
+            self.trouble(error)
+
+    def pay(self) -> bool:
+        """Take what is owed, in order; whether all of it is done."""
+        while self._steps:
+            try:
+                self._steps[0]()
+            except StoreError as error:
+                self.trouble(error)
+                return False
+            self._steps.popleft()
+        return True
+
+    def trouble(self, error: StoreError) -> None:
+        """Say once what is wrong."""
+        if error.sentence != self._told:
+            self._told = error.sentence
+            log.warning("%s", error)
+            self._tell(f"{error}" if isinstance(error, Damaged) else f"{error} {MEANWHILE}")
+
+    def fine(self) -> None:
+        """A turn went well."""
+        if self._told and not self._steps:
+            self._told = ""
+            log.warning("the database answers again")
+            self._tell(AGAIN)

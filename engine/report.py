@@ -1,0 +1,155 @@
+"""A text for an issue: what a stranger needs to help, and nothing that says who asks or for what.
+
+No prompt, no path into somebody's home, no user's or computer's name. Who passes it on reads it
+first: it is shown before it is copied.
+"""
+
+import contextlib
+import getpass
+import re
+import socket
+from pathlib import Path
+
+from engine import VERSION
+from engine.errors import HeadroomError
+from engine.headroom import gigabytes
+from engine.installation import differing
+from engine.jobs import Job, State
+from engine.logs import without_prompts
+from engine.machine import Machine
+from engine.memory import MemorySample
+from engine.presets import ModelPreset
+from engine.supervisor import Supervisor
+
+LINES = 50  # of each log
+TAIL_BYTES = 64_000
+LOGS = ("page.log", "worker.log")
+SHORTEST_NAME = 3  # a shorter user's name would be found in words
+
+
+def report(supervisor: Supervisor) -> str:
+    """Markdown; every part that can't be had says why instead."""
+    sample, machine = supervisor.look(), supervisor.machine()
+    failed = last_failure(supervisor)
+    status = supervisor.status()
+    model = failed.request.model if failed else status.model
+    preset = supervisor.presets.models.get(model, supervisor.presets.default)
+    parts = [
+        _part("Headroom's report", _versions(machine)),
+        _part("Machine", _machine(machine, sample)),
+        _part(f"Plan, {preset.id}", _plan(supervisor, preset)),
+        _part("Verdict", _verdict(supervisor, preset)),
+        _part("Engine", [f"state: {status.engine.value}", f"notice: {status.notice or 'none'}"]),
+        _part("Last failure", _failure(failed)),
+        *[_log(supervisor.home.logs / name) for name in LOGS],
+    ]
+    prompts = {job.request.prompt for job in supervisor.jobs.recent()}
+    return without_persons("\n".join(parts), supervisor.home.root, prompts)
+
+
+def last_failure(supervisor: Supervisor) -> Job | None:
+    """The job that failed last, of those that the page still knows."""
+    return next((job for job in supervisor.jobs.ended() if job.state is State.FAILED), None)
+
+
+def without_persons(text: str, root: Path, prompts: set[str]) -> str:
+    """``text`` without prompts, homes, and the names of user and computer.
+
+    Args:
+        root: Headroom's folder, which may lie anywhere.
+    """
+    text = without_prompts(text, *sorted(prompts, key=len, reverse=True))
+    for folder, short in ((root, "[Headroom's folder]"), (Path.home(), "~")):
+        if folder == Path(folder.anchor):
+            continue
+        for form in {str(folder), folder.as_posix(), str(folder).replace("\\", "\\\\")}:
+            text = text.replace(form, short)
+    # Another's home, or one that was reached through a link.
+    text = re.sub(r"(/home/|/Users/|[A-Za-z]:\\+Users\\+)[^/\\\s'\":]+", "~", text)
+    for name, short in _names():
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", short, text, flags=re.IGNORECASE)
+    return text
+
+
+def _names() -> list[tuple[str, str]]:
+    found = [
+        (socket.gethostname(), "[computer]"),
+        (socket.gethostname().split(".")[0], "[computer]"),
+    ]
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container may have no user
+        found.append((getpass.getuser(), "[user]"))
+    return [pair for pair in found if len(pair[0]) >= SHORTEST_NAME and pair[0] not in ("root",)]
+
+
+def _part(title: str, lines: list[str]) -> str:
+    return "\n".join([f"### {title}", "", *[f"- {line}" for line in lines], ""])
+
+
+def _versions(machine: Machine) -> list[str]:
+    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    other = "; ".join(differing()[:6]) or "none"
+    return [
+        f"Headroom {VERSION}, Python {machine.python}, {machine.system} {machine.architecture}",
+        f"packages: {packages or 'none of those that make clips'}",
+        f"not in their tested version: {other}",
+    ]
+
+
+def _machine(machine: Machine, sample: MemorySample) -> list[str]:
+    host, gpu = sample.host, machine.gpu
+    lines = [
+        f"{machine.processor}, {machine.cores} cores",
+        f"RAM {gigabytes(host.total)}, {gigabytes(host.available)} free",
+    ]
+    if gpu is None:
+        return [*lines, f"GPU: none. {sample.problem}".strip()]
+    return [*lines, f"GPU: {gpu.name}, {gigabytes(gpu.total)}, driver {gpu.driver}"]
+
+
+def _plan(supervisor: Supervisor, preset: ModelPreset) -> list[str]:
+    try:
+        plan = supervisor.plan_for(preset.id)
+    except HeadroomError as error:
+        return [str(error)]
+    return [f"{name}: {choice.value} ({choice.reason})" for name, choice in plan.items()]
+
+
+def _verdict(supervisor: Supervisor, preset: ModelPreset) -> list[str]:
+    size = supervisor.guard.rules(preset.id).baseline
+    try:
+        verdict = supervisor.guard.verdict(preset.id, size)
+        rows = supervisor.guard.rows(preset.id)
+    except HeadroomError as error:
+        return [str(error)]
+    lines = [f"{size}: {verdict.word.value}, {verdict.reason}", f"basis: {verdict.basis}"]
+    for row in rows[-5:]:
+        found = row.measurement
+        peak = gigabytes(found.peak) if found.peaks else "no peak"
+        lines.append(f"measured {found.size}: {found.outcome}, {peak} ({row.kind})")
+    return lines
+
+
+def _failure(job: Job | None) -> list[str]:
+    if job is None:
+        return ["none"]
+    request = job.request
+    return [
+        f"job {job.id}: {job.kind} of {request.model}, {request.size}, try {job.attempts}",
+        f"{job.note} {job.remedy}".strip(),
+    ]
+
+
+def _log(file: Path) -> str:
+    return f"### {file.name}\n\n```\n{_tail(file)}\n```\n"
+
+
+def _tail(file: Path) -> str:
+    """The last lines, which hold no prompts but those of a time when everything was written."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            text = opened.read().decode("utf-8", "replace")
+    except OSError as error:
+        return f"({error.strerror or error})"
+    lines = [line for line in text.splitlines() if " DEBUG " not in line]
+    return "\n".join(lines[-LINES:]).replace("```", "'''") or "(empty)"

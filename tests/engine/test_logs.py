@@ -1,0 +1,114 @@
+"""The logs: small, with the job's number, and without what anybody asked for."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import logs
+from engine.jobs import State
+from engine.report import report, without_persons
+from engine.supervisor import Supervisor
+from tests.conftest import Ask, finish
+
+MARK = "zebrafinch quagga"
+
+
+@pytest.fixture
+def page_log(supervisor: Supervisor) -> Iterator[Path]:
+    root, ours = logging.getLogger(), logging.getLogger("headroom")
+    levels = root.level, ours.level
+    file = supervisor.home.logs / "page.log"
+    handler = logs.to_file(file)
+    yield file
+    root.removeHandler(handler)
+    handler.close()
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def everything(supervisor: Supervisor) -> str:
+    files = [file for file in supervisor.home.logs.iterdir() if file.is_file()]
+    assert {"page.log", "worker.log"} <= {file.name for file in files}
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def run_all(supervisor: Supervisor, ask: Ask) -> None:
+    """A clip, and one of each failure, each with the marker."""
+    supervisor.start(warm="scripted")
+    assert finish(supervisor, supervisor.submit(ask(f"{MARK} steps=1"))).state is State.DONE
+    faults = ("quote", "error at=encode", "exit at=decode", "broken at=encode", "oom at=decode")
+    for fault in faults:
+        assert (
+            finish(supervisor, supervisor.submit(ask(f"{MARK} fail={fault}"))).state is State.FAILED
+        )
+
+
+@pytest.mark.reliability("prompts in logs and in the report, failures included")
+def test_no_log_has_a_prompt_and_lines_have_their_job(
+    supervisor: Supervisor, page_log: Path, ask: Ask
+) -> None:
+    run_all(supervisor, ask)
+    clip = supervisor.library.newest()[0]
+    logging.getLogger("headroom.library").error("%s can't be removed", clip.file)
+    text = everything(supervisor)
+    assert "zebrafinch" not in text
+    assert "quagga" not in text
+    assert f"{clip.job:05d}-[clip].mp4 can't be removed" in text
+    assert "INFO headroom.keeper: job 1: clip of scripted at 32×48×5 begins" in text
+    assert "headroom.worker: job 1: made in" in text
+    assert "headroom.worker: job 2: failed" in text
+    assert "no such words: '[prompt]'" in text
+    told = report(supervisor)
+    assert "zebrafinch" not in told
+    assert "quagga" not in told
+    assert "### Last failure" in told
+    assert "job 6: clip of scripted" in told
+
+
+def test_debug_writes_prompts(
+    supervisor: Supervisor,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setenv(logs.LEVEL, "debug")
+    page_log: Path = request.getfixturevalue("page_log")
+    supervisor.start()
+    finish(supervisor, supervisor.submit(ask(MARK)))
+    assert f"prompt: {MARK}" in page_log.read_text(encoding="utf-8")
+    assert MARK not in report(supervisor), "the report has none of that"
+
+
+def test_a_log_stays_small(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(logs, "BYTES", 2000)
+    page_log: Path = request.getfixturevalue("page_log")
+    for count in range(200):
+        logging.getLogger("headroom.test").info("line %d of a long story", count)
+    files = list(page_log.parent.glob("page.log*"))
+    assert len(files) == logs.KEPT + 1
+    assert all(file.stat().st_size <= 2000 for file in files)
+
+
+def test_the_report_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.report.socket.gethostname", lambda: "annas-pc.lan")
+    monkeypatch.setattr("engine.report.getpass.getuser", lambda: "anna")
+    monkeypatch.setattr("engine.report.Path.home", lambda: Path("/home/anna"))
+    text = (
+        "/home/anna/.venv/x.py, /data/Anna's clips/logs, /home/bob/y, C:\\Users\\Bob\\z, "
+        "\\\\annas-pc\\share, user ANNA, bananna, annas-pc.lan"
+    )
+    told = without_persons(text, Path("/data/Anna's clips"), {"a red ball"})
+    assert told == (
+        "~/.venv/x.py, [Headroom's folder]/logs, ~/y, ~\\z, "
+        "\\\\[computer]\\share, user [user], bananna, [computer]"
+    )
+
+
+def test_a_prompt_is_found_however_it_is_quoted() -> None:
+    prompt = 'a "red"\tball ☃'
+    for form in (prompt, repr(prompt), 'a \\"red\\"\\tball \\u2603', 'a "red" ball ☃'):
+        assert "red" not in logs.without_prompts(f"what is {form}?", prompt)

@@ -1,0 +1,10 @@
+"""``app.py`` whose default model is the scripted one: there is nothing to load before a fault."""
+
+import sys
+
+from engine import presets
+from engine.commands import main
+
+if __name__ == "__main__":
+    presets.DEFAULT_MODEL = "scripted"
+    sys.exit(main(sys.argv[1:]))
