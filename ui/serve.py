@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 # Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.commands import LOOPBACK
