@@ -14,13 +14,14 @@ from types import FrameType
 from typing import Any
 
 from engine import clips, logs
+from engine.caretaker import Caretaker
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.guard import Refused, verdict_json
 from engine.headroom import gigabytes
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.library import Clip
+from engine.library import Clip, Library
 from engine.machine import vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
@@ -382,11 +383,14 @@ def _read(options: argparse.Namespace) -> int:
 
 
 def _clips(options: argparse.Namespace) -> int:
-    with open_engine() as supervisor:
-        home, library = supervisor.home, supervisor.library
-        if library.store.mended:
-            supervisor.caretaker.scan()
-        found = library.newest()
+    home = Home.find()
+    store = open_store(home)
+    library = Library(home, store)
+    if store.mended:
+        say(store.mended)
+        Caretaker(library).scan()
+    found = library.newest()
+    store.close()
     if options.json:
         rows = [
             {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found

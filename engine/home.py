@@ -74,7 +74,7 @@ class Home:
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.root / ".writable"
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise HomeError(
                 f"Headroom can't write to its folder {self.root}: {error.strerror or error}.",

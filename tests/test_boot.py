@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.served import Served, serve
+from ui.serve import PORTS_TRIED
 
 
 @pytest.mark.model
@@ -48,7 +49,7 @@ def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
     second: Served | None = None
     try:
         second = serve(tmp_path / "second.log", port=first.port)
-        assert second.port == first.port + 1
+        assert first.port < second.port < first.port + PORTS_TRIED, "others may take some, too"
         assert f"Port {first.port} is taken" in second.log()
         # The second shares the folder, so it leaves the engine to the first, and says so.
         assert "Another Headroom already works on" in second.log()

@@ -62,13 +62,18 @@ def alive(process: psutil.Process) -> bool:
     return False
 
 
+def hear_ctrl_c() -> None:
+    """A shell that runs the tests in the background has them, and what they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @ENDS
 @pytest.mark.parametrize("seconds", [0.05, 0.6, 1.8])
 def test_ctrl_c_while_it_starts(tmp_path: Path, seconds: float) -> None:
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, PROJECT / "app.py", "--no-browser", "--port", "0"],
-            stdout=log, stderr=log, start_new_session=True,
+            [sys.executable, PROJECT / "app.py", "--no-browser"],
+            stdout=log, stderr=log, start_new_session=True, preexec_fn=hear_ctrl_c,
         )  # fmt: skip
     time.sleep(seconds)
     code, took, left = interrupt(process)

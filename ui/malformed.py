@@ -143,9 +143,13 @@ async def nonsense(_: Request, error: Exception) -> Response:
 def _is_ours(error: BaseException) -> bool:
     """Whether a line of ours was at work when it was raised: those between Gradio and the network
     always are, so only what comes after the last of theirs counts."""
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     between = ("malformed.py", "gate.py")
-    return any(file.startswith(ROOMS) and not file.endswith(between) for file in files)
+    return any(
+        frame.filename.startswith(ROOMS)
+        and not frame.filename.endswith(between)
+        and frame.name != "wrong_fields"  # which only passes it on
+        for frame in traceback.extract_tb(error.__traceback__)
+    )
 
 
 def tell_faults(page: gr.Blocks) -> None:

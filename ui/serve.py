@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 # Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.commands import LOOPBACK
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ui.ways import Ways
 
 PORTS_TRIED = 20
+SESSIONS = 100  # tabs and programs that Gradio remembers
 
 
 class PortError(HeadroomError):
@@ -137,7 +139,7 @@ def _launch(
         css_paths=CSS,
         max_file_size="20mb",
         # Each has 150 KB, and each call of a program makes one that nothing ends.
-        state_session_capacity=100,
+        state_session_capacity=SESSIONS,
         app_kwargs={
             "exception_handlers": {
                 TypeError: wrong_fields,
@@ -151,6 +153,8 @@ def _launch(
             **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
         },
     )
+    # What nobody fetches is kept for each session that a program made up, two thousand of them.
+    page._queue.pending_messages_per_session.max_size = SESSIONS
     return app, local
 
 
