@@ -34,6 +34,13 @@ def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
     wait_until(lambda: not [w for w in workers if w.is_running()], "the worker's end", 10)
 
 
+def test_a_proxy_isnt_asked_for_this_computer(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    served = serve(tmp_path / "serve.log", environment={**kept, **proxies})
+    served.end(signal.SIGTERM)
+
+
 def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
     served = serve(tmp_path / "serve.log")
     wait_until(lambda: served.state("engine_state") in ("ready", "loading"), "the worker")

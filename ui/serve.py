@@ -54,6 +54,7 @@ def serve(
     """
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
+    _spare_loopback()
     with contextlib.nullcontext() if mcp else _without("mcp"):
         import gradio  # noqa: F401
 
@@ -171,6 +172,14 @@ def _share(sharing: "Sharing", supervisor: Supervisor) -> None:
     for line in invitation_lines(opened):
         _announce(line)
     _announce(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
+
+
+def _spare_loopback() -> None:
+    """Gradio asks its own page whether it is up, which no proxy should be asked for."""
+    for name in ("NO_PROXY", "no_proxy"):
+        spared = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+        if "*" not in spared:
+            os.environ[name] = ",".join(dict.fromkeys([*spared, "127.0.0.1", "localhost"]))
 
 
 @contextlib.contextmanager
