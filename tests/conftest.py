@@ -1,5 +1,6 @@
 """Every test gets a Headroom folder of its own, and the scripted model beside the real one."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from engine.supervisor import Supervisor
 from tests.hub import Hub, running
 
 TESTS = Path(__file__).parent
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would their programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure: no test of ours is timed.
 settings.register_profile("headroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
