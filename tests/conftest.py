@@ -18,7 +18,7 @@ from tests.hub import Hub, running
 
 TESTS = Path(__file__).parent
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would their programs.
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
