@@ -3,10 +3,16 @@
 The worker is a spawned child that imports this file again, so nothing may happen at import.
 """
 
+import signal
 import sys
 
 
 def main() -> int:
+    # While packages are imported Ctrl-C ends this without a word: some would turn it into errors of
+    # their own, and there is nothing yet to be kept.
+    heard = signal.getsignal(signal.SIGINT)
+    if heard is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from engine.commands import main as run
     except ModuleNotFoundError as error:
@@ -15,8 +21,7 @@ def main() -> int:
             "Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.\n"
         )
         return 5
-    except KeyboardInterrupt:  # while it is still being read
-        return 130
+    signal.signal(signal.SIGINT, heard)
     return run(sys.argv[1:])
 
 

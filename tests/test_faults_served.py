@@ -77,7 +77,8 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, seconds: float) -> None:
         )  # fmt: skip
     time.sleep(seconds)
     code, took, left = interrupt(process)
-    assert code in (0, 130, -signal.SIGINT)
+    # Python itself says 1 where it is hit before it reads a line of ours.
+    assert code in (0, 130, -signal.SIGINT, *([1] if seconds < 0.1 else []))
     assert in_time(took)
     assert not left
 
