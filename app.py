@@ -10,8 +10,8 @@ import sys
 def main() -> int:
     # While packages are imported Ctrl-C ends this without a word: some would turn it into errors of
     # their own, and there is nothing yet to be kept.
-    heard = signal.getsignal(signal.SIGINT)
-    if heard is signal.default_int_handler:
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from engine.commands import main as run
@@ -21,7 +21,8 @@ def main() -> int:
             "Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.\n"
         )
         return 5
-    signal.signal(signal.SIGINT, heard)
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(sys.argv[1:])
 
 
