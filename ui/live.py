@@ -158,8 +158,8 @@ def add_routes(app: FastAPI, live: Live) -> None:
 
 
 def known_fields(request: Request) -> None:
-    """Raises HTTPException for a field in the address that its route doesn't have; ``v`` and ``try`` say
-    which version of a file is meant, for the browser's cache."""
+    """Raises HTTPException for a field in the address that its route doesn't have; ``v`` and
+    ``try`` are for the browser's cache."""
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name in request.query_params:
         if name not in known | {"v", "try"}:
