@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -73,6 +74,32 @@ def supervisor(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
     made = Supervisor(Home.find(), presets, jobs)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The page, in a process of its own for all tests of a file."""
+    from tests.served import serving
+
+    with serving(tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from tests.browser import launched
+
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium: Any, served: Any) -> Iterator[Any]:
+    """A fresh tab on ``served``, which a file may have a fixture of its own for."""
+    from tests.browser import watched
+
+    with watched(chromium, served) as tab:
+        yield tab
 
 
 Ask = Callable[..., ClipRequest]

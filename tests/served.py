@@ -3,17 +3,19 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from engine.home import PROJECT
-from tests.conftest import wait_until
+from tests.conftest import TESTS, wait_until
 
 
 @dataclass
@@ -81,3 +83,18 @@ def serve(
     served = Served(process, log_file, found[1])
     assert httpx.get(served.url, trust_env=False, timeout=30).status_code == 200
     return served
+
+
+@contextmanager
+def serving(folder: Path, presets: Path = TESTS / "presets", **more: str) -> Iterator[Served]:
+    """A page with a home of its own below ``folder``, ended politely.
+
+    Args:
+        more: variables besides.
+    """
+    own = {"HEADROOM_HOME": str(folder / "home"), "HEADROOM_PRESETS": str(presets)}
+    running = serve(folder / "serve.log", environment={**os.environ, **own, **more})
+    try:
+        yield running
+    finally:
+        running.end(signal.SIGTERM)

@@ -3,41 +3,17 @@
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import MARKS, choose_scripted, generate, launched, open_page, watched
-from tests.conftest import TESTS, wait_until
+from tests.browser import MARKS, choose_scripted, generate, open_page
+from tests.conftest import wait_until
 from tests.hub import Hub
 from tests.served import Served, serve
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("browser")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADROOM_HOME", str(folder / "home"))
-        patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
-        running = serve(folder / "serve.log")
-    yield running
-    running.end(signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Any, served: Served) -> Iterator[Any]:
-    with watched(chromium, served) as tab:
-        yield tab
 
 
 def text(tab: Any, name: str) -> str:

@@ -7,9 +7,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser import MARKS, launched
+from tests.browser import MARKS
 from tests.clipfiles import receipt, write
 from tests.conftest import TESTS, wait_until
-from tests.served import Served, serve
+from tests.served import Served, serving
 from ui.sharing import own_addresses
 
 pytestmark = MARKS
@@ -91,9 +91,15 @@ DOOR = ["", "state", "enter", "generate", "cancel", "clip/1.mp4", "static/door.j
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with hostile_page(tmp_path_factory.mktemp("hostile")) as running:
+        yield running
+
+
+@contextmanager
+def hostile_page(folder: Path) -> Iterator[Served]:
     """A page with a hostile clip in its library and a model with a hostile name."""
-    folder = tmp_path_factory.mktemp("hostile")
     presets = folder / "presets"
+    folder.mkdir(exist_ok=True)
     shutil.copytree(TESTS / "presets", presets)
     text = (presets / "scripted.yaml").read_text()
     named = re.sub(r"(?m)^id: .*$", "id: hostile", text)
@@ -103,12 +109,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     clips.mkdir(parents=True)
     old = 1_700_000_000
     os.utime(write(clips / FILE, hostile_receipt()), (old, old))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADROOM_HOME", str(folder / "home"))
-        patch.setenv("HEADROOM_PRESETS", str(presets))
-        running = serve(folder / "serve.log")
-    yield running
-    running.end(signal.SIGTERM)
+    with serving(folder, presets) as running:
+        yield running
 
 
 def hostile_receipt() -> dict[str, Any]:
@@ -132,12 +134,6 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, server.server_address[1]
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
 
 
 def attacked(
@@ -235,12 +231,19 @@ def clean(tab: Any, where: str) -> None:
     assert found == [None, 0], where
 
 
+@pytest.fixture
+def untouched(tmp_path: Path) -> Iterator[Served]:
+    """The hostile page before any other test has made a clip on it."""
+    with hostile_page(tmp_path / "page") as running:
+        yield running
+
+
 def test_nothing_that_comes_in_becomes_markup(
-    chromium: Any, served: Served, tmp_path: Path
+    chromium: Any, untouched: Served, tmp_path: Path
 ) -> None:
     """Prompt, receipt, names of files and models: on every tab, in every list and notice."""
     tab = chromium.new_context(viewport={"width": 1366, "height": 900}).new_page()
-    tab.goto(served.url)
+    tab.goto(untouched.url)
     tab.wait_for_selector("#gallery .lib-card")
     tab.click("text=Receipt: how this clip was made")
     tab.wait_for_selector("#receipt table")

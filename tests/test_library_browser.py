@@ -1,7 +1,6 @@
 """The library in a real Chromium: find, look, compare, delete and take back, make again, drop."""
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.browser import MARKS, choose_scripted, generate, launched, watched
+from tests.browser import MARKS, choose_scripted, generate, watched
 from tests.clipfiles import receipt, write
-from tests.conftest import TESTS
-from tests.served import Served, serve
+from tests.served import Served, serving
 
 pytestmark = MARKS
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
@@ -30,28 +28,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
     write(clips / "holiday.mp4", None)
     time.sleep(3.1)  # files that came this moment are looked at later
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADROOM_HOME", str(folder / "home"))
-        patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
-        running = serve(folder / "serve.log")
-    yield running
-    maps = Path(f"/proc/{running.pid}/maps")
-    loaded = maps.read_text() if maps.exists() else ""
-    running.end(signal.SIGTERM)
+    with serving(folder) as running:
+        yield running
+        maps = Path(f"/proc/{running.pid}/maps")
+        loaded = maps.read_text() if maps.exists() else ""
     assert "Traceback" not in running.log()
     assert "libavcodec" not in loaded, "30 MB of PyAV in the page's process, after all of this"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Any, served: Served) -> Iterator[Any]:
-    with watched(chromium, served) as tab:
-        yield tab
 
 
 @pytest.fixture

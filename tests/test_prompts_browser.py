@@ -1,7 +1,6 @@
 """Help with the prompt in a real Chromium: an idea, the way back, a language model that answers,
 refuses and is let go."""
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +8,10 @@ import httpx
 import pytest
 
 from tests import browser
-from tests import test_browser as shared
-from tests.conftest import TESTS
 from tests.llm import Llm, running, said
-from tests.served import Served, serve
+from tests.served import Served, serving
 
-pytestmark = shared.pytestmark
-chromium, page = shared.chromium, shared.page
+pytestmark = browser.MARKS
 SECRET = "sk-very-secret-0123456789"
 MINE = "a red ball rolls left over the lawn"
 
@@ -28,14 +24,9 @@ def llm() -> Iterator[Llm]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, llm: Llm) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("prompts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADROOM_HOME", str(folder / "home"))
-        patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
-        patch.setenv("OLLAMA_HOST", f"127.0.0.1:{llm.port}")
-        made = serve(folder / "serve.log")
-    yield made
-    made.end(signal.SIGTERM)
+    folder, ollama = tmp_path_factory.mktemp("prompts"), f"127.0.0.1:{llm.port}"
+    with serving(folder, OLLAMA_HOST=ollama) as running_page:
+        yield running_page
 
 
 def prompt_of(page: Any) -> str:

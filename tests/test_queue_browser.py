@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-from tests.browser import choose_scripted, open_page
+from tests.browser import MARKS, choose_scripted, open_page
 from tests.served import Served
-from tests.test_browser import chromium, page, pytestmark, served
 
-__all__ = ["chromium", "page", "pytestmark", "served"]
+pytestmark = MARKS
 ROW = "#queue [data-queue=waiting] li:nth-child(%d)"
 BLOCKER = "steps=400 step_seconds=0.2 the one that runs"
 

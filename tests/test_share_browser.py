@@ -1,14 +1,10 @@
 """Sharing in a real Chromium: the door opens, a visitor makes a clip, the door is shut."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import MARKS, launched, watched
-from tests.conftest import TESTS
-from tests.served import Served, serve
+from tests.browser import MARKS
 from ui.sharing import own_addresses
 
 pytestmark = MARKS
@@ -61,26 +57,3 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     guest.wait_for_selector("#told >> text=can't be reached", timeout=20_000)
     page.wait_for_selector("#share-start", state="visible")
     context.close()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder: Path = tmp_path_factory.mktemp("share")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADROOM_HOME", str(folder / "home"))
-        patch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
-        running = serve(folder / "serve.log")
-    yield running
-    running.end(15)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Any, served: Served) -> Iterator[Any]:
-    with watched(chromium, served) as tab:
-        yield tab
