@@ -102,6 +102,8 @@ class Jobs:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
 
     def has(self, job: int) -> bool:
+        if not 0 < job < 2**63:  # SQLite's integers end there
+            return False
         return bool(self.store.rows("select 1 from jobs where id = ?", (job,)))
 
     def waiting(self, limit: int = -1) -> list[Job]:

@@ -126,12 +126,12 @@ class Visits:
     """What visitors may do: ask within their caps, see and cancel their own."""
 
     def __init__(self, supervisor: Supervisor, share: Share) -> None:
-        self._supervisor, self.share = supervisor, share
+        self.supervisor, self.share = supervisor, share
         self._lock = threading.Lock()  # counting and queueing are one step
 
     @property
     def preset(self) -> ModelPreset:
-        return self._supervisor.presets.models[self.share.model]
+        return self.supervisor.presets.models[self.share.model]
 
     @property
     def most(self) -> Size:
@@ -148,7 +148,7 @@ class Visits:
         """
         if "model" in raw:
             raise ShareError("The model can't be chosen here.", "Leave it out.")
-        request = ClipRequest.check({**raw, "model": self.share.model}, self._supervisor.presets)
+        request = ClipRequest.check({**raw, "model": self.share.model}, self.supervisor.presets)
         most = self.most
         if request.size.tokens > most.tokens or request.size.pixels > most.pixels:
             raise ShareError(
@@ -158,7 +158,7 @@ class Visits:
         if not is_here(self.preset):
             raise ShareError("Clips can't be made here yet.", "Try again in some minutes.")
         with self._lock:
-            unfinished = self._supervisor.jobs.unfinished_of_visitors()
+            unfinished = self.supervisor.jobs.unfinished_of_visitors()
             if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
                 raise ShareError(
                     f"You have {UNFINISHED_EACH} clips waiting already.", "Wait for one of them."
@@ -167,7 +167,7 @@ class Visits:
                 raise ShareError("Too many clips wait already.", "Try again in some minutes.")
             try:
                 who = (visitor.id, visitor.name)
-                return self._supervisor.submit_all([request], visitor=who)[0]
+                return self.supervisor.submit_all([request], visitor=who)[0]
             except Refused as error:
                 near = error.nearest
                 remedy = f"Take {near.width} × {near.height}, {near.frames} frames." if near else ""
@@ -179,18 +179,18 @@ class Visits:
 
     def jobs(self, visitor: Visitor) -> list[Job]:
         """Their own, the newest first."""
-        return self._supervisor.jobs.of_visitor(visitor.id)
+        return self.supervisor.jobs.of_visitor(visitor.id)
 
     def before(self, job: Job) -> int:
         """How many jobs, whoever's, come before a waiting one."""
-        waiting = [other.id for other in self._supervisor.jobs.waiting()]
-        running = self._supervisor.jobs.running() is not None
+        waiting = [other.id for other in self.supervisor.jobs.waiting()]
+        running = self.supervisor.jobs.running() is not None
         return (waiting.index(job.id) if job.id in waiting else 0) + running
 
     def cancel(self, visitor: Visitor, job: int) -> None:
         """Raises ShareError: it isn't theirs."""
         self._own(visitor, job)
-        self._supervisor.cancel(job)
+        self.supervisor.cancel(job)
 
     def clip(self, visitor: Visitor, job: int) -> Clip | None:
         """The clip of a job of theirs; None while there is none.
@@ -199,7 +199,7 @@ class Visits:
             ShareError: it isn't theirs.
         """
         self._own(visitor, job)
-        clip = self._supervisor.library.of_job(job)
+        clip = self.supervisor.library.of_job(job)
         return None if clip is None or clip.trashed or clip.missing else clip
 
     def _own(self, visitor: Visitor, job: int) -> None:
@@ -210,9 +210,9 @@ class Visits:
         """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
         self.share.close()
         own = {visitor.id for visitor in self.share.visitors()}
-        for job in self._supervisor.jobs.unfinished_of_visitors():
+        for job in self.supervisor.jobs.unfinished_of_visitors():
             if job.visitor in own:
-                self._supervisor.cancel(job.id)
+                self.supervisor.cancel(job.id)
 
 
 def draw_password() -> str:

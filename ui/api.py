@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
 from engine.library import Clip, is_own_file
-from ui.live import known_fields, logged_in
+from ui.access import known_fields, logged_in
 from ui.ways import PLACE, Checked, LibraryTold, Made, Queued, StatusTold, Ways, flag, size_fields
 
 P = ParamSpec("P")
@@ -157,7 +157,7 @@ def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
             logged_in(app, request) or knows_login(request.headers.get("authorization"), login)
         ):
             raise HTTPException(401, "Log in first.")
-        found = ways.supervisor.library.get(number) if number < 2**63 else None
+        found = ways.supervisor.library.get(number)
         path = ways.supervisor.home.clips / Path(found.file).name if found else None
         if path is None or found is None or found.trashed or not is_own_file(path):
             raise HTTPException(404, f"There is no clip {number}.")

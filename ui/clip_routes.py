@@ -19,11 +19,10 @@ from engine.library import Clip, Key, LibraryError, Query, days_left
 from engine.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
+from ui.access import known_fields, member, ours
 from ui.batch import EMBED
 from ui.library import fps_of, receipt_rows, size_of
-from ui.live import known_fields, logged_in
 
-HEADER = "X-Headroom"
 MOST = 200  # clips an answer
 # A clip never changes, and its address names its time, too: a library begun afresh has other ones.
 CACHED = {
@@ -55,15 +54,6 @@ class Again(Nothing):
 
 def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
     """Everything below ``/library`` and ``/clip``."""
-
-    def member(request: Request) -> None:
-        if not logged_in(app, request):
-            raise HTTPException(401, "Log in first.")
-
-    def ours(request: Request) -> None:
-        if not request.headers.get(HEADER):
-            raise HTTPException(403, f"The header {HEADER} is missing.")
-
     looks = [Depends(member), Depends(known_fields)]
     changes = [*looks, Depends(ours)]
     _add_files(app, supervisor, looks)

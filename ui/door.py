@@ -222,7 +222,7 @@ def _address(request: Request, tunnelled: bool) -> str:
 
 def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
     """Flat and JSON-ready: their own jobs, what they may ask for, how long the share lasts."""
-    supervisor, preset = visits._supervisor, visits.preset
+    supervisor, preset = visits.supervisor, visits.preset
     engine = supervisor.status().engine
     said = {Engine.FAILED: "not working now", Engine.LOADING: "being loaded"}.get(engine, "ready")
     return {
@@ -244,7 +244,7 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
 
 
 def _sizes(visits: Visits) -> list[dict[str, Any]]:
-    presets, most = visits._supervisor.presets, visits.most
+    presets, most = visits.supervisor.presets, visits.most
     sides = [(s.height, s.width) for s in presets.sizes_for(visits.preset.id)]
     sides = list(dict.fromkeys([(most.height, most.width), *sides]))
     return [
@@ -255,7 +255,7 @@ def _sizes(visits: Visits) -> list[dict[str, Any]]:
 
 
 def _job(visits: Visits, job: Job) -> dict[str, Any]:
-    status = visits._supervisor.status()
+    status = visits.supervisor.status()
     shown: dict[str, Any] = {
         "id": job.id,
         "prompt": job.request.prompt,
@@ -269,7 +269,7 @@ def _job(visits: Visits, job: Job) -> dict[str, Any]:
     }
     progress = status.progress
     if job.state is State.RUNNING and progress is not None and progress.job == job.id:
-        past = visits._supervisor.guard.last_seconds(job.request.model, job.request.size)
+        past = visits.supervisor.guard.last_seconds(job.request.model, job.request.size)
         shown["stage"] = words.stage(progress)
         shown["left"] = words.time_left(progress.time_left(past))
         shown["fraction"] = round(progress.total, 3)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 
 from engine import reader
 from engine.clips import ClipError
@@ -23,10 +23,10 @@ from engine.pipelines import is_here, why_not_here
 from engine.receipt import asked_again
 from engine.request import ClipRequest, RequestError
 from engine.supervisor import Supervisor
-from ui.clip_routes import HEADER, found
+from ui.access import known_fields, member, ours
+from ui.clip_routes import found
 from ui.events import QUIET
 from ui.generate import Controls, judged, refusal_html, settings_of
-from ui.live import known_fields, logged_in
 from ui.theme import ASSETS
 
 MOST_BYTES = 256 * 2**20
@@ -128,12 +128,8 @@ def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
         if time.time() - left.stat().st_mtime > HOUR:
             shutil.rmtree(left, ignore_errors=True)
 
-    @app.post("/receipt", dependencies=[Depends(known_fields)])
+    @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
     async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
-        if not logged_in(app, request):
-            raise HTTPException(401, "Log in first.")
-        if not request.headers.get(HEADER):
-            raise HTTPException(403, f"The header {HEADER} is missing.")
         name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
         async with turn:
             folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))

@@ -248,14 +248,19 @@ def known_model(presets: Presets, name: object) -> str:
 
 
 def settings_of(supervisor: Supervisor, request: ClipRequest) -> list[Any]:
-    """What brings ``request`` back into the form: updates for ``Controls.as_list()``.
+    """What brings ``request`` back into the form: updates for ``Controls.as_list()``."""
+    return brought_back(supervisor, request)[0]
+
+
+def brought_back(supervisor: Supervisor, request: ClipRequest) -> tuple[list[Any], list[Any]]:
+    """Updates for ``Controls.as_list()``, and for the verdict and the button beside it.
 
     A size or length that isn't on offer becomes a choice of its own, and stays one while it is
-    chosen. The verdict and the button beside it are ``judged``'s: call that after this.
+    chosen.
     """
     size, fresh = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
-    sizes, lengths, *_ = judged(supervisor, request.model, size, request.frames)
-    return [
+    sizes, lengths, *verdict = judged(supervisor, request.model, size, request.frames)
+    fields = [
         request.prompt,
         gr.Dropdown(model_choices(supervisor.presets), value=request.model),
         gr.Radio(sizes.choices, value=size),
@@ -263,6 +268,7 @@ def settings_of(supervisor: Supervisor, request: ClipRequest) -> list[Any]:
         gr.skip() if fresh else request.seed,
         fresh,
     ]
+    return fields, verdict
 
 
 def _as_size(size: object, frames: int) -> Size:

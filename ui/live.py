@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
 from engine.arrival import Arrival
@@ -21,6 +21,7 @@ from engine.status import Engine, Status
 from engine.store import StoreError
 from engine.supervisor import Supervisor
 from ui import words
+from ui.access import known_fields, member
 from ui.gauge import gauge_state
 from ui.pulls import pulls_state
 from ui.queue import QueueView, title
@@ -149,26 +150,7 @@ class Live:
 def add_routes(app: FastAPI, live: Live) -> None:
     """``GET /live``: Gradio's login covers its own routes only, so this asks for it itself."""
 
-    @app.get("/live", dependencies=[Depends(known_fields)])
-    async def stream(request: Request) -> StreamingResponse:
-        if not logged_in(app, request):
-            raise HTTPException(401, "Log in first.")
+    @app.get("/live", dependencies=[Depends(known_fields), Depends(member)])
+    async def stream() -> StreamingResponse:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
-
-
-def known_fields(request: Request) -> None:
-    """Raises HTTPException for a field in the address that its route doesn't have; ``v`` and
-    ``try`` are for the browser's cache."""
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    for name in request.query_params:
-        if name not in known | {"v", "try"}:
-            raise HTTPException(422, f"There is no field {name[:40]!a} here.")
-
-
-def logged_in(app: Any, request: Request) -> bool:
-    """Whether ``request`` carries the cookie that Gradio's login gave out, or none is needed."""
-    if app.auth is None and app.auth_dependency is None:
-        return True
-    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return any(request.cookies.get(name) in app.tokens for name in names)

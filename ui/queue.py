@@ -18,7 +18,7 @@ from engine.status import Status
 from engine.supervisor import Supervisor
 from ui import words
 from ui.events import QUIET
-from ui.generate import Controls, judged, refusal_html, request_values, settings_of
+from ui.generate import Controls, brought_back, judged, refusal_html, request_values
 from ui.theme import ASSETS
 
 SHOWN = 20  # of the waiting jobs; the others are counted
@@ -196,9 +196,9 @@ def build_editing(
         asked = _waiting(supervisor, event._data)
         if asked is None:
             return [gr.skip()] * len(everything)
-        fields = settings_of(supervisor, replace(asked.request, seed=asked.seed))
+        request = replace(asked.request, seed=asked.seed)
         kept = list(values) if now is None else held
-        verdict = _verdict_parts(supervisor, asked.request)
+        fields, verdict = brought_back(supervisor, request)
         return [asked.id, kept, gr.Row(visible=True), _said(asked.id), *fields, *verdict]
 
     def end(held: list[Any] | None) -> list[Any]:
@@ -236,16 +236,11 @@ def _known(number: object, supervisor: Supervisor) -> TypeGuard[int]:
     """Whether ``number``, from the browser, is a job's."""
     if not isinstance(number, int) or isinstance(number, bool):
         return False
-    return 0 < number < 2**63 and supervisor.jobs.has(number)
+    return supervisor.jobs.has(number)
 
 
 def _said(job: int) -> str:
     return f"<p>Job {job} of the queue is in the form.</p>"
-
-
-def _verdict_parts(supervisor: Supervisor, request: ClipRequest) -> list[Any]:
-    size = f"{request.height}×{request.width}"
-    return judged(supervisor, request.model, size, request.frames)[2:]
 
 
 def _form(supervisor: Supervisor, values: list[Any]) -> list[Any]:

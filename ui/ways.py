@@ -197,11 +197,8 @@ class Ways:
     def job(self, number: object) -> Job:
         """Raises NoSuchJob for what is no job's number."""
         found = whole(number)
-        if found is not None and 0 < found < 2**63:
-            try:
-                return self.supervisor.jobs.get(found)
-            except IndexError:
-                pass
+        if found is not None and self.supervisor.jobs.has(found):
+            return self.supervisor.jobs.get(found)
         raise NoSuchJob(
             f"There is no job {str(number)[:40]}.", "generate gives the number of its job."
         )

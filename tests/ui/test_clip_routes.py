@@ -16,8 +16,9 @@ from engine.supervisor import Supervisor
 from tests.clipfiles import receipt, write
 from tests.conftest import wait_until
 from ui import dropped
+from ui.access import HEADER
 from ui.batch import EMBED
-from ui.clip_routes import HEADER, add_clip_routes
+from ui.clip_routes import add_clip_routes
 from ui.dropped import add_receipt_route, brought
 
 HOSTILE = "<img src=x onerror=alert(1)>"
