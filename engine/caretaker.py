@@ -61,7 +61,8 @@ class Caretaker:
         self._without: set[tuple[Path, Stamp]] = set()
 
     def start(self) -> None:
-        """Scan and empty the trash now, in the background, and once a day."""
+        """Scan and empty the trash now, in the background, and once a day; sooner where a file was
+        too young to be opened."""
         self._thread.start()
 
     def close(self) -> None:
@@ -71,12 +72,14 @@ class Caretaker:
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            wait = DAY
             try:
-                self.scan()
+                if self.scan().young:
+                    wait = SETTLED_SECONDS
             except (OSError, sqlite3.Error, StoreError):
                 if not self._closing.is_set():
                     log.exception("the library could not be scanned")
-            self._closing.wait(DAY)
+            self._closing.wait(wait)
 
     # ---- rows and files ------------------------------------------------------------------------
 

@@ -310,3 +310,13 @@ def test_the_thread_scans_at_its_start_and_ends(care: Caretaker, library: Librar
     care.close()
     care._thread.join(10)
     assert not care._thread.is_alive()
+
+
+def test_a_file_too_young_at_the_start_is_taken_in_a_little_later(
+    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.5)
+    write(library.home.clips / "one.mp4", receipt())
+    care.start()
+    wait_until(library.newest, "the second scan")
+    care.close()
