@@ -23,13 +23,14 @@ SINGLE = set(
     "open busy locked impossible measured predicted about "
     # a size, the doctor's marks, the state of weights, what is shared
     "square landscape portrait good look bad ready waits damaged missing verifying fetching here "
-    "checked minute minutes clip clips found all prompt somebody black unknown "
+    "checked least most minute minutes clip clips all prompt somebody black unknown "
     # stages, as receipts name them and as an out-of-memory tells them
     "load encode denoise decode save denoising decoding saving "
     # the fields of a request
     "height width frames seed model request "
     # a plan: its choices that the page has no other words for, and their values
-    "device dtype threads offload sampler precision modulation "
+    "device dtype threads offload sampler precision modulation attention matmul text_encoder "
+    "rope_chunk compile "
     "whole tiled block block-exact lazy resident on off "
     # the roles of weights
     "transformer tokenizer vae scheduler "
@@ -47,10 +48,26 @@ NOT_SHOWN = [
     r"paging file is too small|not enough memory( resources)?|WinError 1455|can't allocate memory"
     r"|DefaultCPUAllocator.*|could not create a primitive",  # what other programs say
     r"(prompt|seed|device|versions|seconds|peaks) \ue000|size \ue000 × \ue000, \ue000 frames"
-    r"|model \ue000 \(\ue000\)|\ue000 \ue000 MiB",  # "read FILE.mp4", on the command line
-    r"a .* (over|in|on|up|right|left|sunset) .*|a white moon drifts up at sunset",  # prompts
+    r"|model \ue000 \(\ue000\)|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
+    r"an? (red|small|large|blue|white|orange|green) [a-z ]+",  # prompts
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal
     r"Headroom|GPU|RAM|PCIe|Triton|Scripted|Tensor|Checkpoint|Enter|Files|Line|Default",  # names
     r"primary|link|stop",
     r"triton-windows|\ue000 \ue000 instead of \ue000 \(.*",
 ]
+
+# Texts that the code puts together of others, so that none of it says them whole. A "*" is a value.
+COMPOSED = {
+    "* × * wide", "* × * tall",  # a size's name behind its sides
+    "about *", "up to *", "at least *",  # a peak behind its hedge
+    "load *", "encode *", "denoise *", "decode *", "save *",  # seconds and peaks by stage
+    "loading the model *", "reading the prompt *", "denoising *", "decoding *", "saving *",
+    "Earlier: *", "Later: *", "Edit: *", "Remove: *", "Try again: *",  # buttons and their jobs
+    "Earlier: Measuring *", "Later: Measuring *", "Remove: Measuring *", "Try again: Measuring *",
+    "* GB of * GB", "* MB of * GB", "* MB of * MB",
+    "tokenizer",  # a role of weights, named in presets
+    "The GPU's memory (VRAM) is full.", "* % checked",
+}  # fmt: skip
+
+# What is the same in Chinese.
+SAME = {"* GB", "* MB", "vae"}

@@ -54,12 +54,12 @@
 
   const CJK = /[\u3000-\u9fff\uff00-\uffef]/;
   const CLOSED = /[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f\uff09\u201d\u2026]$/;
-  const WORD = /[A-Za-z]*[a-z]{2,}/g;
+  const WORD = /[A-Za-z]*[a-z]{2,}|\b[sh]\b/g;
   const count = (text) => (text.match(WORD) || []).length;
   const WIDE = { ", ": "，", "; ": "；", ": ": "：" };
 
   const fill = (template, captured) => {
-    let cost = 1;
+    let cost = 0.4;
     const values = {};
     template.names.forEach((name, at) => {
       const value = captured[at + 1];
@@ -137,15 +137,14 @@
   };
 
   const read = (text) => {
-    const words = count(text);
-    if (!words) return { text, cost: 0 };
+    if (!/[A-Za-z]/.test(text)) return { text, cost: 0 };
     if (exact.has(text)) return { text: exact.get(text), cost: 0 };
     const near = known(text);
     if (near !== undefined) return { text: near, cost: 0.1 };
     if (text.endsWith(".") && known(text.slice(0, -1)) !== undefined) {
       return { text: `${known(text.slice(0, -1))}。`, cost: 0.2 };
     }
-    let best = { text, cost: 10 * words };
+    let best = { text, cost: 10 * count(text) || 0.5 };
     const filled = byTemplate(text);
     if (filled && filled.cost < best.cost) best = filled;
     if (best.cost > 1) best = cutAt(text, /[.!?…]\s+/g, best);
@@ -165,7 +164,7 @@
 
   const translated = (text) => {
     const inner = flat(text);
-    if (!inner || inner.length > LONGEST || !count(inner)) return text;
+    if (!inner || inner.length > LONGEST) return text;
     const { text: said } = reading(inner);
     if (said === inner) return text;
     const before = /^\s/.test(text) ? " " : "";
