@@ -5,6 +5,7 @@ A value within a text is HOLE; what differs by a condition is told once for each
 """
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -240,6 +241,9 @@ def _presets() -> Iterator[tuple[str, str]]:
     """What the presets show; models' names, and the prompts themselves, stay as they are."""
     for file in sorted((PROJECT / "presets/models").glob("*.yaml")):
         yield yaml.safe_load(file.read_text(encoding="utf-8"))["summary"], file.name
+    for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
+        if card.stem == card.parent.name.replace("-", "_"):
+            yield json.loads(card.read_text(encoding="utf-8"))["label"], card.name
     sizes = yaml.safe_load((PROJECT / "presets/sizes.yaml").read_text(encoding="utf-8"))
     for size in sizes["sizes"]:
         yield size["name"], "sizes.yaml"

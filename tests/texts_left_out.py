@@ -30,8 +30,8 @@ SINGLE = set(
     "height width frames seed model request "
     # a plan: its choices that the page has no other words for, and their values
     "device dtype threads offload sampler precision modulation attention matmul text_encoder "
-    "rope_chunk compile "
-    "whole tiled block block-exact lazy resident on off "
+    "rope_chunk compile fp16_accumulation "
+    "none whole tiled block block-exact lazy resident on off "
     # the roles of weights
     "transformer tokenizer vae scheduler "
     # what the tiny model knows, by kind
@@ -43,7 +43,7 @@ NOT_SHOWN = [
     r"(select|insert|delete|update|pragma) .*",  # SQL, whole and in parts
     r"(trashed is|missing =|favourite =|has_words|visitor !=|and \().*",
     r"default-src .*|private, max-age.*|Bearer .*",  # headers
-    r"[\d.]+px .*|[#.][a-z].*|[a-z]+(-[a-z]+)+ [a-z-]+|small why",  # CSS
+    r"[\d.]+px .*|[#.][a-z].*|[a-z]+(-[a-z]+)+ [a-z-]+|small why|\ue000 \{ .* \}",  # CSS
     r"data: .*|: still here|explorer /select.*|\ue000 speed|\{name\}: .*",  # between programs
     r"paging file is too small|not enough memory( resources)?|WinError 1455|can't allocate memory"
     r"|DefaultCPUAllocator.*|could not create a primitive",  # what other programs say
@@ -51,7 +51,8 @@ NOT_SHOWN = [
     r"|model \ue000 \(\ue000\)|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
     r"an? (red|small|large|blue|white|orange|green) [a-z ]+",  # prompts
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal
-    r"Headroom|GPU|RAM|PCIe|Triton|Scripted|Tensor|Checkpoint|Enter|Files|Line|Default",  # names
+    r"Headroom|GPU|RAM|PCIe|Triton|Scripted|Tensor|Notification|Checkpoint"
+    r"|Enter|Files|Line|Default",  # names
     r"primary|link|stop",
     r"triton-windows|\ue000 \ue000 instead of \ue000 \(.*",
 ]
@@ -65,9 +66,20 @@ COMPOSED = {
     "Earlier: *", "Later: *", "Edit: *", "Remove: *", "Try again: *",  # buttons and their jobs
     "Earlier: Measuring *", "Later: Measuring *", "Remove: Measuring *", "Try again: Measuring *",
     "* GB of * GB", "* MB of * GB", "* MB of * MB",
+    "*:* *",  # a notice behind its time
+    "Done.",  # without a note
+    "FP16 accumulation",  # a plan's key, as the page writes it
+    "Roll icon", "Adjust volume", "Copy", "A label",  # Gradio's, which lacks them in Chinese
     "tokenizer",  # a role of weights, named in presets
     "The GPU's memory (VRAM) is full.", "* % checked",
 }  # fmt: skip
 
 # What is the same in Chinese.
-SAME = {"* GB", "* MB", "vae"}
+SAME = {"*:* *", "* GB", "* MB", "vae"}
+
+# Words that stay on a Chinese page: names of products, models, packages, and of a plan's values.
+NAMES = set(
+    "Headroom Gradio Wan tiny Scripted Planned Ollama Enter Ctrl Linux Windows Triton Python PyAV "
+    "PyTorch SageAttention Intel Xeon Defender Hub Git frpc share attention torch sdpa cpu http whole "
+    "tiled block lazy resident exact shift token ffmpeg ollama sageattention matmul".split()
+)

@@ -56,16 +56,20 @@
   const CLOSED = /[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f\uff09\u201d\u2026]$/;
   const WORD = /[A-Za-z]*[a-z]{2,}|\b[sh]\b/g;
   const count = (text) => (text.match(WORD) || []).length;
+  const WHOLE = new Set(["why", "said", "more", "reason", "summary"]); // values that are sentences
   const WIDE = { ", ": "，", "; ": "；", ": ": "：" };
 
   const fill = (template, captured) => {
-    let cost = 0.4;
+    let cost = 0.05;
     const values = {};
     template.names.forEach((name, at) => {
       const value = captured[at + 1];
+      // A value that goes on into the next sentence is one that was read wrongly.
+      if (!WHOLE.has(name) && /[.!?]\s+[A-Z]/.test(value)) cost += 50;
       if (template.asItIs.has(name)) {
         values[name] = value;
-        cost += count(value) + (/[.!?] /.test(value) ? 5 : 0);
+        // "{file} in {folder}" would fit nearly anything.
+        cost += count(value) * (template.size < 5 ? 5 : 0.2);
       } else {
         const read = value ? reading(value.trim()) : { text: "", cost: 0 };
         values[name] = read.text;
@@ -144,12 +148,16 @@
     if (text.endsWith(".") && known(text.slice(0, -1)) !== undefined) {
       return { text: `${known(text.slice(0, -1))}。`, cost: 0.2 };
     }
-    let best = { text, cost: 10 * count(text) || 0.5 };
+    let best = { text, cost: 10 * count(text) || 0.1 };
     const filled = byTemplate(text);
     if (filled && filled.cost < best.cost) best = filled;
     if (best.cost > 1) best = cutAt(text, /[.!?…]\s+/g, best);
     if (best.cost > 1) best = bracketed(text, best);
-    if (best.cost > 1) best = cutAt(text, /, |; |: | · | – /g, best);
+    if (best.cost > 1) {
+      // Half a sentence in each language is worse than one in English.
+      const cut = cutAt(text, /, |; |: | · | – /g, best);
+      if (cut.cost <= 5 * count(text)) best = cut;
+    }
     return best;
   };
 
@@ -162,7 +170,9 @@
     return found;
   };
 
-  const translated = (text) => {
+  // `lines`: where they are seen as such, each is a text.
+  const translated = (text, lines = false) => {
+    if (lines) return text.split("\n").map((line) => translated(line)).join("\n");
     const inner = flat(text);
     if (!inner || inner.length > LONGEST) return text;
     const { text: said } = reading(inner);
@@ -179,7 +189,7 @@
   const shown = new WeakMap(); // what was written into a text node, or into an element's attributes
 
   const spared = (element) => {
-    const near = element?.closest(`[translate], ${OTHERS}`);
+    const near = element?.closest(`[translate], .notranslate, ${OTHERS}`);
     if (!near) return false;
     return near.hasAttribute("translate") ? near.getAttribute("translate") === "no" : true;
   };
@@ -187,7 +197,7 @@
   const writeText = (node) => {
     const now = node.data;
     if (!/[A-Za-z]/.test(now) || shown.get(node) === now || spared(node.parentElement)) return;
-    const said = translated(now);
+    const said = translated(now, /\n/.test(now) && getComputedStyle(node.parentElement).whiteSpace.startsWith("pre"));
     shown.set(node, said);
     if (said !== now) node.data = said;
   };
@@ -254,7 +264,7 @@
       return; // the page stays English, and says elsewhere that the program can't be reached
     }
     document.documentElement.lang = "zh-CN";
-    window.headroomText = translated;
+    window.headroomText = (text) => translated(text);
     watch();
   };
   begin();
