@@ -36,7 +36,7 @@ SINGLE = set(
     "transformer tokenizer vae scheduler "
     # what the tiny model knows, by kind
     "shapes colours sizes directions motions places".split()
-) | {"Beginning", "Memory", "Cancelled."}
+) | {"GPU", "RAM", "Beginning", "Memory", "Cancelled."}
 
 # Texts that look like some and are never shown: patterns.
 NOT_SHOWN = [
@@ -51,7 +51,7 @@ NOT_SHOWN = [
     r"|model \ue000 \(\ue000\)|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
     r"an? (red|small|large|blue|white|orange|green) [a-z ]+",  # prompts
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal
-    r"Headroom|GPU|RAM|PCIe|Triton|Scripted|Tensor|Notification|Checkpoint"
+    r"Headroom|PCIe|Triton|Scripted|Tensor|Notification|Checkpoint"
     r"|Enter|Files|Line|Default",  # names
     r"primary|link|stop",
     r"triton-windows|\ue000 \ue000 instead of \ue000 \(.*",

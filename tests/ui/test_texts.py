@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests import texts
+from engine.home import PROJECT
 from tests.texts import HOLE, Found, all_texts, html_pieces, missing, shape, stale
 from tests.texts_js import strings
 from tests.texts_left_out import MODULES, SAME
@@ -68,8 +69,16 @@ def test_the_files_can_be_read_by_people() -> None:
         assert lines[0].startswith("#"), file.name
 
 
+def test_words_in_style_sheets_have_a_chinese_rule() -> None:
+    """texts.js sees no words that a style sheet writes."""
+    for file in (PROJECT / "ui/assets").glob("*.css"):
+        css = file.read_text(encoding="utf-8")
+        for selector in re.findall(r"^([^:\n][^{\n]*) \{ content: \"[^\"]*[A-Za-z]", css, re.M):
+            assert f':lang(zh) {selector} {{ content: "' in css, selector
+
+
 def test_what_is_left_out_exists() -> None:
-    names = [path.relative_to(texts.PROJECT).as_posix() for path in texts.PROJECT.glob("*/**/*.py")]
+    names = [path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("*/**/*.py")]
     for pattern in MODULES:
         assert any(re.fullmatch(pattern, name) for name in names), pattern
 

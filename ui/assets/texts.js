@@ -118,7 +118,7 @@
       if (kept || !(byStart.has(sign) || exact.has(sign + text.slice(cut.index + sign.length)))) continue;
       const tail = reading(text.slice(cut.index).trim()); // ", budget 21.2 GB"
       cost = one.cost + tail.cost;
-      if (cost < best.cost) best = { text: one.text + tail.text, cost };
+      if (cost < best.cost && !tail.text.startsWith(sign)) best = { text: one.text + tail.text, cost };
     }
     return best;
   };
