@@ -65,7 +65,7 @@ def watched(chromium: Any, served: Served, **options: Any) -> Iterator[Any]:
 
 def open_page(tab: Any, served: Served) -> None:
     tab.goto(served.url)
-    tab.wait_for_function("document.querySelector('[data-live=engine]')?.textContent.length > 15")
+    tab.wait_for_selector(".live-panel[data-engine]")  # told by the live stream
 
 
 def choose_scripted(tab: Any) -> None:

@@ -24,6 +24,7 @@ from engine.status import Engine
 from engine.supervisor import Supervisor
 from engine.visitors import Share, ShareError, Visitor, Visits, WrongPassword, told
 from ui import words
+from ui.texts import texts_answer
 from ui.theme import ASSETS
 
 COOKIE = "headroom_visit"
@@ -109,8 +110,8 @@ def _tell_errors(app: FastAPI) -> None:
 
 
 def _add_pages(app: FastAPI) -> None:
-    """The page and its two files: the same for everybody, with nothing in them to hide."""
-    kinds = {"door.js": "text/javascript", "door.css": "text/css"}
+    """The page and its files: the same for everybody, with nothing in them to hide."""
+    kinds = {"door.js": "text/javascript", "texts.js": "text/javascript", "door.css": "text/css"}
 
     @app.get("/")
     async def page() -> HTMLResponse:
@@ -122,6 +123,10 @@ def _add_pages(app: FastAPI) -> None:
             raise HTTPException(404, "There is nothing here.")
         text = (ASSETS / name).read_text(encoding="utf-8")
         return Response(text, media_type=kinds[name])
+
+    @app.get("/texts/zh.json")
+    async def texts(request: Request) -> Response:
+        return texts_answer(request)
 
 
 def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:

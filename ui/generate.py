@@ -304,11 +304,14 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
         return ""
     said = ", ".join(f"“{html.escape(word)}”" for word in strange)
     known = known_words()
-    groups = "; ".join(f"{name}: {', '.join(words)}" for name, words in known.items())
+    groups = "; ".join(
+        f"{name}: <span translate='no'>{html.escape(', '.join(words))}</span>"
+        for name, words in known.items()
+    )
     return (
         f"<div class='hint' role='status'>{html.escape(preset.name)} lives in a small world and "
         f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
-        f"</summary>{html.escape(groups)}</details></div>"
+        f"</summary>{groups}</details></div>"
     )
 
 

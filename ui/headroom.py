@@ -37,7 +37,12 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
     picture = gr.HTML(elem_id="picture", js_on_load=None)
     with gr.Row():
         which = gr.Dropdown(
-            [], label="A size to measure", elem_id="measure-size", interactive=True, scale=3
+            [],
+            label="A size to measure",
+            elem_id="measure-size",
+            interactive=True,
+            filterable=False,
+            scale=3,
         )
         button = gr.Button("Measure", elem_id="measure", variant="primary", scale=1)
     told = gr.HTML("", elem_id="measure-told", js_on_load=None)

@@ -289,11 +289,11 @@ def status_html(endpoint: Endpoint | None) -> str:
             "<p>No language model is set. Headroom uses Ollama where it runs on this computer, or "
             "any server with OpenAI's interface.</p>"
         )
-    named = f"<b>{html.escape(endpoint.model)}</b> at {html.escape(endpoint.host)}"
+    name, host = html.escape(endpoint.model), html.escape(endpoint.host)
     if endpoint.here:
-        return f"<p>Asks {named}, on this computer.</p>"
+        return f"<p>Asks <b translate='no'>{name}</b> at {host}, on this computer.</p>"
     how = "" if endpoint.encrypted else ", not encrypted"
-    return f"<p>Asks {named}: your prompt is sent there{how}.</p>"
+    return f"<p>Asks <b translate='no'>{name}</b> at {host}: your prompt is sent there{how}.</p>"
 
 
 def waiting_html(endpoint: Endpoint) -> str:
@@ -328,6 +328,6 @@ def versions_html(mine: str, suggested: str, preset: ModelPreset) -> str:
     note = f"<p class='why'>{html.escape(said)}</p>" if said else ""
     return (
         "<div class='versions' role='status' tabindex='0'>"
-        f"<div><b>Yours</b><p>{html.escape(mine)}</p></div>"
-        f"<div><b>Suggested</b><p>{html.escape(suggested)}</p>{note}</div></div>"
+        f"<div><b>Yours</b><p translate='no'>{html.escape(mine)}</p></div>"
+        f"<div><b>Suggested</b><p translate='no'>{html.escape(suggested)}</p>{note}</div></div>"
     )

@@ -16,6 +16,8 @@ from ui import words
 from ui.theme import ASSETS
 
 EMPTY = "<p>No clip yet. Write what it should show, press Generate, and it appears here.</p>"
+# What a receipt says in the words of people and machines; library_tools.js has the same list.
+THEIRS = ("Prompt", "Model", "Device", "Versions", "File")
 # The lists' frames; what is in them comes from the program and is only ever set as text.
 STRIP = """
 <section class="library" data-show="strip" aria-label="Newest clips">
@@ -64,7 +66,8 @@ def _script() -> str:
 def receipt_html(clip: Clip, supervisor: Supervisor) -> str:
     """A table; every automatic choice stands with its reason."""
     cells = "".join(
-        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(value)}"
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>"
+        f"<span{' translate=no' if name in THEIRS else ''}>{html.escape(value)}</span>"
         f"<div class='why'>{html.escape(why)}</div></td></tr>"
         for name, value, why in receipt_rows(clip, supervisor)
     )

@@ -38,7 +38,9 @@ def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
             gr.HTML(f"<p>{words.CHOOSE}</p>", js_on_load=None)
             for name, said in words.CHOICES.items():
                 with gr.Row(elem_id=f"plan-{name}", elem_classes="plan-row") as rows[name]:
-                    dropdowns[name] = gr.Dropdown([], label=said, interactive=True, scale=4)
+                    dropdowns[name] = gr.Dropdown(
+                        [], label=said, interactive=True, filterable=False, scale=4
+                    )
                     use = gr.Button("Use", elem_id=f"use-{name}", scale=1, min_width=70)
                     auto = gr.Button("Automatic", elem_id=f"auto-{name}", scale=1, min_width=90)
                     buttons[name] = use, auto

@@ -127,6 +127,7 @@ def _ended(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "title": title(job),
+        "kind": job.kind,
         "state": job.state.value,
         "why": f"{job.note} {job.remedy}".strip(),
     }

@@ -56,7 +56,7 @@ def build_result(supervisor: Supervisor) -> Result:
         gr.HTML(BEGIN, js_on_load=None)
         with gr.Row(elem_id="examples"):
             examples = tuple(
-                (gr.Button(text, size="sm", min_width=120), text)
+                (gr.Button(text, size="sm", min_width=120, elem_classes="notranslate"), text)
                 for text in example_prompts(supervisor.presets)
             )
     video = gr.Video(

@@ -69,6 +69,7 @@ def serve(
     from ui.live import Live, add_routes
     from ui.page import build_page
     from ui.sharing import Sharing
+    from ui.texts import add_texts_route
     from ui.ways import Ways
 
     free = free_port(host, port)
@@ -82,6 +83,7 @@ def serve(
     add_clips(app, ways, login)
     add_clip_routes(app, supervisor)
     add_receipt_route(app, supervisor)
+    add_texts_route(app)
     supervisor.recorder.start()
     supervisor.caretaker.start()
     if free != port:
@@ -131,6 +133,7 @@ def _launch(
     from ui.gate import Gate, names_for
     from ui.malformed import Malformed, nonsense, tell_faults
     from ui.sharing import own_addresses
+    from ui.texts import head
     from ui.theme import CSS, theme
 
     tell_faults(page)
@@ -149,6 +152,7 @@ def _launch(
         enable_monitoring=False,
         theme=theme(),
         css_paths=CSS,
+        head=head(),
         max_file_size="20mb",
         # Each has 150 KB, and each call of a program makes one that nothing ends.
         state_session_capacity=SESSIONS,

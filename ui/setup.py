@@ -154,7 +154,7 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
             said = _problem(f"That folder can't be used: {why}.")
             break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
-        said = f"<p>Used where they lie, not copied:{named}</p>"
+        said = f"<p>Used where they lie, not copied:<span translate='no'>{named}</span></p>"
     return [said, *refreshed_card(supervisor, model)]
 
 

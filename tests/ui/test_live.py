@@ -14,7 +14,8 @@ from tests.conftest import Ask, finish, wait_until
 from ui.live import Live, add_routes
 
 KEYS = {
-    "engine", "engine_state", "label", "notice", "running", "title", "stage", "left", "fraction",
+    "engine", "engine_state", "label", "notice", "running", "title",
+    "title_kind", "stage", "left", "fraction",
     "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
     "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
     "spark", "pulls", "weights", "packages", "arriving", "share-text",

@@ -15,7 +15,7 @@ const show = () => {
 
 const tell = (title, body) => {
   if (watched() || !("Notification" in window) || Notification.permission !== "granted") return;
-  const told = new Notification(title, { body, tag: "headroom" });
+  const told = new Notification(window.headroomText?.(title) ?? title, { body, tag: "headroom" });
   told.onclick = () => { window.focus(); told.close(); };
 };
 

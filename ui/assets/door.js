@@ -28,6 +28,7 @@ const row = (job) => {
     running: [job.stage, job.left].filter(Boolean).join(", ") || "Starting",
   }[job.state] || job.told;
   const parts = [make("p", job.prompt)];
+  parts[0].translate = false;
   if (small) parts.push(make("p", small, "small"));
   if (job.state === "running") {
     const bar = make("progress");

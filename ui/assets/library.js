@@ -120,7 +120,7 @@ const card = (clip) => {
   });
   return make("article", { class: "lib-card", "data-id": clip.id },
     make("button", { type: "button", class: "lib-picture", "aria-label": `Open: ${name}`, onclick: () => openClip(clip) }, picture),
-    make("p", { class: "lib-prompt", text: clip.prompt, title: clip.prompt }),
+    make("p", { class: "lib-prompt", translate: "no", text: clip.prompt, title: clip.prompt }),
     make("p", { class: "lib-facts", text: `${clip.width} × ${clip.height}, ${clip.length}` }),
     make("p", { class: "lib-facts", text: when(clip, brief) }),
     make("div", { class: "lib-acts" }, ...acts));
@@ -145,10 +145,10 @@ const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
 const redraw = (clip) => {
   const old = root.querySelector(`.lib-card[data-id="${clip.id}"]`);
   if (!old) return;
-  const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+  const focused = old.contains(document.activeElement) && [...old.querySelectorAll("button")].indexOf(document.activeElement) + 1;
   const fresh = card(clip);
   old.replaceWith(fresh);
-  if (focused) fresh.querySelectorAll("button").forEach((one) => { if (one.getAttribute("aria-label") === focused) one.focus(); });
+  if (focused) fresh.querySelectorAll("button")[focused - 1]?.focus();
 };
 
 const drop = (clip) => {
@@ -167,8 +167,8 @@ const EMPTY = () => {
 };
 
 const tellCount = () => {
-  const what = inTrash() ? "in the trash" : filtered() ? "found" : count === 1 ? "clip" : "clips";
-  at(".lib-count").textContent = count && !strip ? `${count} ${what}` : "";
+  const some = () => (filtered() ? `${count} found` : `${count} ${count === 1 ? "clip" : "clips"}`);
+  at(".lib-count").textContent = !count || strip ? "" : inTrash() ? `${count} in the trash` : some();
   if (strip) root.hidden = count === 0; // the panel above says what to do first
   else if (count === 0 && !next) pagesNode.replaceChildren(make("p", { class: "lib-empty", text: EMPTY() }));
 };
@@ -176,7 +176,7 @@ const tellCount = () => {
 const options = (name, choices) => {
   const select = field(name);
   const value = select.value;
-  select.replaceChildren(make("option", { value: "", text: "all" }), ...choices.map(([id, text]) => make("option", { value: id, text })));
+  select.replaceChildren(make("option", { value: "", text: "all" }), ...choices.map(([id, text]) => make("option", { value: id, translate: "no", text })));
   if (choices.some(([id]) => id === value)) select.value = value;
 };
 

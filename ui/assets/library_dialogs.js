@@ -31,7 +31,7 @@ const showClip = (clip, acts) => {
     }
   });
   const row = make("div", { class: "lib-acts" });
-  const dialog = openDialog("Clip", video, make("p", { class: "lib-prompt", text: clip.prompt }),
+  const dialog = openDialog("Clip", video, make("p", { class: "lib-prompt", translate: "no", text: clip.prompt }),
     make("p", { class: "lib-facts", text: `${clip.size}, seed ${clip.seed}, ${clip.model}, ${when(clip)}` }),
     row, told, receipt);
   for (const [label, act] of acts) {
@@ -64,14 +64,14 @@ const compare = async (pair) => {
     return film;
   });
   const shown = pair.map((clip, at) => make("figure", {}, films[at],
-    make("figcaption", { text: `${"AB"[at]}: ${short(clip, 120)}` })));
+    make("figcaption", { translate: "no", text: `${"AB"[at]}: ${short(clip, 120)}` })));
   const play = button("Pause", () => { wanted = !wanted; });
   const slider = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Place in both clips" });
   const table = make("div", { class: "lib-differences" });
   const dialog = openDialog("Compare", make("div", { class: "lib-pair" }, ...shown),
     make("div", { class: "lib-transport" }, play, slider), told, table);
 
-  let wanted = true;
+  let wanted = true, playing = true;
   slider.addEventListener("input", () => {
     const at = slider.value / 1000 * Math.max(...films.map((film) => film.duration || 0));
     films.forEach((film) => { film.currentTime = Math.min(at, Math.max(0, film.duration - 0.01)); });
@@ -82,7 +82,8 @@ const compare = async (pair) => {
     if (films.some((film) => film.readyState < 2)) return;
     // The longer one leads; the other is put right when it strays, and waits on its last picture.
     const [lead, other] = films[0].duration >= films[1].duration ? films : [films[1], films[0]];
-    play.textContent = wanted ? "Pause" : "Play";
+    if (playing !== wanted) play.textContent = wanted ? "Pause" : "Play";
+    playing = wanted;
     if (lead.ended && wanted) films.forEach((film) => { film.currentTime = 0; });
     const within = lead.currentTime < other.duration - 0.02;
     if (within && Math.abs(other.currentTime - lead.currentTime) > 0.06) other.currentTime = lead.currentTime;
@@ -99,7 +100,7 @@ const compare = async (pair) => {
     table.append(rows.length ? make("table", { class: "receipt" },
       make("thead", {}, make("tr", {}, ...["", "A", "B"].map((text) => make("th", { scope: "col", text })))),
       make("tbody", {}, ...rows.map(([name, a, b]) => make("tr", {},
-        make("th", { scope: "row", text: name }), make("td", { text: a }), make("td", { text: b })))))
+        make("th", { scope: "row", text: name }), ...[a, b].map((text) => make("td", { translate: own(name), text }))))))
       : make("p", { text: "Their receipts say the same of both." }));
   } catch (error) {
     told.textContent = error.message;

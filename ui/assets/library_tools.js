@@ -43,7 +43,10 @@ const short = (clip, most = 60) => {
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
 
+// What a receipt says in the words of people and machines, which no translation touches.
+const THEIRS = ["Prompt", "Model", "Device", "Versions", "File"];
+const own = (name) => THEIRS.includes(name) && "no";
 const receiptTable = (rows) => make("table", { class: "receipt" }, make("tbody", {},
   ...rows.map(([name, value, why]) => make("tr", {},
     make("th", { scope: "row", text: name }),
-    make("td", {}, make("span", { text: value }), make("div", { class: "why", text: why }))))));
+    make("td", {}, make("span", { translate: own(name), text: value }), make("div", { class: "why", text: why }))))));

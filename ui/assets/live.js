@@ -15,6 +15,8 @@ const draw = {
     image.hidden = source === "";
     if (source === "") image.removeAttribute("src"); else image.src = source;
   }),
+  // A prompt is its author's words, in whatever language the page is.
+  title_kind: (kind) => all("title").forEach((node) => { node.translate = kind === "probe"; }),
   outcome_kind: (kind) => all("outcome").forEach((node) => { node.dataset.kind = kind; }),
   engine_state: (state) => document.querySelectorAll(".live-panel").forEach((p) => { p.dataset.engine = state; }),
   meter: (m) => all("meter").forEach((node) => {

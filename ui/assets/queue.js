@@ -27,6 +27,7 @@ const button = (job, [name, sign, label], title) => {
   made.type = "button";
   made.textContent = sign;
   made.title = label;
+  made.dataset.label = label;
   made.setAttribute("aria-label", `${label}: ${title}`);
   made.dataset.do = name;
   made.onclick = () => press(name, job);
@@ -62,9 +63,11 @@ const row = (job, buttons) => {
     item.className = job.verdict || "";
     const small = [job.size, job.starts].filter(Boolean).join(" · ");
     const why = job.verdict ? `${job.verdict[0].toUpperCase()}${job.verdict.slice(1)}. ${job.why}` : job.why;
-    item.firstElementChild.replaceChildren(line("title", job.title), line("small", small), line("small why", why));
+    const title = line("title", job.title);
+    title.translate = job.kind === "probe"; // a prompt is its author's words
+    item.firstElementChild.replaceChildren(title, line("small", small), line("small why", why));
     for (const made of item.querySelectorAll("button")) {
-      made.setAttribute("aria-label", `${made.title}: ${job.title}`);
+      made.setAttribute("aria-label", `${made.dataset.label}: ${job.title}`);
     }
   }
   return item;
