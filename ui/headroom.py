@@ -131,7 +131,7 @@ def picture_html(
     return (
         f"<p>What {html.escape(preset.name)} can do on this machine. A size opens when it was "
         "measured here, or lies close enough to what was.</p>"
-        f"<table class='picture'><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
+        f"<table class='picture'><thead><tr><th scope='col'>Picture</th>{head}</tr></thead><tbody>{body}</tbody>"
         f"</table><ul class='legend'>{legend}</ul>"
     )
 

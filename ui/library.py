@@ -21,7 +21,7 @@ THEIRS = ("Prompt", "Model", "Device", "Versions", "File")
 # The lists' frames; what is in them comes from the program and is only ever set as text.
 STRIP = """
 <section class="library" data-show="strip" aria-label="Newest clips">
-  <div class="lib-head"><h3>Newest clips</h3><span class="lib-count" role="status"></span>
+  <div class="lib-head"><h2>Newest clips</h2><span class="lib-count" role="status"></span>
     <button type="button" class="lib-button" data-do="all">All clips</button></div>
   <div class="lib-told" role="status"></div>
   <div class="lib-pages"></div>

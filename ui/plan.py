@@ -116,7 +116,7 @@ def table_html(supervisor: Supervisor, model: str) -> str:
     named = html.escape(supervisor.presets.models[model].name)
     head = "<tr><th scope='col'>Choice</th><th scope='col'>Value</th><th scope='col'>Why</th></tr>"
     return (
-        f"<h3>How {named} runs here</h3><table class='receipt plan'><thead>{head}</thead>"
+        f"<h2>How {named} runs here</h2><table class='receipt plan'><thead>{head}</thead>"
         f"<tbody>{cells}</tbody></table>"
     )
 

@@ -8,7 +8,7 @@ from engine.supervisor import Supervisor
 from ui.events import QUIET
 
 HEAD = (
-    "<h3>If something is wrong</h3><p>The report has versions, this machine, the plan, the last "
+    "<h2>If something is wrong</h2><p>The report has versions, this machine, the plan, the last "
     "failure and the ends of the logs; no prompts, no folders of yours, no names. Read it before "
     "you pass it on.</p>"
 )

@@ -57,7 +57,7 @@ class SetupParts:
 
 def build_setup(supervisor: Supervisor) -> SetupParts:
     """All models, the ones to fetch with their buttons, and the doctor's lines below."""
-    gr.HTML("<h3>Models</h3>", js_on_load=None)
+    gr.HTML("<h2>Models</h2>", js_on_load=None)
     cards: dict[str, Card] = {}
     shipped: dict[str, gr.HTML] = {}
     for preset in supervisor.presets.models.values():
@@ -66,7 +66,7 @@ def build_setup(supervisor: Supervisor) -> SetupParts:
                 shipped[preset.id] = gr.HTML(shipped_html(preset), js_on_load=None)
     for preset in sorted(supervisor.weights.models, key=lambda p: sum(f.bytes for f in p.weights)):
         cards[preset.id] = _build_card(supervisor, preset)
-    gr.HTML("<h3>This machine</h3>", js_on_load=None)
+    gr.HTML("<h2>This machine</h2>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
     build_report(supervisor)
     return SetupParts(cards, shipped, machine)

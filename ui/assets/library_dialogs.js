@@ -3,7 +3,7 @@ const openDialog = (label, ...inside) => {
   const close = () => dialog.close();
   const dialog = make("dialog", { class: "lib-dialog", "aria-label": label },
     make("div", { class: "lib-dialog-in" },
-      make("div", { class: "lib-head" }, make("h3", { text: label }), button("Close", close)),
+      make("div", { class: "lib-head" }, make("h2", { text: label }), button("Close", close)),
       ...inside));
   // A press on what lies around it closes it, too; everything of its own is inside a child.
   dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
