@@ -60,7 +60,7 @@
   const WIDE = { ", ": "，", "; ": "；", ": ": "：" };
 
   const fill = (template, captured) => {
-    let cost = 0.05;
+    let cost = template.size < 5 ? 0.3 : 0.05;
     const values = {};
     template.names.forEach((name, at) => {
       const value = captured[at + 1];
