@@ -130,7 +130,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
     """A web server that is somebody else's, and the folder of its pages."""
     folder = tmp_path_factory.mktemp("evil")
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, server.server_address[1]
     server.shutdown()
@@ -197,9 +197,9 @@ def test_a_page_elsewhere_can_do_nothing_to_a_visitor(
     guest.wait_for_selector("#make", state="visible")
     before = state(served)
     body = {"prompt": "steps=1 not theirs", "height": 32, "width": 48, "frames": 5, "job": 1}
-    for name in ("localhost", address.split("/")[2].rpartition(":")[0]):
-        if name == "localhost":
-            assert attacked(context, evil, name, address, body, DOOR) == []
+    # The last is the door's own address: another port is the same site, so its cookie is sent.
+    for name in ("localhost", "evil.localhost", address.split("/")[2].rpartition(":")[0]):
+        assert attacked(context, evil, name, address, body, DOOR) == [], name
     assert state(served) == before
 
     guest.fill("#make textarea", f"steps=1 {HOSTILE}")

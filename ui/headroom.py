@@ -131,8 +131,8 @@ def picture_html(
     return (
         f"<p>What {html.escape(preset.name)} can do on this machine. A size opens when it was "
         "measured here, or lies close enough to what was.</p>"
-        f"<table class='picture'><thead><tr><th scope='col'>Picture</th>{head}</tr></thead><tbody>{body}</tbody>"
-        f"</table><ul class='legend'>{legend}</ul>"
+        f"<table class='picture'><thead><tr><th scope='col'>Picture</th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table><ul class='legend'>{legend}</ul>"
     )
 
 

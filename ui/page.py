@@ -21,7 +21,7 @@ from ui import (
     setup,
     share,
 )
-from ui.events import QUIET
+from ui.events import QUIET, tell_errors
 from ui.sharing import Sharing
 from ui.ways import Ways
 
@@ -90,6 +90,7 @@ def build_page(
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
         dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
         api.add_endpoints(ways or Ways(supervisor))
+    tell_errors(page)
     return page
 
 

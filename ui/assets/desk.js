@@ -38,7 +38,7 @@ window.addEventListener("headroom-live", ({ detail }) => {
   // Of a batch, only the end of all of it.
   if (before && !seen.running && seen.waiting === 0) {
     done = !watched();
-    if (seen.outcome_kind) tell(seen.outcome, last);
+    if (seen.outcome_kind) tell(window.headroomText?.(seen.outcome) ?? seen.outcome, last);
   }
   show();
 });
