@@ -46,8 +46,8 @@ WORD = re.compile(r"(?<![\w./\\@=:-])[A-Za-z]*[a-z]{2,}(?![\w/\\@=]|[.:-]\w)")
 
 # What stands within a text and is its author's: prompts, a visitor's name, the tests' own pipeline.
 THEIRS = re.compile(
-    "a red ball moves left|a red ball|open, measured|fail=error|open：|：measured|“measured|For tests\\.?"
-    "|Scripted: for tests only\\.|That many cores\\.|scripted failure|ValueError"
+    "a red ball moves left|a red ball|open, measured|fail=error|open：|：measured|“measured"
+    "|For tests\\.?|Scripted: for tests only\\.|That many cores\\.|scripted failure|ValueError"
 )
 
 

@@ -80,6 +80,7 @@ SAME = {"*:* *", "* GB", "* MB", "vae"}
 # Words that stay on a Chinese page: names of products, models, packages, and of a plan's values.
 NAMES = set(
     "Headroom Gradio Wan tiny Scripted Planned Ollama Enter Ctrl Linux Windows Triton Python PyAV "
-    "PyTorch SageAttention Intel Xeon Defender Hub Git frpc share setup attention torch sdpa cpu http whole "
-    "tiled block lazy resident exact shift token ffmpeg ollama sageattention matmul".split()
+    "PyTorch SageAttention Intel Xeon Defender Hub Git frpc share setup attention torch sdpa cpu "
+    "http whole tiled block lazy resident exact shift token ffmpeg ollama sageattention "
+    "matmul".split()
 )
