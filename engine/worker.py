@@ -192,7 +192,9 @@ def main(
     try:
         pipeline = pipe.pipeline = open_pipeline(preset)
         plan = pipeline.load(plan)
-        versions = pipeline.describe()
+        # As plain text: torch's own version is a class of torch's, and who unpickles that imports
+        # torch. The page's process did, 4 s of its processor, at its first clip.
+        versions = {name: str(text) for name, text in pipeline.describe().items()}
     except Exception as error:
         log.exception("loading %s failed", preset.id)
         pipe.send(_failure(None, error))
