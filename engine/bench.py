@@ -66,14 +66,16 @@ def gauge(folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
     """What open pages cost the page's process."""
     shares = bench_page.gauge(folder, say)
     for pages, share in shares.items():
-        reach = 10.0 if pages == max(shares) else None
-        yield Row(f"gauge, {pages} open pages", share, "% of a core", None, "", reach)
+        reach = 10.0 if pages == f"{bench_page.TABS[-1]} open pages" else None
+        yield Row(f"gauge, {pages}", share, "% of a core", None, "", reach)
 
 
 def library(folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
     """The page and its library with 10,000 clips beside an empty one."""
     for name, (none, full) in bench_page.libraries(folder, say).items():
-        yield Row(name, full, "s", none, "an empty library", 1.5)
+        # An empty library answers a search without a search: the limit is for the page.
+        reach = None if name == bench_page.SEARCH else 1.5
+        yield Row(name, full, "s", none, "an empty library", reach)
 
 
 def clip(folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
