@@ -10,8 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from engine.device import RAM_RESERVE
 from engine.doctor_gpu import Line
-from engine.guard import RAM_RESERVE
 from engine.headroom import GIB, gigabytes
 from engine.machine import Machine
 from engine.memory import MemorySample

@@ -12,13 +12,13 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-import psutil
-
 from engine.climb import climb, nearest_open
+from engine.device import biggest, device_for
+from engine.duration import Duration, Run, duration
 from engine.errors import ExitCode, HeadroomError
+from engine.estimate import estimate
 from engine.headroom import (
     GIB,
-    MIB,
     RECENT,
     Device,
     Measurement,
@@ -35,8 +35,8 @@ from engine.headroom import (
 from engine.home import PROJECT
 from engine.hostmem import resident_need
 from engine.jobs import Kind, now
-from engine.machine import VRAM_LIMIT, this_machine, vram_limit
-from engine.memory import GpuSample, MemorySample
+from engine.machine import this_machine, vram_limit
+from engine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
 from engine.plan import Plan, PlanError, values
 from engine.plans import Plans
@@ -44,8 +44,6 @@ from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Size
 from engine.store import Store
 
-DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
-RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
 VERSIONED = ("torch", "diffusers", "lightx2v")
 
 
@@ -126,7 +124,7 @@ class Guard:
         rules = self.rules(model)
         found = {size: judge(size, history, rules, device) for size in sizes}
         if preset.runs_on == "cpu" and any(v.word is Word.BUSY for v in found.values()):
-            named = Device(device.name, device.total, device.others, device.reserve, _biggest())
+            named = Device(device.name, device.total, device.others, device.reserve, biggest())
             found = {size: judge(size, history, rules, named) for size in found}
         return found
 
@@ -193,6 +191,18 @@ class Guard:
             (model, size.height, size.width, size.frames),
         )
         return dict(json.loads(rows[0]["seconds"])) if rows else {}
+
+    def durations(self, model: str, sizes: Iterable[Size]) -> dict[Size, Duration | None]:
+        """How long a clip of each will take here."""
+        preset, gpu = self._presets.models[model], self._look().gpu
+        runs = [
+            Run(row.measurement.size, row.seconds, row.kind == "probe")
+            for row in self.rows(model)
+            if row.measurement.ran
+        ]
+        wanted = gpu is not None and preset.runs_on == "nvidia"
+        known = estimate(preset, gpu, self._presets.references) if gpu and wanted else None
+        return {size: duration(size, preset, runs, known) for size in sizes}
 
     def record(
         self,
@@ -305,58 +315,6 @@ def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str
         "tokens": size.tokens,
         "nearest_open": nearest and asdict(nearest),
     }
-
-
-def device_for(
-    preset: ModelPreset, sample: MemorySample, worker: int | None, told: int | None = None
-) -> Device | None:
-    """The memory that ``preset`` runs in; None where there is no such device (now).
-
-    Args:
-        worker: our child's pid.
-        told: the device memory that the child says it holds.
-    """
-    if preset.runs_on == "cpu":
-        host = sample.host
-        return Device("the RAM", host.total, host.used - (host.worker or 0), RAM_RESERVE)
-    gpu = sample.gpu
-    if gpu is None:
-        return None
-    others = max(0, gpu.used - held_by(gpu, worker, told))
-    holders = tuple((h.name, h.used or 0) for h in gpu.holders if h.pid != worker and h.used)
-    limit = vram_limit()
-    if limit is None or limit >= gpu.total:
-        return Device(gpu.name, gpu.total, others, _reserve(gpu), holders)
-    name = f"{gpu.name} (limited to {gigabytes(limit)} by {VRAM_LIMIT})"
-    return Device(name, limit, others, _reserve(gpu), holders, gpu.total)
-
-
-def held_by(gpu: GpuSample, pid: int | None, told: int | None = None) -> int:
-    """Bytes of ``gpu`` that the process holds.
-
-    Args:
-        told: what the process itself says: it counts where the driver is silent, as Windows' WDDM
-            is about every process, and NVML in a container about pids of the outside.
-    """
-    if pid is None:
-        return 0
-    known = [h.used for h in gpu.holders if h.pid == pid and h.used is not None]
-    return sum(known) if known else min(told or 0, gpu.used)
-
-
-def _reserve(gpu: GpuSample) -> int:
-    # A driver that doesn't say whether there is a display gets the benefit of the doubt.
-    return 0 if gpu.display is False else DISPLAY_RESERVE
-
-
-def _biggest(count: int = 3) -> tuple[tuple[str, int], ...]:
-    """Who holds the most RAM: names and bytes. Looked up only where somebody is to be named."""
-    found: list[tuple[str, int]] = []
-    for process in psutil.process_iter(["name", "memory_info"]):
-        memory = process.info["memory_info"]
-        if memory is not None:
-            found.append((process.info["name"] or f"process {process.pid}", memory.rss))
-    return tuple(sorted(found, key=lambda pair: -pair[1])[:count])
 
 
 def _size(shape: Shape) -> Size:

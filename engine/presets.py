@@ -261,12 +261,14 @@ class ModelPreset(Strict):
 
 
 class SizePreset(Strict):
-    """A picture size that the page offers, with the models that it suits and their lengths."""
+    """A picture size that the page offers, with the models that it suits. ``best``: they
+    were trained for it, and it looks best."""
 
     name: str
     height: Annotated[int, Field(ge=16, multiple_of=16)]
     width: Annotated[int, Field(ge=16, multiple_of=16)]
     models: tuple[str, ...]
+    best: bool = False
 
 
 class SizesFile(Strict):

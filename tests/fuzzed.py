@@ -47,7 +47,7 @@ FIELDS: dict[str, list[str]] = {
 GOOD: dict[str, Any] = {
     "prompt": "steps=1 fuzzed", "model": "scripted", "height": 32, "width": 48, "frames": 5,
     "seed": 7, "wait": False, "receipt": True, "job": 1, "search": "", "limit": 5, "offset": 0,
-    "size": "32×48", "fresh": False, "measure-size": "32×48×5", "seeds": 1, "lines": False,
+    "size": "32×48", "lock": True, "measure-size": "32×48×5", "seeds": 1, "lines": False,
     "share-where": "network", "share-hours": 2, "share-model": "scripted", "embed": True,
 }  # fmt: skip
 STOPS = ["share-stop"]

@@ -89,7 +89,7 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
 
 @pytest.mark.model
 def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
-    page.click("#size >> text=224 × 128 wide, locked")
+    page.click("#size >> text=224 × 128 wide")
     page.wait_for_selector("#verdict >> text=Nothing as large was measured")
     generate(page, "a red ball moves left")
     page.wait_for_selector("#refusal >> text=is locked")
@@ -180,7 +180,7 @@ def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
     seed = page.input_value("#seed input")
     page.click("#dice")
     page.wait_for_function("old => document.querySelector('#seed input').value !== old", arg=seed)
-    assert not page.is_checked("#fresh input")
+    assert page.is_checked("#lock input")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -150,7 +150,7 @@ def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     library.wait_for_selector("#brought >> text=The form has the clip's settings now")
     assert library.input_value("#prompt textarea") == "a red ball"
     assert library.input_value("#seed input") == "100"
-    assert not library.is_checked("#fresh input")
+    assert library.is_checked("#lock input")
     library.wait_for_selector("#size >> text=48 × 32")
     count = library.locator("#gallery .lib-card").count()
     library.click("#generate")

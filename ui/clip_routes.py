@@ -152,15 +152,7 @@ def _add_changes(app: FastAPI, supervisor: Supervisor, changes: list[Any]) -> No
     @app.post("/clip/{number}/again", dependencies=changes)
     def again(number: Number, asked: Again) -> dict[str, Any]:
         """Into the queue: the same clip, or with a seed that is drawn."""
-
-        def queue() -> None:
-            raw = asked_again(found(supervisor, number).receipt)
-            if asked.fresh:
-                raw["seed"] = RANDOM_SEED
-            request = ClipRequest.check(raw, supervisor.presets)
-            supervisor.submit(request, embed=bool(supervisor.settings.get(EMBED, True)))
-
-        return told(queue)
+        return told(lambda: queue_again(supervisor, number, asked.fresh))
 
 
 def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
@@ -181,6 +173,19 @@ def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
         "favourite": clip.favourite,
         "days": days_left(clip.trashed) if clip.trashed else None,
     }
+
+
+def queue_again(supervisor: Supervisor, number: int, fresh: bool) -> None:
+    """Into the queue: a clip of the library as it is, or with a seed that is drawn.
+
+    Raises:
+        HeadroomError: it isn't there any more, or can't be made here.
+    """
+    raw = asked_again(found(supervisor, number).receipt)
+    if fresh:
+        raw["seed"] = RANDOM_SEED
+    request = ClipRequest.check(raw, supervisor.presets)
+    supervisor.submit(request, embed=bool(supervisor.settings.get(EMBED, True)))
 
 
 def found(supervisor: Supervisor, number: int) -> Clip:

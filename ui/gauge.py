@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.guard import device_for, held_by
+from engine.device import device_for, held_by
 from engine.headroom import gigabytes
 from engine.memory import MemorySample
 from engine.presets import ModelPreset

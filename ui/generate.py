@@ -9,8 +9,9 @@ import gradio as gr
 
 from engine.batch import expand
 from engine.climb import PROBE_PROMPT
+from engine.duration import Duration
 from engine.errors import HeadroomError
-from engine.headroom import Verdict, Word
+from engine.headroom import Verdict, Word, gigabytes
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
 from engine.request import (
@@ -23,7 +24,7 @@ from engine.request import (
 )
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
-from ui import prompts
+from ui import cards, prompts, words
 from ui.events import QUIET
 from ui.gauge import GAUGE
 from ui.theme import ASSETS
@@ -68,14 +69,16 @@ class Controls:
     size: gr.Radio
     frames: gr.Radio
     seed: gr.Number
-    fresh: gr.Checkbox
+    lock: gr.Checkbox
+    helped: prompts.PromptHelp
 
     def as_list(self) -> list[Any]:
-        return [self.prompt, self.model, self.size, self.frames, self.seed, self.fresh]
+        return [self.prompt, self.model, self.size, self.frames, self.seed, self.lock]
 
 
 def build_head() -> None:
-    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=None)
+    script = (ASSETS / "desk.js").read_text(encoding="utf-8")
+    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=script)
 
 
 def build_panel() -> gr.HTML:
@@ -100,8 +103,9 @@ def build_controls(supervisor: Supervisor) -> Controls:
     helped = prompts.build_help(presets)
     choices = model_choices(presets)
     chosen = gr.Dropdown(
-        choices, value=model.id, label="Model", visible=len(choices) > 1, elem_id="model"
-    )
+        choices, value=model.id, label="Model", show_label=False, container=False,
+        visible=len(choices) > 1, elem_id="model",
+    )  # fmt: skip
     size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
     frames = gr.Radio(**frame_choices(presets, model.id), label="Length", elem_id="frames")
     with gr.Row(elem_id="seed-row"):
@@ -116,13 +120,13 @@ def build_controls(supervisor: Supervisor) -> Controls:
             container=False,
         )
         dice = gr.Button("Roll", icon=ASSETS / "dice.svg", elem_id="dice", min_width=90)
-        fresh = gr.Checkbox(
-            True, label="New seed for every clip", elem_id="fresh", container=False, min_width=150
+        lock = gr.Checkbox(
+            False, label="Keep this seed", elem_id="lock", container=False, min_width=130
         )
     dice.click(
-        lambda: (secrets.randbelow(SEED_LIMIT), False),
+        lambda: (secrets.randbelow(SEED_LIMIT), True),
         None,
-        [seed, fresh],
+        [seed, lock],
         **QUIET,
     )
     prompt.change(
@@ -134,8 +138,8 @@ def build_controls(supervisor: Supervisor) -> Controls:
     )
     prompts.wire(supervisor, helped, prompt, chosen)
     # Whoever types a seed wants that seed.
-    seed.input(lambda: False, None, fresh, **QUIET)
-    return Controls(prompt, chosen, size, frames, seed, fresh)
+    seed.input(lambda: True, None, lock, **QUIET)
+    return Controls(prompt, chosen, size, frames, seed, lock, helped)
 
 
 def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -> list[Any]:
@@ -216,13 +220,15 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     fresh = size is None
     size, count = size or sizes["value"], int(str(frames or lengths["value"]))
     here = _as_size(size, count)
-    others = [_as_size(value, count) for _, value in sizes["choices"]]
+    others = {value: _as_size(value, count) for _, value in sizes["choices"]}
     longer = [_as_size(size, value) for _, value in lengths["choices"]]
-    verdicts = supervisor.guard.verdicts(model, [here, *others, *longer])
+    verdicts = supervisor.guard.verdicts(model, [here, *others.values(), *longer])
+    times = supervisor.guard.durations(model, [here, *others.values()])
     told = [
-        (text if verdicts[s].open else f"{text}, {verdicts[s].word}", value)
-        for (text, value), s in zip(sizes["choices"], others, strict=True)
+        (cards.label(presets, model, s, verdicts[s], times[s]), value)
+        for value, s in others.items()
     ]
+    style = cards.style((value, s, verdicts[s]) for value, s in others.items())
     told_frames = [
         (text if verdicts[s].open else f"{text}, {verdicts[s].word}", value)
         for (text, value), s in zip(lengths["choices"], longer, strict=True)
@@ -231,7 +237,7 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     return [
         gr.Radio(told, value=size) if fresh else gr.Radio(told),
         gr.Radio(told_frames, value=count) if fresh else gr.Radio(told_frames),
-        verdict_html(verdict, preset),
+        style + verdict_html(verdict, preset, times[here]),
         gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
     ]
 
@@ -258,15 +264,15 @@ def brought_back(supervisor: Supervisor, request: ClipRequest) -> tuple[list[Any
     A size or length that isn't on offer becomes a choice of its own, and stays one while it is
     chosen.
     """
-    size, fresh = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
+    size, drawn = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
     sizes, lengths, *verdict = judged(supervisor, request.model, size, request.frames)
     fields = [
         request.prompt,
         gr.Dropdown(model_choices(supervisor.presets), value=request.model),
         gr.Radio(sizes.choices, value=size),
         gr.Radio(lengths.choices, value=request.frames),
-        gr.skip() if fresh else request.seed,
-        fresh,
+        gr.skip() if drawn else request.seed,
+        not drawn,
     ]
     return fields, verdict
 
@@ -276,8 +282,9 @@ def _as_size(size: object, frames: int) -> Size:
     return Size(int(height), int(width), frames)
 
 
-def verdict_html(verdict: Verdict, preset: ModelPreset) -> str:
-    text = html.escape(f"{verdict.reason} {verdict.remedy}".strip())
+def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | None) -> str:
+    more = f"The budget is {gigabytes(verdict.budget)}. {words.takes(duration)}"
+    text = html.escape(f"{verdict.reason} {more if verdict.open else verdict.remedy}".strip())
     word = verdict.word.value
     return (
         f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
@@ -340,7 +347,7 @@ def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str
 
 
 def request_values(
-    prompt: object, model: object, size: object, frames: object, seed: object, fresh: object
+    prompt: object, model: object, size: object, frames: object, seed: object, lock: object
 ) -> dict[str, object]:
     """What the controls hold, as a raw request; nothing here is trusted or corrected."""
     height, _, width = str(size).partition("×")
@@ -350,7 +357,7 @@ def request_values(
         "height": height,
         "width": width,
         "frames": frames,
-        "seed": RANDOM_SEED if fresh else seed,
+        "seed": seed if lock else RANDOM_SEED,
     }
 
 

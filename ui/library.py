@@ -1,4 +1,4 @@
-"""The clip on show with its receipt, the newest clips below it, and the library's own tab.
+"""The newest clips, the library's own tab, and a clip's receipt as a table.
 
 Both lists are drawn by library.js from what ui/clip_routes.py answers.
 """
@@ -46,20 +46,6 @@ TAB = """
 """
 
 
-def build_result(supervisor: Supervisor) -> tuple[gr.Video, gr.HTML]:
-    video = gr.Video(
-        label="Clip",
-        elem_id="clip",
-        autoplay=True,
-        loop=True,
-        interactive=False,
-        buttons=["download"],
-    )
-    with gr.Accordion("Receipt: how this clip was made", open=False):
-        receipt = gr.HTML(EMPTY, elem_id="receipt", js_on_load=None)
-    return video, receipt
-
-
 def build_strip() -> gr.HTML:
     """The newest clips in one row. Fires as ``build_tab``'s does, and ``expand`` for all clips."""
     return gr.HTML(STRIP, elem_id="gallery", js_on_load=_script())
@@ -73,20 +59,6 @@ def build_tab() -> gr.HTML:
 def _script() -> str:
     parts = ("library_tools.js", "library_dialogs.js", "library.js")
     return "\n".join((ASSETS / part).read_text(encoding="utf-8") for part in parts)
-
-
-def show_newest(supervisor: Supervisor) -> tuple[Any, str]:
-    """Values for video and receipt once a job has ended or the page was opened."""
-    library = supervisor.library
-    found = library.last_made() or next(iter(library.newest(1)), None)
-    return show(supervisor, found) if found else (None, EMPTY)
-
-
-def show(supervisor: Supervisor, clip: Clip) -> tuple[Any, str]:
-    path = supervisor.library.place(clip)
-    if not supervisor.library.lies_here(clip):
-        return None, f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
-    return str(path), receipt_html(clip, supervisor)
 
 
 def receipt_html(clip: Clip, supervisor: Supervisor) -> str:

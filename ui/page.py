@@ -7,7 +7,20 @@ import gradio as gr
 from engine.arrival import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
-from ui import api, arriving, batch, dropped, generate, headroom, library, plan, queue, setup, share
+from ui import (
+    api,
+    arriving,
+    batch,
+    dropped,
+    generate,
+    headroom,
+    library,
+    plan,
+    queue,
+    result,
+    setup,
+    share,
+)
 from ui.events import QUIET
 from ui.sharing import Sharing
 from ui.ways import Ways
@@ -49,7 +62,8 @@ def build_page(
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
-                        video, receipt = library.build_result(supervisor)
+                        clip = result.build_result(supervisor)
+                        result.wire(supervisor, clip, controls, judged[2:])
                 strip = library.build_strip()
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()
@@ -71,7 +85,7 @@ def build_page(
         for happened in (page.load, share_tab.select):
             happened(lambda: share.refreshed(supervisor, sharing), None, shared, **QUIET)
         for happened in (page.load, panel.change):
-            happened(lambda: library.show_newest(supervisor), None, [video, receipt], **QUIET)
+            happened(lambda: result.newest(supervisor), None, clip.as_list(), **QUIET)
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
         dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)

@@ -3,6 +3,7 @@
 Nothing here takes a typed prompt away: what is replaced is kept, and "Back to mine" brings it back.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,6 +103,24 @@ def idea_choices(
             "visible": bool(themes),
         },
     )
+
+
+def put_into(
+    prompt: gr.Textbox, parts: PromptHelp, buttons: Iterable[tuple[gr.Button, str]]
+) -> None:
+    """Have each button put its text into ``prompt``; a typed one is kept, as with the ideas."""
+    texts = load_ideas().texts
+
+    def put(text: str) -> Callable[[str, History], list[Any]]:
+        def give(current: str, history: History) -> list[Any]:
+            history = history.replaced(current, texts)
+            return [text, history, gr.Button(visible=bool(history.kept))]
+
+        return give
+
+    changed = [prompt, parts.history, parts.back]
+    for button, text in buttons:
+        button.click(put(text), [prompt, parts.history], changed, **QUIET)
 
 
 def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdown) -> None:

@@ -245,7 +245,7 @@ def _said(job: int) -> str:
 
 def _form(supervisor: Supervisor, values: list[Any]) -> list[Any]:
     """What sets the form to values that it held, and the verdict beside it."""
-    prompt, model, size, frames, seed, fresh = values
+    prompt, model, size, frames, seed, lock = values
     sizes, lengths, *rest = judged(supervisor, model, size, frames)
     radios = gr.Radio(sizes.choices, value=size), gr.Radio(lengths.choices, value=frames)
-    return [prompt, model, *radios, seed, fresh, *rest]
+    return [prompt, model, *radios, seed, lock, *rest]

@@ -1,5 +1,6 @@
 """How numbers and states read on the page."""
 
+from engine.duration import Duration
 from engine.jobs import Job, State
 from engine.progress import Progress, TimeLeft
 from engine.request import Size
@@ -48,6 +49,17 @@ def roughly(count: float) -> str:
     if count < 3570:
         return f"{max(1, round(count / 60))} min"
     return f"{count / 3600:.1f} h"
+
+
+def takes(duration: Duration | None) -> str:
+    """What a clip takes, and how that is known."""
+    if duration is None:
+        return "How long a clip takes, the first one will tell."
+    return {
+        "measured": f"A clip takes about {seconds(duration.seconds)}.",
+        "scaled": f"A clip takes about {seconds(duration.seconds)}, judged by another size's here.",
+        "elsewhere": f"A clip takes perhaps {seconds(duration.seconds)}, judged by another card's.",
+    }[duration.basis]
 
 
 def stage(progress: Progress) -> str:

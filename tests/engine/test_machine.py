@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import machine
-from engine.guard import device_for, held_by
+from engine.device import device_for, held_by
 from engine.machine import (
     GIB,
     LimitError,

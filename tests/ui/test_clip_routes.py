@@ -236,7 +236,7 @@ def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
     request = drop(visitor, content)["request"]
     assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
     updates = brought(supervisor, {"request": request})
-    assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, False)
+    assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, True)
     assert "a drawn seed" in updates[-1]
     assert not list(supervisor.home.cache.glob("dropped-*"))
 

@@ -49,8 +49,9 @@ def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) ->
 def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> None:
     size, frames, verdict, probe = generate.judged(guarded, "wan-tiny", "256×256", 17)
     labels = dict((value, text) for text, value in size.choices)
-    assert labels["256×256"].endswith(", locked")
-    assert not labels["128×128"].endswith("locked")
+    assert labels["256×256"] == "256 × 256\nlocked"
+    assert labels["128×128"].startswith("128 × 128\n")
+    assert labels["128×128"].endswith("\nbest for quality")
     assert [value for _, value in frames.choices] == [9, 17, 33]
     assert "<b>Locked.</b>" in verdict
     assert probe.visible is True

@@ -3,11 +3,13 @@
 import html
 from typing import Any
 
+import pytest
+
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
-from ui import generate, library
+from ui import generate, library, result
 from ui.page import build_page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -20,24 +22,24 @@ def test_the_controls_make_valid_requests(presets: Presets) -> None:
         assert sizes["value"] in [value for _, value in sizes["choices"]]
         for _, size in sizes["choices"]:
             for _, count in frames["choices"]:
-                raw = generate.request_values("a ball", model, size, count, 5.0, False)
+                raw = generate.request_values("a ball", model, size, count, 5.0, True)
                 request = ClipRequest.check(raw, presets)
                 assert f"{request.height}×{request.width}" == size
                 assert request.seed == 5
 
 
 def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
-    raw = generate.request_values("a ball", "wan-tiny", "64×64", 9, 5, True)
+    raw = generate.request_values("a ball", "wan-tiny", "64×64", 9, 5, False)
     assert ClipRequest.check(raw, presets).seed == -1
 
 
 def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
     """Whatever the guard says, with a size and a length that nobody offers."""
     request = ClipRequest("a ball", 96, 48, 13, 7, "scripted")
-    prompt, model, size, frames, seed, fresh = generate.settings_of(supervisor, request)
-    assert (prompt, model.value, seed, fresh) == ("a ball", "scripted", 7, False)
+    prompt, model, size, frames, seed, lock = generate.settings_of(supervisor, request)
+    assert (prompt, model.value, seed, lock) == ("a ball", "scripted", 7, True)
     assert (size.value, frames.value) == ("96×48", 13)
-    raw = generate.request_values(prompt, model.value, size.value, frames.value, seed, fresh)
+    raw = generate.request_values(prompt, model.value, size.value, frames.value, seed, lock)
     assert ClipRequest.check(raw, supervisor.presets) == request
     for radio in (size, frames):
         assert radio.value in [value for _, value in radio.choices]
@@ -51,7 +53,7 @@ def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
 
 def test_a_seed_to_be_drawn_leaves_the_number(supervisor: Supervisor) -> None:
     request = ClipRequest("a ball", 32, 48, 5, -1, "scripted")
-    assert generate.settings_of(supervisor, request)[5] is True
+    assert generate.settings_of(supervisor, request)[5] is False
 
 
 def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
@@ -74,20 +76,40 @@ def test_cancel_takes_what_runs_then_what_waits(supervisor: Supervisor, ask: Ask
 
 
 def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor, ask: Ask) -> None:
-    assert library.show_newest(supervisor) == (None, library.EMPTY)
+    begin, video, *_, receipt, shown = result.newest(supervisor)
+    assert (begin.visible, video.visible, receipt, shown) == (True, False, library.EMPTY, None)
     supervisor.start()
     job = finish(supervisor, supervisor.submit(ask(HOSTILE, seed=11)))
-    video, receipt = library.show_newest(supervisor)
+    begin, video, *_, receipt, shown = result.newest(supervisor)
     clip = supervisor.library.of_job(job.id)
     assert clip is not None
-    assert video == str(supervisor.home.clips / clip.file)
+    assert (begin.visible, video.visible, shown) == (False, True, clip.id)
     assert "<img" not in receipt
     assert "&lt;img src=x" in receipt
     assert "11" in receipt
     for choice in clip.receipt["plan"].values():
         assert html.escape(choice["reason"]) in receipt
     (supervisor.home.clips / clip.file).unlink()
-    assert "no longer in the clips folder" in library.show_newest(supervisor)[1]
+    _, video, *_, receipt, _ = result.newest(supervisor)
+    assert video.visible is False
+    assert "no longer in the clips folder" in receipt
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ((480, 832), (544, 960)), ((544, 960), (720, 1280)), ((720, 1280), None),
+        ((832, 480), (1280, 720)), ((624, 624), None), ((256, 256), (624, 624)),
+    ],
+)  # fmt: skip
+def test_larger_keeps_the_form(
+    presets: Presets, now: tuple[int, int], then: tuple[int, int] | None
+) -> None:
+    asked = ClipRequest("a ball", *now, 81, 7, "wan2.1-t2v-14b-fp8")
+    above = result.larger(presets, asked)
+    assert (above and (above.height, above.width)) == then
+    if above:
+        assert (above.prompt, above.seed, above.frames) == ("a ball", 7, 81)
 
 
 def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:

@@ -72,6 +72,7 @@ const receive = (state) => {
     if (name === "ended" || name === "weights" || name === "packages") continue;
     (draw[name] || ((v) => text(name, v)))(value);
   }
+  window.dispatchEvent(new CustomEvent("headroom-live", { detail: state })); // desk.js listens
   if ("weights" in state) {
     // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.
     if (weights !== null && weights !== state.weights) trigger("tick");

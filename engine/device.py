@@ -1,0 +1,63 @@
+"""The memory that a model runs in, as it is now: whose it is, and what is kept free of it."""
+
+import psutil
+
+from engine.headroom import GIB, MIB, Device, gigabytes
+from engine.machine import VRAM_LIMIT, vram_limit
+from engine.memory import GpuSample, MemorySample
+from engine.presets import ModelPreset
+
+DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
+RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
+
+
+def device_for(
+    preset: ModelPreset, sample: MemorySample, worker: int | None, told: int | None = None
+) -> Device | None:
+    """The memory that ``preset`` runs in; None where there is no such device (now).
+
+    Args:
+        worker: our child's pid.
+        told: the device memory that the child says it holds.
+    """
+    if preset.runs_on == "cpu":
+        host = sample.host
+        return Device("the RAM", host.total, host.used - (host.worker or 0), RAM_RESERVE)
+    gpu = sample.gpu
+    if gpu is None:
+        return None
+    others = max(0, gpu.used - held_by(gpu, worker, told))
+    holders = tuple((h.name, h.used or 0) for h in gpu.holders if h.pid != worker and h.used)
+    limit = vram_limit()
+    if limit is None or limit >= gpu.total:
+        return Device(gpu.name, gpu.total, others, _reserve(gpu), holders)
+    name = f"{gpu.name} (limited to {gigabytes(limit)} by {VRAM_LIMIT})"
+    return Device(name, limit, others, _reserve(gpu), holders, gpu.total)
+
+
+def held_by(gpu: GpuSample, pid: int | None, told: int | None = None) -> int:
+    """Bytes of ``gpu`` that the process holds.
+
+    Args:
+        told: what the process itself says: it counts where the driver is silent, as Windows' WDDM
+            is about every process, and NVML in a container about pids of the outside.
+    """
+    if pid is None:
+        return 0
+    known = [h.used for h in gpu.holders if h.pid == pid and h.used is not None]
+    return sum(known) if known else min(told or 0, gpu.used)
+
+
+def _reserve(gpu: GpuSample) -> int:
+    # A driver that doesn't say whether there is a display gets the benefit of the doubt.
+    return 0 if gpu.display is False else DISPLAY_RESERVE
+
+
+def biggest(count: int = 3) -> tuple[tuple[str, int], ...]:
+    """Who holds the most RAM: names and bytes. To be asked only where somebody is to be named."""
+    found: list[tuple[str, int]] = []
+    for process in psutil.process_iter(["name", "memory_info"]):
+        memory = process.info["memory_info"]
+        if memory is not None:
+            found.append((process.info["name"] or f"process {process.pid}", memory.rss))
+    return tuple(sorted(found, key=lambda pair: -pair[1])[:count])

@@ -1,0 +1,94 @@
+"""How long a clip of any size will take here: from this machine's own runs, by the work in it.
+
+Denoising takes as long as its operations, of which the attention's grow with the square of the
+tokens; decoding and saving take as long as there are pixels. On an H100 one size told the seconds a
+step of the others within 8 % (README: the table of sizes).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import log
+from typing import Literal
+
+from engine.estimate import Estimate
+from engine.presets import Architecture, ModelPreset
+from engine.request import Size
+
+FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds say nothing
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds by stage of one run at ``size``. A probe took one step of the clip's ``steps``."""
+
+    size: Size
+    seconds: Mapping[str, float]
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class Duration:
+    """``seconds`` of a whole clip with the model loaded. ``basis``: a clip of this size was made
+    here, another size was, or only another machine's is known."""
+
+    seconds: float
+    basis: Literal["measured", "scaled", "elsewhere"]
+
+
+def duration(
+    size: Size, preset: ModelPreset, runs: Iterable[Run], elsewhere: Estimate | None = None
+) -> Duration | None:
+    """What a clip of ``size`` will take; None where nothing near it ever ran.
+
+    Args:
+        runs: this machine's, oldest first: the newest of each size counts, a clip before a probe.
+        elsewhere: what is known from other cards, at the model's baseline.
+    """
+    known: dict[Size, Run] = {}
+    for run in runs:
+        if "denoise" in run.seconds and not (run.probe and run.size in known):
+            known[run.size] = replace(run, seconds=_whole(run, preset.steps), probe=False)
+    if size in known:
+        return Duration(sum(known[size].seconds.values()), "measured")
+    work = _work(size, preset.architecture)
+
+    def times(run: Run) -> float:
+        return work / _work(run.size, preset.architecture)
+
+    if known:
+        nearest = min(known.values(), key=lambda run: abs(log(times(run))))
+        if 1 / FARTHEST <= times(nearest) <= FARTHEST:
+            return Duration(_scaled(nearest, size, times(nearest)), "scaled")
+    if elsewhere is not None:
+        shape = preset.memory.baseline
+        base = Size(shape.height, shape.width, shape.frames)
+        return Duration(elsewhere.seconds * work / _work(base, preset.architecture), "elsewhere")
+    return None
+
+
+def _whole(run: Run, steps: int) -> dict[str, float]:
+    """A clip's seconds by stage, without loading: that happens once."""
+    factor = {"denoise": steps if run.probe else 1}
+    return {
+        stage: seconds * factor.get(stage, 1)
+        for stage, seconds in run.seconds.items()
+        if stage != "load"
+    }
+
+
+def _scaled(run: Run, size: Size, times: float) -> float:
+    pixels = size.pixels * size.frames / (run.size.pixels * run.size.frames)
+    factor = {"denoise": times, "decode": pixels, "save": pixels}
+    return sum(seconds * factor.get(stage, 1.0) for stage, seconds in run.seconds.items())
+
+
+def _work(size: Size, shape: Architecture | None) -> float:
+    """Operations of one denoise step, up to a constant; tokens alone where no shape is known.
+
+    A token passes self-attention's four square matrices, the cross-attention's two (its other two
+    see the text only) and the feed-forward's two, and meets every other token twice.
+    """
+    if shape is None:
+        return float(size.tokens)
+    matrices = 6 * shape.dim**2 + 2 * shape.dim * shape.ffn_dim
+    return float(size.tokens * (matrices + 2 * size.tokens * shape.dim))

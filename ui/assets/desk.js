@@ -1,0 +1,62 @@
+// What a daily tool does besides: Ctrl+Enter, the tab's title, and word when a clip is done while
+// nobody looks. live.js sends "headroom-live" with what has changed.
+const NAME = "Headroom";
+const ASKED = "headroom-asked-to-notify";
+const seen = { running: false, fraction: 0, title: "", outcome: "", outcome_kind: "", waiting: 0 };
+let done = false; // something ended that nobody has looked at yet
+
+const watched = () => !document.hidden && document.hasFocus();
+const show = () => {
+  const mark = seen.outcome_kind === "bad" ? "✗" : "✓";
+  const percent = `${Math.round(seen.fraction * 100)} %`;
+  const title = seen.running ? `${percent} ${NAME}` : done ? `${mark} ${NAME}` : NAME;
+  if (document.title !== title) document.title = title;
+};
+
+const tell = (title, body) => {
+  if (watched() || !("Notification" in window) || Notification.permission !== "granted") return;
+  const told = new Notification(title, { body, tag: "headroom" });
+  told.onclick = () => { window.focus(); told.close(); };
+};
+
+// Browsers want a press for this question; after the first one it isn't asked again.
+const ask = () => {
+  if (!("Notification" in window) || Notification.permission !== "default") return;
+  try {
+    if (localStorage.getItem(ASKED)) return;
+    localStorage.setItem(ASKED, "1");
+  } catch { return; } // where nothing can be kept it would be asked each time
+  Notification.requestPermission();
+};
+
+let last = "";
+window.addEventListener("headroom-live", ({ detail }) => {
+  const before = seen.running;
+  for (const key of Object.keys(seen)) if (key in detail) seen[key] = detail[key];
+  if ("queue" in detail) seen.waiting = detail.queue.waiting.length;
+  if (seen.running) { last = seen.title; done = false; }
+  // Of a batch, only the end of all of it.
+  if (before && !seen.running && seen.waiting === 0) {
+    done = !watched();
+    if (seen.outcome_kind) tell(seen.outcome, last);
+  }
+  show();
+});
+for (const name of ["focus", "visibilitychange"]) {
+  window.addEventListener(name, () => { if (watched()) { done = false; show(); } }, true);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+  const make = document.querySelector("#generate");
+  if (!make?.offsetParent) return; // another tab is open
+  event.preventDefault();
+  // Gradio hears of a typed text a moment late; leaving the field makes it now.
+  const field = document.activeElement;
+  field?.blur();
+  make.click();
+  field?.focus();
+}, true);
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("#generate")) ask();
+}, true);

@@ -1,0 +1,55 @@
+"""The sizes as cards: shape, what a clip of it takes here, and whether it is open.
+
+They are the choices of a Gradio radio, whose labels are plain text; the lines of a label and the
+shapes beside them are drawn by page.css and by the rules that ``style`` makes.
+"""
+
+import html
+from collections.abc import Iterable
+
+from engine.duration import Duration
+from engine.headroom import Verdict, gigabytes
+from engine.presets import Presets
+from engine.request import Size
+from ui import words
+
+BEST = "best for quality"
+
+
+def label(
+    presets: Presets, model: str, size: Size, verdict: Verdict, duration: Duration | None
+) -> str:
+    """Three lines: the picture; what it takes, or why it can't be had; whether it is a best one."""
+    known = {(s.height, s.width): s for s in presets.sizes_for(model)}
+    preset = known.get((size.height, size.width))
+    name = f"{size.width} × {size.height} {preset.name if preset else ''}".rstrip()
+    lines = [name, takes(verdict, duration)]
+    if preset is not None and preset.best:
+        lines.append(BEST)
+    return "\n".join(line for line in lines if line)
+
+
+def takes(verdict: Verdict, duration: Duration | None) -> str:
+    """Seconds and memory, as in "14 s, 6.0 GB", or the verdict's word where it isn't open."""
+    if not verdict.open:
+        return verdict.word.value
+    memory = "" if verdict.peak is None else gigabytes(verdict.peak)
+    time = "" if duration is None else words.seconds(duration.seconds)
+    return ", ".join(part for part in (time, memory) if part)
+
+
+def style(cards: Iterable[tuple[str, Size, Verdict]]) -> str:
+    """Rules for what CSS can't tell from the text: each card's shape and its verdict.
+
+    Args:
+        cards: the radio's value, what it stands for, and the verdict on that.
+    """
+    rules = []
+    for value, size, verdict in cards:
+        card = f'#size label:has(input[value="{html.escape(value, quote=True)}"])'
+        longest = max(size.width, size.height)
+        width, height = size.width / longest, size.height / longest
+        rules.append(f"{card} {{ --wide: {width:.3f}; --high: {height:.3f}; }}")
+        if not verdict.open:
+            rules.append(f"{card} {{ border-style: dashed; }}")
+    return f"<style>{' '.join(rules)}</style>"
