@@ -133,10 +133,8 @@ def lines(result: dict[str, object]) -> list[str]:
     rows = [Row(**{k: v for k, v in row.items() if k not in derived}) for row in plain["rows"]]
     said = [row.line() for row in rows]
     if plain["card"]:
-        said += [
-            f"A card to share: {plain['card']['picture']}",
-            f"its numbers: {plain['card']['facts']}",
-        ]
+        said.append(f"A card to share: {plain['card']['picture']}")
+        said.append(f"Its numbers: {plain['card']['facts']}")
     return said
 
 
