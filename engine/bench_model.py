@@ -95,8 +95,8 @@ class Cost:
 
 
 def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
-    """What is measured: ``model``, else the first model of this machine's GPU that is ready to run,
-    else the CPU default; at its own size, or at the open size most like it.
+    """What is measured: ``model``, else a model of this machine's GPU that is ready to run, FP8
+    first, else the CPU default; at its own size, or at the open size most like it.
 
     Raises:
         Refused: no size of ``model`` is open here.
@@ -106,12 +106,12 @@ def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
     if model is not None:
         return _ready(supervisor, model)
     presets = supervisor.presets
-    for name, preset in presets.models.items():
-        if preset.runs_on == "nvidia":
-            try:
-                return _ready(supervisor, name)
-            except HeadroomError:
-                continue  # its card, its weights or its packages aren't here
+    large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
+    for preset in sorted(large, key=lambda preset: preset.precision != "fp8"):
+        try:
+            return _ready(supervisor, preset.id)
+        except HeadroomError:
+            continue  # its card, its weights or its packages aren't here
     return _ready(supervisor, presets.default.id)
 
 
@@ -239,7 +239,10 @@ class Driven:
     def compare(self, request: ClipRequest) -> dict[str, Any]:
         self._say("the device's own rates, and whose way is faster")
         self._child.send(Compare(1, request, self._ceiling(request)))
-        return self.wait_for(Compared).found
+        found = self.wait_for(Compared).found
+        for name, why in found["left_out"].items():
+            self._say(f"{name} could not be measured: {why}")
+        return found
 
     def _ceiling(self, request: ClipRequest) -> int:
         return self._guard.budget(request.model)

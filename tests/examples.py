@@ -92,9 +92,8 @@ def _names(value: Any) -> Any:
 def write(answers: dict[str, str]) -> None:
     def filled(match: re.Match[str]) -> str:
         command, text = match[1], answers[match[1]].rstrip("\n")
-        kind = "json" if "--json" in command else "console"
         begin, end = f"<!-- example: {command} -->", "<!-- example ends -->"
-        return f"{begin}\n```{kind}\n$ ./launch.sh {command}\n{text}\n```\n{end}"
+        return f"{begin}\n```console\n$ ./launch.sh {command}\n{text}\n```\n{end}"
 
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BLOCK.sub(filled, text), encoding="utf-8")

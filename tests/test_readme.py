@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import bench
 from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.headroom import Word
@@ -28,6 +29,11 @@ def test_every_command_and_every_option_is_in_the_table() -> None:
     for name, command in commands.items():  # type: ignore[union-attr]
         options = {o for a in command._actions for o in a.option_strings if o.startswith("--")}
         assert options - {"--help"} == set(re.findall(r"--[a-z-]+", rows[name])), name
+
+
+def test_every_part_of_the_benchmark_is_named() -> None:
+    (row,) = re.findall(r"^\| `bench.*$", README, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == [*bench.PARTS, bench.MODEL]
 
 
 def test_verdicts_and_exit_codes_are_told() -> None:

@@ -47,12 +47,12 @@ def rates(shape: Architecture, precision: str, tokens: int, device: str) -> dict
 def _products(shape: Architecture, precision: str, tokens: int, device: str) -> Products:
     """[tokens, dim] times [dim, ffn_dim] in each way that torch has for ``precision``."""
     dim, out = shape.dim, shape.ffn_dim
-    x = torch.randn(tokens, dim, device=device)
-    w = torch.randn(out, dim, device=device)
+    dtype = torch.float32 if precision == "float32" else torch.bfloat16
+    x = torch.randn(tokens, dim, device=device, dtype=dtype)
+    w = torch.randn(out, dim, device=device, dtype=dtype)
     if precision == "float32":
         return {"float32": lambda: x @ w.T}
-    x16, w16 = x.to(torch.bfloat16), w.to(torch.bfloat16).t()
-    found: dict[str, Callable[[], object]] = {"bf16": lambda: x16 @ w16}
+    found: dict[str, Callable[[], object]] = {"bf16": lambda: x @ w.T}
     if precision == "int8":
         x8, w8 = (x * 40).clamp(-127, 127).to(torch.int8), (w * 40).clamp(-127, 127).to(torch.int8)
         found["int8"] = lambda: torch._int_mm(x8, w8.t())

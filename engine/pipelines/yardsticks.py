@@ -5,6 +5,7 @@ Plain values come out, for the benchmark's process to put beside its clips.
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,43 +27,55 @@ def compare(
     """What can be told of ``preset`` at ``request``, which has run before.
 
     Returns:
-        ``rates`` (floor.py), and around LightX2V ``step`` (trace.py) and ``theirs``: seconds and
-        peak of its own pipeline, or ``failed``.
+        ``rates`` (floor.py), and around LightX2V ``attention_times``, ``step`` (trace.py) and
+        ``theirs``: seconds and peak of its own pipeline, or ``failed``. What couldn't be measured
+        isn't in it; ``left_out`` has the reason by name.
     """
-    found: dict[str, Any] = {}
-    shape = architecture_of(preset)
-    device = "cuda" if torch.cuda.is_available() and preset.runs_on == "nvidia" else "cpu"
+    cuda = torch.cuda.is_available() and preset.runs_on == "nvidia"
+    tokens, shape = request.size.tokens, architecture_of(preset)
+    asked: dict[str, Callable[[], Any]] = {}
     if shape is not None:
-        precision = preset.precision or "float32"
-        found["rates"] = rates(shape, precision, request.size.tokens, device)
-        if device == "cuda":
-            torch.cuda.empty_cache()
+        precision, device = preset.precision or "float32", "cuda" if cuda else "cpu"
+        asked["rates"] = lambda: rates(shape, precision, tokens, device)
     if preset.pipeline == "lightx2v":
-        # The last of all: whatever state it leaves the process in, nothing runs after it.
-        found |= _around_lightx2v(pipeline, request, run, ceiling, device)
-    return found
+        asked |= _around_lightx2v(pipeline, request, run, ceiling, cuda)
+    found: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for name, measure in asked.items():
+        try:
+            found[name] = measure()
+        except Exception as error:  # minutes of clips were measured before, and they count
+            log.exception("%s could not be measured", name)
+            left_out[name] = first_line(error)
+        if cuda:
+            torch.cuda.empty_cache()
+    return {**found, "left_out": left_out}
 
 
 def _around_lightx2v(
-    pipeline: Pipeline, request: ClipRequest, run: Run, ceiling: int, device: str
-) -> dict[str, Any]:
+    pipeline: Any, request: ClipRequest, run: Run, ceiling: int, cuda: bool
+) -> dict[str, Callable[[], Any]]:
+    """In this order: its own way comes last, as nothing relies on what it leaves behind."""
     from engine.pipelines import kernels
-    from engine.pipelines.lightx2v import LightX2V
 
-    assert isinstance(pipeline, LightX2V)
-    found: dict[str, Any] = {}
+    asked: dict[str, Callable[[], Any]] = {}
     attention = str(pipeline._plan["attention"].value)
-    if device == "cuda" and attention != "torch_sdpa":
-        shape, tokens = architecture_of(pipeline.preset), request.size.tokens
-        assert shape is not None
-        found["attention_times"] = kernels.attention_speed(attention, shape, tokens)
-        torch.cuda.empty_cache()
-    profiler = Profiler("denoise", device == "cuda")
-    with pipeline.meter.ceiling(ceiling):
-        pipeline.generate(request, request.seed, Entering(run, profiler), steps=1)
-        found["step"] = profiler.found().as_json()
-        found["theirs"] = _theirs(pipeline, request)
-    return found
+    shape = architecture_of(pipeline.preset)
+    if cuda and attention != "torch_sdpa" and shape is not None:
+        tokens = request.size.tokens
+        asked["attention_times"] = lambda: kernels.attention_speed(attention, shape, tokens)
+
+    def step() -> dict[str, Any]:
+        profiler = Profiler("denoise", cuda)
+        with pipeline.meter.ceiling(ceiling):
+            pipeline.generate(request, request.seed, Entering(run, profiler), steps=1)
+        return profiler.found().as_json()
+
+    def theirs() -> dict[str, Any]:
+        with pipeline.meter.ceiling(ceiling):
+            return _theirs(pipeline, request)
+
+    return {**asked, "step": step, "theirs": theirs}
 
 
 def _theirs(pipeline: Any, request: ClipRequest) -> dict[str, Any]:
