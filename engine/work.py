@@ -1,6 +1,7 @@
 """The least that a transformer must compute for a clip: counted from its shape, without torch."""
 
 import json
+from functools import cache
 
 from engine.home import PROJECT
 from engine.presets import Architecture, ModelPreset
@@ -17,6 +18,7 @@ def step_work(shape: Architecture, size: Size) -> dict[str, float]:
     return {"matrix": shape.layers * linear, "attention": shape.layers * attends}
 
 
+@cache
 def architecture_of(preset: ModelPreset) -> Architecture | None:
     """The transformer's shape, for a model that ships with the program from its own files."""
     if preset.architecture is not None or preset.checkpoint is None:
