@@ -18,9 +18,12 @@ from typing import Any
 import httpx
 import psutil
 
+from engine.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
+from engine.jobs import Jobs
 from engine.library import add_clip
-from engine.request import Size
+from engine.presets import load_presets
+from engine.request import ClipRequest, Size
 from engine.store import Store
 
 STARTS = 3
@@ -28,6 +31,8 @@ PATIENCE = 120.0  # seconds for a page to answer
 TABS = (0, 1, 5, 20)
 GAUGE_SECONDS = 8.0
 CLIPS = 10_000
+QUEUED = 100  # more than are made while the gauge is watched
+START, SEARCH = "start to the first answer", "a search in the library"
 Say = Callable[[str], None]
 
 
@@ -122,29 +127,53 @@ def _components(folder: Path) -> dict[str, int]:
     return counts
 
 
-def gauge(folder: Path, say: Say) -> dict[int, float]:
-    """Percent of a core that the page's process takes with so many open pages."""
-    shares: dict[int, float] = {}
+def gauge(folder: Path, say: Say) -> dict[str, float]:
+    """Percent of a core that the page's process takes, by how many pages are open."""
+    shares: dict[str, float] = {}
     with served(OURS, folder) as page:
         time.sleep(10)  # until the model is loaded and nothing moves
         for tabs in TABS:
-            stop = threading.Event()
-            threads = [
-                threading.Thread(target=_listen, args=(page.url, stop), daemon=True)
-                for _ in range(tabs)
-            ]
-            for thread in threads:
-                thread.start()
-            time.sleep(1)
-            before, began = _spent(page.process), time.perf_counter()
-            time.sleep(GAUGE_SECONDS)
-            spent = _spent(page.process) - before
-            shares[tabs] = round(100 * spent / (time.perf_counter() - began), 1)
-            stop.set()
-            for thread in threads:
-                thread.join(timeout=5)
-            say(f"{tabs} open pages: {shares[tabs]} % of a core")
+            shares[_pages(tabs)] = _share(page, tabs)
+            say(f"{_pages(tabs)}: {shares[_pages(tabs)]} % of a core")
+    _queue(folder, QUEUED)
+    with served(OURS, folder) as page:
+        time.sleep(10)  # the queue goes on by itself
+        for tabs in (TABS[0], TABS[-1]):
+            name = f"{_pages(tabs)}, one clip after the other"
+            shares[name] = _share(page, tabs)
+            say(f"{name}: {shares[name]} % of a core")
     return shares
+
+
+def _pages(count: int) -> str:
+    return "1 open page" if count == 1 else f"{count} open pages"
+
+
+def _share(page: Page, tabs: int) -> float:
+    """Percent of a core while ``tabs`` listen, over GAUGE_SECONDS."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_listen, args=(page.url, stop), daemon=True) for _ in range(tabs)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    before, began = _spent(page.process), time.perf_counter()
+    time.sleep(GAUGE_SECONDS)
+    spent, taken = _spent(page.process) - before, time.perf_counter() - began
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=5)
+    return round(100 * spent / taken, 1)
+
+
+def _queue(folder: Path, count: int) -> None:
+    """So many small clips for the next page that starts there."""
+    store, presets = Store(Home(folder).database), load_presets()
+    Jobs(store).add_all(
+        [ClipRequest.check({"prompt": PROBE_PROMPT, "seed": n}, presets) for n in range(count)]
+    )
+    store.close()
 
 
 def _listen(url: str, stop: threading.Event) -> None:
@@ -158,23 +187,33 @@ def _listen(url: str, stop: threading.Event) -> None:
 
 
 def libraries(folder: Path, say: Say) -> dict[str, tuple[float, float]]:
-    """Seconds of the page and of its library's first cards, empty and full."""
-    seconds: dict[int, dict[str, float]] = {}
-    for count in (0, CLIPS):
-        home = Home(folder / f"with-{count}")
+    """Seconds of the page's start, of the page and of its library's first cards, empty and full."""
+    homes = {count: Home(folder / f"with-{count}") for count in (0, CLIPS)}
+    seconds: dict[int, dict[str, list[float]]] = {count: {} for count in homes}
+    for count, home in homes.items():
         home.create()
         _fill(home, count)
-        say(f"{count} clips")
-        with served(OURS, home.root) as page:
-            seconds[count] = {
-                name: _median([_get(page.url + path) for _ in range(7)])
-                for name, path in (
-                    ("the page", ""),
-                    ("the library's first cards", "library"),
-                    ("a search in the library", "library?words=blue"),
-                )
-            }
-    return {name: (seconds[0][name], seconds[CLIPS][name]) for name in seconds[0]}
+    for turn in range(STARTS):
+        for count, home in homes.items():
+            for name, took in _asked(home).items():
+                seconds[count].setdefault(name, []).append(took)
+        say(f"start {turn + 1} of {STARTS}")
+    none, full = ({n: _median(t) for n, t in found.items()} for found in seconds.values())
+    return {name: (none[name], full[name]) for name in none}
+
+
+def _asked(home: Home) -> dict[str, float]:
+    """One start, and what it answers."""
+    with served(OURS, home.root) as page:
+        found = {START: page.seconds}
+        time.sleep(5)  # the model is loaded beside the first answers
+        for name, path in (
+            ("the page", ""),
+            ("the library's first cards", "library"),
+            (SEARCH, "library?words=blue"),
+        ):
+            found[name] = _median([_get(page.url + path) for _ in range(7)])
+    return found
 
 
 def _fill(home: Home, count: int) -> None:

@@ -124,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--report", action="store_true", help="a text for an issue, to read first")
     bench = add("bench", _bench, "measure this program here, each number beside its reference")
     bench.add_argument("--only", metavar="PART", help="one of its parts")
+    bench.add_argument("--model", metavar="ID", help="whose clips are measured")
+    bench.add_argument("--out", metavar="FOLDER", type=Path, help="for the card to share")
     for command in (generate, check, measure, read, listing, plan, weights, look, bench):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
@@ -309,7 +311,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from engine import bench
 
-    result = bench.run(options.only, say)
+    if options.out is not None and not options.out.is_dir():
+        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
+    with open_engine() as supervisor:
+        out = options.out or supervisor.home.root
+        result = bench.run(supervisor, options.only, options.model, out.resolve(), say)
     if options.json:
         _print_json(result)
     else:

@@ -2,7 +2,7 @@
 
 Denoising takes as long as its operations, of which the attention's grow with the square of the
 tokens; decoding and saving take as long as there are pixels. On an H100 one size told the seconds a
-step of the others within 8 % (README: the table of sizes).
+step of the others within 8 % (docs/measured.md).
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from typing import Literal
 from engine.estimate import Estimate
 from engine.presets import Architecture, ModelPreset
 from engine.request import Size
+from engine.work import architecture_of, step_work
 
 FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds say nothing
 
@@ -50,19 +51,20 @@ def duration(
             known[run.size] = replace(run, seconds=_whole(run, preset.steps), probe=False)
     if size in known:
         return Duration(sum(known[size].seconds.values()), "measured")
-    work = _work(size, preset.architecture)
+    shape = architecture_of(preset)
+    work = _work(size, shape)
 
     def times(run: Run) -> float:
-        return work / _work(run.size, preset.architecture)
+        return work / _work(run.size, shape)
 
     if known:
         nearest = min(known.values(), key=lambda run: abs(log(times(run))))
         if 1 / FARTHEST <= times(nearest) <= FARTHEST:
             return Duration(_scaled(nearest, size, times(nearest)), "scaled")
     if elsewhere is not None:
-        shape = preset.memory.baseline
-        base = Size(shape.height, shape.width, shape.frames)
-        return Duration(elsewhere.seconds * work / _work(base, preset.architecture), "elsewhere")
+        base = preset.memory.baseline
+        there = _work(Size(base.height, base.width, base.frames), shape)
+        return Duration(elsewhere.seconds * work / there, "elsewhere")
     return None
 
 
@@ -83,12 +85,5 @@ def _scaled(run: Run, size: Size, times: float) -> float:
 
 
 def _work(size: Size, shape: Architecture | None) -> float:
-    """Operations of one denoise step, up to a constant; tokens alone where no shape is known.
-
-    A token passes self-attention's four square matrices, the cross-attention's two (its other two
-    see the text only) and the feed-forward's two, and meets every other token twice.
-    """
-    if shape is None:
-        return float(size.tokens)
-    matrices = 6 * shape.dim**2 + 2 * shape.dim * shape.ffn_dim
-    return float(size.tokens * (matrices + 2 * size.tokens * shape.dim))
+    """Operations of one denoise step; tokens alone where no shape is known."""
+    return float(size.tokens) if shape is None else sum(step_work(shape, size).values())

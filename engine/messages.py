@@ -41,6 +41,16 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """For the benchmark: hold what is loaded against the device's own rates and LightX2V's own way,
+    at a ``request`` that has run before, within ``ceiling`` bytes."""
+
+    job: int
+    request: ClipRequest
+    ceiling: int
+
+
+@dataclass(frozen=True)
 class Cancel:
     job: int
 
@@ -50,7 +60,7 @@ class Stop:
     """End after the current message."""
 
 
-ToWorker = Generate | Probe | Cancel | Stop
+ToWorker = Generate | Probe | Compare | Cancel | Stop
 
 # ---- from the worker -----------------------------------------------------------------------
 
@@ -124,6 +134,14 @@ class Probed:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What pipelines/yardsticks.py found."""
+
+    job: int
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class CancelDone:
     job: int
 
@@ -145,5 +163,14 @@ class Failed:
 
 
 FromWorker = (
-    Ready | Heartbeat | Advance | Occupied | Preview | Finished | Probed | CancelDone | Failed
+    Ready
+    | Heartbeat
+    | Advance
+    | Occupied
+    | Preview
+    | Finished
+    | Probed
+    | Compared
+    | CancelDone
+    | Failed
 )

@@ -96,10 +96,21 @@ class Supervisor:
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
         """
-        self._admit(requests)
+        self.admit(requests)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
         self._keeper.nudge()
         return jobs
+
+    def admit(self, requests: Sequence[ClipRequest]) -> None:
+        """Whether all of ``requests`` might be queued now.
+
+        Raises:
+            As ``submit_all``.
+        """
+        for request in {(r.model, r.size): r for r in requests}.values():
+            self.guard.admit(request)
+        for model in {request.model for request in requests}:
+            self._check_weights(model)
 
     def edit(self, job: int, request: ClipRequest) -> Job:
         """Make a waiting job another request, at its place.
@@ -108,7 +119,7 @@ class Supervisor:
             As ``submit_all``.
             TooLate: it isn't waiting any more.
         """
-        self._admit([request])
+        self.admit([request])
         return self._queued(self.jobs.edit(job, request))
 
     def again(self, job: int) -> Job:
@@ -120,7 +131,7 @@ class Supervisor:
         """
         old = self.jobs.get(job)
         if old.kind == "clip":
-            self._admit([old.request])
+            self.admit([old.request])
         return self._queued(self.jobs.again(job))
 
     def measure(self, request: ClipRequest) -> Job:
@@ -156,12 +167,6 @@ class Supervisor:
             PlanError: it can't.
         """
         return self.plans.plan(model)
-
-    def _admit(self, requests: Sequence[ClipRequest]) -> None:
-        for request in {(r.model, r.size): r for r in requests}.values():
-            self.guard.admit(request)
-        for model in {request.model for request in requests}:
-            self._check_weights(model)
 
     def _check_weights(self, model: str) -> None:
         preset = self.presets.models[model]

@@ -23,6 +23,8 @@ from engine.messages import (
     Advance,
     Cancel,
     CancelDone,
+    Compare,
+    Compared,
     Failed,
     Finished,
     FromWorker,
@@ -63,7 +65,7 @@ class Pipe:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self.jobs: queue.Queue[Generate | Probe | Stop] = queue.Queue()
+        self.jobs: queue.Queue[Generate | Probe | Compare | Stop] = queue.Queue()
         self.cancelled = 0  # the job that the user cancelled last; ids start at 1
         self.pipeline: Pipeline | None = None
         for loop in (self._receive, self._beat):
@@ -192,7 +194,9 @@ def main(
     try:
         pipeline = pipe.pipeline = open_pipeline(preset)
         plan = pipeline.load(plan)
-        versions = pipeline.describe()
+        # As plain text: torch's own version is a class of torch's, and who unpickles that imports
+        # torch. The page's process did, 4 s of its processor, at its first clip.
+        versions = {name: str(text) for name, text in pipeline.describe().items()}
     except Exception as error:
         log.exception("loading %s failed", preset.id)
         pipe.send(_failure(None, error))
@@ -213,6 +217,9 @@ def main(
         run = JobRun(message.job, pipe, pipeline.meter)
         if isinstance(message, Probe):
             pipe.answer(_probe(message, pipeline, run))
+            continue
+        if isinstance(message, Compare):
+            pipe.answer(_compare(message, pipeline, preset, run))
             continue
         pipe.answer(_make_clip(message, pipeline, preset, run, facts, load_seconds))
         load_seconds = 0.0  # only the first clip waited for the load
@@ -272,6 +279,19 @@ def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
         return CancelDone(order.job)
     except Exception as error:
         log.exception("the probe at %s failed", order.request.size)
+        return _failure(order.job, error, run.reached)
+
+
+def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRun) -> FromWorker:
+    from engine.pipelines import yardsticks  # of no use to anybody but the benchmark
+
+    try:
+        found = yardsticks.compare(pipeline, preset, order.request, run, order.ceiling)
+        return Compared(order.job, found)
+    except Cancelled:
+        return CancelDone(order.job)
+    except Exception as error:
+        log.exception("the comparison at %s failed", order.request.size)
         return _failure(order.job, error, run.reached)
 
 

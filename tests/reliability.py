@@ -1,6 +1,6 @@
-"""Runs everything that injects faults and counts: the README's table between the two markers.
+"""Runs everything that injects faults and counts: the table of docs/reliability.md.
 
-``python -m tests.reliability`` prints the table, ``--write`` puts it into the README. A test takes
+``python -m tests.reliability`` prints the table, ``--write`` puts it there. A test takes
 part with ``@pytest.mark.reliability("row")``: a row counts its tests, or, where a test records them
 with ``record_property("reliability", "10,000 calls, 0 errors")``, says those words.
 """
@@ -108,10 +108,10 @@ def crash() -> tuple[dict[str, str], bool]:
 
 
 def write(text: str) -> None:
-    readme = PROJECT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    page = PROJECT / "docs" / "reliability.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The README's examples for programs really run, against a page on loopback."""
+"""The examples of docs really run: those for programs against a page on loopback."""
 
 import json
 import os
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.commands import _parser
 from engine.home import PROJECT
+from tests import examples
 from tests.served import Served, serve
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## For programs\n")[2].partition("\n## ")[0]
+SECTION = (PROJECT / "docs" / "programs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:7860/"
 
@@ -96,3 +97,16 @@ def test_every_example_is_run() -> None:
     kinds = [kind for kind, _ in EXAMPLES]
     assert (kinds.count("python"), kinds.count("sh"), kinds.count("json")) == (2, 2, 1)
     assert len(kinds) == 5
+
+
+@pytest.mark.model
+def test_what_the_commands_print_has_the_shape_that_is_told(tmp_path: Path) -> None:
+    """Not the same numbers: those are of the run that python -m tests.examples --write made."""
+    told = examples.documented()
+    for command, printed in examples.fresh(tmp_path):
+        assert examples.shape(told[command]) == examples.shape(printed), command
+
+
+def test_every_command_has_an_example() -> None:
+    commands = _parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert {command.split()[0] for command in examples.documented()} == set(commands or ())

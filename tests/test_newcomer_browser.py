@@ -197,7 +197,7 @@ def test_pictures_of_the_page(
     with watched(chromium, served, viewport=size, color_scheme=scheme) as tab:
         tab.wait_for_selector("#gallery .lib-card")
         tab.fill("#prompt textarea", "a red ball rolls left over green grass")
-        tab.wait_for_selector("#size label.selected")
+        tab.wait_for_function(f"{CARD}?.innerText.includes('MB')")
         file = Path(KEPT or tmp_path) / f"page-{width}-{scheme}.png"
         tab.screenshot(path=file)
         assert file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -1,7 +1,12 @@
-"""The README says what the program does: its tables against the code."""
+"""README and docs say what the program does: their tables and sentences against the code."""
 
+import ast
 import re
+from pathlib import Path
 
+import pytest
+
+from engine import bench
 from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.headroom import Word
@@ -10,7 +15,10 @@ from engine.hostmem import GIB, host_need, parts
 from engine.presets import load_presets
 from tests.reliability import BEGIN, END, HEAD, rows
 
+PAGES = [PROJECT / "README.md", PROJECT / "SECURITY.md", *sorted((PROJECT / "docs").glob("*.md"))]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MEASURED = (PROJECT / "docs" / "measured.md").read_text(encoding="utf-8")
+RELIABILITY = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
 def test_every_command_and_every_option_is_in_the_table() -> None:
@@ -21,6 +29,11 @@ def test_every_command_and_every_option_is_in_the_table() -> None:
     for name, command in commands.items():  # type: ignore[union-attr]
         options = {o for a in command._actions for o in a.option_strings if o.startswith("--")}
         assert options - {"--help"} == set(re.findall(r"--[a-z-]+", rows[name])), name
+
+
+def test_every_part_of_the_benchmark_is_named() -> None:
+    (row,) = re.findall(r"^\| `bench.*$", README, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == [*bench.PARTS, bench.MODEL]
 
 
 def test_verdicts_and_exit_codes_are_told() -> None:
@@ -48,22 +61,48 @@ def test_the_table_of_ram_is_computed() -> None:
     preset = load_presets().models["wan2.1-t2v-14b-fp8"]
     for part in parts(preset):
         told = " | ".join(f"{size / GIB:.1f}" for size in (part.raw, part.pinned, part.exact))
-        assert f"| {part.name} | {told} |" in README
+        assert f"| {part.name} | {told} |" in MEASURED
     needs = " | ".join(f"{host_need(preset, way) / GIB:.1f}" for way in ("block", "block-exact"))
-    assert f"| all, with the process | | {needs} |" in README
+    assert f"| all, with the process | | {needs} |" in MEASURED
 
 
-def test_its_pictures_exist_and_it_opens_with_the_two_commands() -> None:
-    for path in re.findall(r"\]\(([^)h][^)]*)\)", README):
-        assert (PROJECT / path).is_file(), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_links_lead_to_files_and_headings(page: Path) -> None:
+    """All within the project, so that they hold in any copy of it."""
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    for link in (link for link in links if not link.startswith("https://")):
+        name, _, heading = link.partition("#")
+        file = page.parent / name if name else page
+        assert file.is_file(), link
+        if heading:
+            heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {head.lower().replace(" ", "-") for head in heads}, link
+
+
+def test_it_opens_with_the_two_commands_and_is_soon_read() -> None:
     first_screen = README[:900]
     assert "./launch.sh " in first_screen
     assert "./launch.sh test" in first_screen
+    assert len(README.splitlines()) < 220
+
+
+def test_the_symptoms_are_told_in_the_programs_own_words() -> None:
+    words = " ".join(
+        str(node.value)
+        for folder in ("engine", "ui")
+        for file in (PROJECT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    quoted = re.findall(r"“([^”]+)”", README)
+    assert len(quoted) > 10
+    for sentence in quoted:
+        assert sentence in words, sentence
 
 
 def test_the_table_of_reliability_has_the_rows_that_the_tests_name() -> None:
     """Not the same numbers: those are of the run that python -m tests.reliability --write made."""
-    table = README.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    table = RELIABILITY.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
     told = [line.strip("| ").split(" | ") for line in table if not line.startswith("|---")]
     assert tuple(told[0]) == HEAD
     assert [row for row, _ in told[1:]] == rows()

@@ -25,6 +25,14 @@ def test_the_page_never_imports_torch() -> None:
     assert not loaded & {"torch", "diffusers", "transformers", "lightx2v"}
 
 
+@pytest.mark.model
+def test_what_the_worker_sends_brings_no_torch_along() -> None:
+    """Whoever unpickles a message imports what its values are made of."""
+    loaded = modules_after("from engine.commands import main\nmain(['generate', 'a red ball'])")
+    assert "pickle" in loaded
+    assert not loaded & {"torch", "diffusers", "av"}
+
+
 def test_the_engine_never_imports_gradio() -> None:
     loaded = modules_after("import engine.commands, engine.worker, engine.pipelines.wan_tiny")
     assert "torch" in loaded

@@ -7,7 +7,7 @@ MODULES = {
         "runs before there is a page",
     r"engine/(home|presets)\.py": "what they refuse ends the program before there is a page",
     r"engine/lock\.py": "a tool of the developers",
-    r"engine/(bench|bench_clip|bench_page)\.py": "the command line",
+    r"engine/(bench\w*|trace|pipelines/floor|pipelines/yardsticks)\.py": "the command line",
     r"engine/tiny/(?!grammar).*": "training, and what only the worker says to itself",
     r"engine/(report|logs|xmp)\.py": "the report for an issue and the logs stay English",
     r"engine/(rewrite|climb)\.py": "written for models, not for people",

@@ -1,6 +1,7 @@
 """How every event of the page is wired: at once, without a spinner, and not part of an API."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -33,14 +34,25 @@ def tell_errors(page: gr.Blocks) -> None:
 def _telling(act: Callable[..., Any], outputs: int) -> Callable[..., Any]:
     """``act``, whose errors skip so many ``outputs``; with none they are told."""
 
+    def instead(error: HeadroomError) -> Any:
+        if not outputs:
+            raise gr.Error(str(error), print_exception=False) from error
+        skipped = [gr.skip() for _ in range(outputs)]
+        return skipped[0] if outputs == 1 else skipped
+
     @functools.wraps(act)
     def told(*values: Any) -> Any:
         try:
             return act(*values)
         except HeadroomError as error:
-            if not outputs:
-                raise gr.Error(str(error), print_exception=False) from error
-            skipped = [gr.skip() for _ in range(outputs)]
-            return skipped[0] if outputs == 1 else skipped
+            return instead(error)
 
-    return told
+    @functools.wraps(act)
+    async def told_later(*values: Any) -> Any:
+        try:
+            return await act(*values)
+        except HeadroomError as error:
+            return instead(error)
+
+    # Gradio awaits only what it sees to be a coroutine's function.
+    return told_later if inspect.iscoroutinefunction(act) else told

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import bench, bench_clip, bench_page
+from engine import bench_clip, bench_page
+from engine.bench_row import Row
 from engine.commands import main
 from engine.home import Home
 from engine.library import Library
@@ -30,10 +31,10 @@ def test_an_unknown_part_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_is_reached_follows_from_the_ratio_where_there_is_one() -> None:
-    assert bench.Row("a", 2.0, "s", 1.0, "b", 1.3).reached is False
-    assert bench.Row("a", 1.2, "s", 1.0, "b", 1.3).reached is True
-    assert bench.Row("a", 120.0, "ms", None, "", 150.0).reached is True
-    assert bench.Row("a", 120.0, "ms", 1.0, "b", None).reached is None
+    assert Row("a", 2.0, "s", 1.0, "b", 1.3).reached is False
+    assert Row("a", 1.2, "s", 1.0, "b", 1.3).reached is True
+    assert Row("a", 120.0, "ms", None, "", 150.0).reached is True
+    assert Row("a", 120.0, "ms", 1.0, "b", None).reached is None
 
 
 def test_a_full_library_is_full(tmp_path: Path) -> None:

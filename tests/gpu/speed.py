@@ -9,20 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from engine.pipelines import kernels, repairs
-from engine.pipelines.base import Stage
+from engine.pipelines import kernels
+from engine.pipelines.floor import rates
+from engine.pipelines.profiling import Profiler
+from engine.pipelines.theirs import theirs
 from engine.plan import Choice
-from engine.request import Size
-from tests.gpu import pretend, trace
+from engine.presets import Architecture, load_presets
+from engine.request import ClipRequest, Size
+from engine.work import architecture_of, step_work
+from tests.gpu import pretend
 from tests.gpu.bench import Bench, Run
-from tests.gpu.rows import LARGE, OWN, PROMPT, SHORT, told
+from tests.gpu.rows import LARGE, MODEL, OWN, PROMPT, SHORT, told
 
 COMPILE_SECONDS = 90
 
@@ -35,11 +37,11 @@ def in_turn(bench: Bench, size: Size, repeat: int = 1, cold: bool = True) -> Non
         bench.run(size, steps=None, kind="cold")
     for _ in range(repeat):
         bench.run(size, steps=None, kind="warm")
-        with theirs(bench) as generate:
+        with theirs(bench.pipeline) as generate:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             began = time.perf_counter()
-            generate(size)
+            generate(ClipRequest(PROMPT, size.height, size.width, size.frames, 7, MODEL))
             torch.cuda.synchronize()
             bench.tell(
                 "theirs",
@@ -48,50 +50,6 @@ def in_turn(bench: Bench, size: Size, repeat: int = 1, cold: bool = True) -> Non
                 allocated=torch.cuda.max_memory_allocated(),
                 reserved=torch.cuda.max_memory_reserved(),
             )
-
-
-@contextmanager
-def theirs(bench: Bench) -> Iterator[Callable[[Size], object]]:
-    """LightX2V's own methods on the same loaded weights, our hooks taken off."""
-    pipeline, runner, infer = bench.pipeline, bench.runner, bench.infer
-    pipe = pipeline._pipe
-    ours = {name: vars(runner)[name] for name in ("run_text_encoder", "run_vae_decoder")}
-    block = vars(infer).pop("run_block")
-    for name in ours:
-        delattr(runner, name)
-    runner.set_progress_callback(None)
-    if not runner.text_encoders:
-        runner.text_encoders = pipeline._load_text_encoder()
-
-    def generate(size: Size) -> object:
-        pipe.modify_config(
-            {
-                "target_video_length": size.frames,
-                "target_height": size.height,
-                "target_width": size.width,
-            }
-        )
-        return pipe.generate(
-            seed=7,
-            prompt=PROMPT,
-            negative_prompt="",
-            save_result_path=None,
-            return_result_tensor=True,
-            target_shape=[size.height, size.width],
-        )
-
-    try:
-        yield generate
-    finally:
-        infer.run_block = block
-        for name, method in ours.items():
-            setattr(runner, name, method)
-        runner.set_progress_callback(pipeline._step_ended)
-        # What their own way leaves on the GPU would be counted as ours from now on: 2 GiB, which
-        # under a ceiling also made the next decode three times as slow.
-        repairs.drop_video(runner)
-        repairs.return_token_embedding(runner)
-        torch.cuda.empty_cache()
 
 
 def prompts(bench: Bench) -> None:
@@ -253,96 +211,41 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 # ---- where a step's time goes --------------------------------------------------------------
 
 
-@dataclass
-class Profiler:
-    """Profiles one stage: the trace begins with it and ends with the next."""
-
-    stage: Stage
-    profile: Any = None
-    seconds: float = 0.0
-    _began: float = 0.0
-
-    def entered(self, stage: Stage) -> None:
-        torch.cuda.synchronize()
-        if stage == self.stage:
-            kinds = torch.profiler.ProfilerActivity
-            kind = kinds.CPU if pretend.ON else kinds.CUDA
-            self.profile = torch.profiler.profile(activities=[kind])
-            self.profile.__enter__()
-            self._began = time.perf_counter()
-        elif self.seconds == 0.0 and self.profile is not None:
-            self.seconds = time.perf_counter() - self._began
-            self.profile.__exit__(None, None, None)
-
-
 def profile(bench: Bench, size: Size = OWN) -> None:
     """One denoise step under the profiler; ``size`` has run before."""
-    profiler = Profiler("denoise")
+    profiler = Profiler("denoise", not pretend.ON)
     bench.run(size, run=Run(bench.meter, entered=profiler.entered), kind="profiled")
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "trace.json"
-        profiler.profile.export_chrome_trace(str(file))
-        found = trace.read(file)
     bench.tell(
         "profile",
         size=[size.height, size.width, size.frames],
         wall_ms=round(1000 * profiler.seconds, 1),
         floor_ms=floor_milliseconds(size),
-        **found.as_json(),
+        **profiler.found().as_json(),
     )
-
-
-def work(size: Size) -> dict[str, float]:
-    """Floating-point operations of one step: what matrices and attention must do."""
-    tokens, dim, ffn, text, layers = size.tokens, 5120, 13_824, 512, 40
-    linear = 2.0 * tokens * (6 * dim * dim + 2 * dim * ffn) + 2.0 * text * 2 * dim * dim
-    attends = 4.0 * tokens * (tokens + text) * dim
-    return {"matrix": layers * linear, "attention": layers * attends}
 
 
 RATES: dict[str, float] = {}  # FLOP/s, once ``floor`` has measured them
 
 
 def floor_milliseconds(size: Size) -> dict[str, float]:
+    work = step_work(_shape(), size)
     return {
-        part: round(1e3 * flops / RATES[part], 1)
-        for part, flops in work(size).items()
-        if RATES.get(part)
+        part: round(1e3 * flops / RATES[part], 1) for part, flops in work.items() if RATES.get(part)
     }
 
 
-def floor(tokens: int = 32 if pretend.ON else kernels.TOKENS) -> dict[str, float]:
+def floor() -> dict[str, float]:
     """The card's rates at the model's shapes in TFLOP/s, from which a step's least time follows."""
-    dim, ffn, heads = 5120, 13_824, 40
-    rows: dict[str, float] = {}
+    found = rates(_shape(), "fp8", 32 if pretend.ON else kernels.TOKENS, pretend.DEVICE)
+    RATES.update(matrix=found["matrix"], attention=found["attention"])
+    told = {**found["all"], "sdpa bf16": found["attention"]}
+    return {name: round(rate / 1e12, 1) for name, rate in told.items()}
 
-    def rate(name: str, flops: float, run: Callable[[], object]) -> None:
-        for _ in range(3):
-            run()
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        for _ in range(5):
-            run()
-        torch.cuda.synchronize()
-        rows[name] = round(5 * flops / (time.perf_counter() - began) / 1e12, 1)
 
-    x = torch.randn(tokens, dim, device=pretend.DEVICE).to(torch.float8_e4m3fn)
-    for out_dim in (dim, ffn):
-        w = torch.randn(out_dim, dim, device=pretend.DEVICE).to(torch.float8_e4m3fn).t()
-        a = torch.ones(tokens, 1, device=pretend.DEVICE)
-        b = torch.ones(1, out_dim, device=pretend.DEVICE)
-        rate(
-            f"fp8 {out_dim}x{dim}",
-            2.0 * tokens * dim * out_dim,
-            lambda w=w, a=a, b=b: torch._scaled_mm(  # type: ignore[misc]
-                x, w, scale_a=a, scale_b=b, out_dtype=torch.bfloat16, use_fast_accum=True
-            ),
-        )
-    q = torch.randn(1, heads, tokens, 128, device=pretend.DEVICE, dtype=torch.bfloat16)
-    attend = torch.nn.functional.scaled_dot_product_attention
-    rate("sdpa bf16", 4.0 * tokens * tokens * dim, lambda: attend(q, q, q))
-    RATES.update(matrix=1e12 * rows[f"fp8 {ffn}x{dim}"], attention=1e12 * rows["sdpa bf16"])
-    return rows
+def _shape() -> Architecture:
+    shape = architecture_of(load_presets().models[MODEL])
+    assert shape is not None
+    return shape
 
 
 def whole(bench: Bench) -> None:

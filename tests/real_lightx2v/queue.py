@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine import bench_card, bench_model, bench_told
 from engine.checkpoint import WeightsMissing
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -162,6 +163,26 @@ class QueueContract:
         single = engine.clip(model="tiny-fp8-single")
         assert single["frames_sha256"] == first["frames_sha256"]
         assert single["model"] == "tiny-fp8-single"
+
+    def test_the_benchmark_holds_it_against_its_own_way(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a GPU the same orders bring its busy share and the copies that are hidden."""
+        monkeypatch.setattr(bench_model, "AGAIN", 1)
+        engine.fault.unlink(missing_ok=True)
+        request = ClipRequest(PROMPT, 64, 96, 9, 7, "tiny-fp8-text")
+        cost = bench_model.cost(engine.supervisor, request, tmp_path, lambda text: None)
+        assert cost.fresh is not None
+        assert cost.fresh.receipt["request"]["prompt"] != cost.cold.receipt["request"]["prompt"]
+        assert "failed" not in cost.found["theirs"], cost.found["theirs"]
+        assert cost.found["theirs"]["seconds"] > 0
+        assert cost.found["rates"]["matrix_by"] in ("fp8, a scale a row", "fp8, one scale", "bf16")
+        rows = {row.name: row for row in bench_told.rows(cost)}
+        assert rows["a clip, a new prompt"].ratio is not None
+        assert rows["a denoise step"].ratio is not None
+        assert "GPU busy in a step" not in rows
+        picture, _ = bench_card.write(bench_told.card(cost), tmp_path)
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
     def test_missing_weights_are_named_with_where_to_get_them(self, engine: Engine) -> None:
         weights = engine.supervisor.home.weights / "tiny-lost"

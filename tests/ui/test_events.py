@@ -1,5 +1,8 @@
 """What the page's events do with our errors."""
 
+import asyncio
+import inspect
+
 import gradio as gr
 import pytest
 
@@ -30,3 +33,20 @@ def test_who_presses_is_told_and_what_looks_again_leaves_what_is_there() -> None
     with pytest.raises(ValueError, match="ours to mend"):
         broken()
     assert endpoint is fail, "programs get errors of their own"
+
+
+def test_what_waits_is_still_awaited() -> None:
+    async def later(text: str) -> str:
+        if text == "fail":
+            raise StoreError("The disk is full.", "Free some space.")
+        return text
+
+    with gr.Blocks() as page:
+        box, button = gr.Textbox(), gr.Button()
+        button.click(later, box, box, **QUIET)
+    tell_errors(page)
+    (event,) = page.fns.values()
+    assert inspect.iscoroutinefunction(event.fn)
+    assert asyncio.run(event.fn("said")) == "said"
+    with pytest.raises(gr.Error, match="The disk is full"):
+        asyncio.run(event.fn("fail"))

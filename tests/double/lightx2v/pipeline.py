@@ -36,10 +36,18 @@ class LightX2VPipeline:
         negative_prompt: str = "",
         save_result_path: str | None = "lightx2v_gen_result.png",
         target_shape: list[int] | None = None,
+        return_result_tensor: bool = False,
     ) -> Any:
-        shape = target_shape or []
+        shape, told = target_shape or [], return_result_tensor
         return self.runner.run_pipeline(
-            T2VInputInfo(seed, prompt, negative_prompt, save_result_path, target_shape=shape)
+            T2VInputInfo(
+                seed,
+                prompt,
+                negative_prompt,
+                save_result_path,
+                target_shape=shape,
+                return_result_tensor=told,
+            )
         )
 
     def modify_config(self, config_modify: dict[str, Any]) -> None:

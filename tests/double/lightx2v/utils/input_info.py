@@ -13,6 +13,7 @@ class T2VInputInfo:
     save_result_path: str | None = ""
     latent_shape: list[int] = field(default_factory=list)
     target_shape: list[int] = field(default_factory=list)
+    return_result_tensor: bool = False
 
 
 @dataclass

@@ -90,8 +90,9 @@ class WanDistillRunner:
         self.scheduler.prepare(self.input_info.seed, self.input_info.latent_shape)
         self.gen_video = self.run_vae_decoder(self.run_segment())
         self.gen_video_final = self.gen_video
+        wanted = self.input_info.return_result_tensor
         self.end_run()
-        return {"video": None}
+        return {"video": self.gen_video_final if wanted else None}
 
     def run_segment(self) -> torch.Tensor:
         assert self.model is not None

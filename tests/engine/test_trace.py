@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.gpu import trace
+from engine import trace
 
 
 def event(cat: str, name: str, ts: float, dur: float, **args: int) -> dict[str, Any]:

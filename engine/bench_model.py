@@ -1,0 +1,277 @@
+"""What a clip of a model costs here: made by our worker as the engine would have it make one.
+
+The user's own installation is measured (its weights, its plan, its guard), but no job, clip or
+measurement is left in it: the worker is driven directly, as the keeper drives it.
+"""
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from engine.child import Child, worker_environment
+from engine.climb import PROBE_PROMPT
+from engine.errors import ExitCode, HeadroomError
+from engine.guard import Guard, Refused
+from engine.memory import MemorySample, Meter
+from engine.messages import (
+    Advance,
+    Compare,
+    Compared,
+    Failed,
+    Finished,
+    FromWorker,
+    Generate,
+    Heartbeat,
+    Ready,
+)
+from engine.presets import ModelPreset
+from engine.request import ClipRequest, Size
+from engine.supervisor import Supervisor
+
+SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
+AGAIN = 5
+Say = Callable[[str], None]
+Message = TypeVar("Message", Ready, Finished, Compared)
+
+
+class BenchError(HeadroomError):
+    """The benchmark can't begin."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class BenchFailed(HeadroomError):
+    """The worker failed, or ended, while it was measured."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A clip: seconds from the order to the written file, and its receipt."""
+
+    seconds: float
+    receipt: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``cold`` is the first clip after ``load`` seconds of loading; ``warm`` some that follow it,
+    with its prompt; ``fresh`` one with a prompt that nobody has read before, the text encoder
+    being awake (LightX2V only). ``found``: pipelines/yardsticks.py."""
+
+    preset: ModelPreset
+    size: Size
+    device: str
+    memory: int
+    driver: str
+    load: float
+    cold: Made
+    warm: list[Made]
+    fresh: Made | None
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(made.seconds for made in self.warm)
+
+    def stage(self, name: str) -> float:
+        return statistics.median(float(made.receipt["stages"][name]) for made in self.warm)
+
+    @property
+    def step(self) -> float:
+        return self.stage("denoise") / self.preset.steps
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that any of them took."""
+        made = [self.cold, *self.warm, *filter(None, [self.fresh])]
+        return max(int(peak) for one in made for peak in one.receipt["peaks"].values())
+
+
+def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
+    """What is measured: ``model``, else a model of this machine's GPU that is ready to run, FP8
+    first, else the CPU default; at its own size, or at the open size most like it.
+
+    Raises:
+        Refused: no size of ``model`` is open here.
+        NotHere, WeightsMissing, WeightsError: something of ``model`` isn't here.
+        RequestError: there is no such model.
+    """
+    if model is not None:
+        return _ready(supervisor, model)
+    presets = supervisor.presets
+    large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
+    for preset in sorted(large, key=lambda preset: preset.precision != "fp8"):
+        try:
+            return _ready(supervisor, preset.id)
+        except HeadroomError:
+            continue  # its card, its weights or its packages aren't here
+    return _ready(supervisor, presets.default.id)
+
+
+def _ready(supervisor: Supervisor, model: str) -> ClipRequest:
+    raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
+    request = ClipRequest.check(raw, supervisor.presets)
+    try:
+        supervisor.admit([request])
+    except Refused as refused:
+        if refused.nearest is None:
+            raise
+        near = refused.nearest
+        raw |= {"height": near.height, "width": near.width, "frames": near.frames}
+        request = ClipRequest.check(raw, supervisor.presets)
+        supervisor.admit([request])
+    return request
+
+
+@contextmanager
+def alone(supervisor: Supervisor) -> Iterator[None]:
+    """Hold the engine of the user's folder, so that nobody makes clips meanwhile.
+
+    Raises:
+        BenchError: another process has it.
+    """
+    try:
+        with FileLock(supervisor.home.engine_lock).acquire(timeout=0):
+            yield
+    except Timeout:
+        raise BenchError(
+            "Another Headroom is at work, and would be measured too.", "Close its page first."
+        ) from None
+
+
+def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -> Cost:
+    """Load the model in a worker, make clips and compare; ``folder`` takes the clips."""
+    preset = supervisor.presets.models[request.model]
+    with driven(supervisor, preset, folder, say) as worker:
+        load = worker.wait_for(Ready).seconds
+        around = preset.pipeline == "lightx2v"
+        first = _asking(request, around)
+        cold = worker.clip(first, "cold")
+        count = AGAIN if cold.seconds < SHORT else 1
+        warm = [worker.clip(first, f"warm, {n + 1} of {count}") for n in range(count)]
+        last = _asking(request, around)
+        fresh = worker.clip(last, "with a new prompt") if around else None
+        found = worker.compare(last)
+    gpu = worker.look.gpu if preset.runs_on == "nvidia" else None
+    return Cost(
+        preset,
+        request.size,
+        cold.receipt["device"],
+        gpu.total if gpu else worker.look.host.total,
+        gpu.driver if gpu else "",
+        load,
+        cold,
+        warm,
+        fresh,
+        found,
+    )
+
+
+@contextmanager
+def driven(
+    supervisor: Supervisor, preset: ModelPreset, folder: Path, say: Say
+) -> Iterator["Driven"]:
+    """A worker that is loading ``preset`` by the plan in force; killed at the end."""
+    meter = Meter()
+    look = meter.sample(None)
+    say(f"loading {preset.name}")
+    child = Child.start(
+        preset,
+        supervisor.plan_for(preset.id),
+        str(supervisor.home.logs / "worker.log"),
+        worker_environment(preset, look),
+    )
+    try:
+        yield Driven(child, supervisor, meter, look, folder, say)
+    finally:
+        child.stop()
+        child.pipe.close()
+        meter.close()
+
+
+def _asking(request: ClipRequest, new: bool) -> ClipRequest:
+    """``request``; ``new``: with words that no run before can have asked for."""
+    words = f"{request.prompt}, take {secrets.randbelow(10**9)}"
+    return replace(request, prompt=words) if new else request
+
+
+class Driven:
+    """A worker that is given orders and waited for."""
+
+    def __init__(
+        self,
+        child: Child,
+        supervisor: Supervisor,
+        meter: Meter,
+        look: MemorySample,
+        folder: Path,
+        say: Say,
+    ) -> None:
+        self.look, self._child, self._folder, self._say = look, child, folder, say
+        self._held: int | None = None
+        self._stage = ""
+        pid = child.process.pid
+        # One that knows this worker: what it holds would else count as others'.
+        self._guard = Guard(
+            supervisor.jobs.store,
+            supervisor.presets,
+            lambda: meter.sample(pid),
+            lambda: pid,
+            supervisor.plans,
+            lambda: self._held,
+        )
+
+    def clip(self, request: ClipRequest, what: str) -> Made:
+        self._say(f"a clip, {what}")
+        files = str(self._folder / "clip.mp4"), str(self._folder / "clip.jpg")
+        began = time.perf_counter()
+        self._child.send(Generate(1, request, request.seed, *files, self._ceiling(request)))
+        receipt = self.wait_for(Finished).receipt
+        return Made(round(time.perf_counter() - began, 3), receipt)
+
+    def compare(self, request: ClipRequest) -> dict[str, Any]:
+        self._say("the device's own rates, and whose way is faster")
+        self._child.send(Compare(1, request, self._ceiling(request)))
+        found = self.wait_for(Compared).found
+        for name, why in found["left_out"].items():
+            self._say(f"{name} could not be measured: {why}")
+        return found
+
+    def _ceiling(self, request: ClipRequest) -> int:
+        return self._guard.budget(request.model)
+
+    def wait_for(self, wanted: type[Message]) -> Message:
+        """The next message of that kind.
+
+        Raises:
+            BenchFailed: the worker failed, ended or hung.
+        """
+        while True:
+            if not self._child.pipe.poll(1.0):
+                if why := self._child.overdue():
+                    raise BenchFailed(why, "logs/worker.log may say more.")
+                continue
+            try:
+                message: FromWorker = self._child.pipe.recv()
+            except (EOFError, OSError):
+                why = f"{self._child.how_it_ended()} during the benchmark."
+                raise BenchFailed(why, "logs/worker.log may say more.") from None
+            self._child.heard = time.monotonic()
+            self._child.ready |= isinstance(message, Ready)
+            if isinstance(message, Heartbeat):
+                self._held = message.device_bytes
+            if isinstance(message, wanted):
+                return message
+            if isinstance(message, Failed):
+                raise BenchFailed(message.sentence, message.remedy)
+            if isinstance(message, Advance) and message.stage != self._stage:
+                self._stage = message.stage
+                if self._child.preset.pipeline == "lightx2v":  # others are done before it is read
+                    self._say(f"  {message.stage}")
