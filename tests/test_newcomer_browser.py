@@ -187,6 +187,7 @@ def go_to(tab: Any, name: str) -> None:
     one.first.click()
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1366, 390])
 def test_pictures_of_the_page(
@@ -195,8 +196,8 @@ def test_pictures_of_the_page(
     """Nothing to be compared: they are there to be looked at, and the README shows one."""
     size = {"width": width, "height": 768 if width > 400 else 844}
     with watched(chromium, served, viewport=size, color_scheme=scheme) as tab:
-        tab.wait_for_selector("#gallery .lib-card")
-        tab.fill("#prompt textarea", "a red ball rolls left over green grass")
+        generate(tab, "a red ball rolls left over green grass")
+        tab.wait_for_function(PLAYS % "v.src.includes('red-ball-rolls') && v.currentTime > 0.4")
         tab.wait_for_function(f"{CARD}?.innerText.includes('MB')")
         file = Path(KEPT or tmp_path) / f"page-{width}-{scheme}.png"
         tab.screenshot(path=file)
