@@ -23,7 +23,10 @@ from tests.conftest import TESTS, wait_until
 from tests.served import Served, serving
 from ui.sharing import own_addresses
 
-pytestmark = MARKS
+pytestmark = [
+    *MARKS,
+    pytest.mark.reliability("pages elsewhere, and hostile words and names, in a real Chromium"),
+]
 BAD = "window.hacked=1"
 IMG = f"<img src=x onerror={BAD}>"
 HOSTILE = f"{IMG}<script>{BAD}</script>"

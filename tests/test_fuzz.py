@@ -1,6 +1,9 @@
 """10,000 senseless calls of a running page: nothing of ours fails, leaks or grows."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.fuzz import CALLS, REAL, fuzz
 
@@ -8,8 +11,16 @@ from tests.fuzz import CALLS, REAL, fuzz
 GROWTH = 0.10
 
 
-def test_senseless_calls_break_nothing(tmp_path: Path) -> None:
+@pytest.mark.reliability("10,000 senseless calls of all addresses, from a fixed seed")
+def test_senseless_calls_break_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     told = fuzz(CALLS, tmp_path)
+    record_property(
+        "reliability",
+        f"{told.calls:,}: {sum(told.faults.values())} answered with 5xx, {len(told.leaks)} told a "
+        f"client what is inside, memory {told.growth:+.0%}",
+    )
     assert told.calls >= CALLS
     assert told.ours == [], told.ours[0]
     assert told.faults == {}

@@ -188,6 +188,19 @@ def go_to(tab: Any, name: str) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_nothing_moves_for_who_wants_less_motion(
+    chromium: Any, served: Served, motion: str
+) -> None:
+    with watched(chromium, served, reduced_motion=motion) as tab:
+        generate(tab, f"a pink heart spins {motion}")
+        tab.wait_for_function(PLAYS % f"v.src.includes('spins-{motion[:2]}')", timeout=60_000)
+        tab.wait_for_function(PLAYS % "v.readyState >= 4")
+        tab.wait_for_timeout(600)  # a clip that plays has moved on by then
+        assert tab.evaluate(PLAYS % "v.currentTime > 0") is (motion == "no-preference")
+
+
+@pytest.mark.model
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1366, 390])
 def test_pictures_of_the_page(

@@ -45,6 +45,8 @@ ALIKE: list[Callable[[str], str]] = [
     lambda path: path.upper(),
 ]
 
+pytestmark = pytest.mark.reliability("ways of writing a path, on every address that gives files")
+
 
 @dataclass
 class Place:

@@ -18,6 +18,7 @@ from ui.sharing import Opened, Sharing, SharingError, own_addresses
 from ui.tunnel import Tunnel, TunnelError, open_tunnel
 
 SECRET = "the owner's own secret prompt"
+OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or another visitor's")
 
 
 class Doors:
@@ -135,6 +136,7 @@ def test_wrong_passwords_slow_down_and_tell_nothing(doors: Doors) -> None:
     assert client.get("state").status_code == 401
 
 
+@OWNERS
 def test_only_their_own(doors: Doors, ask: Ask) -> None:
     """A visitor tries what is the owner's, and what is another visitor's."""
     doors.supervisor.start()
@@ -162,6 +164,7 @@ def test_only_their_own(doors: Doors, ask: Ask) -> None:
         assert str(doors.supervisor.home.root) not in answer.text
 
 
+@OWNERS
 def test_nobody_without_the_password(doors: Doors) -> None:
     client = doors.client()
     for answer in (
@@ -176,6 +179,7 @@ def test_nobody_without_the_password(doors: Doors) -> None:
     assert client.get("").status_code == 200, "the page itself tells nothing"
 
 
+@OWNERS
 def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
     ana = doors.visitor()
     for _ in range(UNFINISHED_EACH):
@@ -226,6 +230,7 @@ def test_broken_and_enormous_bodies(doors: Doors) -> None:
     assert doors.client().post("enter", json={"password": 5, "name": []}).status_code == 422
 
 
+@OWNERS
 def test_other_names_and_other_sites_are_refused(doors: Doors) -> None:
     ana = doors.visitor()
     assert ana.get("state", headers={"Host": "evil.example"}).status_code == 400

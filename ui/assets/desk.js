@@ -46,6 +46,13 @@ for (const name of ["focus", "visibilitychange"]) {
   window.addEventListener(name, () => { if (watched()) { done = false; show(); } }, true);
 }
 
+// Who asked the system for less motion presses Play.
+document.addEventListener("loadeddata", ({ target }) => {
+  if (!target.closest?.("#clip") || !matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  target.autoplay = false;
+  target.pause();
+}, true);
+
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
   const make = document.querySelector("#generate");
