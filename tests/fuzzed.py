@@ -50,7 +50,9 @@ GOOD: dict[str, Any] = {
     "size": "32×48", "lock": True, "measure-size": "32×48×5", "seeds": 1, "lines": False,
     "share-where": "network", "share-hours": 2, "share-model": "scripted", "embed": True,
 }  # fmt: skip
-STOPS = ["share-stop"]
+# These take no value, so there is nothing to try but pressing them: the first shuts the visitors'
+# door, the others make clips.
+LEFT_OUT = ["share-stop", "same-again", "new-seed", "larger"]
 BROKEN = [("model", "no such model"), ("frames", 6), ("height", -1), ("prompt", "\x00")]
 
 
@@ -98,12 +100,11 @@ class Calls:
         self._random, self._real = random.Random(start), real
         self._values = values()
         self._parts = {part["id"]: part for part in config["components"]}
-        # What shuts the visitors' door takes no value: there is nothing to try but shutting it.
-        stops = {p["id"] for p in config["components"] if p["props"].get("elem_id") in STOPS}
+        left = {p["id"] for p in config["components"] if p["props"].get("elem_id") in LEFT_OUT}
         self._events = [
             event
             for event in config["dependencies"]
-            if stops.isdisjoint(t[0] for t in event["targets"])
+            if left.isdisjoint(t[0] for t in event["targets"])
         ]
         self._hosts = [p["id"] for p in config["components"] if p["type"] == "html"]
         self._kinds = [

@@ -87,8 +87,7 @@ def example_prompts(presets: Presets) -> list[str]:
 
 def newest(supervisor: Supervisor) -> list[Any]:
     """Values for ``Result.as_list()``, once a job has ended or the page was opened."""
-    library = supervisor.library
-    clip = library.last_made() or next(iter(library.newest(1)), None)
+    clip = _newest(supervisor)
     none = clip is None
     path = place(supervisor, clip) if clip is not None else None
     known = clip is not None and clip.request.model in supervisor.presets.models
@@ -143,7 +142,7 @@ def wire(
 
     def again(number: object, fresh: bool) -> str:
         try:
-            queue_again(supervisor, _number(number), fresh)
+            queue_again(supervisor, _number(supervisor, number), fresh)
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -154,7 +153,9 @@ def wire(
         """Into the form, and into the queue where the guard lets it."""
         kept = [gr.skip()] * (len(everything) - 1)
         try:
-            request = usable(supervisor, asked_again(found(supervisor, _number(number)).receipt))
+            request = usable(
+                supervisor, asked_again(found(supervisor, _number(supervisor, number)).receipt)
+            )
             above = larger(supervisor.presets, request)
             if above is None:
                 return [*kept, "<p>No larger size of this form is on offer.</p>"]
@@ -171,5 +172,14 @@ def wire(
     put_into(controls.prompt, controls.helped, parts.examples)
 
 
-def _number(shown: object) -> int:
-    return shown if isinstance(shown, int) and not isinstance(shown, bool) else 0
+def _number(supervisor: Supervisor, shown: object) -> int:
+    """Of the clip on show; the newest where Gradio has forgotten the tab, as it does in time."""
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return shown
+    clip = _newest(supervisor)
+    return 0 if clip is None else clip.id
+
+
+def _newest(supervisor: Supervisor) -> Clip | None:
+    library = supervisor.library
+    return library.last_made() or next(iter(library.newest(1)), None)

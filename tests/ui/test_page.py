@@ -95,6 +95,19 @@ def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor
     assert "no longer in the clips folder" in receipt
 
 
+def test_a_tab_that_was_forgotten_is_about_the_newest_clip(
+    supervisor: Supervisor, ask: Ask
+) -> None:
+    assert result._number(supervisor, None) == 0
+    supervisor.start()
+    for prompt in ("steps=1 first", "steps=1 second"):
+        finish(supervisor, supervisor.submit(ask(prompt)))
+    first, second = (clip.id for clip in reversed(supervisor.library.newest(2)))
+    assert result._number(supervisor, first) == first
+    for lost in (None, True, "1", {"id": 1}):
+        assert result._number(supervisor, lost) == second
+
+
 @pytest.mark.parametrize(
     ("now", "then"),
     [
