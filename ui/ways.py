@@ -268,7 +268,8 @@ class Ways:
             RequestError: a field is refused.
         """
         text = "" if search is None else search
-        if not isinstance(text, str):
+        # A lone surrogate is half a sign: no database takes it, and no prompt has one.
+        if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text):
             raise _wrong("search", text, "a text", "")
         most, skipped = whole(limit), whole(offset)
         if most is None or not 1 <= most <= MOST_CLIPS:

@@ -114,6 +114,7 @@ def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, as
     assert ways.library("100", 1, 0, "")["total"] == 2
     bad: list[tuple[object, object, object]] = [
         (5, 1, 0), ("", 0, 0), ("", 201, 0), ("", "x", 0), ("", 1, -1), ("", 1, 2**40),
+        ("\udfff", 1, 0),
     ]  # fmt: skip
     for search, limit, offset in bad:
         with pytest.raises(RequestError, match="isn't"):
