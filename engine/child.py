@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -61,8 +61,8 @@ class Child:
             name=f"headroom-{preset.id}",
             daemon=True,
         )
-        _shield_children()
-        process.start()
+        with _shielded():
+            process.start()
         theirs.close()  # or the pipe would never end when the child dies
         return cls(process, ours, preset, plan, plan)
 
@@ -168,18 +168,25 @@ def worker_environment(
     return environment
 
 
-def _shield_children() -> None:
-    """Block Ctrl-C and TERM in this thread, whose mask the next child inherits.
+@contextlib.contextmanager
+def _shielded() -> Iterator[None]:
+    """Block Ctrl-C and TERM in this thread meanwhile: a child that is started inherits its mask.
 
     They reach the whole process group and must not hit a worker that is still importing. Windows
     has no masks; there worker.main ignores them once it runs.
     """
-    if hasattr(signal, "pthread_sigmask"):
-        from multiprocessing import resource_tracker
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
 
-        # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(

@@ -3,6 +3,7 @@
 import getpass
 import json
 import platform
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
 ) -> None:
     monkeypatch.setattr(bench_model, "AGAIN", 1)
     assert main(["bench", "--only", "model", "--json", "--out", str(tmp_path)]) == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "Ctrl-C still ends it"
     told = json.loads(capfd.readouterr().out)
     rows = {row["name"]: row for row in told["rows"]}
     assert rows["a clip, cold"]["value"] > 0
