@@ -47,10 +47,14 @@ for (const name of ["focus", "visibilitychange"]) {
 }
 
 // Who asked the system for less motion presses Play.
-document.addEventListener("loadeddata", ({ target }) => {
-  if (!target.closest?.("#clip") || !matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  target.autoplay = false;
-  target.pause();
+let pressed = -Infinity;
+const within = (node) => node.closest?.("#clip");
+for (const name of ["pointerdown", "keydown"]) {
+  document.addEventListener(name, (event) => { if (within(event.target)) pressed = performance.now(); }, true);
+}
+document.addEventListener("play", ({ target }) => {
+  if (!within(target) || !matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  if (performance.now() - pressed > 1000) target.pause(); // nobody asked for it
 }, true);
 
 document.addEventListener("keydown", (event) => {
