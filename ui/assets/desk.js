@@ -53,7 +53,7 @@ for (const name of ["pointerdown", "keydown"]) {
   document.addEventListener(name, (event) => { if (within(event.target)) pressed = performance.now(); }, true);
 }
 document.addEventListener("play", ({ target }) => {
-  if (!within(target) || !matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  if (!within(target) || !matchMedia("(prefers-reduced-motion:reduce)").matches) return;
   if (performance.now() - pressed > 1000) target.pause(); // nobody asked for it
 }, true);
 
