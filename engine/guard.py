@@ -200,8 +200,9 @@ class Guard:
             for row in self.rows(model)
             if row.measurement.ran
         ]
-        wanted = gpu is not None and preset.runs_on == "nvidia"
-        known = estimate(preset, gpu, self._presets.references) if gpu and wanted else None
+        known = None
+        if gpu is not None and preset.runs_on == "nvidia":
+            known = estimate(preset, gpu, self._presets.references)
         return {size: duration(size, preset, runs, known) for size in sizes}
 
     def record(

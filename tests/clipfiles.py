@@ -1,5 +1,7 @@
 """Tiny real MP4s with receipts, for whoever tests what is done with them."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +34,13 @@ def write(path: Path, kept: dict[str, Any] | None, side: int = 16, frames: int =
     pictures = ramp.astype(np.uint8).reshape(frames, side, side, 3)
     write_clip(path, pictures, 8, None if kept is None else lambda: kept)
     return path
+
+
+def by_hand(clips: Path, *prompts: str) -> None:
+    """A folder of clips that came by hand some time ago, and ``holiday.mp4``, which isn't ours."""
+    clips.mkdir(parents=True)
+    for number, prompt in enumerate(prompts):
+        path = write(clips / f"{number}.mp4", receipt(prompt, seed=100 + number), frames=5)
+        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+    write(clips / "holiday.mp4", None)
+    time.sleep(3.1)  # files that came this moment are looked at later

@@ -1,7 +1,5 @@
 """The library in a real Chromium: find, look, compare, delete and take back, make again, drop."""
 
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser import MARKS, choose_scripted, generate, watched
-from tests.clipfiles import receipt, write
+from tests.clipfiles import by_hand, receipt, write
 from tests.served import Served, serving
 
 pytestmark = MARKS
@@ -21,13 +19,8 @@ CARDS = "#library .lib-card"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A page with five clips that came by hand, and one file that isn't ours."""
     folder = tmp_path_factory.mktemp("library")
-    clips = folder / "home" / "clips"
-    clips.mkdir(parents=True)
-    for number, prompt in enumerate(("a red ball", "a blue cube", "grüner Stern", "last", HOSTILE)):
-        path = write(clips / f"{number}.mp4", receipt(prompt, seed=100 + number), frames=5)
-        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
-    write(clips / "holiday.mp4", None)
-    time.sleep(3.1)  # files that came this moment are looked at later
+    prompts = ("a red ball", "a blue cube", "grüner Stern", "last", HOSTILE)
+    by_hand(folder / "home" / "clips", *prompts)
     with serving(folder) as running:
         yield running
         maps = Path(f"/proc/{running.pid}/maps")

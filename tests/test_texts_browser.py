@@ -1,15 +1,13 @@
 """The page in a Chinese Chromium holds no English word, and an English one loads no Chinese."""
 
-import os
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.browser import MARKS, generate, open_page, watched
-from tests.clipfiles import receipt, write
+from tests.browser import MARKS, choose_scripted, generate, open_page, watched
+from tests.clipfiles import by_hand
 from tests.served import Served, serving
 from tests.texts_left_out import NAMES
 from ui.sharing import own_addresses
@@ -65,13 +63,7 @@ def english(tab: Any) -> list[str]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A page with two clips that came by hand, and one file that isn't ours."""
     folder = tmp_path_factory.mktemp("texts")
-    clips = folder / "home" / "clips"
-    clips.mkdir(parents=True)
-    for number, prompt in enumerate(("a red ball", "open, measured")):
-        path = write(clips / f"{number}.mp4", receipt(prompt, seed=100 + number), frames=5)
-        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
-    write(clips / "holiday.mp4", None)
-    time.sleep(3.1)  # files that came this moment are looked at later
+    by_hand(folder / "home" / "clips", "a red ball", "open, measured")
     with serving(folder) as running:
         yield running
 
@@ -81,12 +73,6 @@ def page(chromium: Any, served: Served) -> Iterator[Any]:
     with watched(chromium, served, locale="zh-CN") as tab:
         tab.wait_for_function("document.documentElement.lang === 'zh-CN'")
         yield tab
-
-
-def scripted(tab: Any) -> None:
-    tab.click("#model input")
-    tab.click("text=Scripted")
-    tab.wait_for_selector("#size >> text=48 × 32")
 
 
 def filled(text: str) -> str:
@@ -159,7 +145,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     generate(page, "   ")
     page.wait_for_selector("#refusal >> text=提示词：为空")
     assert english(page) == []
-    scripted(page)
+    choose_scripted(page)
     assert english(page) == [], "cards, lengths, a verdict"
     generate(page, "fail=error open, measured")
     page.wait_for_selector("[data-live=outcome][data-kind=bad]", timeout=60_000)
@@ -182,7 +168,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
 
 
 def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
-    scripted(page)
+    choose_scripted(page)
     page.locator("#size label").last.click()
     page.locator("#frames label").last.click()
     page.wait_for_selector("#verdict p")

@@ -26,6 +26,11 @@ class More:
         return [self.lines, self.seeds, self.embed]
 
 
+def embeds(supervisor: Supervisor) -> bool:
+    """Whether clips that no form asked for shall hold their receipt."""
+    return bool(supervisor.settings.get(EMBED, True))
+
+
 def build_more(supervisor: Supervisor, page: gr.Blocks) -> More:
     title = "Several clips at once, and the receipt"
     with gr.Accordion(title, open=False, elem_id="more", render=False) as box:
@@ -48,6 +53,6 @@ def build_more(supervisor: Supervisor, page: gr.Blocks) -> More:
             "whoever gets the file shall not read your prompt.",
             elem_id="embed",
         )
-    page.load(lambda: supervisor.settings.get(EMBED, True), None, embed, **QUIET)
+    page.load(lambda: embeds(supervisor), None, embed, **QUIET)
     embed.input(lambda on: supervisor.settings.set(EMBED, bool(on)), embed, None, **QUIET)
     return More(box, lines, seeds, embed)

@@ -9,23 +9,15 @@ from collections.abc import Iterable
 
 from engine.duration import Duration
 from engine.headroom import Verdict, gigabytes
-from engine.presets import Presets
 from engine.request import Size
 from ui import words
 
 BEST = "best for quality"
 
 
-def label(
-    presets: Presets, model: str, size: Size, verdict: Verdict, duration: Duration | None
-) -> str:
-    """Three lines: the picture; what it takes, or why it can't be had; whether it is a best one."""
-    known = {(s.height, s.width): s for s in presets.sizes_for(model)}
-    preset = known.get((size.height, size.width))
-    name = f"{size.width} × {size.height} {preset.name if preset else ''}".rstrip()
-    lines = [name, takes(verdict, duration)]
-    if preset is not None and preset.best:
-        lines.append(BEST)
+def label(name: str, best: bool, verdict: Verdict, duration: Duration | None) -> str:
+    """Up to three lines: ``name``; what it takes, or its verdict; whether it is a best one."""
+    lines = (name, takes(verdict, duration), BEST if best else "")
     return "\n".join(line for line in lines if line)
 
 

@@ -20,7 +20,7 @@ from engine.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
 from ui.access import known_fields, member, ours
-from ui.batch import EMBED
+from ui.batch import embeds
 from ui.library import fps_of, receipt_rows, size_of
 
 MOST = 200  # clips an answer
@@ -185,7 +185,7 @@ def queue_again(supervisor: Supervisor, number: int, fresh: bool) -> None:
     if fresh:
         raw["seed"] = RANDOM_SEED
     request = ClipRequest.check(raw, supervisor.presets)
-    supervisor.submit(request, embed=bool(supervisor.settings.get(EMBED, True)))
+    supervisor.submit(request, embed=embeds(supervisor))
 
 
 def found(supervisor: Supervisor, number: int) -> Clip:

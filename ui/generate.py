@@ -223,10 +223,11 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     others = {value: _as_size(value, count) for _, value in sizes["choices"]}
     longer = [_as_size(size, value) for _, value in lengths["choices"]]
     verdicts = supervisor.guard.verdicts(model, [here, *others.values(), *longer])
+    best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
     times = supervisor.guard.durations(model, [here, *others.values()])
     told = [
-        (cards.label(presets, model, s, verdicts[s], times[s]), value)
-        for value, s in others.items()
+        (cards.label(name, value in best, verdicts[s], times[s]), value)
+        for (name, value), s in zip(sizes["choices"], others.values(), strict=True)
     ]
     style = cards.style((value, s, verdicts[s]) for value, s in others.items())
     told_frames = [

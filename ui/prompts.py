@@ -38,6 +38,10 @@ class History:
         others = tuple(text for text in self.kept if text != current)
         return replace(self, kept=(*others, current)[-KEPT:])
 
+    def updates(self, text: str) -> list[Any]:
+        """What puts ``text`` into the prompt, with this history and its button beside it."""
+        return [text, self, gr.Button(visible=bool(self.kept))]
+
     def back(self, current: str, ideas: frozenset[str]) -> tuple[str, "History"]:
         """The prompt that was replaced last; an edited idea in its place goes to the other end, so
         that it comes round again."""
@@ -112,11 +116,7 @@ def put_into(
     texts = load_ideas().texts
 
     def put(text: str) -> Callable[[str, History], list[Any]]:
-        def give(current: str, history: History) -> list[Any]:
-            history = history.replaced(current, texts)
-            return [text, history, gr.Button(visible=bool(history.kept))]
-
-        return give
+        return lambda current, history: history.replaced(current, texts).updates(text)
 
     changed = [prompt, parts.history, parts.back]
     for button, text in buttons:
@@ -139,18 +139,16 @@ def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: g
     def pick(text: str, current: str, history: History) -> list[Any]:
         if not text:
             return [gr.skip()] * 4
-        history = history.replaced(current, texts)
-        return [text, history, gr.Button(visible=bool(history.kept)), ""]
+        return [*history.replaced(current, texts).updates(text), ""]
 
     def use(made: tuple[str, str], current: str, history: History) -> list[Any]:
         if not made[1]:
             return [gr.skip()] * 3
-        history = history.replaced(current, texts).gave(made[1])
-        return [made[1], history, gr.Button(visible=bool(history.kept))]
+        return history.replaced(current, texts).gave(made[1]).updates(made[1])
 
     def back(current: str, history: History) -> list[Any]:
         text, history = history.back(current, texts)
-        return [text, history, gr.Button(visible=bool(history.kept))]
+        return history.updates(text)
 
     both, changed = [parts.theme, parts.idea], [prompt, parts.history, parts.back]
     model.change(follow, [model, parts.theme], both, **QUIET)

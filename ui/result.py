@@ -14,7 +14,7 @@ from engine.presets import Presets
 from engine.receipt import asked_again
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
-from ui.batch import EMBED
+from ui.batch import embeds
 from ui.clip_routes import found, queue_again
 from ui.dropped import usable
 from ui.events import QUIET
@@ -161,7 +161,7 @@ def wire(
                 return [*kept, "<p>No larger size of this form is on offer.</p>"]
             fields, verdict = brought_back(supervisor, above)
             kept = [*fields, *verdict]
-            supervisor.submit(above, embed=bool(supervisor.settings.get(EMBED, True)))
+            supervisor.submit(above, embed=embeds(supervisor))
         except HeadroomError as error:
             return [*kept, refusal_html(error)]
         return [*kept, ""]
