@@ -109,9 +109,12 @@ def test_closing_the_page_ends_it(environment: Environment) -> None:
     coming.close()
     assert process.poll() is not None
     coming.again()
-    assert not [t for t in threading.enumerate() if t.name == "arrival" and t.is_alive()] or (
-        coming.look().phase == "failed"
-    )
+
+    def over() -> bool:  # the thread still has to see that its process is gone
+        alive = [t for t in threading.enumerate() if t.name == "arrival" and t.is_alive()]
+        return not alive or coming.look().phase == "failed"
+
+    wait_until(over, "the end")
 
 
 def test_with_everything_here_the_engine_starts_at_once(environment: Environment) -> None:
