@@ -36,8 +36,9 @@ exit /b 0
 
 :test
 cd /d "%HERE%"
-rem The word "test" is in %* too, which shift doesn't change: Python drops it.
-"%VENV_PYTHON%" -c "import pytest, sys; sys.exit(pytest.main(sys.argv[2:]))" %*
+rem The word "test" is in %* too, which shift doesn't change: Python drops it. Two processes, as most
+rem tests wait for another one.
+"%VENV_PYTHON%" -c "import pytest, sys; sys.exit(pytest.main(['-n', '2', '--dist', 'loadfile', *sys.argv[2:]]))" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 exit /b 0

@@ -42,7 +42,8 @@ case ${1:-serve} in
     setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
     test)
         shift
-        cd "$here" && exec .venv/bin/python -m pytest "$@" ;;
+        # Two processes: most tests wait for another one. `./launch.sh test -n 0` is one after the other.
+        cd "$here" && exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@" ;;
 esac
 # In a window of its own this shell stays, to keep it open with the reason; else it steps aside, so
 # that signals and exit codes are the program's.

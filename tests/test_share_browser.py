@@ -54,6 +54,7 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     assert password not in page.content()
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
-    guest.wait_for_selector("#told >> text=can't be reached", timeout=20_000)
+    # Told by the door's last answer, or by there being none: its poll may fall into either.
+    guest.wait_for_selector("#told >> text=share has ended", timeout=20_000)
     page.wait_for_selector("#share-start", state="visible")
     context.close()

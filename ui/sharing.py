@@ -94,7 +94,13 @@ class Sharing:
         door = build_door(self._supervisor, share, hosts, tunnelled=host == "127.0.0.1")
         listener = socket.create_server((host, 0))
         self._server = uvicorn.Server(
-            uvicorn.Config(door, log_level="critical", server_header=False, proxy_headers=False)
+            uvicorn.Config(
+                door,
+                log_level="critical",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=0,  # from Python 3.12 on a download would hold it open
+            )
         )
         arguments = {"sockets": [listener]}
         threading.Thread(

@@ -100,6 +100,25 @@ def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
     assert mine.visitor_name == "Ana"
 
 
+def test_stopping_ends_a_download_that_is_under_way(doors: Doors) -> None:
+    doors.supervisor.start()
+    ana = doors.visitor()
+    job = ana.post("generate", json=asked()).json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
+    found = doors.supervisor.library.of_job(job)
+    assert found is not None
+    with (doors.supervisor.home.clips / found.file).open("ab") as file:
+        file.truncate(256 * 2**20)  # more than the system keeps on the way
+    with ana.stream("GET", f"clip/{job}.mp4") as answer:
+        parts = answer.iter_raw()
+        next(parts)
+        doors.sharing.stop()
+        with pytest.raises(httpx.TransportError):
+            for _ in parts:
+                pass
+    wait_until(lambda: closed(doors.port), "the port is closed")
+
+
 def test_the_password_is_strong_and_shown_once(doors: Doors) -> None:
     passwords = {draw_password() for _ in range(50)}
     assert len(passwords) == 50
