@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from engine.bench_command import lightx2v_command
 from engine.child import Child, worker_environment
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
@@ -61,9 +62,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Cost:
-    """``cold`` is the first clip after ``load`` seconds of loading; ``warm`` some that follow it,
-    with its prompt; ``fresh`` one with a prompt that nobody has read before, the text encoder
-    being awake (LightX2V only). ``found``: pipelines/yardsticks.py."""
+    """``cold`` is the first clip after ``load`` seconds of loading, and ``start`` seconds from the
+    process's start to its file; ``warm`` some that follow it, with its prompt; ``fresh`` one with a
+    prompt that nobody has read before, the text encoder being awake (LightX2V only). ``found``:
+    pipelines/yardsticks.py, and ``command`` of bench_command.py."""
 
     preset: ModelPreset
     size: Size
@@ -71,6 +73,7 @@ class Cost:
     memory: int
     driver: str
     load: float
+    start: float
     cold: Made
     warm: list[Made]
     fresh: Made | None
@@ -149,16 +152,24 @@ def alone(supervisor: Supervisor) -> Iterator[None]:
 def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -> Cost:
     """Load the model in a worker, make clips and compare; ``folder`` takes the clips."""
     preset = supervisor.presets.models[request.model]
+    began = time.perf_counter()
     with driven(supervisor, preset, folder, say) as worker:
         load = worker.wait_for(Ready).seconds
         around = preset.pipeline == "lightx2v"
         first = _asking(request, around)
         cold = worker.clip(first, "cold")
+        start = round(time.perf_counter() - began, 3)
         count = AGAIN if cold.seconds < SHORT else 1
         warm = [worker.clip(first, f"warm, {n + 1} of {count}") for n in range(count)]
         last = _asking(request, around)
         fresh = worker.clip(last, "with a new prompt") if around else None
         found = worker.compare(last)
+    if around:
+        say("LightX2V's own command")
+        offload = str(cold.receipt["plan"]["offload"]["value"])
+        found["command"] = lightx2v_command(
+            supervisor.home, preset, first, folder, offload, worker.look, start
+        )
     gpu = worker.look.gpu if preset.runs_on == "nvidia" else None
     return Cost(
         preset,
@@ -167,6 +178,7 @@ def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -
         gpu.total if gpu else worker.look.host.total,
         gpu.driver if gpu else "",
         load,
+        start,
         cold,
         warm,
         fresh,

@@ -19,6 +19,10 @@ def rows(cost: Cost) -> Iterator[Row]:
     what = f"{cost.preset.name}, {size.width} × {size.height}, {size.frames} frames"
     times = f"the median of {len(spread)}: {min(spread):g} to {max(spread):g}"
     yield Row("loading the model", cost.load, "s", told=what)
+    command = cost.found.get("command", {})
+    own = "LightX2V's own command, which reads the files after ours and writes none"
+    failed = f"{own}: {command['failed']}" if "failed" in command else ""
+    yield Row("process start to a clip", cost.start, "s", command.get("seconds"), own, told=failed)
     yield Row("a clip, cold", cost.cold.seconds, "s", told="the first after loading")
     yield Row("a clip, warm", cost.seconds, "s", told=times if len(spread) > 1 else "one")
     theirs = cost.found.get("theirs", {})
@@ -85,6 +89,8 @@ def card(cost: Cost) -> dict[str, Any]:
         "steps": cost.preset.steps,
         "seconds": {
             "load": cost.load,
+            "start_to_clip": cost.start,
+            "lightx2v_command": cost.found.get("command", {}).get("seconds"),
             "cold": cost.cold.seconds,
             "warm": cost.seconds,
             "warm_clips": len(cost.warm),

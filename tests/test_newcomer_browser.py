@@ -130,7 +130,7 @@ def test_the_keyboard_is_enough(page: Any, served: Served) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".live-panel.running", timeout=60_000)
     page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
-    assert "green ring" in page.inner_text("#gallery .lib-card >> nth=0")
+    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=green ring", timeout=60_000)
 
 
 @pytest.mark.model

@@ -43,7 +43,9 @@ from engine.pipelines.opening import (
 from engine.pipelines.pinning import PinnedArena, cuda_register, torch_rounds_up
 from engine.pipelines.preview import rough_frames
 from engine.pipelines.run_file import (
+    MODEL_CLASS,
     model_settings,
+    run_folder,
     run_settings,
     write_run_folder,
 )
@@ -53,7 +55,6 @@ from engine.request import ClipRequest, Size
 
 log = logging.getLogger("headroom.lightx2v")
 
-MODEL_CLASS = "wan2.1_distill"
 # How long a cancel may have to wait: reading the T5 from a slow disk, tuning or compiling kernels.
 WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
 
@@ -114,7 +115,7 @@ class LightX2V:
             repairs.pin_exactly(self._arena)
         if self._plan["compile"].value == "on":
             let_every_block_compile(self.preset)
-        folder = home.cache / "lightx2v" / self.preset.id
+        folder = run_folder(home, self.preset)
         settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
         repairs.no_image_encoder(settings)
         file = str(write_run_folder(folder, model_settings(self.preset), settings))

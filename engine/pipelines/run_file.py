@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoint import Checkpoint
+from engine.home import Home
 from engine.plan import Plan
 from engine.presets import ModelPreset
 
+MODEL_CLASS = "wan2.1_distill"
 LATENT_CHANNELS = 16  # Wan 2.1's VAE
 
 
@@ -47,6 +49,11 @@ def model_settings(preset: ModelPreset) -> dict[str, Any]:
         "text_len": shape.text_len,
         "eps": 1e-6,
     }
+
+
+def run_folder(home: Home, preset: ModelPreset) -> Path:
+    """Where the settings are that ``preset`` was loaded with last."""
+    return home.cache / "lightx2v" / preset.id
 
 
 def write_run_folder(folder: Path, model: dict[str, Any], run: dict[str, Any]) -> Path:

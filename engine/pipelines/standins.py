@@ -12,7 +12,7 @@ Two kinds stand in, found by importing commit f8aee98b without them:
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -89,13 +89,21 @@ def standing_in() -> Iterator[None]:
     _let_others_look()
     absent = {name: _is_absent(name.partition(".")[0]) for name in PACKAGES}
     borrowed = [name for name, gone in absent.items() if gone and name not in sys.modules]
-    for name in (*(name for name in RUNNERS if name not in sys.modules), *borrowed):
+    stand_in_for(RUNNERS)
+    for name in borrowed:
         _register(name)
     try:
         yield
     finally:
         for name in borrowed:
             sys.modules.pop(name, None)
+
+
+def stand_in_for(runners: Iterable[str]) -> None:
+    """For those of these modules that aren't imported, for good."""
+    for name in runners:
+        if name not in sys.modules:
+            _register(name)
 
 
 def _let_others_look() -> None:

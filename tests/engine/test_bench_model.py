@@ -37,7 +37,7 @@ def costing(**found: Any) -> Cost:
     found = {"rates": rates, **found}
     preset, warm = load_presets().models[LARGE], [made(12.0), made(11.0), made(11.5)]
     return Cost(
-        preset, SIZE, "A card", 2**34, "580.1", 30.0, made(20.0), warm, made(13.0), found
+        preset, SIZE, "A card", 2**34, "580.1", 30.0, 55.0, made(20.0), warm, made(13.0), found
     )  # fmt: skip
 
 
@@ -58,7 +58,9 @@ def test_the_cpu_default_has_a_shape_too() -> None:
 def test_a_clip_stands_beside_lightx2v_and_a_step_beside_its_floor() -> None:
     theirs = {"seconds": 12.5, "peak": 2**33}
     step = {"busy_share": 0.95, "copy_hidden_share": 0.99}
-    rows = {row.name: row for row in bench_told.rows(costing(theirs=theirs, step=step))}
+    found = {"theirs": theirs, "step": step, "command": {"seconds": 50.0}}
+    rows = {row.name: row for row in bench_told.rows(costing(**found))}
+    assert rows["process start to a clip"].ratio == pytest.approx(55 / 50)
     assert rows["a clip, warm"].value == 11.5
     assert rows["a clip, a new prompt"].ratio == pytest.approx(13 / 12.5)
     assert rows["a denoise step"].reference == pytest.approx(0.79 + 0.89 / 0.5, rel=0.01)
@@ -68,10 +70,15 @@ def test_a_clip_stands_beside_lightx2v_and_a_step_beside_its_floor() -> None:
 
 
 def test_what_could_not_be_measured_is_told_or_left_out() -> None:
-    cost = costing(rates=None, theirs={"failed": "The GPU's memory (VRAM) is full."})
+    cost = costing(
+        rates=None,
+        theirs={"failed": "The GPU's memory (VRAM) is full."},
+        command={"failed": "it takes about 40 GB of RAM, 30 GB are left"},
+    )
     rows = {row.name: row for row in bench_told.rows(cost)}
     assert rows["a clip, a new prompt"].ratio is None
     assert "memory (VRAM) is full" in rows["a clip, a new prompt"].told
+    assert "40 GB of RAM" in rows["process start to a clip"].told
     assert "a denoise step" not in rows
     facts = bench_told.card(cost)
     assert facts["floor"] is facts["gpu_busy_share"] is None

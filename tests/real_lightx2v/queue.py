@@ -176,9 +176,11 @@ class QueueContract:
         assert cost.fresh.receipt["request"]["prompt"] != cost.cold.receipt["request"]["prompt"]
         assert "failed" not in cost.found["theirs"], cost.found["theirs"]
         assert cost.found["theirs"]["seconds"] > 0
+        assert "failed" not in cost.found["command"], cost.found["command"]
         assert cost.found["rates"]["matrix_by"] in ("fp8, a scale a row", "fp8, one scale", "bf16")
         rows = {row.name: row for row in bench_told.rows(cost)}
         assert rows["a clip, a new prompt"].ratio is not None
+        assert rows["process start to a clip"].ratio is not None
         assert rows["a denoise step"].ratio is not None
         assert "GPU busy in a step" not in rows
         picture, _ = bench_card.write(bench_told.card(cost), tmp_path)

@@ -1,0 +1,92 @@
+"""LightX2V's own command beside ours: one process that reads the same files and makes one clip."""
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from engine.child import worker_environment
+from engine.headroom import gigabytes
+from engine.home import Home
+from engine.hostmem import host_need
+from engine.memory import MemorySample
+from engine.pipelines import their_command
+from engine.pipelines.run_file import MODEL_CLASS, model_settings, run_folder, write_run_folder
+from engine.presets import ModelPreset
+from engine.request import ClipRequest
+
+LEAST_LIMIT = 600.0
+TIMES_OURS = 10.0
+
+
+def lightx2v_command(
+    home: Home, preset: ModelPreset, request: ClipRequest, folder: Path, offload: str,
+    look: MemorySample, ours: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Make ``request`` with it, by the settings that our worker has loaded ``preset`` with.
+
+    Args:
+        folder: takes its settings and its log.
+        offload: the plan's.
+        look: names the GPU.
+        ours: seconds that our process took; ten times that, and it is ended.
+
+    Returns:
+        ``seconds`` from the process's start to the video in RAM, which it would then write; or
+        ``failed``, a reason.
+    """
+    # It page-locks as torch rounds, which our exact pinning doesn't.
+    need = host_need(preset, "block" if offload == "block-exact" else offload)
+    left = psutil.virtual_memory().available
+    if preset.runs_on == "nvidia" and left < need:
+        return {"failed": f"it takes about {gigabytes(need)} of RAM, {gigabytes(left)} are left"}
+    arguments = _arguments(home, preset, request, folder)
+    log = home.logs / "lightx2v-command.log"
+    environment = worker_environment(preset, look)  # the same GPU, allocator and no profiler
+    own, its = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=their_command.main, args=(its, arguments, str(log), environment), daemon=True
+    )
+    began = time.perf_counter()
+    process.start()
+    its.close()
+    try:
+        limit = max(LEAST_LIMIT, TIMES_OURS * ours)
+        if not own.poll(limit):
+            return {"failed": f"it was ended after {limit:.0f} s"}
+        seconds = time.perf_counter() - began
+        why = own.recv()
+    except (EOFError, OSError):
+        process.join(timeout=5)
+        why = f"its process ended with exit code {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+        own.close()
+    return {"failed": why} if why else {"seconds": round(seconds, 3)}
+
+
+def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Path) -> list[str]:
+    """Its command line; its settings: those that our worker wrote, at the size of ``request``."""
+    settings = json.loads((run_folder(home, preset) / "run.json").read_text(encoding="utf-8"))
+    settings |= {
+        "target_height": request.height,
+        "target_width": request.width,
+        "target_video_length": request.frames,
+    }
+    file = write_run_folder(folder / "lightx2v", model_settings(preset), settings)
+    options = {
+        "model_cls": MODEL_CLASS,
+        "task": "t2v",
+        "model_path": str(file.parent),
+        "config_json": str(file),
+        "prompt": request.prompt,
+        "negative_prompt": "",
+        "seed": str(request.seed),
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    shape = ["--target_shape", str(request.height), str(request.width)]
+    return [*words, *shape, "--return_result_tensor"]
