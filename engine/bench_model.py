@@ -35,6 +35,7 @@ from engine.messages import (
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
+from engine.usual import asked_for
 
 SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
 AGAIN = 5
@@ -98,36 +99,28 @@ class Cost:
 
 
 def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
-    """What is measured: ``model``, else a model of this machine's GPU that is ready to run, FP8
-    first, else the CPU default; at its own size, or at the open size most like it.
+    """What is measured: ``model``, else this machine's usual one; at its own size, or at the open
+    size most like it.
 
     Raises:
         Refused: no size of ``model`` is open here.
         NotHere, WeightsMissing, WeightsError: something of ``model`` isn't here.
         RequestError: there is no such model.
     """
-    if model is not None:
-        return _ready(supervisor, model)
-    presets = supervisor.presets
-    large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
-    for preset in sorted(large, key=lambda preset: preset.precision != "fp8"):
-        try:
-            return _ready(supervisor, preset.id)
-        except HeadroomError:
-            continue  # its card, its weights or its packages aren't here
-    return _ready(supervisor, presets.default.id)
-
-
-def _ready(supervisor: Supervisor, model: str) -> ClipRequest:
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
-    request = ClipRequest.check(raw, supervisor.presets)
+    request = asked_for(supervisor, raw)
     try:
         supervisor.admit([request])
     except Refused as refused:
         if refused.nearest is None:
             raise
         near = refused.nearest
-        raw |= {"height": near.height, "width": near.width, "frames": near.frames}
+        raw |= {
+            "model": request.model,
+            "height": near.height,
+            "width": near.width,
+            "frames": near.frames,
+        }
         request = ClipRequest.check(raw, supervisor.presets)
         supervisor.admit([request])
     return request

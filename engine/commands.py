@@ -29,6 +29,7 @@ from engine.receipt import receipt_lines
 from engine.request import ClipRequest
 from engine.status import Engine, Status
 from engine.supervisor import Supervisor
+from engine.usual import asked_for, usual_model
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -187,10 +188,11 @@ def _generate(options: argparse.Namespace) -> int:
     if options.out is not None and not options.out.resolve().parent.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
     with open_engine() as supervisor:
-        request = ClipRequest.check(
-            {name: value for name, value in given.items() if value is not None},
-            supervisor.presets,
+        request = asked_for(
+            supervisor, {n: value for n, value in given.items() if value is not None}
         )
+        if options.model is None:
+            say(usual_model(supervisor).sentence)
         job = _follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
@@ -209,7 +211,7 @@ def _sized(options: argparse.Namespace, supervisor: Supervisor, prompt: str) -> 
     """A request that is only about its size."""
     fields = {name: getattr(options, name) for name in ("model", "height", "width", "frames")}
     given = {name: value for name, value in fields.items() if value is not None}
-    return ClipRequest.check({"prompt": prompt, "seed": 0, **given}, supervisor.presets)
+    return asked_for(supervisor, {"prompt": prompt, "seed": 0, **given})
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -265,7 +267,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     with open_engine() as supervisor:
         plans, presets = supervisor.plans, supervisor.presets
-        model = options.model or presets.default.id
+        model = options.model or usual_model(supervisor).preset.id
         plan_command.change(plans, presets, model, options.set, options.reset)
         if options.json:
             _print_json(plan_command.as_json(plans, model))

@@ -83,7 +83,8 @@ class Keeper:
         self._child: Child | None = None
         self._idle_deaths = 0
         self._only: int | None = None
-        self._warm: str | None = None
+        self._expected: str | None = None
+        self._has_loaded = False
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -92,8 +93,16 @@ class Keeper:
 
     def start(self, warm: str | None = None, only: int | None = None) -> None:
         """Begin to work on the queue (``Supervisor.start``)."""
-        self._only, self._warm = only, warm
+        self._only = only
+        if warm is not None:
+            self.expect(warm)
         self._thread.start()
+
+    def expect(self, model: str) -> None:
+        """Load ``model`` before it is asked for a clip (``Supervisor.expect``)."""
+        if not self._has_loaded:
+            self._expected = model
+            self.nudge()
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
@@ -123,7 +132,7 @@ class Keeper:
     def _run(self) -> None:
         try:
             if self._own_engine():
-                self._owed.do(self._begin)
+                self._owed.do(self._recover)
                 while not self._closing.is_set():
                     try:
                         self._turn()
@@ -150,11 +159,6 @@ class Keeper:
                 self._tell(engine=Engine.ELSEWHERE)
                 self._closing.wait(POLL_SECONDS)
         return False
-
-    def _begin(self) -> None:
-        self._recover()
-        if self._warm:
-            self._start_child(self._warm)
 
     def _recover(self) -> None:
         """What an earlier process left behind: its running job and half-written files."""
@@ -199,6 +203,8 @@ class Keeper:
         waiting = self.jobs.waiting()
         if self._only is not None:
             waiting = [job for job in waiting if job.id == self._only]
+        if not waiting and self._expected is not None and not self._has_loaded:
+            self._start_child(self._expected)
         if not waiting or not self._may_start(waiting[0]):
             return
         job, child = waiting[0], self._child
@@ -371,6 +377,7 @@ class Keeper:
     # ---- the worker's life -----------------------------------------------------------------
 
     def _start_child(self, model: str) -> None:
+        self._has_loaded = True
         preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
         try:
             plan = self.plans.plan(model)

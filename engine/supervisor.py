@@ -50,13 +50,17 @@ class Supervisor:
         """Begin to work on the queue.
 
         Args:
-            warm: load this model right away, before anybody asks for a clip.
+            warm: as ``expect``.
             only: work on this one job and leave the others to whoever comes next.
         """
         # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
         self._keeper.start(warm, only)
+
+    def expect(self, model: str) -> None:
+        """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before."""
+        self._keeper.expect(model)
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
@@ -167,6 +171,15 @@ class Supervisor:
             PlanError: it can't.
         """
         return self.plans.plan(model)
+
+    def check_ready(self, model: str) -> None:
+        """Whether ``model`` could be loaded.
+
+        Raises:
+            NotHere, WeightsMissing, WeightsError: as ``submit_all``.
+        """
+        self.guard.check_here(model)
+        self._check_weights(model)
 
     def _check_weights(self, model: str) -> None:
         preset = self.presets.models[model]

@@ -24,6 +24,7 @@ from engine.request import (
 )
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
+from engine.usual import can_run, usual_model
 from ui import cards, prompts, words
 from ui.events import QUIET
 from ui.gauge import GAUGE
@@ -89,7 +90,7 @@ def build_panel() -> gr.HTML:
 
 def build_controls(supervisor: Supervisor) -> Controls:
     presets = supervisor.presets
-    model = presets.default
+    model = usual_model(supervisor).preset
     prompt = gr.Textbox(
         label="Prompt",
         placeholder="What should the clip show?",
@@ -130,7 +131,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
         **QUIET,
     )
     prompt.change(
-        lambda text, name: vocabulary_hint(text, presets.models[name]),
+        lambda text, name: _written(supervisor, text, name),
         [prompt, chosen],
         hint,
         trigger_mode="always_last",  # one look a pause, not one a letter
@@ -140,6 +141,25 @@ def build_controls(supervisor: Supervisor) -> Controls:
     # Whoever types a seed wants that seed.
     seed.input(lambda: True, None, lock, **QUIET)
     return Controls(prompt, chosen, size, frames, seed, lock, helped)
+
+
+def _written(supervisor: Supervisor, text: str, model: str) -> str:
+    """What to say about a prompt that is being written; its model is loaded meanwhile."""
+    preset = supervisor.presets.models[known_model(supervisor.presets, model)]
+    if text and can_run(supervisor, preset):
+        supervisor.expect(model)
+    return vocabulary_hint(text, preset)
+
+
+def opened(supervisor: Supervisor, model: str, size: object, frames: object) -> list[Any]:
+    """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
+    model may be another one than when it was built."""
+    usual = usual_model(supervisor).preset.id
+    choices = model_choices(supervisor.presets)
+    chosen = gr.Dropdown(choices, value=usual, visible=len(choices) > 1)
+    if usual == model:
+        return [chosen, *judged(supervisor, model, size, frames)]
+    return [chosen, *judged(supervisor, usual, None, None)]
 
 
 def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -> list[Any]:

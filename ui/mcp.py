@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.errors import HeadroomError
 from engine.guard import Refused
 from engine.jobs import Job
+from engine.usual import usual_model
 from ui.api import Login, knows_login, origin
 from ui.tools import CHECK, GENERATE, STATUS, TOOLS, instructions, model_told, refuse_unknown
 from ui.ways import PLACE, Ways, flag, size_fields
@@ -102,8 +103,9 @@ class McpServer:
     def _checked(self, given: Arguments) -> Answer:
         fields = {name: given.get(name) for name in size_fields(None, None, None, None)}
         checked = self.ways.check(fields)
-        presets, guard = self.ways.supervisor.presets, self.ways.supervisor.guard
-        preset = presets.models[fields["model"] or presets.default.id]
+        supervisor = self.ways.supervisor
+        presets, guard = supervisor.presets, supervisor.guard
+        preset = presets.models[fields["model"] or usual_model(supervisor).preset.id]
         verdicts = guard.verdicts(preset.id, guard.offered(preset.id))
         sizes = []
         for size in (size for size, verdict in verdicts.items() if verdict.open):

@@ -103,11 +103,14 @@ def _wire(
 ) -> None:
     """Verdicts are renewed when the page opens and whenever a job has ended."""
 
-    def judge(model: str, size: object, frames: object) -> list[Any]:
-        return generate.judged(supervisor, model, size, frames)
-
-    for happened in (page.load, panel.change):
-        happened(judge, [controls.model, controls.size, controls.frames], judged, **QUIET)
+    chosen = [controls.model, controls.size, controls.frames]
+    page.load(
+        lambda *values: generate.opened(supervisor, *values),
+        chosen,
+        [controls.model, *judged],
+        **QUIET,
+    )
+    panel.change(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
 
 
 def _wire_headroom(

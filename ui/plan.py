@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from engine.choice import Option, Options, PlanError
+from engine.choice import Choice, Option, Options, PlanError
 from engine.errors import HeadroomError
 from engine.supervisor import Supervisor
+from engine.usual import usual_model
 from ui import words
 from ui.events import QUIET
 from ui.generate import known_model, refusal_html
@@ -107,11 +108,16 @@ def table_html(supervisor: Supervisor, model: str) -> str:
         plan = supervisor.plan_for(known_model(supervisor.presets, model))
     except PlanError as error:
         return refusal_html(error)
+    usual = usual_model(supervisor)
+    reason = usual.reason
+    if usual.preset.id != model:
+        reason = f"You chose this model. Automatic would be {usual.preset.name}: {reason}"
+    chosen = Choice(supervisor.presets.models[model].name, reason)
     cells = "".join(
         f"<tr><th scope='row'>{html.escape(words.choice(name))}</th>"
         f"<td>{html.escape(str(choice.value))}</td>"
         f"<td class='why'>{html.escape(choice.reason)}</td></tr>"
-        for name, choice in plan.items()
+        for name, choice in [("model", chosen), *plan.items()]
     )
     named = html.escape(supervisor.presets.models[model].name)
     head = "<tr><th scope='col'>Choice</th><th scope='col'>Value</th><th scope='col'>Why</th></tr>"

@@ -20,6 +20,7 @@ from engine.commands import LOOPBACK
 from engine.errors import ExitCode, HeadroomError
 from engine.store import StoreError
 from engine.supervisor import Supervisor
+from engine.usual import usual_model
 
 if TYPE_CHECKING:
     from ui.sharing import Sharing
@@ -73,8 +74,7 @@ def serve(
     from ui.ways import Ways
 
     free = free_port(host, port)
-    warm = supervisor.presets.default.id
-    arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=warm))
+    arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=_ready_at_once(supervisor)))
     ways, sharing = Ways(supervisor), Sharing(supervisor)
     page = build_page(supervisor, arrival, ways, sharing)
     app, local = _launch(page, supervisor, host, free, login, ways if mcp else None)
@@ -106,6 +106,13 @@ def serve(
         sharing.close()
         arrival.close()
         end_page(page, live, ways)
+
+
+def _ready_at_once(supervisor: Supervisor) -> str | None:
+    """The CPU default, where it is the usual model. A large one takes tens of GB of RAM, from
+    whoever may only want to look: it is loaded once somebody begins to write a prompt."""
+    usual = usual_model(supervisor).preset
+    return usual.id if usual.runs_on == "cpu" else None
 
 
 def _one_arena() -> None:
@@ -180,7 +187,8 @@ def _share(sharing: "Sharing", supervisor: Supervisor) -> None:
     from ui.share import invitation_lines
 
     try:
-        opened = sharing.start("link", DEFAULT_HOURS, supervisor.presets.default.id)
+        model = usual_model(supervisor).preset.id
+        opened = sharing.start("link", DEFAULT_HOURS, model)
     except HeadroomError as error:
         _announce(f"{error} The page's Share tab can do that, with the same rules.")
         return

@@ -9,6 +9,7 @@ import segno
 from engine.errors import HeadroomError
 from engine.presets import Presets
 from engine.supervisor import Supervisor
+from engine.usual import usual_model
 from engine.visitors import DEFAULT_HOURS, HOURS, UNFINISHED_EACH
 from ui.events import QUIET
 from ui.generate import model_choices, refusal_html
@@ -50,7 +51,7 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
             value=DEFAULT_HOURS, label="For how long", elem_id="share-hours",
         )  # fmt: skip
         model = gr.Dropdown(
-            model_choices(supervisor.presets), value=supervisor.presets.default.id,
+            model_choices(supervisor.presets), value=usual_model(supervisor).preset.id,
             label="With which model", elem_id="share-model",
         )  # fmt: skip
         start = gr.Button("Share", variant="primary", elem_id="share-start", scale=0)

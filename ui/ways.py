@@ -15,6 +15,7 @@ from engine.jobs import Job, State
 from engine.library import Clip, as_clip
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.supervisor import Supervisor
+from engine.usual import asked_for
 from ui import words
 
 TURN_SECONDS = 0.2  # a look at a job is one row of SQLite
@@ -190,7 +191,7 @@ class Ways:
 
     def _request(self, fields: Mapping[str, object]) -> ClipRequest:
         given = {name: value for name, value in fields.items() if value is not None}
-        return ClipRequest.check(given, self.supervisor.presets)
+        return asked_for(self.supervisor, given)
 
     # ---- looking ---------------------------------------------------------------------------
 
