@@ -4,21 +4,23 @@ Everything is made in a folder of its own, so that the user's queue and measurem
 are. On a busy machine the ratios hold better than the seconds.
 """
 
-import json
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine import bench_card, bench_clip, bench_model, bench_page, bench_told
-from engine.bench_model import BenchError
-from engine.bench_row import Row
+from engine.bench_row import BenchError, Row, Say
+from engine.errors import HeadroomError, first_line
 from engine.home import Home
-from engine.machine import this_machine
+from engine.machine import Machine, this_machine
 from engine.supervisor import Supervisor
 
-Say = Callable[[str], None]
+log = logging.getLogger("headroom.bench")
+
 Measure = Callable[[Path, Say], Iterator[Row]]
 MODEL = "model"
 
@@ -81,10 +83,41 @@ PARTS: dict[str, Measure] = {
 }  # fmt: skip
 
 
-def run(
-    supervisor: Supervisor, only: str | None, model: str | None, out: Path, say: Say
-) -> dict[str, object]:
-    """All parts, or one, as ``bench --json`` prints them.
+@dataclass(frozen=True)
+class Result:
+    """``card``: where the picture and its facts lie. ``failed``: why, by part."""
+
+    machine: Machine
+    rows: list[Row]
+    card: dict[str, str]
+    failed: dict[str, str]
+    seconds: float
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "machine": {
+                "processor": self.machine.processor,
+                "cores": self.machine.cores,
+                "device": self.machine.device,
+            },
+            "rows": [row.as_json() for row in self.rows],
+            "card": self.card or None,
+            "failed": self.failed,
+            "seconds": self.seconds,
+        }
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        said = [row.line() for row in self.rows]
+        said += [f"{name} failed: {why}" for name, why in self.failed.items()]
+        if self.card:
+            said.append(f"A card to share: {self.card['picture']}")
+            said.append(f"Its numbers: {self.card['facts']}")
+        return said
+
+
+def run(supervisor: Supervisor, only: str | None, model: str | None, out: Path, say: Say) -> Result:
+    """All parts, or one.
 
     Args:
         supervisor: of the user's folder, not started.
@@ -93,53 +126,46 @@ def run(
 
     Raises:
         BenchError: there is no such part, or something else is at work.
+        As ``bench_model.choose``. A part that fails later is told under ``failed``, and the
+        others go on.
     """
     names = [*PARTS, MODEL]
     if only is not None and only not in names:
         raise BenchError(f"There is no benchmark {only[:40]!r}.", f"There are: {', '.join(names)}.")
-    machine, began = this_machine(), time.perf_counter()
-    request = bench_model.choose(supervisor, model) if only in (None, MODEL) else None
+    began = time.perf_counter()
     rows: list[Row] = []
     cards: dict[str, str] = {}
+    failed: dict[str, str] = {}
     with bench_model.alone(supervisor):
+        asked = only in (None, MODEL)
+        request = bench_model.choose(supervisor, model, say) if asked else None
         for name, part in PARTS.items():
             if only in (None, name):
-                say(f"{name} …")
-                with _folder() as folder:
-                    rows += part(folder, say)
+                with _part(name, failed, say) as folder:
+                    for row in part(folder, say):
+                        rows.append(row)  # those before a failure count
         if request is not None:
-            say(f"{MODEL} …")
-            with _folder() as folder:
+            with _part(MODEL, failed, say) as folder:
                 cost = bench_model.cost(supervisor, request, folder, say)
-            rows += bench_told.rows(cost)
-            picture, facts = bench_card.write(bench_told.card(cost), out)
-            cards = {"picture": str(picture), "facts": str(facts)}
-    return {
-        "machine": {
-            "processor": machine.processor,
-            "cores": machine.cores,
-            "device": machine.device,
-        },
-        "rows": [row.as_json() for row in rows],
-        "card": cards or None,
-        "seconds": round(time.perf_counter() - began, 1),
-    }
-
-
-def lines(result: dict[str, object]) -> list[str]:
-    """The result for a person."""
-    plain = json.loads(json.dumps(result))
-    derived = ("ratio", "reached")
-    rows = [Row(**{k: v for k, v in row.items() if k not in derived}) for row in plain["rows"]]
-    said = [row.line() for row in rows]
-    if plain["card"]:
-        said.append(f"A card to share: {plain['card']['picture']}")
-        said.append(f"Its numbers: {plain['card']['facts']}")
-    return said
+                rows += bench_told.rows(cost)
+                picture, facts = bench_card.write(bench_told.card(cost), out)
+                cards = {"picture": str(picture), "facts": str(facts)}
+    seconds = round(time.perf_counter() - began, 1)
+    return Result(this_machine(), rows, cards, failed, seconds)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="headroom-bench-", ignore_cleanup_errors=True) as name:
-        Home(Path(name)).create()
-        yield Path(name)
+def _part(name: str, failed: dict[str, str], say: Say) -> Iterator[Path]:
+    """A folder for one part; its failure goes into ``failed``."""
+    say(f"{name} …")
+    with tempfile.TemporaryDirectory(
+        prefix="headroom-bench-", ignore_cleanup_errors=True
+    ) as folder:
+        Home(Path(folder)).create()
+        try:
+            yield Path(folder)
+        except Exception as error:  # whatever it is, minutes of other parts were measured
+            log.exception("the part %s failed", name)
+            known = isinstance(error, HeadroomError)
+            failed[name] = str(error) if known else first_line(error, type(error).__name__)
+            say(f"{name} failed: {failed[name]}")

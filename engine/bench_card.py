@@ -22,12 +22,13 @@ class CardError(HeadroomError):
 
 
 def write(facts: dict[str, Any], folder: Path) -> tuple[Path, Path]:
-    """``bench-<device>.png`` and ``.json`` in ``folder``; returns both.
+    """``bench-<device>-<model>.png`` and ``.json`` in ``folder``; returns both.
 
     Raises:
         CardError: the folder can't be written to.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", str(facts["device"]).lower()).strip("-")
+    named = f"{facts['device']} {facts['model']}".lower()
+    name = re.sub(r"[^a-z0-9.]+", "-", named).strip("-.")
     picture, numbers = folder / f"bench-{name}.png", folder / f"bench-{name}.json"
     try:
         draw(facts).save(picture)

@@ -1,6 +1,5 @@
 """What the engine adds to a clip, a cancel and a file, and how well it predicts memory."""
 
-import json
 import shutil
 import statistics
 import subprocess
@@ -13,20 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from engine import clips as files
+from engine.bench_row import BenchFailed, Say, median
 from engine.climb import PROBE_PROMPT
-from engine.home import PROJECT, Home
+from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.status import Engine
 from engine.store import Store
 from engine.supervisor import Supervisor
+from engine.work import architecture_of
 
 CLIPS, CANCELS, WRITES = 7, 5, 3
 PATIENCE = 600.0  # seconds for a job, the model's loading included
 FROM_TWO = (Size(64, 64, 9), Size(128, 128, 17))
 THEN = (Size(128, 128, 9), Size(64, 64, 17), Size(128, 224, 17))
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def engine(folder: Path) -> Iterator[Supervisor]:
     try:
         supervisor.recorder.start()
         supervisor.start(warm=supervisor.presets.default.id)
-        _until(lambda: supervisor.status().engine is Engine.READY)
+        _until(lambda: supervisor.status().engine in (Engine.READY, Engine.FAILED))
+        if supervisor.status().engine is Engine.FAILED:
+            raise BenchFailed(supervisor.status().notice, "logs/worker.log may say more.")
         yield supervisor
     finally:
         supervisor.close()
@@ -66,7 +68,7 @@ def clips(folder: Path, say: Say) -> Clips:
             taken = time.perf_counter() - began
             clip = supervisor.library.of_job(job.id)
             if clip is None:
-                raise RuntimeError(f"no clip: {job.note}")
+                raise BenchFailed(job.note, job.remedy)
             if number == 0:
                 continue  # the first is never warm
             stages = clip.receipt["stages"]
@@ -76,10 +78,12 @@ def clips(folder: Path, say: Say) -> Clips:
         say(f"{CLIPS} warm clips")
         cancels = [_cancelled(supervisor, number) for number in range(CANCELS)]
         preset = supervisor.presets.default
-        block = statistics.median(denoise) / (preset.steps * _blocks())
+        shape = architecture_of(preset)
+        assert shape is not None, "the CPU default brings its configuration along"
+        block = statistics.median(denoise) / (preset.steps * shape.layers)
         default = preset.default
         size = f"{preset.name}, {default.width} × {default.height}, {default.frames} frames"
-        return Clips(_median(whole), _median(own), _median(cancels), block, size)
+        return Clips(median(whole), median(own), median(cancels), block, size)
 
 
 def _cancelled(supervisor: Supervisor, number: int) -> float:
@@ -95,13 +99,6 @@ def _cancelled(supervisor: Supervisor, number: int) -> float:
     supervisor.cancel(job.id)
     _ended(supervisor, job)
     return time.perf_counter() - began
-
-
-def _blocks() -> int:
-    """Transformer blocks of the CPU default, from its own configuration."""
-    preset = load_presets().default
-    config = PROJECT / str(preset.checkpoint) / "transformer" / "config.json"
-    return int(json.loads(config.read_text(encoding="utf-8"))["num_layers"])
 
 
 def encoding(folder: Path, say: Say) -> tuple[float, float, str]:
@@ -174,17 +171,14 @@ def _ended(supervisor: Supervisor, job: Job) -> Job:
     _until(lambda: supervisor.jobs.get(job.id).state.final, 0.001)
     ended = supervisor.jobs.get(job.id)
     if ended.state is State.FAILED:
-        raise RuntimeError(f"the job failed: {ended.note}")
+        raise BenchFailed(ended.note, ended.remedy)
     return ended
-
-
-def _median(values: list[float]) -> float:
-    return round(statistics.median(values), 4)
 
 
 def _until(happened: Callable[[], bool], pause: float = 0.02) -> None:
     deadline = time.monotonic() + PATIENCE
     while not happened():
         if time.monotonic() > deadline:
-            raise RuntimeError("the engine took too long")
+            why = f"The engine did nothing for {PATIENCE:.0f} s."
+            raise BenchFailed(why, "logs/worker.log may say more.")
         time.sleep(pause)

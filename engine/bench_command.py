@@ -38,9 +38,9 @@ def lightx2v_command(
         ``seconds`` from the process's start to the video in RAM, which it would then write; or
         ``failed``, a reason.
     """
-    # It page-locks as torch rounds, which our exact pinning doesn't.
-    need = host_need(preset, "block" if offload == "block-exact" else offload)
-    left = psutil.virtual_memory().available
+    if offload == "lazy":
+        return {"failed": "with weights that are read from the disk it ends at the first block"}
+    need, left = _ram(preset, offload), psutil.virtual_memory().available
     if preset.runs_on == "nvidia" and left < need:
         return {"failed": f"it takes about {gigabytes(need)} of RAM, {gigabytes(left)} are left"}
     arguments = _arguments(home, preset, request, folder)
@@ -67,6 +67,14 @@ def lightx2v_command(
         process.join()
         own.close()
     return {"failed": why} if why else {"seconds": round(seconds, 3)}
+
+
+def _ram(preset: ModelPreset, offload: str) -> int:
+    """It page-locks as torch rounds, which our exact pinning doesn't, and reads the text encoder's
+    file into memory, which ours maps."""
+    text = preset.weight_file("text_encoder")
+    rounded = host_need(preset, "block" if offload == "block-exact" else offload)
+    return rounded + (text.bytes if text is not None else 0)
 
 
 def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ measurement is left in it: the worker is driven directly, as the keeper drives i
 import secrets
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from engine.bench_command import lightx2v_command
+from engine.bench_row import BenchError, BenchFailed, Say
 from engine.child import Child, worker_environment
 from engine.climb import PROBE_PROMPT
-from engine.errors import ExitCode, HeadroomError
 from engine.guard import Guard, Refused
 from engine.memory import MemorySample, Meter
 from engine.messages import (
@@ -35,22 +35,11 @@ from engine.messages import (
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
-from engine.usual import asked_for
+from engine.usual import asked_for, usual_model
 
 SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
 AGAIN = 5
-Say = Callable[[str], None]
 Message = TypeVar("Message", Ready, Finished, Compared)
-
-
-class BenchError(HeadroomError):
-    """The benchmark can't begin."""
-
-    exit_code = ExitCode.BAD_INPUT
-
-
-class BenchFailed(HeadroomError):
-    """The worker failed, or ended, while it was measured."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,8 @@ class Cost:
     """``cold`` is the first clip after ``load`` seconds of loading, and ``start`` seconds from the
     process's start to its file; ``warm`` some that follow it, with its prompt; ``fresh`` one with a
     prompt that nobody has read before, the text encoder being awake (LightX2V only). ``found``:
-    pipelines/yardsticks.py, and ``command`` of bench_command.py."""
+    pipelines/yardsticks.py, and ``command`` of bench_command.py. ``untried``: the kernels had to be
+    tried before the model was loaded."""
 
     preset: ModelPreset
     size: Size
@@ -79,6 +69,7 @@ class Cost:
     warm: list[Made]
     fresh: Made | None
     found: dict[str, Any] = field(default_factory=dict)
+    untried: bool = False
 
     @property
     def seconds(self) -> float:
@@ -98,7 +89,7 @@ class Cost:
         return max(int(peak) for one in made for peak in one.receipt["peaks"].values())
 
 
-def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
+def choose(supervisor: Supervisor, model: str | None, say: Say) -> ClipRequest:
     """What is measured: ``model``, else this machine's usual one; at its own size, or at the open
     size most like it.
 
@@ -108,6 +99,8 @@ def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
         RequestError: there is no such model.
     """
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
+    if model is None:
+        say(usual_model(supervisor).sentence)
     request = asked_for(supervisor, raw)
     try:
         supervisor.admit([request])
@@ -115,6 +108,7 @@ def choose(supervisor: Supervisor, model: str | None) -> ClipRequest:
         if refused.nearest is None:
             raise
         near = refused.nearest
+        say(f"{near} is measured instead of {request.size}: {refused.sentence}")
         raw |= {
             "model": request.model,
             "height": near.height,
@@ -145,10 +139,11 @@ def alone(supervisor: Supervisor) -> Iterator[None]:
 def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -> Cost:
     """Load the model in a worker, make clips and compare; ``folder`` takes the clips."""
     preset = supervisor.presets.models[request.model]
+    around = preset.pipeline == "lightx2v"
+    untried = around and not (supervisor.home.cache / "kernels.json").exists()
     began = time.perf_counter()
     with driven(supervisor, preset, folder, say) as worker:
         load = worker.wait_for(Ready).seconds
-        around = preset.pipeline == "lightx2v"
         first = _asking(request, around)
         cold = worker.clip(first, "cold")
         start = round(time.perf_counter() - began, 3)
@@ -176,6 +171,7 @@ def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -
         warm,
         fresh,
         found,
+        untried,
     )
 
 
@@ -244,7 +240,11 @@ class Driven:
     def compare(self, request: ClipRequest) -> dict[str, Any]:
         self._say("the device's own rates, and whose way is faster")
         self._child.send(Compare(1, request, self._ceiling(request)))
-        found = self.wait_for(Compared).found
+        try:
+            found = self.wait_for(Compared).found
+        except BenchFailed as error:  # minutes of clips were measured before, and they count
+            self._say(f"The comparison failed: {error}")
+            return {}
         for name, why in found["left_out"].items():
             self._say(f"{name} could not be measured: {why}")
         return found
@@ -259,11 +259,11 @@ class Driven:
             BenchFailed: the worker failed, ended or hung.
         """
         while True:
-            if not self._child.pipe.poll(1.0):
-                if why := self._child.overdue():
-                    raise BenchFailed(why, "logs/worker.log may say more.")
-                continue
             try:
+                if not self._child.pipe.poll(1.0):
+                    if why := self._child.overdue():
+                        raise BenchFailed(why, "logs/worker.log may say more.")
+                    continue
                 message: FromWorker = self._child.pipe.recv()
             except (EOFError, OSError):
                 why = f"{self._child.how_it_ended()} during the benchmark."

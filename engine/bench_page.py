@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from engine.bench_row import BenchFailed, Say, median
 from engine.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
@@ -33,7 +34,6 @@ GAUGE_SECONDS = 8.0
 CLIPS = 10_000
 QUEUED = 100  # more than are made while the gauge is watched
 START, SEARCH = "start to the first answer", "a search in the library"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,11 @@ def served(command: list[str], home: Path) -> Iterator[Page]:
                 if httpx.get(url, trust_env=False, timeout=30).status_code == 200:
                     break
             if process.poll() is not None or time.perf_counter() - began > PATIENCE:
-                raise RuntimeError(
-                    f"the page did not start: {(home / 'bench.log').read_text()[-500:]}"
-                )
+                said = (home / "bench.log").read_text(encoding="utf-8", errors="replace")
+                raise BenchFailed(f"The page did not start: {said[-500:]}", "Mend that first.")
             time.sleep(0.02)
         taken = time.perf_counter() - began
-        seen = psutil.Process(process.pid)
+        seen = _interpreter(psutil.Process(process.pid))
         yield Page(url, seen, taken, _spent(seen))
     finally:
         process.terminate()
@@ -89,6 +88,13 @@ def served(command: list[str], home: Path) -> Iterator[Page]:
         process.kill()
         process.wait()
         log.close()
+
+
+def _interpreter(started: psutil.Process) -> psutil.Process:
+    """On Windows an environment's python.exe only starts the real one, as its child."""
+    children = started.children() if sys.platform == "win32" else []
+    python = (child for child in children if child.name().lower().startswith("python"))
+    return next(python, started)
 
 
 OURS = ["app.py", "serve", "--no-browser"]
@@ -110,8 +116,8 @@ def starts(folder: Path, say: Say) -> dict[str, Any]:
     found: dict[str, Any] = {"components": sum(counts.values())}
     for name, pages in told.items():
         found[name] = Start(
-            _median([page.seconds for page in pages]),
-            _median([page.processor for page in pages]),
+            median([page.seconds for page in pages]),
+            median([page.processor for page in pages]),
             round(statistics.median(memory[name]), 1),
         )
     return found
@@ -198,7 +204,7 @@ def libraries(folder: Path, say: Say) -> dict[str, tuple[float, float]]:
             for name, took in _asked(home).items():
                 seconds[count].setdefault(name, []).append(took)
         say(f"start {turn + 1} of {STARTS}")
-    none, full = ({n: _median(t) for n, t in found.items()} for found in seconds.values())
+    none, full = ({n: median(t) for n, t in found.items()} for found in seconds.values())
     return {name: (none[name], full[name]) for name in none}
 
 
@@ -212,7 +218,7 @@ def _asked(home: Home) -> dict[str, float]:
             ("the library's first cards", "library"),
             (SEARCH, "library?words=blue"),
         ):
-            found[name] = _median([_get(page.url + path) for _ in range(7)])
+            found[name] = median([_get(page.url + path) for _ in range(7)])
     return found
 
 
@@ -236,14 +242,11 @@ def _get(url: str) -> float:
     began = time.perf_counter()
     answer = httpx.get(url, trust_env=False, timeout=60)
     if answer.status_code != 200:
-        raise RuntimeError(f"{re.sub('^.*?//', '', url)} answered {answer.status_code}")
+        where = re.sub("^.*?//", "", url)
+        raise BenchFailed(f"{where} answered {answer.status_code}.", "logs/page.log may say more.")
     return time.perf_counter() - began
 
 
 def _spent(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def _median(values: list[float]) -> float:
-    return round(statistics.median(values), 4)

@@ -1,6 +1,22 @@
-"""One number of the benchmark, beside what it is held against."""
+"""One number of the benchmark, beside what it is held against; and what its parts share."""
 
+import statistics
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+
+from engine.errors import ExitCode, HeadroomError
+
+Say = Callable[[str], None]
+
+
+class BenchError(HeadroomError):
+    """The benchmark can't begin."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class BenchFailed(HeadroomError):
+    """Something failed, or ended, while it was measured."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +54,7 @@ class Row:
         if self.reach is not None:
             text += f"  {'reached' if self.reached else 'NOT reached'}: {self.reach:g}"
         return f"{text}  {self.told}".rstrip()
+
+
+def median(seconds: Iterable[float]) -> float:
+    return round(statistics.median(seconds), 4)

@@ -319,10 +319,10 @@ def _bench(options: argparse.Namespace) -> int:
         out = options.out or supervisor.home.root
         result = bench.run(supervisor, options.only, options.model, out.resolve(), say)
     if options.json:
-        _print_json(result)
+        _print_json(result.as_json())
     else:
-        sys.stdout.write("\n".join(bench.lines(result)) + "\n")
-    return ExitCode.DONE
+        sys.stdout.write("\n".join(result.lines()) + "\n")
+    return ExitCode.ENGINE_FAILED if result.failed else ExitCode.DONE
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def family(kernel: str) -> str:
 
 def read(file: Path) -> Step:
     """The step in a file that ``torch.profiler.profile.export_chrome_trace`` wrote."""
-    return step(json.loads(file.read_text())["traceEvents"])
+    return step(json.loads(file.read_text(encoding="utf-8"))["traceEvents"])
 
 
 def step(events: list[dict[str, Any]]) -> Step:

@@ -59,6 +59,25 @@ log = logging.getLogger("headroom.lightx2v")
 WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
 
 
+def ask(pipe: Any, request: ClipRequest, seed: int, **more: object) -> Any:
+    """What ``LightX2VPipeline.generate`` returns for ``request``; it writes no file."""
+    pipe.modify_config(
+        {
+            "target_video_length": request.frames,
+            "target_height": request.height,
+            "target_width": request.width,
+        }
+    )
+    return pipe.generate(
+        seed=seed,
+        prompt=request.prompt,
+        negative_prompt="",
+        save_result_path=None,  # the worker writes the clip
+        target_shape=[request.height, request.width],
+        **more,
+    )
+
+
 class LightX2V:
     """See the module's docstring."""
 
@@ -203,20 +222,7 @@ class LightX2V:
         self._size = request.size
         repairs.lift_stop(self._runner)
         self._enter("encode")
-        self._pipe.modify_config(
-            {
-                "target_video_length": request.frames,
-                "target_height": request.height,
-                "target_width": request.width,
-            }
-        )
-        self._pipe.generate(
-            seed=seed,
-            prompt=request.prompt,
-            negative_prompt="",
-            save_result_path=None,  # the worker writes the clip
-            target_shape=[request.height, request.width],
-        )
+        ask(self._pipe, request, seed)
         frames, self._frames = self._frames, None
         repairs.drop_video(self._runner)
         assert frames is not None

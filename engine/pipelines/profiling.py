@@ -29,7 +29,12 @@ class Profiler:
             self._profile = torch.profiler.profile(activities=[kind])
             self._profile.__enter__()
             self._began = time.perf_counter()
-        elif self.seconds == 0.0 and self._profile is not None:
+        else:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the profile, if it has begun and not ended: tracing slows whatever follows."""
+        if self.seconds == 0.0 and self._profile is not None:
             self.seconds = time.perf_counter() - self._began
             self._profile.__exit__(None, None, None)
 

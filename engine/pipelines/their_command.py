@@ -1,11 +1,13 @@
 """LightX2V's own command, ``python -m lightx2v.infer``, where only text-to-video's packages are.
 
-The target of a process that is spawned as our worker is. Nothing of ours but the stand-ins is in
-it, and it writes no file: the package that it writes MP4s with isn't installed.
+The target of a process that is spawned as our worker is. Of ours there are the stand-ins, and the
+two repairs without which it ends at the first prompt or block on the cards that this is for. It
+writes no file: the package that it writes MP4s with isn't installed.
 """
 
 import ast
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -38,9 +40,16 @@ def main(
     logging.basicConfig()
     sys.argv = ["lightx2v.infer", *arguments]
     try:
+        # Here, not above: whoever starts this process names its target, and must not import torch.
+        from engine.pipelines import kernels, repairs
+        from engine.pipelines.cuda import out_of_memory
+
         with standins.standing_in():
+            if importlib.util.find_spec("sageattention") is not None:
+                kernels.name_sage_1()  # before LightX2V asks for the name
             import lightx2v
 
+            repairs.bias_may_be_missing()
             own = Path(str(lightx2v.__file__))
             standins.stand_in_for(_other_runners(own.with_name("infer.py")))
             infer = importlib.import_module("lightx2v.infer")
@@ -48,7 +57,8 @@ def main(
         pipe.send("")
     except BaseException as error:  # argparse exits, CUDA raises: each is an answer
         log.exception("LightX2V's own command failed")
-        pipe.send(first_line(error, type(error).__name__))
+        spent = out_of_memory(error)
+        pipe.send(first_line(error, type(error).__name__) if spent is None else spent.sentence)
     os._exit(0)  # taking torch and CUDA apart takes seconds
 
 

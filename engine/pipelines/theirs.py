@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from engine.pipelines import repairs
-from engine.pipelines.lightx2v import LightX2V
+from engine.pipelines.lightx2v import LightX2V, ask
 from engine.request import ClipRequest
 
 OURS = ("run_text_encoder", "run_vae_decoder")
@@ -32,21 +32,7 @@ def theirs(pipeline: LightX2V) -> Iterator[Callable[[ClipRequest], object]]:
         runner.text_encoders = pipeline._load_text_encoder()
 
     def generate(request: ClipRequest) -> object:
-        pipe.modify_config(
-            {
-                "target_video_length": request.frames,
-                "target_height": request.height,
-                "target_width": request.width,
-            }
-        )
-        return pipe.generate(
-            seed=request.seed,
-            prompt=request.prompt,
-            negative_prompt="",
-            save_result_path=None,
-            return_result_tensor=True,
-            target_shape=[request.height, request.width],
-        )
+        return ask(pipe, request, request.seed, return_result_tensor=True)
 
     try:
         yield generate

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from engine.errors import first_line
+from engine.headroom import gigabytes
 from engine.pipelines.base import Pipeline, Run
 from engine.pipelines.floor import rates
 from engine.pipelines.profiling import Entering, Profiler
@@ -67,18 +68,21 @@ def _around_lightx2v(
 
     def step() -> dict[str, Any]:
         profiler = Profiler("denoise", cuda)
-        with pipeline.meter.ceiling(ceiling):
-            pipeline.generate(request, request.seed, Entering(run, profiler), steps=1)
+        try:
+            with pipeline.meter.ceiling(ceiling):
+                pipeline.generate(request, request.seed, Entering(run, profiler), steps=1)
+        finally:
+            profiler.stop()
         return profiler.found().as_json()
 
     def theirs() -> dict[str, Any]:
         with pipeline.meter.ceiling(ceiling):
-            return _theirs(pipeline, request)
+            return _theirs(pipeline, request, ceiling)
 
     return {**asked, "step": step, "theirs": theirs}
 
 
-def _theirs(pipeline: Any, request: ClipRequest) -> dict[str, Any]:
+def _theirs(pipeline: Any, request: ClipRequest, ceiling: int) -> dict[str, Any]:
     from engine.pipelines.cuda import out_of_memory
     from engine.pipelines.theirs import theirs
 
@@ -93,5 +97,6 @@ def _theirs(pipeline: Any, request: ClipRequest) -> dict[str, Any]:
             return {"seconds": round(time.perf_counter() - began, 3), "peak": peak}
     except Exception as error:  # it needs more memory than ours; that is an answer as well
         log.exception("LightX2V's own pipeline failed")
-        spent = out_of_memory(error)
-        return {"failed": spent.sentence if spent is not None else first_line(error)}
+        if out_of_memory(error) is not None:
+            return {"failed": f"it ran out of memory within ours' limit of {gigabytes(ceiling)}"}
+        return {"failed": first_line(error)}

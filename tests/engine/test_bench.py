@@ -1,12 +1,13 @@
 """The benchmark's parts run for real, small; none of their numbers is asserted."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine import bench_clip, bench_page
-from engine.bench_row import Row
+from engine import bench, bench_clip, bench_model, bench_page, presets
+from engine.bench_row import BenchFailed, Row, Say
 from engine.commands import main
 from engine.home import Home
 from engine.library import Library
@@ -23,6 +24,42 @@ def test_a_part_prints_one_object_with_its_reference(
     assert row["ratio"] == pytest.approx(row["value"] / row["reference"], abs=0.01)
     assert row["against"]
     assert "mp4" in err
+
+
+def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_folder: Path, _say: Say) -> Iterator[Row]:
+        yield Row("before it", 1.0, "s")
+        raise BenchFailed("The page did not start.", "Mend that first.")
+
+    def odd(_folder: Path, _say: Say) -> Iterator[Row]:
+        raise ValueError("no such thing")
+        yield
+
+    def works(_folder: Path, _say: Say) -> Iterator[Row]:
+        yield Row("after it", 2.0, "s")
+
+    monkeypatch.setattr(bench, "PARTS", {"page": breaks, "gauge": odd, "mp4": works})
+    monkeypatch.setattr(bench, "MODEL", "page")  # no clip is made here
+    monkeypatch.setattr(bench_model, "choose", lambda *_: None)
+    assert main(["bench", "--json"]) == 4
+    told = json.loads(capfd.readouterr().out)
+    assert [row["name"] for row in told["rows"]] == ["before it", "after it"]
+    assert told["failed"] == {
+        "page": "The page did not start. Mend that first.", "gauge": "no such thing"
+    }  # fmt: skip
+    assert main(["bench"]) == 4
+    assert "page failed: The page did not start." in capfd.readouterr().out
+
+
+def test_an_engine_that_cannot_start_ends_the_part_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "DEFAULT_MODEL", "scripted")
+    monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "fail")
+    with pytest.raises(BenchFailed, match="says that loading fails"), bench_clip.engine(tmp_path):
+        pass
 
 
 def test_an_unknown_part_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:

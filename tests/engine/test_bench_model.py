@@ -13,10 +13,12 @@ from PIL import Image
 
 from engine import bench_card, bench_model, bench_told
 from engine.bench_model import Cost, Made
+from engine.child import Child
 from engine.commands import main
 from engine.home import Home
+from engine.messages import Compare
 from engine.presets import load_presets
-from engine.request import Size
+from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
 from engine.work import architecture_of, step_work
 
@@ -95,7 +97,10 @@ def test_a_quicker_attention_lowers_the_floor() -> None:
 def test_the_card_is_a_picture_of_its_size_with_nothing_of_the_users(tmp_path: Path) -> None:
     facts = bench_told.card(costing(theirs={"seconds": 12.5, "peak": 2**33}))
     picture, numbers = bench_card.write(facts, tmp_path)
-    assert (picture.name, numbers.name) == ("bench-a-card.png", "bench-a-card.json")
+    assert (picture.name, numbers.name) == (
+        f"bench-a-card-{LARGE}.png",
+        f"bench-a-card-{LARGE}.json",
+    )
     with Image.open(picture) as image:
         assert image.size == (1200, 630)
         assert not image.text  # type: ignore[attr-defined]
@@ -129,8 +134,28 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
     assert json.loads(capfd.readouterr().out) == {"clips": []}
 
 
+def test_a_worker_that_dies_while_comparing_loses_no_clip(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_model, "AGAIN", 1)
+    told: list[str] = []
+    request = ClipRequest.check({"prompt": "x", "model": "scripted", "seed": 1}, supervisor.presets)
+    send = Child.send
+
+    def dies(child: Child, message: object) -> None:
+        if isinstance(message, Compare):
+            child.process.kill()
+        send(child, message)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Child, "send", dies)
+    cost = bench_model.cost(supervisor, request, tmp_path, told.append)
+    assert cost.warm
+    assert cost.found == {}
+    assert any("The comparison failed: The engine process was killed" in line for line in told)
+
+
 def test_without_a_gpu_the_cpu_default_is_chosen(supervisor: Supervisor) -> None:
-    request = bench_model.choose(supervisor, None)
+    request = bench_model.choose(supervisor, None, lambda text: None)
     assert request.model == supervisor.presets.default.id
     assert request.size == Size(128, 128, 17)
 
