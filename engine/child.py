@@ -21,6 +21,7 @@ from engine.presets import ModelPreset
 from engine.request import Size
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
+DYING_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 
 
@@ -127,12 +128,15 @@ class Child:
         return self.process.exitcode == -9
 
     def how_it_ended(self) -> str:
-        """Half a sentence; call it once the process is gone."""
-        self.process.join(timeout=2)
+        """Half a sentence; call it once the pipe has ended. The process may take its time to go:
+        the system takes tens of GB of page-locked memory back first."""
+        self.process.join(timeout=DYING_SECONDS)
         code = self.process.exitcode
         if code is not None and code < 0:
             cause = " (often the system's out-of-memory killer)" if code == -9 else ""
             return f"The engine process was killed by signal {-code}{cause}"
+        if code is None:
+            return "The engine process stopped answering"
         return f"The engine process ended by itself with exit code {code}"
 
 

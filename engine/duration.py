@@ -29,8 +29,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Duration:
-    """``seconds`` of a whole clip with the model loaded. ``basis``: a clip of this size was made
-    here, another size was, or only another machine's is known."""
+    """``seconds`` of a whole clip with the model loaded. ``basis``: this size ran here, as a clip
+    or a probe; another size did; or only another machine's is known."""
 
     seconds: float
     basis: Literal["measured", "scaled", "elsewhere"]
@@ -45,10 +45,15 @@ def duration(
         runs: this machine's, oldest first: the newest of each size counts, a clip before a probe.
         elsewhere: what is known from other cards, at the model's baseline.
     """
-    known: dict[Size, Run] = {}
+    newest: dict[Size, Run] = {}
     for run in runs:
-        if "denoise" in run.seconds and not (run.probe and run.size in known):
-            known[run.size] = replace(run, seconds=_whole(run, preset.steps), probe=False)
+        before = newest.get(run.size)
+        if "denoise" in run.seconds and (before is None or before.probe or not run.probe):
+            newest[run.size] = run
+    known = {
+        where: replace(run, seconds=_whole(run, preset.steps), probe=False)
+        for where, run in newest.items()
+    }
     if size in known:
         return Duration(sum(known[size].seconds.values()), "measured")
     shape = architecture_of(preset)

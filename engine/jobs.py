@@ -170,7 +170,7 @@ class Jobs:
             db.execute("update jobs set made = ? where id = ? and state = 'running'", (kept, job))
 
     def half_kept(self, job: int) -> tuple[str, dict[str, Any]] | None:
-        """What ``made`` wrote, if ``finish`` didn't follow: the file's name and the receipt."""
+        """What ``made`` wrote: the file's name and the receipt."""
         kept = self.store.rows("select made from jobs where id = ?", (job,))[0]["made"]
         if kept is None:
             return None
@@ -182,10 +182,13 @@ class Jobs:
         return bool(self.store.rows("select 1 from clips where file = ?", (file,)))
 
     def finish(self, job: int, file: str, receipt: dict[str, Any]) -> None:
-        """The clip lies in the clips folder as ``file``: row and final state in one transaction."""
+        """The clip lies in the clips folder as ``file``: row and final state in one transaction.
+        Nothing happens once it has ended: whoever owes this step may take it twice."""
         with self.store.transaction() as db:
-            add_clip(db, job, now(), file, receipt)
-            _end(db, job, State.DONE, "", "")
+            unfinished = "select 1 from jobs where id = ? and state in ('queued', 'running')"
+            if db.execute(unfinished, (job,)).fetchone():
+                add_clip(db, job, now(), file, receipt)
+                _end(db, job, State.DONE, "", "")
 
     def interrupted(
         self,
@@ -201,23 +204,14 @@ class Jobs:
         Returns:
             queued (it keeps its place, so it is next), cancelled or failed.
         """
+        if self.retry(job, f"{what} It is tried once more."):
+            return State.QUEUED
         found = self.get(job)
         if found.cancel_requested:
             self.end(job, State.CANCELLED, "Cancelled.")
-        elif found.attempts >= MAX_ATTEMPTS:
-            self.end(
-                job,
-                State.FAILED,
-                f"{what} It happened twice, so this clip was given up.",
-                remedy,
-            )
-        else:
-            with self.store.transaction() as db:
-                db.execute(
-                    "update jobs set state = 'queued', started = null, note = ? "
-                    "where id = ? and state = 'running'",
-                    (f"{what} It is tried once more.", job),
-                )
+        elif not found.state.final:
+            given_up = f"{what} It happened twice, so this clip was given up."
+            self.end(job, State.FAILED, given_up, remedy)
         return self.get(job).state
 
     def retry(self, job: int, note: str) -> bool:

@@ -87,6 +87,7 @@ class Keeper:
         self._has_loaded = False
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
+        self._nudging = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # ---- called from any thread ------------------------------------------------------------
@@ -124,7 +125,8 @@ class Keeper:
 
     def nudge(self) -> None:
         """There is something new in the queue."""
-        with contextlib.suppress(OSError):
+        # Windows' pipes refuse two senders at once.
+        with self._nudging, contextlib.suppress(OSError):
             self._wake.send_bytes(b"!")
 
     # ---- the thread -------------------------------------------------------
@@ -421,6 +423,7 @@ class Keeper:
             if child.was_killed:
                 smaller = self._results.starved(child, stage, why)
         log.warning("worker %s: %s", child.process.pid, smaller or why)
+        child.kill()  # if it is still there, it holds memory that the next one needs
         self._forget(child)
         why = smaller or why
         if not child.ready and smaller and not self._fits(child, child.preset.id):

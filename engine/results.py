@@ -31,8 +31,8 @@ AROUND_SECONDS = 30.0  # of the flight recorder's samples are kept with an out-o
 
 
 class Results:
-    """Called by the supervisor's thread only. Every run, good or bad, leaves a measurement, for
-    the plan that really ran."""
+    """Called by the keeper's thread only. A run that was made or that ran out of memory leaves a
+    measurement, for the plan that really ran; one that broke says nothing of memory."""
 
     def __init__(
         self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder

@@ -47,6 +47,14 @@ def test_the_newest_clip_counts_and_loading_does_not(big: ModelPreset) -> None:
     assert duration(BASE, big, [first, second, probe]) == Duration(13.0, "measured")
 
 
+def test_the_newest_probe_counts_where_no_clip_was_made(big: ModelPreset) -> None:
+    """The first probe of a size may have tuned the kernels in its one step."""
+    tuning, tuned = (
+        Run(BASE, {"denoise": step, "decode": 2.0}, probe=True) for step in (90.0, 3.0)
+    )
+    assert duration(BASE, big, [tuning, tuned]) == Duration(14.0, "measured")
+
+
 def test_the_nearest_run_is_scaled_and_a_far_one_says_nothing(big: ModelPreset) -> None:
     far, near = Run(Size(256, 256, 5), {"denoise": 1.0}), Run(BASE, {"denoise": 10.0})
     found = duration(Size(480, 832, 85), big, [near, far])
