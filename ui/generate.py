@@ -21,6 +21,7 @@ from engine.request import (
     ClipRequest,
     RequestError,
     Size,
+    whole,
 )
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
@@ -101,7 +102,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
         autofocus=True,
     )
     hint = gr.HTML("", elem_id="hint", js_on_load=None)
-    helped = prompts.build_help(presets)
+    helped = prompts.build_help(model)
     choices = model_choices(presets)
     chosen = gr.Dropdown(
         choices, value=model.id, label="Model", show_label=False, container=False,
@@ -130,7 +131,8 @@ def build_controls(supervisor: Supervisor) -> Controls:
         [seed, lock],
         **QUIET,
     )
-    prompt.change(
+    gr.on(
+        [prompt.change, chosen.change],
         lambda text, name: _written(supervisor, text, name),
         [prompt, chosen],
         hint,
@@ -236,10 +238,11 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     """
     presets = supervisor.presets
     preset = presets.models[known_model(presets, model)]
-    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, frames)
     fresh = size is None
-    size, count = size or sizes["value"], int(str(frames or lengths["value"]))
+    count = preset.default.frames if frames is None else _as_count(frames)
+    size = size or f"{preset.default.height}×{preset.default.width}"
     here = _as_size(size, count)
+    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, count)
     others = {value: _as_size(value, count) for _, value in sizes["choices"]}
     longer = [_as_size(size, value) for _, value in lengths["choices"]]
     verdicts = supervisor.guard.verdicts(model, [here, *others.values(), *longer])
@@ -300,7 +303,15 @@ def brought_back(supervisor: Supervisor, request: ClipRequest) -> tuple[list[Any
 
 def _as_size(size: object, frames: int) -> Size:
     height, _, width = str(size).partition("×")
-    return Size(int(height), int(width), frames)
+    return Size(_as_count(height), _as_count(width), frames)
+
+
+def _as_count(value: object) -> int:
+    """Raises gr.Error for what no radio of ours has sent."""
+    count = whole(value)
+    if count is None or not 0 < count < 10**5:
+        raise gr.Error("There is no such size or length. Choose one.", print_exception=False)
+    return count
 
 
 def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | None) -> str:

@@ -22,6 +22,7 @@ from ui import (
     share,
 )
 from ui.events import QUIET, tell_errors
+from ui.fields import take_as_sent
 from ui.sharing import Sharing
 from ui.ways import Ways
 
@@ -91,6 +92,7 @@ def build_page(
         dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
         api.add_endpoints(ways or Ways(supervisor))
     tell_errors(page)
+    take_as_sent(page)
     return page
 
 

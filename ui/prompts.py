@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from engine.ideas import Ideas, load_ideas
-from engine.presets import ModelPreset, Presets
+from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from ui import improve
 from ui.events import QUIET
@@ -74,9 +74,9 @@ class PromptHelp:
     history: gr.State
 
 
-def build_help(presets: Presets) -> PromptHelp:
+def build_help(preset: ModelPreset) -> PromptHelp:
     """One row, and a panel below it that is closed until somebody wants it."""
-    choices = idea_choices(load_ideas(), presets.default, "")
+    choices = idea_choices(load_ideas(), preset, "")
     with gr.Row(elem_id="prompt-help"):
         theme = gr.Dropdown(
             **choices[0], label="Theme of the ideas", elem_id="idea-theme", **_LIST, min_width=150

@@ -10,10 +10,11 @@ from engine.errors import HeadroomError
 from engine.headroom import covers
 from engine.ideas import load_ideas
 from engine.library import Clip
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.receipt import asked_again
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
+from engine.usual import usual_model
 from ui.batch import embeds
 from ui.clip_routes import found, queue_again
 from ui.dropped import usable
@@ -57,7 +58,7 @@ def build_result(supervisor: Supervisor) -> Result:
         with gr.Row(elem_id="examples"):
             examples = tuple(
                 (gr.Button(text, size="sm", min_width=120, elem_classes="notranslate"), text)
-                for text in example_prompts(supervisor.presets)
+                for text in example_prompts(usual_model(supervisor).preset)
             )
     video = gr.Video(
         label="Clip",
@@ -79,9 +80,9 @@ def build_result(supervisor: Supervisor) -> Result:
     return Result(begin, video, acts, larger, receipt, shown, same, new, told, examples)
 
 
-def example_prompts(presets: Presets) -> list[str]:
-    """One of each of the first themes that the first model has."""
-    themes = load_ideas().themes(presets.default)
+def example_prompts(preset: ModelPreset) -> list[str]:
+    """One of each of the first themes that ``preset`` has."""
+    themes = load_ideas().themes(preset)
     return [theme.prompts[0].text for theme in themes[:EXAMPLES]]
 
 

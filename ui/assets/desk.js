@@ -1,5 +1,5 @@
-// What a daily tool does besides: Ctrl+Enter, the tab's title, and word when a clip is done while
-// nobody looks. live.js sends "headroom-live" with what has changed.
+// What a daily tool does besides: Ctrl+Enter, the tab's title, word when a clip is done while nobody
+// looks, and a typed prompt that a reload doesn't take away. live.js sends "headroom-live" with what has changed.
 const NAME = "Headroom";
 const ASKED = "headroom-asked-to-notify";
 const seen = { running: false, fraction: 0, title: "", outcome: "", outcome_kind: "", waiting: 0 };
@@ -71,3 +71,19 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("#generate")) ask();
 }, true);
+
+// Gradio loads the page anew by itself once a program that was gone is back.
+const DRAFT = "headroom-prompt";
+const field = () => document.querySelector("#prompt textarea");
+const kept = (act) => { try { return act(sessionStorage); } catch { return null; } };
+const keep = () => kept((store) => { if (field()) store.setItem(DRAFT, field().value); });
+document.addEventListener("input", ({ target }) => { if (target === field()) keep(); }, true);
+window.addEventListener("pagehide", keep); // an idea, say, came without anybody's typing
+const bring = (tries) => {
+  const [empty, draft] = [field(), kept((store) => store.getItem(DRAFT))];
+  if (!draft || empty?.value) return;
+  if (!empty) { if (tries) setTimeout(bring, 100, tries - 1); return; }
+  empty.value = draft;
+  empty.dispatchEvent(new Event("input", { bubbles: true }));
+};
+bring(100);
