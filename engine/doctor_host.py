@@ -15,6 +15,7 @@ from engine.doctor_gpu import Line
 from engine.headroom import GIB, gigabytes
 from engine.machine import Machine
 from engine.memory import MemorySample
+from engine.tensorfile import size_text
 
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB
@@ -72,7 +73,7 @@ def disk(root: Path, streams: bool, bytes_a_step: int) -> list[Line]:
         bytes_a_step: how much that is.
     """
     free = shutil.disk_usage(root).free
-    text = f"{gigabytes(free)} are free where clips and weights are kept ({root})."
+    text = f"{size_text(free)} are free where clips and weights are kept ({root})."
     if free < CLIP_SPACE:
         remedy = "Make room, or set HEADROOM_HOME to another disk."
         return [Line("Disk", "warn", text, remedy)]
@@ -84,7 +85,7 @@ def _speed(speed: float, streams: bool, bytes_a_step: int) -> Line:
         return Line("Disk speed", "warn", "It could not be tried.", "Is the folder writable?")
     text = f"It writes {speed / 1e6:,.0f} MB/s; reading is seldom slower."
     if streams and bytes_a_step:
-        text += f" Each step reads {gigabytes(bytes_a_step)}: {bytes_a_step / speed:.0f} s or less."
+        text += f" Each step reads {size_text(bytes_a_step)}: {bytes_a_step / speed:.0f} s or less."
     if speed < SLOW_DISK and streams:
         remedy = "Set HEADROOM_HOME to an SSD, or put more RAM into the machine."
         return Line("Disk speed", "warn", text, remedy)

@@ -11,7 +11,7 @@ from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.headroom import Word
 from engine.home import PROJECT
-from engine.hostmem import GIB, host_need, parts
+from engine.hostmem import GIB, host_need, parts, pinned_need
 from engine.presets import load_presets
 from tests.reliability import BEGIN, END, HEAD, rows
 
@@ -64,6 +64,10 @@ def test_the_table_of_ram_is_computed() -> None:
         assert f"| {part.name} | {told} |" in MEASURED
     needs = " | ".join(f"{host_need(preset, way) / GIB:.1f}" for way in ("block", "block-exact"))
     assert f"| all, with the process | | {needs} |" in MEASURED
+    ways = ("block", "block-exact", "resident", "lazy")
+    block, exact, resident, lazy = (f"{pinned_need(preset, way) / GIB:.1f}" for way in ways)
+    for end in (f"{block} GB, or {exact} of exact size", f"{resident} GB", f"{lazy} GB"):
+        assert re.search(rf"^\| (in|on) .* \| {re.escape(end)} \|$", MEASURED, re.MULTILINE), end
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -45,8 +45,9 @@ def add_endpoints(ways: Ways) -> None:
         wait: bool = True,
         receipt: bool = True,
     ) -> Made:
-        """Make a clip. model, height, width and frames left out are the model's default; seed -1
-        draws one; receipt says whether the MP4 holds its receipt.
+        """Make a clip. model left out is this machine's usual one; height, width and frames left
+        out are the model's default; seed -1 draws one; receipt says whether the MP4 holds its
+        receipt.
 
         With wait, the answer comes when the clip is made: its receipt, its number in the library,
         and the file as "clip", which gradio_client downloads. Meanwhile job.status() of
@@ -78,8 +79,8 @@ def add_endpoints(ways: Ways) -> None:
         return await asyncio.to_thread(ways.status, job, origin(request))
 
     async def cancel(job: int) -> Queued:
-        """Cancel a job by its number: one that waits at once, one that runs at its next step, when
-        /status says so. What has ended stays as it is."""
+        """Cancel a job by its number: one that waits at once, one that runs at its next transformer
+        block, when /status says so. What has ended stays as it is."""
         return await asyncio.to_thread(ways.cancel, job)
 
     async def check(
@@ -89,7 +90,7 @@ def add_endpoints(ways: Ways) -> None:
         frames: int | None = None,
     ) -> Checked:
         """May this size run on this machine now, and why: open, busy (others hold the memory),
-        locked (not measured yet) or impossible. What is left out is the model's default."""
+        locked (not measured yet) or impossible. What is left out is as in /generate."""
         return await asyncio.to_thread(ways.check, size_fields(model, height, width, frames))
 
     async def library(

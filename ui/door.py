@@ -1,6 +1,6 @@
 """What visitors reach: an app of its own, on a port of its own, that knows nothing but visits.
 
-It isn't Gradio's: a share link needs five small routes, and whatever isn't served can't be called.
+It isn't Gradio's: a share link needs a few small routes, and whatever isn't served can't be called.
 Which port a request came through says whose it is; no header does, as headers can be made up.
 """
 

@@ -1,6 +1,7 @@
 """The doctor on scripted machines: what each finding says, and that it names a way out."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -154,10 +155,13 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_host, "write_speed", lambda _: 100e6)
+    usage = shutil.disk_usage(tmp_path)._replace(free=61_100_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     space, speed = doctor_host.disk(tmp_path, True, 13 * GIB)
     assert space.state == "good"
+    assert space.meaning.startswith("61.1 GB are free")  # as `weights list` and file managers tell
     assert speed.state == "warn"
-    assert "Each step reads 13.0 GB: 140 s or less" in speed.meaning
+    assert "Each step reads 14.0 GB: 140 s or less" in speed.meaning
     assert doctor_host.disk(tmp_path, False, 0)[1].state == "good"
     monkeypatch.undo()
     assert doctor_host.write_speed(tmp_path) > 0
