@@ -3,35 +3,33 @@
 import argparse
 import json
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from engine import clips, logs
 from engine.caretaker import Caretaker
 from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
+from engine.following import follow, say
 from engine.guard import Refused, verdict_json
 from engine.headroom import gigabytes
 from engine.home import Home
-from engine.jobs import Job, Jobs, State
+from engine.jobs import Jobs, State
 from engine.library import Clip, Library
 from engine.machine import vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
 from engine.receipt import receipt_lines
 from engine.request import ClipRequest
-from engine.status import Engine, Status
 from engine.supervisor import Supervisor
 from engine.usual import asked_for, usual_model
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LAST_PORT = 65_535
 
 
 class InputError(HeadroomError):
@@ -42,12 +40,6 @@ class InputError(HeadroomError):
 
 class JobFailed(HeadroomError):
     """The clip couldn't be made."""
-
-
-def say(text: str) -> None:
-    """A line for a person: never on stdout, which belongs to results."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:
@@ -85,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = add("serve", _serve, "open the page (this is what happens without a command)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=int, default=7860, help="the next free one if it is taken")
+    serve.add_argument("--port", type=_port, default=7860, help="the next free one if it is taken")
     serve.add_argument(
         "--share", action="store_true", help="a link for visitors, with a drawn password, for 2 h"
     )
@@ -130,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (generate, check, measure, read, listing, plan, weights, look, bench):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no port; it is 1 to {LAST_PORT}")
+    return int(text)
 
 
 def _print_json(value: object) -> None:
@@ -193,7 +191,7 @@ def _generate(options: argparse.Namespace) -> int:
         )
         if options.model is None:
             say(usual_model(supervisor).sentence)
-        job = _follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
+        job = follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
@@ -231,7 +229,7 @@ def _check(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     with open_engine() as supervisor:
         request = _sized(options, supervisor, PROBE_PROMPT)
-        job = _follow(supervisor, supervisor.measure(request))
+        job = follow(supervisor, supervisor.measure(request))
         if job.state is State.CANCELLED:
             say("Cancelled; what was measured until then is kept.")
             return ExitCode.INTERRUPTED
@@ -323,54 +321,6 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write("\n".join(result.lines()) + "\n")
     return ExitCode.ENGINE_FAILED if result.failed else ExitCode.DONE
-
-
-@contextmanager
-def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
-    """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
-
-    def cancel(_signal: int, _frame: FrameType | None) -> None:
-        supervisor.cancel(job)
-
-    before = {s: signal.signal(s, cancel) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _follow(supervisor: Supervisor, job: Job) -> Job:
-    """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
-    supervisor.recorder.start()
-    supervisor.start(only=job.id)
-    with _interruptible(supervisor, job.id):
-        return _watch(supervisor, job)
-
-
-def _watch(supervisor: Supervisor, job: Job) -> Job:
-    told = ""
-    while not job.state.final:
-        time.sleep(0.05)
-        line = _progress_line(supervisor.status(), job)
-        if line not in ("", told):
-            say(line)
-            told = line
-        job = supervisor.jobs.get(job.id)
-    return job
-
-
-def _progress_line(status: Status, job: Job) -> str:
-    if status.progress is not None and status.progress.job == job.id:
-        progress = status.progress
-        step = f" step {min(progress.step + 1, progress.steps)} of {progress.steps}"
-        where = f"{status.probing}: " if status.probing else ""
-        return where + progress.stage + (step if progress.steps else "")
-    if status.waiting_for:
-        return f"Waiting: {status.waiting_for}"
-    if status.engine is Engine.ELSEWHERE:
-        return "Another Headroom process has the engine; it will make this clip."
-    return f"loading {status.model}" if status.engine is Engine.LOADING else ""
 
 
 def _report(clip: Clip, path: Path, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 what a screen reader would be told."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

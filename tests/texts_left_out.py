@@ -2,7 +2,7 @@
 
 # Modules (patterns of their paths) whose texts no user of the page sees.
 MODULES = {
-    r"engine/(commands|plan_command|weights_command)\.py": "the command line",
+    r"engine/(commands|following|plan_command|weights_command)\.py": "the command line",
     r"engine/(install|install_env|install_facts|install_packages|install_plan|install_trial)\.py":
         "runs before there is a page",
     r"engine/(home|presets)\.py": "what they refuse ends the program before there is a page",

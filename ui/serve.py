@@ -16,7 +16,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from engine.commands import LOOPBACK
+from engine.commands import LAST_PORT, LOOPBACK
 from engine.errors import ExitCode, HeadroomError
 from engine.store import StoreError
 from engine.supervisor import Supervisor
@@ -228,7 +228,8 @@ def _with_mcp(ways: "Ways", login: tuple[str, str] | None, open_to_others: bool)
 
 def free_port(host: str, port: int) -> int:
     """``port``, or the first free one of the next few."""
-    for candidate in range(port, port + PORTS_TRIED):
+    last = min(port + PORTS_TRIED - 1, LAST_PORT)
+    for candidate in range(port, last + 1):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, sys.platform != "win32")
@@ -238,7 +239,7 @@ def free_port(host: str, port: int) -> int:
                 continue
             return candidate
     raise PortError(
-        f"Headroom can't listen on {host}, ports {port} to {port + PORTS_TRIED - 1}.",
+        f"Headroom can't listen on {host}, ports {port} to {last}.",
         "Choose another with --port, or check --host.",
     )
 

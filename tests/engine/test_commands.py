@@ -217,6 +217,14 @@ def test_a_plan_that_cant_be_is_refused(
     assert told["remedy"]
 
 
+@pytest.mark.parametrize("port", ["0", "70000", "-1", "http"])
+def test_a_port_that_is_none_is_told(port: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", f"--port={port}"])
+    assert ended.value.code == 2
+    assert f"{port!r} is no port; it is 1 to 65535" in capfd.readouterr().err
+
+
 def test_a_bad_limit_is_told_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

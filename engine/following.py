@@ -1,0 +1,66 @@
+"""A job's way on the terminal: worked on alone, told line by line, and cancelled by Ctrl-C."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from engine.jobs import Job
+from engine.status import Engine, Status
+from engine.supervisor import Supervisor
+
+
+def say(text: str) -> None:
+    """A line for a person: never on stdout, which belongs to results."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def follow(supervisor: Supervisor, job: Job) -> Job:
+    """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
+    supervisor.recorder.start()
+    supervisor.start(only=job.id)
+    with _interruptible(supervisor, job.id):
+        return _watch(supervisor, job)
+
+
+@contextmanager
+def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
+    """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
+
+    def cancel(_signal: int, _frame: FrameType | None) -> None:
+        supervisor.cancel(job)
+
+    before = {s: signal.signal(s, cancel) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(supervisor: Supervisor, job: Job) -> Job:
+    told = ""
+    while not job.state.final:
+        time.sleep(0.05)
+        line = _progress_line(supervisor.status(), job)
+        if line not in ("", told):
+            say(line)
+            told = line
+        job = supervisor.jobs.get(job.id)
+    return job
+
+
+def _progress_line(status: Status, job: Job) -> str:
+    if status.progress is not None and status.progress.job == job.id:
+        progress = status.progress
+        step = f" step {min(progress.step + 1, progress.steps)} of {progress.steps}"
+        where = f"{status.probing}: " if status.probing else ""
+        return where + progress.stage + (step if progress.steps else "")
+    if status.waiting_for:
+        return f"Waiting: {status.waiting_for}"
+    if status.engine is Engine.ELSEWHERE:
+        return "Another Headroom process has the engine; it will make this clip."
+    return f"loading {status.model}" if status.engine is Engine.LOADING else ""
