@@ -26,6 +26,18 @@ from ui.sharing import Sharing
 from ui.ways import Ways
 
 
+class Page(gr.Blocks):
+    """Without the stream that Gradio holds open for each tab as soon as there is a gr.State.
+
+    Browsers open six connections to a host over all tabs. That stream's end only runs ``unload``
+    events, of which there are none here, and forgets the tab's state in an hour; how many tabs are
+    remembered is bounded anyway (``SESSIONS`` in ui/serve.py).
+    """
+
+    def get_config_file(self) -> Any:
+        return {**super().get_config_file(), "connect_heartbeat": False}
+
+
 def build_page(
     supervisor: Supervisor,
     arrival: Arrival | None = None,
@@ -41,7 +53,7 @@ def build_page(
     """
     arrival = arrival or Arrival(supervisor.home)
     sharing = sharing or Sharing(supervisor)
-    with gr.Blocks(
+    with Page(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         generate.build_head()
