@@ -113,7 +113,7 @@ def _wire(
     controls: generate.Controls,
     judged: list[Any],
 ) -> None:
-    """Verdicts are renewed when the page opens and whenever a job has ended."""
+    """Verdicts are renewed when the page opens, when a job has ended, and when "busy" may be over."""
 
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
@@ -122,7 +122,8 @@ def _wire(
         [controls.model, *judged],
         **QUIET,
     )
-    panel.change(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
+    for happened in (panel.change, panel.release):
+        happened(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
 
 
 def _wire_headroom(

@@ -80,6 +80,7 @@ window.addEventListener("headroom-part", () => show(seen));
 let ended = null;
 let weights = null;
 let packages = null;
+let held = "";
 const receive = (state) => {
   Object.assign(seen, state);
   show(state);
@@ -94,6 +95,11 @@ const receive = (state) => {
     if (packages !== null && packages !== state.packages) { trigger("tick"); trigger("change"); }
     packages = state.packages;
   }
+  // What others hold decides whether there is room, on the device or in RAM. One step is 256 MB of
+  // 16 GB: a verdict isn't read out anew for each page that a browser takes.
+  const now = [seen.meter?.others, seen.ram].map((share) => Math.round((share || 0) * 64)).join();
+  if (now !== held && document.querySelector("#verdict .busy")) trigger("release");
+  held = now;
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.
     if (ended !== null && ended !== state.ended) {
