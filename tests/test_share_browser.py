@@ -1,5 +1,6 @@
 """Sharing in a real Chromium: the door opens, a visitor makes a clip, the door is shut."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -94,8 +95,8 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
     guest.wait_for_selector("#jobs .small >> text=Denoising", timeout=30_000)
     guest.evaluate("window.kept = document.querySelector('#jobs button'), kept.focus()")
     for _ in range(2):
-        words = guest.inner_text("#jobs .small")
-        wait_until(lambda before=words: guest.inner_text("#jobs .small") != before, "progress")
+        told = guest.inner_text("#jobs .small")
+        wait_until(functools.partial(told_otherwise, guest, told), "progress")
     assert guest.evaluate("document.activeElement === kept && kept.isConnected")
     assert guest.evaluate("document.querySelector('#jobs progress').value") > 0
     box = guest.locator("#jobs button").bounding_box()
@@ -111,3 +112,7 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
     context.close()
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
+
+
+def told_otherwise(guest: Any, before: str) -> bool:
+    return bool(guest.inner_text("#jobs .small") != before)

@@ -113,7 +113,7 @@ def _wire(
     controls: generate.Controls,
     judged: list[Any],
 ) -> None:
-    """Verdicts are renewed when the page opens, when a job has ended, and when "busy" may be over."""
+    """Verdicts are renewed when the page opens, when a job has ended and when busy may be over."""
 
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
