@@ -123,11 +123,11 @@ class Share:
 
 
 class Visits:
-    """What visitors may do: ask within their caps, see and cancel their own."""
+    """What visitors may do: ask within their caps, see and cancel their own. One for each share."""
 
     def __init__(self, supervisor: Supervisor, share: Share) -> None:
         self.supervisor, self.share = supervisor, share
-        self._lock = threading.Lock()  # counting and queueing are one step
+        self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
 
     @property
     def preset(self) -> ModelPreset:
@@ -158,6 +158,8 @@ class Visits:
         if not is_here(self.preset):
             raise ShareError("Clips can't be made here yet.", "Try again in some minutes.")
         with self._lock:
+            if not self.share.open:  # it was when the visitor's cookie was looked at
+                raise ShareError("This share has ended.", "Ask its owner for a new one.")
             unfinished = self.supervisor.jobs.unfinished_of_visitors()
             if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
                 raise ShareError(
@@ -208,7 +210,8 @@ class Visits:
 
     def end(self) -> None:
         """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
-        self.share.close()
+        with self._lock:  # what is being queued this moment is cancelled below
+            self.share.close()
         own = {visitor.id for visitor in self.share.visitors()}
         for job in self.supervisor.jobs.unfinished_of_visitors():
             if job.visitor in own:

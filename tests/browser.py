@@ -77,3 +77,15 @@ def choose_scripted(tab: Any) -> None:
 def generate(tab: Any, prompt: str) -> None:
     tab.fill("#prompt textarea", prompt)
     tab.click("#generate")
+
+
+def shared(owner: Any) -> tuple[str, str]:
+    """Share in this network from the owner's tab; returns the address and the password."""
+    owner.wait_for_selector("#prompt textarea", state="attached")
+    owner.get_by_role("tab", name="Share").click()
+    owner.click("#share-model input")
+    owner.locator("[role=option]", has_text="Scripted").first.click()
+    owner.click("#share-where >> text=In your own network only")
+    owner.click("#share-start")
+    owner.wait_for_selector("#share-password", timeout=20_000)
+    return owner.inner_text("#share-address"), owner.inner_text("#share-password")

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser import MARKS
+from tests.browser import MARKS, shared
 from tests.clipfiles import receipt, write
 from tests.conftest import TESTS, wait_until
 from tests.served import Served, serving
@@ -217,17 +217,6 @@ def test_a_page_elsewhere_can_do_nothing_to_a_visitor(
     owner.click("#share-stop")
     owner.wait_for_selector("#share-told >> text=Sharing has ended")
     context.close()
-
-
-def shared(owner: Any) -> tuple[str, str]:
-    owner.wait_for_selector("#prompt textarea")
-    owner.get_by_role("tab", name="Share").click()
-    owner.click("#share-model input")
-    owner.locator("[role=option]", has_text="Scripted").first.click()
-    owner.click("#share-where >> text=In your own network only")
-    owner.click("#share-start")
-    owner.wait_for_selector("#share-password", timeout=20_000)
-    return owner.inner_text("#share-address"), owner.inner_text("#share-password")
 
 
 def clean(tab: Any, where: str) -> None:

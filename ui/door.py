@@ -21,8 +21,7 @@ from engine.jobs import Job, State
 from engine.library import is_own_file
 from engine.request import Size
 from engine.status import Engine
-from engine.supervisor import Supervisor
-from engine.visitors import Share, ShareError, Visitor, Visits, WrongPassword, told
+from engine.visitors import ShareError, Visitor, Visits, WrongPassword, told
 from ui import words
 from ui.texts import texts_answer
 from ui.theme import ASSETS
@@ -41,8 +40,8 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def build_door(supervisor: Supervisor, share: Share, hosts: set[str], tunnelled: bool) -> FastAPI:
-    """The visitors' app.
+def build_door(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
+    """The visitors' app, for one share.
 
     Args:
         tunnelled: whether requests come from a tunnel's end here, which says for whom.
@@ -50,7 +49,6 @@ def build_door(supervisor: Supervisor, share: Share, hosts: set[str], tunnelled:
             page elsewhere can have its own name point here. Filled as they become known.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    visits = Visits(supervisor, share)
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Next) -> Response:
@@ -63,7 +61,7 @@ def build_door(supervisor: Supervisor, share: Share, hosts: set[str], tunnelled:
     _tell_errors(app)
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
-    _add_files(app, supervisor, visits)
+    _add_files(app, visits)
     return app
 
 
@@ -169,14 +167,14 @@ def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
         return {"cancelled": job}
 
 
-def _add_files(app: FastAPI, supervisor: Supervisor, visits: Visits) -> None:
+def _add_files(app: FastAPI, visits: Visits) -> None:
     @app.get("/clip/{job}.{kind}")
     def clip(request: Request, job: str, kind: str) -> FileResponse:
         visitor = _visitor(visits, request)
         if not JOB.fullmatch(job) or kind not in ("mp4", "jpg"):
             raise HTTPException(404, "There is nothing here.")
         found = visits.clip(visitor, int(job))
-        path = supervisor.home.clips / found.file if found else None
+        path = visits.supervisor.home.clips / found.file if found else None
         if path is not None and kind == "jpg":
             path = path.with_suffix(".jpg")
         if path is None or not is_own_file(path):
@@ -231,7 +229,6 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
     engine = supervisor.status().engine
     said = {Engine.FAILED: "not working now", Engine.LOADING: "being loaded"}.get(engine, "ready")
     return {
-        "name": visitor.name,
         "left": round(visits.share.left),
         "model": preset.name,
         "engine": said,

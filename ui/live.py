@@ -1,4 +1,4 @@
-"""The live part of the page: one server-sent stream a tab, plain values, drawn by live.js.
+"""The live part of the page: one server-sent stream a browser, plain values, drawn by live.js.
 
 A stream of our own costs the server less than any timer of Gradio's, goes on while the page's
 queue is busy and in a tab in the background. Everything crosses as text that the browser sets
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.arrival import Arrival
 from engine.status import Engine, Status
@@ -27,6 +27,7 @@ from ui.pulls import pulls_state
 from ui.queue import QueueView, title
 from ui.share import share_state
 from ui.sharing import Sharing
+from ui.theme import ASSETS
 
 TURN_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0  # proxies close a silent stream
@@ -57,16 +58,15 @@ class Live:
                 self._at = now
                 status = self._supervisor.status()
                 try:
-                    job = self._job(status)
+                    stored = {**self._job(status), **share_state(self._sharing)}
                 except StoreError as error:  # what was shown last stays, with the reason
-                    job = {"notice": str(error)}
+                    stored = {"notice": str(error)}
                 self._state = {
                     **self._state,
                     **self._engine(status),
-                    **job,
+                    **stored,
                     **self._gauge(status),
                     **pulls_state(self._supervisor.weights),
-                    **share_state(self._sharing),
                 }
             return self._state
 
@@ -149,9 +149,18 @@ class Live:
 
 
 def add_routes(app: FastAPI, live: Live) -> None:
-    """``GET /live``: Gradio's login covers its own routes only, so this asks for it itself."""
+    """``GET /live``: Gradio's login covers its own routes only, so this asks for it itself.
+
+    ``GET /live-feed.js``, the script that listens to it for all tabs, holds nothing to hide.
+    """
 
     @app.get("/live", dependencies=[Depends(known_fields), Depends(member)])
     async def stream() -> StreamingResponse:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+
+    @app.get("/live-feed.js", dependencies=[Depends(known_fields)])
+    def feed() -> FileResponse:
+        # A tab of an older version may have the worker; a new one must not get the old script.
+        headers = {"Cache-Control": "no-cache"}
+        return FileResponse(ASSETS / "live-feed.js", media_type="text/javascript", headers=headers)

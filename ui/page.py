@@ -27,6 +27,18 @@ from ui.sharing import Sharing
 from ui.ways import Ways
 
 
+class Page(gr.Blocks):
+    """Without the stream that Gradio holds open for each tab as soon as there is a gr.State.
+
+    Browsers open six connections to a host over all tabs. That stream's end only runs ``unload``
+    events, of which there are none here, and forgets the tab's state in an hour; how many tabs are
+    remembered is bounded anyway (``SESSIONS`` in ui/serve.py).
+    """
+
+    def get_config_file(self) -> Any:
+        return {**super().get_config_file(), "connect_heartbeat": False}
+
+
 def build_page(
     supervisor: Supervisor,
     arrival: Arrival | None = None,
@@ -42,7 +54,7 @@ def build_page(
     """
     arrival = arrival or Arrival(supervisor.home)
     sharing = sharing or Sharing(supervisor)
-    with gr.Blocks(
+    with Page(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         generate.build_head()
@@ -103,7 +115,7 @@ def _wire(
     controls: generate.Controls,
     judged: list[Any],
 ) -> None:
-    """Verdicts are renewed when the page opens and whenever a job has ended."""
+    """Verdicts are renewed when the page opens, when a job has ended and when busy may be over."""
 
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
@@ -112,7 +124,8 @@ def _wire(
         [controls.model, *judged],
         **QUIET,
     )
-    panel.change(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
+    for happened in (panel.change, panel.release):
+        happened(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
 
 
 def _wire_headroom(

@@ -14,6 +14,7 @@ from engine.visitors import DEFAULT_HOURS, HOURS, UNFINISHED_EACH
 from ui.events import QUIET
 from ui.generate import model_choices, refusal_html
 from ui.sharing import Opened, Sharing
+from ui.theme import ASSETS
 
 ABOUT = f"""
 <p>Let others make clips on this computer, with nothing to install. They get a page of their own:
@@ -56,7 +57,8 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
         )  # fmt: skip
         start = gr.Button("Share", variant="primary", elem_id="share-start", scale=0)
     told = gr.HTML("", elem_id="share-told", js_on_load=None)
-    gr.HTML(LIVE, elem_id="share-live", js_on_load=None)
+    script = (ASSETS / "share.js").read_text(encoding="utf-8")
+    live = gr.HTML(LIVE, elem_id="share-live", js_on_load=script)
     stop = gr.Button("Stop sharing", variant="stop", elem_id="share-stop", visible=False, scale=0)
     parts = [form, model, told, stop]
 
@@ -69,11 +71,18 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
 
     def end() -> list[Any]:
         sharing.stop()
+        return ended()
+
+    def ended() -> list[Any]:
+        """Also once its time is over. A share that was begun since keeps its password on show."""
+        if sharing.open:
+            return [gr.skip()] * len(parts)
         return refreshed(supervisor, sharing, "<p>Sharing has ended.</p>")
 
     # Opening a tunnel takes seconds, so this button shows that it works.
     start.click(begin, [where, hours, model], parts, **{**QUIET, "show_progress": "minimal"})
     stop.click(end, None, parts, **QUIET)
+    live.change(ended, None, parts, **QUIET)
     return parts
 
 
@@ -88,7 +97,7 @@ def _checked(
 
 def refreshed(supervisor: Supervisor, sharing: Sharing, told: str = "") -> list[Any]:
     """What the tab shows when it is opened: the password is never shown again."""
-    is_open = sharing.state()["open"]
+    is_open = sharing.open
     again = (
         "<p>It is shared. The password was shown once, when sharing began; whoever lost it stops "
         "sharing and starts anew.</p>"

@@ -71,12 +71,12 @@ class Sharing:
 
     def _start(self, where: Where, hours: float, model: str) -> Opened:
         share = Share(model, hours * 3600)
-        self._visits = Visits(self._supervisor, share)
+        self._visits = visits = Visits(self._supervisor, share)
         hosts: set[str] = set()
         local = own_addresses() if where == "network" else []
         if where == "network" and not local:
             raise SharingError("This computer is in no network now.", "Connect it and try again.")
-        port = self._listen(share, hosts, "0.0.0.0" if where == "network" else "127.0.0.1")
+        port = self._listen(visits, hosts, "0.0.0.0" if where == "network" else "127.0.0.1")
         if where == "network":
             hosts.update(local)
             self.address = f"http://{local[0]}:{port}/"
@@ -90,8 +90,8 @@ class Sharing:
         self._timer.start()
         return Opened(self.address, share.password)
 
-    def _listen(self, share: Share, hosts: set[str], host: str) -> int:
-        door = build_door(self._supervisor, share, hosts, tunnelled=host == "127.0.0.1")
+    def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
+        door = build_door(visits, hosts, tunnelled=host == "127.0.0.1")
         listener = socket.create_server((host, 0))
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -135,10 +135,20 @@ class Sharing:
         with contextlib.suppress(HeadroomError):
             self.stop()
 
+    @property
+    def open(self) -> bool:
+        """Whether visitors can come: it has an address, and its time isn't over."""
+        visits = self._visits
+        return visits is not None and self.address != "" and visits.share.open
+
     def state(self) -> dict[str, Any]:
-        """For the page: whether it is open, for how long, and who is there. No password."""
+        """For the page: whether it is open, for how long, and who is there. No password.
+
+        Raises:
+            StoreError: the database doesn't tell what visitors have made.
+        """
         visits, tunnel = self._visits, self._tunnel
-        if visits is None or not visits.share.open:
+        if visits is None or not self.open:
             return {"open": False, "address": "", "left": 0, "trouble": "", "visitors": []}
         lost = tunnel is not None and not tunnel.alive
         trouble = "The link is broken: the program that makes it has ended. Stop, and share again."

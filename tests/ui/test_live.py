@@ -85,6 +85,8 @@ def test_a_job_behind_a_login_stays_there(supervisor: Supervisor) -> None:
     try:
         with httpx.Client(base_url=url, trust_env=False) as browser:
             assert browser.get("live").status_code == 401
+            feed = browser.get("live-feed.js")  # which is to tell that the login has ended
+            assert (feed.status_code, "follow" in feed.text) == (200, True)
             browser.cookies.set(f"access-token-{app.cookie_id}", "guess")
             assert browser.get("live").status_code == 401
             browser.cookies.clear()

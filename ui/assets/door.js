@@ -4,6 +4,8 @@ const tell = (text) => { $("told").textContent = text; $("told").hidden = text =
 const ask = async (path, body) => {
   const answer = await fetch(path, body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  }).catch(() => {
+    throw new Error("The computer behind this page can't be reached. Try again, or ask its owner.");
   });
   const said = await answer.json().catch(() => ({ error: "The computer behind this page gave no answer." }));
   if (!answer.ok) throw Object.assign(new Error(said.error), { status: answer.status });
@@ -16,38 +18,26 @@ const make = (kind, text = "", name = "") => {
   return made;
 };
 
+// A row is built once for a clip that is awaited and once for its end; between, its words and its
+// bar change in place: whoever presses or has focused its button keeps it.
 const rows = new Map();
-const row = (job) => {
-  let item = rows.get(job.id);
-  const words = JSON.stringify(job);
-  if (!item) { item = make("li"); rows.set(job.id, item); }
-  if (item.dataset.words === words) return item;
-  item.dataset.words = words;
-  const small = {
-    queued: job.before ? `Waiting; ${job.before} before it` : "Next",
-    running: [job.stage, job.left].filter(Boolean).join(", ") || "Starting",
-  }[job.state] || job.told;
-  const parts = [make("p", job.prompt)];
-  parts[0].translate = false;
-  if (small) parts.push(make("p", small, "small"));
-  if (job.state === "running") {
-    const bar = make("progress");
-    bar.max = 1; bar.value = job.fraction;
-    bar.setAttribute("aria-label", "This clip");
-    parts.push(bar);
-  }
+const build = (item, job, awaited) => {
+  const prompt = make("p", job.prompt);
+  prompt.translate = false;
+  const bar = make("progress");
+  bar.max = 1;
+  bar.setAttribute("aria-label", "This clip");
+  const acts = make("div", "", "acts");
+  const parts = [prompt, make("p", "", "small"), bar];
   if (job.clip) {
     const video = make("video");
     Object.assign(video, { src: `clip/${job.id}.mp4`, poster: `clip/${job.id}.jpg`, controls: true, loop: true, playsInline: true, preload: "none" });
-    parts.push(video);
-  }
-  const acts = make("div", "", "acts");
-  if (job.clip) {
     const link = make("a", "Download");
     link.href = `clip/${job.id}.mp4?download`;
     acts.append(link);
+    parts.push(video);
   }
-  if (job.state === "queued" || job.state === "running") {
+  if (awaited) {
     const stop = make("button", "Cancel", "quiet");
     stop.type = "button";
     stop.setAttribute("aria-label", `Cancel: ${job.prompt}`);
@@ -56,6 +46,26 @@ const row = (job) => {
   }
   if (acts.children.length) parts.push(acts);
   item.replaceChildren(...parts);
+};
+const row = (job) => {
+  if (!rows.has(job.id)) rows.set(job.id, make("li"));
+  const item = rows.get(job.id);
+  const awaited = job.state === "queued" || job.state === "running";
+  const built = awaited ? "awaited" : job.state;
+  if (item.dataset.built !== built) {
+    build(item, job, awaited);
+    item.dataset.built = built;
+  }
+  const small = item.querySelector(".small");
+  const words = {
+    queued: job.before ? `Waiting; ${job.before} before it` : "Next",
+    running: [job.stage, job.left].filter(Boolean).join(", ") || "Starting",
+  }[job.state] || job.told;
+  if (small.dataset.words !== words) small.textContent = small.dataset.words = words;
+  small.hidden = words === "";
+  const bar = item.querySelector("progress");
+  bar.hidden = job.state !== "running";
+  bar.value = job.fraction;
   return item;
 };
 
@@ -74,9 +84,12 @@ const draw = (state) => {
     form.frames.value = state.chosen.frames;
     filled = true;
   }
-  const wanted = state.jobs.map(row);
   const list = $("jobs");
-  if (wanted.length !== list.children.length || wanted.some((item, at) => item !== list.children[at])) list.replaceChildren(...wanted);
+  state.jobs.map(row).forEach((item, at) => {
+    // What stands where it should isn't touched: a node that is moved loses its focus.
+    if (item !== list.children[at]) list.insertBefore(item, list.children[at] || null);
+  });
+  while (list.children.length > state.jobs.length) list.lastChild.remove();
 };
 
 let timer = null;

@@ -66,14 +66,24 @@ const draw = {
   }),
 };
 
-let ended = null;
-let weights = null;
-let packages = null;
-const receive = (state) => {
+// For parts that come later: Gradio makes a tab's when it is first opened.
+const seen = {};
+window.headroomLive = seen;
+const show = (state) => {
   for (const [name, value] of Object.entries(state)) {
     if (name === "ended" || name === "weights" || name === "packages") continue;
     (draw[name] || ((v) => text(name, v)))(value);
   }
+};
+window.addEventListener("headroom-part", () => show(seen));
+
+let ended = null;
+let weights = null;
+let packages = null;
+let held = "";
+const receive = (state) => {
+  Object.assign(seen, state);
+  show(state);
   window.dispatchEvent(new CustomEvent("headroom-live", { detail: state })); // desk.js listens
   if ("weights" in state) {
     // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.
@@ -85,6 +95,11 @@ const receive = (state) => {
     if (packages !== null && packages !== state.packages) { trigger("tick"); trigger("change"); }
     packages = state.packages;
   }
+  // What others hold decides whether there is room, on the device or in RAM. One step is 256 MB of
+  // 16 GB: a verdict isn't read out anew for each page that a browser takes.
+  const now = [seen.meter?.others, seen.ram].map((share) => Math.round((share || 0) * 64)).join();
+  if (now !== held && document.querySelector("#verdict .busy")) trigger("release");
+  held = now;
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.
     if (ended !== null && ended !== state.ended) {
@@ -95,15 +110,36 @@ const receive = (state) => {
   }
 };
 
-const connect = () => {
-  const source = new EventSource("live");
-  source.onopen = () => text("offline", "");
-  source.onmessage = (event) => receive(JSON.parse(event.data));
-  source.onerror = () => {
-    text("offline", "The page has lost the program. It reconnects by itself once Headroom runs again.");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
-  };
-  // A browser has six connections a host: one that a closed tab still holds would be missed.
-  window.addEventListener("pagehide", () => source.close());
+const LOST = {
+  "": "",
+  program: "The page has lost the program. It reconnects by itself once Headroom runs again.",
+  login: "The login has ended. Reload the page to log in again.",
 };
+const told = ({ lost, state }) => {
+  if (lost !== undefined) text("offline", LOST[lost]);
+  if (state !== undefined) receive(state);
+};
+
+// The stream is kept by a worker that all tabs share (live-feed.js says why), where there is one.
+const feed = new URL("live-feed.js", document.baseURI).href;
+let leave = () => {};
+let turn = 0; // a page that was left and came back meanwhile has another connection by now
+const connect = () => {
+  const mine = ++turn;
+  const alone = () => import(feed).then(
+    ({ follow }) => { if (mine === turn) leave = follow(told); },
+    () => { told({ lost: "program" }); setTimeout(() => { if (mine === turn) connect(); }, 2000); },
+  );
+  try {
+    const worker = new SharedWorker(feed, { type: "module", name: "headroom" });
+    worker.onerror = alone; // this browser knows no modules there, or got none
+    worker.port.onmessage = (event) => told(event.data);
+    leave = () => { worker.port.postMessage("bye"); worker.port.close(); };
+  } catch {
+    alone(); // no such thing here, or it is forbidden
+  }
+};
+window.addEventListener("pagehide", () => { turn += 1; leave(); });
+// Whoever goes back gets the page as it was left, without anything that it had open.
+window.addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
 connect();
