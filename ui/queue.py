@@ -52,7 +52,7 @@ class QueueView:
         jobs = self._supervisor.jobs
         waiting = jobs.waiting(SHOWN)
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
-        ended = [job for job in jobs.ended(ENDED_SHOWN) if job.state is not State.DONE]
+        ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
         until: float | None = self._left_of_running(status)
         rows = []
