@@ -81,7 +81,7 @@ def build_page(
         panel.tick(lambda: models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
-        _wire_headroom(supervisor, page, panel, controls, tab, list(measured), planned)
+        _wire_headroom(supervisor, page, panel, controls, tab, *measured, planned)
         for happened in (page.load, share_tab.select):
             happened(lambda: share.refreshed(supervisor, sharing), None, shared, **QUIET)
         for happened in (page.load, panel.change):
@@ -119,13 +119,18 @@ def _wire_headroom(
     panel: gr.HTML,
     controls: generate.Controls,
     tab: gr.Tab,
-    measured: list[Any],
+    picture: gr.HTML,
+    which: gr.Dropdown,
+    size: gr.State,
     planned: plan.PlanParts,
 ) -> None:
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
     for happened in (page.load, panel.change, tab.select):
         happened(
-            lambda model: headroom.refreshed(supervisor, model), controls.model, measured, **QUIET
+            lambda model, size: headroom.refreshed(supervisor, model, size),
+            [controls.model, size],
+            [picture, which],
+            **QUIET,
         )
     for happened in (page.load, tab.select):
         happened(

@@ -13,6 +13,7 @@ import gradio as gr
 from engine.errors import HeadroomError
 from engine.headroom import Verdict
 from engine.jobs import Job, State
+from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.status import Status
 from engine.supervisor import Supervisor
@@ -60,7 +61,11 @@ class QueueView:
             rows.append(self._row(place, job, until))
             own = self._seconds(job)
             until = None if until is None or own is None else until + own
-        return {"waiting": rows, "more": count - len(rows), "ended": [_ended(j) for j in ended]}
+        return {
+            "waiting": rows,
+            "more": count - len(rows),
+            "ended": [self._ended(job) for job in ended],
+        }
 
     def _row(self, place: int, job: Job, until: float | None) -> dict[str, Any]:
         verdict = self._verdicts.get((job.request.model, job.request.size))
@@ -71,7 +76,7 @@ class QueueView:
         return {
             "id": job.id,
             "place": place,
-            "title": title(job),
+            "title": title(job, self._supervisor.presets),
             "kind": job.kind,
             "size": self._size(job),
             "starts": starts if until is None or until >= 1 else "starts next",
@@ -80,10 +85,18 @@ class QueueView:
         }
 
     def _size(self, job: Job) -> str:
-        preset = self._supervisor.presets.models.get(job.request.model)
-        shape = words.size(job.request.size, preset.fps if preset else 16)
+        shape = words.size_of(self._supervisor.presets, job.request.model, job.request.size)
         whose = f", for {job.visitor_name}" if job.visitor else ""
         return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
+
+    def _ended(self, job: Job) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "title": title(job, self._supervisor.presets),
+            "kind": job.kind,
+            "state": job.state.value,
+            "why": f"{job.note} {job.remedy}".strip(),
+        }
 
     def _look_up(self, waiting: list[Job]) -> None:
         wanted = {(job.request.model, job.request.size) for job in waiting}
@@ -117,20 +130,10 @@ class QueueView:
         return None if left is None or left.at_least else left.seconds
 
 
-def title(job: Job) -> str:
+def title(job: Job, presets: Presets) -> str:
     if job.kind == "probe":
-        return f"Measuring {job.request.size}"
+        return f"Measuring {words.size_of(presets, job.request.model, job.request.size)}"
     return job.request.prompt
-
-
-def _ended(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "title": title(job),
-        "kind": job.kind,
-        "state": job.state.value,
-        "why": f"{job.note} {job.remedy}".strip(),
-    }
 
 
 # ---- what its buttons do ---------------------------------------------------------------------

@@ -11,6 +11,7 @@ from engine.climb import PROBE_PROMPT
 from engine.headroom import Verdict, Word
 from engine.home import Home
 from engine.jobs import State
+from engine.report import last_failure
 from engine.request import Size
 from engine.status import Status
 from engine.store import Store
@@ -37,7 +38,19 @@ def test_a_row_says_place_size_seed_and_what_it_is(supervisor: Supervisor, ask: 
     assert (first["place"], first["title"], first["kind"]) == (1, "<b>a</b>", "clip")
     assert first["size"] == "48 × 32, landscape, 0.6 s, seed 5"
     assert first["starts"] == "starts next"
-    assert (second["title"], second["starts"]) == ("Measuring 32×48×5", "")
+    assert (second["title"], second["starts"]) == ("Measuring 48 × 32, landscape, 0.6 s", "")
+
+
+def test_a_failure_outlasts_the_clips_after_it(supervisor: Supervisor, ask: Ask) -> None:
+    jobs = supervisor.jobs
+    for number in range(8):
+        jobs.claim(jobs.add(ask(f"clip {number}")).id)
+        jobs.end(number + 1, State.FAILED if number == 0 else State.DONE, "It broke.", "Fix it.")
+    (row,) = view(supervisor)["ended"]
+    assert (row["title"], row["why"]) == ("clip 0", "It broke. Fix it.")
+    failed = last_failure(supervisor)
+    assert failed is not None
+    assert failed.id == row["id"]
 
 
 def test_when_each_starts_follows_from_clips_made_before(supervisor: Supervisor, ask: Ask) -> None:
