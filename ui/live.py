@@ -101,6 +101,7 @@ class Live:
         shown: dict[str, Any] = {
             "running": running is not None,
             "title": title(running, presets) if running else "",
+            "job": str(running.id) if running else "",
             "title_kind": running.kind if running else "",
             "stage": "Starting" if running else "",
             "waiting-for": status.waiting_for if queue["waiting"] and not running else "",

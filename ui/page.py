@@ -88,7 +88,7 @@ def build_page(
             happened(lambda: result.newest(supervisor), None, clip.as_list(), **QUIET)
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
-        dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
+        dropped.wire(supervisor, [drop, strip, shelf], controls, judged[2:], brought, tabs)
         api.add_endpoints(ways or Ways(supervisor))
     tell_errors(page)
     return page
