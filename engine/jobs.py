@@ -258,7 +258,7 @@ class Jobs:
             ).fetchall()
             order = [row["id"] for row in rows]
             if job not in order:
-                raise _too_late(job)
+                raise too_late(job)
             at = order.index(job)
             order.insert(
                 {"first": 0, "up": max(0, at - 1), "down": at + 1, "last": len(order)}[where],
@@ -282,7 +282,7 @@ class Jobs:
                 (_text(request), _drawn(request), job),
             ).fetchone()
         if row is None:
-            raise _too_late(job)
+            raise too_late(job)
         return _job(row)
 
     # ---- what has ended ------------------------------------------------------------------
@@ -365,7 +365,7 @@ def _drawn(request: ClipRequest) -> int:
     return secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
 
 
-def _too_late(job: int) -> TooLate:
+def too_late(job: int) -> TooLate:
     return TooLate(
         f"Job {job} isn't waiting any more.", "It has begun or ended; look at the queue."
     )

@@ -12,7 +12,7 @@ import gradio as gr
 
 from engine.errors import HeadroomError
 from engine.headroom import Verdict
-from engine.jobs import Job, State
+from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.status import Status
@@ -25,6 +25,10 @@ from ui.theme import ASSETS
 SHOWN = 20  # of the waiting jobs; the others are counted
 ENDED_SHOWN = 5
 FRESH_SECONDS = 2.0  # verdicts and seconds of earlier clips are looked up this often at the most
+FORGOTTEN = (
+    "<p role='alert'>The page has forgotten which job is in the form, so nothing was saved. Copy "
+    "what you changed, then press Edit at the job again.</p>"
+)
 QUEUE = """
 <section class="queue" aria-label="Queue" hidden>
   <div class="queue-head"><strong data-queue="head"></strong>
@@ -154,7 +158,9 @@ def act(supervisor: Supervisor, asked: object) -> str:
         if isinstance(name, str) and name in whole:
             whole[name]()
         elif not _known(job, supervisor):
-            return "There is no such job any more. Look at the queue."
+            raise _gone()
+        elif name == "edit":
+            _editable(supervisor, asked)
         elif name in ("first", "up", "down", "last"):
             supervisor.jobs.move(job, name)
         elif name == "cancel":
@@ -169,8 +175,8 @@ def act(supervisor: Supervisor, asked: object) -> str:
 
 
 def build_queue(supervisor: Supervisor) -> gr.HTML:
-    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which shall come
-    into the form."""
+    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which waits and
+    shall come into the form."""
 
     def pressed(asked: object = None) -> str:
         return act(supervisor, asked)
@@ -197,9 +203,7 @@ def build_editing(
     everything = [job, before, row, said, *controls.as_list(), *judged_parts]
 
     def begin(event: gr.EventData, now: object, held: object, *values: Any) -> list[Any]:
-        asked = _waiting(supervisor, event._data)
-        if asked is None:
-            return [gr.skip()] * len(everything)
+        asked = _editable(supervisor, event._data)
         request = replace(asked.request, seed=asked.seed)
         kept = list(values) if now is None else held
         fields, verdict = brought_back(supervisor, request)
@@ -210,30 +214,45 @@ def build_editing(
         return [None, None, gr.Row(visible=False), "", *rest]
 
     def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
-        if number is not None:
-            try:
-                request = ClipRequest.check(request_values(*values), supervisor.presets)
-                supervisor.edit(number, request)
-            except HeadroomError as error:
-                told = [gr.skip()] * len(everything)
-                told[3] = _said(number) + refusal_html(error)
-                return told
+        told = [gr.skip()] * len(everything)
+        if number is None:  # Gradio drops what it kept for a tab that was away for long
+            told[3] = FORGOTTEN
+            return told
+        try:
+            request = ClipRequest.check(request_values(*values), supervisor.presets)
+            supervisor.edit(number, request)
+        except HeadroomError as error:
+            told[3] = _said(number) + refusal_html(error)
+            return told
         return end(held)
 
     inputs = [job, before, *controls.as_list()]
-    queue.edit(begin, inputs, everything, **QUIET)
+    queue.edit(begin, inputs, everything, **QUIET).success(
+        None, None, None, js="() => document.querySelector('#prompt textarea')?.focus()", **QUIET
+    )
     save.click(keep, inputs, everything, **QUIET)
     leave.click(end, before, everything, **QUIET)
 
 
-def _waiting(supervisor: Supervisor, asked: object) -> Job | None:
-    """The job that ``asked`` (from the browser) names, if it can still be edited."""
+def _editable(supervisor: Supervisor, asked: object) -> Job:
+    """The job that ``asked`` (from the browser) names.
+
+    Raises:
+        TooLate: it can't be edited any more, or never could.
+        RequestError: it is of a model that isn't known here.
+    """
     number = asked.get("job") if isinstance(asked, dict) else None
     if not _known(number, supervisor):
-        return None
+        raise _gone()
     job = supervisor.jobs.get(number)
-    editable = job.state is State.QUEUED and job.kind == "clip"
-    return job if editable and job.request.model in supervisor.presets.models else None
+    if job.state is not State.QUEUED or job.kind != "clip":
+        raise too_late(job.id)
+    ClipRequest.check(job.request.to_json(), supervisor.presets)
+    return job
+
+
+def _gone() -> TooLate:
+    return TooLate("There is no such job any more.", "Look at the queue.")
 
 
 def _known(number: object, supervisor: Supervisor) -> TypeGuard[int]:

@@ -1,10 +1,13 @@
 """The queue's rows and buttons, without a browser."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import gradio as gr
 import pytest
 
 from engine.climb import PROBE_PROMPT
@@ -17,7 +20,9 @@ from engine.status import Status
 from engine.store import Store
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
+from tests.ui.handlers import handler
 from ui import words
+from ui.page import build_page
 from ui.queue import SHOWN, QueueView, act
 
 
@@ -110,6 +115,44 @@ def test_buttons_move_and_remove(supervisor: Supervisor, ask: Ask) -> None:
     assert len(view(supervisor)["ended"]) == 3
     assert act(supervisor, {"do": "clear_ended"}) == ""
     assert view(supervisor)["ended"] == []
+
+
+def test_what_cant_be_edited_says_why(supervisor: Supervisor, ask: Ask) -> None:
+    jobs = supervisor.jobs
+    begun, waits, probe = jobs.add(ask("a")), jobs.add(ask("b")), jobs.add(ask("c"), "probe")
+    strange = jobs.add(replace(ask("d"), model="gone"))
+    jobs.claim(begun.id)
+    begin = handler(build_page(supervisor), "queue", "edit")
+    for job, said in (
+        (begun.id, "isn't waiting any more. It has begun or ended"),
+        (probe.id, "isn't waiting any more"),
+        (strange.id, "there is no model 'gone'"),
+        (99, "There is no such job any more. Look at the queue."),
+    ):
+        asked = {"do": "edit", "job": job}
+        assert said in act(supervisor, asked)
+        with pytest.raises(gr.Error, match=re.escape(said)):
+            begin(gr.EventData(None, asked), None, None)
+    assert act(supervisor, {"do": "edit", "job": waits.id}) == ""
+    number, kept, row, said, prompt, *_ = begin(
+        gr.EventData(None, {"job": waits.id}), None, None, "typed"
+    )
+    assert (number, kept, row.visible, prompt) == (waits.id, ["typed"], True, "b")
+
+
+def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(
+    supervisor: Supervisor, ask: Ask
+) -> None:
+    job = supervisor.jobs.add(ask("a"))
+    save = handler(build_page(supervisor), "save-job")
+    values = ("better", "scripted", "32×48", 5, 7, True)
+    number, kept, row, said, *form = save(None, None, *values)
+    assert "forgotten which job" in said
+    assert all(part == gr.skip() for part in (number, kept, row, *form)), "the row stays"
+    assert supervisor.jobs.get(job.id).request.prompt == "a"
+    number, _, row, said, *_ = save(job.id, None, *values)
+    assert (number, row.visible, said) == (None, False, "")
+    assert supervisor.jobs.get(job.id).request.prompt == "better"
 
 
 @pytest.mark.parametrize(
