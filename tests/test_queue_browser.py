@@ -38,6 +38,19 @@ def refuse_what_began(tab: Any) -> None:
     assert not tab.is_visible("#save-job")
 
 
+def cancel_what_ended(tab: Any) -> None:
+    """A press meant for a job that is over by the time that it arrives: what runs goes on."""
+    shown = tab.text_content("[data-live=job]")
+    ended = tab.get_attribute("#queue [data-queue=ended] li", "data-job")
+    tell = "text => { document.querySelector('[data-live=job]').textContent = text; }"
+    tab.evaluate(tell, ended)
+    with tab.expect_response("**/run/**"):
+        tab.click("#cancel")
+    tab.wait_for_timeout(1500)
+    assert tab.is_visible(".live-panel.running")
+    tab.evaluate(tell, shown)
+
+
 def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> None:
     choose_scripted(page)
     page.click("#more >> text=Several clips at once")
@@ -77,6 +90,7 @@ def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> Non
     page.click("#queue [data-do=cancel_waiting]")
     wait_for(page, [])
     refuse_what_began(page)
+    cancel_what_ended(page)
     page.click("#cancel")
     page.wait_for_function("!document.querySelector('.live-panel.running')", timeout=20_000)
     page.click("#queue [data-do=clear_ended]")

@@ -169,5 +169,5 @@ def _cell(size: Size, fps: int, verdict: Verdict, rows: list[Row]) -> str:
     # The reason opens for fingers and the keyboard, too; a title is for the mouse alone.
     return (
         f"<td class='{look}'><details><summary title='{words.size(size, fps)}'>{'<br>'.join(lines)}"
-        f"</summary>{why}</details></td>"
+        f"</summary><p>{why}</p></details></td>"
     )

@@ -45,7 +45,7 @@ def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) ->
     assert "224×128×33" not in values, "it can't fit"
     assert dropdown.value in values
     assert "<summary title='128 × 224, portrait, 2.1 s'>" in picture
-    assert "</summary>Memory ran out at 224×128×33" in picture, "the reason opens"
+    assert "</summary><p>Memory ran out at 224×128×33" in picture, "the reason opens"
 
 
 def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(
