@@ -108,29 +108,35 @@ class Jobs:
 
     def waiting(self, limit: int = -1) -> list[Job]:
         """In the order in which they will run; all of them without a ``limit``."""
+        return self._rows(f"state = 'queued' order by {ORDER} limit ?", limit)
+
+    def place(self, job: int) -> int | None:
+        """Where a waiting job stands, 1 being next; None for one that doesn't wait."""
         rows = self.store.rows(
-            f"select * from jobs where state = 'queued' order by {ORDER} limit ?", (limit,)
+            f"select nth from (select id, row_number() over (order by {ORDER}) as nth from jobs"
+            " where state = 'queued') where id = ?",
+            (job,),
         )
-        return [_job(row) for row in rows]
+        return int(rows[0]["nth"]) if rows else None
 
     def count_waiting(self) -> int:
         rows = self.store.rows("select count(*) as count from jobs where state = 'queued'")
         return int(rows[0]["count"])
 
     def running(self) -> Job | None:
-        rows = self.store.rows("select * from jobs where state = 'running' order by id limit 1")
-        return _job(rows[0]) if rows else None
+        return next(iter(self._rows("state = 'running' order by id limit 1")), None)
 
     def latest(self) -> Job | None:
         """The job that ended last."""
-        rows = self.store.rows(
-            "select * from jobs where ended is not null order by ended desc, id desc limit 1"
-        )
-        return _job(rows[0]) if rows else None
+        found = self._rows("ended is not null order by ended desc, id desc limit 1")
+        return next(iter(found), None)
 
     def recent(self, limit: int = 200) -> list[Job]:
         """The newest, in whatever state."""
-        rows = self.store.rows("select * from jobs order by id desc limit ?", (limit,))
+        return self._rows("true order by id desc limit ?", limit)
+
+    def _rows(self, which: str, *values: object) -> list[Job]:
+        rows = self.store.rows(f"select * from jobs where {which}", values)
         return [_job(row) for row in rows]
 
     def claim(self, only: int | None = None) -> Job | None:
@@ -250,7 +256,7 @@ class Jobs:
             ).fetchall()
             order = [row["id"] for row in rows]
             if job not in order:
-                raise _too_late(job)
+                raise too_late(job)
             at = order.index(job)
             order.insert(
                 {"first": 0, "up": max(0, at - 1), "down": at + 1, "last": len(order)}[where],
@@ -274,7 +280,7 @@ class Jobs:
                 (_text(request), _drawn(request), job),
             ).fetchone()
         if row is None:
-            raise _too_late(job)
+            raise too_late(job)
         return _job(row)
 
     # ---- what has ended ------------------------------------------------------------------
@@ -298,11 +304,7 @@ class Jobs:
 
     def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
         """A visitor's own jobs, the newest first."""
-        rows = self.store.rows(
-            "select * from jobs where visitor = ? and visitor != '' order by id desc limit ?",
-            (visitor, limit),
-        )
-        return [_job(row) for row in rows]
+        return self._rows("visitor = ? and visitor != '' order by id desc limit ?", visitor, limit)
 
     def cancel_visitors(self) -> None:
         """The share that they came through is over: what waits is cancelled, what runs is asked."""
@@ -311,19 +313,16 @@ class Jobs:
 
     def unfinished_of_visitors(self) -> list[Job]:
         """What visitors have waiting or running."""
-        rows = self.store.rows(
-            "select * from jobs where state in ('queued', 'running') and visitor != ''"
-        )
-        return [_job(row) for row in rows]
+        return self._rows("state in ('queued', 'running') and visitor != ''")
 
-    def ended(self, limit: int = 20) -> list[Job]:
-        """What of the owner's ended last and wasn't cleared, the newest first."""
-        rows = self.store.rows(
-            "select * from jobs where ended is not null and not cleared and visitor = ''"
+    def ended(self, limit: int, *states: State) -> list[Job]:
+        """What of the owner's ended last in one of ``states`` and wasn't cleared, newest first."""
+        return self._rows(
+            f"state in ({', '.join('?' * len(states))}) and not cleared and visitor = ''"
             " order by ended desc, id desc limit ?",
-            (limit,),
+            *states,
+            limit,
         )
-        return [_job(row) for row in rows]
 
     def clear_ended(self) -> None:
         """Take what has ended off the page; clips and measurements stay."""
@@ -364,7 +363,7 @@ def _drawn(request: ClipRequest) -> int:
     return secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
 
 
-def _too_late(job: int) -> TooLate:
+def too_late(job: int) -> TooLate:
     return TooLate(
         f"Job {job} isn't waiting any more.", "It has begun or ended; look at the queue."
     )

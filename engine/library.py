@@ -123,16 +123,23 @@ class Library:
         rows = self.store.rows("select * from clips where job = ?", (job,))
         return as_clip(rows[0]) if rows else None
 
-    def page(self, query: Query, after: Key | None = None, limit: int = PAGE) -> Page:
-        """The newest clips that ``query`` means, or those that come ``after`` a page's end."""
+    def page(
+        self, query: Query, after: Key | None = None, limit: int = PAGE, skip: int = 0
+    ) -> Page:
+        """The newest clips that ``query`` means, or those that come ``after`` a page's end.
+
+        Args:
+            skip: so many of them are left out, for whoever counts instead of keeping an end.
+        """
         where, values = _where(query)
         count = self.store.rows(f"select count(*) from clips where {where}", tuple(values))[0][0]
         if after is not None:
             where += f" and ({query.order}, id) < (?, ?)"
             values += after
         rows = self.store.rows(
-            f"select * from clips where {where} order by {query.order} desc, id desc limit ?",
-            (*values, limit + 1),
+            f"select * from clips where {where} order by {query.order} desc, id desc"
+            " limit ? offset ?",
+            (*values, limit + 1, skip),
         )
         last = rows[limit - 1] if len(rows) > limit else None
         key = (last[query.order], last["id"]) if last else None

@@ -49,7 +49,7 @@ def report(supervisor: Supervisor) -> str:
 
 def last_failure(supervisor: Supervisor) -> Job | None:
     """The job that failed last, of those that the page still knows."""
-    return next((job for job in supervisor.jobs.ended() if job.state is State.FAILED), None)
+    return next(iter(supervisor.jobs.ended(1, State.FAILED)), None)
 
 
 def without_persons(text: str, root: Path, prompts: set[str]) -> str:

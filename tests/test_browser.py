@@ -95,7 +95,7 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     page.wait_for_selector("#refusal >> text=is locked")
     page.click("#probe")
     page.wait_for_selector(".live-panel.running", timeout=60_000)
-    assert "Measuring 128×224×17" in text(page, "title")
+    assert "Measuring 224 × 128, landscape, 1.1 s" in text(page, "title")
     page.wait_for_selector("#verdict >> text=Measured on this machine: peak", timeout=120_000)
     page.wait_for_selector("#probe", state="hidden")
     page.get_by_role("tab", name="Headroom").click()

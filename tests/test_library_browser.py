@@ -92,6 +92,8 @@ def test_deleted_is_undone_and_restored(library: Any) -> None:
     wait_for_cards(library, 4)
     library.click("#library .lib-told >> text=Undo")
     wait_for_cards(library, 5)
+    focused = "document.activeElement.getAttribute('aria-label')"
+    library.wait_for_function(f"{focused} === 'Open: last'")
     library.click("#library [aria-label='Delete: last']")
     wait_for_cards(library, 4)
     library.check("#library [name=trash]")
@@ -99,6 +101,7 @@ def test_deleted_is_undone_and_restored(library: Any) -> None:
     assert "7 days left" in library.inner_text(CARDS)
     library.click("#library [aria-label='Restore: last']")
     library.wait_for_selector("text=The trash is empty.")
+    assert library.evaluate("document.activeElement.name") == "trash"
     library.uncheck("#library [name=trash]")
     wait_for_cards(library, 5)
 
@@ -243,8 +246,7 @@ def test_nothing_is_cut_off_on_a_phone(chromium: Any, served: Served, scheme: st
             assert tab.evaluate(f"{wide}.scrollWidth - {wide}.clientWidth") <= 0
 
 
-def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
-    """A thousand clips, of which the document never holds more than a few pages."""
+def show_a_thousand(page: Any) -> None:
     card = {
         "version": "1", "prompt": "one of many", "model": "Scripted", "size": "48 × 32",
         "length": "0.6 s", "width": 48, "height": 32, "seed": 1, "favourite": False, "days": None,
@@ -263,6 +265,11 @@ def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
     page.route("**/thumb/**", lambda route: route.fulfill(body="", content_type="image/svg+xml"))
     page.get_by_role("tab", name="Library").click()
     wait_for_cards(page, 120)
+
+
+def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
+    """A thousand clips, of which the document never holds more than a few pages."""
+    show_a_thousand(page)
     most = 0
     for _ in range(60):
         page.mouse.wheel(0, 3000)
@@ -274,6 +281,57 @@ def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
     assert most <= 60 * 9, "those far away went again"
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_function("document.querySelector('#library .lib-page').children.length === 60")
+
+
+def test_an_answer_is_in_sight_far_down_and_the_focus_goes_to_the_next_clip(page: Any) -> None:
+    show_a_thousand(page)
+    page.route("**/clip/*/trash", lambda route: route.fulfill(json={}))
+    gone = page.locator("#library [data-id='10050']")
+    gone.scroll_into_view_if_needed()
+    gone.get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#library .lib-told >> text=It stays in the trash for 7 days.")
+    page.wait_for_function("document.activeElement.closest('.lib-card')?.dataset.id === '10051'")
+    assert page.evaluate("document.activeElement.className") == "lib-picture"
+    assert page.evaluate("window.scrollY") > 500
+    undo = page.locator("#library .lib-told button").bounding_box()
+    assert 0 <= undo["y"] < undo["y"] + undo["height"] <= 768, "Undo is in sight"
+    assert (
+        page.evaluate("box => document.elementFromPoint(box.x + 5, box.y + 5).textContent", undo)
+        == "Undo"
+    )
+
+
+def test_an_unable_program_says_why_in_its_own_words(page: Any) -> None:
+    """Without a fault in the browser's log: those statuses are answered on purpose here."""
+    patch = """([path, status, body]) => {
+      const real = window.fetch;
+      window.fetch = (url, ...more) => String(url).includes(path)
+        ? Promise.resolve(new Response(body, { status })) : real(url, ...more);
+    }"""
+    full = '{"detail": "The disk is full. Make room."}'
+    page.evaluate(patch, ["library?", 503, full])
+    page.get_by_role("tab", name="Library").click()
+    page.wait_for_selector("#library .lib-told >> text=The disk is full. Make room.")
+    page.evaluate(patch, ["library?", 500, "oh"])
+    search(page, "x")
+    page.wait_for_selector("#library .lib-told >> text=its log says more")
+    page.get_by_role("tab", name="Make a clip").click()
+    page.fill("#prompt textarea", "mine, untouched")
+    for status, body, said in ((503, full, "The disk is full."), (500, "{}", "its log says more")):
+        page.evaluate(patch, ["receipt?", status, body])
+        file = {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"...."}
+        page.set_input_files("#from-clip input", file)
+        page.wait_for_selector(f".from-clip-told.bad >> text={said}")
+    assert page.input_value("#prompt textarea") == "mine, untouched"
+
+
+def test_the_button_for_a_clip_is_reached_by_keyboard(page: Any) -> None:
+    page.wait_for_selector("#verdict .verdict")  # the prompt has taken the focus by then
+    with page.expect_file_chooser():
+        page.press("#from-clip input", "Enter")
+    ring = "getComputedStyle(document.querySelector('#from-clip label')).outlineStyle"
+    assert page.evaluate(ring) == "solid"
 
 
 def test_a_new_clip_appears_while_the_library_is_open(page: Any, served: Served) -> None:

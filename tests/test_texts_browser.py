@@ -120,6 +120,11 @@ def test_each_text_of_the_catalogue_is_recognised(page: Any) -> None:
         ),
         ("peak 3.0 GB, 2.0 s, 2 runs", "峰值 3.0 GB，2.0 秒，运行 2 次"),
         ("832 × 480, landscape, 5.1 s (locked)", "832 × 480，横屏，5.1 秒（未测）"),
+        ("Measuring 832 × 480, landscape, 5.1 s", "正在测量 832 × 480，横屏，5.1 秒"),
+        (
+            "832 × 480, landscape, 5.1 s: Denoising, step 2 of 4",
+            "832 × 480，横屏，5.1 秒：正在去噪，第 2 步，共 4 步",
+        ),
         ("14 s, 6.0 GB", "14 秒，6.0 GB"),
         ("load 0.1 s, encode 2.0 s", "加载 0.1 秒，编码 2.0 秒"),
         (

@@ -29,7 +29,7 @@ MOST_WAYS = 64
 NAMED = {"label", "value", "placeholder", "info", "title"}
 FIRST = {"Button", "Tab", "Accordion", "Line", "Checkbox", "HTML"}
 SILENT_CALLS = re.compile(
-    r"^(log\.\w+|logging\.\w+|\w*[Pp]arser\.\w+|re\.\w+|.*\.(execute|executemany|executescript|rows"
+    r"^(log\.\w+|logging\.\w+|\w*[Pp]arser\.\w+|re\.\w+|.*\.(execute|executemany|executescript|_?rows"
     r"|value|row|getenv|environ\.get|startswith|endswith|encode|strftime)|ValueError|KeyError"
     r"|TypeError|AssertionError|RuntimeError|NotImplementedError|StoreError\.of|Path|subprocess\.\w+)$"
 )

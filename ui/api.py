@@ -96,8 +96,8 @@ def add_endpoints(ways: Ways) -> None:
     async def library(
         request: gr.Request, search: str = "", limit: int = 20, offset: int = 0
     ) -> LibraryTold:
-        """Clips made here, newest first; search looks in their prompts, limit is at most 200, and
-        total counts all that were found. seconds is what a clip took to make."""
+        """Clips made here, newest first; all words of search are in their prompts, limit is at most
+        200, and total counts all that were found. seconds is what a clip took to make."""
         return await asyncio.to_thread(ways.library, search, limit, offset, origin(request))
 
     endpoints: tuple[Callable[..., Awaitable[object]], ...] = (

@@ -26,16 +26,17 @@ from engine.supervisor import Supervisor
 from ui.access import known_fields, member, ours
 from ui.clip_routes import found
 from ui.events import QUIET
-from ui.generate import Controls, judged, refusal_html, settings_of
+from ui.generate import Controls, brought_back, refusal_html
 from ui.theme import ASSETS
 
 MOST_BYTES = 256 * 2**20
 HOUR = 3600.0
 AT_ONCE = 2  # uploads: more would fill the disk
+ROOM = "Make sure that the disk of Headroom's folder has room and can be written to."
 BUTTON = """
 <div class="from-clip">
-  <label class="lib-button" tabindex="0">From a clip…<input type="file" accept="video/mp4,.mp4"
-    tabindex="-1" aria-label="Take the settings from a clip"></label>
+  <label class="lib-button">From a clip…<input type="file" accept="video/mp4,.mp4"
+    aria-label="Take the settings from a clip"></label>
   <span class="from-clip-told" role="status">or drop one anywhere on the page: its settings come
     back.</span>
   <div class="drop-veil" hidden><p>Drop the clip: its prompt, size and seed come back into the
@@ -60,7 +61,7 @@ def wire(
     supervisor: Supervisor,
     sources: list[gr.HTML],
     controls: Controls,
-    refreshed: list[Any],
+    judged_parts: list[Any],
     said: gr.HTML,
     tabs: gr.Tabs,
 ) -> None:
@@ -68,23 +69,19 @@ def wire(
 
     Args:
         sources: they fire ``select`` with a ``request``, or with the ``id`` of a clip.
-        refreshed: what ``judged`` refreshes.
+        judged_parts: what ``brought_back`` sets besides the form: the verdict and its button.
     """
 
     def bring(event: gr.EventData) -> list[Any]:
         return [*brought(supervisor, event._data), gr.Tabs(selected="make")]
 
-    def judge(model: str, size: object, frames: object) -> list[Any]:
-        return judged(supervisor, model, size, frames)
-
     for source in sources:
-        source.select(bring, None, [*controls.as_list(), said, tabs], **QUIET).then(
-            judge, [controls.model, controls.size, controls.frames], refreshed, **QUIET
-        )
+        source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
 
 
 def brought(supervisor: Supervisor, data: object) -> list[Any]:
-    """Updates for the controls, and what to say about it; what comes from a browser isn't trusted.
+    """Updates for the controls and their verdict, and what to say about it; what comes from a
+    browser isn't trusted.
 
     Args:
         data: ``{"id": 5}`` or ``{"request": {...}}``.
@@ -96,11 +93,13 @@ def brought(supervisor: Supervisor, data: object) -> list[Any]:
         else:
             raw = given["request"] if isinstance(given.get("request"), Mapping) else {}
         request = usable(supervisor, raw)
+        fields, verdict = brought_back(supervisor, request)
     except HeadroomError as error:
-        return [*[gr.skip() for _ in range(6)], refusal_html(error)]
+        return [*[gr.skip() for _ in range(8)], refusal_html(error)]
     prompt = html.escape(request.prompt[:60])
     return [
-        *settings_of(supervisor, request),
+        *fields,
+        *verdict,
         f"<p class='hint' role='status'>The form has the clip's settings now: “{prompt}”. "
         "Generate makes the same clip again.</p>",
     ]
@@ -132,19 +131,27 @@ def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
     async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
         name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
         async with turn:
-            folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))
             try:
-                file = folder / "dropped.mp4"
-                await _receive(request, file, name)
-                asked = await asyncio.to_thread(_request_in, supervisor, file, name)
+                return {"request": (await _asked_in(request, supervisor, name)).to_json()}
             except RequestError as error:
                 about = f"{name} can't be made here."
                 return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
-            except (HeadroomError, OSError) as error:
+            except HeadroomError as error:
                 return {"refused": str(error)}
-            finally:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        return {"request": asked.to_json()}
+            except OSError as error:
+                why = f"{name} can't be read here: {error.strerror or error}."
+                return {"refused": f"{why} {ROOM}"}
+
+
+async def _asked_in(request: Request, supervisor: Supervisor, name: str) -> ClipRequest:
+    """The request inside the clip that is the body; the file is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))
+    try:
+        file = folder / "dropped.mp4"
+        await _receive(request, file, name)
+        return await asyncio.to_thread(_request_in, supervisor, file, name)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _receive(request: Request, file: Path, name: str) -> None:

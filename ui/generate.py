@@ -49,7 +49,7 @@ PANEL = """
   <div class="now">
     <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
     <div class="words">
-      <p class="title" data-live="title"></p>
+      <p class="title" data-live="title"></p><i hidden><i data-live="job"></i></i>
       <div class="line"><span aria-live="polite" data-live="stage"></span><span
         data-live="left"></span></div>
       <div class="progress" role="progressbar" aria-label="This clip" aria-valuemin="0"
@@ -187,13 +187,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
             return refusal_html(error)
         return ""
 
-    gr.on(
-        [make.click],
-        submit,
-        [*controls.as_list(), *more],
-        refusal,
-        **QUIET,
-    )
+    make.click(submit, [*controls.as_list(), *more], refusal, **QUIET)
 
     def measure(*values: Any) -> str:
         raw = request_values(*values)
@@ -204,13 +198,12 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
             return refusal_html(error)
         return ""
 
-    probe.click(
-        measure,
-        controls.as_list(),
-        refusal,
-        **QUIET,
-    )
-    stop.click(lambda: cancel_current(supervisor), None, None, **QUIET)
+    probe.click(measure, controls.as_list(), refusal, **QUIET)
+    # The one that was on show: another may run by the time that the press is here.
+    stop.click(
+        lambda job: cancel_current(supervisor, job), gr.Textbox(visible=False), None,
+        js="() => document.querySelector('[data-live=job]')?.textContent ?? ''", **QUIET,
+    )  # fmt: skip
     refreshed = [controls.size, controls.frames, verdict, probe]
     chosen = [controls.model, controls.size, controls.frames]
     gr.on(
@@ -275,11 +268,6 @@ def known_model(presets: Presets, name: object) -> str:
     if isinstance(name, str) and name in presets.models:
         return name
     raise gr.Error("There is no such model here. Choose one.", print_exception=False)
-
-
-def settings_of(supervisor: Supervisor, request: ClipRequest) -> list[Any]:
-    """What brings ``request`` back into the form: updates for ``Controls.as_list()``."""
-    return brought_back(supervisor, request)[0]
 
 
 def brought_back(supervisor: Supervisor, request: ClipRequest) -> tuple[list[Any], list[Any]]:
@@ -407,8 +395,13 @@ def refusal_html(error: HeadroomError) -> str:
     return f'<div class="refusal" role="alert">{text}</div>'
 
 
-def cancel_current(supervisor: Supervisor) -> None:
-    """Cancel what runs, else what waits longest; nothing to cancel is no error."""
-    job = supervisor.jobs.running() or next(iter(supervisor.jobs.waiting()), None)
+def cancel_current(supervisor: Supervisor, shown: object = "") -> None:
+    """Cancel the job that the panel shows, even if another one runs by now; where it shows none,
+    what runs, else what is next. Nothing to cancel is no error."""
+    jobs, number = supervisor.jobs, whole(shown)
+    if number is not None and jobs.has(number):
+        supervisor.cancel(number)
+        return
+    job = jobs.running() or next(iter(jobs.waiting(1)), None)
     if job is not None:
         supervisor.cancel(job.id)

@@ -32,8 +32,9 @@ def look_of(verdict: Verdict) -> str:
     return verdict.basis if verdict.open else verdict.word.value
 
 
-def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown]:
-    """The picture and the choice of what to measure; returns what has to be refreshed."""
+def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
+    """The picture and the choice of what to measure; returns what has to be refreshed, and what
+    somebody chose."""
     picture = gr.HTML(elem_id="picture", js_on_load=None)
     with gr.Row():
         which = gr.Dropdown(
@@ -56,7 +57,10 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
         told,
         **QUIET,
     )
-    return picture, which
+    # Not the dropdown itself: Gradio refuses its value once it has forgotten a tab's choices.
+    chosen = gr.State(None)
+    which.input(lambda value: value, which, chosen, **QUIET)
+    return picture, which, chosen
 
 
 def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
@@ -76,25 +80,32 @@ def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
         supervisor.measure(request)
     except HeadroomError as error:
         return refusal_html(error)
+    size = words.size_of(supervisor.presets, model, request.size)
     return (
-        f"<p>Measuring {html.escape(str(request.size))}: it climbs there in small steps and stops "
-        "at the first that doesn't fit. See its progress beside the prompt; Cancel ends it.</p>"
+        f"<p>Measuring {size}: it climbs there in small steps and stops at the first that doesn't "
+        "fit. See its progress beside the prompt; Cancel ends it.</p>"
     )
 
 
-def refreshed(supervisor: Supervisor, model: str) -> tuple[str, Any]:
-    """The picture, and the sizes that a measurement could open."""
+def refreshed(supervisor: Supervisor, model: str, chosen: str | None = None) -> tuple[str, Any]:
+    """The picture, and the sizes that a measurement could open.
+
+    Args:
+        chosen: what somebody chose of these; it stays chosen while it is among them.
+    """
     offered = supervisor.guard.offered(known_model(supervisor.presets, model))
     verdicts = supervisor.guard.verdicts(model, offered)
     rows = supervisor.guard.rows(model)
-    fps = supervisor.presets.models[model].fps
-    choices = [
-        (f"{words.size(size, fps)} ({verdicts[size].word})", str(size))
+    fps, measured = supervisor.presets.models[model].fps, _measured(rows)
+    sizes = [
+        size
         for size in sorted(offered, key=lambda s: (s.pixels, s.frames))
-        if verdicts[size].word is not Word.IMPOSSIBLE and size not in _measured(rows)
+        if verdicts[size].word is not Word.IMPOSSIBLE and size not in measured
     ]
-    locked = [value for text, value in choices if "locked" in text]
-    value = next(iter([*locked, *(value for _, value in choices)]), None)
+    choices = [(f"{words.size(size, fps)} ({verdicts[size].word})", str(size)) for size in sizes]
+    kept = [size for size in sizes if str(size) == chosen]
+    locked = [size for size in sizes if verdicts[size].word is Word.LOCKED]
+    value = next((str(size) for size in [*kept, *locked, *sizes]), None)
     return picture_html(supervisor, model, verdicts, rows), gr.Dropdown(choices, value=value)
 
 
@@ -118,7 +129,7 @@ def picture_html(
     body = ""
     for _, height, width in shapes:
         cells = "".join(
-            _cell(size, verdicts[size], measured.get(size, []))
+            _cell(size, preset.fps, verdicts[size], measured.get(size, []))
             if (size := Size(height, width, count)) in verdicts
             else "<td></td>"
             for count in frames
@@ -141,7 +152,7 @@ def warm_seconds(row: Row) -> float:
     return sum(taken for stage, taken in row.seconds.items() if stage != "load")
 
 
-def _cell(size: Size, verdict: Verdict, rows: list[Row]) -> str:
+def _cell(size: Size, fps: int, verdict: Verdict, rows: list[Row]) -> str:
     look = look_of(verdict)
     mark, word = LOOKS[look]
     lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]
@@ -154,5 +165,9 @@ def _cell(size: Size, verdict: Verdict, rows: list[Row]) -> str:
         lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
     elif verdict.peak:
         lines.append(f"{verdict.hedge} {gigabytes(verdict.peak)}")
-    tip = html.escape(f"{size}: {verdict.reason} {verdict.remedy}".strip(), quote=True)
-    return f"<td class='{look}' title='{tip}'>{'<br>'.join(lines)}</td>"
+    why = html.escape(f"{verdict.reason} {verdict.remedy}".strip())
+    # The reason opens for fingers and the keyboard, too; a title is for the mouse alone.
+    return (
+        f"<td class='{look}'><details><summary title='{words.size(size, fps)}'>{'<br>'.join(lines)}"
+        f"</summary><p>{why}</p></details></td>"
+    )

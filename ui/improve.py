@@ -13,6 +13,7 @@ import gradio as gr
 
 from engine.endpoint import SECONDS, Endpoint, EnhancerError
 from engine.enhancer import SECONDS_MOST, Enhancer, ollama_base
+from engine.errors import HeadroomError
 from engine.presets import ModelPreset
 from engine.request import PROMPT_LIMIT
 from engine.supervisor import Supervisor
@@ -20,6 +21,7 @@ from engine.tiny.grammar import unknown_words
 from ui.events import QUIET
 
 LOOKING = "<p role='status'>Looking for Ollama on this computer …</p>"
+PRESS_SAVE = "<p>Another one is set. Press Save to use this one instead.</p>"
 CALLS_AT_ONCE = 8  # of all tabs; a local server answers them one after the other anyway
 
 
@@ -174,13 +176,14 @@ def wire_panel(
         text = str(text or "")[:PROMPT_LIMIT]
         try:
             made = await calls.run(request.session_hash or "", enhancer.improve(text, preset))
-        except EnhancerError as error:
+            said = status_html(enhancer.endpoint)
+        except HeadroomError as error:  # the store's, too: it holds the address and the key
             return [problem_html(error), *_NO_RESULT]
         if made is None:
             said = "<p>Cancelled. Your prompt is as it was.</p>"
             return [said, *_NO_RESULT]
         return [
-            status_html(enhancer.endpoint),
+            said,
             gr.Button("Once more", visible=True),
             gr.Button(visible=False),
             gr.HTML(versions_html(text, made, preset), visible=True),
@@ -224,18 +227,25 @@ def _wire_which(enhancer: Enhancer, panel: Panel, opener: gr.Button) -> None:
         """Only the opening of the panel looks, only where nothing was decided yet."""
         if not is_open or not undecided():
             return [gr.skip()] * len(panel.looked())
-        values = looked(enhancer, await enhancer.look())
-        values[2] = gr.Accordion(open=undecided())
+        try:
+            values = looked(enhancer, await enhancer.look())
+            values[2] = gr.Accordion(open=undecided())
+        except HeadroomError as error:
+            return [problem_html(error), *([gr.skip()] * (len(panel.looked()) - 1))]
         return values
 
     async def look() -> list[Any]:
         found = await enhancer.look()
-        if found:
-            kept = enhancer.endpoint
-            same = kept is not None and kept.base == ollama_base() and kept.model in found
-            if not same:
-                enhancer.set(ollama_base(), found[0])
-        return [found_html(found), *looked(enhancer, found)]
+        kept = enhancer.endpoint
+        if found and kept is None:  # turned off: whoever looks wants it again
+            enhancer.set(ollama_base(), found[0])
+        values = looked(enhancer, found)
+        if not found or kept is None or (kept.base == ollama_base() and kept.model in found):
+            return [found_html(found), *values]
+        # Another one is set, perhaps with a key that would be lost: it is for its owner to replace.
+        offered = gr.Dropdown(list(found), value=found[0], allow_custom_value=True)
+        values[3:6] = [ollama_base(), offered, gr.Textbox(value="", placeholder="")]
+        return [found_html(found) + PRESS_SAVE, *values]
 
     def save(base: str, model: str | None, key: str, seconds: float | None) -> list[Any]:
         try:
@@ -317,7 +327,7 @@ def found_html(found: tuple[str, ...] | None) -> str:
     return f"<p role='status'>Ollama is here, with {html.escape(', '.join(found[:8]))}.</p>"
 
 
-def problem_html(error: EnhancerError) -> str:
+def problem_html(error: HeadroomError) -> str:
     return f"<div class='refusal' role='alert'><p>{html.escape(str(error))}</p></div>"
 
 

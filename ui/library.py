@@ -10,7 +10,6 @@ import gradio as gr
 
 from engine.headroom import gigabytes
 from engine.library import Clip
-from engine.request import Size
 from engine.supervisor import Supervisor
 from ui import words
 from ui.theme import ASSETS
@@ -99,9 +98,7 @@ def receipt_rows(clip: Clip, supervisor: Supervisor) -> list[tuple[str, str, str
 
 
 def size_of(clip: Clip, supervisor: Supervisor) -> str:
-    request = clip.request
-    size = Size(request.height, request.width, request.frames)
-    return words.size(size, fps_of(clip, supervisor))
+    return words.size_of(supervisor.presets, clip.request.model, clip.request.size)
 
 
 def fps_of(clip: Clip, supervisor: Supervisor) -> int:

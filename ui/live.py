@@ -93,14 +93,15 @@ class Live:
         }
 
     def _job(self, status: Status) -> dict[str, Any]:
-        jobs = self._supervisor.jobs
+        jobs, presets = self._supervisor.jobs, self._supervisor.presets
         queue = self._queue.state(status)
         running = jobs.running()
         latest = jobs.latest()
         text, kind = ("", "") if running else words.outcome(latest)
         shown: dict[str, Any] = {
             "running": running is not None,
-            "title": title(running) if running else "",
+            "title": title(running, presets) if running else "",
+            "job": str(running.id) if running else "",
             "title_kind": running.kind if running else "",
             "stage": "Starting" if running else "",
             "waiting-for": status.waiting_for if queue["waiting"] and not running else "",
@@ -117,8 +118,8 @@ class Live:
             request = running.request
             past = self._supervisor.guard.last_seconds(request.model, request.size)
             left = progress.time_left({} if running.kind == "probe" else past)
-            where = f"{status.probing}: " if status.probing else ""
-            shown["stage"] = where + words.stage(progress)
+            size = status.probing and words.size_of(presets, request.model, status.probing)
+            shown["stage"] = (f"{size}: " if size else "") + words.stage(progress)
             shown["left"] = words.time_left(left)
             shown["fraction"] = round(progress.total, 3)
             if status.preview and running.kind == "clip":

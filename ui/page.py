@@ -94,14 +94,14 @@ def build_page(
         panel.tick(lambda: models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
-        _wire_headroom(supervisor, page, panel, controls, tab, list(measured), planned)
+        _wire_headroom(supervisor, page, panel, controls, tab, *measured, planned)
         for happened in (page.load, share_tab.select):
             happened(lambda: share.refreshed(supervisor, sharing), None, shared, **QUIET)
         for happened in (page.load, panel.change):
             happened(lambda: result.newest(supervisor), None, clip.as_list(), **QUIET)
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
-        dropped.wire(supervisor, [drop, strip, shelf], controls, judged, brought, tabs)
+        dropped.wire(supervisor, [drop, strip, shelf], controls, judged[2:], brought, tabs)
         api.add_endpoints(ways or Ways(supervisor))
     tell_errors(page)
     take_as_sent(page)
@@ -134,13 +134,18 @@ def _wire_headroom(
     panel: gr.HTML,
     controls: generate.Controls,
     tab: gr.Tab,
-    measured: list[Any],
+    picture: gr.HTML,
+    which: gr.Dropdown,
+    size: gr.State,
     planned: plan.PlanParts,
 ) -> None:
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
     for happened in (page.load, panel.change, tab.select):
         happened(
-            lambda model: headroom.refreshed(supervisor, model), controls.model, measured, **QUIET
+            lambda model, size: headroom.refreshed(supervisor, model, size),
+            [controls.model, size],
+            [picture, which],
+            **QUIET,
         )
     for happened in (page.load, tab.select):
         happened(

@@ -12,7 +12,8 @@ import gradio as gr
 
 from engine.errors import HeadroomError
 from engine.headroom import Verdict
-from engine.jobs import Job, State
+from engine.jobs import Job, State, TooLate, too_late
+from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.status import Status
 from engine.supervisor import Supervisor
@@ -24,6 +25,10 @@ from ui.theme import ASSETS
 SHOWN = 20  # of the waiting jobs; the others are counted
 ENDED_SHOWN = 5
 FRESH_SECONDS = 2.0  # verdicts and seconds of earlier clips are looked up this often at the most
+FORGOTTEN = (
+    "<p role='alert'>The page has forgotten which job is in the form, so nothing was saved. Copy "
+    "what you changed, then press Edit at the job again.</p>"
+)
 QUEUE = """
 <section class="queue" aria-label="Queue" hidden>
   <div class="queue-head"><strong data-queue="head"></strong>
@@ -52,7 +57,7 @@ class QueueView:
         jobs = self._supervisor.jobs
         waiting = jobs.waiting(SHOWN)
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
-        ended = [job for job in jobs.ended(ENDED_SHOWN) if job.state is not State.DONE]
+        ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
         until: float | None = self._left_of_running(status)
         rows = []
@@ -60,7 +65,11 @@ class QueueView:
             rows.append(self._row(place, job, until))
             own = self._seconds(job)
             until = None if until is None or own is None else until + own
-        return {"waiting": rows, "more": count - len(rows), "ended": [_ended(j) for j in ended]}
+        return {
+            "waiting": rows,
+            "more": count - len(rows),
+            "ended": [self._ended(job) for job in ended],
+        }
 
     def _row(self, place: int, job: Job, until: float | None) -> dict[str, Any]:
         verdict = self._verdicts.get((job.request.model, job.request.size))
@@ -71,7 +80,7 @@ class QueueView:
         return {
             "id": job.id,
             "place": place,
-            "title": title(job),
+            "title": title(job, self._supervisor.presets),
             "kind": job.kind,
             "size": self._size(job),
             "starts": starts if until is None or until >= 1 else "starts next",
@@ -80,10 +89,18 @@ class QueueView:
         }
 
     def _size(self, job: Job) -> str:
-        preset = self._supervisor.presets.models.get(job.request.model)
-        shape = words.size(job.request.size, preset.fps if preset else 16)
+        shape = words.size_of(self._supervisor.presets, job.request.model, job.request.size)
         whose = f", for {job.visitor_name}" if job.visitor else ""
         return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
+
+    def _ended(self, job: Job) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "title": title(job, self._supervisor.presets),
+            "kind": job.kind,
+            "state": job.state.value,
+            "why": f"{job.note} {job.remedy}".strip(),
+        }
 
     def _look_up(self, waiting: list[Job]) -> None:
         wanted = {(job.request.model, job.request.size) for job in waiting}
@@ -117,20 +134,10 @@ class QueueView:
         return None if left is None or left.at_least else left.seconds
 
 
-def title(job: Job) -> str:
+def title(job: Job, presets: Presets) -> str:
     if job.kind == "probe":
-        return f"Measuring {job.request.size}"
+        return f"Measuring {words.size_of(presets, job.request.model, job.request.size)}"
     return job.request.prompt
-
-
-def _ended(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "title": title(job),
-        "kind": job.kind,
-        "state": job.state.value,
-        "why": f"{job.note} {job.remedy}".strip(),
-    }
 
 
 # ---- what its buttons do ---------------------------------------------------------------------
@@ -151,7 +158,9 @@ def act(supervisor: Supervisor, asked: object) -> str:
         if isinstance(name, str) and name in whole:
             whole[name]()
         elif not _known(job, supervisor):
-            return "There is no such job any more. Look at the queue."
+            raise _gone()
+        elif name == "edit":
+            _editable(supervisor, asked)
         elif name in ("first", "up", "down", "last"):
             supervisor.jobs.move(job, name)
         elif name == "cancel":
@@ -166,8 +175,8 @@ def act(supervisor: Supervisor, asked: object) -> str:
 
 
 def build_queue(supervisor: Supervisor) -> gr.HTML:
-    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which shall come
-    into the form."""
+    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which waits and
+    shall come into the form."""
 
     def pressed(asked: object = None) -> str:
         return act(supervisor, asked)
@@ -194,9 +203,7 @@ def build_editing(
     everything = [job, before, row, said, *controls.as_list(), *judged_parts]
 
     def begin(event: gr.EventData, now: object, held: object, *values: Any) -> list[Any]:
-        asked = _waiting(supervisor, event._data)
-        if asked is None:
-            return [gr.skip()] * len(everything)
+        asked = _editable(supervisor, event._data)
         request = replace(asked.request, seed=asked.seed)
         kept = list(values) if now is None else held
         fields, verdict = brought_back(supervisor, request)
@@ -207,30 +214,45 @@ def build_editing(
         return [None, None, gr.Row(visible=False), "", *rest]
 
     def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
-        if number is not None:
-            try:
-                request = ClipRequest.check(request_values(*values), supervisor.presets)
-                supervisor.edit(number, request)
-            except HeadroomError as error:
-                told = [gr.skip()] * len(everything)
-                told[3] = _said(number) + refusal_html(error)
-                return told
+        told = [gr.skip()] * len(everything)
+        if number is None:  # Gradio drops what it kept for a tab that was away for long
+            told[3] = FORGOTTEN
+            return told
+        try:
+            request = ClipRequest.check(request_values(*values), supervisor.presets)
+            supervisor.edit(number, request)
+        except HeadroomError as error:
+            told[3] = _said(number) + refusal_html(error)
+            return told
         return end(held)
 
     inputs = [job, before, *controls.as_list()]
-    queue.edit(begin, inputs, everything, **QUIET)
+    queue.edit(begin, inputs, everything, **QUIET).success(
+        None, None, None, js="() => document.querySelector('#prompt textarea')?.focus()", **QUIET
+    )
     save.click(keep, inputs, everything, **QUIET)
     leave.click(end, before, everything, **QUIET)
 
 
-def _waiting(supervisor: Supervisor, asked: object) -> Job | None:
-    """The job that ``asked`` (from the browser) names, if it can still be edited."""
+def _editable(supervisor: Supervisor, asked: object) -> Job:
+    """The job that ``asked`` (from the browser) names.
+
+    Raises:
+        TooLate: it can't be edited any more, or never could.
+        RequestError: it is of a model that isn't known here.
+    """
     number = asked.get("job") if isinstance(asked, dict) else None
     if not _known(number, supervisor):
-        return None
+        raise _gone()
     job = supervisor.jobs.get(number)
-    editable = job.state is State.QUEUED and job.kind == "clip"
-    return job if editable and job.request.model in supervisor.presets.models else None
+    if job.state is not State.QUEUED or job.kind != "clip":
+        raise too_late(job.id)
+    ClipRequest.check(job.request.to_json(), supervisor.presets)
+    return job
+
+
+def _gone() -> TooLate:
+    return TooLate("There is no such job any more.", "Look at the queue.")
 
 
 def _known(number: object, supervisor: Supervisor) -> TypeGuard[int]:

@@ -12,13 +12,13 @@ from typing import Any, NotRequired, TypedDict, cast
 from engine.errors import ExitCode, HeadroomError
 from engine.guard import verdict_json
 from engine.jobs import Job, State
-from engine.library import Clip, as_clip
+from engine.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.supervisor import Supervisor
 from engine.usual import asked_for
 from ui import words
 
-TURN_SECONDS = 0.2  # a look at a job is one row of SQLite
+TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue
 MOST_CLIPS = 200
 MOST_WAITING = 32  # Gradio runs 40 queued events at a time: the rest is for asking and cancelling
 PLACE = "/clips/{}.mp4"  # where the page's process serves a clip, by its number
@@ -205,8 +205,8 @@ class Ways:
         )
 
     def queued(self, job: Job) -> Queued:
-        places = {one.id: place for place, one in enumerate(self.supervisor.jobs.waiting(), 1)}
-        return Queued(job=job.id, state=job.state.value, place=places.get(job.id))
+        place = self.supervisor.jobs.place(job.id)
+        return Queued(job=job.id, state=job.state.value, place=place)
 
     def status(self, job: object = None, base: str = "") -> StatusTold:
         """What the engine does, what waits, and how it is with ``job``.
@@ -263,7 +263,7 @@ class Ways:
         )
 
     def library(self, search: object, limit: object, offset: object, base: str) -> LibraryTold:
-        """Clips whose prompt has ``search`` in it, newest first.
+        """Clips whose prompt has all words of ``search``, as the page finds them; newest first.
 
         Raises:
             RequestError: a field is refused.
@@ -277,18 +277,8 @@ class Ways:
             raise _wrong("limit", limit, f"a whole number from 1 to {MOST_CLIPS}", MOST_CLIPS)
         if skipped is None or not 0 <= skipped < 2**31:
             raise _wrong("offset", offset, "a whole number from 0 on", 0)
-        pattern = "".join(f"\\{c}" if c in "\\%_" else c for c in text.strip())
-        found = (
-            "from clips where trashed is null and not missing and prompt like ? escape '\\'",
-            (f"%{pattern}%",),
-        )
-        store = self.supervisor.jobs.store
-        rows = store.rows(
-            f"select * {found[0]} order by created desc, id desc limit ? offset ?",
-            (*found[1], most, skipped),
-        )
-        total = store.rows(f"select count(*) as n {found[0]}", found[1])[0]["n"]
-        return LibraryTold(total=total, clips=[_clip(as_clip(row), base) for row in rows])
+        seen = self.supervisor.library.page(Query(text), limit=most, skip=skipped)
+        return LibraryTold(total=seen.count, clips=[_clip(clip, base) for clip in seen.clips])
 
     # ---- waiting ---------------------------------------------------------------------------
 

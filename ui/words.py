@@ -2,6 +2,7 @@
 
 from engine.duration import Duration
 from engine.jobs import Job, State
+from engine.presets import Presets
 from engine.progress import Progress, TimeLeft
 from engine.request import Size
 
@@ -35,11 +36,12 @@ def choice(name: str) -> str:
 
 
 def seconds(count: float) -> str:
-    if count < 10:
+    if count < 9.95:
         return f"{count:.1f} s"
-    if count < 100:
-        return f"{count:.0f} s"
-    return f"{count // 60:.0f} min {count % 60:.0f} s"
+    whole = round(count)  # first: rounded apart, 119.7 s would be "1 min 60 s"
+    if whole < 100:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s"
 
 
 def roughly(count: float) -> str:
@@ -84,6 +86,11 @@ def size(value: Size, fps: int) -> str:
     else:
         form = "landscape" if value.width > value.height else "portrait"
     return f"{value.width} × {value.height}, {form}, {value.frames / fps:.1f} s"
+
+
+def size_of(presets: Presets, model: str, value: Size) -> str:
+    """Likewise, of a model that may be unknown here: then its clips count as 16 frames a second."""
+    return size(value, presets.models[model].fps if model in presets.models else 16)
 
 
 def outcome(job: Job | None) -> tuple[str, str]:

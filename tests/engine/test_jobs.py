@@ -154,7 +154,26 @@ def test_what_failed_can_be_tried_again_once(jobs: Jobs, ask: Ask) -> None:
     assert jobs.get(job.id).state is State.FAILED, "final states are never left"
     with pytest.raises(TooLate):
         jobs.again(job.id)
-    assert jobs.ended() == [], "the old one is off the page"
+    assert jobs.ended(5, State.FAILED) == [], "the old one is off the page"
+
+
+def test_a_failure_stays_whatever_ends_after_it(jobs: Jobs, ask: Ask) -> None:
+    for state in (State.FAILED, State.CANCELLED, *[State.DONE] * 30):
+        jobs.end(jobs.claim(jobs.add(ask()).id).id, state)  # type: ignore[union-attr]
+    unmade = jobs.ended(5, State.FAILED, State.CANCELLED)
+    assert [job.state for job in unmade] == [State.CANCELLED, State.FAILED]
+    assert [job.state for job in jobs.ended(1, State.FAILED)] == [State.FAILED]
+
+
+def test_a_place_is_that_of_the_order(jobs: Jobs, ask: Ask) -> None:
+    (guest,) = jobs.add_all([ask()], visitor=("v", "Ann"))
+    first, second = jobs.add(ask()), jobs.add(ask())
+    jobs.move(second.id, "up")
+    places = [jobs.place(job.id) for job in (second, first, guest)]
+    assert places == [1, 2, 3], "the owner's come before a visitor's"
+    assert [job.id for job in jobs.waiting()] == [second.id, first.id, guest.id]
+    jobs.claim()
+    assert (jobs.place(second.id), jobs.place(first.id), jobs.place(99)) == (None, 1, None)
 
 
 def test_clearing_takes_ends_off_the_page_and_cancels_what_waits(jobs: Jobs, ask: Ask) -> None:
@@ -162,9 +181,9 @@ def test_clearing_takes_ends_off_the_page_and_cancels_what_waits(jobs: Jobs, ask
     jobs.claim()
     jobs.end(done.id, State.FAILED, "It failed.")
     jobs.claim()
-    assert [job.id for job in jobs.ended()] == [done.id]
+    assert [job.id for job in jobs.ended(5, State.FAILED)] == [done.id]
     jobs.clear_ended()
-    assert jobs.ended() == []
+    assert jobs.ended(5, State.FAILED) == []
     assert jobs.cancel_waiting() == 1
     assert jobs.get(waiting.id).state is State.CANCELLED
     assert jobs.get(running.id).state is State.RUNNING

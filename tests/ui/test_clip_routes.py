@@ -1,5 +1,6 @@
 """What the library's routes answer, to whom, and that only numbers name a file."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,7 @@ def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
     assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
     updates = brought(supervisor, {"request": request})
     assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, True)
+    assert "class='verdict open'" in updates[6], "the verdict comes in the same step"
     assert "a drawn seed" in updates[-1]
     assert not list(supervisor.home.cache.glob("dropped-*"))
 
@@ -249,6 +251,20 @@ def test_what_a_crash_left_of_uploads_is_removed_at_the_next_start(supervisor: S
     os.utime(old, (1_700_000_000, 1_700_000_000))
     add_receipt_route(FastAPI(), supervisor)
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_full_disk_is_named(
+    visitor: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    content = write(tmp_path / "it.mp4", receipt()).read_bytes()
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    assert drop(visitor, content)["refused"] == (
+        "a clip.mp4 can't be read here: No space left on device. Make sure that the disk of "
+        "Headroom's folder has room and can be written to."
+    )
 
 
 def test_what_isnt_a_clip_of_ours_is_a_sentence(
@@ -279,7 +295,7 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
 )  # fmt: skip
 def test_whatever_a_browser_sends_is_a_sentence(supervisor: Supervisor, data: object) -> None:
     updates = brought(supervisor, data)
-    assert len(updates) == 7
+    assert len(updates) == 9
     assert 'role="alert"' in updates[-1]
     assert "<img" not in updates[-1]
 

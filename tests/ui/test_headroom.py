@@ -44,6 +44,24 @@ def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) ->
     assert "128×128×17" not in values, "it is measured already"
     assert "224×128×33" not in values, "it can't fit"
     assert dropdown.value in values
+    assert "<summary title='128 × 224, portrait, 2.1 s'>" in picture
+    assert "</summary><p>Memory ran out at 224×128×33" in picture, "the reason opens"
+
+
+def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(
+    guarded: Supervisor, ask: Ask
+) -> None:
+    _, dropdown = headroom.refreshed(guarded, "wan-tiny", None)
+    first, last = dropdown.value, dropdown.choices[-1][1]
+    assert first != last
+    assert headroom.refreshed(guarded, "wan-tiny", last)[1].value == last
+    height, width, frames = map(int, last.split("×"))
+    record(guarded, ask, Size(height, width, frames), "ok", GIB)
+    _, dropdown = headroom.refreshed(guarded, "wan-tiny", last)
+    values = [value for _, value in dropdown.choices]
+    assert last not in values, "it is measured now"
+    assert dropdown.value in values
+    assert headroom.refreshed(guarded, "wan-tiny", "no size")[1].value == dropdown.value
 
 
 def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> None:
@@ -61,7 +79,9 @@ def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> N
 
 
 def test_measuring_from_the_tab_queues_a_probe(guarded: Supervisor) -> None:
-    assert "Measuring 256×256×17" in headroom.measure_size(guarded, "wan-tiny", "256×256×17")
+    assert "Measuring 256 × 256, square, 1.1 s:" in headroom.measure_size(
+        guarded, "wan-tiny", "256×256×17"
+    )
     (job,) = guarded.jobs.waiting()
     assert (job.kind, job.request.size) == ("probe", Size(256, 256, 17))
     assert "measured already" in headroom.measure_size(guarded, "wan-tiny", None)

@@ -15,7 +15,7 @@ from ui.live import Live, add_routes
 
 KEYS = {
     "engine", "engine_state", "label", "notice", "running", "title",
-    "title_kind", "stage", "left", "fraction",
+    "job", "title_kind", "stage", "left", "fraction",
     "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
     "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
     "spark", "pulls", "weights", "packages", "arriving", "share-text",
@@ -49,6 +49,7 @@ def test_a_run_is_told_from_start_to_end(supervisor: Supervisor, ask: Ask) -> No
     wait_until(lambda: fresh(live)["preview"], "a preview on the page")
     state = fresh(live)
     assert state["running"] is True
+    assert state["job"] == str(job.id), "Cancel is meant for this one"
     assert state["title"] == "steps=3 step_seconds=1 <b>bold</b>"
     assert "Denoising, step" in str(state["stage"])
     assert "left" in str(state["left"])

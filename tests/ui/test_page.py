@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine.jobs import State
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
 from engine.supervisor import Supervisor
@@ -36,7 +37,10 @@ def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
 def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
     """Whatever the guard says, with a size and a length that nobody offers."""
     request = ClipRequest("a ball", 96, 48, 13, 7, "scripted")
-    prompt, model, size, frames, seed, lock = generate.settings_of(supervisor, request)
+    fields, (verdict, probe) = generate.brought_back(supervisor, request)
+    assert "class='verdict" in verdict
+    assert probe.visible is not None
+    prompt, model, size, frames, seed, lock = fields
     assert (prompt, model.value, seed, lock) == ("a ball", "scripted", 7, True)
     assert (size.value, frames.value) == ("96×48", 13)
     raw = generate.request_values(prompt, model.value, size.value, frames.value, seed, lock)
@@ -53,7 +57,7 @@ def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
 
 def test_a_seed_to_be_drawn_leaves_the_number(supervisor: Supervisor) -> None:
     request = ClipRequest("a ball", 32, 48, 5, -1, "scripted")
-    assert generate.settings_of(supervisor, request)[5] is False
+    assert generate.brought_back(supervisor, request)[0][5] is False
 
 
 def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
@@ -73,6 +77,23 @@ def test_cancel_takes_what_runs_then_what_waits(supervisor: Supervisor, ask: Ask
     generate.cancel_current(supervisor)
     assert supervisor.jobs.get(first.id).state == "cancelled"
     assert supervisor.jobs.get(second.id).state == "queued"
+
+
+def test_cancel_is_meant_for_the_job_that_was_on_show(supervisor: Supervisor, ask: Ask) -> None:
+    jobs = supervisor.jobs
+    shown, other = jobs.add(ask()), jobs.add(ask())
+    jobs.claim(shown.id)
+    jobs.end(shown.id, State.DONE)
+    jobs.claim(other.id)
+    generate.cancel_current(supervisor, str(shown.id))  # it ended as the button was pressed
+    assert not jobs.get(other.id).cancel_requested
+    generate.cancel_current(supervisor, str(other.id))
+    assert jobs.get(other.id).cancel_requested
+    waiting = jobs.add(ask())
+    jobs.end(other.id, State.CANCELLED)
+    for nonsense in ("", "x", "9" * 30, None, ["1"]):
+        generate.cancel_current(supervisor, nonsense)
+    assert jobs.get(waiting.id).state is State.CANCELLED
 
 
 def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor, ask: Ask) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.endpoint import Endpoint, EnhancerError
-from engine.enhancer import Enhancer
+from engine.enhancer import Enhancer, ollama_base
 from engine.ideas import load_ideas
 from engine.presets import Presets
+from engine.store import StoreError
 from engine.supervisor import Supervisor
+from tests.ui.handlers import handler
 from ui import improve, prompts
 from ui.page import build_page
 from ui.prompts import History
@@ -153,6 +156,45 @@ def test_where_the_prompt_goes_is_said() -> None:
     assert "on this computer" in improve.status_html(Endpoint("http://127.0.0.1:1/v1", "m"))
     assert "sent there." in improve.status_html(Endpoint("https://a.example/v1", "m"))
     assert "not encrypted" in improve.status_html(Endpoint("http://a.example/v1", "m"))
+
+
+def test_looking_for_ollama_replaces_nothing_that_is_set(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(_: Enhancer) -> tuple[str, ...]:
+        return ("llama3.2", "qwen3:8b")
+
+    monkeypatch.setattr(Enhancer, "look", found)
+    enhancer = Enhancer(supervisor.settings, supervisor.home.database)
+    look = handler(build_page(supervisor), "llm-look")
+
+    set_here = enhancer.set("https://a.example/v1", "mine", "sk-secret")
+    said, status, *_, base, model, key, _, _ = asyncio.run(look())
+    assert "Press Save to use this one instead" in said
+    assert "a.example" in status
+    assert (base, model.value, key.placeholder) == (ollama_base(), "llama3.2", "")
+    assert enhancer.endpoint == set_here, "with its key"
+
+    enhancer.set(ollama_base(), "qwen3:8b")
+    assert "Press Save" not in asyncio.run(look())[0]
+    assert enhancer.endpoint == Endpoint(ollama_base(), "qwen3:8b")
+    enhancer.turn_off()
+    assert "Press Save" not in asyncio.run(look())[0]
+    assert enhancer.endpoint == Endpoint(ollama_base(), "llama3.2")
+
+
+def test_a_database_that_cant_be_read_ends_the_wait_for_an_answer(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locked(*_: object) -> str:
+        raise StoreError("It is locked.", "Wait.")
+
+    page = build_page(supervisor)
+    (ask,) = [fn.fn for fn in page.fns.values() if getattr(fn.fn, "__name__", "") == "ask"]
+    monkeypatch.setattr(Enhancer, "improve", locked)
+    said, again, cancel, *_ = asyncio.run(ask("a ball", "wan-tiny", Mock(session_hash="tab")))
+    assert "It is locked. Wait." in said
+    assert (again.visible, cancel.visible) == (True, False)
 
 
 def test_words_that_the_tiny_model_lacks_are_said(presets: Presets) -> None:

@@ -1,22 +1,28 @@
 """The queue's rows and buttons, without a browser."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import gradio as gr
 import pytest
 
 from engine.climb import PROBE_PROMPT
 from engine.headroom import Verdict, Word
 from engine.home import Home
 from engine.jobs import State
+from engine.report import last_failure
 from engine.request import Size
 from engine.status import Status
 from engine.store import Store
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
+from tests.ui.handlers import handler
 from ui import words
+from ui.page import build_page
 from ui.queue import SHOWN, QueueView, act
 
 
@@ -37,7 +43,19 @@ def test_a_row_says_place_size_seed_and_what_it_is(supervisor: Supervisor, ask: 
     assert (first["place"], first["title"], first["kind"]) == (1, "<b>a</b>", "clip")
     assert first["size"] == "48 × 32, landscape, 0.6 s, seed 5"
     assert first["starts"] == "starts next"
-    assert (second["title"], second["starts"]) == ("Measuring 32×48×5", "")
+    assert (second["title"], second["starts"]) == ("Measuring 48 × 32, landscape, 0.6 s", "")
+
+
+def test_a_failure_outlasts_the_clips_after_it(supervisor: Supervisor, ask: Ask) -> None:
+    jobs = supervisor.jobs
+    for number in range(8):
+        jobs.claim(jobs.add(ask(f"clip {number}")).id)
+        jobs.end(number + 1, State.FAILED if number == 0 else State.DONE, "It broke.", "Fix it.")
+    (row,) = view(supervisor)["ended"]
+    assert (row["title"], row["why"]) == ("clip 0", "It broke. Fix it.")
+    failed = last_failure(supervisor)
+    assert failed is not None
+    assert failed.id == row["id"]
 
 
 def test_when_each_starts_follows_from_clips_made_before(supervisor: Supervisor, ask: Ask) -> None:
@@ -97,6 +115,44 @@ def test_buttons_move_and_remove(supervisor: Supervisor, ask: Ask) -> None:
     assert len(view(supervisor)["ended"]) == 3
     assert act(supervisor, {"do": "clear_ended"}) == ""
     assert view(supervisor)["ended"] == []
+
+
+def test_what_cant_be_edited_says_why(supervisor: Supervisor, ask: Ask) -> None:
+    jobs = supervisor.jobs
+    begun, waits, probe = jobs.add(ask("a")), jobs.add(ask("b")), jobs.add(ask("c"), "probe")
+    strange = jobs.add(replace(ask("d"), model="gone"))
+    jobs.claim(begun.id)
+    begin = handler(build_page(supervisor), "queue", "edit")
+    for job, said in (
+        (begun.id, "isn't waiting any more. It has begun or ended"),
+        (probe.id, "isn't waiting any more"),
+        (strange.id, "there is no model 'gone'"),
+        (99, "There is no such job any more. Look at the queue."),
+    ):
+        asked = {"do": "edit", "job": job}
+        assert said in act(supervisor, asked)
+        with pytest.raises(gr.Error, match=re.escape(said)):
+            begin(gr.EventData(None, asked), None, None)
+    assert act(supervisor, {"do": "edit", "job": waits.id}) == ""
+    number, kept, row, said, prompt, *_ = begin(
+        gr.EventData(None, {"job": waits.id}), None, None, "typed"
+    )
+    assert (number, kept, row.visible, prompt) == (waits.id, ["typed"], True, "b")
+
+
+def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(
+    supervisor: Supervisor, ask: Ask
+) -> None:
+    job = supervisor.jobs.add(ask("a"))
+    save = handler(build_page(supervisor), "save-job")
+    values = ("better", "scripted", "32×48", 5, 7, True)
+    number, kept, row, said, *form = save(None, None, *values)
+    assert "forgotten which job" in said
+    assert all(part == gr.skip() for part in (number, kept, row, *form)), "the row stays"
+    assert supervisor.jobs.get(job.id).request.prompt == "a"
+    number, _, row, said, *_ = save(job.id, None, *values)
+    assert (number, row.visible, said) == (None, False, "")
+    assert supervisor.jobs.get(job.id).request.prompt == "better"
 
 
 @pytest.mark.parametrize(

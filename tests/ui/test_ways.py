@@ -111,6 +111,8 @@ def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, as
     assert found("100%") == ["100% red"]
     assert found("A_B") == ["a_b"]
     assert found("\\") == []
+    assert found("BLUE 100") == ["100 blue"], "all words, in any order and case"
+    assert found("red blue") == []
     assert ways.library("100", 1, 0, "")["total"] == 2
     bad: list[tuple[object, object, object]] = [
         (5, 1, 0), ("", 0, 0), ("", 201, 0), ("", "x", 0), ("", 1, -1), ("", 1, 2**40),

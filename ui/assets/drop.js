@@ -4,7 +4,6 @@ const MOST = 256 * 1024 * 1024;
 const veil = element.querySelector(".drop-veil");
 const told = element.querySelector(".from-clip-told");
 const choice = element.querySelector("input[type=file]");
-const label = element.querySelector("label");
 document.body.append(veil); // over every tab, not only over its own
 const say = (text, bad = true) => {
   told.textContent = text;
@@ -24,8 +23,9 @@ const take = async (files) => {
       method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
     });
     if (answer.status === 401) return say("The login has ended. Reload the page to log in again.");
-    const found = await answer.json();
-    if (found.refused) return say(found.refused);
+    const found = await answer.json().catch(() => ({}));
+    const why = [found.refused, found.detail, found.error].find((one) => typeof one === "string");
+    if (why || !answer.ok) return say(why || "The program could not answer. Reload the page; its log says more.");
     say(`Read from ${file.name}.`, false);
     trigger("select", { request: found.request });
   } catch {
@@ -34,9 +34,6 @@ const take = async (files) => {
 };
 
 choice.addEventListener("change", () => { take(choice.files); choice.value = ""; });
-label.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choice.click(); }
-});
 
 // Only files from outside: text that is dragged within the page stays Gradio's and the browser's.
 const brings = (event) => [...(event.dataTransfer?.types || [])].includes("Files");

@@ -22,6 +22,24 @@ const field = (name) => (form ? form.elements[name] : null);
 const filtered = () => !strip && (field("words").value.trim() || field("model").value || field("size").value || field("favourites").checked);
 const inTrash = () => !strip && field("trash").checked;
 
+// ---- the focus -----------------------------------------------------------------------------
+
+const cards = () => [...root.querySelectorAll(".lib-card")];
+const holding = () => {
+  const index = cards().findIndex((one) => one.contains(document.activeElement));
+  if (index < 0) return null;
+  const held = cards()[index];
+  return { id: held.dataset.id, index, button: [...held.querySelectorAll("button")].indexOf(document.activeElement) };
+};
+// What is drawn anew loses it: it goes back to the same clip's button, or to the picture of the clip
+// that took its place.
+const giveBack = (held, instead) => {
+  if (!held || document.activeElement !== document.body) return;
+  const same = cards().find((one) => one.dataset.id === held.id);
+  if (same) same.querySelectorAll("button")[held.button]?.focus({ preventScroll: true });
+  else (cards()[held.index]?.querySelector(".lib-picture") || instead)?.focus();
+};
+
 // ---- what can be done with a clip ----------------------------------------------------------
 
 const act = async (clip, what, body = {}) => {
@@ -46,17 +64,21 @@ const favourite = async (clip) => {
 const remove = async (clip) => {
   if (!await act(clip, "trash")) return;
   choose(clip, false);
-  drop(clip);
   const undo = button("Undo", async () => {
-    if (await act(clip, "restore")) { say("It is back."); reload(); tellOthers(); }
+    if (!await act(clip, "restore")) return;
+    say("It is back.");
+    tellOthers();
+    await reload();
+    giveBack({ id: String(clip.id), index: 0, button: 0 });
   });
   say("Deleted. It stays in the trash for 7 days.", undo);
   tellOthers();
+  drop(clip, undo);
 };
 
 const restore = async (clip) => {
   if (!await act(clip, "restore")) return;
-  drop(clip);
+  drop(clip, field("trash"));
   say("Restored. It is among the clips again.");
   tellOthers();
 };
@@ -145,19 +167,22 @@ const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
 const redraw = (clip) => {
   const old = root.querySelector(`.lib-card[data-id="${clip.id}"]`);
   if (!old) return;
-  const focused = old.contains(document.activeElement) && [...old.querySelectorAll("button")].indexOf(document.activeElement) + 1;
-  const fresh = card(clip);
-  old.replaceWith(fresh);
-  if (focused) fresh.querySelectorAll("button")[focused - 1]?.focus();
+  const held = holding();
+  old.replaceWith(card(clip));
+  giveBack(held);
 };
 
-const drop = (clip) => {
+// `instead`: what gets the focus where no clip is left.
+const drop = async (clip, instead) => {
+  const held = holding();
   const page = pages.find((one) => one.items.includes(clip));
-  if (!page) return reload();
-  page.items = page.items.filter((one) => one !== clip);
-  root.querySelector(`.lib-card[data-id="${clip.id}"]`)?.remove();
-  count -= 1;
-  if (strip) reload(); else tellCount();
+  if (page) {
+    page.items = page.items.filter((one) => one !== clip);
+    root.querySelector(`.lib-card[data-id="${clip.id}"]`)?.remove();
+    count -= 1;
+  }
+  if (strip || !page) await reload(); else tellCount();
+  giveBack(held, instead);
 };
 
 const EMPTY = () => {
@@ -191,11 +216,13 @@ const load = async (first) => {
     favourites: field("favourites").checked, trash: field("trash").checked,
   });
   if (!first) query.set("after", next);
+  let held = null;
   try {
     const told = await ask(`library?${query}`);
     if (mine !== asked) return;
     if (first) {
       near.disconnect();
+      held = holding();
       pages = [];
       pagesNode.replaceChildren();
       mayOpenFolders = told.folder;
@@ -211,6 +238,7 @@ const load = async (first) => {
       if (!strip) near.observe(page.node);
     }
     tellCount();
+    giveBack(held);
   } catch (error) {
     if (mine === asked) { say(error.message); next = first ? "" : next; }
   } finally {

@@ -27,8 +27,8 @@ const ask = async (path, body) => {
   }
   if (answer.status === 401) throw new Error("The login has ended. Reload the page to log in again.");
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error("The program could not answer. Reload the page; its log says more.");
-  if (told.refused) throw new Error(told.refused);
+  const why = [told.refused, told.detail, told.error].find((one) => typeof one === "string");
+  if (why || !answer.ok) throw new Error(why || "The program could not answer. Reload the page; its log says more.");
   return told;
 };
 

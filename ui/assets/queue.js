@@ -5,13 +5,10 @@ const say = (text) => {
   part("told").hidden = text === "";
 };
 const press = async (name, job = null) => {
-  if (name === "edit") {
-    trigger("edit", { job });
-    document.querySelector("#prompt textarea")?.focus();
-    return;
-  }
   try {
-    say(await server.pressed({ do: name, job }));
+    const told = await server.pressed({ do: name, job });
+    say(told);
+    if (name === "edit" && told === "") trigger("edit", { job });
   } catch {
     say("The page could not reach the program. Press again once it is back.");
   }
@@ -83,6 +80,9 @@ const draw = () => {
   const state = window.headroomQueue;
   if (!state || !element.isConnected) return;
   const { waiting, more, ended } = state;
+  const held = element.contains(document.activeElement) && document.activeElement.closest("li");
+  const list = held && held.parentElement;
+  const place = held && [...list.children].indexOf(held);
   const here = new Set([...waiting.map((j) => `${j.kind}-${j.id}`), ...ended.map((j) => `ended-${j.id}`)]);
   for (const key of rows.keys()) if (!here.has(key)) rows.delete(key);
   fill(part("waiting"), waiting.map((job) => row(job, job.kind)));
@@ -93,6 +93,11 @@ const draw = () => {
   part("more").hidden = !more;
   part("ended-head").hidden = ended.length === 0;
   element.querySelector(".queue").hidden = waiting.length + ended.length === 0;
+  if (!held || held.isConnected) return;
+  // Its row is gone, and its focus with it. Not onto the next row's button: a second press would
+  // remove that one as well.
+  const next = list.children[place] || list.lastElementChild || element.querySelector("li");
+  if (next) { next.tabIndex = -1; next.focus(); }
 };
 element.querySelectorAll(".queue-head button").forEach((made) => { made.onclick = () => press(made.dataset.do); });
 window.addEventListener("headroom-queue", draw);
