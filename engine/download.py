@@ -190,7 +190,7 @@ class Download:
     def _fetch_all(self, wanted: list[Promise]) -> None:
         """Several at once, the largest first, because the last one sets the end."""
         self.phase = "fetching"
-        pool = ThreadPoolExecutor(PARALLEL)
+        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
         jobs: dict[Future[None], Promise] = {}
         turned: set[Role] = set()
 
