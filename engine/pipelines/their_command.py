@@ -34,7 +34,7 @@ def main(
         environment: set before it is imported.
     """
     os.environ.update(environment)
-    with open(log_file, "ab", buffering=0) as file:
+    with open(log_file, "wb", buffering=0) as file:  # of this run alone: nobody trims it
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     logging.basicConfig()
