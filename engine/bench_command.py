@@ -29,7 +29,7 @@ def lightx2v_command(
     """Make ``request`` with it, by the settings that our worker has loaded ``preset`` with.
 
     Args:
-        folder: takes its settings and its log.
+        folder: takes its settings.
         offload: the plan's.
         look: names the GPU.
         ours: seconds that our process took; ten times that, and it is ended.

@@ -87,7 +87,7 @@ class Keeper:
         self._has_loaded = False
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
-        self._nudging = threading.Lock()
+        self._nudging = threading.RLock()  # a signal may come to whoever holds it, and nudge
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # ---- called from any thread ------------------------------------------------------------

@@ -24,7 +24,6 @@ from engine.request import (
     whole,
 )
 from engine.supervisor import Supervisor
-from engine.tiny.grammar import known_words, unknown_words
 from engine.usual import can_run, usual_model
 from ui import cards, prompts, words
 from ui.events import QUIET
@@ -150,7 +149,7 @@ def _written(supervisor: Supervisor, text: str, model: str) -> str:
     preset = supervisor.presets.models[known_model(supervisor.presets, model)]
     if text and can_run(supervisor, preset):
         supervisor.expect(model)
-    return vocabulary_hint(text, preset)
+    return prompts.vocabulary_hint(text, preset)
 
 
 def opened(supervisor: Supervisor, model: str, size: object, frames: object) -> list[Any]:
@@ -309,29 +308,6 @@ def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | Non
     return (
         f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
         f"aria-live='polite'><b>{word.capitalize()}.</b> {text}</p>"
-    )
-
-
-def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
-    """Which words of ``prompt`` the tiny model can't know, and which it does; "" where all is well.
-
-    The big models take any words; only the CPU default lives in a small world.
-    """
-    if preset.pipeline != "wan_tiny":
-        return ""
-    strange = unknown_words(prompt)[:6]
-    if not strange:
-        return ""
-    said = ", ".join(f"“{html.escape(word)}”" for word in strange)
-    known = known_words()
-    groups = "; ".join(
-        f"{name}: <span translate='no'>{html.escape(', '.join(words))}</span>"
-        for name, words in known.items()
-    )
-    return (
-        f"<div class='hint' role='status'>{html.escape(preset.name)} lives in a small world and "
-        f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
-        f"</summary>{groups}</details></div>"
     )
 
 

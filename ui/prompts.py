@@ -1,8 +1,10 @@
-"""Help with the prompt: ideas to begin with, and a language model that improves what is there.
+"""Help with the prompt: ideas to begin with, a language model that improves what is there, and
+which words the tiny model can't know.
 
 Nothing here takes a typed prompt away: what is replaced is kept, and "Back to mine" brings it back.
 """
 
+import html
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +14,7 @@ import gradio as gr
 from engine.ideas import Ideas, load_ideas
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
+from engine.tiny.grammar import known_words, unknown_words
 from ui import improve
 from ui.events import QUIET
 
@@ -158,3 +161,26 @@ def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: g
     parts.panel.use.click(use, [parts.panel.suggestion, prompt, parts.history], changed, **QUIET)
     parts.back.click(back, [prompt, parts.history], changed, **QUIET)
     improve.wire_panel(supervisor, parts.panel, parts.opener, prompt, model)
+
+
+def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
+    """Which words of ``prompt`` the tiny model can't know, and which it does; "" where all is well.
+
+    The big models take any words; only the CPU default lives in a small world.
+    """
+    if preset.pipeline != "wan_tiny":
+        return ""
+    strange = unknown_words(prompt)[:6]
+    if not strange:
+        return ""
+    said = ", ".join(f"“{html.escape(word)}”" for word in strange)
+    known = known_words()
+    groups = "; ".join(
+        f"{name}: <span translate='no'>{html.escape(', '.join(words))}</span>"
+        for name, words in known.items()
+    )
+    return (
+        f"<div class='hint' role='status'>{html.escape(preset.name)} lives in a small world and "
+        f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
+        f"</summary>{groups}</details></div>"
+    )

@@ -10,7 +10,7 @@ from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
-from ui import generate, library, result
+from ui import generate, library, prompts, result
 from ui.page import build_page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -157,10 +157,10 @@ def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:
 
 def test_unknown_words_are_told_kindly_and_escaped(presets: Presets) -> None:
     tiny, scripted = presets.models["wan-tiny"], presets.models["scripted"]
-    assert generate.vocabulary_hint("a red ball rolls left over green grass", tiny) == ""
-    assert generate.vocabulary_hint("", tiny) == ""
-    hint = generate.vocabulary_hint("a wizard <b>jumps</b>", tiny)
+    assert prompts.vocabulary_hint("a red ball rolls left over green grass", tiny) == ""
+    assert prompts.vocabulary_hint("", tiny) == ""
+    hint = prompts.vocabulary_hint("a wizard <b>jumps</b>", tiny)
     assert "“wizard”" in hint
     assert "<b>" not in hint
     assert "turquoise" in hint, "it says what it knows"
-    assert generate.vocabulary_hint("a wizard", scripted) == ""
+    assert prompts.vocabulary_hint("a wizard", scripted) == ""
