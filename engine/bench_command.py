@@ -14,7 +14,13 @@ from engine.home import Home
 from engine.hostmem import host_need
 from engine.memory import MemorySample
 from engine.pipelines import their_command
-from engine.pipelines.run_file import MODEL_CLASS, model_settings, run_folder, write_run_folder
+from engine.pipelines.run_file import (
+    MODEL_CLASS,
+    model_settings,
+    run_folder,
+    target,
+    write_run_folder,
+)
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 
@@ -80,11 +86,7 @@ def _ram(preset: ModelPreset, offload: str) -> int:
 def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Path) -> list[str]:
     """Its command line; its settings: those that our worker wrote, at the size of ``request``."""
     settings = json.loads((run_folder(home, preset) / "run.json").read_text(encoding="utf-8"))
-    settings |= {
-        "target_height": request.height,
-        "target_width": request.width,
-        "target_video_length": request.frames,
-    }
+    settings |= target(request.size)
     file = write_run_folder(folder / "lightx2v", model_settings(preset), settings)
     options = {
         "model_cls": MODEL_CLASS,

@@ -35,7 +35,7 @@ from engine.messages import (
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
-from engine.usual import asked_for, usual_model
+from engine.usual import usual_model
 
 SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
 AGAIN = 5
@@ -98,10 +98,12 @@ def choose(supervisor: Supervisor, model: str | None, say: Say) -> ClipRequest:
         NotHere, WeightsMissing, WeightsError: something of ``model`` isn't here.
         RequestError: there is no such model.
     """
-    raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
     if model is None:
-        say(usual_model(supervisor).sentence)
-    request = asked_for(supervisor, raw)
+        usual = usual_model(supervisor)
+        say(usual.sentence)
+        model = usual.preset.id
+    raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
+    request = ClipRequest.check(raw, supervisor.presets)
     try:
         supervisor.admit([request])
     except Refused as refused:
@@ -109,12 +111,7 @@ def choose(supervisor: Supervisor, model: str | None, say: Say) -> ClipRequest:
             raise
         near = refused.nearest
         say(f"{near} is measured instead of {request.size}: {refused.sentence}")
-        raw |= {
-            "model": request.model,
-            "height": near.height,
-            "width": near.width,
-            "frames": near.frames,
-        }
+        raw |= {"height": near.height, "width": near.width, "frames": near.frames}
         request = ClipRequest.check(raw, supervisor.presets)
         supervisor.admit([request])
     return request

@@ -186,11 +186,14 @@ def _generate(options: argparse.Namespace) -> int:
     if options.out is not None and not options.out.resolve().parent.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
     with open_engine() as supervisor:
-        request = asked_for(
-            supervisor, {n: value for n, value in given.items() if value is not None}
-        )
         if options.model is None:
-            say(usual_model(supervisor).sentence)
+            usual = usual_model(supervisor)
+            say(usual.sentence)
+            given["model"] = usual.preset.id
+        request = ClipRequest.check(
+            {name: value for name, value in given.items() if value is not None},
+            supervisor.presets,
+        )
         job = follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")

@@ -84,7 +84,7 @@ class Keeper:
         self._idle_deaths = 0
         self._only: int | None = None
         self._expected: str | None = None
-        self._has_loaded = False
+        self.has_loaded = False
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
         self._nudging = threading.RLock()  # a signal may come to whoever holds it, and nudge
@@ -101,7 +101,7 @@ class Keeper:
 
     def expect(self, model: str) -> None:
         """Load ``model`` before it is asked for a clip (``Supervisor.expect``)."""
-        if not self._has_loaded:
+        if not self.has_loaded:
             self._expected = model
             self.nudge()
 
@@ -205,7 +205,7 @@ class Keeper:
         waiting = self.jobs.waiting()
         if self._only is not None:
             waiting = [job for job in waiting if job.id == self._only]
-        if not waiting and self._expected is not None and not self._has_loaded:
+        if not waiting and self._expected is not None and not self.has_loaded:
             self._start_child(self._expected)
         if not waiting or not self._may_start(waiting[0]):
             return
@@ -379,7 +379,7 @@ class Keeper:
     # ---- the worker's life -----------------------------------------------------------------
 
     def _start_child(self, model: str) -> None:
-        self._has_loaded = True
+        self.has_loaded = True
         preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
         try:
             plan = self.plans.plan(model)

@@ -62,6 +62,11 @@ class Supervisor:
         """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before."""
         self._keeper.expect(model)
 
+    @property
+    def has_loaded(self) -> bool:
+        """Whether a model was loaded before; ``expect`` does nothing then."""
+        return self._keeper.has_loaded
+
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
         atexit.unregister(self.close)

@@ -19,9 +19,10 @@ from engine.library import Clip, Key, LibraryError, Query, days_left
 from engine.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
+from ui import words
 from ui.access import known_fields, member, ours
 from ui.batch import embeds
-from ui.library import fps_of, receipt_rows, size_of
+from ui.library import receipt_rows, size_of
 
 MOST = 200  # clips an answer
 # A clip never changes, and its address names its time, too: a library begun afresh has other ones.
@@ -165,7 +166,7 @@ def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
         "prompt": request.prompt,
         "model": known.name if known else request.model,
         "size": size_of(clip, supervisor),
-        "length": f"{request.frames / fps_of(clip, supervisor):.1f} s",
+        "length": f"{request.frames / words.fps_of(supervisor.presets, request.model):.1f} s",
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],

@@ -147,7 +147,7 @@ def build_controls(supervisor: Supervisor) -> Controls:
 def _written(supervisor: Supervisor, text: str, model: str) -> str:
     """What to say about a prompt that is being written; its model is loaded meanwhile."""
     preset = supervisor.presets.models[known_model(supervisor.presets, model)]
-    if text and can_run(supervisor, preset):
+    if text and not supervisor.has_loaded and can_run(supervisor, preset):
         supervisor.expect(model)
     return prompts.vocabulary_hint(text, preset)
 
@@ -156,11 +156,15 @@ def opened(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
     usual = usual_model(supervisor).preset.id
+    if usual != model:
+        size = frames = None
+    return [models(supervisor, value=usual), *judged(supervisor, usual, size, frames)]
+
+
+def models(supervisor: Supervisor, **more: Any) -> gr.Dropdown:
+    """What can be chosen now; what is chosen stays, unless ``value`` is among ``more``."""
     choices = model_choices(supervisor.presets)
-    chosen = gr.Dropdown(choices, value=usual, visible=len(choices) > 1)
-    if usual == model:
-        return [chosen, *judged(supervisor, model, size, frames)]
-    return [chosen, *judged(supervisor, usual, None, None)]
+    return gr.Dropdown(choices, visible=len(choices) > 1, **more)
 
 
 def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -> list[Any]:

@@ -57,7 +57,7 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
         told,
         **QUIET,
     )
-    # Not the dropdown itself: Gradio refuses its value once it has forgotten a tab's choices.
+    # Not the dropdown itself: what it shows without anybody's choice gives way to a locked size.
     chosen = gr.State(None)
     which.input(lambda value: value, which, chosen, **QUIET)
     return picture, which, chosen

@@ -101,10 +101,5 @@ def size_of(clip: Clip, supervisor: Supervisor) -> str:
     return words.size_of(supervisor.presets, clip.request.model, clip.request.size)
 
 
-def fps_of(clip: Clip, supervisor: Supervisor) -> int:
-    models = supervisor.presets.models
-    return models[clip.request.model].fps if clip.request.model in models else 16
-
-
 def _pairs(values: dict[str, Any], write: Any) -> str:
     return ", ".join(f"{name} {write(value)}" for name, value in values.items())

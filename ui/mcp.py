@@ -102,10 +102,11 @@ class McpServer:
 
     def _checked(self, given: Arguments) -> Answer:
         fields = {name: given.get(name) for name in size_fields(None, None, None, None)}
-        checked = self.ways.check(fields)
         supervisor = self.ways.supervisor
         presets, guard = supervisor.presets, supervisor.guard
-        preset = presets.models[fields["model"] or usual_model(supervisor).preset.id]
+        model = fields["model"] or usual_model(supervisor).preset.id
+        checked = self.ways.check({**fields, "model": model})
+        preset = presets.models[model]
         verdicts = guard.verdicts(preset.id, guard.offered(preset.id))
         sizes = []
         for size in (size for size, verdict in verdicts.items() if verdict.open):

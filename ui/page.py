@@ -91,7 +91,7 @@ def build_page(
         _wire(supervisor, page, panel, controls, judged)
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: arriving.refreshed(arrival), None, coming, **QUIET)
-        panel.tick(lambda: models(supervisor), None, controls.model, **QUIET)
+        panel.tick(lambda: generate.models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
         _wire_headroom(supervisor, page, panel, controls, tab, *measured, planned)
@@ -161,12 +161,6 @@ def _wire_headroom(
         planned.table,
         **QUIET,
     )
-
-
-def models(supervisor: Supervisor) -> gr.Dropdown:
-    """What can be chosen now; what is chosen stays."""
-    choices = generate.model_choices(supervisor.presets)
-    return gr.Dropdown(choices, visible=len(choices) > 1)
 
 
 def first_run(supervisor: Supervisor) -> tuple[Any, str]:

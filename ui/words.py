@@ -89,8 +89,13 @@ def size(value: Size, fps: int) -> str:
 
 
 def size_of(presets: Presets, model: str, value: Size) -> str:
-    """Likewise, of a model that may be unknown here: then its clips count as 16 frames a second."""
-    return size(value, presets.models[model].fps if model in presets.models else 16)
+    """Likewise, of a model that may be unknown here."""
+    return size(value, fps_of(presets, model))
+
+
+def fps_of(presets: Presets, model: str) -> int:
+    """Frames a second; of a model that is unknown here they count as 16."""
+    return presets.models[model].fps if model in presets.models else 16
 
 
 def outcome(job: Job | None) -> tuple[str, str]:

@@ -47,6 +47,7 @@ from engine.pipelines.run_file import (
     model_settings,
     run_folder,
     run_settings,
+    target,
     write_run_folder,
 )
 from engine.plan import Plan
@@ -61,13 +62,7 @@ WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
 
 def ask(pipe: Any, request: ClipRequest, seed: int, **more: object) -> Any:
     """What ``LightX2VPipeline.generate`` returns for ``request``; it writes no file."""
-    pipe.modify_config(
-        {
-            "target_video_length": request.frames,
-            "target_height": request.height,
-            "target_width": request.width,
-        }
-    )
+    pipe.modify_config(target(request.size))
     return pipe.generate(
         seed=seed,
         prompt=request.prompt,

@@ -8,6 +8,7 @@ from engine.checkpoint import Checkpoint
 from engine.home import Home
 from engine.plan import Plan
 from engine.presets import ModelPreset
+from engine.request import Size
 
 MODEL_CLASS = "wan2.1_distill"
 LATENT_CHANNELS = 16  # Wan 2.1's VAE
@@ -77,9 +78,16 @@ def _sampling(preset: ModelPreset) -> dict[str, Any]:
         "feature_caching": "NoCaching",
         "fps": preset.fps,
         "text_len": preset.architecture.text_len,
-        "target_height": shape.height,
-        "target_width": shape.width,
-        "target_video_length": shape.frames,
+        **target(Size(shape.height, shape.width, shape.frames)),
+    }
+
+
+def target(size: Size) -> dict[str, int]:
+    """``size`` as LightX2V's settings say it."""
+    return {
+        "target_height": size.height,
+        "target_width": size.width,
+        "target_video_length": size.frames,
     }
 
 

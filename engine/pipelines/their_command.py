@@ -39,11 +39,11 @@ def main(
             os.dup2(file.fileno(), descriptor)
     logging.basicConfig()
     sys.argv = ["lightx2v.infer", *arguments]
-    try:
-        # Here, not above: whoever starts this process names its target, and must not import torch.
-        from engine.pipelines import kernels, repairs
-        from engine.pipelines.cuda import out_of_memory
+    # Not at the top: whoever starts this process names its target, and must not import torch.
+    from engine.pipelines import kernels, repairs
+    from engine.pipelines.cuda import out_of_memory
 
+    try:
         with standins.standing_in():
             if importlib.util.find_spec("sageattention") is not None:
                 kernels.name_sage_1()  # before LightX2V asks for the name
