@@ -5,6 +5,7 @@ The worker is a spawned child that imports this file again, so nothing may happe
 
 import signal
 import sys
+from typing import Any
 
 
 def main() -> int:
@@ -23,7 +24,14 @@ def main() -> int:
         return 5
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], serve)
+
+
+def serve(*options: Any, **more: Any) -> None:
+    """The page: gradio takes seconds to import, and only this command needs it."""
+    from ui.serve import serve as open_page
+
+    open_page(*options, **more)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,9 @@ from typing import Literal
 
 import psutil
 
-from engine import guard
 from engine.home import PROJECT, Home
 from engine.installation import SETUP, engine_here, stamp
-from engine.machine import this_machine
+from engine.machine import forget_packages
 
 log = logging.getLogger("headroom.arrival")
 
@@ -172,5 +171,4 @@ def _ours() -> bool:
 def _look_again() -> None:
     """What was looked up once is different now."""
     importlib.invalidate_caches()
-    this_machine.cache_clear()
-    guard.look_again()
+    forget_packages()

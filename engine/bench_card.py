@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ExitCode, HeadroomError
-from engine.headroom import GIB
+from engine.units import GIB
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 60
 BARS, BAR = 730, 310  # where the stages' bars begin, and the longest one

@@ -9,7 +9,6 @@ from typing import Any
 import psutil
 
 from engine.child import worker_environment
-from engine.headroom import gigabytes
 from engine.home import Home
 from engine.hostmem import host_need
 from engine.memory import MemorySample
@@ -23,6 +22,7 @@ from engine.pipelines.run_file import (
 )
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
+from engine.units import gigabytes
 
 LEAST_LIMIT = 600.0
 TIMES_OURS = 10.0

@@ -18,15 +18,15 @@ from typing import Any
 
 from engine import reader
 from engine.clips import ClipError
-from engine.library import Clip, Library, add_clip, is_own_file, stamp
+from engine.library import Library, add_clip
+from engine.posters import Stamp
 from engine.receipt import checked
-from engine.store import StoreError
+from engine.store import StoreError, timestamp
 
 log = logging.getLogger("headroom.caretaker")
 
 DAY = 86_400.0
 SETTLED_SECONDS = 3.0  # a younger file may still be on its way in
-STILLS_AT_ONCE = 24
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,6 @@ class Found:
     problem: str = ""
 
 
-Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is another file
-
-
 class Caretaker:
     """See the module's docstring. ``start`` and ``close`` frame the life of its thread."""
 
@@ -55,10 +52,6 @@ class Caretaker:
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
         self._refusals = self._home.cache / "not-taken-in.json"
         self._refused: dict[str, tuple[Stamp, str]] | None = None
-        # Stills to be made, whether that is being done, and of which clips none could be.
-        self._stills, self._making = threading.Lock(), False
-        self._wanted: dict[Path, Stamp] = {}
-        self._without: set[tuple[Path, Stamp]] = set()
 
     def start(self) -> None:
         """Scan and empty the trash now, in the background, and once a day; sooner where a file was
@@ -122,7 +115,7 @@ class Caretaker:
                 if file in here:
                     trashed = None
                 elif file in there:
-                    trashed = trashed or stamp(time.time())
+                    trashed = trashed or timestamp(time.time())
                 else:  # unless it came after the folders were listed
                     missing = bool(row["missing"]) or not self._exists(file)
                 if (missing, trashed) != (bool(row["missing"]), row["trashed"]):
@@ -194,7 +187,7 @@ class Caretaker:
             return False
         if rows("select 1 from clips where file = ?", path.name):
             return False
-        trashed = stamp(time.time()) if path.parent == self._home.trash else None
+        trashed = timestamp(time.time()) if path.parent == self._home.trash else None
         for row in rows(
             "select * from clips where missing = 1 and prompt = ?", receipt["request"]["prompt"]
         ):
@@ -204,7 +197,7 @@ class Caretaker:
                     (path.name, trashed, row["id"]),
                 )
                 return True
-        add_clip(db, None, stamp(mark[0] / 1e9), path.name, receipt)
+        add_clip(db, None, timestamp(mark[0] / 1e9), path.name, receipt)
         db.execute("update clips set trashed = ? where file = ?", (trashed, path.name))
         return True
 
@@ -222,51 +215,6 @@ class Caretaker:
         with contextlib.suppress(OSError):  # then they are opened once more
             self._refusals.write_text(json.dumps(kept), encoding="utf-8")
 
-    # ---- stills ----------------------------------------------------------------------------------
-
-    def still(self, clip: Clip) -> Path | None:
-        """The small picture of a clip; None while the one that the worker made is missing.
-
-        Another is made then, in the background: a browser has six connections, and whoever waited
-        here would keep them all.
-        """
-        path = self._library.place(clip)
-        poster = path.with_suffix(".jpg")
-        if is_own_file(poster):
-            return poster
-        if path.is_symlink():
-            return None
-        with self._stills:
-            mark = _mark(path)
-            if mark is not None and (path, mark) not in self._without:
-                self._wanted.setdefault(path, mark)
-                if not self._making:
-                    self._making = True
-                    threading.Thread(target=self._make_stills, name="stills", daemon=True).start()
-        return None
-
-    def _make_stills(self) -> None:
-        """Those that are wanted, a few at a time, the first ones first."""
-        while not self._closing.is_set():
-            with self._stills:
-                batch = dict(list(self._wanted.items())[:STILLS_AT_ONCE])
-                if not batch:
-                    self._making = False
-                    return
-            try:
-                reader.posters(list(batch))
-            except reader.ReaderError as error:
-                log.warning("no stills can be made: %s", error)
-                with self._stills:
-                    self._wanted.clear()
-                    self._making = False
-                return
-            with self._stills:
-                for path, mark in batch.items():
-                    if not path.with_suffix(".jpg").exists():
-                        self._without.add((path, mark))
-                    del self._wanted[path]
-
 
 def _listed(folder: Path) -> dict[str, "os.DirEntry[str]"]:
     """The MP4s in ``folder`` by name; those that begin with a dot aren't whole."""
@@ -283,13 +231,6 @@ def _listed(folder: Path) -> dict[str, "os.DirEntry[str]"]:
 def _new(listed: dict[str, "os.DirEntry[str]"], known: Iterable[str]) -> list["os.DirEntry[str]"]:
     names = listed.keys() - set(known)
     return [entry for name, entry in listed.items() if name in names]
-
-
-def _mark(path: Path) -> Stamp | None:
-    with contextlib.suppress(OSError):
-        about = path.stat()
-        return about.st_mtime_ns, about.st_size
-    return None
 
 
 def _same(kept: dict[str, Any], read: dict[str, Any]) -> bool:

@@ -15,7 +15,8 @@ from typing import Literal
 from engine.errors import ExitCode, HeadroomError
 from engine.links import folders
 from engine.presets import ModelPreset, Source, WeightFile
-from engine.tensorfile import DamagedFile, Tensor, WrongWeights, read_header, size_text
+from engine.tensorfile import DamagedFile, Tensor, WrongWeights, read_header
+from engine.units import size_text
 
 __all__ = [
     "Checkpoint",

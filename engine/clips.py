@@ -16,7 +16,7 @@ from PIL import Image
 
 from engine import xmp
 from engine.errors import ExitCode, HeadroomError
-from engine.pipelines.base import Frames
+from engine.stages import Frames
 
 RECEIPT_KIND = "headroom.receipt"
 # Without mbtree=0 the same frames give other bytes in another process: x264's vector code for

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine import clips, logs
 from engine.caretaker import Caretaker
@@ -16,20 +16,26 @@ from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.following import follow, say
 from engine.guard import Refused, verdict_json
-from engine.headroom import gigabytes
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import Clip, Library
-from engine.machine import vram_limit
+from engine.machine import LAST_PORT, LOOPBACK, vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
 from engine.receipt import receipt_lines
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
+from engine.units import gigabytes
 from engine.usual import asked_for, usual_model
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-LAST_PORT = 65_535
+
+class OpenPage(Protocol):
+    """``ui.serve.serve``, which app.py hands in: nothing in the engine knows the page."""
+
+    def __call__(
+        self, engine: Supervisor, host: str, port: int, share: bool,
+        login: tuple[str, str] | None, open_browser: bool, mcp: bool,
+    ) -> None: ...  # fmt: skip
 
 
 class InputError(HeadroomError):
@@ -42,13 +48,14 @@ class JobFailed(HeadroomError):
     """The clip couldn't be made."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
     """Run the command line ``arguments`` (without the program's name); returns the exit code."""
     parser = _parser()
     # `python app.py --port 7861` is `serve`: the page is what the program is for.
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["serve", *arguments]
     options = parser.parse_args(arguments)
+    options.open_page = open_page
     logs.to_terminal()
     try:
         return int(options.run(options))
@@ -162,8 +169,6 @@ def _serve(options: argparse.Namespace) -> int:
             "Without a login anybody who finds the address could use this computer.",
             "Add --auth USER:PASS, or leave out --host; --share gives others a page of their own.",
         )
-    from ui.serve import serve  # gradio takes seconds to import, and only this command needs it
-
     with open_engine() as supervisor:
         logs.to_file(supervisor.home.logs / "page.log")
         if supervisor.is_elsewhere():
@@ -171,7 +176,7 @@ def _serve(options: argparse.Namespace) -> int:
                 f"Another Headroom already works on {supervisor.home.root}: that one makes the "
                 "clips, this page shows them too. HEADROOM_HOME names another folder."
             )
-        serve(
+        options.open_page(
             supervisor, options.host, options.port, options.share, login, not options.no_browser,
             options.mcp,
         )  # fmt: skip

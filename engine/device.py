@@ -1,14 +1,44 @@
 """The memory that a model runs in, as it is now: whose it is, and what is kept free of it."""
 
+from dataclasses import dataclass
+
 import psutil
 
-from engine.headroom import GIB, MIB, Device, gigabytes
 from engine.machine import VRAM_LIMIT, vram_limit
 from engine.memory import GpuSample, MemorySample
 from engine.presets import ModelPreset
+from engine.units import GIB, MIB, gigabytes
 
 DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
 RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
+
+
+@dataclass(frozen=True)
+class Device:
+    """The memory that a model runs in, as it is now. ``holders``: who else holds how much.
+
+    ``total`` is what the program may use of it; ``physical`` is what there is, where that is more.
+    """
+
+    name: str
+    total: int
+    others: int
+    reserve: int
+    holders: tuple[tuple[str, int], ...] = ()
+    physical: int | None = None
+
+    @property
+    def budget(self) -> int:
+        return self._given(self.others + self.reserve)
+
+    @property
+    def budget_alone(self) -> int:
+        """What the budget would be if nobody else held anything."""
+        return self._given(self.reserve)
+
+    def _given(self, taken: int) -> int:
+        there = self.total if self.physical is None else self.physical
+        return max(0, min(self.total, there - taken))
 
 
 def device_for(

@@ -8,8 +8,7 @@ from huggingface_hub import constants
 from engine import doctor_host
 from engine.checkpoint import get_it
 from engine.doctor_gpu import Line, gpu_lines
-from engine.estimate import estimate, in_minutes
-from engine.headroom import Verdict
+from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.hostmem import host_need, parts
 from engine.installation import SETUP, differing, stamp
@@ -19,6 +18,7 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan import PlanError
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
+from engine.verdict import Verdict
 from engine.weights import weights_text
 
 __all__ = ["Line", "examine", "usable"]
@@ -76,7 +76,7 @@ def _seconds(supervisor: Supervisor, sample: MemorySample) -> list[Line]:
             text = f"{baseline} took {took:.1f} s, the last time it was made here."
             lines.append(Line(subject, "good", text))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
-            found = estimate(preset, sample.gpu, supervisor.presets.references)
+            found = from_other_cards(preset, sample.gpu, supervisor.presets.references)
             if found is not None:
                 about = in_minutes(found.seconds)
                 text = f"About {about} for {baseline}: an estimate from {found.basis}."

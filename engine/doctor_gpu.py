@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.headroom import gigabytes
 from engine.install_plan import DRIVER, DRIVERS
 from engine.installation import SETUP, stamp
 from engine.machine import UNKNOWN, VRAM_LIMIT, Machine, vram_limit
 from engine.memory import MemorySample
 from engine.nvml import GpuSample
 from engine.plan_lightx2v import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
+from engine.units import gigabytes
 
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
 LEAST_COSINE = 0.99  # as in engine/pipelines/kernels.py, which imports torch

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from engine.device import RAM_RESERVE
 from engine.doctor_gpu import Line
-from engine.headroom import GIB, gigabytes
 from engine.machine import Machine
 from engine.memory import MemorySample
-from engine.tensorfile import size_text
+from engine.units import GIB, gigabytes, size_text
 
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB

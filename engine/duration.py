@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import Literal
 
-from engine.estimate import Estimate
-from engine.presets import Architecture, ModelPreset
+from engine.nvml import GpuSample
+from engine.presets import Architecture, ModelPreset, Reference
 from engine.request import Size
 from engine.work import architecture_of, step_work
 
@@ -36,8 +36,17 @@ class Duration:
     basis: Literal["measured", "scaled", "elsewhere"]
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What another card took: ``seconds`` of a clip of the model's baseline size; ``basis``
+    names the run behind it."""
+
+    seconds: float
+    basis: str
+
+
 def duration(
-    size: Size, preset: ModelPreset, runs: Iterable[Run], elsewhere: Estimate | None = None
+    size: Size, preset: ModelPreset, runs: Iterable[Run], elsewhere: Elsewhere | None = None
 ) -> Duration | None:
     """What a clip of ``size`` will take; None where nothing near it ever ran.
 
@@ -92,3 +101,39 @@ def _scaled(run: Run, size: Size, times: float) -> float:
 def _work(size: Size, shape: Architecture | None) -> float:
     """Operations of one denoise step; tokens alone where no shape is known."""
     return float(size.tokens) if shape is None else sum(step_work(shape, size).values())
+
+
+# ---- from other cards ----------------------------------------------------------------------
+
+
+def from_other_cards(
+    preset: ModelPreset, gpu: GpuSample, runs: tuple[Reference, ...]
+) -> Elsewhere | None:
+    """From a run of the same size on a card of the same compute capability, by the number of cores.
+
+    None where there is no such run: between generations cores don't compare, and a figure that
+    rests on nothing is worse than none. The clock is left out: within a generation it differs by a
+    few percent.
+    """
+    shape = preset.memory.baseline
+    for run in runs:
+        clip = run.clip
+        if clip is None or run.model != preset.id or gpu.capability != clip.capability:
+            continue
+        if (clip.height, clip.width, clip.frames) != (shape.height, shape.width, shape.frames):
+            continue
+        if not gpu.cores:
+            continue
+        basis = (
+            f"{clip.seconds:g} s on {run.device} ({run.source}), by its {clip.cores:,} cores and "
+            f"{gpu.cores:,} here"
+        )
+        return Elsewhere(clip.seconds * clip.cores / gpu.cores, basis)
+    return None
+
+
+def in_minutes(seconds: float) -> str:
+    """To the precision that an estimate has."""
+    if seconds < 90:
+        return f"{max(5, round(seconds / 5) * 5)} s"
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{round(seconds / 30) / 2:g} min"

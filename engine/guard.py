@@ -1,48 +1,33 @@
 """The guard: whether a size may run on this machine now. Page, commands and queue all ask here.
 
-It joins what headroom.py judges by: the measurements in the store, the presets' rules and the
+It joins what verdict.py judges by: the measurements in the store, the presets' rules and the
 memory as it is this moment.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
-from importlib import metadata
-from typing import Any
 
 from engine.climb import climb, nearest_open
-from engine.device import biggest, device_for
-from engine.duration import Duration, Run, duration
+from engine.device import Device, biggest, device_for
+from engine.duration import Duration, Run, duration, from_other_cards
 from engine.errors import ExitCode, HeadroomError
-from engine.estimate import estimate
-from engine.headroom import (
-    GIB,
-    RECENT,
-    Device,
-    Measurement,
-    Outcome,
-    Rules,
-    Verdict,
-    Word,
-    by_size,
-    fitted,
-    gigabytes,
-    judge,
-    margin,
-)
 from engine.home import PROJECT
 from engine.hostmem import resident_need
-from engine.jobs import Kind, now
-from engine.machine import this_machine, vram_limit
+from engine.machine import package_version, this_machine, vram_limit
+from engine.measurements import Measurement, Measurements, Outcome, Row
 from engine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
 from engine.plan import Plan, PlanError, values
 from engine.plans import Plans
+from engine.predict import RECENT, Rules, by_size, fitted, margin
 from engine.presets import ModelPreset, Presets, Shape
-from engine.request import ClipRequest, Size
+from engine.request import ClipRequest, Kind, Size
 from engine.store import Store
+from engine.units import GIB, gigabytes
+from engine.verdict import Verdict, Word, judge
 
 VERSIONED = ("torch", "diffusers", "lightx2v")
 
@@ -66,18 +51,6 @@ class NotHere(HeadroomError):
     exit_code = ExitCode.SETUP_MISSING
 
 
-@dataclass(frozen=True)
-class Row:
-    """A measurement as it is kept; ``runs`` of its size ended the same way."""
-
-    measurement: Measurement
-    kind: Kind
-    created: str
-    seconds: Mapping[str, float]
-    budget: int
-    runs: int = 1
-
-
 class Guard:
     """See the module's docstring.
 
@@ -96,8 +69,8 @@ class Guard:
         plans: Plans,
         held: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._store, self._presets, self._look, self._worker = store, presets, look, worker
-        self._plans, self._held = plans, held
+        self._measurements, self._presets = Measurements(store), presets
+        self._look, self._worker, self._plans, self._held = look, worker, plans, held
 
     # ---- verdicts --------------------------------------------------------------------------
 
@@ -170,27 +143,14 @@ class Guard:
     def rows(self, model: str) -> list[Row]:
         """What was measured with the present fingerprint, oldest first: the newest few of each
         size and outcome, because older ones count for nothing and there may be thousands."""
-        rows = self._store.rows(
-            "select * from (select *,"
-            " row_number() over (partition by height, width, frames, outcome order by id desc)"
-            " as age, count(*) over (partition by height, width, frames, outcome) as runs"
-            " from measurements where model = ? and fingerprint = ?) where age <= ? order by id",
-            (model, self.fingerprint(model), RECENT),
-        )
-        return [_row(dict(row)) for row in rows]
+        return self._measurements.newest(model, self.fingerprint(model), RECENT)
 
     def of_job(self, job: int) -> list[Row]:
-        rows = self._store.rows("select * from measurements where job = ? order by id", (job,))
-        return [_row(dict(row)) for row in rows]
+        return self._measurements.of_job(job)
 
     def last_seconds(self, model: str, size: Size) -> Mapping[str, float]:
         """Seconds by stage of the newest clip of this size; empty if there is none."""
-        rows = self._store.rows(
-            "select seconds from measurements where model = ? and height = ? and width = ?"
-            " and frames = ? and kind = 'clip' and outcome = 'ok' order by id desc limit 1",
-            (model, size.height, size.width, size.frames),
-        )
-        return dict(json.loads(rows[0]["seconds"])) if rows else {}
+        return self._measurements.last_seconds(model, size)
 
     def durations(self, model: str, sizes: Iterable[Size]) -> dict[Size, Duration | None]:
         """How long a clip of each will take here."""
@@ -202,7 +162,7 @@ class Guard:
         ]
         known = None
         if gpu is not None and preset.runs_on == "nvidia":
-            known = estimate(preset, gpu, self._presets.references)
+            known = from_other_cards(preset, gpu, self._presets.references)
         return {size: duration(size, preset, runs, known) for size in sizes}
 
     def record(
@@ -217,17 +177,10 @@ class Guard:
         plan: Plan | None = None,
     ) -> None:
         """Keep a run. ``plan`` is the one that ran; the user may have changed it since."""
-        with self._store.transaction() as db:
-            db.execute(
-                "insert into measurements (created, job, kind, model, fingerprint, height, width,"
-                " frames, outcome, peaks, seconds, budget)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    now(), job, kind, model, self.fingerprint(model, plan), size.height, size.width,
-                    size.frames, outcome, json.dumps(peaks), json.dumps(seconds),
-                    self.budget(model),
-                ),
-            )  # fmt: skip
+        self._measurements.add(
+            job, kind, model, self.fingerprint(model, plan), Measurement(size, outcome, peaks),
+            seconds, self.budget(model),
+        )  # fmt: skip
 
     def fingerprint(self, model: str, plan: Plan | None = None) -> str:
         """What a measurement under ``plan`` (the one in force) counts for, as canonical JSON."""
@@ -240,7 +193,7 @@ class Guard:
             "device": gpu.name if gpu else machine.device,
             "total": min(gpu.total, vram_limit() or gpu.total) if gpu else machine.ram,
             "driver": gpu.driver.split(".")[0] if gpu else None,
-            "versions": {name: _version(name) for name in VERSIONED},
+            "versions": {name: package_version(name) for name in VERSIONED},
             # Never the reasons: other words for the same run would lock everything again.
             "plan": self._plans.values(model) if plan is None else values(plan),
         }
@@ -323,20 +276,6 @@ def _size(shape: Shape) -> Size:
 
 
 @cache
-def _version(package: str) -> str | None:
-    """The installed version, read from its metadata: importing torch is not for this process."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def look_again() -> None:
-    """Packages were installed since: read their versions afresh."""
-    _version.cache_clear()
-
-
-@cache
 def _checkpoint(preset: ModelPreset) -> str | None:
     """Which architecture the checkpoint has: another one peaks elsewhere under the same name."""
     if preset.checkpoint is None:
@@ -345,11 +284,3 @@ def _checkpoint(preset: ModelPreset) -> str | None:
     for file in sorted((PROJECT / preset.checkpoint).glob("*/config.json")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _row(values: dict[str, Any]) -> Row:
-    size = Size(values["height"], values["width"], values["frames"])
-    measurement = Measurement(size, values["outcome"], json.loads(values["peaks"]))
-    seconds = json.loads(values["seconds"])
-    kind, created, budget = values["kind"], values["created"], values["budget"]
-    return Row(measurement, kind, created, seconds, budget, values.get("runs", 1))

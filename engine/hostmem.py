@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import prod
 
 from engine.presets import Architecture, ModelPreset, Precision
+from engine.units import GIB
 
-GIB = 2**30
 PAGE = 4096
 PROCESS = 3 * GIB  # interpreter, torch, CUDA's host side, the finished frames
 

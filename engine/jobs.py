@@ -5,21 +5,20 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
 from engine.library import add_clip
-from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest
-from engine.store import Store
+from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
+from engine.store import Store, now
 
 # The owner's jobs come first, whatever the places say.
 ORDER = "visitor != '', place, id"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 
 
-Kind = Literal["clip", "probe"]
 Move = Literal["first", "up", "down", "last"]
 
 
@@ -63,11 +62,6 @@ class Job:
     embed: bool = True
     visitor: str = ""
     visitor_name: str = ""
-
-
-def now() -> str:
-    """UTC, to the millisecond, in ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Jobs:

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
 from engine.request import ClipRequest
-from engine.store import Store, folded
+from engine.store import Store, folded, timestamp
 
 log = logging.getLogger("headroom.library")
 
@@ -175,7 +175,7 @@ class Library:
             clip = self._found(number)
             if clip.trashed is None:
                 self._move(clip.file, self.home.clips, self.home.trash)
-                self._change(number, "trashed", stamp(time.time()))
+                self._change(number, "trashed", timestamp(time.time()))
 
     def restore(self, number: int) -> None:
         """Take a clip back out of the trash.
@@ -199,7 +199,7 @@ class Library:
         if self._clock_was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
             return gone
-        ended = stamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
+        ended = timestamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
         with self.moving:
             for row in self.store.rows(
                 "select id, file from clips where trashed is not null and trashed < ?", (ended,)
@@ -258,11 +258,6 @@ def _replace(old: Path, new: Path) -> None:
             return
         time.sleep(0.1)
     old.replace(new)
-
-
-def stamp(seconds: float) -> str:
-    """A time as the store keeps it: UTC, to the millisecond, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def days_left(trashed: str) -> int:

@@ -16,9 +16,11 @@ import psutil
 from engine.errors import ExitCode, HeadroomError
 from engine.memory import MemorySample
 from engine.nvml import GpuSample
+from engine.units import GIB
 
-GIB = 2**30
 VRAM_LIMIT = "HEADROOM_VRAM_LIMIT_GIB"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # what only this computer itself can reach
+LAST_PORT = 65_535
 
 # What plans ask for: our name, the distributions that bring it, and the module if that can be here
 # without metadata (LightX2V is often run from its repository).
@@ -126,6 +128,12 @@ def this_machine() -> Machine:
     )
 
 
+def forget_packages() -> None:
+    """Packages were installed since: look at what is here afresh."""
+    package_version.cache_clear()
+    this_machine.cache_clear()
+
+
 def machine_now(sample: MemorySample) -> Machine:
     """This machine with the GPU that ``sample`` saw, if it saw one."""
     gpu = sample.gpu
@@ -168,6 +176,12 @@ def _packages() -> dict[str, str]:
         if version is not None or module is not None:
             found[name] = version or UNKNOWN
     return found
+
+
+@cache
+def package_version(distribution: str) -> str | None:
+    """The installed version, as it is until ``forget_packages``; None where there is none."""
+    return _version(distribution)
 
 
 def _version(distribution: str) -> str | None:

@@ -6,9 +6,9 @@ Both ends are the same program, so pickling them by ``multiprocessing``'s connec
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.pipelines.base import Memory, Stage
 from engine.plan import Plan
 from engine.request import ClipRequest
+from engine.stages import Memory, Stage
 
 # ---- to the worker -------------------------------------------------------------------------
 

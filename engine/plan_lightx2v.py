@@ -5,10 +5,10 @@ from engine/hostmem.py. The worker reads these keys and values, so they are fixe
 """
 
 from engine.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
-from engine.headroom import GIB, gigabytes
 from engine.hostmem import host_need, pinned_need, resident_need
 from engine.machine import UNKNOWN, Machine
 from engine.presets import ModelPreset, Precision
+from engine.units import GIB, gigabytes
 
 FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
 BF16_CAPABILITY = (8, 0)  # Ampere; everything that isn't quantised runs in bf16

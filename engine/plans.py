@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable, Mapping
 
 from engine.choice import Choice, Options, Plan, PlanError, Value, values
-from engine.jobs import now
 from engine.machine import Machine
+from engine.measurements import Measurements
 from engine.plan import checked, make_plan, options
 from engine.plan_lightx2v import FIXED
 from engine.presets import Presets
 from engine.request import Size
-from engine.store import Store
+from engine.store import Store, now
 
 
 class Plans:
@@ -18,6 +18,7 @@ class Plans:
 
     def __init__(self, store: Store, presets: Presets, machine: Callable[[], Machine]) -> None:
         self._store, self._presets, self._machine = store, presets, machine
+        self._measurements = Measurements(store)
 
     def plan(self, model: str) -> Plan:
         """The plan in force.
@@ -142,14 +143,8 @@ class Plans:
             return False
         shape = self._presets.models[model].memory.baseline
         baseline = Size(shape.height, shape.width, shape.frames)
-        rows = self._store.rows(
-            "select distinct fingerprint from measurements where model = ? and outcome = 'ok'"
-            " and height * width >= ? and frames >= ?",
-            (model, baseline.pixels, baseline.frames),
-        )
         here = {"device": gpu.name, "total": gpu.total, "driver": gpu.driver.split(".")[0]}
-        for row in rows:
-            told = json.loads(row["fingerprint"])
+        for told in self._measurements.fingerprints(model, baseline):
             ran = told.get("plan", {}).get("offload")
             if ran == "resident" and all(told.get(name) == fact for name, fact in here.items()):
                 return True

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.messages import Advance
-from engine.pipelines.base import STAGES, Stage
+from engine.stages import STAGES, Stage
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from engine.choice import Choice, Plan, Value
-from engine.messages import Failed
-from engine.pipelines.base import Memory, Stage
 from engine.plan_lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
+from engine.stages import Memory, Stage
 
 Notch = tuple[str, Choice]
 Allowed = Callable[[str, Value], bool]
@@ -46,13 +45,6 @@ def next_notch(
             doing = " ".join(filter(None, (DOING[stage or "load"], where)))
             return name, Choice(value, f"{memory or 'Memory'} ran out while {doing}.")
     return None
-
-
-def what_ran_out(failed: Failed, where: str) -> str:
-    """Which memory, in which stage, at which size: one sentence after the pipeline's own, which
-    tells neither."""
-    doing = " ".join(filter(None, (DOING[failed.stage or "load"], where)))
-    return f"{failed.sentence} {failed.memory or 'Memory'} ran out while {doing}."
 
 
 def what_is_tried(notch: Notch) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from engine import VERSION
 from engine.errors import HeadroomError
-from engine.headroom import gigabytes
 from engine.installation import differing
 from engine.jobs import Job, State
 from engine.logs import without_prompts
@@ -20,6 +19,7 @@ from engine.machine import Machine
 from engine.memory import MemorySample
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
+from engine.units import gigabytes
 
 LINES = 50  # of each log
 TAIL_BYTES = 64_000

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import ModelPreset, Presets
@@ -13,6 +13,9 @@ SEED_LIMIT = 2**32  # numpy's generators, which LightX2V seeds too, take no more
 RANDOM_SEED = -1
 GRID = 16  # pixels: the VAE halves three times, the transformer's patch once more
 FIELDS = ("prompt", "height", "width", "frames", "seed", "model")
+
+
+Kind = Literal["clip", "probe"]  # what is made of a request: the clip, or a measurement of its size
 
 
 @dataclass(frozen=True)

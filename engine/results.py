@@ -12,17 +12,19 @@ from engine import clips
 from engine.child import Child
 from engine.choice import Plan
 from engine.guard import Guard
-from engine.headroom import Outcome, gigabytes, margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.logs import debugging
+from engine.measurements import Outcome
 from engine.messages import Failed, Finished, Probed
-from engine.pipelines.base import Stage
 from engine.plan import plan_to_json
 from engine.plans import Plans
+from engine.predict import margin
 from engine.recorder import FlightRecorder
-from engine.recovery import Notch, next_notch, what_is_tried, what_ran_out
+from engine.recovery import DOING, Notch, next_notch, what_is_tried
 from engine.request import Size
+from engine.stages import Stage
+from engine.units import gigabytes
 
 log = logging.getLogger("headroom.results")
 
@@ -247,6 +249,13 @@ class Results:
             log.exception("%s could not be written", file)
             return ""
         return f"logs/{file.name} has the memory of the last {AROUND_SECONDS:.0f} s."
+
+
+def what_ran_out(failed: Failed, where: str) -> str:
+    """Which memory, in which stage, at which size: one sentence after the pipeline's own, which
+    tells neither."""
+    doing = " ".join(filter(None, (DOING[failed.stage or "load"], where)))
+    return f"{failed.sentence} {failed.memory or 'Memory'} ran out while {doing}."
 
 
 def without_prompt(request: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.hub import WeightsError
-from engine.tensorfile import size_text
+from engine.units import size_text
 
 SPARE = 2 * 10**9  # bytes that stay free: the system and the clips need room as well
 WINDOWS_PATH = 259  # what PyTorch and safetensors can open there

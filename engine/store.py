@@ -6,6 +6,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import HeadroomError
@@ -314,3 +315,13 @@ class Store:
             for number, step in enumerate(MIGRATIONS[version:], version + 1):
                 step(db)
                 db.execute(f"pragma user_version = {number}")
+
+
+def now() -> str:
+    """This moment as the store keeps it (``timestamp``)."""
+    return timestamp(datetime.now(UTC).timestamp())
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since 1970 as the store keeps a time: UTC, to the millisecond, in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -18,6 +18,7 @@ from engine.machine import Machine, machine_now
 from engine.memory import MemorySample, Meter
 from engine.plan import Plan
 from engine.plans import Plans
+from engine.posters import Posters
 from engine.presets import Presets
 from engine.recorder import FlightRecorder
 from engine.request import ClipRequest
@@ -36,6 +37,7 @@ class Supervisor:
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
         self.library = Library(home, jobs.store)
         self.caretaker = Caretaker(self.library)
+        self.posters = Posters(self.library)
         self.settings = Settings(jobs.store)
         self.weights = Downloads(home, presets)
         self.plans = Plans(jobs.store, presets, self.machine)
@@ -74,6 +76,7 @@ class Supervisor:
         self._keeper.close()
         self.weights.close()
         self.caretaker.close()
+        self.posters.close()
         self.recorder.close()
         self._meter.close()
 

@@ -14,7 +14,7 @@ from typing import Literal
 import psutil
 
 from engine.manifest import OURS, write_json
-from engine.tensorfile import size_text
+from engine.units import size_text
 
 NAME = "progress.json"
 PAUSE = "pause"  # a file of this name asks the working process to end

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.errors import ExitCode, HeadroomError
+from engine.units import size_text
 
 PREFIX = 8  # bytes before the header, which hold its length
 MAX_HEADER = 100_000_000  # bytes; safetensors itself refuses more
@@ -92,11 +93,6 @@ def read_header(file: Path) -> Mapping[str, Tensor]:
             file,
         )
     return MappingProxyType(tensors)
-
-
-def size_text(count: int) -> str:
-    """Bytes of a file as the hub and file managers tell them: decimal."""
-    return f"{count / 1e9:.1f} GB" if count >= 10**8 else f"{count / 1e6:.1f} MB"
 
 
 def _refuse_others(file: Path, start: bytes) -> None:

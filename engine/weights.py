@@ -15,8 +15,9 @@ from engine.links import each_linked_that_is_gone, folders, likely_places, link,
 from engine.manifest import OURS, Manifest, Promise
 from engine.presets import ModelPreset, Role, WeightFile
 from engine.room import SPARE, free_bytes
-from engine.tensorfile import WrongWeights, size_text
+from engine.tensorfile import WrongWeights
 from engine.transfer import held
+from engine.units import size_text
 
 State = Literal["ready", "partial", "missing", "damaged"]
 

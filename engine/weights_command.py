@@ -8,11 +8,11 @@ from engine.doctor import usable
 from engine.download import What
 from engine.downloads import Downloads
 from engine.errors import ExitCode, HeadroomError
-from engine.headroom import Word
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.tally import WORKING, Tally, tally_text
-from engine.tensorfile import size_text
+from engine.units import size_text
+from engine.verdict import Word
 from engine.weights import Weights, weights_text
 
 LOOK_SECONDS = 0.1

@@ -42,16 +42,15 @@ from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
     Broken,
     Cancelled,
-    Frames,
     OutOfMemory,
     Pipeline,
     PipelineError,
-    Stage,
     StageMeter,
 )
 from engine.plan import Plan, plan_to_json
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
+from engine.stages import Frames, Stage
 
 HEARTBEAT_SECONDS = 1.0
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is

@@ -22,8 +22,8 @@ import psutil
 
 from engine.caretaker import Caretaker
 from engine.home import Home
-from engine.library import Library, Query, add_clip, stamp
-from engine.store import Store
+from engine.library import Library, Query, add_clip
+from engine.store import Store, timestamp
 from tests.browser import CHROMIUM, launched
 from tests.clipfiles import receipt, write
 from tests.served import Served, serve
@@ -46,7 +46,7 @@ def fill(home: Home, count: int) -> None:
             os.link(clip, home.clips / f"{name}.mp4")
             os.link(still, home.clips / f"{name}.jpg")
             told = receipt(f"{WORDS[number % 2]} {number}", number, width=48 + 16 * (number % 3))
-            add_clip(db, None, stamp(now - 60 * number), f"{name}.mp4", told)
+            add_clip(db, None, timestamp(now - 60 * number), f"{name}.mp4", told)
         db.execute("update clips set favourite = id % 50 = 0")
     store.close()
 
@@ -65,7 +65,7 @@ def questions(home: Home) -> dict[str, float]:
     store = Store(home.database)
     library = Library(home, store)
     count = library.page(Query()).count
-    deep = (stamp(time.time() - 60 * (count - 100)), 0)
+    deep = (timestamp(time.time() - 60 * (count - 100)), 0)
     seconds = {
         "first page": typical(lambda: library.page(Query())),
         "page at the end": typical(lambda: library.page(Query(), deep)),

@@ -8,8 +8,9 @@ import html
 from collections.abc import Iterable
 
 from engine.duration import Duration
-from engine.headroom import Verdict, gigabytes
 from engine.request import Size
+from engine.units import gigabytes
+from engine.verdict import Verdict
 from ui import words
 
 BEST = "best for quality"

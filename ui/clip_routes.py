@@ -87,7 +87,7 @@ def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
         one = supervisor.library.get(number)
         if one is None:
             raise HTTPException(404, "This clip is no longer in the library.")
-        still = supervisor.caretaker.still(one)
+        still = supervisor.posters.of(one)
         if still is None:
             uncached = {"Cache-Control": "no-store"}
             return Response(NO_STILL, media_type="image/svg+xml", headers=uncached)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.device import device_for, held_by
-from engine.headroom import gigabytes
 from engine.memory import MemorySample
 from engine.presets import ModelPreset
 from engine.recorder import FlightRecorder
+from engine.units import gigabytes
 
 SPARK_SECONDS = 60.0
 SPARK_POINTS = 60

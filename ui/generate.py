@@ -11,7 +11,6 @@ from engine.batch import expand
 from engine.climb import PROBE_PROMPT
 from engine.duration import Duration
 from engine.errors import HeadroomError
-from engine.headroom import Verdict, Word, gigabytes
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
 from engine.request import (
@@ -24,7 +23,9 @@ from engine.request import (
     whole,
 )
 from engine.supervisor import Supervisor
+from engine.units import gigabytes
 from engine.usual import can_run, usual_model
+from engine.verdict import Verdict, Word
 from ui import cards, prompts, words
 from ui.events import QUIET
 from ui.gauge import GAUGE

@@ -9,10 +9,11 @@ import gradio as gr
 
 from engine.climb import PROBE_PROMPT
 from engine.errors import HeadroomError
-from engine.guard import Row
-from engine.headroom import Verdict, Word, gigabytes
+from engine.measurements import Row
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
+from engine.units import gigabytes
+from engine.verdict import Verdict, Word
 from ui import words
 from ui.events import QUIET
 from ui.generate import known_model, refusal_html

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from engine.headroom import gigabytes
 from engine.library import Clip
 from engine.supervisor import Supervisor
+from engine.units import gigabytes
 from ui import words
 from ui.theme import ASSETS
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.downloads import Downloads
 from engine.tally import WORKING, Tally, tally_text
-from engine.tensorfile import size_text
+from engine.units import size_text
 
 FILES_SHOWN = 6
 

@@ -10,12 +10,12 @@ import gradio as gr
 from engine.doctor import Line, examine, usable
 from engine.download import What
 from engine.errors import HeadroomError
-from engine.headroom import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.tally import WORKING, Tally
-from engine.tensorfile import size_text
+from engine.units import size_text
+from engine.verdict import Word
 from engine.weights import Weights, weights_text
 from ui.events import QUIET
 from ui.generate import refusal_html

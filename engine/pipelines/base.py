@@ -1,19 +1,12 @@
 """The protocol between the worker and a pipeline: load once, generate often, say what you do."""
 
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from engine.errors import HeadroomError
 from engine.plan import Plan
 from engine.request import ClipRequest
-
-Frames = NDArray[np.uint8]
-Stage = Literal["load", "encode", "denoise", "decode", "save"]
-Memory = Literal["VRAM", "RAM", "commit"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+from engine.stages import Frames, Memory, Stage
 
 
 class Cancelled(Exception):

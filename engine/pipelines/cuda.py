@@ -12,7 +12,8 @@ import pynvml
 import torch
 
 from engine.errors import first_line
-from engine.pipelines.base import Memory, OutOfMemory, PipelineError
+from engine.pipelines.base import OutOfMemory, PipelineError
+from engine.stages import Memory
 
 log = logging.getLogger("headroom.cuda")
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.pipelines.base import Frames, PipelineError
+from engine.pipelines.base import PipelineError
 from engine.plan import Plan
+from engine.stages import Frames
 
 CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame
 BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault

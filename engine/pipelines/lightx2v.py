@@ -17,19 +17,11 @@ import torch
 
 from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.errors import first_line
-from engine.headroom import gigabytes
 from engine.home import Home
 from engine.limits import RamMeter
 from engine.machine import this_machine
 from engine.pipelines import kernels, proof, repairs
-from engine.pipelines.base import (
-    Broken,
-    Frames,
-    PipelineError,
-    Run,
-    Stage,
-    StageMeter,
-)
+from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.decoding import collect, refuse_black
 from engine.pipelines.embeddings import TextCache
@@ -53,6 +45,8 @@ from engine.pipelines.run_file import (
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
+from engine.stages import Frames, Stage
+from engine.units import gigabytes
 
 log = logging.getLogger("headroom.lightx2v")
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import psutil
 
-from engine.headroom import gigabytes
 from engine.hostmem import host_need
 from engine.installation import SETUP
 from engine.pipelines import standins
 from engine.pipelines.base import PipelineError
 from engine.plan import Plan
 from engine.presets import ModelPreset
+from engine.units import gigabytes
 
 
 def check_ram(plan: Plan, preset: ModelPreset) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from engine.pipelines.base import Frames
+from engine.stages import Frames
 
 FRAMES = 5  # spread over the clip's length
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from engine import trace
-from engine.pipelines.base import Frames, Run, Stage
+from engine.pipelines.base import Run
+from engine.stages import Frames, Stage
 
 
 class Profiler:

@@ -19,10 +19,11 @@ from typing import cast
 import numpy as np
 
 from engine.limits import RamMeter
-from engine.pipelines.base import Broken, Frames, Memory, OutOfMemory, PipelineError, Run, Stage
+from engine.pipelines.base import Broken, OutOfMemory, PipelineError, Run
 from engine.plan import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
+from engine.stages import Frames, Memory, Stage
 
 
 class Scripted:

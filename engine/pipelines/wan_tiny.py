@@ -12,10 +12,11 @@ from diffusers import WanPipeline
 
 from engine.home import PROJECT
 from engine.limits import RamMeter
-from engine.pipelines.base import Frames, OutOfMemory, PipelineError, Run
+from engine.pipelines.base import OutOfMemory, PipelineError, Run
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
+from engine.stages import Frames
 from engine.tiny.codec import denormalise, normalise, use_flat_convolutions
 
 log = logging.getLogger("headroom.wan_tiny")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from engine.tiny.codec import encode_moments, normalise
-from engine.tiny.grammar import compose
 from engine.tiny.model import Parts, embed
+from engine.tiny.phrases import compose
 from engine.tiny.slots import slots_of
 from engine.tiny.world import draw_jitter, render
 

@@ -20,9 +20,10 @@ from PIL import Image
 from engine.tiny.codec import decode_all, encode_moments, use_flat_convolutions
 from engine.tiny.fit_flow import summarise
 from engine.tiny.fit_vae import psnr
-from engine.tiny.grammar import Scene, compose
+from engine.tiny.grammar import Scene
 from engine.tiny.judge import Verdict, judge
 from engine.tiny.model import MAX_SEQUENCE_LENGTH, STEPS, load_pipeline
+from engine.tiny.phrases import compose
 from engine.tiny.slots import slots_of
 from engine.tiny.words import DIRECTIONS, MOTIONS, OFFERED
 from engine.tiny.world import draw_jitter, render

@@ -14,10 +14,11 @@ from torch import nn
 
 from engine.tiny.bank import Bank, Prompts, Shape, tokens_of
 from engine.tiny.fast import quicken
-from engine.tiny.grammar import Scene, compose
+from engine.tiny.grammar import Scene
 from engine.tiny.judge import judge, score
 from engine.tiny.model import Parts, embed, step_sigmas
 from engine.tiny.optim import MuonAdam
+from engine.tiny.phrases import compose
 from engine.tiny.run import Average, Clock, Log, load_state, save_state
 from engine.tiny.sample import decode, noise_for, sample, velocity
 

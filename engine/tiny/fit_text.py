@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.tiny.grammar import compose
 from engine.tiny.model import MAX_SEQUENCE_LENGTH, TEXT_DIM, Parts
+from engine.tiny.phrases import compose
 from engine.tiny.run import Clock, Log, load_state, save_state
 from engine.tiny.slots import SLOTS, slots_of
 

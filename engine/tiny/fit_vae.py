@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from engine.tiny.codec import decode_all, encode_moments
-from engine.tiny.grammar import draw_scene, held_out
+from engine.tiny.grammar import held_out
 from engine.tiny.model import Parts
+from engine.tiny.phrases import draw_scene
 from engine.tiny.run import Average, Clock, Log, load_state, save_state
 from engine.tiny.slots import slots_of
 from engine.tiny.world import draw_jitter, render

@@ -3,7 +3,6 @@
 Standard library only: the page imports this, and the page must never import torch.
 """
 
-import random
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from engine.tiny.words import (
     OFFERED,
     PLACES,
     RELATIONS,
-    RGB,
     SHAPES,
     SIZES,
     VERBS,
@@ -244,78 +242,3 @@ def _motion_in(words: list[str]) -> str:
     sideways = next((step for step in ("left", "right") if step in steps), "")
     motion = f"{vertical} {sideways}".strip()
     return motion if motion in MOTIONS else "still"
-
-
-# --- composing a prompt --------------------------------------------------------------------
-
-
-def compose(
-    rng: random.Random,
-    *,
-    held: bool = False,
-    two: bool | None = None,
-    motions: tuple[str, ...] = MOTIONS,
-) -> tuple[str, Scene]:
-    """Draw a prompt and the scene it asks for, with some of the motions.
-
-    held: only scenes kept away from training (the default draws only scenes for training).
-    two: with two subjects or one; None draws 30 % with two.
-    """
-    from engine.tiny.phrases import say
-
-    if two is None:
-        two = rng.random() < 0.3
-    while True:
-        scene = draw_scene(rng, two=two, motions=motions)
-        if held_out(scene) == held:
-            break
-    return say(rng, scene), scene
-
-
-def draw_scene(rng: random.Random, *, two: bool, motions: tuple[str, ...] = MOTIONS) -> Scene:
-    """Draw any scene, held out or not, whose subjects stand out from the background."""
-    colours = list(COLOURS)
-    rng.shuffle(colours)
-    kind = rng.random()
-    if kind < 0.3:
-        background = PLACES[rng.choice(list(PLACES))]
-    elif kind < 0.5:
-        background = (colours[0], colours[1])
-    else:
-        background = (colours[0], colours[0])
-    free = [colour for colour in colours if _stands_out(colour, background)]
-    if not two:
-        shape = rng.choice(list(SHAPES))
-        return Scene((_draw_subject(rng, shape, free[0], motions),), background)
-    layout = rng.choice(("stacked", "beside"))
-    moving = ("left", "right") if layout == "stacked" else ("up", "down", "bounce")
-    usual = (*moving, *moving, "grow", "shrink", "spin", "still")
-    motions = tuple(motion for motion in usual if motion in motions)
-    shapes = rng.choices(list(SHAPES), k=2)
-    first = _draw_subject(rng, shapes[0], free[0], motions)
-    second = _draw_subject(rng, shapes[1], free[1], motions)
-    if rng.random() < 0.4:
-        motion = first.motion if shapes[1] not in ("circle", "ring") else second.motion
-        if motion != "spin" or shapes[0] not in ("circle", "ring"):
-            first, second = replace(first, motion=motion), replace(second, motion=motion)
-    return Scene((first, second), background, layout)
-
-
-def _stands_out(colour: str, background: tuple[str, str]) -> bool:
-    """False if the background has this colour, or passes close to it on its way down the frame."""
-    if colour in background:
-        return False
-    top, bottom, own = RGB[background[0]], RGB[background[1]], RGB[colour]
-    for share in (0.25, 0.5, 0.75):
-        mixed = [a + (b - a) * share for a, b in zip(top, bottom, strict=True)]
-        if sum((m - o) ** 2 for m, o in zip(mixed, own, strict=True)) < 75**2:
-            return False
-    return True
-
-
-def _draw_subject(rng: random.Random, shape: str, colour: str, motions: tuple[str, ...]) -> Subject:
-    # Nobody can see a circle or a ring spin.
-    if shape in ("circle", "ring"):
-        motions = tuple(motion for motion in motions if motion != "spin")
-    size = rng.choice(("small", "medium", "medium", "large"))
-    return Subject(shape, colour, size, rng.choice(motions))

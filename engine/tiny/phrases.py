@@ -4,9 +4,10 @@ Standard library only. Whatever say() says, grammar.parse() must read back as th
 """
 
 import random
+from dataclasses import replace
 
-from engine.tiny.grammar import Scene, Subject, parse
-from engine.tiny.words import COLOURS, DIRECTIONS, PLACES, SHAPES, SIZES, VERBS
+from engine.tiny.grammar import Scene, Subject, held_out, parse
+from engine.tiny.words import COLOURS, DIRECTIONS, MOTIONS, PLACES, RGB, SHAPES, SIZES, VERBS
 
 _ALONE: dict[str, tuple[tuple[str, str, str], ...]] = {
     "up": (("rises", "rise", "rising"), ("climbs", "climb", "climbing")),
@@ -174,3 +175,76 @@ def _place(rng: random.Random, place: str, colour: str) -> str:
     if colour and rng.random() < 0.35:
         named = rng.choice((f"{colour} {place}", f"the {colour} {place}", f"a {colour} {place}"))
     return f"{rng.choice(ways)} {named}"
+
+
+# --- composing a prompt --------------------------------------------------------------------
+
+
+def compose(
+    rng: random.Random,
+    *,
+    held: bool = False,
+    two: bool | None = None,
+    motions: tuple[str, ...] = MOTIONS,
+) -> tuple[str, Scene]:
+    """Draw a prompt and the scene it asks for, with some of the motions.
+
+    held: only scenes kept away from training (the default draws only scenes for training).
+    two: with two subjects or one; None draws 30 % with two.
+    """
+    if two is None:
+        two = rng.random() < 0.3
+    while True:
+        scene = draw_scene(rng, two=two, motions=motions)
+        if held_out(scene) == held:
+            break
+    return say(rng, scene), scene
+
+
+def draw_scene(rng: random.Random, *, two: bool, motions: tuple[str, ...] = MOTIONS) -> Scene:
+    """Draw any scene, held out or not, whose subjects stand out from the background."""
+    colours = list(COLOURS)
+    rng.shuffle(colours)
+    kind = rng.random()
+    if kind < 0.3:
+        background = PLACES[rng.choice(list(PLACES))]
+    elif kind < 0.5:
+        background = (colours[0], colours[1])
+    else:
+        background = (colours[0], colours[0])
+    free = [colour for colour in colours if _stands_out(colour, background)]
+    if not two:
+        shape = rng.choice(list(SHAPES))
+        return Scene((_draw_subject(rng, shape, free[0], motions),), background)
+    layout = rng.choice(("stacked", "beside"))
+    moving = ("left", "right") if layout == "stacked" else ("up", "down", "bounce")
+    usual = (*moving, *moving, "grow", "shrink", "spin", "still")
+    motions = tuple(motion for motion in usual if motion in motions)
+    shapes = rng.choices(list(SHAPES), k=2)
+    first = _draw_subject(rng, shapes[0], free[0], motions)
+    second = _draw_subject(rng, shapes[1], free[1], motions)
+    if rng.random() < 0.4:
+        motion = first.motion if shapes[1] not in ("circle", "ring") else second.motion
+        if motion != "spin" or shapes[0] not in ("circle", "ring"):
+            first, second = replace(first, motion=motion), replace(second, motion=motion)
+    return Scene((first, second), background, layout)
+
+
+def _stands_out(colour: str, background: tuple[str, str]) -> bool:
+    """False if the background has this colour, or passes close to it on its way down the frame."""
+    if colour in background:
+        return False
+    top, bottom, own = RGB[background[0]], RGB[background[1]], RGB[colour]
+    for share in (0.25, 0.5, 0.75):
+        mixed = [a + (b - a) * share for a, b in zip(top, bottom, strict=True)]
+        if sum((m - o) ** 2 for m, o in zip(mixed, own, strict=True)) < 75**2:
+            return False
+    return True
+
+
+def _draw_subject(rng: random.Random, shape: str, colour: str, motions: tuple[str, ...]) -> Subject:
+    # Nobody can see a circle or a ring spin.
+    if shape in ("circle", "ring"):
+        motions = tuple(motion for motion in motions if motion != "spin")
+    size = rng.choice(("small", "medium", "medium", "large"))
+    return Subject(shape, colour, size, rng.choice(motions))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from engine.tiny.fit_distil import fit_distil
 from engine.tiny.fit_flow import fit_flow
 from engine.tiny.fit_text import fit_text
 from engine.tiny.fit_vae import fit_vae
@@ -59,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, default=1.0, help="batch and bank sizes, 1 = 24 GB")
     parser.add_argument("--start", type=Path, help="a finished folder to go on from")
     parser.add_argument("--begun", type=float, help="stage flow: where in its plan to begin, 0-1")
-    parser.add_argument("--guidance", type=float, default=1.5, help="the teacher's, in distil")
     parser.add_argument(
         "--decoder-only", action="store_true", help="stage vae: keep the latents as they are"
     )
@@ -81,15 +79,10 @@ def run_stage(
             scale=options.scale, decoder_only=options.decoder_only,
         )  # fmt: skip
         keep_vae(parts, out)
-    elif stage == "flow":
+    else:
         fit_flow(
             parts, out, minutes=minutes, seed=seed, device=device, resume=resume,
             scale=options.scale, begun=options.begun,
-        )  # fmt: skip
-    else:
-        fit_distil(
-            parts, out, minutes=minutes, seed=seed, device=device, resume=resume,
-            scale=options.scale, guidance=options.guidance,
         )  # fmt: skip
 
 

@@ -197,28 +197,6 @@ def test_two_scans_at_once_take_a_file_in_once(care: Caretaker, library: Library
     assert files(library) == [f"{number}.mp4" for number in range(5)]
 
 
-def test_stills_are_made_once_and_only_where_they_miss(
-    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(library.home.clips / "one.mp4", receipt(), frames=5)
-    write(library.home.clips / "two.mp4", receipt("two"))
-    care.scan()
-    one, two = sorted(library.newest(), key=lambda clip: clip.file)
-    assert (care.still(one), care.still(two)) == (None, None), "nobody waits for them"
-    wait_until(lambda: care.still(one) and care.still(two), "both stills")
-    wait_until(lambda: not care._making, "the end of that")
-    assert not list(library.home.clips.glob(".*")), "nothing half-made is left"
-    asked: list[Path] = []
-    monkeypatch.setattr(reader, "posters", asked.extend)
-    assert care.still(one) == library.home.clips / "one.jpg"
-    (library.home.clips / "two.jpg").unlink()
-    (library.home.clips / "two.mp4").write_bytes(b"damaged since")
-    assert care.still(two) is None
-    wait_until(lambda: not care._making, "the end of that")
-    assert care.still(two) is None
-    assert asked == [library.home.clips / "two.mp4"], "it isn't tried again and again"
-
-
 def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,11 +227,6 @@ def test_a_reader_that_cant_begin_blames_no_file(
             assert "can't be started" in found.problem
             library.store.rows("select 1")
     assert care.scan().added == 1
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "executable", "no python")
-        assert care.still(library.newest()[0]) is None
-        wait_until(lambda: not care._making, "the end of that")
-    wait_until(lambda: care.still(library.newest()[0]), "the still, asked for again")
 
 
 Spoil = Callable[[dict[str, Any]], object]

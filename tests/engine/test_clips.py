@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine import clips, xmp
 from engine.home import Home
-from engine.pipelines.base import Frames
+from engine.stages import Frames
 
 
 def bars(frames: int = 9) -> Frames:

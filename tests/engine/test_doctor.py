@@ -13,7 +13,7 @@ import pytest
 from engine import doctor_gpu, doctor_host
 from engine.doctor import examine
 from engine.doctor_gpu import Line, gpu_lines, kept_trials, kernel_lines
-from engine.estimate import estimate, in_minutes
+from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install_env import Stamp
 from engine.memory import HostSample, MemorySample
@@ -199,15 +199,15 @@ def test_pyav_is_asked_for_the_encoder() -> None:
 
 def test_an_estimate_stays_within_a_generation(presets: Presets) -> None:
     fp8 = presets.models["wan2.1-t2v-14b-fp8"]
-    found = estimate(fp8, CARD, presets.references)
+    found = from_other_cards(fp8, CARD, presets.references)
     assert found is not None
     assert found.seconds == pytest.approx(63 * 16384 / 4352)
     assert "RTX 4090" in found.basis
     assert "4,352 here" in found.basis
     for other in ({"capability": (12, 0)}, {"capability": (8, 6)}, {"cores": None}):
-        assert estimate(fp8, replace(CARD, **other), presets.references) is None
+        assert from_other_cards(fp8, replace(CARD, **other), presets.references) is None
     int8 = presets.models["wan2.1-t2v-14b-int8"]
-    assert estimate(int8, CARD, presets.references) is None
+    assert from_other_cards(int8, CARD, presets.references) is None
 
 
 @pytest.mark.parametrize(

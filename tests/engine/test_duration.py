@@ -2,8 +2,7 @@
 
 import pytest
 
-from engine.duration import Duration, Run, duration
-from engine.estimate import Estimate
+from engine.duration import Duration, Elsewhere, Run, duration
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 
@@ -65,5 +64,5 @@ def test_the_nearest_run_is_scaled_and_a_far_one_says_nothing(big: ModelPreset) 
 
 def test_without_a_run_another_card_tells_and_without_that_nobody(big: ModelPreset) -> None:
     assert duration(BASE, big, [Run(BASE, {"load": 60.0})]) is None
-    found = duration(BASE, big, [], Estimate(190.0, "a card"))
+    found = duration(BASE, big, [], Elsewhere(190.0, "a card"))
     assert found == Duration(190.0, "elsewhere")

@@ -351,7 +351,7 @@ def test_the_last_job_is_the_last_though_the_clock_was_set_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finish(started, started.submit(ask("before")))
-    monkeypatch.setattr("engine.jobs.now", lambda: "2001-01-01T00:00:00.000+00:00")
+    monkeypatch.setattr("engine.store.now", lambda: "2001-01-01T00:00:00.000+00:00")
     for count in range(2):
         last = finish(started, started.submit(ask(f"after {count}")))
         latest, clip = started.jobs.latest(), started.library.last_made()

@@ -7,21 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.climb import climb, nearest_open
-from engine.headroom import (
-    GIB,
-    MIB,
-    STEP,
-    Device,
-    Measurement,
-    Rules,
-    Word,
-    by_size,
-    covers,
-    fitted,
-    judge,
-    margin,
-)
+from engine.device import Device
+from engine.measurements import Measurement
+from engine.predict import STEP, Rules, by_size, covers, fitted, margin
 from engine.request import Size
+from engine.units import GIB, MIB
+from engine.verdict import Word, judge
 
 BASELINE = Size(480, 832, 81)
 WAN = Rules(

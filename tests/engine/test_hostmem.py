@@ -2,8 +2,9 @@
 
 import pytest
 
-from engine.hostmem import GIB, host_need, parts, resident_need
+from engine.hostmem import host_need, parts, resident_need
 from engine.presets import ModelPreset, Presets
+from engine.units import GIB
 
 MODEL = "wan2.1-t2v-14b-fp8"
 

@@ -11,17 +11,9 @@ import pytest
 
 from engine.home import Home
 from engine.jobs import Jobs
-from engine.library import (
-    TRASH_DAYS,
-    Clip,
-    Library,
-    LibraryError,
-    Query,
-    add_clip,
-    days_left,
-    stamp,
-)
+from engine.library import TRASH_DAYS, Clip, Library, LibraryError, Query, add_clip, days_left
 from engine.results import Results
+from engine.store import timestamp
 from tests.clipfiles import receipt
 
 
@@ -34,7 +26,7 @@ def keep(library: Library, prompt: str, file: str = "", age: float = 0, **reques
     """A row and a file, which is no video: nobody here opens it."""
     file = file or f"{len(library.newest())}.mp4"
     with library.store.transaction() as db:
-        add_clip(db, None, stamp(time.time() - age), file, receipt(prompt, **request))
+        add_clip(db, None, timestamp(time.time() - age), file, receipt(prompt, **request))
     (library.home.clips / file).write_bytes(file.encode())
     (library.home.clips / file).with_suffix(".jpg").write_bytes(b"still")
     row = library.store.rows("select id from clips where file = ?", (file,))[0]
@@ -109,7 +101,7 @@ def test_the_trash_is_emptied_after_a_week_file_first(library: Library) -> None:
     old, young = keep(library, "old", "old.mp4"), keep(library, "young", "young.mp4")
     for clip in (old, young):
         library.trash(clip.id)
-    week_ago = stamp(time.time() - TRASH_DAYS * 86_400 - 60)
+    week_ago = timestamp(time.time() - TRASH_DAYS * 86_400 - 60)
     library._change(old.id, "trashed", week_ago)
     assert days_left(week_ago) == 0
     assert library.purge() == 1

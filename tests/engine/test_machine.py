@@ -9,18 +9,11 @@ import pytest
 
 from engine import machine
 from engine.device import device_for, held_by
-from engine.machine import (
-    GIB,
-    LimitError,
-    Machine,
-    gpu_facts,
-    machine_now,
-    this_machine,
-    vram_limit,
-)
+from engine.machine import LimitError, Machine, gpu_facts, machine_now, this_machine, vram_limit
 from engine.memory import HostSample, MemorySample
 from engine.nvml import Holder
 from engine.presets import Presets
+from engine.units import GIB
 from tests.engine.test_plans import sample_of
 from tests.machines import RTX_4060_TI
 

@@ -7,7 +7,6 @@ import pytest
 
 from engine.choice import Choice, OverrideError, PlanError, values
 from engine.guard import Guard
-from engine.headroom import Word
 from engine.jobs import Jobs
 from engine.machine import GpuFacts, Machine
 from engine.memory import HostSample, MemorySample, State
@@ -15,6 +14,7 @@ from engine.nvml import GpuSample, Holder
 from engine.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
+from engine.verdict import Word
 from tests.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
 
 MODEL = "wan2.1-t2v-14b-fp8"

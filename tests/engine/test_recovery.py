@@ -6,8 +6,9 @@ import pytest
 
 from engine.choice import Choice, Plan
 from engine.messages import Failed
-from engine.pipelines.base import Memory, Stage
-from engine.recovery import next_notch, what_is_tried, what_ran_out
+from engine.recovery import next_notch, what_is_tried
+from engine.results import what_ran_out
+from engine.stages import Memory, Stage
 
 USUAL: dict[str, str | int] = {
     "device": "RTX",

@@ -9,11 +9,12 @@ import pytest
 
 from engine.home import PROJECT
 from engine.machine import this_machine
-from engine.pipelines.base import Cancelled, Frames, OutOfMemory, PipelineError, Stage
+from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.wan_tiny import WanTiny
 from engine.plan import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
+from engine.stages import Frames, Stage
 
 pytestmark = pytest.mark.model
 PRESETS = load_presets()

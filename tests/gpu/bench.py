@@ -11,13 +11,14 @@ from typing import Any
 import psutil
 import torch
 
-from engine.headroom import GIB
 from engine.pipelines import lightx2v
-from engine.pipelines.base import Cancelled, Frames, OutOfMemory, PipelineError, Stage
+from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.cuda import CudaMeter
 from engine.plan import Choice, Plan
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
+from engine.stages import Frames, Stage
+from engine.units import GIB
 from tests.gpu import pretend
 from tests.gpu.rows import MODEL, PROMPT, tell
 

@@ -15,12 +15,12 @@ from typing import Any
 from engine import installation
 from engine.commands import open_engine
 from engine.guard import Refused
-from engine.headroom import Word
 from engine.jobs import Job, State
 from engine.machine import VRAM_LIMIT
 from engine.request import ClipRequest, Size
 from engine.status import Engine
 from engine.supervisor import Supervisor
+from engine.verdict import Word
 from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
 

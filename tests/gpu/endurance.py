@@ -16,11 +16,11 @@ import torch
 
 from engine import hostmem
 from engine.pipelines import kernels, standins
-from engine.pipelines.base import Frames
 from engine.pipelines.cuda import forget_error
 from engine.pipelines.pinning import PinnedArena, cuda_register
 from engine.presets import load_presets
 from engine.request import Size
+from engine.stages import Frames
 from tests.gpu import gauge, pretend
 from tests.gpu.bench import Bench, Run
 from tests.gpu.rows import LARGE, MODEL, OWN, SHORT, WIDE, sizes, told

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from engine.headroom import GIB, margin
 from engine.home import Home
 from engine.pipelines import standins
 from engine.pipelines.base import Cancelled
 from engine.plan import Choice
+from engine.predict import margin
 from engine.request import ClipRequest
+from engine.units import GIB
 from tests.gpu import endurance, pretend, speed
 from tests.gpu.bench import Bench, Run
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, POINTS, PROMPT, SHORT, sizes, tell, told

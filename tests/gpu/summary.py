@@ -12,9 +12,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from engine.headroom import GIB, Rules, fitted, margin
+from engine.predict import Rules, fitted, margin
 from engine.presets import load_presets
 from engine.request import Size
+from engine.units import GIB
 from tests.gpu import tables
 
 Row = Mapping[str, Any]

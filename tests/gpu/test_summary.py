@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.headroom import GIB
 from engine.presets import Reference
 from engine.request import Size
+from engine.units import GIB
 from tests.gpu import summary
 from tests.gpu.pretend import size as shrunk
 from tests.gpu.rows import GRID

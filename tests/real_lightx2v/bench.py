@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from engine.machine import this_machine
-from engine.pipelines.base import Cancelled, Frames, OutOfMemory, PipelineError, Stage
+from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.lightx2v import LightX2V
 from engine.plan import Choice, Plan, make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
+from engine.stages import Frames, Stage
 
 PROMPT = "a red ball moves left"
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.headroom import GIB
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
 from engine.request import Size
 from engine.supervisor import Supervisor
+from engine.units import GIB
 from tests.conftest import Ask
 from tests.scripted_memory import ScriptedMeter
 from ui import generate, headroom

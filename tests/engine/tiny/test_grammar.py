@@ -10,13 +10,13 @@ from engine.tiny.grammar import (
     EXAMPLES,
     Scene,
     Subject,
-    compose,
     held_out,
     known_words,
     parse,
     unknown_words,
     vocabulary,
 )
+from engine.tiny.phrases import compose
 from engine.tiny.words import COLOURS, MOTIONS, OFFERED, SHAPES
 
 

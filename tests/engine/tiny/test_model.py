@@ -9,7 +9,6 @@ import torch
 
 from engine.tiny.codec import decode_all, encode_moments, use_flat_convolutions
 from engine.tiny.fast import quicken
-from engine.tiny.fit_distil import teacher_sigmas
 from engine.tiny.model import (
     MAX_SEQUENCE_LENGTH,
     build_tokenizer,
@@ -112,14 +111,6 @@ def test_sampling_without_the_pipeline_gives_the_same_latents(folder: Path) -> N
 def test_the_four_steps_are_where_they_were_trained() -> None:
     sigmas = step_sigmas(build_untrained().scheduler)
     assert sigmas == pytest.approx([1.0, 0.9537, 0.8551, 0.5, 0.0], abs=1e-3)
-
-
-def test_the_teacher_ends_clean_and_starts_where_it_is_asked_to() -> None:
-    for start in (1.0, 0.855, 0.5):
-        sigmas = teacher_sigmas(start)
-        assert sigmas[0] == pytest.approx(start)
-        assert sigmas[-1] == 0.0
-        assert sigmas == sorted(sigmas, reverse=True)
 
 
 def test_orthogonalised_matrices_have_even_singular_values() -> None:

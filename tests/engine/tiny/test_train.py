@@ -7,7 +7,6 @@ import torch
 
 from engine.tiny import fit_flow, polish
 from engine.tiny.bank import tokens_of
-from engine.tiny.fit_distil import fit_distil
 from engine.tiny.fit_text import fit_text
 from engine.tiny.model import build_untrained, load
 from engine.tiny.optim import MuonAdam
@@ -35,9 +34,7 @@ def test_averaged_weights_swap_in_and_out() -> None:
     assert torch.allclose(layer.weight, before + 1)
 
 
-def test_text_flow_and_distil_run_and_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = (((32, 32, 5), 1.0, 1.0),)
     monkeypatch.setattr(fit_flow, "SHAPES", small)
     plan = fit_flow.Plan(tokens=16, prompts=20, bank_bytes=20_000, checked=1)
@@ -51,8 +48,7 @@ def test_text_flow_and_distil_run_and_resume(
     monkeypatch.setattr(Clock, "progress", 1.0)
     fit_flow.fit_flow(parts, tmp_path / "guided", **common)  # type: ignore[arg-type]
     assert torch.load(tmp_path / "flow.pt", weights_only=True)["step"] == 2
-    fit_distil(parts, tmp_path, **common)  # type: ignore[arg-type]
-    for name in ("text", "flow", "distil"):
+    for name in ("text", "flow"):
         assert len((tmp_path / f"{name}.csv").read_text().splitlines()) >= 2
 
 

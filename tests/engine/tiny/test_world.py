@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.tiny.grammar import Scene, Subject, compose
+from engine.tiny.grammar import Scene, Subject
 from engine.tiny.judge import judge, score
+from engine.tiny.phrases import compose
 from engine.tiny.slots import slots_of
 from engine.tiny.words import DIRECTIONS, SHAPES
 from engine.tiny.world import draw_jitter, render

@@ -1,0 +1,80 @@
+"""Posters: the small pictures of clips in the library, made where one is missing."""
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+
+from engine import reader
+from engine.library import Clip, Library, is_own_file
+
+log = logging.getLogger("headroom.posters")
+
+AT_ONCE = 24
+Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is another file
+
+
+class Posters:
+    """Any thread may ask; ``close`` ends what is being made."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._closing = threading.Event()
+        # Posters to be made, whether that is being done, and of which clips none could be.
+        self._lock, self._making = threading.Lock(), False
+        self._wanted: dict[Path, Stamp] = {}
+        self._without: set[tuple[Path, Stamp]] = set()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def of(self, clip: Clip) -> Path | None:
+        """The poster of ``clip``; None while the one that the worker made is missing.
+
+        Another is made then, in the background: a browser has six connections, and whoever waited
+        here would keep them all.
+        """
+        path = self._library.place(clip)
+        poster = path.with_suffix(".jpg")
+        if is_own_file(poster):
+            return poster
+        if path.is_symlink():
+            return None
+        with self._lock:
+            mark = stamp_of(path)
+            if mark is not None and (path, mark) not in self._without:
+                self._wanted.setdefault(path, mark)
+                if not self._making:
+                    self._making = True
+                    threading.Thread(target=self._make, name="posters", daemon=True).start()
+        return None
+
+    def _make(self) -> None:
+        """Those that are wanted, a few at a time, the first ones first."""
+        while not self._closing.is_set():
+            with self._lock:
+                batch = dict(list(self._wanted.items())[:AT_ONCE])
+                if not batch:
+                    self._making = False
+                    return
+            try:
+                reader.posters(list(batch))
+            except reader.ReaderError as error:
+                log.warning("no posters can be made: %s", error)
+                with self._lock:
+                    self._wanted.clear()
+                    self._making = False
+                return
+            with self._lock:
+                for path, mark in batch.items():
+                    if not path.with_suffix(".jpg").exists():
+                        self._without.add((path, mark))
+                    del self._wanted[path]
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What tells this file from another of its name; None if it is gone."""
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        return about.st_mtime_ns, about.st_size
+    return None

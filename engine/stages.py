@@ -1,0 +1,11 @@
+"""A clip's stages, the memories that can run out in one, and the frames that come of it."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Stage = Literal["load", "encode", "denoise", "decode", "save"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+Memory = Literal["VRAM", "RAM", "commit"]  # "commit" is Windows' promise of RAM
+Frames = NDArray[np.uint8]  # [frames, height, width, 3], RGB

@@ -1,0 +1,57 @@
+"""The small pictures in the library: made where one is missing, once."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import caretaker, reader
+from engine.caretaker import Caretaker
+from engine.home import Home
+from engine.jobs import Jobs
+from engine.library import Library
+from engine.posters import Posters
+from tests.clipfiles import receipt, write
+from tests.conftest import wait_until
+
+
+@pytest.fixture
+def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
+    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.0)
+    return Library(Home.find(), jobs.store)
+
+
+def test_posters_are_made_once_and_only_where_they_miss(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(library.home.clips / "one.mp4", receipt(), frames=5)
+    write(library.home.clips / "two.mp4", receipt("two"))
+    Caretaker(library).scan()
+    posters = Posters(library)
+    one, two = sorted(library.newest(), key=lambda clip: clip.file)
+    assert (posters.of(one), posters.of(two)) == (None, None), "nobody waits for them"
+    wait_until(lambda: posters.of(one) and posters.of(two), "both posters")
+    wait_until(lambda: not posters._making, "the end of that")
+    assert not list(library.home.clips.glob(".*")), "nothing half-made is left"
+    asked: list[Path] = []
+    monkeypatch.setattr(reader, "posters", asked.extend)
+    assert posters.of(one) == library.home.clips / "one.jpg"
+    (library.home.clips / "two.jpg").unlink()
+    (library.home.clips / "two.mp4").write_bytes(b"damaged since")
+    assert posters.of(two) is None
+    wait_until(lambda: not posters._making, "the end of that")
+    assert posters.of(two) is None
+    assert asked == [library.home.clips / "two.mp4"], "it isn't tried again and again"
+
+
+def test_a_reader_that_cant_begin_is_tried_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(library.home.clips / "one.mp4", receipt())
+    Caretaker(library).scan()
+    posters, clip = Posters(library), library.newest()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "no python")
+        assert posters.of(clip) is None
+        wait_until(lambda: not posters._making, "the end of that")
+    wait_until(lambda: posters.of(clip), "the poster, asked for again")
