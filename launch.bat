@@ -24,7 +24,7 @@ goto :eof
 
 :found
 rem %* stays as it was typed: a prompt with quotes and & in it goes through untouched.
-%FOUND% "%HERE%engine\install.py" %*
+%FOUND% "%HERE%engine\install" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 for %%O in (setup --cpu --gpu --repair --dry-run) do if "%~1"=="%%O" exit /b 0

@@ -37,7 +37,7 @@ if [ -z "$python" ]; then
     fail 5
 fi
 
-"$python" "$here/engine/install.py" "$@" || fail $?
+"$python" "$here/engine/install" "$@" || fail $?
 case ${1:-serve} in
     setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
     test)

@@ -16,7 +16,7 @@ from engine import bench_card, bench_clip, bench_model, bench_page, bench_told
 from engine.bench_row import BenchError, Row, Say
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
-from engine.machine import Machine, this_machine
+from engine.machine.facts import Machine, this_machine
 from engine.supervisor import Supervisor
 
 log = logging.getLogger("headroom.bench")

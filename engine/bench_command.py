@@ -11,7 +11,7 @@ import psutil
 from engine.child import worker_environment
 from engine.home import Home
 from engine.hostmem import host_need
-from engine.memory import MemorySample
+from engine.machine.memory import MemorySample
 from engine.pipelines import their_command
 from engine.pipelines.run_file import (
     MODEL_CLASS,

@@ -20,7 +20,7 @@ from engine.bench_row import BenchError, BenchFailed, Say
 from engine.child import Child, worker_environment
 from engine.climb import PROBE_PROMPT
 from engine.guard import Guard, Refused
-from engine.memory import MemorySample, Meter
+from engine.machine.memory import MemorySample, Meter
 from engine.messages import (
     Advance,
     Compare,

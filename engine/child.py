@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnProcess
 
 from engine.choice import values
 from engine.jobs import Job
-from engine.memory import MemorySample
+from engine.machine.memory import MemorySample
 from engine.messages import Occupied, Stop, ToWorker
 from engine.plan import Plan
 from engine.presets import ModelPreset

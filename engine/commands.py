@@ -19,7 +19,7 @@ from engine.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import Clip, Library
-from engine.machine import LAST_PORT, LOOPBACK, vram_limit
+from engine.machine.facts import LAST_PORT, LOOPBACK, vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
 from engine.receipt import receipt_lines

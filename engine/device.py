@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from engine.machine import VRAM_LIMIT, vram_limit
-from engine.memory import GpuSample, MemorySample
+from engine.machine.facts import VRAM_LIMIT, vram_limit
+from engine.machine.memory import GpuSample, MemorySample
 from engine.presets import ModelPreset
 from engine.units import GIB, MIB, gigabytes
 

@@ -11,9 +11,9 @@ from engine.doctor_gpu import Line, gpu_lines
 from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.hostmem import host_need, parts
-from engine.installation import SETUP, differing, stamp
-from engine.machine import machine_now
-from engine.memory import MemorySample
+from engine.install.installed import SETUP, differing, stamp
+from engine.machine.facts import machine_now
+from engine.machine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
 from engine.plan import PlanError
 from engine.presets import ModelPreset

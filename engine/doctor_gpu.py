@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.install_plan import DRIVER, DRIVERS
-from engine.installation import SETUP, stamp
-from engine.machine import UNKNOWN, VRAM_LIMIT, Machine, vram_limit
-from engine.memory import MemorySample
-from engine.nvml import GpuSample
+from engine.install.installed import SETUP, stamp
+from engine.install.plan import DRIVER, DRIVERS
+from engine.machine.facts import UNKNOWN, VRAM_LIMIT, Machine, vram_limit
+from engine.machine.memory import MemorySample
+from engine.machine.nvml import GpuSample
 from engine.plan_lightx2v import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
 from engine.units import gigabytes
 

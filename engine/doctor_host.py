@@ -12,8 +12,8 @@ from pathlib import Path
 
 from engine.device import RAM_RESERVE
 from engine.doctor_gpu import Line
-from engine.machine import Machine
-from engine.memory import MemorySample
+from engine.machine.facts import Machine
+from engine.machine.memory import MemorySample
 from engine.units import GIB, gigabytes, size_text
 
 CLIP_SPACE = 2 * GIB

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import Literal
 
-from engine.nvml import GpuSample
+from engine.machine.nvml import GpuSample
 from engine.presets import Architecture, ModelPreset, Reference
 from engine.request import Size
 from engine.work import architecture_of, step_work

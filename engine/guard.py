@@ -16,9 +16,9 @@ from engine.duration import Duration, Run, duration, from_other_cards
 from engine.errors import ExitCode, HeadroomError
 from engine.home import PROJECT
 from engine.hostmem import resident_need
-from engine.machine import package_version, this_machine, vram_limit
+from engine.machine.facts import package_version, this_machine, vram_limit
+from engine.machine.memory import MemorySample
 from engine.measurements import Measurement, Measurements, Outcome, Row
-from engine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
 from engine.plan import Plan, PlanError, values
 from engine.plans import Plans

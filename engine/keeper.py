@@ -20,7 +20,8 @@ from engine.child import Child, worker_environment
 from engine.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.memory import MemorySample
+from engine.machine.memory import MemorySample
+from engine.machine.recorder import FlightRecorder
 from engine.messages import (
     Advance,
     Cancel,
@@ -41,7 +42,6 @@ from engine.plan import PlanError
 from engine.plans import Plans
 from engine.presets import Presets
 from engine.progress import Progress
-from engine.recorder import FlightRecorder
 from engine.request import Size
 from engine.results import Results
 from engine.status import Engine, Status

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from engine.machine import this_machine
-from engine.memory import PeakRss
+from engine.machine.facts import this_machine
+from engine.machine.memory import PeakRss
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from engine.choice import (
     Value,
     values,
 )
-from engine.machine import Machine
+from engine.machine.facts import Machine
 from engine.presets import ModelPreset
 
 __all__ = [

@@ -6,7 +6,7 @@ from engine/hostmem.py. The worker reads these keys and values, so they are fixe
 
 from engine.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
 from engine.hostmem import host_need, pinned_need, resident_need
-from engine.machine import UNKNOWN, Machine
+from engine.machine.facts import UNKNOWN, Machine
 from engine.presets import ModelPreset, Precision
 from engine.units import GIB, gigabytes
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from engine.choice import Choice, Options, Plan, PlanError, Value, values
-from engine.machine import Machine
+from engine.machine.facts import Machine
 from engine.measurements import Measurements
 from engine.plan import checked, make_plan, options
 from engine.plan_lightx2v import FIXED

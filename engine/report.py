@@ -12,11 +12,11 @@ from pathlib import Path
 
 from engine import VERSION
 from engine.errors import HeadroomError
-from engine.installation import differing
+from engine.install.installed import differing
 from engine.jobs import Job, State
 from engine.logs import without_prompts
-from engine.machine import Machine
-from engine.memory import MemorySample
+from engine.machine.facts import Machine
+from engine.machine.memory import MemorySample
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.units import gigabytes

@@ -15,12 +15,12 @@ from engine.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.logs import debugging
+from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
 from engine.messages import Failed, Finished, Probed
 from engine.plan import plan_to_json
 from engine.plans import Plans
 from engine.predict import margin
-from engine.recorder import FlightRecorder
 from engine.recovery import DOING, Notch, next_notch, what_is_tried
 from engine.request import Size
 from engine.stages import Stage

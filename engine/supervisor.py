@@ -14,13 +14,13 @@ from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.keeper import Keeper
 from engine.library import Library
-from engine.machine import Machine, machine_now
-from engine.memory import MemorySample, Meter
+from engine.machine.facts import Machine, machine_now
+from engine.machine.memory import MemorySample, Meter
+from engine.machine.recorder import FlightRecorder
 from engine.plan import Plan
 from engine.plans import Plans
 from engine.posters import Posters
 from engine.presets import Presets
-from engine.recorder import FlightRecorder
 from engine.request import ClipRequest
 from engine.settings import Settings
 from engine.status import Status

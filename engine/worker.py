@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from engine import VERSION, clips, logs
 from engine.errors import HeadroomError
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.messages import (
     Advance,
     Cancel,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from engine.machine import GpuFacts, Machine
+from engine.machine.facts import GpuFacts, Machine
 
 GIB, MIB = 2**30, 2**20
 RTX_4060_TI = GpuFacts("RTX 4060 Ti", "GPU-4060", (8, 9), 16_380 * MIB, "581.57", 0)

@@ -1,6 +1,6 @@
 """A meter whose readings a test writes: the machine's real memory can't be filled on demand."""
 
-from engine.memory import HostSample, MemorySample, Meter
+from engine.machine.memory import HostSample, MemorySample, Meter
 
 GIB = 2**30
 

@@ -10,8 +10,8 @@ import pytest
 
 from engine.commands import _parser
 from engine.home import PROJECT
-from engine.install import read_order
-from engine.install_plan import FILES
+from engine.install.__main__ import read_order
+from engine.install.plan import FILES
 
 TEXT = (PROJECT / "Containerfile").read_text(encoding="utf-8")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.home import PROJECT
-from engine.install_plan import ENGINE, PAGE
+from engine.install.plan import ENGINE, PAGE
 from tests.conftest import wait_until
 from tests.served import Served, serve
 

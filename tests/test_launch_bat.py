@@ -129,7 +129,7 @@ def test_the_newest_tested_python_is_taken(windows: Windows) -> None:
     ran = windows.run("doctor", fails="-3.12", code=103)  # py's own code for a missing version
     assert [run[1] for run in ran.started[:2]] == ["-3.12", "-3.13"]
     install, program = ran.after_checks()
-    assert install[1:] == ["-3.13", windows.file("engine\\install.py"), "doctor"]
+    assert install[1:] == ["-3.13", windows.file("engine\\install"), "doctor"]
     assert program[1:] == [windows.file("app.py"), "doctor"]
     assert ran.code == 0
 
@@ -142,21 +142,21 @@ def test_a_path_with_spaces_and_signs_and_arguments_with_quotes_go_through(
     ran = windows.run(*typed)
     assert ran.code == 0
     install, program = ran.after_checks()
-    assert install == ["python", windows.file("engine\\install.py"), *typed]
+    assert install == ["python", windows.file("engine\\install"), *typed]
     assert program == [windows.file(".venv\\Scripts\\python.exe"), windows.file("app.py"), *typed]
 
 
 def test_without_arguments_the_page_opens(windows: Windows) -> None:
     windows.python("python.exe")
     install, program = windows.run().after_checks()
-    assert install[1:] == [windows.file("engine\\install.py")]
+    assert install[1:] == [windows.file("engine\\install")]
     assert program[1:] == [windows.file("app.py")]
 
 
 @pytest.mark.parametrize(("command", "code"), [("serve", 5), ("setup", 5), ("test", 130)])
 def test_a_failed_set_up_ends_with_its_code(windows: Windows, command: str, code: int) -> None:
     windows.python("python.exe")
-    ran = windows.run(command, fails="install.py", code=code)
+    ran = windows.run(command, fails="install", code=code)
     assert ran.code == code
     assert len(ran.after_checks()) == 1
 

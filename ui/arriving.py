@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.arrival import Arrival, Arriving
+from engine.install.background import Arrival, Arriving
 from ui.events import QUIET
 
 

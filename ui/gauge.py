@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.device import device_for, held_by
-from engine.memory import MemorySample
+from engine.machine.memory import MemorySample
+from engine.machine.recorder import FlightRecorder
 from engine.presets import ModelPreset
-from engine.recorder import FlightRecorder
 from engine.units import gigabytes
 
 SPARK_SECONDS = 60.0

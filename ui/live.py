@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, StreamingResponse
 
-from engine.arrival import Arrival
+from engine.install.background import Arrival
 from engine.status import Engine, Status
 from engine.store import StoreError
 from engine.supervisor import Supervisor

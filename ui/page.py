@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.arrival import Arrival
+from engine.install.background import Arrival
 from engine.pipelines import is_here
 from engine.supervisor import Supervisor
 from ui import (

@@ -17,7 +17,7 @@ os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page t
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from engine.errors import ExitCode, HeadroomError
-from engine.machine import LAST_PORT, LOOPBACK
+from engine.machine.facts import LAST_PORT, LOOPBACK
 from engine.store import StoreError
 from engine.supervisor import Supervisor
 from engine.usual import usual_model
@@ -62,7 +62,7 @@ def serve(
     with contextlib.nullcontext() if mcp else _without("mcp"):
         import gradio  # noqa: F401
 
-    from engine.arrival import Arrival
+    from engine.install.background import Arrival
     from ui.api import add_clips
     from ui.clip_routes import add_clip_routes
     from ui.dropped import add_receipt_route

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import cast
 
-from engine.installation import SETUP, engine_here, lightx2v_here
+from engine.install.installed import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
 

@@ -19,7 +19,7 @@ from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.errors import first_line
 from engine.home import Home
 from engine.limits import RamMeter
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.pipelines import kernels, proof, repairs
 from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory

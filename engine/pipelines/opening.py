@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from engine.hostmem import host_need
-from engine.installation import SETUP
+from engine.install.installed import SETUP
 from engine.pipelines import standins
 from engine.pipelines.base import PipelineError
 from engine.plan import Plan

@@ -15,8 +15,8 @@ from functools import partial
 import torch
 
 from engine.errors import HeadroomError, first_line
-from engine.install_plan import FP8_CAPABILITY, OPTIONAL
-from engine.machine import this_machine
+from engine.install.plan import FP8_CAPABILITY, OPTIONAL
+from engine.machine.facts import this_machine
 from engine.pipelines.cuda import is_dead
 from engine.pipelines.kernels import LEAST_COSINE
 from engine.presets import Architecture

@@ -15,9 +15,9 @@ from engine.doctor import examine
 from engine.doctor_gpu import Line, gpu_lines, kept_trials, kernel_lines
 from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
-from engine.install_env import Stamp
-from engine.memory import HostSample, MemorySample
-from engine.nvml import GpuSample, Holder
+from engine.install.environments import Stamp
+from engine.machine.memory import HostSample, MemorySample
+from engine.machine.nvml import GpuSample, Holder
 from engine.presets import Presets
 from engine.supervisor import Supervisor
 from tests.machines import GIB, LINUX, MIB, RTX_4060_TI, WINDOWS, with_gpu, with_packages

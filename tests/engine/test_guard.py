@@ -199,7 +199,7 @@ def test_the_real_model_meets_the_ceiling_cleanly(tmp_path: Path) -> None:
     code = """
 import psutil
 from engine.limits import memory_ceiling
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.pipelines.base import OutOfMemory
 from engine.pipelines.wan_tiny import WanTiny
 from engine.plan import make_plan

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.machine import Machine, this_machine
+from engine.machine.facts import Machine, this_machine
 from engine.plan import (
     Choice,
     OverrideError,

@@ -8,9 +8,9 @@ import pytest
 from engine.choice import Choice, OverrideError, PlanError, values
 from engine.guard import Guard
 from engine.jobs import Jobs
-from engine.machine import GpuFacts, Machine
-from engine.memory import HostSample, MemorySample, State
-from engine.nvml import GpuSample, Holder
+from engine.machine.facts import GpuFacts, Machine
+from engine.machine.memory import HostSample, MemorySample, State
+from engine.machine.nvml import GpuSample, Holder
 from engine.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size

@@ -14,13 +14,13 @@ from engine.child import Child, worker_environment
 from engine.choice import Choice, Plan, PlanError
 from engine.home import Home
 from engine.jobs import Jobs, State
+from engine.machine.nvml import Holder
 from engine.messages import Heartbeat
-from engine.nvml import Holder
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
-from tests.engine.test_machine import seen
+from tests.engine.machine.test_facts import seen
 from tests.scripted_memory import GIB, ScriptedMeter
 
 

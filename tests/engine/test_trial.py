@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import install_trial
-from engine.install import Order, Setup
-from engine.install_env import SetupError
-from engine.install_plan import ENGINE, GPU, PAGE, make_plan
-from engine.pipelines import kernels, opening, trial
+from engine.install import trial
+from engine.install.__main__ import Order, Setup
+from engine.install.environments import SetupError
+from engine.install.plan import ENGINE, GPU, PAGE, make_plan
+from engine.pipelines import kernels, opening
+from engine.pipelines import trial as self_test
 from engine.pipelines.trial import Told, try_kernels
-from tests.engine.test_install_plan import LINUX, NO_GPU
+from tests.engine.install.test_plan import LINUX, NO_GPU
 from tests.machines import LINUX as MACHINE
 from tests.machines import with_packages
 
@@ -39,14 +40,14 @@ def python(tmp_path: Path) -> Python:
 def test_a_page_that_cant_be_imported_is_told(python: Python, tmp_path: Path) -> None:
     broken = python("echo Traceback >&2; echo 'ImportError: no <gradio>' >&2; exit 1")
     with pytest.raises(SetupError, match="don't work here: ImportError: no <gradio>"):
-        install_trial.run(tmp_path, broken, (PAGE,))
-    assert install_trial.run(tmp_path, python("exit 0"), (PAGE,)) == {}
+        trial.run(tmp_path, broken, (PAGE,))
+    assert trial.run(tmp_path, python("exit 0"), (PAGE,)) == {}
 
 
 @pytest.mark.parametrize("answer", ["", "{}", '{"path": "/no/such/clip.mp4"}', "no JSON"])
 def test_only_a_clip_that_lies_there_counts(python: Python, tmp_path: Path, answer: str) -> None:
     with pytest.raises(SetupError, match="A trial clip can't be made"):
-        install_trial.run(tmp_path, python(f"echo '{answer}'"), (ENGINE,))
+        trial.run(tmp_path, python(f"echo '{answer}'"), (ENGINE,))
 
 
 def test_the_trial_has_a_folder_and_a_word_of_its_own(python: Python, tmp_path: Path) -> None:
@@ -55,38 +56,38 @@ def test_the_trial_has_a_folder_and_a_word_of_its_own(python: Python, tmp_path: 
     says = python(
         f'test "$HEADROOM_TRIAL" = 1 && test -d "$HEADROOM_HOME" && echo \'{{"path": "{clip}"}}\''
     )
-    assert install_trial.run(tmp_path, says, (ENGINE,)) == {}
+    assert trial.run(tmp_path, says, (ENGINE,)) == {}
 
 
 def test_what_fails_on_the_gpu_is_left_out_or_ends_the_set_up(
     python: Python, tmp_path: Path
 ) -> None:
     told = {"problem": "", "left_out": {"sageattention": "no kernel image"}, "works": []}
-    found = install_trial.run(tmp_path, python(f"echo '{json.dumps(told)}'"), (GPU,))
+    found = trial.run(tmp_path, python(f"echo '{json.dumps(told)}'"), (GPU,))
     assert found == {"sageattention": "no kernel image"}
     told["problem"] = "CUDA driver is too old"
     with pytest.raises(SetupError, match=r"CUDA driver is too old(.|\n)*setup --cpu"):
-        install_trial.run(tmp_path, python(f"echo '{json.dumps(told)}'"), (GPU,))
+        trial.run(tmp_path, python(f"echo '{json.dumps(told)}'"), (GPU,))
     with pytest.raises(SetupError, match="Segmentation fault"):
-        install_trial.run(tmp_path, python("echo Segmentation fault >&2; exit 139"), (GPU,))
+        trial.run(tmp_path, python("echo Segmentation fault >&2; exit 139"), (GPU,))
 
 
 def test_a_trial_that_hangs_or_cant_start_is_told(
     python: Python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(install_trial, "SECONDS", 0.2)
+    monkeypatch.setattr(trial, "SECONDS", 0.2)
     with pytest.raises(SetupError, match="didn't end in"):
-        install_trial.run(tmp_path, python("exec sleep 20"), (PAGE,))
+        trial.run(tmp_path, python("exec sleep 20"), (PAGE,))
     with pytest.raises(SetupError, match="can't be started"):
-        install_trial.run(tmp_path, tmp_path / "none", (PAGE,))
+        trial.run(tmp_path, tmp_path / "none", (PAGE,))
 
 
 def test_without_a_card_here_its_packages_are_not_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A container is built where there is none."""
-    from engine.install_env import Stamp
-    from engine.install_packages import Packages
+    from engine.install.environments import Stamp
+    from engine.install.packages import Packages
 
     tried: list[tuple[str, ...]] = []
 
@@ -94,10 +95,10 @@ def test_without_a_card_here_its_packages_are_not_tried(
         tried.append(files)
         return {}
 
-    monkeypatch.setattr(install_trial, "run", run)
+    monkeypatch.setattr(trial, "run", run)
     monkeypatch.setattr(Setup, "_compile", lambda *_: None)
     for facts in (NO_GPU, LINUX):
-        monkeypatch.setattr("engine.install.this_computer", lambda _, facts=facts: facts)
+        monkeypatch.setattr("engine.install.__main__.this_computer", lambda _, facts=facts: facts)
         setup = Setup(tmp_path, Order("setup", "gpu"))
         packages = Packages(tmp_path, tmp_path, make_plan(replace(LINUX, cards=())), "linux")
         setup._finish(Stamp("3.11", "x", "nvidia", "gpu"), packages, tmp_path, (ENGINE, GPU))
@@ -111,7 +112,7 @@ def test_without_a_card_here_its_packages_are_not_tried(
 def test_a_package_is_left_out_when_none_of_its_kernels_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "is_dead", lambda: False)
+    monkeypatch.setattr(self_test, "is_dead", lambda: False)
     told = Told()
 
     def fail() -> float:
@@ -130,7 +131,7 @@ def test_a_package_is_left_out_when_none_of_its_kernels_works(
 
 
 def test_after_a_crash_the_others_are_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "is_dead", lambda: True)
+    monkeypatch.setattr(self_test, "is_dead", lambda: True)
     told = Told()
     told.attempt("sageattention", "sage_attn1", lambda: 0.0)
     assert told.as_json()["left_out"] == {}
@@ -147,8 +148,8 @@ def test_each_kernel_that_the_plan_could_name_is_called(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], wanted: list[str]
 ) -> None:
     machine = with_packages(MACHINE, sageattention="1.0.6", sgl_kernel="0.4.4", triton="3.6.0")
-    monkeypatch.setattr(trial, "this_machine", lambda: machine)
-    monkeypatch.setattr(trial, "is_dead", lambda: False)
+    monkeypatch.setattr(self_test, "this_machine", lambda: machine)
+    monkeypatch.setattr(self_test, "is_dead", lambda: False)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
     monkeypatch.setattr(opening, "import_lightx2v", lambda: "cuda")
     monkeypatch.setattr(kernels, "name_sage_1", lambda: True)

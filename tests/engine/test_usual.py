@@ -14,7 +14,7 @@ from engine.status import Engine
 from engine.supervisor import Supervisor
 from engine.usual import asked_for, usual_model
 from tests.conftest import TESTS, wait_until
-from tests.engine.test_machine import seen, without_gpu
+from tests.engine.machine.test_facts import seen, without_gpu
 from tests.machines import LINUX, with_gpu, with_packages
 
 Make = Callable[..., Supervisor]

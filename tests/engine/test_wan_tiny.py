@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.home import PROJECT
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.wan_tiny import WanTiny
 from engine.plan import make_plan

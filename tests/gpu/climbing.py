@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine import installation
 from engine.commands import open_engine
 from engine.guard import Refused
+from engine.install import installed
 from engine.jobs import Job, State
-from engine.machine import VRAM_LIMIT
+from engine.machine.facts import VRAM_LIMIT
 from engine.request import ClipRequest, Size
 from engine.status import Engine
 from engine.supervisor import Supervisor
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--only-climb", action="store_true", help="run nothing that is open")
     options = parser.parse_args()
     # This machine's packages lie beside Python's own, without the diffusers that set-up brings.
-    installation.engine_here = lambda: True
+    installed.engine_here = lambda: True
     under(options.out, options.cap, not options.only_climb)
 
 

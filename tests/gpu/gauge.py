@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from engine.memory import Meter
-from engine.recorder import BUSY_SECONDS
+from engine.machine.memory import Meter
+from engine.machine.recorder import BUSY_SECONDS
 
 MIB = 2**20
 CLOSE = 16 * MIB  # so near counts as the same: drivers hand memory out in pages of 2 MiB

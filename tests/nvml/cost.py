@@ -17,8 +17,8 @@ def measure(seconds: float) -> None:
     """In the child: CPU seconds of this process while it records at 4 Hz, and at 1 Hz."""
     import os
 
-    from engine.memory import Meter
-    from engine.recorder import FlightRecorder
+    from engine.machine.memory import Meter
+    from engine.machine.recorder import FlightRecorder
 
     for busy in ("1:denoise", None):
         meter = Meter()

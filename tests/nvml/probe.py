@@ -9,7 +9,7 @@ import logging
 import sys
 from dataclasses import asdict
 
-from engine import memory, nvml
+from engine.machine import memory, nvml
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.lightx2v import LightX2V
 from engine.plan import Choice, Plan, make_plan

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.arrival import Arrival, Arriving
 from engine.home import Home
+from engine.install.background import Arrival, Arriving
 from engine.presets import Presets
 from engine.supervisor import Supervisor
 from ui import arriving

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from engine.supervisor import Supervisor
-from tests.engine.test_machine import seen
+from tests.engine.machine.test_facts import seen
 from tests.machines import LINUX
 from ui import plan, words
 from ui.page import build_page

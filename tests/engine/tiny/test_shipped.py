@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.home import PROJECT
-from engine.machine import this_machine
+from engine.machine.facts import this_machine
 from engine.pipelines.wan_tiny import WanTiny
 from engine.plan import make_plan
 from engine.presets import load_presets

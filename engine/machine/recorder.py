@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from engine.memory import MemorySample, Meter
+from engine.machine.memory import MemorySample, Meter
 
 log = logging.getLogger("headroom.recorder")
 

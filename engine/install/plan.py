@@ -7,7 +7,7 @@ Decided by compute capability and driver version. A GPU's name decides nothing: 
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from engine.install_facts import Card, Facts
+from engine.install.facts import Card, Facts
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 DRIVER = 580  # the first that runs CUDA 13, which requirements-gpu.txt is built for

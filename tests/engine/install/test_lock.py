@@ -1,8 +1,8 @@
 """Renewing the locks: what moves, and what stays as somebody wrote it. uv itself isn't asked."""
 
 from engine.home import PROJECT
-from engine.install_plan import ENGINE, GPU, PAGE, TESTS
-from engine.lock import BROUGHT, _plain, asked, renewed, shared
+from engine.install.lock import BROUGHT, _plain, asked, renewed, shared
+from engine.install.plan import ENGINE, GPU, PAGE, TESTS
 
 TEXT = f"""# Why this file is there.
 -r other.txt

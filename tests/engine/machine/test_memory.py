@@ -9,9 +9,9 @@ import numpy as np
 import psutil
 import pytest
 
-from engine import memory
-from engine.memory import Meter, PeakRss, sample_host
-from engine.nvml import Absent
+from engine.machine import memory
+from engine.machine.memory import Meter, PeakRss, sample_host
+from engine.machine.nvml import Absent
 
 MIB = 2**20
 

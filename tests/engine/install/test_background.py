@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import arrival as module
-from engine import installation
-from engine.arrival import Arrival
 from engine.guard import NotHere
 from engine.home import Home
-from engine.install_env import TRIAL, Stamp
-from engine.install_plan import ENGINE, FILES, PAGE
+from engine.install import background as module
+from engine.install import installed
+from engine.install.background import Arrival
+from engine.install.environments import TRIAL, Stamp
+from engine.install.plan import ENGINE, FILES, PAGE
 from engine.pipelines import is_here
 from engine.presets import Presets
 from engine.supervisor import Supervisor
@@ -128,7 +128,7 @@ def test_an_environment_of_somebody_elses_is_left_alone(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (environment.folder / "headroom.json").unlink()
-    monkeypatch.setattr(installation, "find_spec", lambda _: None)
+    monkeypatch.setattr(installed, "find_spec", lambda _: None)
     ready: list[str] = []
     coming = arrival("sys.exit(1)", ready)
     coming.begin()
@@ -155,7 +155,7 @@ def test_clips_are_refused_until_then(
 def test_the_large_models_wait_for_their_files(
     environment: Environment, presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installation, "find_spec", lambda _: object())
+    monkeypatch.setattr(installed, "find_spec", lambda _: object())
     model = presets.models["wan2.1-t2v-14b-fp8"]
     environment.has(PAGE, ENGINE, target="nvidia")
     assert not is_here(model)
@@ -164,7 +164,7 @@ def test_the_large_models_wait_for_their_files(
 
 
 def test_versions_are_told_against_the_lock(environment: Environment) -> None:
-    (wrong,) = [w for w in installation.differing() if w.startswith("gradio ")] or [""]
+    (wrong,) = [w for w in installed.differing() if w.startswith("gradio ")] or [""]
     assert wrong == ""  # the tests run on the tested versions
     environment.has(PAGE, ENGINE)
-    assert not [w for w in installation.differing() if "missing" in w]
+    assert not [w for w in installed.differing() if "missing" in w]

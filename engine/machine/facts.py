@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from engine.errors import ExitCode, HeadroomError
-from engine.memory import MemorySample
-from engine.nvml import GpuSample
+from engine.machine.memory import MemorySample
+from engine.machine.nvml import GpuSample
 from engine.units import GIB
 
 VRAM_LIMIT = "HEADROOM_VRAM_LIMIT_GIB"

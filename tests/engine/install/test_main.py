@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import install, install_packages, install_trial
 from engine.home import PROJECT
-from engine.install import Order, Setup, main, read_order
-from engine.install_env import (
+from engine.install import __main__, packages, trial
+from engine.install.__main__ import Order, Setup, main, read_order
+from engine.install.environments import (
     Environments,
     SetupError,
     Stamp,
@@ -27,10 +27,10 @@ from engine.install_env import (
     read_stamp,
     rehome,
 )
-from engine.install_facts import Facts
-from engine.install_packages import Failed, Packages, filtered, pinned, reachable
-from engine.install_plan import ENGINE, GPU, PAGE, TESTS, make_plan
-from tests.engine.test_install_plan import LINUX, NO_GPU
+from engine.install.facts import Facts
+from engine.install.packages import Failed, Packages, filtered, pinned, reachable
+from engine.install.plan import ENGINE, GPU, PAGE, TESTS, make_plan
+from tests.engine.install.test_plan import LINUX, NO_GPU
 
 
 def wheel(folder: Path, name: str, version: str) -> None:
@@ -64,9 +64,9 @@ class Small:
         monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
         monkeypatch.setattr("shutil.which", lambda *_: None)  # no uv: these are pip's packages
-        monkeypatch.setattr(install, "this_computer", lambda _: self.facts)
-        monkeypatch.setattr(install_packages, "reachable", lambda _: False)
-        monkeypatch.setattr(install_trial, "run", self._tried)
+        monkeypatch.setattr(__main__, "this_computer", lambda _: self.facts)
+        monkeypatch.setattr(packages, "reachable", lambda _: False)
+        monkeypatch.setattr(trial, "run", self._tried)
         for folder_name in ("engine", "ui"):
             (folder / folder_name).mkdir(parents=True, exist_ok=True)
         (folder / "app.py").write_text("")
@@ -199,9 +199,9 @@ def test_a_set_up_that_fails_in_the_middle_leaves_the_old_one_working(
         def fail(*_: object) -> None:
             raise error("in the middle")
 
-        monkeypatch.setattr(install_trial, "run", fail)
+        monkeypatch.setattr(trial, "run", fail)
     if broken == "swap":
-        monkeypatch.setattr("engine.install_env.answers", lambda _: False)
+        monkeypatch.setattr("engine.install.environments.answers", lambda _: False)
     with pytest.raises(error):
         small.set_up("generate")
     monkeypatch.undo()
@@ -248,14 +248,14 @@ def test_an_addition_that_was_cut_off_is_made_afresh(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(install_trial, "run", cut_off)
+        patch.setattr(trial, "run", cut_off)
         with pytest.raises(KeyboardInterrupt):
             small.set_up("finish")
     for name in ("clips", "torch"):
         next((small.places.now / "lib").rglob(f"{name}.py")).unlink()
     small.set_up("finish")
     assert (small.has("clips"), small.has("torch"), small.has("page")) == ("1.0", "1.0", "1.0")
-    assert not (small.places.now / install.ADDING).exists()
+    assert not (small.places.now / __main__.ADDING).exists()
 
 
 def test_what_was_asked_for_is_remembered(small: Small) -> None:
@@ -331,7 +331,7 @@ def test_a_full_disk_is_told_before_anything_is_made(
 def test_after_a_failure_a_start_goes_on_with_what_was_there(
     small: Small, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(install, "PROJECT", small.folder)
+    monkeypatch.setattr(__main__, "PROJECT", small.folder)
     small.require(page="9.9")
     assert main(["--port", "8000"]) == 0
     assert "untouched; going on with it" in capfd.readouterr().err
@@ -374,7 +374,7 @@ def test_cpu_and_gpu_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
     code = (
-        "import sys; import engine.install; sys.stdout.write(' '.join("
+        "import sys; import engine.install.__main__; sys.stdout.write(' '.join("
         "m for m in sys.modules if m.split('.')[0] not in sys.stdlib_module_names))"
     )
     done = subprocess.run(
@@ -398,7 +398,7 @@ class Recorded(Packages):
 
     def _run(self, command: object) -> None:
         assert isinstance(command, list)
-        told = " ".join(part for part in command[1:] if part not in install_packages.QUIET)
+        told = " ".join(part for part in command[1:] if part not in packages.QUIET)
         self.commands.append(told)
         if any(word in told for word in self._fails):
             raise Failed("no")
@@ -407,16 +407,16 @@ class Recorded(Packages):
 def test_an_optional_piece_that_cant_be_had_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    packages = Recorded(LINUX, tmp_path, "sglang-kernel==")
-    packages.install(make_plan(LINUX).files)
-    assert set(packages.left_out) == {"sglang-kernel"}
+    recorded = Recorded(LINUX, tmp_path, "sglang-kernel==")
+    recorded.install(make_plan(LINUX).files)
+    assert set(recorded.left_out) == {"sglang-kernel"}
     assert "sglang-kernel is left out: it can't be installed here" in capsys.readouterr().err
-    assert any("sageattention==1.0.6" in command for command in packages.commands)
+    assert any("sageattention==1.0.6" in command for command in recorded.commands)
     listed = (tmp_path / f"headroom-{GPU}").read_text()
     assert "torch==2.11.0" in listed
     assert "sageattention==" not in listed
     assert "torch==" not in (tmp_path / f"headroom-{ENGINE}").read_text()
-    (lightx2v,) = [c for c in packages.commands if "headroom-requirements-lightx2v" in c]
+    (lightx2v,) = [c for c in recorded.commands if "headroom-requirements-lightx2v" in c]
     assert "--no-deps" in lightx2v
 
 
@@ -424,9 +424,9 @@ def test_windows_torch_comes_from_its_index(tmp_path: Path) -> None:
     from dataclasses import replace
 
     windows = replace(LINUX, system="windows")
-    packages = Recorded(windows, tmp_path / "a")
-    packages.install((GPU,))
-    (listed,) = [c for c in packages.commands if "-r" in c.split()]
+    recorded = Recorded(windows, tmp_path / "a")
+    recorded.install((GPU,))
+    (listed,) = [c for c in recorded.commands if "-r" in c.split()]
     assert "--torch-backend cu130" in listed
     pip = Recorded(windows, tmp_path / "b", "uv")
     pip.install((GPU,))
@@ -438,10 +438,10 @@ def test_windows_torch_comes_from_its_index(tmp_path: Path) -> None:
 def test_torch_for_a_linux_without_a_gpu_is_the_cpu_build_where_it_can_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, index: bool
 ) -> None:
-    monkeypatch.setattr(install_packages, "reachable", lambda _: there)
-    packages = Recorded(NO_GPU, tmp_path)
-    packages.install((ENGINE,))
-    (torch,) = [c for c in packages.commands if c.endswith(pinned(PROJECT / ENGINE, "torch"))]
+    monkeypatch.setattr(packages, "reachable", lambda _: there)
+    recorded = Recorded(NO_GPU, tmp_path)
+    recorded.install((ENGINE,))
+    (torch,) = [c for c in recorded.commands if c.endswith(pinned(PROJECT / ENGINE, "torch"))]
     assert ("--torch-backend cpu" in torch) == index
     assert ("--no-deps" in torch) == index
 

@@ -22,14 +22,14 @@ from typing import Literal
 import psutil
 
 from engine.home import PROJECT, Home
-from engine.installation import SETUP, engine_here, stamp
-from engine.machine import forget_packages
+from engine.install.installed import SETUP, engine_here, stamp
+from engine.machine.facts import forget_packages
 
 log = logging.getLogger("headroom.arrival")
 
 LAST_LINES, LONGEST = 4, 160  # of what it said last; all of it is in the log
 NOISE = re.compile(r"^(WARNING|\[notice\]|\s*$)")
-COMMAND = (sys.executable, str(PROJECT / "engine/install.py"), "finish")
+COMMAND = (sys.executable, str(PROJECT / "engine/install"), "finish")
 
 Phase = Literal["here", "working", "failed"]
 

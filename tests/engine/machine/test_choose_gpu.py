@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.nvml import Absent, Card, choose
+from engine.machine.nvml import Absent, Card, choose
 
 MIB = 2**20
 SMALL = Card(0, "GPU-11112222-0000", "RTX 3060", 12_288 * MIB)

@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from engine.home import PROJECT
-from engine.install_env import say
-from engine.install_plan import ENGINE, GPU, PAGE, TESTS
+from engine.install.environments import say
+from engine.install.plan import ENGINE, GPU, PAGE, TESTS
 
 BROUGHT = "# What those bring along."
 OLDEST = "3.11"
@@ -167,7 +167,9 @@ def main(arguments: Sequence[str]) -> int:
         say(f"{name}: {len(found)} packages")
     gpu = PROJECT / GPU
     gpu.write_text(shared(gpu.read_text(encoding="utf-8"), every), encoding="utf-8")
-    say("Now run the tests: tests/engine/test_locks.py says whether the files are complete.")
+    say(
+        "Now run the tests: tests/engine/install/test_locks.py says whether the files are complete."
+    )
     return 0
 
 

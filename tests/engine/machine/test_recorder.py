@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from engine import recorder as recording
-from engine.memory import GpuSample, HostSample, MemorySample, Meter, State
-from engine.recorder import FlightRecorder
+from engine.machine import recorder as recording
+from engine.machine.memory import GpuSample, HostSample, MemorySample, Meter, State
+from engine.machine.recorder import FlightRecorder
 from tests.conftest import wait_until
 
 MIB = 2**20

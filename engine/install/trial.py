@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from engine.install_env import TRIAL, SetupError, say
-from engine.install_plan import ENGINE, GPU, PAGE
+from engine.install.environments import TRIAL, SetupError, say
+from engine.install.plan import ENGINE, GPU, PAGE
 
 SECONDS = 600.0  # a first import from a slow disk, with a virus scanner that reads along
 PAGE_CODE = "import app, ui.serve, ui.page, ui.live, engine.doctor"

@@ -1,7 +1,7 @@
 """Set-up: looks at this computer, says what it will install and why, and puts it in force once it
 was tested. Standard library only, run by whatever Python the launcher found.
 
-``install.py COMMAND ...`` gets the launcher's own arguments and installs what COMMAND needs: the
+``python engine/install COMMAND ...`` gets the launcher's own arguments and installs what COMMAND needs: the
 page's packages for most, all of them for ``generate`` and ``setup``, the tests' too for ``test``.
 """
 
@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from engine import install_trial
-from engine.install_env import (
+from engine.install import trial
+from engine.install.environments import (
     Environments,
     SetupError,
     Stamp,
@@ -32,14 +32,14 @@ from engine.install_env import (
     rehome,
     say,
 )
-from engine.install_facts import Facts, this_computer
-from engine.install_packages import Packages
-from engine.install_plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
+from engine.install.facts import Facts, this_computer
+from engine.install.packages import Packages
+from engine.install.plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
-# What needs torch before it can begin; the page gets it by itself (engine/arrival.py).
+# What needs torch before it can begin; the page gets it by itself (engine/install/background.py).
 OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
 WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
 
@@ -202,7 +202,7 @@ class Setup:
         if GPU in files and not self.facts().cards:
             say("There is no GPU here to try its packages on; the first model that is loaded does.")
             tried = tuple(file for file in files if file != GPU)
-        for package, why in install_trial.run(self.project, python_of(venv), tried).items():
+        for package, why in trial.run(self.project, python_of(venv), tried).items():
             packages.remove(package, why)
         self._compile(venv)
         left_out = {**stamp.left_out, **packages.left_out} if GPU in files else stamp.left_out

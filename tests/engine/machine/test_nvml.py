@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.nvml import LONGEST_NAME, printable
+from engine.machine.nvml import LONGEST_NAME, printable
 from tests.nvml import Process, ScriptedGpu, Standin, build
 
 MIB = 2**20
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

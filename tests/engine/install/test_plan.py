@@ -1,6 +1,6 @@
 """Plans for scripted machines against reviewed ones, one readable file for each.
 
-After a deliberate change: ``HEADROOM_WRITE_PLANS=1 pytest tests/engine/test_install_plan.py``, then
+After a deliberate change: ``HEADROOM_WRITE_PLANS=1 pytest tests/engine/install/test_plan.py``, then
 read the difference.
 """
 
@@ -16,8 +16,8 @@ import pytest
 
 from engine.home import PROJECT
 from engine.hostmem import host_need
-from engine.install_facts import Card, Facts, nvidia, smi_answer
-from engine.install_plan import (
+from engine.install.facts import Card, Facts, nvidia, smi_answer
+from engine.install.plan import (
     BF16_CAPABILITY,
     FILES,
     FP8_CAPABILITY,
@@ -38,7 +38,7 @@ from engine.plan_lightx2v import SYSTEM_RAM
 from engine.presets import Presets
 from tests.nvml import ScriptedGpu, Standin, build
 
-PLANS = Path(__file__).with_name("install_plans")
+PLANS = Path(__file__).with_name("plans")
 
 
 def card(name: str, capability: tuple[int, int] | None, gib: float) -> tuple[Card, ...]:
@@ -149,7 +149,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dry_run(environment: Mapping[str, str]) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-S", "engine/install.py", "setup", "--dry-run"],
+        [sys.executable, "-S", "engine/install", "setup", "--dry-run"],
         cwd=PROJECT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     loaded: dict[str, object] = json.loads(done.stdout)

@@ -14,8 +14,8 @@ import urllib.request
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from engine.install_env import SetupError, python_of, say
-from engine.install_plan import ENGINE, GPU, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
+from engine.install.environments import SetupError, python_of, say
+from engine.install.plan import ENGINE, GPU, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
 
 UV = "uv==0.13.9"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

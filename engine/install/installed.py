@@ -9,8 +9,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from engine.home import PROJECT
-from engine.install_env import TRIAL, Stamp, read_stamp
-from engine.install_plan import ENGINE, FILES, GPU, LIGHTX2V, OPTIONAL, PAGE
+from engine.install.environments import TRIAL, Stamp, read_stamp
+from engine.install.plan import ENGINE, FILES, GPU, LIGHTX2V, OPTIONAL, PAGE
 
 SETUP = "./launch.sh setup (launch.bat setup on Windows)"
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import psutil
 
-from engine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
+from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
 
 __all__ = [
     "GpuSample",

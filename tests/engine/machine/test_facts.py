@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from engine import machine
 from engine.device import device_for, held_by
-from engine.machine import LimitError, Machine, gpu_facts, machine_now, this_machine, vram_limit
-from engine.memory import HostSample, MemorySample
-from engine.nvml import Holder
+from engine.machine import facts
+from engine.machine.facts import (
+    LimitError,
+    Machine,
+    gpu_facts,
+    machine_now,
+    this_machine,
+    vram_limit,
+)
+from engine.machine.memory import HostSample, MemorySample
+from engine.machine.nvml import Holder
 from engine.presets import Presets
 from engine.units import GIB
 from tests.engine.test_plans import sample_of
@@ -52,7 +59,7 @@ def test_packages_are_read_and_never_imported(
         "Metadata-Version: 2.1\nName: triton\nVersion: 3.6.0\n"
     )
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    found = machine._packages()
+    found = facts._packages()
     assert found["lightx2v"] == found["q8-kernels"] == "unknown"
     assert found["sgl-kernel"] == "0.4.4"
     assert found["torch"] == metadata.version("torch")
