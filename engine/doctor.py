@@ -6,7 +6,6 @@ from typing import Literal
 from huggingface_hub import constants
 
 from engine import doctor_host
-from engine.checkpoint import get_it
 from engine.doctor_gpu import Line, gpu_lines
 from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
@@ -19,7 +18,8 @@ from engine.plan import PlanError
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.verdict import Verdict
-from engine.weights import weights_text
+from engine.weights.checkpoint import get_it
+from engine.weights.state import weights_text
 
 __all__ = ["Line", "examine", "usable"]
 

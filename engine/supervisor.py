@@ -7,8 +7,6 @@ import atexit
 from collections.abc import Sequence
 
 from engine.caretaker import Caretaker
-from engine.checkpoint import find_checkpoint
-from engine.downloads import Downloads
 from engine.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -24,6 +22,8 @@ from engine.presets import Presets
 from engine.request import ClipRequest
 from engine.settings import Settings
 from engine.status import Status
+from engine.weights.checkpoint import find_checkpoint
+from engine.weights.downloads import Downloads
 
 
 class Supervisor:

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.doctor import usable
-from engine.download import What
-from engine.downloads import Downloads
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
-from engine.tally import WORKING, Tally, tally_text
 from engine.units import size_text
 from engine.verdict import Word
-from engine.weights import Weights, weights_text
+from engine.weights.download_process import What
+from engine.weights.downloads import Downloads
+from engine.weights.progress import WORKING, Tally, tally_text
+from engine.weights.state import Weights, weights_text
 
 LOOK_SECONDS = 0.1
 SPEAK_SECONDS = 10.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from engine.downloads import Downloads
-from engine.manifest import OURS, Manifest
-from engine.tally import WORKING, Tally
+from engine.weights.downloads import Downloads
+from engine.weights.manifest import OURS, Manifest
+from engine.weights.progress import WORKING, Tally
 from tests.conftest import wait_until
 from tests.hub import Hub
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.presets import Architecture, ModelPreset, Precision
-from engine.tensorfile import BYTES
+from engine.weights.safetensors_header import BYTES
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from engine.downloads import Downloads
-from engine.tally import WORKING, Tally, tally_text
 from engine.units import size_text
+from engine.weights.downloads import Downloads
+from engine.weights.progress import WORKING, Tally, tally_text
 
 FILES_SHOWN = 6
 

@@ -8,15 +8,15 @@ from typing import Any
 import gradio as gr
 
 from engine.doctor import Line, examine, usable
-from engine.download import What
 from engine.errors import HeadroomError
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
-from engine.tally import WORKING, Tally
 from engine.units import size_text
 from engine.verdict import Word
-from engine.weights import Weights, weights_text
+from engine.weights.download_process import What
+from engine.weights.progress import WORKING, Tally
+from engine.weights.state import Weights, weights_text
 from ui.events import QUIET
 from ui.generate import refusal_html
 from ui.pulls import pull_state

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from engine.checkpoint import Checkpoint, check_transformer, find_checkpoint
 from engine.errors import first_line
 from engine.home import Home
 from engine.limits import RamMeter
@@ -47,6 +46,7 @@ from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
 from engine.units import gigabytes
+from engine.weights.checkpoint import Checkpoint, check_transformer, find_checkpoint
 
 log = logging.getLogger("headroom.lightx2v")
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from engine.checkpoint import Checkpoint
 from engine.pipelines.base import PipelineError
 from engine.plan import Plan
 from engine.presets import ModelPreset
+from engine.weights.checkpoint import Checkpoint
 
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "bf16": torch.bfloat16}
 ATTENTION = {"sage_attn1": "sage_attn2"}  # both run under the one name that LightX2V knows

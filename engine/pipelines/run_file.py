@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint import Checkpoint
 from engine.home import Home
 from engine.plan import Plan
 from engine.presets import ModelPreset
 from engine.request import Size
+from engine.weights.checkpoint import Checkpoint
 
 MODEL_CLASS = "wan2.1_distill"
 LATENT_CHANNELS = 16  # Wan 2.1's VAE

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.download import Download, What
-from engine.downloads import Downloads
 from engine.home import Home
 from engine.presets import load_presets
-from engine.tally import Tally
+from engine.weights.download_process import Download, What
+from engine.weights.downloads import Downloads
+from engine.weights.progress import Tally
 from tests.fetching import MODEL, Run
 from tests.hub import Hub
 

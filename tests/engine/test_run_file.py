@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.checkpoint import Checkpoint
 from engine.pipelines.run_file import model_settings, run_settings, write_run_folder
 from engine.plan import Choice, Plan
 from engine.presets import ModelPreset, load_presets
+from engine.weights.checkpoint import Checkpoint
 
 FILES = Checkpoint("blocks", Path("/w/dit"), Path("/w/t5.pth"), Path("/w/tok"), Path("/w/v"), 1, 1)
 VALUES: dict[str, str | int] = {

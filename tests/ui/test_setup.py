@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from engine.hub import WeightsError
 from engine.presets import Presets
 from engine.supervisor import Supervisor
-from engine.tally import FileTally, Tally
+from engine.weights.hub import WeightsError
+from engine.weights.progress import FileTally, Tally
 from tests.conftest import wait_until
 from tests.hub import Hub
 from tests.tensorfiles import write_blocks, write_others
@@ -70,7 +70,7 @@ def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Supervisor) -> None:
 def test_a_download_that_wont_fit_is_told_before_it_is_tried(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.weights.free_bytes", lambda folder: 10**10)
+    monkeypatch.setattr("engine.weights.state.free_bytes", lambda folder: 10**10)
     text = card(supervisor, BIG)["text"]
     assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
 

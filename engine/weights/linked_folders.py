@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engine.manifest import OURS, write_json
 from engine.presets import ModelPreset
+from engine.weights.manifest import OURS, write_json
 
 NAME = "linked.json"
 

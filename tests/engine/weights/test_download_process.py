@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.download import lock_of
-from engine.downloads import Downloads
 from engine.home import Home
-from engine.manifest import Manifest
 from engine.presets import load_presets
-from engine.transfer import CHUNK
+from engine.weights.download_process import lock_of
+from engine.weights.downloads import Downloads
+from engine.weights.fetch import CHUNK
+from engine.weights.manifest import Manifest
 from tests.conftest import wait_until
 from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, part_bytes, pull
 from tests.hub import COMMIT, PIECE, Hub

@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.checkpoint import check_files, find_checkpoint, find_part
-from engine.hub import WeightsError
-from engine.links import each_linked_that_is_gone, folders, likely_places, link, linked
-from engine.manifest import OURS, Manifest, Promise
 from engine.presets import ModelPreset, Role, WeightFile
-from engine.room import SPARE, free_bytes
-from engine.tensorfile import WrongWeights
-from engine.transfer import held
 from engine.units import size_text
+from engine.weights.checkpoint import check_files, find_checkpoint, find_part
+from engine.weights.disk_space import SPARE, free_bytes
+from engine.weights.fetch import held
+from engine.weights.hub import WeightsError
+from engine.weights.linked_folders import (
+    each_linked_that_is_gone,
+    folders,
+    likely_places,
+    link,
+    linked,
+)
+from engine.weights.manifest import OURS, Manifest, Promise
+from engine.weights.safetensors_header import WrongWeights
 
 State = Literal["ready", "partial", "missing", "damaged"]
 

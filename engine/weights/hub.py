@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.checkpoint import SPOKEN, is_own_name, is_whole
 from engine.errors import ExitCode, HeadroomError
-from engine.manifest import Promise
 from engine.presets import Role, Source, WeightFile
+from engine.weights.checkpoint import SPOKEN, is_own_name, is_whole
+from engine.weights.manifest import Promise
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.hub import WeightsError
 from engine.units import size_text
+from engine.weights.hub import WeightsError
 
 SPARE = 2 * 10**9  # bytes that stay free: the system and the clips need room as well
 WINDOWS_PATH = 259  # what PyTorch and safetensors can open there

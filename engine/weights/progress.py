@@ -13,8 +13,8 @@ from typing import Literal
 
 import psutil
 
-from engine.manifest import OURS, write_json
 from engine.units import size_text
+from engine.weights.manifest import OURS, write_json
 
 NAME = "progress.json"
 PAUSE = "pause"  # a file of this name asks the working process to end

@@ -1,4 +1,4 @@
-"""The process that fetches or verifies one model's files: ``python -m engine.download ID pull``.
+"""The process that fetches or verifies one model's files: ``python -m engine.weights.download_process ID pull``.
 
 It belongs to the program that started it and ends with it, or when somebody asks it to pause; a
 kill at any moment loses nothing. What it does stands in a Tally, what it found in the Manifest.
@@ -19,18 +19,18 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from engine.checkpoint import check_files, check_transformer, find_checkpoint, find_part
 from engine.errors import HeadroomError
 from engine.home import Home
-from engine.hub import FetchError, ask, told
-from engine.links import folders
-from engine.manifest import OURS, Manifest, Promise
 from engine.presets import ModelPreset, Role, Source, WeightFile, load_presets
-from engine.room import refuse_long_paths, refuse_too_full
-from engine.tally import PAUSE, FileTally, Pace, Phase, Tally
-from engine.tensorfile import WrongWeights
-from engine.transfer import digest, fetch, held
-from engine.weights import places
+from engine.weights.checkpoint import check_files, check_transformer, find_checkpoint, find_part
+from engine.weights.disk_space import refuse_long_paths, refuse_too_full
+from engine.weights.fetch import digest, fetch, held
+from engine.weights.hub import FetchError, ask, told
+from engine.weights.linked_folders import folders
+from engine.weights.manifest import OURS, Manifest, Promise
+from engine.weights.progress import PAUSE, FileTally, Pace, Phase, Tally
+from engine.weights.safetensors_header import WrongWeights
+from engine.weights.state import places
 
 log = logging.getLogger("headroom.download")
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoint import get_it
-from engine.download import ELSEWHERE, What
 from engine.home import PROJECT, Home
-from engine.hub import KEPT, WeightsError
-from engine.links import own_cache, snapshots
-from engine.manifest import OURS
 from engine.presets import ModelPreset, Presets
-from engine.tally import PAUSE, WORKING, Tally
-from engine.tensorfile import WrongWeights
-from engine.weights import Weights, look, use, useful
+from engine.weights.checkpoint import get_it
+from engine.weights.download_process import ELSEWHERE, What
+from engine.weights.hub import KEPT, WeightsError
+from engine.weights.linked_folders import own_cache, snapshots
+from engine.weights.manifest import OURS
+from engine.weights.progress import PAUSE, WORKING, Tally
+from engine.weights.safetensors_header import WrongWeights
+from engine.weights.state import Weights, look, use, useful
 
 STOP_SECONDS = 3.0
 
@@ -45,7 +45,7 @@ class _Run:
         presets = os.environ.get("HEADROOM_PRESETS", "").strip()
         begun = time.time()
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.download", model, what],
+            [sys.executable, "-m", "engine.weights.download_process", model, what],
             cwd=PROJECT,
             env={
                 **os.environ,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint import (
+from engine.errors import ExitCode
+from engine.presets import Architecture, ModelPreset, Precision, Presets
+from engine.weights.checkpoint import (
     Checkpoint,
     DamagedFile,
     WeightsMissing,
@@ -15,9 +17,7 @@ from engine.checkpoint import (
     find_checkpoint,
     read_header,
 )
-from engine.errors import ExitCode
-from engine.presets import Architecture, ModelPreset, Precision, Presets
-from engine.tensorfile import MAX_HEADER, Tensor
+from engine.weights.safetensors_header import MAX_HEADER, Tensor
 from tests.tensorfiles import (
     TINY,
     Tensors,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine.downloads import Downloads
 from engine.home import Home
-from engine.manifest import OURS, Manifest
 from engine.presets import load_presets
+from engine.weights.downloads import Downloads
+from engine.weights.manifest import OURS, Manifest
 from tests.conftest import wait_until
 from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
 from tests.hub import COMMIT, Hub

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from engine.errors import ExitCode, HeadroomError
-from engine.links import folders
 from engine.presets import ModelPreset, Source, WeightFile
-from engine.tensorfile import DamagedFile, Tensor, WrongWeights, read_header
 from engine.units import size_text
+from engine.weights.linked_folders import folders
+from engine.weights.safetensors_header import DamagedFile, Tensor, WrongWeights, read_header
 
 __all__ = [
     "Checkpoint",

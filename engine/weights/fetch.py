@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.hub import FetchError, told
-from engine.manifest import Promise
+from engine.weights.hub import FetchError, told
+from engine.weights.manifest import Promise
 
 log = logging.getLogger("headroom.transfer")
 

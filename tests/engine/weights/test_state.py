@@ -9,18 +9,18 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine import transfer
-from engine.checkpoint import WrongWeights, check_transformer, find_checkpoint
-from engine.downloads import Downloads
 from engine.home import Home
-from engine.hub import FetchError, WeightsError, told
-from engine.links import folders, link, unlink
-from engine.manifest import OURS, Manifest, Promise
 from engine.presets import ModelPreset, Presets, load_presets
-from engine.room import WINDOWS_PATH, refuse_long_paths, refuse_too_full
-from engine.tally import FileTally, Pace, Tally, tally_text
-from engine.transfer import digest
-from engine.weights import look, use, weights_text
+from engine.weights import fetch
+from engine.weights.checkpoint import WrongWeights, check_transformer, find_checkpoint
+from engine.weights.disk_space import WINDOWS_PATH, refuse_long_paths, refuse_too_full
+from engine.weights.downloads import Downloads
+from engine.weights.fetch import digest
+from engine.weights.hub import FetchError, WeightsError, told
+from engine.weights.linked_folders import folders, link, unlink
+from engine.weights.manifest import OURS, Manifest, Promise
+from engine.weights.progress import FileTally, Pace, Tally, tally_text
+from engine.weights.state import look, use, weights_text
 from tests.conftest import TESTS
 from tests.tensorfiles import tiny, write, write_blocks, write_others
 
@@ -256,10 +256,10 @@ def test_a_network_that_stays_away_is_given_up_in_the_end(
     def broken(promise: Promise, part: Path) -> None:
         raise httpx2.ConnectError("no route to host")
 
-    monkeypatch.setattr(transfer, "_once", broken)
+    monkeypatch.setattr(fetch, "_once", broken)
     promise = Promise("vae", "a/b", "c", "vae.pth", "", 4, "s", "g")
     with pytest.raises(FetchError, match="can't be reached"):
-        transfer.fetch(promise, tmp_path / "vae.pth", tmp_path / "part", heard.append)
+        fetch.fetch(promise, tmp_path / "vae.pth", tmp_path / "part", heard.append)
     assert waits == [1, 2, 4, 8, 16, 30], "each wait is longer, up to half a minute"
     assert "Next try in 4 s." in heard[2]
 
