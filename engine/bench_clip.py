@@ -16,12 +16,12 @@ from engine.bench_row import BenchFailed, Say, median
 from engine.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.status import Engine
 from engine.store import Store
 from engine.supervisor import Supervisor
-from engine.work import architecture_of
 
 CLIPS, CANCELS, WRITES = 7, 5, 3
 PATIENCE = 600.0  # seconds for a job, the model's loading included

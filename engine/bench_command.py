@@ -10,7 +10,6 @@ import psutil
 
 from engine.child import worker_environment
 from engine.home import Home
-from engine.hostmem import host_need
 from engine.machine.memory import MemorySample
 from engine.pipelines import their_command
 from engine.pipelines.run_file import (
@@ -20,6 +19,7 @@ from engine.pipelines.run_file import (
     target,
     write_run_folder,
 )
+from engine.plan.host_memory import host_need
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.units import gigabytes

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.bench_model import Cost
 from engine.bench_row import Row
+from engine.plan.flops import architecture_of, step_work
 from engine.units import GIB
-from engine.work import architecture_of, step_work
 
 STAGES = ("encode", "denoise", "decode", "save")
 

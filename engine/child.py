@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from engine.choice import values
 from engine.jobs import Job
 from engine.machine.memory import MemorySample
 from engine.messages import Occupied, Stop, ToWorker
-from engine.plan import Plan
+from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
 

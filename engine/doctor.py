@@ -9,12 +9,12 @@ from engine import doctor_host
 from engine.doctor_gpu import Line, gpu_lines
 from engine.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
-from engine.hostmem import host_need, parts
 from engine.install.installed import SETUP, differing, stamp
 from engine.machine.facts import machine_now
 from engine.machine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
-from engine.plan import PlanError
+from engine.plan.choice import PlanError
+from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.verdict import Verdict

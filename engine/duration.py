@@ -11,9 +11,9 @@ from math import log
 from typing import Literal
 
 from engine.machine.nvml import GpuSample
+from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, ModelPreset, Reference
 from engine.request import Size
-from engine.work import architecture_of, step_work
 
 FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds say nothing
 

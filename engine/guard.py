@@ -15,13 +15,13 @@ from engine.device import Device, biggest, device_for
 from engine.duration import Duration, Run, duration, from_other_cards
 from engine.errors import ExitCode, HeadroomError
 from engine.home import PROJECT
-from engine.hostmem import resident_need
 from engine.machine.facts import package_version, this_machine, vram_limit
 from engine.machine.memory import MemorySample
 from engine.measurements import Measurement, Measurements, Outcome, Row
 from engine.pipelines import is_here, why_not_here
-from engine.plan import Plan, PlanError, values
-from engine.plans import Plans
+from engine.plan.choice import Plan, PlanError, values
+from engine.plan.host_memory import resident_need
+from engine.plan.plans import Plans
 from engine.predict import RECENT, Rules, by_size, fitted, margin
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size

@@ -38,8 +38,8 @@ from engine.messages import (
     Ready,
 )
 from engine.owed import Owed
-from engine.plan import PlanError
-from engine.plans import Plans
+from engine.plan.choice import PlanError
+from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.progress import Progress
 from engine.request import Size

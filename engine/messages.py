@@ -6,7 +6,7 @@ Both ends are the same program, so pickling them by ``multiprocessing``'s connec
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
 

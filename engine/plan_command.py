@@ -4,10 +4,10 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from engine.choice import Options, Plan
 from engine.errors import ExitCode, HeadroomError
-from engine.plan import plan_to_json
-from engine.plans import Plans
+from engine.plan.choice import Options, Plan
+from engine.plan.make import plan_to_json
+from engine.plan.plans import Plans
 from engine.presets import Presets
 
 

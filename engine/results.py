@@ -10,7 +10,6 @@ from typing import Any
 
 from engine import clips
 from engine.child import Child
-from engine.choice import Plan
 from engine.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -18,10 +17,11 @@ from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
 from engine.messages import Failed, Finished, Probed
-from engine.plan import plan_to_json
-from engine.plans import Plans
+from engine.plan.choice import Plan
+from engine.plan.fallback import DOING, Notch, next_notch, what_is_tried
+from engine.plan.make import plan_to_json
+from engine.plan.plans import Plans
 from engine.predict import margin
-from engine.recovery import DOING, Notch, next_notch, what_is_tried
 from engine.request import Size
 from engine.stages import Stage
 from engine.units import gigabytes

@@ -15,8 +15,8 @@ from engine.library import Library
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
-from engine.plan import Plan
-from engine.plans import Plans
+from engine.plan.choice import Plan
+from engine.plan.plans import Plans
 from engine.posters import Posters
 from engine.presets import Presets
 from engine.request import ClipRequest

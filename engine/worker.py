@@ -47,7 +47,8 @@ from engine.pipelines.base import (
     PipelineError,
     StageMeter,
 )
-from engine.plan import Plan, plan_to_json
+from engine.plan.choice import Plan
+from engine.plan.make import plan_to_json
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage

@@ -10,7 +10,7 @@ from engine import bench
 from engine.commands import _parser
 from engine.errors import ExitCode
 from engine.home import PROJECT
-from engine.hostmem import host_need, parts, pinned_need
+from engine.plan.host_memory import host_need, parts, pinned_need
 from engine.presets import load_presets
 from engine.units import GIB
 from engine.verdict import Word
@@ -58,7 +58,7 @@ def test_the_models_are_those_of_the_presets() -> None:
 
 
 def test_the_table_of_ram_is_computed() -> None:
-    """tests/engine/test_hostmem.py has the computation."""
+    """tests/engine/plan/test_host_memory.py has the computation."""
     preset = load_presets().models["wan2.1-t2v-14b-fp8"]
     for part in parts(preset):
         told = " | ".join(f"{size / GIB:.1f}" for size in (part.raw, part.pinned, part.exact))

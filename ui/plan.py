@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine.choice import Choice, Option, Options, PlanError
 from engine.errors import HeadroomError
+from engine.plan.choice import Choice, Option, Options, PlanError
 from engine.supervisor import Supervisor
 from engine.usual import usual_model
 from ui import words

@@ -11,12 +11,12 @@ from engine.install.facts import Card, Facts
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 DRIVER = 580  # the first that runs CUDA 13, which requirements-gpu.txt is built for
-BF16_CAPABILITY, FP8_CAPABILITY = (8, 0), (8, 9)  # as in engine/plan_lightx2v.py
+BF16_CAPABILITY, FP8_CAPABILITY = (8, 0), (8, 9)  # as in engine/plan/lightx2v.py
 GIB = 2**30
 # The smallest run that was measured took 5.5 GiB (presets/measured/wan2.1-14b-fp8-sgl-h100.yaml).
 LEAST_VRAM = round(5.5 * GIB)
 MODEL_VRAM = 15 * GIB  # the models' minimum_gib: from there the baseline size is open at once
-# engine/hostmem.py has the arithmetic, and a test that these agree: FP8 and INT8, with 1 GiB that
+# engine/plan/host_memory.py has the arithmetic, and a test that these agree: FP8 and INT8, with 1 GiB that
 # the system keeps.
 RAM_BLOCK, RAM_EXACT, RAM_LAZY = (round(gib * GIB) for gib in (32.67, 23.81, 13.65))
 WEIGHTS = 22.3  # GB, of either model

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from engine.errors import HeadroomError
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 

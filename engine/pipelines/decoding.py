@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from engine.pipelines.base import PipelineError
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.stages import Frames
 
 CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame

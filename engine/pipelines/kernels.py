@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from engine.errors import first_line
-from engine.hostmem import T5_DIM, T5_FFN
 from engine.pipelines.base import Broken, PipelineError
 from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
+from engine.plan.host_memory import T5_DIM, T5_FFN
 from engine.presets import Architecture
 
 log = logging.getLogger("headroom.kernels")

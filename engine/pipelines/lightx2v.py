@@ -41,7 +41,7 @@ from engine.pipelines.run_file import (
     target,
     write_run_folder,
 )
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage

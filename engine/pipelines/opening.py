@@ -9,11 +9,11 @@ from typing import Any
 
 import psutil
 
-from engine.hostmem import host_need
 from engine.install.installed import SETUP
 from engine.pipelines import standins
 from engine.pipelines.base import PipelineError
-from engine.plan import Plan
+from engine.plan.choice import Plan
+from engine.plan.host_memory import host_need
 from engine.presets import ModelPreset
 from engine.units import gigabytes
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from engine.pipelines.base import PipelineError
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.weights.checkpoint import Checkpoint
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.home import Home
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import Size
 from engine.weights.checkpoint import Checkpoint

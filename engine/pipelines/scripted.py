@@ -20,7 +20,7 @@ import numpy as np
 
 from engine.limits import RamMeter
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError, Run
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage

@@ -13,7 +13,7 @@ from diffusers import WanPipeline
 from engine.home import PROJECT
 from engine.limits import RamMeter
 from engine.pipelines.base import OutOfMemory, PipelineError, Run
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames

@@ -14,10 +14,10 @@ from engine.errors import first_line
 from engine.pipelines.base import Pipeline, Run
 from engine.pipelines.floor import rates
 from engine.pipelines.profiling import Entering, Profiler
+from engine.plan.flops import architecture_of
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.units import gigabytes
-from engine.work import architecture_of
 
 log = logging.getLogger("headroom.yardsticks")
 

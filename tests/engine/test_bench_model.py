@@ -17,10 +17,10 @@ from engine.child import Child
 from engine.commands import main
 from engine.home import Home
 from engine.messages import Compare
+from engine.plan.flops import architecture_of, step_work
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
-from engine.work import architecture_of, step_work
 
 SIZE = Size(480, 832, 81)
 LARGE = "wan2.1-t2v-14b-fp8"

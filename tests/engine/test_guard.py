@@ -202,7 +202,7 @@ from engine.limits import memory_ceiling
 from engine.machine.facts import this_machine
 from engine.pipelines.base import OutOfMemory
 from engine.pipelines.wan_tiny import WanTiny
-from engine.plan import make_plan
+from engine.plan.make import make_plan
 from tests.engine.test_wan_tiny import PRESET, Notes, request
 pipeline = WanTiny(PRESET)
 pipeline.load(make_plan(this_machine(), PRESET))

@@ -18,7 +18,7 @@ from engine.pipelines.kernels import (
     settle_kernels,
     settle_modulation,
 )
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
 from engine.presets import Architecture
 
 SHAPE = Architecture(layers=40, dim=5120, ffn_dim=13824, heads=40, text_dim=4096)

@@ -7,7 +7,7 @@ import pytest
 
 from engine.pipelines.base import OutOfMemory, PipelineError
 from engine.pipelines.opening import check_ram
-from engine.plan import make_plan
+from engine.plan.make import make_plan
 from engine.presets import load_presets
 from tests.machines import GIB, LINUX
 

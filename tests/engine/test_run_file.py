@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.pipelines.run_file import model_settings, run_settings, write_run_folder
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset, load_presets
 from engine.weights.checkpoint import Checkpoint
 

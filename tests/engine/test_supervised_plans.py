@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from engine.child import Child, worker_environment
-from engine.choice import Choice, Plan, PlanError
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.machine.nvml import Holder
 from engine.messages import Heartbeat
+from engine.plan.choice import Choice, Plan, PlanError
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.supervisor import Supervisor

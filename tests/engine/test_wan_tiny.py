@@ -11,7 +11,7 @@ from engine.home import PROJECT
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.wan_tiny import WanTiny
-from engine.plan import make_plan
+from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage

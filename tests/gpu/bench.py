@@ -14,7 +14,7 @@ import torch
 from engine.pipelines import lightx2v
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.cuda import CudaMeter
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage

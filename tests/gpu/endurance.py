@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from engine import hostmem
 from engine.pipelines import kernels, standins
 from engine.pipelines.cuda import forget_error
 from engine.pipelines.pinning import PinnedArena, cuda_register
+from engine.plan import host_memory
 from engine.presets import load_presets
 from engine.request import Size
 from engine.stages import Frames
@@ -247,7 +247,7 @@ def _cosine(answers: dict[str, object], name: str) -> Iterator[Callable[[float],
         answers[name] = f"{type(error).__name__}: {error}"[:300]
 
 
-T5_LAYER = kernels.Layer(hostmem.T5_DIM, hostmem.T5_FFN, bias=False)
+T5_LAYER = kernels.Layer(host_memory.T5_DIM, host_memory.T5_FFN, bias=False)
 
 
 def trials() -> dict[str, object]:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from engine import child
-from engine.plan import Plan
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from tests.gpu import pretend
 

@@ -16,7 +16,7 @@ import torch
 from engine.home import Home
 from engine.pipelines import standins
 from engine.pipelines.base import Cancelled
-from engine.plan import Choice
+from engine.plan.choice import Choice
 from engine.predict import margin
 from engine.request import ClipRequest
 from engine.units import GIB

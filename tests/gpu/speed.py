@@ -18,10 +18,10 @@ from engine.pipelines import kernels
 from engine.pipelines.floor import rates
 from engine.pipelines.profiling import Profiler
 from engine.pipelines.theirs import theirs
-from engine.plan import Choice
+from engine.plan.choice import Choice
+from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, load_presets
 from engine.request import ClipRequest, Size
-from engine.work import architecture_of, step_work
 from tests.gpu import pretend
 from tests.gpu.bench import Bench, Run
 from tests.gpu.rows import LARGE, MODEL, OWN, PROMPT, SHORT, told

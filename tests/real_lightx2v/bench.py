@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.lightx2v import LightX2V
-from engine.plan import Choice, Plan, make_plan
+from engine.plan.choice import Choice, Plan
+from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage

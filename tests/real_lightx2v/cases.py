@@ -19,7 +19,7 @@ import torch
 
 from engine.pipelines import proof
 from engine.pipelines.base import Cancelled
-from engine.plan import Choice, Plan
+from engine.plan.choice import Choice, Plan
 from tests.real_lightx2v.bench import Bench, Recorder, cosine, raised
 from tests.real_lightx2v.repair_cases import (
     broken,

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.hostmem import host_need
 from engine.install.facts import Card, Facts, nvidia, smi_answer
 from engine.install.plan import (
     BF16_CAPABILITY,
@@ -32,9 +31,10 @@ from engine.install.plan import (
     Wish,
     make_plan,
 )
-from engine.plan_lightx2v import BF16_CAPABILITY as PLANS_BF16
-from engine.plan_lightx2v import FP8_CAPABILITY as PLANS_FP8
-from engine.plan_lightx2v import SYSTEM_RAM
+from engine.plan.host_memory import host_need
+from engine.plan.lightx2v import BF16_CAPABILITY as PLANS_BF16
+from engine.plan.lightx2v import FP8_CAPABILITY as PLANS_FP8
+from engine.plan.lightx2v import SYSTEM_RAM
 from engine.presets import Presets
 from tests.nvml import ScriptedGpu, Standin, build
 

@@ -21,7 +21,7 @@ from engine.machine.memory import HostSample, MemorySample
 from engine.machine.nvml import Holder
 from engine.presets import Presets
 from engine.units import GIB
-from tests.engine.test_plans import sample_of
+from tests.engine.plan.test_plans import sample_of
 from tests.machines import RTX_4060_TI
 
 MODEL = "wan2.1-t2v-14b-fp8"

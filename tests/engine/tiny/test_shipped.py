@@ -8,7 +8,7 @@ import torch
 from engine.home import PROJECT
 from engine.machine.facts import this_machine
 from engine.pipelines.wan_tiny import WanTiny
-from engine.plan import make_plan
+from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.tiny.grammar import EXAMPLES, parse, unknown_words

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.hostmem import host_need, parts, resident_need
+from engine.plan.host_memory import host_need, parts, resident_need
 from engine.presets import ModelPreset, Presets
 from engine.units import GIB
 

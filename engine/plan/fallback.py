@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from engine.choice import Choice, Plan, Value
-from engine.plan_lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
+from engine.plan.choice import Choice, Plan, Value
+from engine.plan.lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
 from engine.stages import Memory, Stage
 
 Notch = tuple[str, Choice]

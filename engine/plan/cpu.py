@@ -1,7 +1,7 @@
 """The plan of models that any processor runs. There is one good way, so nothing to choose."""
 
-from engine.choice import Choice, Plan
 from engine.machine.facts import Machine
+from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
 
 

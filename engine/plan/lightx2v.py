@@ -1,12 +1,12 @@
 """The plan of models that LightX2V runs: which kernels, and where the weights wait.
 
 What needs what was read in LightX2V's sources (commit f8aee98b); the numbers behind "offload" come
-from engine/hostmem.py. The worker reads these keys and values, so they are fixed.
+from engine/plan/host_memory.py. The worker reads these keys and values, so they are fixed.
 """
 
-from engine.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
-from engine.hostmem import host_need, pinned_need, resident_need
 from engine.machine.facts import UNKNOWN, Machine
+from engine.plan.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
+from engine.plan.host_memory import host_need, pinned_need, resident_need
 from engine.presets import ModelPreset, Precision
 from engine.units import GIB, gigabytes
 

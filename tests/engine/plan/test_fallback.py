@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.choice import Choice, Plan
 from engine.messages import Failed
-from engine.recovery import next_notch, what_is_tried
+from engine.plan.choice import Choice, Plan
+from engine.plan.fallback import next_notch, what_is_tried
 from engine.results import what_ran_out
 from engine.stages import Memory, Stage
 

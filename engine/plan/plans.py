@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 
-from engine.choice import Choice, Options, Plan, PlanError, Value, values
 from engine.machine.facts import Machine
 from engine.measurements import Measurements
-from engine.plan import checked, make_plan, options
-from engine.plan_lightx2v import FIXED
+from engine.plan.choice import Choice, Options, Plan, PlanError, Value, values
+from engine.plan.lightx2v import FIXED
+from engine.plan.make import checked, make_plan, options
 from engine.presets import Presets
 from engine.request import Size
 from engine.store import Store, now

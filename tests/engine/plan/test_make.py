@@ -8,16 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.machine.facts import Machine, this_machine
-from engine.plan import (
-    Choice,
-    OverrideError,
-    Plan,
-    PlanError,
-    checked,
-    make_plan,
-    options,
-    values,
-)
+from engine.plan.choice import Choice, OverrideError, Plan, PlanError, values
+from engine.plan.make import checked, make_plan, options
 from engine.presets import ModelPreset, load_presets
 from tests.machines import GIB, LINUX, TORCH, WINDOWS, with_gpu, with_packages
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from engine.choice import Choice, OverrideError, PlanError, values
 from engine.guard import Guard
 from engine.jobs import Jobs
 from engine.machine.facts import GpuFacts, Machine
 from engine.machine.memory import HostSample, MemorySample, State
 from engine.machine.nvml import GpuSample, Holder
-from engine.plans import Plans
+from engine.plan.choice import Choice, OverrideError, PlanError, values
+from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.verdict import Word

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from engine import plan_cpu, plan_lightx2v
-from engine.choice import (
+from engine.machine.facts import Machine
+from engine.plan import cpu, lightx2v
+from engine.plan.choice import (
     Choice,
     Option,
     Options,
@@ -15,7 +16,6 @@ from engine.choice import (
     Value,
     values,
 )
-from engine.machine.facts import Machine
 from engine.presets import ModelPreset
 
 __all__ = [
@@ -54,13 +54,13 @@ def make_plan(
         PlanError: nothing can.
     """
     if not _has_options(preset):
-        return plan_cpu.make(machine, preset)
-    plan = dict(plan_lightx2v.make(machine, preset, resident_measured))
+        return cpu.make(machine, preset)
+    plan = dict(lightx2v.make(machine, preset, resident_measured))
     known = options(machine, preset)
     for name, choice in (settled or {}).items():
         offered = known.get(name)
         if offered is None:  # what only the worker finds out
-            still = name not in plan_lightx2v.FIXED
+            still = name not in lightx2v.FIXED
         else:
             still = any(option.value == choice.value for option in offered)
         if still:
@@ -77,7 +77,7 @@ def options(machine: Machine, preset: ModelPreset) -> Options:
     """What the user can choose, each with what works here and why; empty for the CPU default."""
     if not _has_options(preset):
         return {}
-    known = plan_lightx2v.options(machine, preset)
+    known = lightx2v.options(machine, preset)
     return {name: offered for name, offered in known.items() if len(offered) > 1}
 
 
