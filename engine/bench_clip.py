@@ -13,7 +13,7 @@ import numpy as np
 
 from engine import clips as files
 from engine.bench_row import BenchFailed, Say, median
-from engine.climb import PROBE_PROMPT
+from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.plan.flops import architecture_of

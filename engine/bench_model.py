@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 from engine.bench_command import lightx2v_command
 from engine.bench_row import BenchError, BenchFailed, Say
 from engine.child import Child, worker_environment
-from engine.climb import PROBE_PROMPT
-from engine.guard import Guard, Refused
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter
 from engine.messages import (
     Advance,

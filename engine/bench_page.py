@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from engine.bench_row import BenchFailed, Say, median
-from engine.climb import PROBE_PROMPT
+from engine.guard.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library import add_clip

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from engine import clips, logs
 from engine.caretaker import Caretaker
-from engine.climb import PROBE_PROMPT
 from engine.errors import ExitCode, HeadroomError
 from engine.following import follow, say
-from engine.guard import Refused, verdict_json
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import Clip, Library

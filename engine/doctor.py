@@ -7,7 +7,8 @@ from huggingface_hub import constants
 
 from engine import doctor_host
 from engine.doctor_gpu import Line, gpu_lines
-from engine.duration import from_other_cards, in_minutes
+from engine.guard.duration import from_other_cards, in_minutes
+from engine.guard.verdict import Verdict
 from engine.home import PROJECT
 from engine.install.installed import SETUP, differing, stamp
 from engine.machine.facts import machine_now
@@ -17,7 +18,6 @@ from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
-from engine.verdict import Verdict
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
 

@@ -10,8 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from engine.device import RAM_RESERVE
 from engine.doctor_gpu import Line
+from engine.guard.budget import RAM_RESERVE
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
 from engine.units import GIB, gigabytes, size_text

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 
 from engine import logs
 from engine.child import Child, worker_environment
-from engine.guard import Guard
+from engine.guard.guard import Guard
+from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.machine.memory import MemorySample
@@ -46,7 +47,6 @@ from engine.request import Size
 from engine.results import Results
 from engine.status import Engine, Status
 from engine.store import StoreError
-from engine.verdict import Word
 
 log = logging.getLogger("headroom.keeper")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from engine import clips
 from engine.child import Child
-from engine.guard import Guard
+from engine.guard.guard import Guard
+from engine.guard.predict import margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.logs import debugging
@@ -21,7 +22,6 @@ from engine.plan.choice import Plan
 from engine.plan.fallback import DOING, Notch, next_notch, what_is_tried
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
-from engine.predict import margin
 from engine.request import Size
 from engine.stages import Stage
 from engine.units import gigabytes

@@ -7,7 +7,7 @@ import atexit
 from collections.abc import Sequence
 
 from engine.caretaker import Caretaker
-from engine.guard import Guard
+from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.keeper import Keeper

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import ExitCode, HeadroomError
-from engine.guard import Refused
+from engine.guard.guard import Refused
 from engine.jobs import Job, State
 from engine.library import Clip
 from engine.patience import Patience

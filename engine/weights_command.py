@@ -6,10 +6,10 @@ from typing import Any
 
 from engine.doctor import usable
 from engine.errors import ExitCode, HeadroomError
+from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.units import size_text
-from engine.verdict import Word
 from engine.weights.download_process import What
 from engine.weights.downloads import Downloads
 from engine.weights.progress import WORKING, Tally, tally_text

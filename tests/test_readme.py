@@ -9,11 +9,11 @@ import pytest
 from engine import bench
 from engine.commands import _parser
 from engine.errors import ExitCode
+from engine.guard.verdict import Word
 from engine.home import PROJECT
 from engine.plan.host_memory import host_need, parts, pinned_need
 from engine.presets import load_presets
 from engine.units import GIB
-from engine.verdict import Word
 from tests.reliability import BEGIN, END, HEAD, rows
 
 PAGES = [PROJECT / "README.md", PROJECT / "SECURITY.md", *sorted((PROJECT / "docs").glob("*.md"))]

@@ -7,10 +7,10 @@ shapes beside them are drawn by page.css and by the rules that ``style`` makes.
 import html
 from collections.abc import Iterable
 
-from engine.duration import Duration
+from engine.guard.duration import Duration
+from engine.guard.verdict import Verdict
 from engine.request import Size
 from engine.units import gigabytes
-from engine.verdict import Verdict
 from ui import words
 
 BEST = "best for quality"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.device import device_for, held_by
+from engine.guard.budget import device_for, held_by
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.presets import ModelPreset

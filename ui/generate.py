@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 
 from engine.batch import expand
-from engine.climb import PROBE_PROMPT
-from engine.duration import Duration
 from engine.errors import HeadroomError
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.duration import Duration
+from engine.guard.verdict import Verdict, Word
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
 from engine.request import (
@@ -25,7 +26,6 @@ from engine.request import (
 from engine.supervisor import Supervisor
 from engine.units import gigabytes
 from engine.usual import can_run, usual_model
-from engine.verdict import Verdict, Word
 from ui import cards, prompts, words
 from ui.events import QUIET
 from ui.gauge import GAUGE

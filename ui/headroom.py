@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from engine.climb import PROBE_PROMPT
 from engine.errors import HeadroomError
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.verdict import Verdict, Word
 from engine.measurements import Row
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
 from engine.units import gigabytes
-from engine.verdict import Verdict, Word
 from ui import words
 from ui.events import QUIET
 from ui.generate import known_model, refusal_html

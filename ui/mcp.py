@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import HeadroomError
-from engine.guard import Refused
+from engine.guard.guard import Refused
 from engine.jobs import Job
 from engine.usual import usual_model
 from ui.api import Login, knows_login, origin

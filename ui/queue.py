@@ -11,12 +11,12 @@ from typing import Any, TypeGuard
 import gradio as gr
 
 from engine.errors import HeadroomError
+from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.status import Status
 from engine.supervisor import Supervisor
-from engine.verdict import Verdict
 from ui import words
 from ui.events import QUIET
 from ui.generate import Controls, brought_back, judged, refusal_html, request_values

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from engine.errors import HeadroomError
+from engine.guard.predict import covers
 from engine.ideas import load_ideas
 from engine.library import Clip
-from engine.predict import covers
 from engine.presets import ModelPreset, Presets
 from engine.receipt import asked_again
 from engine.request import ClipRequest

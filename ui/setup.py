@@ -9,11 +9,11 @@ import gradio as gr
 
 from engine.doctor import Line, examine, usable
 from engine.errors import HeadroomError
+from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.supervisor import Supervisor
 from engine.units import size_text
-from engine.verdict import Word
 from engine.weights.download_process import What
 from engine.weights.progress import WORKING, Tally
 from engine.weights.state import Weights, weights_text

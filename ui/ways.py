@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NotRequired, TypedDict, cast
 
 from engine.errors import ExitCode, HeadroomError
-from engine.guard import verdict_json
+from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole

@@ -1,6 +1,6 @@
 """How numbers and states read on the page."""
 
-from engine.duration import Duration
+from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
 from engine.progress import Progress, TimeLeft

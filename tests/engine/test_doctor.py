@@ -13,7 +13,7 @@ import pytest
 from engine import doctor_gpu, doctor_host
 from engine.doctor import examine
 from engine.doctor_gpu import Line, gpu_lines, kept_trials, kernel_lines
-from engine.duration import from_other_cards, in_minutes
+from engine.guard.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install.environments import Stamp
 from engine.machine.memory import HostSample, MemorySample

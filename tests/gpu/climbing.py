@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.commands import open_engine
-from engine.guard import Refused
+from engine.guard.guard import Refused
+from engine.guard.verdict import Word
 from engine.install import installed
 from engine.jobs import Job, State
 from engine.machine.facts import VRAM_LIMIT
 from engine.request import ClipRequest, Size
 from engine.status import Engine
 from engine.supervisor import Supervisor
-from engine.verdict import Word
 from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from engine.guard.predict import margin
 from engine.home import Home
 from engine.pipelines import standins
 from engine.pipelines.base import Cancelled
 from engine.plan.choice import Choice
-from engine.predict import margin
 from engine.request import ClipRequest
 from engine.units import GIB
 from tests.gpu import endurance, pretend, speed

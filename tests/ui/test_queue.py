@@ -10,7 +10,8 @@ from unittest.mock import Mock
 import gradio as gr
 import pytest
 
-from engine.climb import PROBE_PROMPT
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.verdict import Verdict, Word
 from engine.home import Home
 from engine.jobs import State
 from engine.report import last_failure
@@ -18,7 +19,6 @@ from engine.request import Size
 from engine.status import Status
 from engine.store import Store
 from engine.supervisor import Supervisor
-from engine.verdict import Verdict, Word
 from tests.conftest import Ask, finish
 from tests.ui.handlers import handler
 from ui import words

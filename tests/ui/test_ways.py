@@ -7,7 +7,7 @@ import pytest
 
 from engine.commands import main
 from engine.errors import HeadroomError
-from engine.guard import Refused
+from engine.guard.guard import Refused
 from engine.request import RequestError
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until

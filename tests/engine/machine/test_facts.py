@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.device import device_for, held_by
+from engine.guard.budget import device_for, held_by
 from engine.machine import facts
 from engine.machine.facts import (
     LimitError,

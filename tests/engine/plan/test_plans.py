@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.guard import Guard
+from engine.guard.guard import Guard
+from engine.guard.verdict import Word
 from engine.jobs import Jobs
 from engine.machine.facts import GpuFacts, Machine
 from engine.machine.memory import HostSample, MemorySample, State
@@ -14,7 +15,6 @@ from engine.plan.choice import Choice, OverrideError, PlanError, values
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
-from engine.verdict import Word
 from tests.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
 
 MODEL = "wan2.1-t2v-14b-fp8"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.duration import Duration, Elsewhere, Run, duration
+from engine.guard.duration import Duration, Elsewhere, Run, duration
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 

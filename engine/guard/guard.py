@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 
-from engine.climb import climb, nearest_open
-from engine.device import Device, biggest, device_for
-from engine.duration import Duration, Run, duration, from_other_cards
 from engine.errors import ExitCode, HeadroomError
+from engine.guard.budget import Device, biggest, device_for
+from engine.guard.climb import climb, nearest_open
+from engine.guard.duration import Duration, Run, duration, from_other_cards
+from engine.guard.predict import RECENT, Rules, by_size, fitted, margin
+from engine.guard.verdict import Verdict, Word, judge
 from engine.home import PROJECT
 from engine.machine.facts import package_version, this_machine, vram_limit
 from engine.machine.memory import MemorySample
@@ -22,12 +24,10 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import Plan, PlanError, values
 from engine.plan.host_memory import resident_need
 from engine.plan.plans import Plans
-from engine.predict import RECENT, Rules, by_size, fitted, margin
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size
 from engine.store import Store
 from engine.units import GIB, gigabytes
-from engine.verdict import Verdict, Word, judge
 
 VERSIONED = ("torch", "diffusers", "lightx2v")
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.device import Device
-from engine.measurements import Measurement
-from engine.predict import (
+from engine.guard.budget import Device
+from engine.guard.predict import (
     Basis,
     Estimate,
     Rules,
@@ -18,6 +17,7 @@ from engine.predict import (
     measured_below,
     supported,
 )
+from engine.measurements import Measurement
 from engine.request import Size
 from engine.units import gigabytes
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from engine.predict import STEP, covers
+from engine.guard.predict import STEP, covers
 from engine.request import Size
 
 PROBE_PROMPT = "a red ball moves left over green grass"  # memory doesn't depend on the words

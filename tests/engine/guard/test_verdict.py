@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.climb import climb, nearest_open
-from engine.device import Device
+from engine.guard.budget import Device
+from engine.guard.climb import climb, nearest_open
+from engine.guard.predict import STEP, Rules, by_size, covers, fitted, margin
+from engine.guard.verdict import Word, judge
 from engine.measurements import Measurement
-from engine.predict import STEP, Rules, by_size, covers, fitted, margin
 from engine.request import Size
 from engine.units import GIB, MIB
-from engine.verdict import Word, judge
 
 BASELINE = Size(480, 832, 81)
 WAN = Rules(

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.guard import NotHere, Refused
+from engine.guard.guard import NotHere, Refused
+from engine.guard.predict import margin
+from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.limits import memory_ceiling
-from engine.predict import margin
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
-from engine.verdict import Word
 from tests.conftest import Ask, finish, wait_until
 from tests.scripted_memory import GIB, ScriptedMeter
 
@@ -153,7 +153,7 @@ def test_a_new_fingerprint_starts_locked_again(
         guarded.jobs.add(ask()).id, "probe", "scripted", LARGER, "ok", {"decode": GIB}, {}
     )
     assert guarded.guard.verdict("scripted", LARGER).open
-    monkeypatch.setattr("engine.guard.package_version", lambda name: "another version")
+    monkeypatch.setattr("engine.guard.guard.package_version", lambda name: "another version")
     assert guarded.guard.verdict("scripted", LARGER).word is Word.LOCKED
     kept = guarded.jobs.store.rows("select count(*) from measurements")[0][0]
     assert kept == 1, "older measurements stay, for comparison"

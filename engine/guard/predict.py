@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.device import Device
+from engine.guard.budget import Device
 from engine.measurements import Measurement
 from engine.request import Size
 from engine.units import MIB
