@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import clips as files
 from engine.bench_row import BenchFailed, Say, median
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.library import mp4 as files
 from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size

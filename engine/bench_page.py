@@ -22,7 +22,7 @@ from engine.bench_row import BenchFailed, Say, median
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
-from engine.library import add_clip
+from engine.library.library import add_clip
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.store import Store

@@ -10,19 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine import clips, logs
-from engine.caretaker import Caretaker
+from engine import logs
 from engine.errors import ExitCode, HeadroomError
 from engine.following import follow, say
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.library import Clip, Library
+from engine.library import mp4
+from engine.library.folder_sync import Caretaker
+from engine.library.library import Clip, Library
+from engine.library.receipt import receipt_lines
 from engine.machine.facts import LAST_PORT, LOOPBACK, vram_limit
 from engine.mending import open_store
 from engine.presets import load_presets
-from engine.receipt import receipt_lines
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
 from engine.units import gigabytes
@@ -340,7 +341,7 @@ def _report(clip: Clip, path: Path, as_json: bool) -> None:
 
 
 def _read(options: argparse.Namespace) -> int:
-    receipt = clips.read_receipt(options.file)
+    receipt = mp4.read_receipt(options.file)
     if options.json:
         _print_json({"path": str(options.file.resolve()), **receipt})
     else:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
-from engine.library import add_clip
+from engine.library.library import add_clip
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
 from engine.store import Store, now
 

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine import clips
 from engine.child import Child
 from engine.guard.guard import Guard
 from engine.guard.predict import margin
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.library import mp4
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
@@ -71,7 +71,7 @@ class Results:
             job.id, "clip", request.model, request.size, "ok", receipt["peaks"], receipt["stages"],
             plan,
         )  # fmt: skip
-        file = self._free_name(clips.clip_name(job.id, request.prompt, job.seed))
+        file = self._free_name(mp4.clip_name(job.id, request.prompt, job.seed))
         try:
             _reach_the_disk(self.partial(job.id)[0])
             self._jobs.made(job.id, file, receipt)

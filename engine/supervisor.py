@@ -6,18 +6,18 @@ Everything that must last is in the store.
 import atexit
 from collections.abc import Sequence
 
-from engine.caretaker import Caretaker
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.keeper import Keeper
-from engine.library import Library
+from engine.library.folder_sync import Caretaker
+from engine.library.library import Library
+from engine.library.posters import Posters
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
-from engine.posters import Posters
 from engine.presets import Presets
 from engine.request import ClipRequest
 from engine.settings import Settings

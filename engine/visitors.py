@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job, State
-from engine.library import Clip
+from engine.library.library import Clip
 from engine.patience import Patience
 from engine.pipelines import is_here
 from engine.presets import ModelPreset

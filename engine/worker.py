@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import VERSION, clips, logs
+from engine import VERSION, logs
 from engine.errors import HeadroomError
+from engine.library import mp4
 from engine.machine.facts import this_machine
 from engine.messages import (
     Advance,
@@ -150,7 +151,7 @@ class JobRun:
             self._tell(fraction)
 
     def preview(self, frames: Frames) -> None:
-        self._pipe.send(Preview(self._job, clips.preview_webp(frames)))
+        self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
 
     def check(self) -> None:
         if self._pipe.cancelled == self._job:
@@ -241,7 +242,7 @@ def _make_clip(
         _check_frames(frames, order.request)
         run.check()
         run.stage("save")
-        clips.write_poster(Path(order.poster), frames)
+        mp4.write_poster(Path(order.poster), frames)
 
         kept: dict[str, Any] = {}
 
@@ -253,7 +254,7 @@ def _make_clip(
             return kept
 
         embedded = receipt if order.embed else None
-        clips.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
+        mp4.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
         if not order.embed:
             receipt()
         log.info("made in %.2f s", time.perf_counter() - began)

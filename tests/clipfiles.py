@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.clips import write_clip
+from engine.library.mp4 import write_clip
 
 
 def receipt(prompt: str = "a red ball", seed: int = 7, **request: object) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from engine import clips
 from engine.home import PROJECT, Home
 from engine.jobs import Job, Jobs, State
-from engine.library import Library
+from engine.library import mp4
+from engine.library.library import Library
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store import Store

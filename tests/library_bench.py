@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import psutil
 
-from engine.caretaker import Caretaker
 from engine.home import Home
-from engine.library import Library, Query, add_clip
+from engine.library.folder_sync import Caretaker
+from engine.library.library import Library, Query, add_clip
 from engine.store import Store, timestamp
 from tests.browser import CHROMIUM, launched
 from tests.clipfiles import receipt, write
@@ -36,7 +36,7 @@ def fill(home: Home, count: int) -> None:
     """``count`` clips, as though they had been made here a minute apart."""
     clip = write(home.cache / "tiny.mp4", receipt())
     still = home.cache / "tiny.jpg"
-    from engine.clips import poster_of
+    from engine.library.mp4 import poster_of
 
     poster_of(clip, still)
     store, now = Store(home.database), time.time()

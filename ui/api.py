@@ -19,7 +19,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
-from engine.library import Clip, is_own_file
+from engine.library.library import Clip, is_own_file
 from ui.access import known_fields, logged_in
 from ui.ways import PLACE, Checked, LibraryTold, Made, Queued, StatusTold, Ways, flag, size_fields
 

@@ -13,10 +13,10 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict
 
-from engine import filemanager
 from engine.errors import HeadroomError
-from engine.library import Clip, Key, LibraryError, Query, days_left
-from engine.receipt import asked_again
+from engine.library import file_manager
+from engine.library.library import Clip, Key, LibraryError, Query, days_left
+from engine.library.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.supervisor import Supervisor
 from ui import words
@@ -65,7 +65,7 @@ def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
     def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
         if not sits_here(request):
             return {"refused": "A folder can only be opened from the computer that runs Headroom."}
-        return told(lambda: filemanager.show(supervisor.library.place(found(supervisor, number))))
+        return told(lambda: file_manager.show(supervisor.library.place(found(supervisor, number))))
 
 
 def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:

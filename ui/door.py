@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
-from engine.library import is_own_file
+from engine.library.library import is_own_file
 from engine.request import Size
 from engine.status import Engine
 from engine.visitors import ShareError, Visitor, Visits, WrongPassword, told

@@ -16,11 +16,11 @@ from typing import Any
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
 
-from engine import reader
-from engine.clips import ClipError
 from engine.errors import HeadroomError
+from engine.library import reader_process
+from engine.library.mp4 import ClipError
+from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
-from engine.receipt import asked_again
 from engine.request import ClipRequest, RequestError
 from engine.supervisor import Supervisor
 from ui.access import known_fields, member, ours
@@ -171,7 +171,7 @@ async def _receive(request: Request, file: Path, name: str) -> None:
 
 
 def _request_in(supervisor: Supervisor, file: Path, name: str) -> ClipRequest:
-    answer = reader.receipts([file])[file]
+    answer = reader_process.receipts([file])[file]
     if isinstance(answer, ClipError):
         raise ClipError(answer.sentence.replace(file.name, name), answer.remedy)
     return usable(supervisor, asked_again(answer))

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.library import Clip
+from engine.library.library import Clip
 from engine.supervisor import Supervisor
 from engine.units import gigabytes
 from ui import words

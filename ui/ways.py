@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict, cast
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
-from engine.library import Clip, Query
+from engine.library.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.supervisor import Supervisor
 from engine.usual import asked_for

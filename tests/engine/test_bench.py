@@ -10,7 +10,7 @@ from engine import bench, bench_clip, bench_model, bench_page, presets
 from engine.bench_row import BenchFailed, Row, Say
 from engine.commands import main
 from engine.home import Home
-from engine.library import Library
+from engine.library.library import Library
 from engine.store import Store
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import clips
 from engine.commands import main
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs, State
+from engine.library import mp4
 from engine.store import Store
 
 
@@ -41,7 +41,7 @@ def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path)
     one, two, other = (
         receipt_of("a red ball moves left", "--seed", seed, *size) for seed in ("7", "7", "8")
     )
-    frames = [clips.read_frames(Path(r["path"])) for r in (one, two, other)]
+    frames = [mp4.read_frames(Path(r["path"])) for r in (one, two, other)]
     assert np.array_equal(frames[0], frames[1])
     assert not np.array_equal(frames[0], frames[2])
     assert one["frames_sha256"] == two["frames_sha256"] != other["frames_sha256"]

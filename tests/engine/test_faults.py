@@ -375,7 +375,7 @@ def test_the_trash_keeps_its_promise_though_the_clock_jumps(
     assert clip is not None
     started.library.trash(clip.id)
     real = time.time
-    monkeypatch.setattr("engine.library.time.time", lambda: real() + 86_400 * days)
+    monkeypatch.setattr("engine.library.library.time.time", lambda: real() + 86_400 * days)
     assert started.library.purge() == 0
     started.caretaker.scan()
     kept = started.library.get(clip.id)

@@ -10,7 +10,7 @@ import pytest
 from engine import store as store_module
 from engine.home import Home, HomeError
 from engine.jobs import Jobs, State, TooLate
-from engine.library import Library
+from engine.library.library import Library
 from engine.store import MIGRATIONS, Store, StoreError
 from tests.conftest import Ask
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine import clips
 from engine.jobs import Job, State
+from engine.library import mp4
 from engine.messages import Finished
 from engine.results import Results
 from engine.supervisor import Supervisor
@@ -36,8 +36,8 @@ def made(supervisor: Supervisor, results: Results, ask: Ask) -> tuple[Job, Finis
     }
     frames = np.zeros((9, 32, 48, 3), np.uint8)
     partial, poster = results.partial(job.id)
-    clips.write_clip(partial, frames, 16, lambda: receipt)
-    clips.write_poster(poster, frames)
+    mp4.write_clip(partial, frames, 16, lambda: receipt)
+    mp4.write_poster(poster, frames)
     return job, Finished(job.id, receipt)
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_written_over(
     supervisor: Supervisor, results: Results, made: tuple[Job, Finished]
 ) -> None:
     job, message = made
-    there = supervisor.home.clips / clips.clip_name(job.id, job.request.prompt, job.seed)
+    there = supervisor.home.clips / mp4.clip_name(job.id, job.request.prompt, job.seed)
     there.write_bytes(b"from a database that was lost")
     results.keep_clip(job, message, {})
     assert there.read_bytes() == b"from a database that was lost"

@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 import pytest
 
-from engine import clips
 from engine.child import Child
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.keeper import IDLE_DEATHS
+from engine.library import mp4
 from engine.messages import Occupied
 from engine.presets import Presets
 from engine.status import Engine
@@ -41,8 +41,8 @@ def test_a_prompt_becomes_a_clip_with_its_receipt(started: Supervisor, ask: Ask)
     clip = started.library.of_job(job.id)
     assert clip is not None
     path = started.home.clips / clip.file
-    assert clips.read_receipt(path) == clip.receipt
-    assert clips.read_frames(path).shape == (5, 32, 48, 3)
+    assert mp4.read_receipt(path) == clip.receipt
+    assert mp4.read_frames(path).shape == (5, 32, 48, 3)
     assert path.with_suffix(".jpg").exists()
     assert not list(started.home.clips.glob(".partial*"))
     receipt = clip.receipt
@@ -337,7 +337,7 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
 def test_seeds_make_different_frames(started: Supervisor, ask: Ask) -> None:
     made = [finish(started, started.submit(ask(seed=s))) for s in (1, 2)]
     files = [started.library.of_job(job.id) for job in made]
-    frames = [clips.read_frames(started.home.clips / c.file) for c in files if c]
+    frames = [mp4.read_frames(started.home.clips / c.file) for c in files if c]
     assert not np.array_equal(frames[0], frames[1])
 
 

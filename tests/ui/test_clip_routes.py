@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from engine import caretaker, filemanager
 from engine.errors import HeadroomError
-from engine.library import LibraryError
+from engine.library import file_manager, folder_sync
+from engine.library.library import LibraryError
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
 from tests.clipfiles import receipt, write
@@ -29,7 +29,7 @@ OURS = {HEADER: "1"}
 @pytest.fixture
 def visitor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """Somebody at this computer, and a library of three clips that came by hand."""
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
     for number, prompt in enumerate(("a red ball", "a blue cube", HOSTILE)):
         path = write(supervisor.home.clips / f"{number}.mp4", receipt(prompt, seed=number))
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
@@ -191,7 +191,7 @@ def test_a_folder_is_opened_for_who_sits_here_only(
     visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Path] = []
-    monkeypatch.setattr(filemanager, "show", shown.append)
+    monkeypatch.setattr(file_manager, "show", shown.append)
     number = page(visitor)["clips"][0]["id"]
     path = f"/clip/{number}/folder"
     assert page(visitor)["folder"] is True
@@ -210,14 +210,14 @@ def test_a_folder_is_opened_for_who_sits_here_only(
 
 
 def test_no_file_manager_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filemanager, "_command", lambda path: None)
+    monkeypatch.setattr(file_manager, "_command", lambda path: None)
     with pytest.raises(LibraryError, match="no file manager here"):
-        filemanager.show(write(tmp_path / "it.mp4", None))
-    monkeypatch.setattr(filemanager, "_command", lambda path: [str(tmp_path / "nothing")])
+        file_manager.show(write(tmp_path / "it.mp4", None))
+    monkeypatch.setattr(file_manager, "_command", lambda path: [str(tmp_path / "nothing")])
     with pytest.raises(LibraryError, match="can't be started"):
-        filemanager.show(tmp_path / "it.mp4")
+        file_manager.show(tmp_path / "it.mp4")
     with pytest.raises(LibraryError, match="no longer in"):
-        filemanager.show(tmp_path / "gone.mp4")
+        file_manager.show(tmp_path / "gone.mp4")
 
 
 # ---- dropped clips ---------------------------------------------------------------------------

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from engine import caretaker, reader
-from engine.caretaker import Caretaker
 from engine.home import Home
 from engine.jobs import Jobs
-from engine.library import Library
-from engine.posters import Posters
+from engine.library import folder_sync, reader_process
+from engine.library.folder_sync import Caretaker
+from engine.library.library import Library
+from engine.library.posters import Posters
 from tests.clipfiles import receipt, write
 from tests.conftest import wait_until
 
 
 @pytest.fixture
 def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
     return Library(Home.find(), jobs.store)
 
 
@@ -34,7 +34,7 @@ def test_posters_are_made_once_and_only_where_they_miss(
     wait_until(lambda: not posters._making, "the end of that")
     assert not list(library.home.clips.glob(".*")), "nothing half-made is left"
     asked: list[Path] = []
-    monkeypatch.setattr(reader, "posters", asked.extend)
+    monkeypatch.setattr(reader_process, "posters", asked.extend)
     assert posters.of(one) == library.home.clips / "one.jpg"
     (library.home.clips / "two.jpg").unlink()
     (library.home.clips / "two.mp4").write_bytes(b"damaged since")

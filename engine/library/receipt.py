@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.clips import ClipError
+from engine.library.mp4 import ClipError
 from engine.request import PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT
 
 MOST_BYTES = 200_000  # as JSON; a real one has about 3,000

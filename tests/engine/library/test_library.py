@@ -11,7 +11,15 @@ import pytest
 
 from engine.home import Home
 from engine.jobs import Jobs
-from engine.library import TRASH_DAYS, Clip, Library, LibraryError, Query, add_clip, days_left
+from engine.library.library import (
+    TRASH_DAYS,
+    Clip,
+    Library,
+    LibraryError,
+    Query,
+    add_clip,
+    days_left,
+)
 from engine.results import Results
 from engine.store import timestamp
 from tests.clipfiles import receipt

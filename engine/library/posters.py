@@ -5,8 +5,8 @@ import logging
 import threading
 from pathlib import Path
 
-from engine import reader
-from engine.library import Clip, Library, is_own_file
+from engine.library import reader_process
+from engine.library.library import Clip, Library, is_own_file
 
 log = logging.getLogger("headroom.posters")
 
@@ -58,8 +58,8 @@ class Posters:
                     self._making = False
                     return
             try:
-                reader.posters(list(batch))
-            except reader.ReaderError as error:
+                reader_process.posters(list(batch))
+            except reader_process.ReaderError as error:
                 log.warning("no posters can be made: %s", error)
                 with self._lock:
                     self._wanted.clear()

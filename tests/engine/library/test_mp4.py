@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import clips, xmp
 from engine.home import Home
+from engine.library import mp4, xmp
 from engine.stages import Frames
 
 
@@ -28,21 +28,21 @@ def bars(frames: int = 9) -> Frames:
 def test_the_receipt_survives_any_prompt(tmp_path: Path) -> None:
     receipt = {"request": {"prompt": 'a "red" ball\n球 <script>'}, "seed": 4}
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, lambda: receipt)
-    assert clips.read_receipt(path) == receipt
+    mp4.write_clip(path, bars(), 16, lambda: receipt)
+    assert mp4.read_receipt(path) == receipt
 
 
 def test_it_survives_a_chat_program_that_strips_the_tags(tmp_path: Path) -> None:
     receipt = {"request": {"prompt": "a & b </headroom:receipt> <\u2028球>\x07"}, "seed": 4}
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, lambda: receipt)
+    mp4.write_clip(path, bars(), 16, lambda: receipt)
     data = path.read_bytes()
     assert data.count(b"udta") == 1
     path.write_bytes(data.replace(b"udta", b"free"))  # as Discord leaves it
     with av.open(str(path)) as container:
         assert "comment" not in container.metadata
-    assert clips.read_receipt(path) == receipt
-    assert (clips.read_frames(path) == clips.read_frames(path)).all()
+    assert mp4.read_receipt(path) == receipt
+    assert (mp4.read_frames(path) == mp4.read_frames(path)).all()
 
 
 @pytest.mark.skipif(
@@ -52,10 +52,10 @@ def test_it_survives_a_chat_program_that_strips_the_tags(tmp_path: Path) -> None
 def test_ffprobe_reads_the_tag_and_knows_the_stream(tmp_path: Path) -> None:
     receipt = {"request": {"prompt": 'a "red" ball\n球'}, "seed": 4}
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, lambda: receipt)
+    mp4.write_clip(path, bars(), 16, lambda: receipt)
     command = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", str(path)]
     said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert json.loads(said["format"]["tags"]["comment"]) == {"kind": clips.RECEIPT_KIND, **receipt}
+    assert json.loads(said["format"]["tags"]["comment"]) == {"kind": mp4.RECEIPT_KIND, **receipt}
     (stream,) = said["streams"]
     assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv420p")
     assert (stream["nb_frames"], stream["color_space"]) == ("9", "bt709")
@@ -63,7 +63,7 @@ def test_ffprobe_reads_the_tag_and_knows_the_stream(tmp_path: Path) -> None:
 
 def test_the_packet_is_xml_and_the_last_box(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, lambda: {"request": {"prompt": "<b> & \n ☃"}})
+    mp4.write_clip(path, bars(), 16, lambda: {"request": {"prompt": "<b> & \n ☃"}})
     packet = path.read_bytes().partition(xmp.BOX)[2]
     root = ElementTree.fromstring(packet[packet.index(b"<x:xmpmeta") : packet.rindex(b"<?xpacket")])
     found = root.findtext(f".//{{{xmp.NAMESPACE}}}receipt")
@@ -74,15 +74,15 @@ def test_the_packet_is_xml_and_the_last_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 8, 23, 24, 40, 200])
 def test_a_cut_off_box_is_no_receipt(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, lambda: {"seed": 4})
+    mp4.write_clip(path, bars(), 16, lambda: {"seed": 4})
     data = path.read_bytes()
     path.write_bytes(data[: data.index(xmp.BOX) - 8 + cut])
     assert xmp.read(path) is None
     if 8 <= cut < 24:  # not even a box's head
-        with pytest.raises(clips.ClipError, match="damaged"):
-            clips.read_receipt(path)
+        with pytest.raises(mp4.ClipError, match="damaged"):
+            mp4.read_receipt(path)
     else:
-        assert clips.read_receipt(path) == {"seed": 4}, "the tag is still there"
+        assert mp4.read_receipt(path) == {"seed": 4}, "the tag is still there"
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**32 - 1))
@@ -94,15 +94,15 @@ def test_any_bytes_are_read_to_an_end(data: bytes, size: int) -> None:
 
 def test_without_a_receipt_nothing_tells_of_the_prompt(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, None)
+    mp4.write_clip(path, bars(), 16, None)
     assert b"uuid" not in path.read_bytes()
-    with pytest.raises(clips.ClipError, match="without a receipt"):
-        clips.read_receipt(path)
+    with pytest.raises(mp4.ClipError, match="without a receipt"):
+        mp4.read_receipt(path)
 
 
 def test_every_browser_can_play_it_at_once(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, None)
+    mp4.write_clip(path, bars(), 16, None)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -114,8 +114,8 @@ def test_every_browser_can_play_it_at_once(tmp_path: Path) -> None:
 
 def test_colours_come_back(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    clips.write_clip(path, bars(), 16, None)
-    back = clips.read_frames(path)
+    mp4.write_clip(path, bars(), 16, None)
+    back = mp4.read_frames(path)
     middles = slice(8, None, 16)
     difference = back[:, 32, middles].astype(int) - bars()[:, 32, middles]
     assert np.abs(difference).max() <= 6
@@ -123,22 +123,22 @@ def test_colours_come_back(tmp_path: Path) -> None:
 
 def test_clips_from_elsewhere_are_told_from_damaged_ones(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.mp4"
-    clips.write_clip(foreign, bars(), 16, None)
-    with pytest.raises(clips.ClipError, match="holds no Headroom receipt"):
-        clips.read_receipt(foreign)
+    mp4.write_clip(foreign, bars(), 16, None)
+    with pytest.raises(mp4.ClipError, match="holds no Headroom receipt"):
+        mp4.read_receipt(foreign)
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(foreign.read_bytes()[:200])
-    with pytest.raises(clips.ClipError, match="can't be read as a video"):
-        clips.read_receipt(damaged)
-    with pytest.raises(clips.ClipError, match="no file"):
-        clips.read_receipt(tmp_path / "missing.mp4")
+    with pytest.raises(mp4.ClipError, match="can't be read as a video"):
+        mp4.read_receipt(damaged)
+    with pytest.raises(mp4.ClipError, match="no file"):
+        mp4.read_receipt(tmp_path / "missing.mp4")
 
 
 @pytest.mark.parametrize(
     "prompt", ["a red ball", "../../etc/passwd", "", "球" * 500, 'con?*"|<>', "\n\t.", "a" * 999]
 )
 def test_names_fit_every_file_system(prompt: str, tmp_path: Path) -> None:
-    name = clips.clip_name(7, prompt, 42)
+    name = mp4.clip_name(7, prompt, 42)
     assert (tmp_path / name).parent == tmp_path
     assert len(name.encode()) < 255
     assert not set(name) & set('/\\:*?"<>|\n\t')
@@ -148,6 +148,6 @@ def test_names_fit_every_file_system(prompt: str, tmp_path: Path) -> None:
 def test_poster_and_preview_are_pictures(tmp_path: Path) -> None:
     from PIL import Image
 
-    clips.write_poster(tmp_path / "p.jpg", bars())
+    mp4.write_poster(tmp_path / "p.jpg", bars())
     assert Image.open(tmp_path / "p.jpg").size == (320, 213)
-    assert clips.preview_webp(bars(3))[8:12] == b"WEBP"
+    assert mp4.preview_webp(bars(3))[8:12] == b"WEBP"

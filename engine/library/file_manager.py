@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.library import LibraryError
+from engine.library.library import LibraryError
 
 
 def show(path: Path) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.clips import ClipError, poster_of, read_receipt
 from engine.errors import HeadroomError
 from engine.home import PROJECT
-from engine.receipt import checked
+from engine.library.mp4 import ClipError, poster_of, read_receipt
+from engine.library.receipt import checked
 
 BATCH = 200
 # Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
@@ -75,7 +75,7 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
 
 def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The child's answers, in order; fewer than there are paths if it ended early."""
-    command = [sys.executable, "-m", "engine.reader", what]
+    command = [sys.executable, "-m", "engine.library.reader_process", what]
     orders = json.dumps([str(path) for path in paths]).encode()
     try:
         said = subprocess.run(

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine import xmp
 from engine.errors import ExitCode, HeadroomError
+from engine.library import xmp
 from engine.stages import Frames
 
 RECEIPT_KIND = "headroom.receipt"

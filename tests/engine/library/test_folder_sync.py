@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from engine import caretaker, reader
-from engine.caretaker import Caretaker
-from engine.clips import ClipError
 from engine.home import Home
 from engine.jobs import Jobs
-from engine.library import Library, Query
-from engine.receipt import checked
+from engine.library import folder_sync, reader_process
+from engine.library.folder_sync import Caretaker
+from engine.library.library import Library, Query
+from engine.library.mp4 import ClipError
+from engine.library.receipt import checked
 from tests.clipfiles import receipt, write
 from tests.conftest import Ask, wait_until
 
 
 @pytest.fixture
 def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
     return Library(Home.find(), jobs.store)
 
 
@@ -36,13 +36,13 @@ def care(library: Library) -> Caretaker:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were opened, in order."""
     seen: list[str] = []
-    read = reader.receipts
+    read = reader_process.receipts
 
     def watched(paths: list[Path]) -> dict[Path, dict[str, Any] | ClipError]:
         seen.extend(path.name for path in paths)
         return read(paths)
 
-    monkeypatch.setattr(reader, "receipts", watched)
+    monkeypatch.setattr(reader_process, "receipts", watched)
     return seen
 
 
@@ -113,12 +113,12 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
 def test_what_is_not_whole_or_just_came_is_left_alone(
     care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 60.0)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 60.0)
     write(library.home.clips / ".partial-7.mp4", receipt())
     write(library.home.clips / "young.mp4", receipt())
     found = care.scan()
     assert (found.added, found.young, found.refused, opened) == (0, 1, (), [])
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
     care.scan()
     assert files(library) == ["young.mp4"]
 
@@ -202,13 +202,13 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
 ) -> None:
     good, after = (write(tmp_path / f"{n}.mp4", receipt(n)) for n in ("good", "after"))
     bad = tmp_path / "bad.mp4"
-    ask = reader._ask
+    ask = reader_process._ask
 
-    def dying(what: reader.What, paths: list[Path]) -> list[dict[str, Any]]:
+    def dying(what: reader_process.What, paths: list[Path]) -> list[dict[str, Any]]:
         return ask(what, paths[: paths.index(bad)] if bad in paths else paths)
 
-    monkeypatch.setattr(reader, "_ask", dying)
-    found = reader.receipts([good, bad, after])
+    monkeypatch.setattr(reader_process, "_ask", dying)
+    found = reader_process.receipts([good, bad, after])
     assert isinstance(found[bad], ClipError)
     assert [found[p]["request"]["prompt"] for p in (good, after)] == ["good", "after"]  # type: ignore[index]
 
@@ -220,8 +220,8 @@ def test_a_reader_that_cant_begin_blames_no_file(
     for python in (str(tmp_path / "no python"), shutil.which("false") or "false"):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", python)
-            with pytest.raises(reader.ReaderError, match="can't be started"):
-                reader.receipts([path])
+            with pytest.raises(reader_process.ReaderError, match="can't be started"):
+                reader_process.receipts([path])
             found = care.scan()
             assert (found.added, found.refused) == (0, ())
             assert "can't be started" in found.problem
@@ -261,7 +261,7 @@ def test_a_receipt_nested_without_end_ends_nothing(tmp_path: Path) -> None:
     for _ in range(900):
         inner["x"] = inner = {}
     deep, good = tmp_path / "deep.mp4", tmp_path / "good.mp4"
-    found = reader.receipts([write(deep, told), write(good, receipt())])
+    found = reader_process.receipts([write(deep, told), write(good, receipt())])
     assert isinstance(found[good], dict)
 
 
@@ -270,7 +270,7 @@ def test_a_receipt_of_another_version_is_welcome(tmp_path: Path) -> None:
     for optional in ("label", "device", "plan", "versions", "frames_sha256"):
         del told[optional]
     path = write(tmp_path / "it.mp4", told)
-    answer = reader.receipts([path])[path]
+    answer = reader_process.receipts([path])[path]
     assert isinstance(answer, dict)
     assert (answer["new"], answer["label"], answer["plan"]) == ({"what": ["ever"]}, "", {})
 
@@ -288,7 +288,7 @@ def test_the_thread_scans_at_its_start_and_ends(care: Caretaker, library: Librar
 def test_a_file_too_young_at_the_start_is_taken_in_a_little_later(
     care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caretaker, "SETTLED_SECONDS", 0.5)
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.5)
     write(library.home.clips / "one.mp4", receipt())
     care.start()
     wait_until(library.newest, "the second scan")

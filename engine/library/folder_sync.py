@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import reader
-from engine.clips import ClipError
-from engine.library import Library, add_clip
-from engine.posters import Stamp
-from engine.receipt import checked
+from engine.library import reader_process
+from engine.library.library import Library, add_clip
+from engine.library.mp4 import ClipError
+from engine.library.posters import Stamp
+from engine.library.receipt import checked
 from engine.store import StoreError, timestamp
 
 log = logging.getLogger("headroom.caretaker")
@@ -90,7 +90,7 @@ class Caretaker:
             added, problem = 0, ""
             try:
                 added = self._take_in(unknown)
-            except reader.ReaderError as error:
+            except reader_process.ReaderError as error:
                 problem = str(error)
             kept = self._known_refusals()
             refused = tuple((name, why) for name, (_, why) in kept.items())
@@ -160,10 +160,10 @@ class Caretaker:
         """Read them and give them rows, a batch at a time; returns how many got one."""
         added, paths = 0, list(unknown)
         refused = self._known_refusals()
-        for start in range(0, len(paths), reader.BATCH):
+        for start in range(0, len(paths), reader_process.BATCH):
             if self._closing.is_set():
                 break
-            answers = reader.receipts(paths[start : start + reader.BATCH])
+            answers = reader_process.receipts(paths[start : start + reader_process.BATCH])
             with self._library.moving, self._store.transaction() as db:
                 for path, answer in answers.items():
                     if isinstance(answer, ClipError):
