@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.batch import MOST
+from engine.prompts.batch import MOST
 from engine.supervisor import Supervisor
 from ui.events import QUIET
 

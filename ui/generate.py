@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from engine.batch import expand
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.duration import Duration
 from engine.guard.verdict import Verdict, Word
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
+from engine.prompts.batch import expand
 from engine.request import (
     PROMPT_LIMIT,
     RANDOM_SEED,

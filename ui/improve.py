@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from engine.endpoint import SECONDS, Endpoint, EnhancerError
-from engine.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.errors import HeadroomError
 from engine.presets import ModelPreset
+from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
+from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
 from engine.request import PROMPT_LIMIT
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import unknown_words

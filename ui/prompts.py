@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine.ideas import Ideas, load_ideas
 from engine.presets import ModelPreset
+from engine.prompts.ideas import Ideas, load_ideas
 from engine.supervisor import Supervisor
 from engine.tiny.grammar import known_words, unknown_words
 from ui import improve

@@ -8,10 +8,10 @@ import gradio as gr
 
 from engine.errors import HeadroomError
 from engine.guard.predict import covers
-from engine.ideas import load_ideas
 from engine.library.library import Clip
 from engine.library.receipt import asked_again
 from engine.presets import ModelPreset, Presets
+from engine.prompts.ideas import load_ideas
 from engine.request import ClipRequest
 from engine.supervisor import Supervisor
 from engine.usual import usual_model

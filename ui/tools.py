@@ -6,9 +6,9 @@ No import of the SDK: these are words and plain JSON.
 from collections.abc import Mapping
 from typing import Any
 
-from engine.ideas import load_ideas
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
+from engine.prompts.ideas import load_ideas
 from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
 from engine.tiny.grammar import known_words
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.endpoint import Endpoint, EnhancerError
-from engine.enhancer import Enhancer, ollama_base
-from engine.ideas import load_ideas
 from engine.presets import Presets
+from engine.prompts.enhancer import Enhancer, ollama_base
+from engine.prompts.ideas import load_ideas
+from engine.prompts.openai_server import Endpoint, EnhancerError
 from engine.store import StoreError
 from engine.supervisor import Supervisor
 from tests.ui.handlers import handler

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import ExitCode, HeadroomError, first_line
-from engine.rewrite import clean
+from engine.prompts.rewriting import clean
 
 CONNECT_SECONDS = 5.0
 SECONDS = 30.0

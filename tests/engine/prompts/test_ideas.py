@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.ideas import Ideas, load_ideas
 from engine.presets import PresetError, Presets
+from engine.prompts.ideas import Ideas, load_ideas
 from engine.request import ClipRequest
 from engine.tiny.grammar import parse, unknown_words
 

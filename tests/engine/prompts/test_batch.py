@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.batch import MOST, BatchError, expand
 from engine.presets import Presets
+from engine.prompts.batch import MOST, BatchError, expand
 from engine.request import RANDOM_SEED, SEED_LIMIT, RequestError
 
 RAW: dict[str, object] = {"model": "scripted", "seed": 7}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.presets import Presets
+from engine.prompts.rewriting import clean, instruction
 from engine.request import PROMPT_LIMIT
-from engine.rewrite import clean, instruction
 from engine.tiny.grammar import EXAMPLES, known_words
 
 BALL = "A red ball rolls."

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from engine.endpoint import (
+from engine.presets import ModelPreset
+from engine.prompts.openai_server import (
     SECONDS,
     Endpoint,
     EnhancerError,
@@ -23,9 +24,8 @@ from engine.endpoint import (
     prompt_in,
     refusal,
 )
-from engine.presets import ModelPreset
+from engine.prompts.rewriting import instruction
 from engine.request import PROMPT_LIMIT
-from engine.rewrite import instruction
 from engine.settings import Settings
 
 OLLAMA_PORT = 11434

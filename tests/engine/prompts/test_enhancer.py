@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.endpoint import EnhancerError, checked_base, is_here
-from engine.enhancer import KEY, Enhancer, ollama_base
 from engine.home import Home
 from engine.presets import Presets
+from engine.prompts.enhancer import KEY, Enhancer, ollama_base
+from engine.prompts.openai_server import EnhancerError, checked_base, is_here
 from engine.request import PROMPT_LIMIT
 from engine.settings import Settings
 from engine.store import Store
