@@ -180,7 +180,7 @@ def _judge(engine: Rig, acknowledged: list[int], told: Round) -> None:
     if files != {clip.file for clip in rows}:
         told.wrong.append(f"files and rows differ: {files ^ {clip.file for clip in rows}}")
     for clip in rows:
-        if clips.read_receipt(engine.home.clips / clip.file) != clip.receipt:
+        if mp4.read_receipt(engine.home.clips / clip.file) != clip.receipt:
             told.wrong.append(f"{clip.file} has another receipt than its row")
     told.wrong += [
         f"job {job.id} is {job.state} without a reason"

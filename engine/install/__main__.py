@@ -1,8 +1,9 @@
 """Set-up: looks at this computer, says what it will install and why, and puts it in force once it
 was tested. Standard library only, run by whatever Python the launcher found.
 
-``python engine/install COMMAND ...`` gets the launcher's own arguments and installs what COMMAND needs: the
-page's packages for most, all of them for ``generate`` and ``setup``, the tests' too for ``test``.
+``python engine/install COMMAND ...`` gets the launcher's own arguments and installs what COMMAND
+needs: the page's packages for most, all of them for ``generate`` and ``setup``, the tests' too for
+``test``.
 """
 
 import argparse

@@ -16,8 +16,8 @@ GIB = 2**30
 # The smallest run that was measured took 5.5 GiB (presets/measured/wan2.1-14b-fp8-sgl-h100.yaml).
 LEAST_VRAM = round(5.5 * GIB)
 MODEL_VRAM = 15 * GIB  # the models' minimum_gib: from there the baseline size is open at once
-# engine/plan/host_memory.py has the arithmetic, and a test that these agree: FP8 and INT8, with 1 GiB that
-# the system keeps.
+# engine/plan/host_memory.py has the arithmetic, and a test that these agree: FP8 and INT8, with
+# 1 GiB that the system keeps.
 RAM_BLOCK, RAM_EXACT, RAM_LAZY = (round(gib * GIB) for gib in (32.67, 23.81, 13.65))
 WEIGHTS = 22.3  # GB, of either model
 # Disk while it is set up: the environment, downloads and what is unpacked at the time.

@@ -1,4 +1,6 @@
-"""The process that fetches or verifies one model's files: ``python -m engine.weights.download_process ID pull``.
+"""The process that fetches or verifies one model's files.
+
+``python -m engine.weights.download_process ID pull`` (or ``verify``) starts it.
 
 It belongs to the program that started it and ends with it, or when somebody asks it to pause; a
 kill at any moment loses nothing. What it does stands in a Tally, what it found in the Manifest.
