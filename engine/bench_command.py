@@ -11,8 +11,8 @@ import psutil
 from engine.child import worker_environment
 from engine.home import Home
 from engine.machine.memory import MemorySample
-from engine.pipelines import their_command
-from engine.pipelines.run_file import (
+from engine.pipelines.bench import upstream_command
+from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
     model_settings,
     run_folder,
@@ -54,7 +54,7 @@ def lightx2v_command(
     environment = worker_environment(preset, look)  # the same GPU, allocator and no profiler
     own, its = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=their_command.main, args=(its, arguments, str(log), environment), daemon=True
+        target=upstream_command.main, args=(its, arguments, str(log), environment), daemon=True
     )
     began = time.perf_counter()
     process.start()

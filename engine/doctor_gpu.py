@@ -14,7 +14,7 @@ from engine.plan.lightx2v import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIE
 from engine.units import gigabytes
 
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
-LEAST_COSINE = 0.99  # as in engine/pipelines/kernels.py, which imports torch
+LEAST_COSINE = 0.99  # as in engine/pipelines/lightx2v/kernels.py, which imports torch
 
 # What a kernel is called where its trials are kept, by the package that brings it.
 TRIALS = {

@@ -284,10 +284,10 @@ def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
 
 
 def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRun) -> FromWorker:
-    from engine.pipelines import yardsticks  # of no use to anybody but the benchmark
+    from engine.pipelines.bench import compare  # of no use to anybody but the benchmark
 
     try:
-        found = yardsticks.compare(pipeline, preset, order.request, run, order.ceiling)
+        found = compare.compare(pipeline, preset, order.request, run, order.ceiling)
         return Compared(order.job, found)
     except Cancelled:
         return CancelDone(order.job)

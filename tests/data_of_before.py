@@ -29,8 +29,8 @@ from engine.machine.memory import HostSample, MemorySample, Meter
 from engine.machine.nvml import GpuSample, Holder
 from engine.measurements import Row
 from engine.pipelines.cuda import CudaMeter
-from engine.pipelines.kernels import Trials, settle_kernels, settle_modulation
-from engine.pipelines.lightx2v import LightX2V
+from engine.pipelines.lightx2v.kernels import Trials, settle_kernels, settle_modulation
+from engine.pipelines.lightx2v.pipeline import LightX2V
 from engine.plan.choice import Plan, PlanError
 from engine.plan.make import make_plan
 from engine.presets import load_presets
@@ -135,7 +135,11 @@ def pretend(patch: pytest.MonkeyPatch, computer: Computer) -> None:
     Here is all that depends on where the program keeps the functions that look at the machine.
     """
     machine = computer.machine
-    for place in ("engine.machine.facts", "engine.guard.guard", "engine.pipelines.lightx2v"):
+    for place in (
+        "engine.machine.facts",
+        "engine.guard.guard",
+        "engine.pipelines.lightx2v.pipeline",
+    ):
         patch.setattr(f"{place}.this_machine", lambda: machine)
     patch.setattr("engine.guard.guard.package_version", machine.packages.get)
     for name in ("HEADROOM_VRAM_LIMIT_GIB", "HEADROOM_PRESETS"):

@@ -2,19 +2,18 @@
 
 # Modules (patterns of their paths) whose texts no user of the page sees.
 MODULES = {
-    r"engine/(commands|following|plan_command|weights_command)\.py": "the command line",
-    r"engine/(install|install_env|install_facts|install_packages|install_plan|install_trial)\.py":
-        "runs before there is a page",
+    r"engine/commands/.*": "the command line",
+    r"engine/install/(?!installed|background).*": "runs before there is a page",
     r"engine/(home|presets)\.py": "what they refuse ends the program before there is a page",
-    r"engine/lock\.py": "a tool of the developers",
-    r"engine/(bench\w*|trace)\.py": "the command line",
-    r"engine/tiny/(?!grammar).*": "training, and what only the worker says to itself",
-    r"engine/(report|logs|xmp)\.py": "the report for an issue and the logs stay English",
-    r"engine/(rewrite|climb)\.py": "written for models, not for people",
-    r"engine/pipelines/(floor|theirs|profiling|yardsticks)\.py": "of the benchmark",
-    r"engine/pipelines/(scripted|standins|run_file|repairs)\.py": "tests, and what LightX2V reads",
-    r"ui/(api|mcp|tools|ways|malformed|access|gate|bare|serve|ending)\.py": "answers to programs",
-    r"ui/(texts|theme)\.py": "no words of their own",
+    r"engine/pipelines/(bench|wan_tiny/training)/.*": "benchmark and training",
+    r"engine/pipelines/wan_tiny/(?!vocabulary|pipeline).*": "what only the worker says to itself",
+    r"engine/(doctor/report|logs|library/xmp)\.py": "the report for an issue and the logs stay English",
+    r"engine/(prompts/rewriting|guard/climb)\.py": "written for models, not for people",
+    r"engine/pipelines/(scripted|lightx2v/(standins|settings|repairs))\.py":
+        "tests, and what LightX2V reads",
+    r"ui/api/(gradio_endpoints|answers|mcp|mcp_tools)\.py": "answers to programs",
+    r"ui/server/.*": "answers to programs",
+    r"ui/(bare|serve|ending|theme)\.py": "answers to programs, or no words of their own",
 }  # fmt: skip
 
 # Single words that are shown, though a name in the code could look the same. In ui/ and its scripts

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.pipelines import is_here
+from engine.pipelines.wan_tiny.vocabulary import known_words
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
-from engine.tiny.grammar import known_words
 
 SIZE = {
     "model": {

@@ -63,7 +63,7 @@ class _Trial:
             raise SetupError(f"A trial clip can't be made: {_last(done.stderr)}\n{AGAIN}")
 
     def gpu(self) -> dict[str, str]:
-        done = self._run("-m", "engine.pipelines.trial")
+        done = self._run("-m", "engine.pipelines.lightx2v.self_test")
         try:
             told = json.loads(done.stdout)
             problem, left_out = str(told["problem"]), dict(told["left_out"])

@@ -8,8 +8,8 @@ from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
 
 _CLASSES = {
-    "wan_tiny": ("engine.pipelines.wan_tiny", "WanTiny"),
-    "lightx2v": ("engine.pipelines.lightx2v", "LightX2V"),
+    "wan_tiny": ("engine.pipelines.wan_tiny.pipeline", "WanTiny"),
+    "lightx2v": ("engine.pipelines.lightx2v.pipeline", "LightX2V"),
     "scripted": ("engine.pipelines.scripted", "Scripted"),
 }
 

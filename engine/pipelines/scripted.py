@@ -18,8 +18,8 @@ from typing import cast
 
 import numpy as np
 
-from engine.limits import RamMeter
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError, Run
+from engine.pipelines.ram import RamMeter
 from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest

@@ -7,9 +7,9 @@ asks for is said here in our words (its authors' version: wan/utils/prompt_exten
 import re
 import unicodedata
 
+from engine.pipelines.wan_tiny.vocabulary import EXAMPLES, known_words
 from engine.presets import ModelPreset
 from engine.request import PROMPT_LIMIT
-from engine.tiny.grammar import EXAMPLES, known_words
 
 WAN = """\
 You rewrite short descriptions into prompts for Wan 2.1, a model that makes one silent video shot \

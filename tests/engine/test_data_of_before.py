@@ -17,7 +17,7 @@ from engine.jobs import State
 from engine.library.library import Query
 from engine.library.mp4 import ClipError, read_receipt
 from engine.library.receipt import asked_again, checked
-from engine.pipelines import kernels
+from engine.pipelines.lightx2v import kernels
 from engine.plan.choice import values
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import torch
 
-from engine.pipelines import lightx2v
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
 from engine.pipelines.cuda import CudaMeter
+from engine.pipelines.lightx2v import pipeline
 from engine.plan.choice import Choice, Plan
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
@@ -115,7 +115,7 @@ class Bench:
         plan: Plan = {name: Choice(value, "measured") for name, value in self.choices.items()}
         free = psutil.virtual_memory().available
         began = time.perf_counter()
-        self.pipeline = lightx2v.LightX2V(load_presets().models[MODEL])
+        self.pipeline = pipeline.LightX2V(load_presets().models[MODEL])
         with _settings(self.settings):
             ran = self.pipeline.load(plan)
         if pretend.ON:
@@ -201,7 +201,7 @@ def block_milliseconds(marks: list[float]) -> float | None:
 
 @contextmanager
 def _settings(more: Mapping[str, Any]) -> Iterator[None]:
-    module: Any = lightx2v
+    module: Any = pipeline
     made = module.run_settings
     module.run_settings = lambda *args: made(*args) | dict(more)
     try:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from engine.pipelines import kernels, standins
 from engine.pipelines.cuda import forget_error
-from engine.pipelines.pinning import PinnedArena, cuda_register
+from engine.pipelines.lightx2v import kernels, standins
+from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register
 from engine.plan import host_memory
 from engine.presets import load_presets
 from engine.request import Size

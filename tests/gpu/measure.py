@@ -15,8 +15,8 @@ import torch
 
 from engine.guard.predict import margin
 from engine.home import Home
-from engine.pipelines import standins
 from engine.pipelines.base import Cancelled
+from engine.pipelines.lightx2v import standins
 from engine.plan.choice import Choice
 from engine.request import ClipRequest
 from engine.units import GIB

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from engine.pipelines import kernels
-from engine.pipelines.floor import rates
-from engine.pipelines.profiling import Profiler
-from engine.pipelines.theirs import theirs
+from engine.pipelines.bench.device_rates import rates
+from engine.pipelines.bench.profiler import Profiler
+from engine.pipelines.bench.upstream_pipeline import theirs
+from engine.pipelines.lightx2v import kernels
 from engine.plan.choice import Choice
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, load_presets
@@ -116,9 +116,9 @@ def compiled(bench: Bench) -> None:
     Raises:
         TimeoutError: it wasn't done after COMPILE_SECONDS.
     """
-    from engine.pipelines import opening
+    from engine.pipelines.lightx2v import loading
 
-    opening.let_every_block_compile(bench.pipeline.preset)
+    loading.let_every_block_compile(bench.pipeline.preset)
 
     def too_long(*_: object) -> None:
         raise TimeoutError(f"torch.compile took longer than {COMPILE_SECONDS} s")
@@ -167,7 +167,7 @@ def attention(bench: Bench, kernel: str) -> Iterator[None]:
 def matmul(bench: Bench, kernel: str) -> Iterator[None]:
     from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
 
-    from engine.pipelines.proof import matrices_of
+    from engine.pipelines.lightx2v.proof import matrices_of
 
     apply = MM_WEIGHT_REGISTER[kernel].apply
     with ExitStack() as changes:

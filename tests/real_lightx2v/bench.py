@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
-from engine.pipelines.lightx2v import LightX2V
+from engine.pipelines.lightx2v.pipeline import LightX2V
 from engine.plan.choice import Choice, Plan
 from engine.plan.make import make_plan
 from engine.presets import load_presets

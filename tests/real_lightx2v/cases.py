@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.pipelines import proof
 from engine.pipelines.base import Cancelled
+from engine.pipelines.lightx2v import proof
 from engine.plan.choice import Choice, Plan
 from tests.real_lightx2v.bench import Bench, Recorder, cosine, raised
 from tests.real_lightx2v.repair_cases import (

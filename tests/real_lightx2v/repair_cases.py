@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine.pipelines import repairs
+from engine.pipelines.lightx2v import repairs
 from tests.real_lightx2v.bench import Bench, raised
 from tests.real_lightx2v.checkpoints import quantise
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from engine.home import PROJECT
-from engine.pipelines.pinning import PinnedArena
+from engine.pipelines.lightx2v.pinning import PinnedArena
 from tests.real_lightx2v.bench import Bench
 
 # Attributes that we read or set, by the object that has them, after a clip with block offload.

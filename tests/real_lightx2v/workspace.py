@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from engine.pipelines import standins
+from engine.pipelines.lightx2v import standins
 from tests.real_lightx2v import checkpoints
 from tests.real_lightx2v.checkpoints import Layout
 

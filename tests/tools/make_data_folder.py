@@ -31,8 +31,8 @@ from engine.jobs import Job, State
 from engine.library.mp4 import read_frames, write_clip, write_poster
 from engine.measurements import Outcome
 from engine.messages import Failed
-from engine.pipelines import kernels
-from engine.pipelines.kernels import FATAL
+from engine.pipelines.lightx2v import kernels
+from engine.pipelines.lightx2v.kernels import FATAL
 from engine.plan.choice import Plan, values
 from engine.presets import Role
 from engine.prompts.enhancer import Enhancer

@@ -13,7 +13,7 @@ from engine.guard.predict import margin
 from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.limits import memory_ceiling
+from engine.pipelines.ram import memory_ceiling
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
@@ -198,12 +198,12 @@ def test_the_real_model_meets_the_ceiling_cleanly(tmp_path: Path) -> None:
 
     code = """
 import psutil
-from engine.limits import memory_ceiling
+from engine.pipelines.ram import memory_ceiling
 from engine.machine.facts import this_machine
 from engine.pipelines.base import OutOfMemory
-from engine.pipelines.wan_tiny import WanTiny
+from engine.pipelines.wan_tiny.pipeline import WanTiny
 from engine.plan.make import make_plan
-from tests.engine.test_wan_tiny import PRESET, Notes, request
+from tests.engine.pipelines.wan_tiny.test_pipeline import PRESET, Notes, request
 pipeline = WanTiny(PRESET)
 pipeline.load(make_plan(this_machine(), PRESET))
 before = pipeline.generate(request(), 1, Notes())

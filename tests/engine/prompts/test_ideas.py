@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
+from engine.pipelines.wan_tiny.vocabulary import parse, unknown_words
 from engine.presets import PresetError, Presets
 from engine.prompts.ideas import Ideas, load_ideas
 from engine.request import ClipRequest
-from engine.tiny.grammar import parse, unknown_words
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.pipelines.wan_tiny.vocabulary import EXAMPLES, known_words
 from engine.presets import Presets
 from engine.prompts.rewriting import clean, instruction
 from engine.request import PROMPT_LIMIT
-from engine.tiny.grammar import EXAMPLES, known_words
 
 BALL = "A red ball rolls."
 

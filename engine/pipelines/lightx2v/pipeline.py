@@ -1,0 +1,401 @@
+"""Owns LightX2V's offloaded pipeline of the 4-step distilled Wan2.1-T2V-14B.
+
+LightX2V runs as it is, from one settings file. Around it: the kernels are tried before anything
+is read, what was loaded is proved, each transformer block tells progress and sees a cancel, the
+text encoder wakes only for new prompts, and frames leave the GPU as they are decoded.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from engine.errors import first_line
+from engine.home import Home
+from engine.machine.facts import this_machine
+from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
+from engine.pipelines.cuda import CudaMeter, out_of_memory
+from engine.pipelines.lightx2v import kernels, proof, repairs
+from engine.pipelines.lightx2v.decode import collect, refuse_black
+from engine.pipelines.lightx2v.loading import (
+    check_ram,
+    import_lightx2v,
+    let_every_block_compile,
+    lightx2v_device,
+    version_of,
+)
+from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
+from engine.pipelines.lightx2v.preview import rough_frames
+from engine.pipelines.lightx2v.settings import (
+    MODEL_CLASS,
+    model_settings,
+    run_folder,
+    run_settings,
+    target,
+    write_run_folder,
+)
+from engine.pipelines.lightx2v.text_cache import TextCache
+from engine.pipelines.ram import RamMeter
+from engine.plan.choice import Plan
+from engine.presets import ModelPreset
+from engine.request import ClipRequest, Size
+from engine.stages import Frames, Stage
+from engine.units import gigabytes
+from engine.weights.checkpoint import Checkpoint, check_transformer, find_checkpoint
+
+log = logging.getLogger("headroom.lightx2v")
+
+# How long a cancel may have to wait: reading the T5 from a slow disk, tuning or compiling kernels.
+WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
+
+
+def ask(pipe: Any, request: ClipRequest, seed: int, **more: object) -> Any:
+    """What ``LightX2VPipeline.generate`` returns for ``request``; it writes no file."""
+    pipe.modify_config(target(request.size))
+    return pipe.generate(
+        seed=seed,
+        prompt=request.prompt,
+        negative_prompt="",
+        save_result_path=None,  # the worker writes the clip
+        target_shape=[request.height, request.width],
+        **more,
+    )
+
+
+class LightX2V:
+    """See the module's docstring."""
+
+    meter: StageMeter
+
+    def __init__(self, preset: ModelPreset) -> None:
+        self.preset = preset
+        self._run: Run | None = None
+        self._steps = preset.steps
+        self._blocks_done = self._decoder_calls = 0
+        self._plan: Plan = {}
+        self._failed = False
+        self._arena: PinnedArena | None = None
+        self._tuned: set[Size] = set()
+        self._frames: Frames | None = None
+        self._reached: Stage = "load"
+
+    # ---- loading ---------------------------------------------------------------------------
+
+    def load(self, plan: Plan) -> Plan:
+        home = Home.find()
+        checkpoint = find_checkpoint(home.weights / self.preset.id, self.preset)
+        check_transformer(checkpoint, self.preset)
+        check_ram(plan, self.preset)
+        os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync
+        if plan["attention"].value == "sage_attn1":
+            kernels.name_sage_1()
+        device = import_lightx2v()
+        self._cuda = device == "cuda"
+        self.meter = CudaMeter() if self._cuda else RamMeter()
+        assert self.preset.architecture is not None
+        shape = self.preset.architecture
+        trials = kernels.Trials(home.cache / "kernels.json", self._facts())
+        repairs.bias_may_be_missing()
+        self._plan = kernels.settle_kernels(plan, shape, device, trials)
+        self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
+        if self._cuda:
+            torch.cuda.empty_cache()
+        try:
+            self._checkpoint = checkpoint
+            self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
+            self._open(home)
+        except Exception as error:
+            if (spent := out_of_memory(error)) is not None:
+                raise spent from error
+            raise
+        return self._plan
+
+    def _open(self, home: Home) -> None:
+        from lightx2v import LightX2VPipeline
+
+        if self._plan["offload"].value == "block-exact" and (not self._cuda or torch_rounds_up()):
+            self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
+            repairs.pin_exactly(self._arena)
+        if self._plan["compile"].value == "on":
+            let_every_block_compile(self.preset)
+        folder = run_folder(home, self.preset)
+        settings = run_settings(self.preset, self._plan, self._checkpoint, self._cuda)
+        repairs.no_image_encoder(settings)
+        file = str(write_run_folder(folder, model_settings(self.preset), settings))
+        self._pipe: Any = LightX2VPipeline(
+            model_path=str(folder), model_cls=MODEL_CLASS, task="t2v"
+        )
+        repairs.keep_video_length(self._pipe, file)
+        self._pipe._init_runner = self._make_runner
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
+            self._pipe.create_generator(config_json=file)
+        proof.prove_sampling(self._runner, self.preset)
+        self._runner.set_progress_callback(self._step_ended)
+
+    def _make_runner(self, config: Any) -> Any:
+        """LightX2V's own runner with our hooks in place before it loads anything."""
+        from lightx2v.utils.registry_factory import RUNNER_REGISTER
+
+        torch.set_grad_enabled(False)
+        runner = self._runner = RUNNER_REGISTER[config["model_cls"]](config)
+        self._load_text_encoder: Callable[[], Any] = runner.load_text_encoder
+        self._run_text_encoder: Callable[[Any], Any] = runner.run_text_encoder
+        self._load_transformer: Callable[[], Any] = runner.load_transformer
+        runner.load_text_encoder = self._text_encoder_sleeps
+        runner.run_text_encoder = self._encode
+        runner.load_transformer = self._transformer_loads
+        runner.run_vae_decoder = self._decode
+        runner.init_modules()
+        return runner
+
+    def _transformer_loads(self) -> Any:
+        """LightX2V makes a new transformer for every run where it loads lazily."""
+        model = self._load_transformer()
+        repairs.lazy_biases(model)
+        proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
+        infer = model.transformer_infer
+        run_block = infer.run_block
+
+        def watched(index: int, *rest: Any) -> Any:
+            self._check()
+            if self._run is not None and (tuning := self._tuning()):
+                self._run.occupied(*tuning)
+            result = run_block(index, *rest)
+            self._block_ended()
+            return result
+
+        infer.run_block = watched
+        return model
+
+    def describe(self) -> dict[str, str]:
+        names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
+        found = {name: version for name in names if (version := version_of(name))}
+        if self._arena is not None and self._arena.pageable:
+            found["notice"] = (
+                f"{gigabytes(self._arena.pageable)} of the weights could not be page-locked (the "
+                "system gives no more), so they are copied to the GPU more slowly."
+            )
+        return {"label": self.preset.summary, "torch": torch.__version__, **found}
+
+    # ---- generating ------------------------------------------------------------------------
+
+    def generate(
+        self, request: ClipRequest, seed: int, run: Run, steps: int | None = None
+    ) -> Frames:
+        self._run = run
+        self._steps = steps or self.preset.steps
+        self._blocks_done = self._decoder_calls = 0
+        try:
+            if self._failed:
+                # The repair may have been cut short; it does nothing where nothing is wrong.
+                self._mend()
+            with self._sampling():
+                frames = self._generate(request, seed)
+        except BaseException as error:
+            self._failed = True
+            if (spent := out_of_memory(error)) is not None:
+                raise spent from error
+            self._mend_after(error)
+            raise
+        finally:
+            self._run = None
+        self._tuned.add(request.size)
+        return frames
+
+    def _generate(self, request: ClipRequest, seed: int) -> Frames:
+        self._size = request.size
+        repairs.lift_stop(self._runner)
+        self._enter("encode")
+        ask(self._pipe, request, seed)
+        frames, self._frames = self._frames, None
+        repairs.drop_video(self._runner)
+        assert frames is not None
+        refuse_black(frames, self._plan)
+        return frames
+
+    @contextlib.contextmanager
+    def _sampling(self) -> Iterator[None]:
+        """A probe's fewer steps; LightX2V keeps them in its scheduler, not in its settings."""
+        scheduler = self._runner.scheduler
+        before = scheduler.denoising_step_list, scheduler.infer_steps
+        scheduler.denoising_step_list = list(self.preset.denoising_steps[: self._steps])
+        scheduler.infer_steps = len(scheduler.denoising_step_list)
+        try:
+            yield
+        finally:
+            scheduler.denoising_step_list, scheduler.infer_steps = before
+
+    def _mend(self) -> None:
+        self._frames = None
+        repairs.after_failure(self._runner)
+        self._failed = False
+
+    def _mend_after(self, error: BaseException) -> None:
+        try:
+            self._mend()
+        except Exception as second:
+            # On a GPU every call fails once one has gone astray: only a new process helps.
+            log.exception("nothing could be mended after %r", error)
+            raise Broken(
+                f"The engine failed with {type(error).__name__} during {self._reached} and could "
+                f"not go on: {first_line(error, 'no reason given', 200).rstrip('.')}.",
+                "If it comes back, choose other kernels on the Headroom tab (attention torch_sdpa "
+                "first), and update the NVIDIA driver.",
+            ) from second
+
+    # ---- the text encoder ------------------------------------------------------------------
+
+    def _text_encoder_sleeps(self) -> list[Any]:
+        """In place of loading it with the rest: it may never be needed."""
+        return []
+
+    def _text_encoder_wakes(self) -> list[Any]:
+        """LightX2V calls this itself, for every prompt, where it loads lazily."""
+        if self._run is not None:
+            self._run.occupied("the text encoder is read from the disk", WAKING_SECONDS)
+        began = time.perf_counter()
+        with repairs.no_random_weights(), repairs.mapped_files():
+            encoders: list[Any] = self._load_text_encoder()
+        log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
+        proof.prove_text_encoder(encoders[0], self.preset, self._plan, self._checkpoint)
+        return encoders
+
+    def _encode(self, input_info: Any) -> dict[str, Any]:
+        prompt = str(input_info.prompt)
+        rows = self._texts.get(prompt)
+        if rows is None:
+            rows = self._wake_and_encode(input_info)
+            self._texts.put(prompt, rows)
+        self._check()
+        assert self.preset.architecture is not None
+        context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
+        context[0, : len(rows)] = rows
+        self._enter("denoise", self._steps)
+        return {"context": context.to(lightx2v_device()), "context_null": None}
+
+    def _wake_and_encode(self, input_info: Any) -> torch.Tensor:
+        """The rows [tokens, width] of a prompt that nobody has read yet."""
+        runner = self._runner
+        lazy = bool(runner.config.get("lazy_load"))
+        runner.load_text_encoder = self._text_encoder_wakes
+        try:
+            began = time.perf_counter()
+            if not lazy and not runner.text_encoders:
+                runner.text_encoders = runner.load_text_encoder()
+            context = self._run_text_encoder(input_info)["context"][0]
+            log.info("prompt encoded after %.1f s", time.perf_counter() - began)
+        finally:
+            runner.load_text_encoder = self._text_encoder_sleeps
+            repairs.return_token_embedding(runner)
+        # LightX2V pads with zeros; a token's row is never all zero behind T5's last norm.
+        used = context.abs().amax(dim=1).ne(0).nonzero()
+        if not bool(torch.isfinite(context).all()):
+            raise PipelineError(
+                "The text encoder gave not-a-number values, as a kernel does that doesn't work on "
+                f"this machine ({self._plan['text_encoder'].value}).",
+                "Choose another kernel for it on the Headroom tab, then generate again.",
+            )
+        rows: torch.Tensor = context[: int(used.max()) + 1 if len(used) else 1].cpu()
+        return rows
+
+    def _encoder_identity(self, checkpoint: Checkpoint) -> str:
+        file = checkpoint.text_encoder.stat()
+        scheme = self._plan["text_encoder"].value
+        return f"{checkpoint.text_encoder.name} {file.st_size} {file.st_mtime_ns} {scheme}"
+
+    # ---- progress, preview, cancel ---------------------------------------------------------
+
+    def _enter(self, stage: Stage, steps: int = 0) -> None:
+        self._reached = stage
+        if self._run is not None:
+            self._run.stage(stage, steps)
+
+    def _check(self) -> None:
+        if self._run is not None:
+            self._run.check()
+
+    def _tuning(self) -> tuple[str, float] | None:
+        """What the first block of a new size waits for, and for how long at most."""
+        assert self.preset.architecture is not None
+        if self._size in self._tuned or not self._cuda:
+            return None
+        if (
+            self._plan["compile"].value == "on"
+            and self._blocks_done < self.preset.architecture.layers
+        ):
+            return "the blocks are compiled for this size", COMPILING_SECONDS
+        if "triton" in str(self._plan["matmul"].value) and self._blocks_done == 0:
+            return "the kernels are tuned for this size", TUNING_SECONDS
+        return None
+
+    def _block_ended(self) -> None:
+        if self._cuda and self._plan["offload"].value == "resident":
+            # Without offload nothing waits for the GPU: all blocks would be queued in an instant,
+            # and neither progress nor a cancel would mean anything.
+            torch.cuda.synchronize()
+        self._blocks_done += 1
+        if self._run is not None:
+            assert self.preset.architecture is not None
+            per_step = self.preset.architecture.layers
+            done = self._blocks_done
+            self._run.advance(done / (per_step * self._steps), done // per_step)
+
+    def _step_ended(self, _percent: float, _of: int) -> None:
+        """LightX2V calls this after each step: the clip as it would be if it ended here."""
+        if self._run is None:
+            return
+        scheduler = self._runner.scheduler
+        clean = scheduler.latents
+        if scheduler.step_index < scheduler.infer_steps - 1:
+            following = float(scheduler.sigmas[scheduler.step_index + 1])
+            clean = clean - following * scheduler.noise_pred.to(clean.dtype)
+        self._run.preview(rough_frames(clean))
+
+    # ---- decoding --------------------------------------------------------------------------
+
+    def _decode(self, latents: torch.Tensor) -> None:
+        """In place of LightX2V's: frame by frame to the host, as bytes, with a look for NaN.
+
+        LightX2V gathers the whole clip on the GPU, twice over while it grows, then as float32.
+
+        Args:
+            latents: [16, latent frames, height / 8, width / 8].
+        """
+        self._enter("decode")
+        runner = self._runner
+        lazy = bool(runner.config.get("lazy_load"))
+        if lazy:
+            runner.vae_decoder = runner.load_vae_decoder()
+        vae = runner.vae_decoder
+        hook = vae.model.decoder.register_forward_pre_hook(lambda *_: self._check())
+        try:
+            if vae.cpu_offload:
+                vae.to_cuda()
+            self._frames = collect(
+                vae, latents.to(vae.dtype).unsqueeze(0), self._plan, self._decoded
+            )
+        finally:
+            hook.remove()
+            repairs.reset_decoder(runner)
+            if lazy:
+                del runner.vae_decoder
+
+    def _decoded(self, fraction: float) -> None:
+        if self._run is not None:
+            self._run.advance(fraction, self._steps)
+
+    # ---- failing ---------------------------------------------------------------------------
+
+    def _facts(self) -> dict[str, str]:
+        """What the trial of a kernel counts for."""
+        facts = {**this_machine().packages, "shape": str(self.preset.architecture)}
+        if isinstance(self.meter, CudaMeter):
+            gpu = torch.cuda.get_device_properties(0)
+            facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}"}
+            facts["driver"] = self.meter.driver
+        return facts

@@ -1,0 +1,30 @@
+"""What loading the 14B does where RAM is short for the moment."""
+
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from engine.pipelines.base import OutOfMemory, PipelineError
+from engine.pipelines.lightx2v.loading import check_ram
+from engine.plan.make import make_plan
+from engine.presets import load_presets
+from tests.machines import GIB, LINUX
+
+FP8 = load_presets().models["wan2.1-t2v-14b-fp8"]
+
+
+@pytest.mark.parametrize(("free", "enough"), [(30, True), (20, False)])
+def test_what_others_hold_now_is_told_and_changes_no_plan(
+    free: int, enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OutOfMemory would settle a smaller way for good."""
+    plan = make_plan(LINUX, FP8)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * GIB))
+    if enough:
+        check_ram(plan, FP8)
+        return
+    with pytest.raises(PipelineError, match=r"about 22\.8 GB of RAM; 20\.0 GB are left") as told:
+        check_ram(plan, FP8)
+    assert not isinstance(told.value, OutOfMemory)
+    assert "Close other programs" in told.value.remedy
