@@ -19,9 +19,9 @@ from engine.library import mp4 as files
 from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
-from engine.status import Engine
 from engine.store import Store
 from engine.supervisor import Supervisor
+from engine.worker.status import Engine
 
 CLIPS, CANCELS, WRITES = 7, 5, 3
 PATIENCE = 600.0  # seconds for a job, the model's loading included

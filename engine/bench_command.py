@@ -8,7 +8,6 @@ from typing import Any
 
 import psutil
 
-from engine.child import worker_environment
 from engine.home import Home
 from engine.machine.memory import MemorySample
 from engine.pipelines.bench import upstream_command
@@ -23,6 +22,7 @@ from engine.plan.host_memory import host_need
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.units import gigabytes
+from engine.worker.process import worker_environment
 
 LEAST_LIMIT = 600.0
 TIMES_OURS = 10.0

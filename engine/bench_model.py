@@ -17,11 +17,14 @@ from filelock import FileLock, Timeout
 
 from engine.bench_command import lightx2v_command
 from engine.bench_row import BenchError, BenchFailed, Say
-from engine.child import Child, worker_environment
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter
-from engine.messages import (
+from engine.presets import ModelPreset
+from engine.request import ClipRequest, Size
+from engine.supervisor import Supervisor
+from engine.usual import usual_model
+from engine.worker.messages import (
     Advance,
     Compare,
     Compared,
@@ -32,10 +35,7 @@ from engine.messages import (
     Heartbeat,
     Ready,
 )
-from engine.presets import ModelPreset
-from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
+from engine.worker.process import Child, worker_environment
 
 SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
 AGAIN = 5

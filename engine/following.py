@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from engine.jobs import Job
-from engine.status import Engine, Status
 from engine.supervisor import Supervisor
+from engine.worker.status import Engine, Status
 
 
 def say(text: str) -> None:

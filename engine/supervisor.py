@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.keeper import Keeper
 from engine.library.folder_sync import Caretaker
 from engine.library.library import Library
 from engine.library.posters import Posters
@@ -21,9 +20,10 @@ from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest
 from engine.settings import Settings
-from engine.status import Status
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
+from engine.worker.status import Status
+from engine.worker.supervisor import Keeper
 
 
 class Supervisor:

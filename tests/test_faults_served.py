@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 from engine.home import PROJECT, Home
 from tests import served as real
 from tests.conftest import wait_until
-from tests.engine.test_faults import damage, locked_elsewhere, settle
+from tests.engine.worker.test_faults import damage, locked_elsewhere, settle
 from tests.served import Served
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")

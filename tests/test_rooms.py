@@ -35,7 +35,7 @@ def test_what_the_worker_sends_brings_no_torch_along() -> None:
 
 def test_the_engine_never_imports_gradio() -> None:
     loaded = modules_after(
-        "import engine.commands, engine.worker, engine.pipelines.wan_tiny.pipeline"
+        "import engine.commands, engine.worker.main, engine.pipelines.wan_tiny.pipeline"
     )
     assert "torch" in loaded
     assert "gradio" not in loaded

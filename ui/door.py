@@ -20,8 +20,8 @@ from engine.errors import HeadroomError
 from engine.jobs import Job, State
 from engine.library.library import is_own_file
 from engine.request import Size
-from engine.status import Engine
 from engine.visitors import ShareError, Visitor, Visits, WrongPassword, told
+from engine.worker.status import Engine
 from ui import words
 from ui.texts import texts_answer
 from ui.theme import ASSETS

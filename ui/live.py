@@ -17,9 +17,9 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.install.background import Arrival
-from engine.status import Engine, Status
 from engine.store import StoreError
 from engine.supervisor import Supervisor
+from engine.worker.status import Engine, Status
 from ui import words
 from ui.access import known_fields, member
 from ui.gauge import gauge_state

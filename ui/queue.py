@@ -15,8 +15,8 @@ from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
-from engine.status import Status
 from engine.supervisor import Supervisor
+from engine.worker.status import Status
 from ui import words
 from ui.events import QUIET
 from ui.generate import Controls, brought_back, judged, refusal_html, request_values

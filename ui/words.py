@@ -3,8 +3,8 @@
 from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
-from engine.progress import Progress, TimeLeft
 from engine.request import Size
+from engine.worker.progress import Progress, TimeLeft
 
 STAGE_WORDS = {
     "load": "Starting",

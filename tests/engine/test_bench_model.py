@@ -13,14 +13,14 @@ from PIL import Image
 
 from engine import bench_card, bench_model, bench_told
 from engine.bench_model import Cost, Made
-from engine.child import Child
 from engine.commands import main
 from engine.home import Home
-from engine.messages import Compare
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.supervisor import Supervisor
+from engine.worker.messages import Compare
+from engine.worker.process import Child
 
 SIZE = Size(480, 832, 81)
 LARGE = "wan2.1-t2v-14b-fp8"

@@ -10,9 +10,9 @@ from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import load_presets
 from engine.request import RequestError
-from engine.status import Engine
 from engine.supervisor import Supervisor
 from engine.usual import asked_for, usual_model
+from engine.worker.status import Engine
 from tests.conftest import TESTS, wait_until
 from tests.engine.machine.test_facts import seen, without_gpu
 from tests.machines import LINUX, with_gpu, with_packages

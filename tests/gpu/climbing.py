@@ -19,8 +19,8 @@ from engine.install import installed
 from engine.jobs import Job, State
 from engine.machine.facts import VRAM_LIMIT
 from engine.request import ClipRequest, Size
-from engine.status import Engine
 from engine.supervisor import Supervisor
+from engine.worker.status import Engine
 from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from engine import child
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
+from engine.worker import process
 from tests.gpu import pretend
 
 FILE = "HEADROOM_GPU_FAULT"
@@ -19,7 +19,7 @@ FILE = "HEADROOM_GPU_FAULT"
 
 def install(file: Path) -> None:
     os.environ[FILE] = str(file)
-    child._work = _work
+    process._work = _work
 
 
 def _work(
@@ -30,12 +30,12 @@ def _work(
     environment: Mapping[str, str],
 ) -> None:
     """In place of ``child._work``, in the worker's process."""
-    from engine import worker
+    from engine.worker import main
 
-    whole = worker.JobRun.check
+    whole = main.JobRun.check
     seen: dict[int, int] = {}
 
-    def check(self: worker.JobRun) -> None:
+    def check(self: main.JobRun) -> None:
         whole(self)
         asked = Path(os.environ[FILE])
         if not asked.exists():
@@ -45,8 +45,8 @@ def _work(
             asked.unlink()
             poison()
 
-    worker.JobRun.check = check  # type: ignore[method-assign]
-    child._work(connection, preset, plan, log_file, environment)
+    main.JobRun.check = check  # type: ignore[method-assign]
+    process._work(connection, preset, plan, log_file, environment)
 
 
 def poison() -> None:

@@ -30,19 +30,19 @@ from engine.doctor_gpu import kept_trials
 from engine.jobs import Job, State
 from engine.library.mp4 import read_frames, write_clip, write_poster
 from engine.measurements import Outcome
-from engine.messages import Failed
 from engine.pipelines.lightx2v import kernels
 from engine.pipelines.lightx2v.kernels import FATAL
 from engine.plan.choice import Plan, values
 from engine.presets import Role
 from engine.prompts.enhancer import Enhancer
 from engine.request import ClipRequest, Kind, Size
-from engine.results import Results
 from engine.supervisor import Supervisor
 from engine.units import GIB
 from engine.weights.linked_folders import link
 from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.progress import Tally
+from engine.worker.messages import Failed
+from engine.worker.outcomes import Results
 from tests.conftest import finish
 from tests.data_of_before import (
     COMPUTERS,

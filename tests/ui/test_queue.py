@@ -16,9 +16,9 @@ from engine.home import Home
 from engine.jobs import State
 from engine.report import last_failure
 from engine.request import Size
-from engine.status import Status
 from engine.store import Store
 from engine.supervisor import Supervisor
+from engine.worker.status import Status
 from tests.conftest import Ask, finish
 from tests.ui.handlers import handler
 from ui import words

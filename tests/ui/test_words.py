@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.progress import TimeLeft
 from engine.request import Size
+from engine.worker.progress import TimeLeft
 from ui import words
 
 

@@ -20,8 +20,8 @@ from engine.library.library import (
     add_clip,
     days_left,
 )
-from engine.results import Results
 from engine.store import timestamp
+from engine.worker.outcomes import Results
 from tests.clipfiles import receipt
 
 

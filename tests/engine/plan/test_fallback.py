@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.messages import Failed
 from engine.plan.choice import Choice, Plan
 from engine.plan.fallback import next_notch, what_is_tried
-from engine.results import what_ran_out
 from engine.stages import Memory, Stage
+from engine.worker.messages import Failed
+from engine.worker.outcomes import what_ran_out
 
 USUAL: dict[str, str | int] = {
     "device": "RTX",

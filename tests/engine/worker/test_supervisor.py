@@ -11,16 +11,16 @@ import numpy as np
 import psutil
 import pytest
 
-from engine.child import Child
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.keeper import IDLE_DEATHS
 from engine.library import mp4
-from engine.messages import Occupied
 from engine.presets import Presets
-from engine.status import Engine
 from engine.store import Store
 from engine.supervisor import Supervisor
+from engine.worker.messages import Occupied
+from engine.worker.process import Child
+from engine.worker.status import Engine
+from engine.worker.supervisor import IDLE_DEATHS
 from tests.conftest import Ask, finish, wait_until
 
 
@@ -92,7 +92,7 @@ def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Supervisor, a
 def test_a_worker_that_ignores_cancel_is_killed(
     started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.child.CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr("engine.worker.process.CANCEL_SECONDS", 0.5)
     job = started.submit(ask("fail=hang at=decode"))
     wait_until(lambda: running_stage(started) == "decode", "the hang")
     pid = started.status().worker_pid
@@ -107,7 +107,7 @@ def test_a_worker_that_says_it_is_occupied_gets_its_time(
     started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killing it would cost everybody the load; a text encoder is read in seconds."""
-    monkeypatch.setattr("engine.child.CANCEL_SECONDS", 0.8)
+    monkeypatch.setattr("engine.worker.process.CANCEL_SECONDS", 0.8)
     job = started.submit(ask("fail=busy at=encode busy=2"))
     wait_until(lambda: running_stage(started) == "encode", "the encoder")
     pid = started.status().worker_pid
@@ -313,8 +313,8 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    with open_engine() as engine:\n"
         "        engine.start(warm='scripted')\n"
-        "        while engine.status().engine != 'ready': time.sleep(0.05)\n"
-        "        sys.stdout.write(f'{engine.status().worker_pid}\\n'); sys.stdout.flush()\n"
+        "        while engine.worker.status().engine != 'ready': time.sleep(0.05)\n"
+        "        sys.stdout.write(f'{engine.worker.status().worker_pid}\\n'); sys.stdout.flush()\n"
         "        time.sleep(60)\n"
     )
     script = tmp_path / "program.py"
@@ -353,7 +353,7 @@ def test_a_program_that_forgets_to_close_still_ends(tmp_path: Path) -> None:
         "    manager = open_engine()\n"
         "    engine = manager.__enter__()\n"
         "    engine.start(warm='scripted')\n"
-        "    while engine.status().engine != 'ready': time.sleep(0.05)\n"
+        "    while engine.worker.status().engine != 'ready': time.sleep(0.05)\n"
     )
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}

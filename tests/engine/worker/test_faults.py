@@ -18,11 +18,11 @@ from engine.commands import open_engine
 from engine.home import Home
 from engine.jobs import Job, State
 from engine.mending import open_store
-from engine.owed import AGAIN
 from engine.store import MIGRATIONS, Damaged, Store, StoreError
 from engine.supervisor import Supervisor
+from engine.worker.deferred import AGAIN
 from tests.conftest import Ask, finish, wait_until
-from tests.engine.test_supervisor import running_stage, started  # noqa: F401 (a fixture)
+from tests.engine.worker.test_supervisor import running_stage, started  # noqa: F401 (a fixture)
 from ui.live import Live
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -50,7 +50,7 @@ def test_a_hung_worker_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
     busy: bool,
 ) -> None:
-    monkeypatch.setattr("engine.child.SILENCE_SECONDS", 2.5)
+    monkeypatch.setattr("engine.worker.process.SILENCE_SECONDS", 2.5)
     wait_until(lambda: started.status().engine == "ready", "loading")
     job = denoising(started, ask) if busy else None
     pid = started.status().worker_pid

@@ -1,7 +1,7 @@
 """Time left: from the stage's own pace, then from the past, and honest where neither knows."""
 
-from engine.messages import Advance
-from engine.progress import Progress, TimeLeft
+from engine.worker.messages import Advance
+from engine.worker.progress import Progress, TimeLeft
 
 PAST = {"load": 3.0, "encode": 1.0, "denoise": 8.0, "decode": 4.0, "save": 0.5}
 

@@ -14,10 +14,10 @@ from multiprocessing.context import SpawnProcess
 
 from engine.jobs import Job
 from engine.machine.memory import MemorySample
-from engine.messages import Occupied, Stop, ToWorker
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
+from engine.worker.messages import Occupied, Stop, ToWorker
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
 DYING_SECONDS = 30.0
@@ -202,9 +202,9 @@ def _work(
     """Runs in the child, so that only the child imports what the worker needs."""
     from multiprocessing import util
 
-    from engine import worker
+    from engine.worker import main
 
-    worker.main(connection, preset, plan, log_file, environment)
+    main.main(connection, preset, plan, log_file, environment)
     # Semaphores (tqdm has one) that nobody gives back are told on the user's terminal at the end.
     util._run_finalizers(0)  # type: ignore[attr-defined]
     # Nothing is left to save. Taking torch, CUDA and Triton apart in order takes seconds, and

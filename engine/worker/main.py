@@ -20,7 +20,21 @@ from engine import VERSION, logs
 from engine.errors import HeadroomError
 from engine.library import mp4
 from engine.machine.facts import this_machine
-from engine.messages import (
+from engine.pipelines import open_pipeline
+from engine.pipelines.base import (
+    Broken,
+    Cancelled,
+    OutOfMemory,
+    Pipeline,
+    PipelineError,
+    StageMeter,
+)
+from engine.plan.choice import Plan
+from engine.plan.make import plan_to_json
+from engine.presets import ModelPreset
+from engine.request import ClipRequest
+from engine.stages import Frames, Stage
+from engine.worker.messages import (
     Advance,
     Cancel,
     CancelDone,
@@ -39,20 +53,6 @@ from engine.messages import (
     Stop,
     ToWorker,
 )
-from engine.pipelines import open_pipeline
-from engine.pipelines.base import (
-    Broken,
-    Cancelled,
-    OutOfMemory,
-    Pipeline,
-    PipelineError,
-    StageMeter,
-)
-from engine.plan.choice import Plan
-from engine.plan.make import plan_to_json
-from engine.presets import ModelPreset
-from engine.request import ClipRequest
-from engine.stages import Frames, Stage
 
 HEARTBEAT_SECONDS = 1.0
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is

@@ -16,14 +16,19 @@ from multiprocessing.connection import Connection, wait
 from filelock import FileLock, Timeout
 
 from engine import logs
-from engine.child import Child, worker_environment
 from engine.guard.guard import Guard
 from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
-from engine.messages import (
+from engine.plan.choice import PlanError
+from engine.plan.plans import Plans
+from engine.presets import Presets
+from engine.request import Size
+from engine.store import StoreError
+from engine.worker.deferred import Owed
+from engine.worker.messages import (
     Advance,
     Cancel,
     CancelDone,
@@ -38,15 +43,10 @@ from engine.messages import (
     Probed,
     Ready,
 )
-from engine.owed import Owed
-from engine.plan.choice import PlanError
-from engine.plan.plans import Plans
-from engine.presets import Presets
-from engine.progress import Progress
-from engine.request import Size
-from engine.results import Results
-from engine.status import Engine, Status
-from engine.store import StoreError
+from engine.worker.outcomes import Results
+from engine.worker.process import Child, worker_environment
+from engine.worker.progress import Progress
+from engine.worker.status import Engine, Status
 
 log = logging.getLogger("headroom.keeper")
 

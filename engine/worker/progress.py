@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from engine.messages import Advance
 from engine.stages import STAGES, Stage
+from engine.worker.messages import Advance
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.progress import Progress
 from engine.request import Size
+from engine.worker.progress import Progress
 
 
 class Engine(StrEnum):

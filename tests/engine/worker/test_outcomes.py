@@ -7,9 +7,9 @@ import pytest
 
 from engine.jobs import Job, State
 from engine.library import mp4
-from engine.messages import Finished
-from engine.results import Results
 from engine.supervisor import Supervisor
+from engine.worker.messages import Finished
+from engine.worker.outcomes import Results
 from tests.conftest import Ask, finish
 
 
@@ -58,7 +58,7 @@ def test_after_a_crash_a_whole_clip_is_kept(
 ) -> None:
     job, message = made
     with monkeypatch.context() as patch:
-        patch.setattr(f"engine.results.{where}", cut(where))
+        patch.setattr(f"engine.worker.outcomes.{where}", cut(where))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
     supervisor.start()
@@ -78,7 +78,7 @@ def test_before_its_name_is_written_down_it_is_made_again(
 ) -> None:
     job, message = made
     with monkeypatch.context() as patch:
-        patch.setattr("engine.results.Jobs.made", cut("made"))
+        patch.setattr("engine.worker.outcomes.Jobs.made", cut("made"))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
     supervisor.start()

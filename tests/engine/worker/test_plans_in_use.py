@@ -10,15 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from engine.child import Child, worker_environment
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.machine.nvml import Holder
-from engine.messages import Heartbeat
 from engine.plan.choice import Choice, Plan, PlanError
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.supervisor import Supervisor
+from engine.worker.messages import Heartbeat
+from engine.worker.process import Child, worker_environment
 from tests.conftest import Ask, finish, wait_until
 from tests.engine.machine.test_facts import seen
 from tests.scripted_memory import GIB, ScriptedMeter
@@ -122,7 +122,7 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
         loads.append(plan["decode"].value)
         return start(preset, plan, *rest)
 
-    monkeypatch.setattr("engine.keeper.Child.start", counted)
+    monkeypatch.setattr("engine.worker.supervisor.Child.start", counted)
     supervisor.start()
     first = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
     pid = supervisor.status().worker_pid
@@ -140,7 +140,7 @@ def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "oom")
     monkeypatch.setattr(
-        "engine.results.next_notch",
+        "engine.worker.outcomes.next_notch",
         lambda plan, *rest: (
             ("offload", Choice("lazy", "RAM ran out while loading the model."))
             if plan["offload"].value == "block"

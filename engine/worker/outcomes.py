@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.child import Child
 from engine.guard.guard import Guard
 from engine.guard.predict import margin
 from engine.home import Home
@@ -17,7 +16,6 @@ from engine.library import mp4
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
-from engine.messages import Failed, Finished, Probed
 from engine.plan.choice import Plan
 from engine.plan.fallback import DOING, Notch, next_notch, what_is_tried
 from engine.plan.make import plan_to_json
@@ -25,6 +23,8 @@ from engine.plan.plans import Plans
 from engine.request import Size
 from engine.stages import Stage
 from engine.units import gigabytes
+from engine.worker.messages import Failed, Finished, Probed
+from engine.worker.process import Child
 
 log = logging.getLogger("headroom.results")
 
