@@ -298,8 +298,8 @@ def _weights(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from engine.doctor import examine
-    from engine.report import report
+    from engine.doctor.doctor import examine
+    from engine.doctor.report import report
 
     with open_engine() as supervisor:
         if options.report:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine.doctor import usable
+from engine.doctor.doctor import usable
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from engine.report import report
+from engine.doctor.report import report
 from engine.store import StoreError
 from engine.supervisor import Supervisor
 from ui.events import QUIET

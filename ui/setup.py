@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.doctor import Line, examine, usable
+from engine.doctor.doctor import Line, examine, usable
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here

@@ -15,7 +15,7 @@ from engine.install.environments import TRIAL, SetupError, say
 from engine.install.plan import ENGINE, GPU, PAGE
 
 SECONDS = 600.0  # a first import from a slow disk, with a virus scanner that reads along
-PAGE_CODE = "import app, ui.serve, ui.page, ui.live, engine.doctor"
+PAGE_CODE = "import app, ui.serve, ui.page, ui.live, engine.doctor.doctor"
 CLIP = ("a red ball moves left", "--height", "16", "--width", "16", "--frames", "1", "--seed", "1")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.doctor_gpu import kept_trials
+from engine.doctor.gpu import kept_trials
 from engine.jobs import State
 from engine.library.library import Query
 from engine.library.mp4 import ClipError, read_receipt

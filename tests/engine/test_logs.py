@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine import logs
+from engine.doctor.report import report, without_persons
 from engine.jobs import State
-from engine.report import report, without_persons
 from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
 
@@ -94,9 +94,9 @@ def test_a_log_stays_small(
 
 
 def test_the_report_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.report.socket.gethostname", lambda: "annas-pc.lan")
-    monkeypatch.setattr("engine.report.getpass.getuser", lambda: "anna")
-    monkeypatch.setattr("engine.report.Path.home", lambda: Path("/home/anna"))
+    monkeypatch.setattr("engine.doctor.report.socket.gethostname", lambda: "annas-pc.lan")
+    monkeypatch.setattr("engine.doctor.report.getpass.getuser", lambda: "anna")
+    monkeypatch.setattr("engine.doctor.report.Path.home", lambda: Path("/home/anna"))
     text = (
         "/home/anna/.venv/x.py, /data/Anna's clips/logs, /home/bob/y, C:\\Users\\Bob\\z, "
         "\\\\annas-pc\\share, user ANNA, bananna, annas-pc.lan"

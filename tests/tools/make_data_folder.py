@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from engine import VERSION
-from engine.doctor_gpu import kept_trials
+from engine.doctor.gpu import kept_trials
 from engine.jobs import Job, State
 from engine.library.mp4 import read_frames, write_clip, write_poster
 from engine.measurements import Outcome

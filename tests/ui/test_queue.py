@@ -10,11 +10,11 @@ from unittest.mock import Mock
 import gradio as gr
 import pytest
 
+from engine.doctor.report import last_failure
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.home import Home
 from engine.jobs import State
-from engine.report import last_failure
 from engine.request import Size
 from engine.store import Store
 from engine.supervisor import Supervisor

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from engine.doctor_gpu import Line
+from engine.doctor.gpu import Line
 from engine.guard.budget import RAM_RESERVE
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample

@@ -5,8 +5,8 @@ from typing import Literal
 
 from huggingface_hub import constants
 
-from engine import doctor_host
-from engine.doctor_gpu import Line, gpu_lines
+from engine.doctor import host
+from engine.doctor.gpu import Line, gpu_lines
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.guard.verdict import Verdict
 from engine.home import PROJECT
@@ -31,7 +31,7 @@ def examine(supervisor: Supervisor) -> list[Line]:
     sample = supervisor.look()
     machine = machine_now(sample)
     needs, streamed = _needs(supervisor)
-    host = doctor_host
+    host = host
     return [
         *gpu_lines(sample, machine, supervisor.home.cache / "kernels.json"),
         host.ram(sample, needs),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from engine import doctor_gpu, doctor_host
-from engine.doctor import examine
-from engine.doctor_gpu import Line, gpu_lines, kept_trials, kernel_lines
+from engine.doctor import gpu, host
+from engine.doctor.doctor import examine
+from engine.doctor.gpu import Line, gpu_lines, kept_trials, kernel_lines
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install.environments import Stamp
@@ -123,7 +123,7 @@ def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
 
 def test_what_set_up_left_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stamp = Stamp("3.11", "x", "nvidia", "auto", {}, {"sglang-kernel": "no kernel image."})
-    monkeypatch.setattr(doctor_gpu, "stamp", lambda: stamp)
+    monkeypatch.setattr(gpu, "stamp", lambda: stamp)
     found = by_subject(kernel_lines(with_packages(LINUX), tmp_path))
     assert found["Kernels of sgl-kernel"].meaning == "Left out by set-up: no kernel image."
 
@@ -133,40 +133,40 @@ def test_what_set_up_left_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_ram_is_held_against_the_plans_need() -> None:
     needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
-    assert doctor_host.ram(sample(), needs).state == "good"
+    assert host.ram(sample(), needs).state == "good"
     tight = replace(HOST, available=20 * GIB)
-    line = doctor_host.ram(sample(host=tight), needs)
+    line = host.ram(sample(host=tight), needs)
     assert line.state == "warn"
     assert "Wan2.1 14B (FP8) takes 23.0 GB" in line.meaning
-    assert doctor_host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
+    assert host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
 
 
 def test_windows_page_file_is_held_against_it_too() -> None:
     host = replace(HOST, commit_limit=40 * GIB, committed=30 * GIB)
     needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
-    (line,) = doctor_host.page_file(sample(host=host), WINDOWS, needs)
+    (line,) = host.page_file(sample(host=host), WINDOWS, needs)
     assert line.state == "warn"
     assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in line.meaning
-    assert doctor_host.page_file(sample(host=host), WINDOWS, [])[0].state == "good"
-    assert doctor_host.page_file(sample(host=host), LINUX, needs) == []
+    assert host.page_file(sample(host=host), WINDOWS, [])[0].state == "good"
+    assert host.page_file(sample(host=host), LINUX, needs) == []
 
 
 def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_host, "write_speed", lambda _: 100e6)
+    monkeypatch.setattr(host, "write_speed", lambda _: 100e6)
     usage = shutil.disk_usage(tmp_path)._replace(free=61_100_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    space, speed = doctor_host.disk(tmp_path, True, 13 * GIB)
+    space, speed = host.disk(tmp_path, True, 13 * GIB)
     assert space.state == "good"
     assert space.meaning.startswith("61.1 GB are free")  # as `weights list` and file managers tell
     assert speed.state == "warn"
     assert "Each step reads 14.0 GB: 140 s or less" in speed.meaning
-    assert doctor_host.disk(tmp_path, False, 0)[1].state == "good"
+    assert host.disk(tmp_path, False, 0)[1].state == "good"
     monkeypatch.undo()
-    assert doctor_host.write_speed(tmp_path) > 0
+    assert host.write_speed(tmp_path) > 0
     assert list(tmp_path.iterdir()) == []
-    assert doctor_host.write_speed(tmp_path / "nowhere") == 0
+    assert host.write_speed(tmp_path / "nowhere") == 0
 
 
 def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        assert "is taken" in doctor_host.port(number).meaning
-    assert "is free" in doctor_host.port(number).meaning
-    assert "the first time" in doctor_host.sharing(LINUX, tmp_path).meaning
-    assert "Defender" in doctor_host.sharing(WINDOWS, tmp_path).remedy
+        assert "is taken" in host.port(number).meaning
+    assert "is free" in host.port(number).meaning
+    assert "the first time" in host.sharing(LINUX, tmp_path).meaning
+    assert "Defender" in host.sharing(WINDOWS, tmp_path).remedy
     from gradio import tunneling
 
     file = tmp_path / "gradio/frpc" / Path(tunneling.BINARY_PATH).name
@@ -187,11 +187,11 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
     file.touch()
     here = replace(LINUX, architecture="x86_64")
     if sys.platform == "linux" and file.name.startswith("frpc_linux_amd64"):
-        assert "is here" in doctor_host.sharing(here, tmp_path).meaning
+        assert "is here" in host.sharing(here, tmp_path).meaning
 
 
 def test_pyav_is_asked_for_the_encoder() -> None:
-    assert doctor_host.video().state == "good"
+    assert host.video().state == "good"
 
 
 # ---- estimates -----------------------------------------------------------------------------
