@@ -15,7 +15,7 @@ def main() -> int:
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from engine.commands import main as run
+        from engine.commands.main import main as run
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"Headroom isn't set up: the package {error.name} is missing.\n"

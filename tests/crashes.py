@@ -199,7 +199,7 @@ def rounds(count: int, first: int = 0) -> list[Round]:
 
 def _engine() -> None:
     """The process that is killed: the queue's owner, until its standard input is closed."""
-    from engine.commands import open_engine
+    from engine.commands.main import open_engine
 
     with open_engine() as supervisor:
         supervisor.start()

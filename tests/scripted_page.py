@@ -3,7 +3,7 @@
 import sys
 
 from engine import presets
-from engine.commands import main
+from engine.commands.main import main
 
 if __name__ == "__main__":
     presets.DEFAULT_MODEL = "scripted"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.commands import _parser
+from engine.commands.main import _parser
 from engine.home import PROJECT
 from engine.install.__main__ import read_order
 from engine.install.plan import FILES

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands import _parser
+from engine.commands.main import _parser
 from engine.home import PROJECT
 from tests import examples
 from tests.served import Served, serve

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import bench
-from engine.commands import _parser
+from engine.commands.bench import run
+from engine.commands.main import _parser
 from engine.errors import ExitCode
 from engine.guard.verdict import Word
 from engine.home import PROJECT
@@ -34,7 +34,7 @@ def test_every_command_and_every_option_is_in_the_table() -> None:
 
 def test_every_part_of_the_benchmark_is_named() -> None:
     (row,) = re.findall(r"^\| `bench.*$", README, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", row) == [*bench.PARTS, bench.MODEL]
+    assert re.findall(r"`(\w+)`", row) == [*run.PARTS, run.MODEL]
 
 
 def test_verdicts_and_exit_codes_are_told() -> None:

@@ -28,20 +28,22 @@ def test_the_page_never_imports_torch() -> None:
 @pytest.mark.model
 def test_what_the_worker_sends_brings_no_torch_along() -> None:
     """Whoever unpickles a message imports what its values are made of."""
-    loaded = modules_after("from engine.commands import main\nmain(['generate', 'a red ball'])")
+    loaded = modules_after(
+        "from engine.commands.main import main\nmain(['generate', 'a red ball'])"
+    )
     assert "pickle" in loaded
     assert not loaded & {"torch", "diffusers", "av"}
 
 
 def test_the_engine_never_imports_gradio() -> None:
     loaded = modules_after(
-        "import engine.commands, engine.worker.main, engine.pipelines.wan_tiny.pipeline"
+        "import engine.commands.main, engine.worker.main, engine.pipelines.wan_tiny.pipeline"
     )
     assert "torch" in loaded
     assert "gradio" not in loaded
 
 
-@pytest.mark.parametrize("module", ["app", "engine.commands", "engine.supervisor"])
+@pytest.mark.parametrize("module", ["app", "engine.commands.main", "engine.supervisor"])
 def test_commands_start_light(module: str) -> None:
     """`clips` and `--help` pay for neither gradio, torch nor PyAV."""
     assert not modules_after(f"import {module}") & {"gradio", "torch", "av"}

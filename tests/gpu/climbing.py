@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.commands import open_engine
+from engine.commands.main import open_engine
 from engine.guard.guard import Refused
 from engine.guard.verdict import Word
 from engine.install import installed

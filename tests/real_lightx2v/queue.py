@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine import bench_card, bench_model, bench_told
+from engine.commands.bench import card, model, report
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.presets import load_presets
@@ -168,22 +168,22 @@ class QueueContract:
         self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """On a GPU the same orders bring its busy share and the copies that are hidden."""
-        monkeypatch.setattr(bench_model, "AGAIN", 1)
+        monkeypatch.setattr(model, "AGAIN", 1)
         engine.fault.unlink(missing_ok=True)
         request = ClipRequest(PROMPT, 64, 96, 9, 7, "tiny-fp8-text")
-        cost = bench_model.cost(engine.supervisor, request, tmp_path, lambda text: None)
+        cost = model.cost(engine.supervisor, request, tmp_path, lambda text: None)
         assert cost.fresh is not None
         assert cost.fresh.receipt["request"]["prompt"] != cost.cold.receipt["request"]["prompt"]
         assert "failed" not in cost.found["theirs"], cost.found["theirs"]
         assert cost.found["theirs"]["seconds"] > 0
         assert "failed" not in cost.found["command"], cost.found["command"]
         assert cost.found["rates"]["matrix_by"] in ("fp8, a scale a row", "fp8, one scale", "bf16")
-        rows = {row.name: row for row in bench_told.rows(cost)}
+        rows = {row.name: row for row in report.rows(cost)}
         assert rows["a clip, a new prompt"].ratio is not None
         assert rows["process start to a clip"].ratio is not None
         assert rows["a denoise step"].ratio is not None
         assert "GPU busy in a step" not in rows
-        picture, _ = bench_card.write(bench_told.card(cost), tmp_path)
+        picture, _ = card.write(report.card(cost), tmp_path)
         assert picture.read_bytes().startswith(b"\x89PNG")
 
     def test_missing_weights_are_named_with_where_to_get_them(self, engine: Engine) -> None:

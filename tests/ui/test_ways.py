@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.commands import main
+from engine.commands.main import main
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.request import RequestError

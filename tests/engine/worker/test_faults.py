@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.commands import open_engine
+from engine.commands.main import open_engine
 from engine.home import Home
 from engine.jobs import Job, State
 from engine.mending import open_store

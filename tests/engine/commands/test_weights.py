@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.commands import main
+from engine.commands.main import main
 from engine.home import PROJECT, Home
 from tests.conftest import wait_until
 from tests.hub import Hub

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.commands import main
+from engine.commands.main import main
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs, State
 from engine.library import mp4

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
-from engine.bench_row import BenchFailed, Say, median
+from engine.commands.bench.row import BenchFailed, Say, median
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs

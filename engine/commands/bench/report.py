@@ -5,8 +5,8 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from engine.bench_model import Cost
-from engine.bench_row import Row
+from engine.commands.bench.model import Cost
+from engine.commands.bench.row import Row
 from engine.plan.flops import architecture_of, step_work
 from engine.units import GIB
 

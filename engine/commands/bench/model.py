@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from engine.bench_command import lightx2v_command
-from engine.bench_row import BenchError, BenchFailed, Say
+from engine.commands.bench.row import BenchError, BenchFailed, Say
+from engine.commands.bench.upstream import lightx2v_command
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter

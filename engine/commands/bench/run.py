@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import bench_card, bench_clip, bench_model, bench_page, bench_told
-from engine.bench_row import BenchError, Row, Say
+from engine.commands.bench import card, engine, model, page, report
+from engine.commands.bench.row import BenchError, Row, Say
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
 from engine.machine.facts import Machine, this_machine
@@ -27,7 +27,7 @@ MODEL = "model"
 
 def page(folder: Path, say: Say) -> Iterator[Row]:
     """The page's start and memory beside a bare Gradio page of as many components."""
-    found = bench_page.starts(folder, say)
+    found = page.starts(folder, say)
     ours, bare = found["ours"], found["bare"]
     count = f"a bare page of {found['components']} components"
     yield Row("start to the first answer", ours.seconds, "s", bare.seconds, count, 1.3)
@@ -37,22 +37,22 @@ def page(folder: Path, say: Say) -> Iterator[Row]:
 
 def gauge(folder: Path, say: Say) -> Iterator[Row]:
     """What open pages cost the page's process."""
-    for pages, share in bench_page.gauge(folder, say).items():
-        reach = 10.0 if pages == f"{bench_page.TABS[-1]} open pages" else None
+    for pages, share in page.gauge(folder, say).items():
+        reach = 10.0 if pages == f"{page.TABS[-1]} open pages" else None
         yield Row(f"gauge, {pages}", share, "% of a core", reach=reach)
 
 
 def library(folder: Path, say: Say) -> Iterator[Row]:
     """The page and its library with 10,000 clips beside an empty one."""
-    for name, (none, full) in bench_page.libraries(folder, say).items():
+    for name, (none, full) in page.libraries(folder, say).items():
         # An empty library answers a search without a search: the limit is for the page.
-        reach = None if name == bench_page.SEARCH else 1.5
+        reach = None if name == page.SEARCH else 1.5
         yield Row(name, full, "s", none, "an empty library", reach)
 
 
 def clip(folder: Path, say: Say) -> Iterator[Row]:
     """What the engine adds to a warm clip, and how soon a cancel takes effect."""
-    found = bench_clip.clips(folder, say)
+    found = engine.clips(folder, say)
     yield Row(
         "a warm clip, asked to kept", found.whole, "s", found.own, "the pipeline's seconds",
         1.03, found.size,
@@ -65,13 +65,13 @@ def clip(folder: Path, say: Say) -> Iterator[Row]:
 
 def mp4(folder: Path, say: Say) -> Iterator[Row]:
     """Writing the MP4 with its receipt beside the bare encoder."""
-    ours, bare, against = bench_clip.encoding(folder, say)
+    ours, bare, against = engine.encoding(folder, say)
     yield Row("writing the MP4, 832 × 480, 81 frames", ours, "s", bare, against)
 
 
 def prediction(folder: Path, say: Say) -> Iterator[Row]:
     """How far off the predicted peaks are once two sizes were measured."""
-    for size, predicted, measured in bench_clip.predictions(folder, say):
+    for size, predicted, measured in engine.predictions(folder, say):
         off = round(100 * abs(predicted - measured) / measured, 1)
         told = f"predicted {predicted / 2**20:.0f}, measured {measured / 2**20:.0f} MiB"
         yield Row(f"prediction at {size}", off, "% off", reach=5.0, told=told)
@@ -136,9 +136,9 @@ def run(supervisor: Supervisor, only: str | None, model: str | None, out: Path, 
     rows: list[Row] = []
     cards: dict[str, str] = {}
     failed: dict[str, str] = {}
-    with bench_model.alone(supervisor):
+    with model.alone(supervisor):
         asked = only in (None, MODEL)
-        request = bench_model.choose(supervisor, model, say) if asked else None
+        request = model.choose(supervisor, model, say) if asked else None
         for name, part in PARTS.items():
             if only in (None, name):
                 with _part(name, failed, say) as folder:
@@ -146,9 +146,9 @@ def run(supervisor: Supervisor, only: str | None, model: str | None, out: Path, 
                         rows.append(row)  # those before a failure count
         if request is not None:
             with _part(MODEL, failed, say) as folder:
-                cost = bench_model.cost(supervisor, request, folder, say)
-                rows += bench_told.rows(cost)
-                picture, facts = bench_card.write(bench_told.card(cost), out)
+                cost = model.cost(supervisor, request, folder, say)
+                rows += report.rows(cost)
+                picture, facts = card.write(report.card(cost), out)
                 cards = {"picture": str(picture), "facts": str(facts)}
     seconds = round(time.perf_counter() - began, 1)
     return Result(this_machine(), rows, cards, failed, seconds)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import bench, bench_clip, bench_model, bench_page, presets
-from engine.bench_row import BenchFailed, Row, Say
-from engine.commands import main
+from engine import presets
+from engine.commands.bench import engine, model, page, run
+from engine.commands.bench.row import BenchFailed, Row, Say
+from engine.commands.main import main
 from engine.home import Home
 from engine.library.library import Library
 from engine.store import Store
@@ -17,7 +18,7 @@ from engine.store import Store
 def test_a_part_prints_one_object_with_its_reference(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_clip, "WRITES", 1)
+    monkeypatch.setattr(engine, "WRITES", 1)
     assert main(["bench", "--only", "mp4", "--json"]) == 0
     out, err = capfd.readouterr()
     (row,) = json.loads(out)["rows"]
@@ -40,9 +41,9 @@ def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     def works(_folder: Path, _say: Say) -> Iterator[Row]:
         yield Row("after it", 2.0, "s")
 
-    monkeypatch.setattr(bench, "PARTS", {"page": breaks, "gauge": odd, "mp4": works})
-    monkeypatch.setattr(bench, "MODEL", "page")  # no clip is made here
-    monkeypatch.setattr(bench_model, "choose", lambda *_: None)
+    monkeypatch.setattr(run, "PARTS", {"page": breaks, "gauge": odd, "mp4": works})
+    monkeypatch.setattr(run, "MODEL", "page")  # no clip is made here
+    monkeypatch.setattr(model, "choose", lambda *_: None)
     assert main(["bench", "--json"]) == 4
     told = json.loads(capfd.readouterr().out)
     assert [row["name"] for row in told["rows"]] == ["before it", "after it"]
@@ -58,7 +59,7 @@ def test_an_engine_that_cannot_start_ends_the_part_at_once(
 ) -> None:
     monkeypatch.setattr(presets, "DEFAULT_MODEL", "scripted")
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "fail")
-    with pytest.raises(BenchFailed, match="says that loading fails"), bench_clip.engine(tmp_path):
+    with pytest.raises(BenchFailed, match="says that loading fails"), engine.engine(tmp_path):
         pass
 
 
@@ -77,7 +78,7 @@ def test_what_is_reached_follows_from_the_ratio_where_there_is_one() -> None:
 def test_a_full_library_is_full(tmp_path: Path) -> None:
     home = Home(tmp_path / "full")
     home.create()
-    bench_page._fill(home, 30)
+    page._fill(home, 30)
     store = Store(home.database)
     assert len(Library(home, store).newest()) == 30
     store.close()
@@ -87,9 +88,9 @@ def test_a_full_library_is_full(tmp_path: Path) -> None:
 def test_a_clip_is_timed_from_asking_to_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_clip, "CLIPS", 1)
-    monkeypatch.setattr(bench_clip, "CANCELS", 1)
-    told = bench_clip.clips(tmp_path, lambda text: None)
+    monkeypatch.setattr(engine, "CLIPS", 1)
+    monkeypatch.setattr(engine, "CANCELS", 1)
+    told = engine.clips(tmp_path, lambda text: None)
     assert told.whole > told.own > 0
     assert told.cancel > 0
     assert told.block > 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.bench_row import BenchFailed, Say, median
+from engine.commands.bench.row import BenchFailed, Say, median
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
+from engine.commands.follow import follow, say
 from engine.errors import ExitCode, HeadroomError
-from engine.following import follow, say
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
@@ -270,30 +270,28 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from engine import plan_command
+    from engine.commands import plan
 
     with open_engine() as supervisor:
         plans, presets = supervisor.plans, supervisor.presets
         model = options.model or usual_model(supervisor).preset.id
-        plan_command.change(plans, presets, model, options.set, options.reset)
+        plan.change(plans, presets, model, options.set, options.reset)
         if options.json:
-            _print_json(plan_command.as_json(plans, model))
+            _print_json(plan.as_json(plans, model))
         else:
-            plan_command.show(plans.plan(model), plans.options(model))
+            plan.show(plans.plan(model), plans.options(model))
     return ExitCode.DONE
 
 
 def _weights(options: argparse.Namespace) -> int:
-    from engine import weights_command
+    from engine.commands import weights
 
     with open_engine() as supervisor:
-        code, result = weights_command.run(
-            supervisor, options.action, options.model, options.folder, say
-        )
+        code, result = weights.run(supervisor, options.action, options.model, options.folder, say)
     if options.json:
         _print_json(result)
     else:
-        sys.stdout.write("\n".join(weights_command.lines(options.action, result)) + "\n")
+        sys.stdout.write("\n".join(weights.lines(options.action, result)) + "\n")
     return code
 
 
@@ -318,7 +316,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from engine import bench
+    from engine.commands.bench import run
 
     if options.out is not None and not options.out.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")

@@ -11,9 +11,9 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from engine import bench_card, bench_model, bench_told
-from engine.bench_model import Cost, Made
-from engine.commands import main
+from engine.commands.bench import card, model, report
+from engine.commands.bench.model import Cost, Made
+from engine.commands.main import main
 from engine.home import Home
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import load_presets
@@ -61,7 +61,7 @@ def test_a_clip_stands_beside_lightx2v_and_a_step_beside_its_floor() -> None:
     theirs = {"seconds": 12.5, "peak": 2**33}
     step = {"busy_share": 0.95, "copy_hidden_share": 0.99}
     found = {"theirs": theirs, "step": step, "command": {"seconds": 50.0}}
-    rows = {row.name: row for row in bench_told.rows(costing(**found))}
+    rows = {row.name: row for row in report.rows(costing(**found))}
     assert rows["process start to a clip"].ratio == pytest.approx(55 / 50)
     assert rows["a clip, warm"].value == 11.5
     assert rows["a clip, a new prompt"].ratio == pytest.approx(13 / 12.5)
@@ -77,26 +77,26 @@ def test_what_could_not_be_measured_is_told_or_left_out() -> None:
         theirs={"failed": "The GPU's memory (VRAM) is full."},
         command={"failed": "it takes about 40 GB of RAM, 30 GB are left"},
     )
-    rows = {row.name: row for row in bench_told.rows(cost)}
+    rows = {row.name: row for row in report.rows(cost)}
     assert rows["a clip, a new prompt"].ratio is None
     assert "memory (VRAM) is full" in rows["a clip, a new prompt"].told
     assert "40 GB of RAM" in rows["process start to a clip"].told
     assert "a denoise step" not in rows
-    facts = bench_told.card(cost)
+    facts = report.card(cost)
     assert facts["floor"] is facts["gpu_busy_share"] is None
-    assert len(bench_card.tiles(facts)) == 4
+    assert len(card.tiles(facts)) == 4
 
 
 def test_a_quicker_attention_lowers_the_floor() -> None:
-    plain, quick = bench_told.floor(costing()), bench_told.floor(costing(attention_times=2.0))
+    plain, quick = report.floor(costing()), report.floor(costing(attention_times=2.0))
     assert plain is not None
     assert quick is not None
     assert quick["seconds"] < plain["seconds"]
 
 
 def test_the_card_is_a_picture_of_its_size_with_nothing_of_the_users(tmp_path: Path) -> None:
-    facts = bench_told.card(costing(theirs={"seconds": 12.5, "peak": 2**33}))
-    picture, numbers = bench_card.write(facts, tmp_path)
+    facts = report.card(costing(theirs={"seconds": 12.5, "peak": 2**33}))
+    picture, numbers = card.write(facts, tmp_path)
     assert (picture.name, numbers.name) == (
         f"bench-a-card-{LARGE}.png",
         f"bench-a-card-{LARGE}.json",
@@ -110,15 +110,15 @@ def test_the_card_is_a_picture_of_its_size_with_nothing_of_the_users(tmp_path: P
 
 
 def test_a_folder_that_takes_nothing_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(bench_card.CardError, match="can't be written"):
-        bench_card.write(bench_told.card(costing()), tmp_path / "nowhere")
+    with pytest.raises(card.CardError, match="can't be written"):
+        card.write(report.card(costing()), tmp_path / "nowhere")
 
 
 @pytest.mark.model
 def test_the_small_model_is_measured_and_nothing_stays_behind(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_model, "AGAIN", 1)
+    monkeypatch.setattr(model, "AGAIN", 1)
     assert main(["bench", "--only", "model", "--json", "--out", str(tmp_path)]) == 0
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "Ctrl-C still ends it"
     told = json.loads(capfd.readouterr().out)
@@ -137,7 +137,7 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
 def test_a_worker_that_dies_while_comparing_loses_no_clip(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_model, "AGAIN", 1)
+    monkeypatch.setattr(model, "AGAIN", 1)
     told: list[str] = []
     request = ClipRequest.check({"prompt": "x", "model": "scripted", "seed": 1}, supervisor.presets)
     send = Child.send
@@ -148,14 +148,14 @@ def test_a_worker_that_dies_while_comparing_loses_no_clip(
         send(child, message)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Child, "send", dies)
-    cost = bench_model.cost(supervisor, request, tmp_path, told.append)
+    cost = model.cost(supervisor, request, tmp_path, told.append)
     assert cost.warm
     assert cost.found == {}
     assert any("The comparison failed: The engine process was killed" in line for line in told)
 
 
 def test_without_a_gpu_the_cpu_default_is_chosen(supervisor: Supervisor) -> None:
-    request = bench_model.choose(supervisor, None, lambda text: None)
+    request = model.choose(supervisor, None, lambda text: None)
     assert request.model == supervisor.presets.default.id
     assert request.size == Size(128, 128, 17)
 
