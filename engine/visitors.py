@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engine.engine import Supervisor
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job, State
@@ -20,7 +21,6 @@ from engine.patience import Patience
 from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 
 HOURS = (1, 2, 4, 8)
 DEFAULT_HOURS = 2

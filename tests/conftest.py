@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Job, Jobs
 from engine.presets import Presets, load_presets
 from engine.request import ClipRequest
 from engine.store import Store
-from engine.supervisor import Supervisor
 from tests.hub import Hub, running
 
 TESTS = Path(__file__).parent

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import Query
@@ -36,7 +37,6 @@ from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.prompts.enhancer import Enhancer
 from engine.store import Store
-from engine.supervisor import Supervisor
 from engine.weights.linked_folders import linked
 from engine.weights.manifest import Manifest
 from engine.weights.progress import Tally

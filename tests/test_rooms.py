@@ -43,7 +43,7 @@ def test_the_engine_never_imports_gradio() -> None:
     assert "gradio" not in loaded
 
 
-@pytest.mark.parametrize("module", ["app", "engine.commands.main", "engine.supervisor"])
+@pytest.mark.parametrize("module", ["app", "engine.commands.main", "engine.engine"])
 def test_commands_start_light(module: str) -> None:
     """`clips` and `--help` pay for neither gradio, torch nor PyAV."""
     assert not modules_after(f"import {module}") & {"gradio", "torch", "av"}

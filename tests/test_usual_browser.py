@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.browser import MARKS, launched, watched
 from tests.conftest import TESTS
-from tests.engine.test_usual import for_gpu
+from tests.engine.test_default_model import for_gpu
 from tests.nvml.standin import ScriptedGpu, Standin, build
 from tests.served import serve
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.prompts.batch import MOST
-from engine.supervisor import Supervisor
 from ui.events import QUIET
 
 EMBED = "embed_receipts"

@@ -13,12 +13,12 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.library import file_manager
 from engine.library.library import Clip, Key, LibraryError, Query, days_left
 from engine.library.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
-from engine.supervisor import Supervisor
 from ui import words
 from ui.access import known_fields, member, ours
 from ui.batch import embeds

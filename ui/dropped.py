@@ -16,13 +16,13 @@ from typing import Any
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.library import reader_process
 from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
 from engine.request import ClipRequest, RequestError
-from engine.supervisor import Supervisor
 from ui.access import known_fields, member, ours
 from ui.clip_routes import found
 from ui.events import QUIET

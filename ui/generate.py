@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine.default_model import can_run, usual_model
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.duration import Duration
@@ -23,9 +25,7 @@ from engine.request import (
     Size,
     whole,
 )
-from engine.supervisor import Supervisor
 from engine.units import gigabytes
-from engine.usual import can_run, usual_model
 from ui import cards, prompts, words
 from ui.events import QUIET
 from ui.gauge import GAUGE

@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.measurements import Row
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from engine.units import gigabytes
 from ui import words
 from ui.events import QUIET

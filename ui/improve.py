@@ -11,13 +11,13 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.pipelines.wan_tiny.vocabulary import unknown_words
 from engine.presets import ModelPreset
 from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
 from engine.request import PROMPT_LIMIT
-from engine.supervisor import Supervisor
 from ui.events import QUIET
 
 LOOKING = "<p role='status'>Looking for Ollama on this computer …</p>"

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.library.library import Clip
-from engine.supervisor import Supervisor
 from engine.units import gigabytes
 from ui import words
 from ui.theme import ASSETS

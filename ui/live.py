@@ -16,9 +16,9 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, StreamingResponse
 
+from engine.engine import Supervisor
 from engine.install.background import Arrival
 from engine.store import StoreError
-from engine.supervisor import Supervisor
 from engine.worker.status import Engine, Status
 from ui import words
 from ui.access import known_fields, member

@@ -21,10 +21,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.default_model import usual_model
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job
-from engine.usual import usual_model
 from ui.api import Login, knows_login, origin
 from ui.tools import CHECK, GENERATE, STATUS, TOOLS, instructions, model_told, refuse_unknown
 from ui.ways import PLACE, Ways, flag, size_fields

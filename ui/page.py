@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.install.background import Arrival
 from engine.pipelines import is_here
-from engine.supervisor import Supervisor
 from ui import (
     api,
     arriving,

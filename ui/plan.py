@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from engine.default_model import usual_model
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.plan.choice import Choice, Option, Options, PlanError
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
 from ui import words
 from ui.events import QUIET
 from ui.generate import known_model, refusal_html

@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.pipelines.wan_tiny.vocabulary import known_words, unknown_words
 from engine.presets import ModelPreset
 from engine.prompts.ideas import Ideas, load_ideas
-from engine.supervisor import Supervisor
 from ui import improve
 from ui.events import QUIET
 

@@ -10,12 +10,12 @@ from typing import Any, TypeGuard
 
 import gradio as gr
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from engine.worker.status import Status
 from ui import words
 from ui.events import QUIET

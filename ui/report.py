@@ -3,8 +3,8 @@
 import gradio as gr
 
 from engine.doctor.report import report
+from engine.engine import Supervisor
 from engine.store import StoreError
-from engine.supervisor import Supervisor
 from ui.events import QUIET
 
 HEAD = (

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine.default_model import usual_model
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.predict import covers
 from engine.library.library import Clip
@@ -13,8 +15,6 @@ from engine.library.receipt import asked_again
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import ClipRequest
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
 from ui.batch import embeds
 from ui.clip_routes import found, queue_again
 from ui.dropped import usable

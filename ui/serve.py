@@ -16,11 +16,11 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+from engine.default_model import usual_model
+from engine.engine import Supervisor
 from engine.errors import ExitCode, HeadroomError
 from engine.machine.facts import LAST_PORT, LOOPBACK
 from engine.store import StoreError
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
 
 if TYPE_CHECKING:
     from ui.sharing import Sharing

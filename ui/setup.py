@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from engine.doctor.doctor import Line, examine, usable
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
-from engine.supervisor import Supervisor
 from engine.units import size_text
 from engine.weights.download_process import What
 from engine.weights.progress import WORKING, Tally

@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 import segno
 
+from engine.default_model import usual_model
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.presets import Presets
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
 from engine.visitors import DEFAULT_HOURS, HOURS, UNFINISHED_EACH
 from ui.events import QUIET
 from ui.generate import model_choices, refusal_html

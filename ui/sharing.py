@@ -13,8 +13,8 @@ from typing import Any, Literal
 import psutil
 import uvicorn
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
-from engine.supervisor import Supervisor
 from engine.visitors import Share, Visits
 from ui.door import build_door
 from ui.tunnel import Tunnel, open_tunnel

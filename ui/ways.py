@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NotRequired, TypedDict, cast
 
+from engine.default_model import asked_for
+from engine.engine import Supervisor
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole
-from engine.supervisor import Supervisor
-from engine.usual import asked_for
 from ui import words
 
 TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from engine.engine import Supervisor
 from engine.jobs import Job
-from engine.supervisor import Supervisor
 from engine.worker.status import Engine, Status
 
 

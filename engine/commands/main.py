@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from engine import logs
 from engine.commands.follow import follow, say
+from engine.default_model import asked_for, usual_model
+from engine.engine import Supervisor
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
@@ -22,12 +24,10 @@ from engine.library.folder_sync import Caretaker
 from engine.library.library import Clip, Library
 from engine.library.receipt import receipt_lines
 from engine.machine.facts import LAST_PORT, LOOPBACK, vram_limit
-from engine.mending import open_store
 from engine.presets import load_presets
 from engine.request import ClipRequest
-from engine.supervisor import Supervisor
+from engine.store_repair import open_store
 from engine.units import gigabytes
-from engine.usual import asked_for, usual_model
 
 
 class OpenPage(Protocol):

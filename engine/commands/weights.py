@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.doctor.doctor import usable
+from engine.engine import Supervisor
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
-from engine.supervisor import Supervisor
 from engine.units import size_text
 from engine.weights.download_process import What
 from engine.weights.downloads import Downloads

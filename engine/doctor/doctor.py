@@ -7,6 +7,7 @@ from huggingface_hub import constants
 
 from engine.doctor import host
 from engine.doctor.gpu import Line, gpu_lines
+from engine.engine import Supervisor
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.guard.verdict import Verdict
 from engine.home import PROJECT
@@ -17,7 +18,6 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
-from engine.supervisor import Supervisor
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
 

@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 from engine import VERSION
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.install.installed import differing
 from engine.jobs import Job, State
@@ -18,7 +19,6 @@ from engine.logs import without_prompts
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
 from engine.presets import ModelPreset
-from engine.supervisor import Supervisor
 from engine.units import gigabytes
 
 LINES = 50  # of each log

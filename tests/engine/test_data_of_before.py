@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.doctor.gpu import kept_trials
+from engine.engine import Supervisor
 from engine.jobs import State
 from engine.library.library import Query
 from engine.library.mp4 import ClipError, read_receipt
@@ -20,7 +21,6 @@ from engine.library.receipt import asked_again, checked
 from engine.pipelines.lightx2v import kernels
 from engine.plan.choice import values
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from tests.conftest import finish
 from tests.data_of_before import (
     COMPUTERS,

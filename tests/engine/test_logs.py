@@ -8,8 +8,8 @@ import pytest
 
 from engine import logs
 from engine.doctor.report import report, without_persons
+from engine.engine import Supervisor
 from engine.jobs import State
-from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
 
 MARK = "zebrafinch quagga"

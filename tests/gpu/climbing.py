@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.commands.main import open_engine
+from engine.engine import Supervisor
 from engine.guard.guard import Refused
 from engine.guard.verdict import Word
 from engine.install import installed
 from engine.jobs import Job, State
 from engine.machine.facts import VRAM_LIMIT
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from engine.worker.status import Engine
 from tests.gpu import faults, pretend
 from tests.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from engine.commands.bench import card, model, report
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store import Store
-from engine.supervisor import Supervisor
 from engine.weights.checkpoint import WeightsMissing
 from tests.conftest import finish, wait_until
 from tests.real_lightx2v.packages import Package

@@ -27,6 +27,7 @@ import pytest
 
 from engine import VERSION
 from engine.doctor.gpu import kept_trials
+from engine.engine import Supervisor
 from engine.jobs import Job, State
 from engine.library.mp4 import read_frames, write_clip, write_poster
 from engine.measurements import Outcome
@@ -36,7 +37,6 @@ from engine.plan.choice import Plan, values
 from engine.presets import Role
 from engine.prompts.enhancer import Enhancer
 from engine.request import ClipRequest, Kind, Size
-from engine.supervisor import Supervisor
 from engine.units import GIB
 from engine.weights.linked_folders import link
 from engine.weights.manifest import OURS, Manifest, Promise

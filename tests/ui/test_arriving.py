@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.install.background import Arrival, Arriving
 from engine.presets import Presets
-from engine.supervisor import Supervisor
 from ui import arriving
 from ui.generate import model_choices
 from ui.live import Live

@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.library import file_manager, folder_sync
 from engine.library.library import LibraryError
 from engine.request import ClipRequest
-from engine.supervisor import Supervisor
 from tests.clipfiles import receipt, write
 from tests.conftest import wait_until
 from ui import dropped

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.engine import Supervisor
 from engine.jobs import State
-from engine.supervisor import Supervisor
 from engine.visitors import UNFINISHED_ALL, UNFINISHED_EACH, Share, WrongPassword, draw_password
 from tests.conftest import Ask, finish, wait_until
 from ui.sharing import Opened, Sharing, SharingError, own_addresses

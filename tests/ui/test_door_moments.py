@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.jobs import Job, State
 from engine.store import StoreError
-from engine.supervisor import Supervisor
 from engine.visitors import Share, Visitor
 from tests.ui.test_door import Doors, asked, doors, error
 from ui.live import Live

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
 from engine.request import Size
-from engine.supervisor import Supervisor
 from engine.units import GIB
 from tests.conftest import Ask
 from tests.scripted_memory import ScriptedMeter

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from engine.engine import Supervisor
 from engine.jobs import State
-from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
 from ui.live import Live, add_routes
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.jobs import State
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
-from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish
 from ui import generate, library, prompts, result
 from ui.page import build_page

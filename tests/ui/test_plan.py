@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.supervisor import Supervisor
+from engine.engine import Supervisor
 from tests.engine.machine.test_facts import seen
 from tests.machines import LINUX
 from ui import plan, words

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.engine import Supervisor
 from engine.presets import Presets
 from engine.prompts.enhancer import Enhancer, ollama_base
 from engine.prompts.ideas import load_ideas
 from engine.prompts.openai_server import Endpoint, EnhancerError
 from engine.store import StoreError
-from engine.supervisor import Supervisor
 from tests.ui.handlers import handler
 from ui import improve, prompts
 from ui.page import build_page

@@ -11,13 +11,13 @@ import gradio as gr
 import pytest
 
 from engine.doctor.report import last_failure
+from engine.engine import Supervisor
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.home import Home
 from engine.jobs import State
 from engine.request import Size
 from engine.store import Store
-from engine.supervisor import Supervisor
 from engine.worker.status import Status
 from tests.conftest import Ask, finish
 from tests.ui.handlers import handler

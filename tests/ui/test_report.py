@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.supervisor import Supervisor
+from engine.engine import Supervisor
 from ui.report import written
 
 

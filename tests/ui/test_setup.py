@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.presets import Presets
-from engine.supervisor import Supervisor
 from engine.weights.hub import WeightsError
 from engine.weights.progress import FileTally, Tally
 from tests.conftest import wait_until

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from engine.commands.main import main
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.request import RequestError
-from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
 from ui.api import knows_login
 from ui.ways import MOST_WAITING, NoSuchJob, Running, TooMany, Unfinished, Ways

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.commands.bench.row import BenchFailed, Say, median
+from engine.engine import Supervisor
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -20,7 +21,6 @@ from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.store import Store
-from engine.supervisor import Supervisor
 from engine.worker.status import Engine
 
 CLIPS, CANCELS, WRITES = 7, 5, 3

@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from engine.commands.bench.row import BenchError, BenchFailed, Say
 from engine.commands.bench.upstream import lightx2v_command
+from engine.default_model import usual_model
+from engine.engine import Supervisor
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
-from engine.usual import usual_model
 from engine.worker.messages import (
     Advance,
     Compare,

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from engine.commands.bench import card, engine, model, page, report
 from engine.commands.bench.row import BenchError, Row, Say
+from engine.engine import Supervisor
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
 from engine.machine.facts import Machine, this_machine
-from engine.supervisor import Supervisor
 
 log = logging.getLogger("headroom.bench")
 

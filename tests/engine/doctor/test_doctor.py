@@ -13,13 +13,13 @@ import pytest
 from engine.doctor import gpu, host
 from engine.doctor.doctor import examine
 from engine.doctor.gpu import Line, gpu_lines, kept_trials, kernel_lines
+from engine.engine import Supervisor
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install.environments import Stamp
 from engine.machine.memory import HostSample, MemorySample
 from engine.machine.nvml import GpuSample, Holder
 from engine.presets import Presets
-from engine.supervisor import Supervisor
 from tests.machines import GIB, LINUX, MIB, RTX_4060_TI, WINDOWS, with_gpu, with_packages
 from tests.nvml import ScriptedGpu, Standin, build
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.engine import Supervisor
 from engine.guard.guard import NotHere, Refused
 from engine.guard.predict import margin
 from engine.guard.verdict import Word
@@ -16,7 +17,6 @@ from engine.jobs import Jobs, State
 from engine.pipelines.ram import memory_ceiling
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from tests.conftest import Ask, finish, wait_until
 from tests.scripted_memory import GIB, ScriptedMeter
 

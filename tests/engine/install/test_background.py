@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.guard.guard import NotHere
 from engine.home import Home
 from engine.install import background as module
@@ -16,7 +17,6 @@ from engine.install.environments import TRIAL, Stamp
 from engine.install.plan import ENGINE, FILES, PAGE
 from engine.pipelines import is_here
 from engine.presets import Presets
-from engine.supervisor import Supervisor
 from tests.conftest import wait_until
 
 BEGINS = "import sys; print('WARNING: noise'); print('Installing PyTorch …', flush=True); "

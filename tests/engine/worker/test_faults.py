@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from engine.commands.main import open_engine
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Job, State
-from engine.mending import open_store
 from engine.store import MIGRATIONS, Damaged, Store, StoreError
-from engine.supervisor import Supervisor
+from engine.store_repair import open_store
 from engine.worker.deferred import AGAIN
 from tests.conftest import Ask, finish, wait_until
 from tests.engine.worker.test_supervisor import running_stage, started  # noqa: F401 (a fixture)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from engine.engine import Supervisor
 from engine.jobs import Job, State
 from engine.library import mp4
-from engine.supervisor import Supervisor
 from engine.worker.messages import Finished
 from engine.worker.outcomes import Results
 from tests.conftest import Ask, finish

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import pytest
 
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.machine.nvml import Holder
 from engine.plan.choice import Choice, Plan, PlanError
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
-from engine.supervisor import Supervisor
 from engine.worker.messages import Heartbeat
 from engine.worker.process import Child, worker_environment
 from tests.conftest import Ask, finish, wait_until

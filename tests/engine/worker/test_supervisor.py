@@ -11,12 +11,12 @@ import numpy as np
 import psutil
 import pytest
 
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
 from engine.presets import Presets
 from engine.store import Store
-from engine.supervisor import Supervisor
 from engine.worker.messages import Occupied
 from engine.worker.process import Child
 from engine.worker.status import Engine

@@ -14,11 +14,11 @@ from PIL import Image
 from engine.commands.bench import card, model, report
 from engine.commands.bench.model import Cost, Made
 from engine.commands.main import main
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 from engine.worker.messages import Compare
 from engine.worker.process import Child
 

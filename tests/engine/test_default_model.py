@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.default_model import asked_for, usual_model
+from engine.engine import Supervisor
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import load_presets
 from engine.request import RequestError
-from engine.supervisor import Supervisor
-from engine.usual import asked_for, usual_model
 from engine.worker.status import Engine
 from tests.conftest import TESTS, wait_until
 from tests.engine.machine.test_facts import seen, without_gpu

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.engine import Supervisor
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
-from engine.supervisor import Supervisor
 
 FIRST = "fp8"  # the precision that the weights were made for, and the fastest
 
