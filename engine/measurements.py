@@ -51,9 +51,15 @@ class Measurements:
         self._store = store
 
     def add(
-        self, job: int, kind: Kind, model: str, fingerprint: str, measurement: Measurement,
-        seconds: Mapping[str, float], budget: int,
-    ) -> None:  # fmt: skip
+        self,
+        job: int,
+        kind: Kind,
+        model: str,
+        fingerprint: str,
+        measurement: Measurement,
+        seconds: Mapping[str, float],
+        budget: int,
+    ) -> None:
         """Keep a run under the ``fingerprint`` that it counts for."""
         size = measurement.size
         with self._store.transaction() as db:
@@ -62,10 +68,20 @@ class Measurements:
                 " frames, outcome, peaks, seconds, budget)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    now(), job, kind, model, fingerprint, size.height, size.width, size.frames,
-                    measurement.outcome, json.dumps(measurement.peaks), json.dumps(seconds), budget,
+                    now(),
+                    job,
+                    kind,
+                    model,
+                    fingerprint,
+                    size.height,
+                    size.width,
+                    size.frames,
+                    measurement.outcome,
+                    json.dumps(measurement.peaks),
+                    json.dumps(seconds),
+                    budget,
                 ),
-            )  # fmt: skip
+            )
 
     def newest(self, model: str, fingerprint: str, each: int) -> list[Row]:
         """Oldest first, the newest ``each`` of every size and outcome: there may be thousands."""

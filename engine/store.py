@@ -181,9 +181,11 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
                 f"Free some space on the drive of {path.parent}, then try again.",
             )
         case (
-            sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN
+            sqlite3.SQLITE_READONLY
+            | sqlite3.SQLITE_IOERR
+            | sqlite3.SQLITE_CANTOPEN
             | sqlite3.SQLITE_PERM
-        ):  # fmt: skip
+        ):
             return StoreError(
                 f"Headroom's database {path.name} can't be read or written: {error}.",
                 f"See that the drive of {path.parent} is there, has space and can be written to.",

@@ -102,9 +102,20 @@ def pip_audit(file: str) -> str:
         Unreachable: there is none.
     """
     command = [
-        sys.executable, "-m", "pip_audit", "--requirement", file, "--no-deps", "--disable-pip",
-        "--format", "json", "--progress-spinner", "off", "--timeout", "30",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--requirement",
+        file,
+        "--no-deps",
+        "--disable-pip",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        "30",
+    ]
     try:
         done = subprocess.run(
             command, cwd=PROJECT, capture_output=True, text=True, timeout=60 * MINUTES
@@ -133,8 +144,10 @@ def main(run: Run = pip_audit, allowed: str | None = None) -> int:
     for line in told.found:
         say(f"VULNERABLE: {line}")
     if told.found:
-        say("Move to a fixed version (python -m engine.lock), or allow it with a reason in "
-            f"{ALLOWED.relative_to(PROJECT)}.")  # fmt: skip
+        say(
+            "Move to a fixed version (python -m engine.lock), or allow it with a reason in "
+            f"{ALLOWED.relative_to(PROJECT)}."
+        )
         return 1
     if told.audited == 0:
         say(f"not audited: service unreachable (it knows none of {len(told.silent)} packages)")

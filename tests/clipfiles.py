@@ -12,8 +12,15 @@ from engine.library.mp4 import write_clip
 
 def receipt(prompt: str = "a red ball", seed: int = 7, **request: object) -> dict[str, Any]:
     """A receipt as the worker writes it; ``request`` overrides what was asked for."""
-    asked = {"prompt": prompt, "height": 32, "width": 48, "frames": 5, "seed": seed,
-             "model": "scripted", **request}  # fmt: skip
+    asked = {
+        "prompt": prompt,
+        "height": 32,
+        "width": 48,
+        "frames": 5,
+        "seed": seed,
+        "model": "scripted",
+        **request,
+    }
     return {
         "request": asked,
         "seed": seed,

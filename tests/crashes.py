@@ -62,8 +62,12 @@ class Rig:
         with (self.home.logs / "rig.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.crashes", "engine"],
-                cwd=PROJECT, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log,
-            )  # fmt: skip
+                cwd=PROJECT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
 
     def worker(self) -> psutil.Process | None:
         """The child that makes clips; multiprocessing has others."""

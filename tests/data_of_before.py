@@ -207,9 +207,21 @@ def told_of_folder(supervisor: Supervisor) -> dict[str, Any]:
 
 def told_of_queue(supervisor: Supervisor) -> dict[str, Any]:
     names = (
-        "id", "created", "started", "ended", "state", "seed", "attempts", "cancel_requested",
-        "note", "remedy", "kind", "embed", "visitor", "visitor_name",
-    )  # fmt: skip
+        "id",
+        "created",
+        "started",
+        "ended",
+        "state",
+        "seed",
+        "attempts",
+        "cancel_requested",
+        "note",
+        "remedy",
+        "kind",
+        "embed",
+        "visitor",
+        "visitor_name",
+    )
     jobs = supervisor.jobs.recent()
     told = [
         {**{name: getattr(job, name) for name in names}, "request": job.request.to_json()}

@@ -49,8 +49,11 @@ def _environment(home: Path) -> dict[str, str]:
 def _printed(command: str, home: Path, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, PROJECT / "app.py", *shlex.split(command)],
-        cwd=folder, env=_environment(home), capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=folder,
+        env=_environment(home),
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{command}: {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout

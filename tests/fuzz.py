@@ -146,9 +146,12 @@ class Fuzz:
     def _event(self, button: str) -> int:
         part = next(p for p in self._config["components"] if p["props"].get("elem_id") == button)
         return int(
-            next(e["id"] for e in self._config["dependencies"] if [part["id"], "click"] in
-                 [list(target) for target in e["targets"]])
-        )  # fmt: skip
+            next(
+                e["id"]
+                for e in self._config["dependencies"]
+                if [part["id"], "click"] in [list(target) for target in e["targets"]]
+            )
+        )
 
     def _press(self, button: str, *values: object) -> Any:
         body = {"data": values, "fn_index": self._event(button), "session_hash": "owner"}

@@ -16,26 +16,127 @@ from hypothesis import strategies as st
 POOL = 600
 HTML = "<img src=x onerror=alert(1)><script>alert(1)</script>"
 NASTY: list[Any] = [
-    None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 1e308, float("nan"),
-    float("inf"), -0.0, 0.5, "", " ", "\x00", "a\x00b", "\ud800", "\udfff", "\u202e", "\r\nX: y",
-    "x" * 5000, "9" * 5000, "١٢", "²", "×", "-×-", "32×48", "32×48×5", "1×1×1", "0×0×0",
-    "99999999999×99999999999×5", "../../etc/passwd", "/etc/passwd", "file:///etc/passwd",
-    "..\\..\\windows\\win.ini", "%2e%2e%2f", HTML, "' or 1=1 --", "%_\\", "{{7*7}}", "${7*7}",
-    "NaN", "null", "undefined", "__class__", "scripted", "first", [], {}, [[]], [None] * 50,
-    {"__type__": "update", "value": 1}, {"path": "/etc/passwd"}, {"do": "cancel", "job": 10**30},
-    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, {"request": {"prompt": []}},
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    2**64,
+    -(2**63) - 1,
+    10**400,
+    1e308,
+    float("nan"),
+    float("inf"),
+    -0.0,
+    0.5,
+    "",
+    " ",
+    "\x00",
+    "a\x00b",
+    "\ud800",
+    "\udfff",
+    "\u202e",
+    "\r\nX: y",
+    "x" * 5000,
+    "9" * 5000,
+    "١٢",
+    "²",
+    "×",
+    "-×-",
+    "32×48",
+    "32×48×5",
+    "1×1×1",
+    "0×0×0",
+    "99999999999×99999999999×5",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "..\\..\\windows\\win.ini",
+    "%2e%2e%2f",
+    HTML,
+    "' or 1=1 --",
+    "%_\\",
+    "{{7*7}}",
+    "${7*7}",
+    "NaN",
+    "null",
+    "undefined",
+    "__class__",
+    "scripted",
+    "first",
+    [],
+    {},
+    [[]],
+    [None] * 50,
+    {"__type__": "update", "value": 1},
+    {"path": "/etc/passwd"},
+    {"do": "cancel", "job": 10**30},
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"request": {"prompt": []}},
     {"url": "http://127.0.0.1:9/", "path": "x", "meta": {"_type": "gradio.FileData"}},
-    {"id": 2**70}, {"id": -1}, {"request": {"height": "NaN", "prompt": HTML, HTML: 1}},
-]  # fmt: skip
-RAW = [b"", b"{", b"null", b"[]", b"5", b'"x"', b"\xff\xfe", b"[" * 5000, b'{"data":' * 3000,
-       b'{"data": 5}', b'{"data": {"a": 1}}', b'{"data": []}', b"\x00" * 100, b"a=b&c=d",
-       b'{"data": [NaN]}', b'{"data": [1e999]}', b'{"data":["\\ud800"]}']  # fmt: skip
-TYPES = ["application/json", "text/plain", "application/x-www-form-urlencoded", "", "text/html",
-         "multipart/form-data", "multipart/form-data; boundary=x", "application/octet-stream",
-         "application/json; charset=utf-7", "\xff"]  # fmt: skip
-PATHS = ["..", "../..", "%2e%2e", "..%2f..", "....//", "%00", "a%00.mp4", "/etc/passwd", "%5c..",
-         "//etc/passwd", "..;/", "0", "-1", "1e3", "99999999999999999999", "headroom.sqlite3", "x",
-         "%ff", "²", "1.mp4", "1.mp4/..", "CON", "1" * 3000]  # fmt: skip
+    {"id": 2**70},
+    {"id": -1},
+    {"request": {"height": "NaN", "prompt": HTML, HTML: 1}},
+]
+RAW = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"5",
+    b'"x"',
+    b"\xff\xfe",
+    b"[" * 5000,
+    b'{"data":' * 3000,
+    b'{"data": 5}',
+    b'{"data": {"a": 1}}',
+    b'{"data": []}',
+    b"\x00" * 100,
+    b"a=b&c=d",
+    b'{"data": [NaN]}',
+    b'{"data": [1e999]}',
+    b'{"data":["\\ud800"]}',
+]
+TYPES = [
+    "application/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "",
+    "text/html",
+    "multipart/form-data",
+    "multipart/form-data; boundary=x",
+    "application/octet-stream",
+    "application/json; charset=utf-7",
+    "\xff",
+]
+PATHS = [
+    "..",
+    "../..",
+    "%2e%2e",
+    "..%2f..",
+    "....//",
+    "%00",
+    "a%00.mp4",
+    "/etc/passwd",
+    "%5c..",
+    "//etc/passwd",
+    "..;/",
+    "0",
+    "-1",
+    "1e3",
+    "99999999999999999999",
+    "headroom.sqlite3",
+    "x",
+    "%ff",
+    "²",
+    "1.mp4",
+    "1.mp4/..",
+    "CON",
+    "1" * 3000,
+]
 NAMES = ["generate", "status", "cancel", "check", "library"]
 FIELDS: dict[str, list[str]] = {
     "generate": ["prompt", "model", "height", "width", "frames", "seed", "wait", "receipt"],
@@ -45,11 +146,28 @@ FIELDS: dict[str, list[str]] = {
     "library": ["search", "limit", "offset"],
 }
 GOOD: dict[str, Any] = {
-    "prompt": "steps=1 fuzzed", "model": "scripted", "height": 32, "width": 48, "frames": 5,
-    "seed": 7, "wait": False, "receipt": True, "job": 1, "search": "", "limit": 5, "offset": 0,
-    "size": "32×48", "lock": True, "measure-size": "32×48×5", "seeds": 1, "lines": False,
-    "share-where": "network", "share-hours": 2, "share-model": "scripted", "embed": True,
-}  # fmt: skip
+    "prompt": "steps=1 fuzzed",
+    "model": "scripted",
+    "height": 32,
+    "width": 48,
+    "frames": 5,
+    "seed": 7,
+    "wait": False,
+    "receipt": True,
+    "job": 1,
+    "search": "",
+    "limit": 5,
+    "offset": 0,
+    "size": "32×48",
+    "lock": True,
+    "measure-size": "32×48×5",
+    "seeds": 1,
+    "lines": False,
+    "share-where": "network",
+    "share-hours": 2,
+    "share-model": "scripted",
+    "embed": True,
+}
 # These take no value, so there is nothing to try but pressing them: the first shuts the visitors'
 # door, the others make clips.
 LEFT_OUT = ["share-stop", "same-again", "new-seed", "larger"]
@@ -108,9 +226,16 @@ class Calls:
         ]
         self._hosts = [p["id"] for p in config["components"] if p["type"] == "html"]
         self._kinds = [
-            (self._event, 30), (self._named, 22), (self._server, 10), (self._library, 10),
-            (self._change, 8), (self._file, 6), (self._upload, 4), (self._raw, 5), (self._door, 5),
-        ]  # fmt: skip
+            (self._event, 30),
+            (self._named, 22),
+            (self._server, 10),
+            (self._library, 10),
+            (self._change, 8),
+            (self._file, 6),
+            (self._upload, 4),
+            (self._raw, 5),
+            (self._door, 5),
+        ]
 
     def draw(self) -> Call:
         kinds, weights = zip(*self._kinds, strict=True)
@@ -170,8 +295,10 @@ class Calls:
         if self._random.random() < 0.05:
             data = self._random.choice([[], data[:-1], [*data, 1], self._any()])
         body: dict[str, Any] = {
-            "data": data, "fn_index": event["id"], "session_hash": self._session(),
-        }  # fmt: skip
+            "data": data,
+            "fn_index": event["id"],
+            "session_hash": self._session(),
+        }
         if self._random.random() < 0.5:
             body["event_data"] = self._any()
         if self._random.random() < 0.05:
@@ -224,12 +351,22 @@ class Calls:
     def _raw(self) -> Call:
         """Bodies that aren't what their content type says, at any address."""
         path = self._random.choice(
-            [*(f"gradio_api/run/{n}" for n in [*NAMES, "predict", "x", "%00"]), "login",
-             *(f"gradio_api/call/{n}" for n in [*NAMES, "x"]), "gradio_api/queue/join",
-             *(f"gradio_api/call/v2/{n}" for n in [*NAMES, "x", "v2"]), "gradio_api/cancel",
-             "gradio_api/component_server", "gradio_api/reset", "receipt", "clip/1/favourite",
-             "gradio_api/stream/x", "gradio_api/queue/data", "library/scan"]
-        )  # fmt: skip
+            [
+                *(f"gradio_api/run/{n}" for n in [*NAMES, "predict", "x", "%00"]),
+                "login",
+                *(f"gradio_api/call/{n}" for n in [*NAMES, "x"]),
+                "gradio_api/queue/join",
+                *(f"gradio_api/call/v2/{n}" for n in [*NAMES, "x", "v2"]),
+                "gradio_api/cancel",
+                "gradio_api/component_server",
+                "gradio_api/reset",
+                "receipt",
+                "clip/1/favourite",
+                "gradio_api/stream/x",
+                "gradio_api/queue/data",
+                "library/scan",
+            ]
+        )
         return Call(
             self._random.choice(["POST"] * 6 + ["PUT", "DELETE", "PATCH", "OPTIONS", "GET"]),
             path,
@@ -259,10 +396,23 @@ class Calls:
 
     def _file(self) -> Call:
         start = self._random.choice(
-            ["gradio_api/file=", "file=", "gradio_api/file/", "clip/", "thumb/", "clips/",
-             "static/", "assets/", "svelte/", "gradio_api/custom_component/1/client/",
-             "gradio_api/proxy=", "theme.css", "gradio_api/stream/a/1/", "monitoring/"]
-        )  # fmt: skip
+            [
+                "gradio_api/file=",
+                "file=",
+                "gradio_api/file/",
+                "clip/",
+                "thumb/",
+                "clips/",
+                "static/",
+                "assets/",
+                "svelte/",
+                "gradio_api/custom_component/1/client/",
+                "gradio_api/proxy=",
+                "theme.css",
+                "gradio_api/stream/a/1/",
+                "monitoring/",
+            ]
+        )
         return Call(self._random.choice(["GET", "HEAD"]), start + self._random.choice(PATHS))
 
     def _upload(self) -> Call:
@@ -275,16 +425,30 @@ class Calls:
         body = head.encode() + content + b"\r\n--b--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=b", "X-Headroom": "1"}
         path = self._random.choice(
-            ["gradio_api/upload", "gradio_api/upload?upload_id=x", "gradio_api/process_recording",
-             "gradio_api/component_server", f"receipt?name={quote(name)}"]
-        )  # fmt: skip
+            [
+                "gradio_api/upload",
+                "gradio_api/upload?upload_id=x",
+                "gradio_api/process_recording",
+                "gradio_api/component_server",
+                f"receipt?name={quote(name)}",
+            ]
+        )
         return Call("POST", path, body, headers)
 
     def _door(self) -> Call:
         path = self._random.choice(
-            ["", "state", "static/door.js", "static/" + self._random.choice(PATHS), "config",
-             "clip/" + self._random.choice(PATHS), "clip/1.mp4", "library", "gradio_api/info"]
-        )  # fmt: skip
+            [
+                "",
+                "state",
+                "static/door.js",
+                "static/" + self._random.choice(PATHS),
+                "config",
+                "clip/" + self._random.choice(PATHS),
+                "clip/1.mp4",
+                "library",
+                "gradio_api/info",
+            ]
+        )
         if self._random.random() < 0.5:
             return Call(self._random.choice(["GET", "HEAD", "PUT"]), path, door=True)
         place = self._random.choice(["enter", "generate", "cancel"])

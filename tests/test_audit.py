@@ -30,8 +30,9 @@ def test_what_is_sound_passes_and_what_nobody_knows_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert audit(capsys, SOUND, SKIPPED) == (
-        0, "audited: 1 packages without a known vulnerability; not audited: torch\n",
-    )  # fmt: skip
+        0,
+        "audited: 1 packages without a known vulnerability; not audited: torch\n",
+    )
 
 
 def test_a_service_that_answers_for_nothing_is_no_audit(capsys: pytest.CaptureFixture[str]) -> None:

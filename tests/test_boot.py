@@ -71,9 +71,11 @@ def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
 def test_a_page_without_its_own_packages_says_so(tmp_path: Path) -> None:
     """app.py outside the environment: a sentence, not a traceback."""
     done = subprocess.run(
-        [sys.executable, "-S", "app.py", "serve"], capture_output=True, text=True,
+        [sys.executable, "-S", "app.py", "serve"],
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": ""},
-    )  # fmt: skip
+    )
     assert done.returncode == 5
     assert "launch.sh" in done.stderr
     assert "Traceback" not in done.stderr

@@ -133,14 +133,24 @@ def test_it_keeps_the_rule(rule: str) -> None:
 
 
 BROKEN = {
-    "DL3000": "WORKDIR here", "DL3002": "USER root", "DL3003": "RUN cd /x && make",
-    "DL3004": "RUN sudo true", "DL3006": "FROM debian", "DL3007": "FROM debian:latest",
-    "DL3008": "RUN apt-get install -y gcc", "DL3009": "RUN apt-get update",
-    "DL3014": "RUN apt-get install gcc", "DL3015": "RUN apt-get install -y gcc",
-    "DL3020": "ADD a b", "DL3025": "CMD run me", "DL3045": "COPY a b",
-    "DL4000": "MAINTAINER me", "DL4001": "RUN wget a && curl b",
-    "DL4003": 'CMD ["a"]\nCMD ["b"]', "DL4006": "RUN a | b",
-}  # fmt: skip
+    "DL3000": "WORKDIR here",
+    "DL3002": "USER root",
+    "DL3003": "RUN cd /x && make",
+    "DL3004": "RUN sudo true",
+    "DL3006": "FROM debian",
+    "DL3007": "FROM debian:latest",
+    "DL3008": "RUN apt-get install -y gcc",
+    "DL3009": "RUN apt-get update",
+    "DL3014": "RUN apt-get install gcc",
+    "DL3015": "RUN apt-get install -y gcc",
+    "DL3020": "ADD a b",
+    "DL3025": "CMD run me",
+    "DL3045": "COPY a b",
+    "DL4000": "MAINTAINER me",
+    "DL4001": "RUN wget a && curl b",
+    "DL4003": 'CMD ["a"]\nCMD ["b"]',
+    "DL4006": "RUN a | b",
+}
 
 
 @pytest.mark.parametrize("number", BROKEN)

@@ -83,12 +83,28 @@ async function attack() {
 }
 </script><body><iframe name="sink"></iframe></body>"""
 OWNER = [
-    "", "config", "library", "clip/1", "clip/1/trash", "clip/1/again", "clip/1/favourite",
-    "clip/1/folder", "clip/1/receipt", "library/scan", "receipt", "clips/1.mp4", "live", "login",
-    "gradio_api/info", "gradio_api/run/generate", "gradio_api/call/generate",
-    "gradio_api/call/v2/generate", "gradio_api/run/predict", "gradio_api/queue/join",
+    "",
+    "config",
+    "library",
+    "clip/1",
+    "clip/1/trash",
+    "clip/1/again",
+    "clip/1/favourite",
+    "clip/1/folder",
+    "clip/1/receipt",
+    "library/scan",
+    "receipt",
+    "clips/1.mp4",
+    "live",
+    "login",
+    "gradio_api/info",
+    "gradio_api/run/generate",
+    "gradio_api/call/generate",
+    "gradio_api/call/v2/generate",
+    "gradio_api/run/predict",
+    "gradio_api/queue/join",
     "gradio_api/component_server",
-]  # fmt: skip
+]
 DOOR = ["", "state", "enter", "generate", "cancel", "clip/1.mp4", "static/door.js"]
 
 
@@ -212,8 +228,9 @@ def test_a_page_elsewhere_can_do_nothing_to_a_visitor(
     owner.wait_for_selector("#share-live >> text=1 made", timeout=20_000)
     for tab in (guest, owner):
         assert tab.evaluate("[window.hacked, document.querySelectorAll('img[src=x]').length]") == [
-            None, 0,
-        ]  # fmt: skip
+            None,
+            0,
+        ]
     owner.click("#share-stop")
     owner.wait_for_selector("#share-told >> text=Sharing has ended")
     context.close()
@@ -274,11 +291,17 @@ def test_nothing_that_comes_in_becomes_markup(
     tab.context.close()
 
 
-@pytest.mark.parametrize("headers", [
-    {"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"},
-    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    ],
+)
 def test_foreign_origins_and_rebound_names_reach_nothing(
     served: Served, headers: dict[str, str]
 ) -> None:

@@ -73,8 +73,11 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, seconds: float) -> None:
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, PROJECT / "app.py", "--no-browser"],
-            stdout=log, stderr=log, start_new_session=True, preexec_fn=hear_ctrl_c,
-        )  # fmt: skip
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=hear_ctrl_c,
+        )
     time.sleep(seconds)
     code, took, left = interrupt(process)
     # Python itself says 1 where it is hit before it reads a line of ours.

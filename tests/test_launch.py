@@ -42,9 +42,14 @@ class Clone:
         if offline:
             command = ["unshare", "--net", *command]
         return subprocess.run(
-            command, cwd="/", env=self.environment(), capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=540,
-        )  # fmt: skip
+            command,
+            cwd="/",
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=540,
+        )
 
     def installed(self) -> set[str]:
         stamp: dict[str, Any] = json.loads((self.folder / ".venv/headroom.json").read_text())
@@ -56,8 +61,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("launch") / "Zoë's clips"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.split("\0")):
         if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -140,9 +148,12 @@ def test_without_a_python_it_says_what_to_install(tmp_path: Path) -> None:
     too_old.write_text(f"#!{tmp_path}/sh\nexit 1\n")
     too_old.chmod(0o755)
     done = subprocess.run(
-        [PROJECT / "launch.sh"], env={"PATH": str(tmp_path)}, capture_output=True, text=True,
+        [PROJECT / "launch.sh"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     assert done.returncode == 5
     assert "Headroom needs Python 3.11, 3.12 or 3.13" in done.stderr
 
@@ -161,8 +172,11 @@ def test_a_window_of_its_own_stays_open_with_the_reason(tmp_path: Path) -> None:
         done = subprocess.run(
             [str(shutil.which("script")), "-qec", command, "/dev/null"],
             env={"PATH": str(tmp_path), "SHELL": "/bin/sh"},
-            input="\n", capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            input="\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.stdout
 
     assert "Press Enter to close this window." in run(f"exec '{launcher}'")

@@ -60,9 +60,15 @@ class Windows:
         # Quotes go through as a person would type them.
         command = ["wine", "cmd", "/c", "launch.bat", *arguments]
         done = subprocess.run(
-            command, cwd=self.project, env=environment, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=120, errors="replace",
-        )  # fmt: skip
+            command,
+            cwd=self.project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            errors="replace",
+        )
         log = self._log.read_text(encoding="utf-8") if self._log.exists() else ""
         started = [run.split("\n") for run in log.split("\n\n") if run]
         return Ran(done.returncode, started, done.stdout + done.stderr)

@@ -248,10 +248,18 @@ def test_nothing_is_cut_off_on_a_phone(chromium: Any, served: Served, scheme: st
 
 def show_a_thousand(page: Any) -> None:
     card = {
-        "version": "1", "prompt": "one of many", "model": "Scripted", "size": "48 × 32",
-        "length": "0.6 s", "width": 48, "height": 32, "seed": 1, "favourite": False, "days": None,
+        "version": "1",
+        "prompt": "one of many",
+        "model": "Scripted",
+        "size": "48 × 32",
+        "length": "0.6 s",
+        "width": 48,
+        "height": 32,
+        "seed": 1,
+        "favourite": False,
+        "days": None,
         "created": "2026-01-01T00:00:00.000+00:00",
-    }  # fmt: skip
+    }
 
     def answer(route: Any) -> None:
         query = dict(part.split("=") for part in route.request.url.partition("?")[2].split("&"))

@@ -22,11 +22,29 @@ from tests.served import Served, serve
 
 SECRET = b"what lies outside"
 STARTS = [
-    "gradio_api/file=", "file=", "gradio_api/file/", "gradio_api/file=../", "clip/", "thumb/",
-    "clips/", "static/", "static/fonts/", "assets/", "svelte/", "theme.css/", "library/", "",
-    "gradio_api/custom_component/1/client/component/", "gradio_api/stream/a/1/1/", "receipt?name=",
-    "gradio_api/upload?path=", "gradio_api/proxy=file://", "pwa_icon/", "login/", "live/",
-]  # fmt: skip
+    "gradio_api/file=",
+    "file=",
+    "gradio_api/file/",
+    "gradio_api/file=../",
+    "clip/",
+    "thumb/",
+    "clips/",
+    "static/",
+    "static/fonts/",
+    "assets/",
+    "svelte/",
+    "theme.css/",
+    "library/",
+    "",
+    "gradio_api/custom_component/1/client/component/",
+    "gradio_api/stream/a/1/1/",
+    "receipt?name=",
+    "gradio_api/upload?path=",
+    "gradio_api/proxy=file://",
+    "pwa_icon/",
+    "login/",
+    "live/",
+]
 ALIKE: list[Callable[[str], str]] = [
     lambda path: path,
     lambda path: quote(path, safe=""),
@@ -86,12 +104,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     wait_until(lambda: listed(served), "the clip that is one")
     door, cookie = Fuzz(served, home).share()
     secrets = [
-        outside / "secret.txt", outside / "secret.mp4", outside / "film.mp4", clips / "a.mp4",
-        clips / "b.mp4", clips / "b.jpg", clips / "c" / "secret.txt", clips / "secret.txt",
-        clips / "mine.mp4", home / "weights" / "secret.safetensors", home / "logs" / "secret.log",
-        *home.glob("*.sqlite3*"), *home.glob("*.db*"), PROJECT / "app.py", PROJECT / "README.md",
+        outside / "secret.txt",
+        outside / "secret.mp4",
+        outside / "film.mp4",
+        clips / "a.mp4",
+        clips / "b.mp4",
+        clips / "b.jpg",
+        clips / "c" / "secret.txt",
+        clips / "secret.txt",
+        clips / "mine.mp4",
+        home / "weights" / "secret.safetensors",
+        home / "logs" / "secret.log",
+        *home.glob("*.sqlite3*"),
+        *home.glob("*.db*"),
+        PROJECT / "app.py",
+        PROJECT / "README.md",
         Path("/etc/passwd"),
-    ]  # fmt: skip
+    ]
     yield Place(served, home, secrets, door, cookie)
     served.end(signal.SIGTERM)
 
@@ -192,8 +221,10 @@ def test_nobody_can_leave_a_file(place: Place, address: str) -> None:
         assert answer.status_code == 404
     answer = httpx.post(
         f"{place.served.url}gradio_api/component_server",
-        files={"a": b"x" * 1000}, data={"component_id": "1"}, trust_env=False,
-    )  # fmt: skip
+        files={"a": b"x" * 1000},
+        data={"component_id": "1"},
+        trust_env=False,
+    )
     assert answer.status_code == 415
     assert sum(1 for _ in place.home.rglob("*")) == before
 
@@ -202,26 +233,39 @@ def test_bodies_have_a_limit(place: Place) -> None:
     body = b'{"data": ["' + b"x" * 2**21 + b'"]}'
     for path in ("gradio_api/run/status", "gradio_api/queue/join", "clip/1/favourite", "login"):
         answer = httpx.post(
-            place.served.url + path, content=body, trust_env=False,
+            place.served.url + path,
+            content=body,
+            trust_env=False,
             headers={"Content-Type": "application/json", "X-Headroom": "1"},
-        )  # fmt: skip
+        )
         assert answer.status_code in (405, 413), (path, answer.status_code)
     text = httpx.post(
-        f"{place.served.url}receipt", content=b"MZ" + b"x" * 100, headers={"X-Headroom": "1"},
+        f"{place.served.url}receipt",
+        content=b"MZ" + b"x" * 100,
+        headers={"X-Headroom": "1"},
         trust_env=False,
-    )  # fmt: skip
+    )
     assert "is no MP4" in text.json()["refused"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [("GET", "library?wordz=a", None), ("POST", "clip/1/favourite", {"on": True, "of": 1}),
-     ("POST", "clip/1/again", {"fresh": True, "model": "x"}), ("POST", "clip/1/trash", {"x": 1}),
-     ("POST", "clip/1/restore", {"x": 1}), ("POST", "library/scan", {"x": 1}),
-     ("POST", "clip/1/folder", {"x": 1}), ("POST", "clip/1/favourite", {"on": "yes"}),
-     ("POST", "receipt?nam=x", None), ("GET", "live?x=1", None), ("GET", "clips/1.mp4?x=1", None),
-     ("GET", "clip/1?x=1", None), ("POST", "gradio_api/call/v2/status", {"jop": 1})],
-)  # fmt: skip
+    [
+        ("GET", "library?wordz=a", None),
+        ("POST", "clip/1/favourite", {"on": True, "of": 1}),
+        ("POST", "clip/1/again", {"fresh": True, "model": "x"}),
+        ("POST", "clip/1/trash", {"x": 1}),
+        ("POST", "clip/1/restore", {"x": 1}),
+        ("POST", "library/scan", {"x": 1}),
+        ("POST", "clip/1/folder", {"x": 1}),
+        ("POST", "clip/1/favourite", {"on": "yes"}),
+        ("POST", "receipt?nam=x", None),
+        ("GET", "live?x=1", None),
+        ("GET", "clips/1.mp4?x=1", None),
+        ("GET", "clip/1?x=1", None),
+        ("POST", "gradio_api/call/v2/status", {"jop": 1}),
+    ],
+)
 def test_unknown_fields_are_refused(place: Place, method: str, path: str, body: object) -> None:
     answer = httpx.request(
         method, place.served.url + path, json=body, headers={"X-Headroom": "1"}, trust_env=False

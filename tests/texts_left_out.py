@@ -7,14 +7,13 @@ MODULES = {
     r"engine/(home|presets)\.py": "what they refuse ends the program before there is a page",
     r"engine/pipelines/(bench|wan_tiny/training)/.*": "benchmark and training",
     r"engine/pipelines/wan_tiny/(?!vocabulary|pipeline).*": "what only the worker says to itself",
-    r"engine/(doctor/report|logs|library/xmp)\.py": "the report for an issue and the logs stay English",
+    r"engine/(doctor/report|logs|library/xmp)\.py": "reports for issues and logs stay English",
     r"engine/(prompts/rewriting|guard/climb)\.py": "written for models, not for people",
-    r"engine/pipelines/(scripted|lightx2v/(standins|settings|repairs))\.py":
-        "tests, and what LightX2V reads",
+    r"engine/pipelines/(scripted|lightx2v/(standins|settings|repairs))\.py": "tests, and what LightX2V reads",
     r"ui/api/(gradio_endpoints|answers|mcp|mcp_tools)\.py": "answers to programs",
     r"ui/server/.*": "answers to programs",
     r"ui/(bare|serve|ending|theme)\.py": "answers to programs, or no words of their own",
-}  # fmt: skip
+}
 
 # Single words that are shown, though a name in the code could look the same. In ui/ and its scripts
 # words with a capital letter count as texts anyway.
@@ -59,20 +58,44 @@ NOT_SHOWN = [
 
 # Texts that the code puts together of others, so that none of it says them whole. A "*" is a value.
 COMPOSED = {
-    "* × * wide", "* × * tall",  # a size's name behind its sides
-    "about *", "up to *", "at least *",  # a peak behind its hedge
-    "load *", "encode *", "denoise *", "decode *", "save *",  # seconds and peaks by stage
-    "loading the model *", "reading the prompt *", "denoising *", "decoding *", "saving *",
-    "Earlier: *", "Later: *", "Edit: *", "Remove: *", "Try again: *",  # buttons and their jobs
-    "Earlier: Measuring *", "Later: Measuring *", "Remove: Measuring *", "Try again: Measuring *",
-    "* GB of * GB", "* MB of * GB", "* MB of * MB",
+    "* × * wide",
+    "* × * tall",  # a size's name behind its sides
+    "about *",
+    "up to *",
+    "at least *",  # a peak behind its hedge
+    "load *",
+    "encode *",
+    "denoise *",
+    "decode *",
+    "save *",  # seconds and peaks by stage
+    "loading the model *",
+    "reading the prompt *",
+    "denoising *",
+    "decoding *",
+    "saving *",
+    "Earlier: *",
+    "Later: *",
+    "Edit: *",
+    "Remove: *",
+    "Try again: *",  # buttons and their jobs
+    "Earlier: Measuring *",
+    "Later: Measuring *",
+    "Remove: Measuring *",
+    "Try again: Measuring *",
+    "* GB of * GB",
+    "* MB of * GB",
+    "* MB of * MB",
     "*:* *",  # a notice behind its time
     "Done.",  # without a note
     "FP16 accumulation",  # a plan's key, as the page writes it
-    "Roll icon", "Adjust volume", "Copy", "A label",  # Gradio's, which lacks them in Chinese
+    "Roll icon",
+    "Adjust volume",
+    "Copy",
+    "A label",  # Gradio's, which lacks them in Chinese
     "tokenizer",  # a role of weights, named in presets
-    "The GPU's memory (VRAM) is full.", "* % checked",
-}  # fmt: skip
+    "The GPU's memory (VRAM) is full.",
+    "* % checked",
+}
 
 # What is the same in Chinese.
 SAME = {"*:* *", "* GB", "* MB", "vae"}

@@ -101,8 +101,12 @@ def add_endpoints(ways: Ways) -> None:
         return await asyncio.to_thread(ways.library, search, limit, offset, origin(request))
 
     endpoints: tuple[Callable[..., Awaitable[object]], ...] = (
-        generate, status, cancel, check, library,
-    )  # fmt: skip
+        generate,
+        status,
+        cancel,
+        check,
+        library,
+    )
     for endpoint in endpoints:
         gr.api(
             _in_sentences(endpoint),

@@ -12,10 +12,16 @@ import gradio as gr
 
 # By the name that a page's configuration has for them; layouts are drawn as plain columns.
 KINDS = {
-    "html": gr.HTML, "textbox": gr.Textbox, "button": gr.Button, "dropdown": gr.Dropdown,
-    "radio": gr.Radio, "checkbox": gr.Checkbox, "number": gr.Number, "video": gr.Video,
+    "html": gr.HTML,
+    "textbox": gr.Textbox,
+    "button": gr.Button,
+    "dropdown": gr.Dropdown,
+    "radio": gr.Radio,
+    "checkbox": gr.Checkbox,
+    "number": gr.Number,
+    "video": gr.Video,
     "state": gr.State,
-}  # fmt: skip
+}
 
 
 def main() -> None:

@@ -99,9 +99,15 @@ def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: 
 
     @app.get("/library", dependencies=looks)
     def page(
-        request: Request, words: str = "", model: str = "", size: str = "",
-        favourites: bool = False, trash: bool = False, after: str = "", limit: int = 60,
-    ) -> dict[str, Any]:  # fmt: skip
+        request: Request,
+        words: str = "",
+        model: str = "",
+        size: str = "",
+        favourites: bool = False,
+        trash: bool = False,
+        after: str = "",
+        limit: int = 60,
+    ) -> dict[str, Any]:
         height, width = _size(size)
         query = Query(words[:200], model, height, width, favourites, trash)
         seen = library.page(query, _key(after), min(max(limit, 1), MOST))

@@ -239,10 +239,12 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
             if n <= visits.most.frames
         ],
         "chosen": {
-            "height": visits.most.height, "width": visits.most.width, "frames": visits.most.frames
+            "height": visits.most.height,
+            "width": visits.most.width,
+            "frames": visits.most.frames,
         },
         "jobs": [_job(visits, job) for job in visits.jobs(visitor)],
-    }  # fmt: skip
+    }
 
 
 def _sizes(visits: Visits) -> list[dict[str, Any]]:

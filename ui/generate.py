@@ -105,9 +105,14 @@ def build_controls(supervisor: Supervisor) -> Controls:
     helped = prompts.build_help(model)
     choices = model_choices(presets)
     chosen = gr.Dropdown(
-        choices, value=model.id, label="Model", show_label=False, container=False,
-        visible=len(choices) > 1, elem_id="model",
-    )  # fmt: skip
+        choices,
+        value=model.id,
+        label="Model",
+        show_label=False,
+        container=False,
+        visible=len(choices) > 1,
+        elem_id="model",
+    )
     size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
     frames = gr.Radio(**frame_choices(presets, model.id), label="Length", elem_id="frames")
     with gr.Row(elem_id="seed-row"):
@@ -205,9 +210,12 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
     probe.click(measure, controls.as_list(), refusal, **QUIET)
     # The one that was on show: another may run by the time that the press is here.
     stop.click(
-        lambda job: cancel_current(supervisor, job), gr.Textbox(visible=False), None,
-        js="() => document.querySelector('[data-live=job]')?.textContent ?? ''", **QUIET,
-    )  # fmt: skip
+        lambda job: cancel_current(supervisor, job),
+        gr.Textbox(visible=False),
+        None,
+        js="() => document.querySelector('[data-live=job]')?.textContent ?? ''",
+        **QUIET,
+    )
     refreshed = [controls.size, controls.frames, verdict, probe]
     chosen = [controls.model, controls.size, controls.frames]
     gr.on(

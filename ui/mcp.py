@@ -112,9 +112,12 @@ class McpServer:
         for size in (size for size, verdict in verdicts.items() if verdict.open):
             past = guard.last_seconds(preset.id, size)
             sizes.append(
-                {**asdict(size), "seconds_long": round(preset.seconds(size.frames), 2),
-                 "seconds_to_make": round(sum(past.values()), 1) if past else None}
-            )  # fmt: skip
+                {
+                    **asdict(size),
+                    "seconds_long": round(preset.seconds(size.frames), 2),
+                    "seconds_to_make": round(sum(past.values()), 1) if past else None,
+                }
+            )
         return {
             "model": preset.id,
             **checked,
@@ -192,9 +195,10 @@ class _Gate:
         headers = dict(scope["headers"])
         if not knows_login(headers.get(b"authorization", b"").decode("latin-1"), self._login):
             refused = PlainTextResponse(
-                "Send the page's login as Authorization: Basic.", 401,
+                "Send the page's login as Authorization: Basic.",
+                401,
                 {"WWW-Authenticate": 'Basic realm="Headroom"'},
-            )  # fmt: skip
+            )
             await refused(scope, receive, send)
         elif scope["method"] == "GET":
             await self._listen(scope, receive, send)

@@ -13,8 +13,10 @@ def pulls_state(weights: Downloads) -> dict[str, Any]:
     """The running work by model, and one text that changes when some begins or ends."""
     tallies = {preset.id: weights.tally(preset.id) for preset in weights.models}
     running = {model: tally for model, tally in tallies.items() if tally.phase in WORKING}
-    ends = [f"{model} {tally.what} {0 if model in running else tally.at}"
-            for model, tally in tallies.items()]  # fmt: skip
+    ends = [
+        f"{model} {tally.what} {0 if model in running else tally.at}"
+        for model, tally in tallies.items()
+    ]
     return {
         "pulls": {model: pull_state(tally) for model, tally in running.items()},
         "weights": ", ".join(ends),

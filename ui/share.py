@@ -49,12 +49,16 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
         where = gr.Radio(choices, value="link", label="From where", elem_id="share-where")
         hours = gr.Radio(
             [(f"{n} {'hour' if n == 1 else 'hours'}", n) for n in HOURS],
-            value=DEFAULT_HOURS, label="For how long", elem_id="share-hours",
-        )  # fmt: skip
+            value=DEFAULT_HOURS,
+            label="For how long",
+            elem_id="share-hours",
+        )
         model = gr.Dropdown(
-            model_choices(supervisor.presets), value=usual_model(supervisor).preset.id,
-            label="With which model", elem_id="share-model",
-        )  # fmt: skip
+            model_choices(supervisor.presets),
+            value=usual_model(supervisor).preset.id,
+            label="With which model",
+            elem_id="share-model",
+        )
         start = gr.Button("Share", variant="primary", elem_id="share-start", scale=0)
     told = gr.HTML("", elem_id="share-told", js_on_load=None)
     script = (ASSETS / "share.js").read_text(encoding="utf-8")

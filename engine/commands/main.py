@@ -34,9 +34,15 @@ class OpenPage(Protocol):
     """``ui.serve.serve``, which app.py hands in: nothing in the engine knows the page."""
 
     def __call__(
-        self, engine: Supervisor, host: str, port: int, share: bool,
-        login: tuple[str, str] | None, open_browser: bool, mcp: bool,
-    ) -> None: ...  # fmt: skip
+        self,
+        engine: Supervisor,
+        host: str,
+        port: int,
+        share: bool,
+        login: tuple[str, str] | None,
+        open_browser: bool,
+        mcp: bool,
+    ) -> None: ...
 
 
 class InputError(HeadroomError):
@@ -178,9 +184,14 @@ def _serve(options: argparse.Namespace) -> int:
                 "clips, this page shows them too. HEADROOM_HOME names another folder."
             )
         options.open_page(
-            supervisor, options.host, options.port, options.share, login, not options.no_browser,
+            supervisor,
+            options.host,
+            options.port,
+            options.share,
+            login,
+            not options.no_browser,
             options.mcp,
-        )  # fmt: skip
+        )
     return ExitCode.DONE
 
 
@@ -247,10 +258,13 @@ def _measure(options: argparse.Namespace) -> int:
     if job.state is State.FAILED:
         raise JobFailed(job.note, job.remedy)
     climbed = [
-        {**asdict(row.measurement.size), "outcome": row.measurement.outcome,
-         "peaks": row.measurement.peaks}
+        {
+            **asdict(row.measurement.size),
+            "outcome": row.measurement.outcome,
+            "peaks": row.measurement.peaks,
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
     last = rows[-1].measurement if rows else None
     # A climb that stopped short of its target by itself had no budget left for the next step.
     done = last is not None and (last.size == request.size or last.outcome != "ok")
@@ -258,9 +272,14 @@ def _measure(options: argparse.Namespace) -> int:
     if options.json:
         peaks = last.peaks if last is not None and last.size == request.size else {}
         _print_json(
-            {**asdict(request.size), "outcome": outcome, "peaks": peaks,
-             "budget_bytes": budget, "climbed": climbed}
-        )  # fmt: skip
+            {
+                **asdict(request.size),
+                "outcome": outcome,
+                "peaks": peaks,
+                "budget_bytes": budget,
+                "climbed": climbed,
+            }
+        )
         return ExitCode.DONE
     for row in rows:
         size, peak = row.measurement.size, gigabytes(row.measurement.peak)
@@ -316,13 +335,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from engine.commands.bench import run
+    from engine.commands.bench.run import run
 
     if options.out is not None and not options.out.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
     with open_engine() as supervisor:
         out = options.out or supervisor.home.root
-        result = bench.run(supervisor, options.only, options.model, out.resolve(), say)
+        result = run(supervisor, options.only, options.model, out.resolve(), say)
     if options.json:
         _print_json(result.as_json())
     else:

@@ -137,8 +137,11 @@ def _listed(entry: Result) -> list[str]:
     sizes = f"{size_text(entry['bytes_present'])} of {size_text(entry['bytes_total'])}"
     state = f"{entry['state']}, {sizes}" if entry["parts"] else "comes with the program"
     told = [f"{entry['model']}: {state}. Here it is {entry['verdict']}: {entry['reason']}"]
-    told += [f"  {part['role']}: {part['state']}, {part['path']} of {part['repo']}, "
-             f"{size_text(part['bytes_total'])}" for part in entry["parts"]]  # fmt: skip
+    told += [
+        f"  {part['role']}: {part['state']}, {part['path']} of {part['repo']}, "
+        f"{size_text(part['bytes_total'])}"
+        for part in entry["parts"]
+    ]
     told += [f"  damaged: {file}" for file in entry["damaged"]]
     told += [f"  linked: {folder}" for folder in entry["linked"]]
     told += [f"  found, use it with --from: {folder}" for folder in entry["found_elsewhere"]]

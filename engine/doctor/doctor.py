@@ -31,7 +31,6 @@ def examine(supervisor: Supervisor) -> list[Line]:
     sample = supervisor.look()
     machine = machine_now(sample)
     needs, streamed = _needs(supervisor)
-    host = host
     return [
         *gpu_lines(sample, machine, supervisor.home.cache / "kernels.json"),
         host.ram(sample, needs),

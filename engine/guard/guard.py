@@ -178,9 +178,14 @@ class Guard:
     ) -> None:
         """Keep a run. ``plan`` is the one that ran; the user may have changed it since."""
         self._measurements.add(
-            job, kind, model, self.fingerprint(model, plan), Measurement(size, outcome, peaks),
-            seconds, self.budget(model),
-        )  # fmt: skip
+            job,
+            kind,
+            model,
+            self.fingerprint(model, plan),
+            Measurement(size, outcome, peaks),
+            seconds,
+            self.budget(model),
+        )
 
     def fingerprint(self, model: str, plan: Plan | None = None) -> str:
         """What a measurement under ``plan`` (the one in force) counts for, as canonical JSON."""

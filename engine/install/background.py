@@ -146,10 +146,16 @@ class Arrival:
                 if self._closed:
                     return 130, []
                 self._process = process = subprocess.Popen(
-                    self._command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+                    self._command,
+                    cwd=PROJECT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
                     env={**os.environ, "PYTHONUTF8": "1"},
-                )  # fmt: skip
+                )
             assert process.stdout is not None
             for line in process.stdout:
                 kept.write(line)

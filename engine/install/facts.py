@@ -156,8 +156,11 @@ def _ask_smi() -> tuple[str, tuple[Card, ...], str] | None:
     try:
         done = subprocess.run(
             ["nvidia-smi", query, "--format=csv,noheader,nounits"],
-            capture_output=True, text=True, timeout=SMI_SECONDS, errors="replace",
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=SMI_SECONDS,
+            errors="replace",
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return smi_answer(done.stdout.splitlines()) if done.returncode == 0 else None

@@ -28,22 +28,32 @@ OLDEST = "3.11"
 # dependencies without CUDA's, which only PyPI's build for Linux names.
 FIXED = {"torch", "setuptools"}
 TORCH_NEEDS = (
-    "filelock", "typing-extensions>=4.10.0", "setuptools>=77.0.3", "sympy>=1.13.3",
-    "networkx>=2.5.1", "jinja2", "fsspec>=0.8.5",
-)  # fmt: skip
+    "filelock",
+    "typing-extensions>=4.10.0",
+    "setuptools>=77.0.3",
+    "sympy>=1.13.3",
+    "networkx>=2.5.1",
+    "jinja2",
+    "fsspec>=0.8.5",
+)
 
 
 # Where the locks are used.
 MACHINES = tuple(
-    {**system, "python_version": python, "python_full_version": f"{python}.1",
-     "implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    {
+        **system,
+        "python_version": python,
+        "python_full_version": f"{python}.1",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
     for python in ("3.11", "3.12", "3.13")
     for system in (
         {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"},
         {"sys_platform": "win32", "platform_system": "Windows", "platform_machine": "AMD64"},
         {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"},
     )
-)  # fmt: skip
+)
 
 
 def renewed(text: str, resolved: Mapping[str, str], without: frozenset[str]) -> str:
@@ -125,9 +135,22 @@ def resolve(wanted: Sequence[str], constraints: Sequence[str]) -> dict[str, str]
             f"dependency-metadata = [{{ {known}requires-dist = {json.dumps(TORCH_NEEDS)} }}]\n",
             encoding="utf-8",
         )
-        command = [uv, "pip", "compile", "--config-file", "uv.toml", "--universal", "--quiet",
-                   "--python-version", OLDEST, "--no-header", "--no-annotate", "-c",
-                   "constraints.txt", "in.txt"]  # fmt: skip
+        command = [
+            uv,
+            "pip",
+            "compile",
+            "--config-file",
+            "uv.toml",
+            "--universal",
+            "--quiet",
+            "--python-version",
+            OLDEST,
+            "--no-header",
+            "--no-annotate",
+            "-c",
+            "constraints.txt",
+            "in.txt",
+        ]
         done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise SystemExit(done.returncode)

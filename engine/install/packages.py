@@ -126,8 +126,19 @@ class Packages:
         if self._uv is not None:
             chosen = ["--torch-backend", backend] if backend else []
             try:
-                self._run([self._uv, "pip", "install", "--python", str(self._python),
-                           "--compile-bytecode", "--quiet", *chosen, *arguments])  # fmt: skip
+                self._run(
+                    [
+                        self._uv,
+                        "pip",
+                        "install",
+                        "--python",
+                        str(self._python),
+                        "--compile-bytecode",
+                        "--quiet",
+                        *chosen,
+                        *arguments,
+                    ]
+                )
                 return
             except Failed as error:
                 say(f"uv couldn't ({error}); trying pip.")

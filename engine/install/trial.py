@@ -83,10 +83,16 @@ class _Trial:
         environment |= {"HEADROOM_HOME": str(self._home), "PYTHONNOUSERSITE": "1", TRIAL: "1"}
         try:
             return subprocess.run(
-                [str(self._python), *arguments], cwd=self._project, env=environment,
-                capture_output=True, text=True, encoding="utf-8", errors="replace",
-                timeout=SECONDS, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [str(self._python), *arguments],
+                cwd=self._project,
+                env=environment,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=SECONDS,
+                stdin=subprocess.DEVNULL,
+            )
         except subprocess.TimeoutExpired:
             raise SetupError(f"The trial didn't end in {SECONDS:.0f} s.\n{AGAIN}") from None
         except OSError as error:

@@ -23,9 +23,12 @@ def show(path: Path) -> None:
     try:
         # Neither waited for nor ended with us: a file manager stays as long as its user likes.
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     except OSError as error:
         raise LibraryError(
             f"The file manager can't be started: {error.strerror or error}.",

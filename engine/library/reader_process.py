@@ -79,10 +79,15 @@ def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     orders = json.dumps([str(path) for path in paths]).encode()
     try:
         said = subprocess.run(
-            command, input=orders, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=PROJECT, timeout=PATIENCE + PATIENCE_EACH * len(paths), check=False,
+            command,
+            input=orders,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=PROJECT,
+            timeout=PATIENCE + PATIENCE_EACH * len(paths),
+            check=False,
             creationflags=NO_WINDOW if sys.platform == "win32" else 0,
-        ).stdout  # fmt: skip
+        ).stdout
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""
     except OSError as error:

@@ -17,9 +17,19 @@ from engine.units import size_text
 PREFIX = 8  # bytes before the header, which hold its length
 MAX_HEADER = 100_000_000  # bytes; safetensors itself refuses more
 BYTES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
-    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
-}  # fmt: skip
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 AGAIN = "Delete this file and fetch it again."
 # What stands at the start of a file that was saved under a false name.
 OTHERS = {

@@ -68,9 +68,15 @@ class Results:
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
         self._guard.record(
-            job.id, "clip", request.model, request.size, "ok", receipt["peaks"], receipt["stages"],
+            job.id,
+            "clip",
+            request.model,
+            request.size,
+            "ok",
+            receipt["peaks"],
+            receipt["stages"],
             plan,
-        )  # fmt: skip
+        )
         file = self._free_name(mp4.clip_name(job.id, request.prompt, job.seed))
         try:
             _reach_the_disk(self.partial(job.id)[0])

@@ -15,10 +15,16 @@ from tests.gpu.pretend import size as shrunk
 from tests.gpu.rows import GRID
 
 PLAN = {
-    "matmul": "fp8-sgl", "attention": "torch_sdpa", "offload": "block", "decode": "whole",
-    "rope_chunk": 8192, "compile": "off", "device": "cuda", "precision": "fp8",
+    "matmul": "fp8-sgl",
+    "attention": "torch_sdpa",
+    "offload": "block",
+    "decode": "whole",
+    "rope_chunk": 8192,
+    "compile": "off",
+    "device": "cuda",
+    "precision": "fp8",
     "text_encoder": "fp8-sgl",
-}  # fmt: skip
+}
 
 
 def run(name: str, denoise: float, decode: float, kind: str = "run", **more: Any) -> dict[str, Any]:
@@ -30,8 +36,16 @@ def run(name: str, denoise: float, decode: float, kind: str = "run", **more: Any
 
 
 ROWS: list[dict[str, Any]] = [
-    {"kind": "load", "cap": 16.0, "choices": PLAN, "device": "NVIDIA H100", "rss": GIB,
-     "pinned": None, "torch_pinned": 2 * GIB, "versions": {"torch": "2.11.0", "triton": "3.6.0"}},
+    {
+        "kind": "load",
+        "cap": 16.0,
+        "choices": PLAN,
+        "device": "NVIDIA H100",
+        "rss": GIB,
+        "pinned": None,
+        "torch_pinned": 2 * GIB,
+        "versions": {"torch": "2.11.0", "triton": "3.6.0"},
+    },
     run("480x832x33", 4.0, 5.0),
     run("480x832x81", 6.0, 5.05),
     run("480x832x81", 6.5, 5.05, "choice", changed={"rope_chunk": 0}),
@@ -40,13 +54,21 @@ ROWS: list[dict[str, Any]] = [
     run("720x1280x121", 0, 0, "open", outcome="out_of_memory", peaks={}, seconds={}),
     run("480x832x81", 6.0, 5.0, "warm", steps=None, seconds={"denoise": 9.0, "decode": 1.0}),
     {"kind": "theirs", "choices": PLAN, "size": [480, 832, 81], "seconds": 12.5},
-    {"kind": "verdicts", "cap": 16.0, "when": "in the end", "choices": PLAN, "budget": 16 * GIB,
-     "sizes": [["480×832×81", "open", "measured", 1, True],
-               ["720×1280×81", "locked", "none", 1, True]]},
+    {
+        "kind": "verdicts",
+        "cap": 16.0,
+        "when": "in the end",
+        "choices": PLAN,
+        "budget": 16 * GIB,
+        "sizes": [
+            ["480×832×81", "open", "measured", 1, True],
+            ["720×1280×81", "locked", "none", 1, True],
+        ],
+    },
     {"kind": "open_sizes", "cap": 16.0, "ran": 3, "failed": []},
     {"kind": "task", "name": "a", "seconds": 1.0, "failed": "KeyError: 'x'\nmore"},
     {"kind": "same_after", "what": "a block", "frames": True, "latents": True},
-]  # fmt: skip
+]
 
 
 def test_half_a_row_is_left_out(tmp_path: Path) -> None:
@@ -70,8 +92,10 @@ def test_the_reference_is_one_that_the_program_reads() -> None:
     read = Reference.model_validate_json(json.dumps(yaml.safe_load(text)))
     assert read.model == summary.MODEL
     assert [(p.height, p.frames, p.peak_gib) for p in read.points] == [
-        (480, 33, 5.0), (480, 81, 6.0), (720, 81, 11.0),
-    ]  # fmt: skip
+        (480, 33, 5.0),
+        (480, 81, 6.0),
+        (720, 81, 11.0),
+    ]
     assert "fp8-sgl" in read.source
     assert "NVIDIA H100" in read.device
 

@@ -264,10 +264,25 @@ def bad_frames(folder: Path) -> dict[str, Any]:
 
 
 CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    works, sizes, cancel, faults, precision, proofs, texts, tiled, bad_frames, offloads,
-    unrepaired, broken, text_faults, lazy_biases, video_length, image_encoder, token_embedding,
+    works,
+    sizes,
+    cancel,
+    faults,
+    precision,
+    proofs,
+    texts,
+    tiled,
+    bad_frames,
+    offloads,
+    unrepaired,
+    broken,
+    text_faults,
+    lazy_biases,
+    video_length,
+    image_encoder,
+    token_embedding,
     missing_bias,
-)  # fmt: skip
+)
 
 
 def main(names: str, folder: Path) -> None:

@@ -9,10 +9,25 @@ from tests.real_lightx2v.packages import Package
 
 Found = Mapping[str, Mapping[str, Any]]
 CASES = (
-    "works", "sizes", "cancel", "faults", "unrepaired", "broken", "text_faults", "precision",
-    "proofs", "texts", "tiled", "bad_frames", "video_length", "image_encoder", "token_embedding",
-    "missing_bias", "lazy_biases", "offloads",
-)  # fmt: skip
+    "works",
+    "sizes",
+    "cancel",
+    "faults",
+    "unrepaired",
+    "broken",
+    "text_faults",
+    "precision",
+    "proofs",
+    "texts",
+    "tiled",
+    "bad_frames",
+    "video_length",
+    "image_encoder",
+    "token_embedding",
+    "missing_bias",
+    "lazy_biases",
+    "offloads",
+)
 
 
 class Contract:

@@ -26,8 +26,10 @@ LONG = "steps=200 step_seconds=0.2"
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("api")
     environment = {
-        **os.environ, "HEADROOM_HOME": str(folder / "home"), "HEADROOM_PRESETS": f"{TESTS}/presets",
-    }  # fmt: skip
+        **os.environ,
+        "HEADROOM_HOME": str(folder / "home"),
+        "HEADROOM_PRESETS": f"{TESTS}/presets",
+    }
     served = serve(folder / "serve.log", environment=environment)
     yield served
     served.end(signal.SIGTERM)
@@ -60,9 +62,7 @@ def test_exactly_five_endpoints_are_documented(page: Served) -> None:
 
 
 def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
-    job = client.submit(
-        "steps=8 step_seconds=0.3", model="scripted", seed=5, api_name="/generate"
-    )  # fmt: skip
+    job = client.submit("steps=8 step_seconds=0.3", model="scripted", seed=5, api_name="/generate")
     seen = set()
     while not job.done():
         seen |= {unit.desc for unit in job.status().progress_data or ()}
@@ -78,9 +78,13 @@ def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
     assert (told["state"], told["clip"], told["url"]) == ("done", made["id"], made["url"])
     newest = ask(client, "library", "step_seconds=0.3", limit=1)
     assert newest["clips"][0] | {"seconds": 0} == {
-        "id": made["id"], "created": newest["clips"][0]["created"], "request": made["request"],
-        "seed": 5, "seconds": 0, "url": made["url"],
-    }  # fmt: skip
+        "id": made["id"],
+        "created": newest["clips"][0]["created"],
+        "request": made["request"],
+        "seed": 5,
+        "seconds": 0,
+        "url": made["url"],
+    }
 
 
 def test_not_waiting_then_status_and_cancel(client: Client) -> None:
@@ -99,8 +103,9 @@ def test_not_waiting_then_status_and_cancel(client: Client) -> None:
 
 
 def test_who_stops_waiting_loses_nothing(client: Client) -> None:
-    job = client.submit("steps=10 step_seconds=0.2 left alone", model="scripted",
-                        api_name="/generate")  # fmt: skip
+    job = client.submit(
+        "steps=10 step_seconds=0.2 left alone", model="scripted", api_name="/generate"
+    )
     wait_until(lambda: ask(client, "status")["running"], "the job")
     number = ask(client, "status")["running"]["job"]
     job.cancel()
@@ -136,9 +141,14 @@ def test_a_failed_clip_is_told_as_on_the_page(client: Client) -> None:
 def test_the_verdict_has_the_shape_of_the_command(client: Client) -> None:
     verdict = ask(client, "check", model="scripted", height=64, width=64, frames=9)
     assert list(verdict) == [
-        "verdict", "reason", "basis", "predicted_peak_bytes", "budget_bytes", "tokens",
+        "verdict",
+        "reason",
+        "basis",
+        "predicted_peak_bytes",
+        "budget_bytes",
+        "tokens",
         "nearest_open",
-    ]  # fmt: skip
+    ]
     assert (verdict["verdict"], verdict["tokens"]) == ("open", 48)
     locked = ask(client, "check", model="scripted", height=256, width=256, frames=81)
     assert locked["verdict"] == "locked"
@@ -164,13 +174,15 @@ def test_many_waiting_calls_starve_neither_the_page_nor_other_calls(
     begun = time.monotonic()
     assert ask(client, "check", model="scripted")["verdict"] == "open"
     roll = next(  # one of the page's own events: the dice
-        d for d in client.config["dependencies"]
+        d
+        for d in client.config["dependencies"]
         if d["api_visibility"] == "private" and not d["inputs"] and len(d["outputs"]) == 2
-    )  # fmt: skip
+    )
     answer = httpx.post(
-        f"{page.url}gradio_api/run/predict", json={"data": [], "fn_index": roll["id"]},
+        f"{page.url}gradio_api/run/predict",
+        json={"data": [], "fn_index": roll["id"]},
         trust_env=False,
-    )  # fmt: skip
+    )
     assert answer.status_code == 200
     assert page.state("running") is True
     assert time.monotonic() - begun < 30

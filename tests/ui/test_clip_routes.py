@@ -69,10 +69,17 @@ def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:
 
 def test_questions_that_make_no_sense_harm_nothing(visitor: TestClient) -> None:
     for query in (
-        {"after": "nonsense"}, {"after": "'|1"}, {"after": "|5"}, {"size": "×"}, {"limit": -3},
-        {"size": "²×²"}, {"size": "1" * 500 + "×5"}, {"words": "%' or 1=1 --" * 100},
-        {"model": HOSTILE}, {"limit": 10**9},
-    ):  # fmt: skip
+        {"after": "nonsense"},
+        {"after": "'|1"},
+        {"after": "|5"},
+        {"size": "×"},
+        {"limit": -3},
+        {"size": "²×²"},
+        {"size": "1" * 500 + "×5"},
+        {"words": "%' or 1=1 --" * 100},
+        {"model": HOSTILE},
+        {"limit": 10**9},
+    ):
         assert visitor.get("/library", params=query).status_code == 200, query
 
 
@@ -103,10 +110,22 @@ def test_a_still_is_a_drawing_until_it_is_made(visitor: TestClient, supervisor: 
 
 @pytest.mark.parametrize(
     "path",
-    ["/clip/../headroom.sqlite3", "/clip/%2e%2e%2fheadroom.sqlite3", "/clip/0.mp4", "/clip/-1",
-     "/clip/0", "/clip/99999999999999999999999", "/clip/1e3", "/clip//etc/passwd", "/clip/999",
-     "/thumb/..%2f..%2fetc%2fpasswd", "/thumb/999", "/thumb/0", "/clip/%00"],
-)  # fmt: skip
+    [
+        "/clip/../headroom.sqlite3",
+        "/clip/%2e%2e%2fheadroom.sqlite3",
+        "/clip/0.mp4",
+        "/clip/-1",
+        "/clip/0",
+        "/clip/99999999999999999999999",
+        "/clip/1e3",
+        "/clip//etc/passwd",
+        "/clip/999",
+        "/thumb/..%2f..%2fetc%2fpasswd",
+        "/thumb/999",
+        "/thumb/0",
+        "/clip/%00",
+    ],
+)
 def test_only_the_number_of_a_clip_names_a_file(visitor: TestClient, path: str) -> None:
     assert visitor.get(path).status_code in (404, 422)
 
@@ -119,8 +138,11 @@ def test_a_file_that_went_meanwhile_is_not_found(
     assert visitor.get(f"/clip/{number}").status_code == 404
     assert visitor.get(f"/thumb/{number}").status_code == 200
     assert change(visitor, "/library/scan") == {
-        "changed": 1, "young": 0, "not_taken": [], "problem": "",
-    }  # fmt: skip
+        "changed": 1,
+        "young": 0,
+        "not_taken": [],
+        "problem": "",
+    }
     assert page(visitor)["count"] == 2
 
 
@@ -289,10 +311,20 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
 
 @pytest.mark.parametrize(
     "data",
-    [None, 5, [], {}, {"id": "1"}, {"id": True}, {"id": 10**30}, {"request": [1]},
-     {"request": {"prompt": HOSTILE, "height": "9" * 5000}}, {"request": {HOSTILE: 1}},
-     {"request": {"prompt": ["x"], "seed": {}, "model": HOSTILE}}],
-)  # fmt: skip
+    [
+        None,
+        5,
+        [],
+        {},
+        {"id": "1"},
+        {"id": True},
+        {"id": 10**30},
+        {"request": [1]},
+        {"request": {"prompt": HOSTILE, "height": "9" * 5000}},
+        {"request": {HOSTILE: 1}},
+        {"request": {"prompt": ["x"], "seed": {}, "model": HOSTILE}},
+    ],
+)
 def test_whatever_a_browser_sends_is_a_sentence(supervisor: Supervisor, data: object) -> None:
     updates = brought(supervisor, data)
     assert len(updates) == 9
@@ -317,8 +349,15 @@ def test_a_library_behind_a_login_stays_there(supervisor: Supervisor) -> None:
     add_receipt_route(app, supervisor)
     write(supervisor.home.clips / "0.mp4", receipt())
     gets = ("library", "clip/1", "thumb/1", "clip/1/receipt")
-    posts = ("library/scan", "clip/1/trash", "clip/1/restore", "clip/1/folder", "receipt",
-             "clip/1/again", "clip/1/favourite")  # fmt: skip
+    posts = (
+        "library/scan",
+        "clip/1/trash",
+        "clip/1/restore",
+        "clip/1/folder",
+        "receipt",
+        "clip/1/again",
+        "clip/1/favourite",
+    )
     try:
         with httpx.Client(base_url=url, trust_env=False, headers=OURS) as browser:
             for path in gets:

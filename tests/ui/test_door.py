@@ -169,13 +169,38 @@ def test_only_their_own(doors: Doors, ask: Ask) -> None:
     assert state(ben)["jobs"] == []
     assert SECRET not in json.dumps(state(ana))
     routes = (
-        "live", "config", "info", "gradio_api/info", "gradio_api/run/generate", "queue/join",
-        "gradio_api/queue/data", "mcp", "clips", "library", "settings", "weights", "doctor",
-        "file=/etc/passwd", "gradio_api/file=/etc/passwd", "static/../../app.py", "static/page.css",
-        "static/%2e%2e/%2e%2e/app.py", "docs", "openapi.json", "thumb/1", "monitoring", "login",
-        f"clip/../clips/{own.id}.mp4", "clip/..%2f..%2fheadroom.sqlite3", f"clip/{own.id}.jpg",
-        "clip/1.mp4.jpg", "clip/%00.mp4", "clip/-1.mp4", "clip/1e3.mp4", "clip/٣.mp4",
-    )  # fmt: skip
+        "live",
+        "config",
+        "info",
+        "gradio_api/info",
+        "gradio_api/run/generate",
+        "queue/join",
+        "gradio_api/queue/data",
+        "mcp",
+        "clips",
+        "library",
+        "settings",
+        "weights",
+        "doctor",
+        "file=/etc/passwd",
+        "gradio_api/file=/etc/passwd",
+        "static/../../app.py",
+        "static/page.css",
+        "static/%2e%2e/%2e%2e/app.py",
+        "docs",
+        "openapi.json",
+        "thumb/1",
+        "monitoring",
+        "login",
+        f"clip/../clips/{own.id}.mp4",
+        "clip/..%2f..%2fheadroom.sqlite3",
+        f"clip/{own.id}.jpg",
+        "clip/1.mp4.jpg",
+        "clip/%00.mp4",
+        "clip/-1.mp4",
+        "clip/1e3.mp4",
+        "clip/٣.mp4",
+    )
     for path in routes:
         answer = ana.get(path)
         assert answer.status_code in (404, 405, 409), path
@@ -228,13 +253,20 @@ def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (asked(model="wan-tiny"), "model"), (asked(visitor="me"), "no such field"),
-        (asked(prompt=""), "it is empty"), (asked(prompt="a" * 2001), "2001 characters"),
-        (asked(prompt="a\x00b"), "control characters"), (asked(height="x"), "whole number"),
-        (asked(frames=6), "4k+1"), (asked(seed=2**40), "seed"), (asked(height=10**30), "height"),
-        ([1], "isn't what"), ("text", "isn't what"), (None, "isn't JSON"),
+        (asked(model="wan-tiny"), "model"),
+        (asked(visitor="me"), "no such field"),
+        (asked(prompt=""), "it is empty"),
+        (asked(prompt="a" * 2001), "2001 characters"),
+        (asked(prompt="a\x00b"), "control characters"),
+        (asked(height="x"), "whole number"),
+        (asked(frames=6), "4k+1"),
+        (asked(seed=2**40), "seed"),
+        (asked(height=10**30), "height"),
+        ([1], "isn't what"),
+        ("text", "isn't what"),
+        (None, "isn't JSON"),
     ],
-)  # fmt: skip
+)
 def test_every_input_is_checked_here(doors: Doors, body: object, says: str) -> None:
     answer = doors.visitor().post("generate", json=body)
     assert 400 <= answer.status_code < 500

@@ -9,12 +9,36 @@ from tests.ui.test_door import Doors, asked, doors
 
 __all__ = ["doors"]
 OWNERS = [
-    "config", "live", "library", "library/scan", "clip/1", "thumb/1", "clip/1/trash", "receipt",
-    "clips/1.mp4", "gradio_api/info", "gradio_api/run/generate", "gradio_api/queue/join",
-    "gradio_api/file=/etc/passwd", "gradio_api/upload", "gradio_api/component_server", "login",
-    "logout", "monitoring", "mcp", "mcp/", "docs", "openapi.json", "theme.css", "assets/x",
-    "static/page.css", "static/live.js", "settings", "metrics", ".env",
-]  # fmt: skip
+    "config",
+    "live",
+    "library",
+    "library/scan",
+    "clip/1",
+    "thumb/1",
+    "clip/1/trash",
+    "receipt",
+    "clips/1.mp4",
+    "gradio_api/info",
+    "gradio_api/run/generate",
+    "gradio_api/queue/join",
+    "gradio_api/file=/etc/passwd",
+    "gradio_api/upload",
+    "gradio_api/component_server",
+    "login",
+    "logout",
+    "monitoring",
+    "mcp",
+    "mcp/",
+    "docs",
+    "openapi.json",
+    "theme.css",
+    "assets/x",
+    "static/page.css",
+    "static/live.js",
+    "settings",
+    "metrics",
+    ".env",
+]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
 
 
@@ -27,9 +51,17 @@ def test_nothing_of_the_owners_is_there_by_any_method(doors: Doors, path: str) -
 
 
 @pytest.mark.parametrize(
-    "header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL",
-               "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Forwarded-Host"],
-)  # fmt: skip
+    "header",
+    [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Host",
+    ],
+)
 def test_headers_change_neither_method_nor_address(doors: Doors, header: str) -> None:
     ana = doors.visitor()
     value = "POST" if "Method" in header else "/library"
@@ -45,9 +77,16 @@ def test_other_cookies_are_nobodys(doors: Doors) -> None:
     doors.sharing.stop()
     doors.open()
     cookies: list[str] = [
-        first, "access-token-x=1", "access-token-unsecure-x=1", "headroom_visit=",
-        "headroom_visit=%00", "headroom_visit=None", f"x=1; {first}; headroom_visit=", "=", ";;",
-    ]  # fmt: skip
+        first,
+        "access-token-x=1",
+        "access-token-unsecure-x=1",
+        "headroom_visit=",
+        "headroom_visit=%00",
+        "headroom_visit=None",
+        f"x=1; {first}; headroom_visit=",
+        "=",
+        ";;",
+    ]
     for cookie in cookies:
         client = doors.client(Cookie=cookie)
         tried: list[httpx.Response] = [

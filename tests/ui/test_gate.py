@@ -29,9 +29,13 @@ def url() -> Iterator[str]:
 def answer(url: str, method: str, path: str, **headers: str) -> httpx.Response:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.request(
-        method, f"{url}{path}", headers=given, json={"data": ["x"]} if method == "POST" else None,
-        trust_env=False, timeout=20,
-    )  # fmt: skip
+        method,
+        f"{url}{path}",
+        headers=given,
+        json={"data": ["x"]} if method == "POST" else None,
+        trust_env=False,
+        timeout=20,
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,14 @@ def guarded(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
 
 def record(supervisor: Supervisor, ask: Ask, size: Size, outcome: str, peak: int) -> None:
     supervisor.guard.record(
-        supervisor.jobs.add(ask()).id, "clip", "wan-tiny", size, outcome,  # type: ignore[arg-type]
-        {"decode": peak}, {"denoise": 1.0, "decode": 2.0},
-    )  # fmt: skip
+        supervisor.jobs.add(ask()).id,
+        "clip",
+        "wan-tiny",
+        size,
+        outcome,  # type: ignore[arg-type]
+        {"decode": peak},
+        {"denoise": 1.0, "decode": 2.0},
+    )
 
 
 def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) -> None:

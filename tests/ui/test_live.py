@@ -14,13 +14,41 @@ from tests.conftest import Ask, finish, wait_until
 from ui.live import Live, add_routes
 
 KEYS = {
-    "engine", "engine_state", "label", "notice", "running", "title",
-    "job", "title_kind", "stage", "left", "fraction",
-    "preview", "outcome", "outcome_kind", "queue", "ended", "waiting-for", "gauge-name",
-    "gauge-use", "gauge-split", "gauge-health", "gauge-problem", "meter", "ram-text", "ram",
-    "spark", "pulls", "weights", "packages", "arriving", "share-text",
-    "share-short", "share-trouble", "share-visitors",
-}  # fmt: skip
+    "engine",
+    "engine_state",
+    "label",
+    "notice",
+    "running",
+    "title",
+    "job",
+    "title_kind",
+    "stage",
+    "left",
+    "fraction",
+    "preview",
+    "outcome",
+    "outcome_kind",
+    "queue",
+    "ended",
+    "waiting-for",
+    "gauge-name",
+    "gauge-use",
+    "gauge-split",
+    "gauge-health",
+    "gauge-problem",
+    "meter",
+    "ram-text",
+    "ram",
+    "spark",
+    "pulls",
+    "weights",
+    "packages",
+    "arriving",
+    "share-text",
+    "share-short",
+    "share-trouble",
+    "share-visitors",
+}
 
 
 def fresh(live: Live) -> dict[str, object]:

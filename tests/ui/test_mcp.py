@@ -31,8 +31,10 @@ ACCEPT = {"Accept": "application/json, text/event-stream"}
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("mcp")
     environment = {
-        **os.environ, "HEADROOM_HOME": str(folder / "home"), "HEADROOM_PRESETS": f"{TESTS}/presets",
-    }  # fmt: skip
+        **os.environ,
+        "HEADROOM_HOME": str(folder / "home"),
+        "HEADROOM_PRESETS": f"{TESTS}/presets",
+    }
     served = serve(folder / "serve.log", environment=environment, program=PROGRAM)
     yield served
     served.end(signal.SIGTERM)
@@ -102,8 +104,9 @@ def test_errors_are_tool_errors_with_a_remedy(page: Served) -> None:
         scripted = {"model": "scripted", "prompt": "go"}
         locked = await refused("generate", **scripted, height=256, width=256, frames=81)
         assert "256×256×81 is locked" in locked
-        again = re.search(r"Call generate again with height (\d+), width (\d+), frames (\d+)",
-                          locked)  # fmt: skip
+        again = re.search(
+            r"Call generate again with height (\d+), width (\d+), frames (\d+)", locked
+        )
         assert again
         height, width, frames = (int(n) for n in again.groups())
         sides = {"height": height, "width": width, "frames": frames}

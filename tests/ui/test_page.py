@@ -132,10 +132,14 @@ def test_a_tab_that_was_forgotten_is_about_the_newest_clip(
 @pytest.mark.parametrize(
     ("now", "then"),
     [
-        ((480, 832), (544, 960)), ((544, 960), (720, 1280)), ((720, 1280), None),
-        ((832, 480), (1280, 720)), ((624, 624), None), ((256, 256), (624, 624)),
+        ((480, 832), (544, 960)),
+        ((544, 960), (720, 1280)),
+        ((720, 1280), None),
+        ((832, 480), (1280, 720)),
+        ((624, 624), None),
+        ((256, 256), (624, 624)),
     ],
-)  # fmt: skip
+)
 def test_larger_keeps_the_form(
     presets: Presets, now: tuple[int, int], then: tuple[int, int] | None
 ) -> None:

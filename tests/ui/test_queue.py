@@ -61,9 +61,14 @@ def test_a_failure_outlasts_the_clips_after_it(supervisor: Supervisor, ask: Ask)
 def test_when_each_starts_follows_from_clips_made_before(supervisor: Supervisor, ask: Ask) -> None:
     request = ask("a")
     supervisor.guard.record(
-        supervisor.jobs.add(request).id, "clip", request.model, request.size, "ok",
-        {"decode": 1}, {"load": 500.0, "denoise": 60.0, "decode": 30.0},
-    )  # fmt: skip
+        supervisor.jobs.add(request).id,
+        "clip",
+        request.model,
+        request.size,
+        "ok",
+        {"decode": 1},
+        {"load": 500.0, "denoise": 60.0, "decode": 30.0},
+    )
     for name in "bc":
         supervisor.jobs.add(ask(name))
     starts = [row["starts"] for row in view(supervisor)["waiting"]]
@@ -158,11 +163,20 @@ def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(
 @pytest.mark.parametrize(
     "asked",
     [
-        None, [], "up", {}, {"do": "up"}, {"do": "up", "job": "1"}, {"do": "up", "job": True},
-        {"do": "up", "job": 99}, {"do": ["up"], "job": 1}, {"do": "drop table", "job": 1},
-        {"do": "up", "job": 10**30}, {"do": {"a": 1}, "job": 1},
+        None,
+        [],
+        "up",
+        {},
+        {"do": "up"},
+        {"do": "up", "job": "1"},
+        {"do": "up", "job": True},
+        {"do": "up", "job": 99},
+        {"do": ["up"], "job": 1},
+        {"do": "drop table", "job": 1},
+        {"do": "up", "job": 10**30},
+        {"do": {"a": 1}, "job": 1},
     ],
-)  # fmt: skip
+)
 def test_whatever_a_browser_sends_is_answered_with_a_sentence(
     supervisor: Supervisor, ask: Ask, asked: object
 ) -> None:

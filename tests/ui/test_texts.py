@@ -129,8 +129,13 @@ def test_texts_are_found_in_javascript() -> None:
     say(`It has ${n === 1 ? "1 file" : `${n} files`}, ${n > 1 ? "all" : "none"}`);
     """
     assert strings(source, "*") == [
-        "One", "Two ' quotes", "1 file", "* files", "It has *, all", "It has *, none",
-    ]  # fmt: skip
+        "One",
+        "Two ' quotes",
+        "1 file",
+        "* files",
+        "It has *, all",
+        "It has *, none",
+    ]
 
 
 def test_markup_is_split_at_its_tags() -> None:

@@ -29,8 +29,9 @@ def test_a_job_is_told_from_waiting_to_its_clip(ways: Ways, supervisor: Supervis
     second = ways.submit({"prompt": "then", "model": "scripted", "height": None})
     told = ways.status(second.id)
     assert [(one["job"], one["place"], one["prompt"]) for one in told["waiting"]] == [
-        (first.id, 1, "go"), (second.id, 2, "then"),
-    ]  # fmt: skip
+        (first.id, 1, "go"),
+        (second.id, 2, "then"),
+    ]
     assert told["job"] is not None
     assert (told["job"]["state"], told["job"]["place"], told["job"]["clip"]) == ("queued", 2, None)
     assert ways.cancel(second.id) == {"job": second.id, "state": "cancelled", "place": None}
@@ -115,9 +116,14 @@ def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, as
     assert found("red blue") == []
     assert ways.library("100", 1, 0, "")["total"] == 2
     bad: list[tuple[object, object, object]] = [
-        (5, 1, 0), ("", 0, 0), ("", 201, 0), ("", "x", 0), ("", 1, -1), ("", 1, 2**40),
+        (5, 1, 0),
+        ("", 0, 0),
+        ("", 201, 0),
+        ("", "x", 0),
+        ("", 1, -1),
+        ("", 1, 2**40),
         ("\udfff", 1, 0),
-    ]  # fmt: skip
+    ]
     for search, limit, offset in bad:
         with pytest.raises(RequestError, match="isn't"):
             ways.library(search, limit, offset, "")

@@ -10,10 +10,17 @@ from ui import words
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (0.44, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (42.4, "42 s"), (95.0, "95 s"),
-        (99.4, "99 s"), (99.6, "1 min 40 s"), (119.7, "2 min 0 s"), (220, "3 min 40 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (42.4, "42 s"),
+        (95.0, "95 s"),
+        (99.4, "99 s"),
+        (99.6, "1 min 40 s"),
+        (119.7, "2 min 0 s"),
+        (220, "3 min 40 s"),
     ],
-)  # fmt: skip
+)
 def test_seconds(count: float, text: str) -> None:
     assert words.seconds(count) == text
 

@@ -125,10 +125,32 @@ def encoding(folder: Path, say: Say) -> tuple[float, float, str]:
 def _ffmpeg(program: str, frames: np.ndarray, path: Path) -> None:
     _, height, width, _ = frames.shape
     command = [
-        program, "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-r", "16",
-        "-s", f"{width}x{height}", "-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "16",
-        "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
-    ]  # fmt: skip
+        program,
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-r",
+        "16",
+        "-s",
+        f"{width}x{height}",
+        "-i",
+        "-",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "fast",
+        "-crf",
+        "16",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+        str(path),
+    ]
     subprocess.run(command, input=frames.tobytes(), check=True)
 
 

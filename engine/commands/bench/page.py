@@ -66,8 +66,11 @@ def served(command: list[str], home: Path) -> Iterator[Page]:
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command, "--port", str(port)],
-        cwd=PROJECT, env=environment, stdout=log, stderr=log,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
     url = f"http://127.0.0.1:{port}/"
     try:
         while True:

@@ -40,9 +40,13 @@ def rows(cost: Cost) -> Iterator[Row]:
     least = floor(cost)
     if least is not None:
         yield Row(
-            "a denoise step", round(cost.step, 4), "s", least["seconds"], "its floor",
+            "a denoise step",
+            round(cost.step, 4),
+            "s",
+            least["seconds"],
+            "its floor",
             told=least["basis"],
-        )  # fmt: skip
+        )
     if layers:
         block = round(1000 * cost.step / layers, 2)
         yield Row("a transformer block", block, "ms", told=f"a step, by {layers} blocks")
@@ -53,9 +57,13 @@ def rows(cost: Cost) -> Iterator[Row]:
             yield Row(name, round(100 * step[key], 1), "%", told=told)
     there = round(theirs["peak"] / GIB, 2) if "peak" in theirs else None
     yield Row(
-        "memory peak", round(cost.peak / GIB, 2), "GiB", there, "LightX2V's own pipeline",
+        "memory peak",
+        round(cost.peak / GIB, 2),
+        "GiB",
+        there,
+        "LightX2V's own pipeline",
         told=f"of {_gib(cost.memory)} GiB",
-    )  # fmt: skip
+    )
 
 
 def floor(cost: Cost) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ Measure = Callable[[Path, Say], Iterator[Row]]
 MODEL = "model"
 
 
-def page(folder: Path, say: Say) -> Iterator[Row]:
+def page_rows(folder: Path, say: Say) -> Iterator[Row]:
     """The page's start and memory beside a bare Gradio page of as many components."""
     found = page.starts(folder, say)
     ours, bare = found["ours"], found["bare"]
@@ -35,14 +35,14 @@ def page(folder: Path, say: Say) -> Iterator[Row]:
     yield Row("memory of the page's process", ours.megabytes, "MB", bare.megabytes, count, 1.3)
 
 
-def gauge(folder: Path, say: Say) -> Iterator[Row]:
+def gauge_rows(folder: Path, say: Say) -> Iterator[Row]:
     """What open pages cost the page's process."""
     for pages, share in page.gauge(folder, say).items():
         reach = 10.0 if pages == f"{page.TABS[-1]} open pages" else None
         yield Row(f"gauge, {pages}", share, "% of a core", reach=reach)
 
 
-def library(folder: Path, say: Say) -> Iterator[Row]:
+def library_rows(folder: Path, say: Say) -> Iterator[Row]:
     """The page and its library with 10,000 clips beside an empty one."""
     for name, (none, full) in page.libraries(folder, say).items():
         # An empty library answers a search without a search: the limit is for the page.
@@ -50,26 +50,31 @@ def library(folder: Path, say: Say) -> Iterator[Row]:
         yield Row(name, full, "s", none, "an empty library", reach)
 
 
-def clip(folder: Path, say: Say) -> Iterator[Row]:
+def clip_rows(folder: Path, say: Say) -> Iterator[Row]:
     """What the engine adds to a warm clip, and how soon a cancel takes effect."""
     found = engine.clips(folder, say)
     yield Row(
-        "a warm clip, asked to kept", found.whole, "s", found.own, "the pipeline's seconds",
-        1.03, found.size,
-    )  # fmt: skip
+        "a warm clip, asked to kept",
+        found.whole,
+        "s",
+        found.own,
+        "the pipeline's seconds",
+        1.03,
+        found.size,
+    )
     yield Row("the engine adds", round(1000 * (found.whole - found.own)), "ms", reach=150.0)
     yield Row(
         "cancel, pressed to stopped", found.cancel, "s", found.block, "a transformer block", 1.0
     )
 
 
-def mp4(folder: Path, say: Say) -> Iterator[Row]:
+def mp4_rows(folder: Path, say: Say) -> Iterator[Row]:
     """Writing the MP4 with its receipt beside the bare encoder."""
     ours, bare, against = engine.encoding(folder, say)
     yield Row("writing the MP4, 832 × 480, 81 frames", ours, "s", bare, against)
 
 
-def prediction(folder: Path, say: Say) -> Iterator[Row]:
+def prediction_rows(folder: Path, say: Say) -> Iterator[Row]:
     """How far off the predicted peaks are once two sizes were measured."""
     for size, predicted, measured in engine.predictions(folder, say):
         off = round(100 * abs(predicted - measured) / measured, 1)
@@ -78,9 +83,13 @@ def prediction(folder: Path, say: Say) -> Iterator[Row]:
 
 
 PARTS: dict[str, Measure] = {
-    "page": page, "gauge": gauge, "library": library, "clip": clip, "mp4": mp4,
-    "prediction": prediction,
-}  # fmt: skip
+    "page": page_rows,
+    "gauge": gauge_rows,
+    "library": library_rows,
+    "clip": clip_rows,
+    "mp4": mp4_rows,
+    "prediction": prediction_rows,
+}
 
 
 @dataclass(frozen=True)
@@ -116,17 +125,17 @@ class Result:
         return said
 
 
-def run(supervisor: Supervisor, only: str | None, model: str | None, out: Path, say: Say) -> Result:
+def run(supervisor: Supervisor, only: str | None, named: str | None, out: Path, say: Say) -> Result:
     """All parts, or one.
 
     Args:
         supervisor: of the user's folder, not started.
-        model: what the part ``model`` measures; None chooses (``bench_model.choose``).
+        named: the model that the part ``model`` measures; None chooses (``model.choose``).
         out: the folder for the card.
 
     Raises:
         BenchError: there is no such part, or something else is at work.
-        As ``bench_model.choose``. A part that fails later is told under ``failed``, and the
+        As ``model.choose``. A part that fails later is told under ``failed``, and the
         others go on.
     """
     names = [*PARTS, MODEL]
@@ -138,7 +147,7 @@ def run(supervisor: Supervisor, only: str | None, model: str | None, out: Path, 
     failed: dict[str, str] = {}
     with model.alone(supervisor):
         asked = only in (None, MODEL)
-        request = model.choose(supervisor, model, say) if asked else None
+        request = model.choose(supervisor, named, say) if asked else None
         for name, part in PARTS.items():
             if only in (None, name):
                 with _part(name, failed, say) as folder:

@@ -29,9 +29,14 @@ TIMES_OURS = 10.0
 
 
 def lightx2v_command(
-    home: Home, preset: ModelPreset, request: ClipRequest, folder: Path, offload: str,
-    look: MemorySample, ours: float,
-) -> dict[str, Any]:  # fmt: skip
+    home: Home,
+    preset: ModelPreset,
+    request: ClipRequest,
+    folder: Path,
+    offload: str,
+    look: MemorySample,
+    ours: float,
+) -> dict[str, Any]:
     """Make ``request`` with it, by the settings that our worker has loaded ``preset`` with.
 
     Args:

@@ -26,7 +26,7 @@ Register = Callable[[int, int], None]
 class PinnedArena:
     """Copies tensors into page-locked memory and keeps it for the process's life.
 
-    Unloading means ending the process (engine/worker/supervisor.py), so that nothing is ever given back.
+    Unloading means ending the process (worker/supervisor.py), so that nothing is ever given back.
     """
 
     def __init__(self, register: Register) -> None:

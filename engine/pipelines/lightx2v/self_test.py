@@ -1,7 +1,8 @@
 """What set-up asks of a new environment with an NVIDIA card: does torch compute, which kernels do?
 
 ``python -m engine.pipelines.lightx2v.self_test`` prints one JSON object: ``problem`` ("" if torch
-computes on the GPU), ``left_out`` (optional packages that fail here, with the reason), ``works`` (kernels).
+computes on the GPU), ``left_out`` (optional packages that fail here, with the reason), ``works``
+(kernels).
 """
 
 import contextlib

@@ -46,8 +46,16 @@ def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path)
     assert not np.array_equal(frames[0], frames[2])
     assert one["frames_sha256"] == two["frames_sha256"] != other["frames_sha256"]
     assert set(one) >= {
-        "path", "request", "seed", "model", "plan", "stages", "peaks", "device", "versions",
-    }  # fmt: skip
+        "path",
+        "request",
+        "seed",
+        "model",
+        "plan",
+        "stages",
+        "peaks",
+        "device",
+        "versions",
+    }
     assert set(one["stages"]) == {"load", "encode", "denoise", "decode", "save"}
     assert set(one["peaks"]) == {"encode", "denoise", "decode"}
     assert one["model"] == "wan-tiny"
@@ -119,10 +127,18 @@ def test_a_folder_that_cant_be_written_is_exit_code_5(
 def test_ctrl_c_cancels_the_job_and_is_exit_code_130() -> None:
     """The signal goes to the whole group, as a terminal sends it."""
     program = subprocess.Popen(
-        [sys.executable, PROJECT / "app.py", "generate", "steps=100 step_seconds=0.2",
-         "--model", "scripted"],
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            PROJECT / "app.py",
+            "generate",
+            "steps=100 step_seconds=0.2",
+            "--model",
+            "scripted",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert program.stderr is not None
     for line in program.stderr:
         if "denoise" in line:
@@ -149,8 +165,14 @@ def test_measure_climbs_and_check_tells_the_difference(
     assert json.loads(refused)["verdict"] == "locked"
     measured = json.loads(app("measure", *size)[0])
     assert set(measured) == {
-        "height", "width", "frames", "outcome", "peaks", "budget_bytes", "climbed",
-    }  # fmt: skip
+        "height",
+        "width",
+        "frames",
+        "outcome",
+        "peaks",
+        "budget_bytes",
+        "climbed",
+    }
     assert measured["outcome"] == "ok"
     assert [c["outcome"] for c in measured["climbed"]] == ["ok"] * len(measured["climbed"])
     assert len(measured["climbed"]) >= 3

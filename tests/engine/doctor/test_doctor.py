@@ -25,11 +25,24 @@ from tests.nvml import ScriptedGpu, Standin, build
 
 HOST = HostSample(32 * GIB, 28 * GIB, None, 0, 0, None, None)
 CARD = GpuSample(
-    index=0, uuid="GPU-4060", name="RTX 4060 Ti", total=16_380 * MIB, used=2 * GIB, free=14 * GIB,
-    utilisation=0, temperature=40, power=30.0, power_limit=165.0, pcie_width=8, pcie_width_max=8,
-    driver="581.57", capability=(8, 9), display=True, holders=(Holder(7, "browser", GIB),),
+    index=0,
+    uuid="GPU-4060",
+    name="RTX 4060 Ti",
+    total=16_380 * MIB,
+    used=2 * GIB,
+    free=14 * GIB,
+    utilisation=0,
+    temperature=40,
+    power=30.0,
+    power_limit=165.0,
+    pcie_width=8,
+    pcie_width_max=8,
+    driver="581.57",
+    capability=(8, 9),
+    display=True,
+    holders=(Holder(7, "browser", GIB),),
     cores=4_352,
-)  # fmt: skip
+)
 
 
 def sample(
@@ -104,9 +117,12 @@ def test_an_importable_kernel_is_not_called_a_callable_one(tmp_path: Path) -> No
 def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
     machine = with_packages(LINUX, sageattention="1.0.6", triton="3.6.0", sgl_kernel="0.4.4")
     answers = {
-        "sage_attn1": 0.9999, "sage_attn1 speed": 0.4, "fp8-sgl": -2.0, "fp8-triton": 0.999,
+        "sage_attn1": 0.9999,
+        "sage_attn1 speed": 0.4,
+        "fp8-sgl": -2.0,
+        "fp8-triton": 0.999,
         "fp8-triton without bias": 0.999,
-    }  # fmt: skip
+    }
     file = trials(tmp_path / "kernels.json", machine, **answers)
     found = by_subject(kernel_lines(machine, file))
     assert "sage_attn1 was called here and is right" in found["Kernels of sageattention"].meaning
@@ -142,13 +158,13 @@ def test_ram_is_held_against_the_plans_need() -> None:
 
 
 def test_windows_page_file_is_held_against_it_too() -> None:
-    host = replace(HOST, commit_limit=40 * GIB, committed=30 * GIB)
+    windows = replace(HOST, commit_limit=40 * GIB, committed=30 * GIB)
     needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
-    (line,) = host.page_file(sample(host=host), WINDOWS, needs)
+    (line,) = host.page_file(sample(host=windows), WINDOWS, needs)
     assert line.state == "warn"
     assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in line.meaning
-    assert host.page_file(sample(host=host), WINDOWS, [])[0].state == "good"
-    assert host.page_file(sample(host=host), LINUX, needs) == []
+    assert host.page_file(sample(host=windows), WINDOWS, [])[0].state == "good"
+    assert host.page_file(sample(host=windows), LINUX, needs) == []
 
 
 def test_the_disks_speed_counts_where_blocks_are_read_from_it(
@@ -237,8 +253,11 @@ def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
     standin.write(driver="581.57", gpus=[ScriptedGpu(pcie_width=2)])
     done = subprocess.run(
         [sys.executable, "app.py", "doctor", "--json"],
-        cwd=PROJECT, env=standin.environment(), capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=standin.environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode in (0, 5), done.stderr
     found = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert found["Driver"]["state"] == "good"

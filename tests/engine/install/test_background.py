@@ -138,9 +138,11 @@ def test_an_environment_of_somebody_elses_is_left_alone(
 
 
 def test_clips_are_refused_until_then(
-    environment: Environment, supervisor: Supervisor, presets: Presets,
+    environment: Environment,
+    supervisor: Supervisor,
+    presets: Presets,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     tiny = presets.default
     assert not is_here(tiny)
     with pytest.raises(NotHere, match="isn't installed yet"):

@@ -36,14 +36,20 @@ def requirements(name: str) -> list[Requirement]:
 CPYTHON = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
 MACHINES = {
     "linux": {
-        "sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64",
-        "os_name": "posix", **CPYTHON,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+        **CPYTHON,
     },
     "win32": {
-        "sys_platform": "win32", "platform_system": "Windows", "platform_machine": "AMD64",
-        "os_name": "nt", **CPYTHON,
+        "sys_platform": "win32",
+        "platform_system": "Windows",
+        "platform_machine": "AMD64",
+        "os_name": "nt",
+        **CPYTHON,
     },
-}  # fmt: skip
+}
 
 
 def machine(system: str, python: str = "3.12") -> dict[str, str]:

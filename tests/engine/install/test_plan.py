@@ -46,9 +46,15 @@ def card(name: str, capability: tuple[int, int] | None, gib: float) -> tuple[Car
 
 
 LINUX = Facts(
-    system="linux", architecture="x86_64", python=(3, 12, 3), ram=round(31.2 * GIB),
-    free=200 * GIB, driver="581.57", cards=card("RTX 4060 Ti", (8, 9), 16.0), compiler=True,
-)  # fmt: skip
+    system="linux",
+    architecture="x86_64",
+    python=(3, 12, 3),
+    ram=round(31.2 * GIB),
+    free=200 * GIB,
+    driver="581.57",
+    cards=card("RTX 4060 Ti", (8, 9), 16.0),
+    compiler=True,
+)
 WINDOWS = replace(LINUX, system="windows")
 NO_GPU = replace(LINUX, driver="", cards=(), silence="No NVIDIA driver is installed.")
 
@@ -68,7 +74,8 @@ MACHINES: Mapping[str, tuple[Facts, Wish]] = {
     "gtx-1650": (replace(WINDOWS, cards=card("GTX 1650", (7, 5), 4.0)), "auto"),
     "gtx-1650-asked-for-gpu": (replace(WINDOWS, cards=card("GTX 1650", (7, 5), 4.0)), "gpu"),
     "old-and-new-card": (
-        replace(LINUX, cards=card("GTX 1080 Ti", (6, 1), 11) + card("RTX 4060", (8, 9), 8)), "auto",
+        replace(LINUX, cards=card("GTX 1080 Ti", (6, 1), 11) + card("RTX 4060", (8, 9), 8)),
+        "auto",
     ),
     "card-that-tells-nothing": (replace(LINUX, cards=card("GPU", None, 16.0)), "auto"),
     "no-gpu-linux": (NO_GPU, "auto"),
@@ -80,7 +87,7 @@ MACHINES: Mapping[str, tuple[Facts, Wish]] = {
     "disk-without-room-for-weights": (replace(LINUX, free=25 * GIB), "auto"),
     "python-too-old": (replace(LINUX, python=(3, 10, 12)), "auto"),
     "python-too-new": (replace(LINUX, python=(3, 14, 0)), "auto"),
-}  # fmt: skip
+}
 
 
 def told(plan: InstallPlan) -> str:
@@ -150,8 +157,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dry_run(environment: Mapping[str, str]) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-S", "engine/install", "setup", "--dry-run"],
-        cwd=PROJECT, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     loaded: dict[str, object] = json.loads(done.stdout)
     return loaded
 

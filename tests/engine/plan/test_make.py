@@ -19,9 +19,19 @@ INT8 = PRESETS["wan2.1-t2v-14b-int8"]
 BF16 = PRESETS["wan2.1-t2v-14b-bf16"]
 ON_CPU = FP8.model_copy(update={"id": "cpu", "runs_on": "cpu"})
 KEYS = {
-    "device", "precision", "attention", "matmul", "text_encoder", "offload", "decode",
-    "rope_chunk", "compile", "modulation", "fp16_accumulation", "sampler",
-}  # fmt: skip
+    "device",
+    "precision",
+    "attention",
+    "matmul",
+    "text_encoder",
+    "offload",
+    "decode",
+    "rope_chunk",
+    "compile",
+    "modulation",
+    "fp16_accumulation",
+    "sampler",
+}
 
 
 def chosen(plan: Plan, *names: str) -> tuple[object, ...]:
@@ -66,13 +76,16 @@ def test_a_4060_ti_with_32_gb_and_nothing_optional() -> None:
         (with_packages(LINUX, triton="3.6.0", sageattention="2.2.0"), "sage_attn2", "fp8-triton"),
         (with_packages(LINUX, triton="3.6.0", sageattention="unknown"), "sage_attn1", "fp8-triton"),
         (with_packages(LINUX, triton="3.6.0", sgl_kernel="0.4.4"), "torch_sdpa", "fp8-sgl"),
-        (replace(with_packages(LINUX, sgl_kernel="0.4.4"), architecture="aarch64"),
-         "torch_sdpa", "fp8-torchao"),
+        (
+            replace(with_packages(LINUX, sgl_kernel="0.4.4"), architecture="aarch64"),
+            "torch_sdpa",
+            "fp8-torchao",
+        ),
         (WINDOWS, "torch_sdpa", "fp8-triton"),
         (with_packages(WINDOWS, sgl_kernel="0.4.4"), "torch_sdpa", "fp8-triton"),
         (replace(LINUX, packages={}), "torch_sdpa", "fp8-torchao"),  # not set up yet
     ],
-)  # fmt: skip
+)
 def test_the_best_kernels_that_are_there(machine: Machine, attention: str, matmul: str) -> None:
     plan = make_plan(machine, FP8)
     assert chosen(plan, "attention", "matmul", "text_encoder") == (attention, matmul, matmul)
@@ -194,8 +207,12 @@ def test_a_driver_that_hides_the_capability_is_no_obstacle() -> None:
 def test_lightx2v_without_a_gpu_for_the_tests() -> None:
     plan = make_plan(replace(LINUX, gpu=None, ram=4 * GIB), ON_CPU)
     assert chosen(plan, "device", "attention", "matmul", "offload", "compile") == (
-        "cpu", "torch_sdpa", "fp8-torchao", "block", "off",
-    )  # fmt: skip
+        "cpu",
+        "torch_sdpa",
+        "fp8-torchao",
+        "block",
+        "off",
+    )
     assert not any(o.works for o in options(LINUX, ON_CPU)["compile"] if o.value == "on")
 
 

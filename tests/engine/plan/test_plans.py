@@ -49,9 +49,23 @@ class Bench:
 
 def sample_of(gpu: GpuFacts, used: int = 0, holders: tuple[Holder, ...] = ()) -> GpuSample:
     return GpuSample(
-        gpu.index, gpu.uuid, gpu.name, gpu.total, used, gpu.total - used, None, None, None, None,
-        None, None, gpu.driver, gpu.capability, False, holders,
-    )  # fmt: skip
+        gpu.index,
+        gpu.uuid,
+        gpu.name,
+        gpu.total,
+        used,
+        gpu.total - used,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        gpu.driver,
+        gpu.capability,
+        False,
+        holders,
+    )
 
 
 @pytest.fixture

@@ -114,22 +114,37 @@ REFUSALS = {
     "offline": ({"HF_HUB_OFFLINE": "1"}, None, "HF_HUB_OFFLINE is set", "Unset it"),
     "no network": ({"HF_ENDPOINT": "http://127.0.0.1:9"}, None, "can't be reached", "network"),
     "a proxy that isn't": (
-        {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "",
-         "no_proxy": ""},
-        None, "", "HTTPS_PROXY",
+        {
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "http_proxy": "http://127.0.0.1:9",
+            "NO_PROXY": "",
+            "no_proxy": "",
+        },
+        None,
+        "",
+        "HTTPS_PROXY",
     ),
     "a wrong token": ({}, {"status": 401}, "doesn't accept the login", "renew"),
     "forbidden": ({}, {"status": 403}, "refused (403)", "accept its terms"),
     "nowhere": (
-        {}, {"status": 404, "headers": {"X-Error-Code": "RepoNotFound"}}, "no longer", "newer"
+        {},
+        {"status": 404, "headers": {"X-Error-Code": "RepoNotFound"}},
+        "no longer",
+        "newer",
     ),
     "no patience": (
-        {}, {"status": 429, "headers": {"Retry-After": "900"}}, "too many requests", "Wait"
+        {},
+        {"status": 429, "headers": {"Retry-After": "900"}},
+        "too many requests",
+        "Wait",
     ),
     "a login page": (
-        {}, {"status": 200, "body": b"<html>Hotel</html>"}, "isn't the hub's", "log in to"
+        {},
+        {"status": 200, "body": b"<html>Hotel</html>"},
+        "isn't the hub's",
+        "log in to",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -277,9 +277,13 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
     assert pace.see(300, 2.0) == 200
     assert pace.see(300, 60.0) == 0, "only the last seconds count"
     tally = Tally(
-        "fetching", done=13_600_000_000, total=22_300_000_000, rate=45e6, left=193.3,
+        "fetching",
+        done=13_600_000_000,
+        total=22_300_000_000,
+        rate=45e6,
+        left=193.3,
         files=(FileTally("a", 1, 2),),
-    )  # fmt: skip
+    )
     assert tally_text(tally) == "60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"
     waits = replace(tally, rate=0.0, left=None, told="The hub failed. Next try in 4 s.")
     assert tally_text(waits) == "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."

@@ -71,8 +71,11 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, as
     size = Size(160, 160, 17)
     big = ask(
         "fail=oom at=decode until=decode:tiled",
-        height=160, width=160, frames=17, model="scripted-fp8",
-    )  # fmt: skip
+        height=160,
+        width=160,
+        frames=17,
+        model="scripted-fp8",
+    )
     job = planned.jobs.add(big)
     planned.guard.record(job.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
     with planned.jobs.store.transaction() as db:

@@ -39,9 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument(
-        "--size", type=int, nargs=3, action="append", metavar=("H", "W", "F"),
+        "--size",
+        type=int,
+        nargs=3,
+        action="append",
+        metavar=("H", "W", "F"),
         help="may be given several times; the default is 64 64 17; the last makes the sheet",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--all-motions", action="store_true", help="also those taught but not offered"
     )

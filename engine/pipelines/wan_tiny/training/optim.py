@@ -53,9 +53,13 @@ class MuonAdam:
         fused = others[0].is_cuda
         rate = torch.tensor(other_rate, device=others[0].device) if recorded else other_rate
         self._adam = torch.optim.AdamW(
-            others, lr=rate, betas=(0.9, 0.99), weight_decay=0.0, fused=fused,
+            others,
+            lr=rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=fused,
             capturable=recorded and fused,
-        )  # fmt: skip
+        )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

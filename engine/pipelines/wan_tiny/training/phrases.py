@@ -20,28 +20,51 @@ from engine.pipelines.wan_tiny.words import (
 
 _ALONE: dict[str, tuple[tuple[str, str, str], ...]] = {
     "up": (("rises", "rise", "rising"), ("climbs", "climb", "climbing")),
-    "down": (("falls", "fall", "falling"), ("drops", "drop", "dropping"),
-             ("sinks", "sink", "sinking")),
-    "bounce": (("bounces", "bounce", "bouncing"), ("jumps", "jump", "jumping"),
-               ("hops", "hop", "hopping"), ("bounces up and down", "bounce up and down",
-                                            "bouncing up and down")),
-    "grow": (("grows", "grow", "growing"), ("expands", "expand", "expanding"),
-             ("gets bigger", "get bigger", "getting bigger"),
-             ("gets larger", "get larger", "getting larger")),
-    "shrink": (("shrinks", "shrink", "shrinking"),
-               ("gets smaller", "get smaller", "getting smaller")),
-    "spin": (("spins", "spin", "spinning"), ("rotates", "rotate", "rotating"),
-             ("spins around", "spin around", "spinning around")),
-    "still": (("stands still", "stand still", "standing still"),
-              ("stays still", "stay still", "staying still"),
-              ("sits still", "sit still", "sitting still"),
-              ("is motionless", "are motionless", "being motionless")),
-}  # fmt: skip
+    "down": (
+        ("falls", "fall", "falling"),
+        ("drops", "drop", "dropping"),
+        ("sinks", "sink", "sinking"),
+    ),
+    "bounce": (
+        ("bounces", "bounce", "bouncing"),
+        ("jumps", "jump", "jumping"),
+        ("hops", "hop", "hopping"),
+        ("bounces up and down", "bounce up and down", "bouncing up and down"),
+    ),
+    "grow": (
+        ("grows", "grow", "growing"),
+        ("expands", "expand", "expanding"),
+        ("gets bigger", "get bigger", "getting bigger"),
+        ("gets larger", "get larger", "getting larger"),
+    ),
+    "shrink": (
+        ("shrinks", "shrink", "shrinking"),
+        ("gets smaller", "get smaller", "getting smaller"),
+    ),
+    "spin": (
+        ("spins", "spin", "spinning"),
+        ("rotates", "rotate", "rotating"),
+        ("spins around", "spin around", "spinning around"),
+    ),
+    "still": (
+        ("stands still", "stand still", "standing still"),
+        ("stays still", "stay still", "staying still"),
+        ("sits still", "sit still", "sitting still"),
+        ("is motionless", "are motionless", "being motionless"),
+    ),
+}
 _STRAIGHT = ("{0}", "{0}", "to the {0}", "{0}wards", "{0}ward", "towards the {0}", "straight {0}")
 _SLANTED = (
-    "{0} and to the {1}", "{0} and {1}", "{0} {1}", "{0}-{1}", "diagonally {0} and {1}",
-    "towards the {2} {1}", "to the {2} {1}", "to the {2} {1} corner", "{1} and {0}",
-)  # fmt: skip
+    "{0} and to the {1}",
+    "{0} and {1}",
+    "{0} {1}",
+    "{0}-{1}",
+    "diagonally {0} and {1}",
+    "towards the {2} {1}",
+    "to the {2} {1}",
+    "to the {2} {1} corner",
+    "{1} and {0}",
+)
 _EXTRA = ("shiny", "cute", "funny", "bright", "lonely", "happy", "wooden", "nice", "magic", "soft")
 
 
@@ -93,9 +116,15 @@ def _pair(rng: random.Random, scene: Scene) -> str:
         relation, turned = rng.choice(
             (("above", False), ("below", True), ("under", True), ("beneath", True))
             if scene.layout == "stacked"
-            else (("beside", False), ("next to", False), ("to the left of", False),
-                  ("left of", False), ("to the right of", True), ("right of", True))
-        )  # fmt: skip
+            else (
+                ("beside", False),
+                ("next to", False),
+                ("to the left of", False),
+                ("left of", False),
+                ("to the right of", True),
+                ("right of", True),
+            )
+        )
         joint = f" {relation} "
         if turned:
             first, second = second, first
@@ -159,20 +188,34 @@ def _where(rng: random.Random, scene: Scene) -> str:
         return _place(rng, rng.choice(places), top if top == bottom else "")
     colours = [rng.choice(COLOURS[c]) if rng.random() < 0.1 else c for c in (top, bottom)]
     if top != bottom:
-        return rng.choice((
-            "on a background fading from {0} to {1}", "on a {0} to {1} gradient",
-            "on a gradient from {0} to {1}", "on a background that fades from {0} to {1}",
-            "on a {0} and {1} background", "with a {0} to {1} background",
-            "in front of a gradient from {0} to {1}",
-        )).format(*colours)  # fmt: skip
+        return rng.choice(
+            (
+                "on a background fading from {0} to {1}",
+                "on a {0} to {1} gradient",
+                "on a gradient from {0} to {1}",
+                "on a background that fades from {0} to {1}",
+                "on a {0} and {1} background",
+                "with a {0} to {1} background",
+                "in front of a gradient from {0} to {1}",
+            )
+        ).format(*colours)
     if rng.random() < 0.12:
         place = rng.choice([place for place, (a, b) in PLACES.items() if a == b])
         return f"{rng.choice(('on', 'over', 'across'))} {colours[0]} {place}"
-    return rng.choice((
-        "on a {0} background", "on a {0} background", "on a plain {0} background", "on {0}",
-        "in front of a {0} wall", "over a {0} background", "against a {0} backdrop",
-        "across a {0} field", "{0} background", "with a {0} background",
-    )).format(colours[0])  # fmt: skip
+    return rng.choice(
+        (
+            "on a {0} background",
+            "on a {0} background",
+            "on a plain {0} background",
+            "on {0}",
+            "in front of a {0} wall",
+            "over a {0} background",
+            "against a {0} backdrop",
+            "across a {0} field",
+            "{0} background",
+            "with a {0} background",
+        )
+    ).format(colours[0])
 
 
 def _place(rng: random.Random, place: str, colour: str) -> str:

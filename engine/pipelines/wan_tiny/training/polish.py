@@ -136,9 +136,12 @@ class Steps:
             weight.grad = torch.zeros_like(weight)
         self.rate = torch.zeros((), device=self._device)
         self._optimizer = MuonAdam(
-            vae, pick=inner_convolution, matrix_rate=options.rate, other_rate=options.rate / 2,
+            vae,
+            pick=inner_convolution,
+            matrix_rate=options.rate,
+            other_rate=options.rate / 2,
             recorded=True,
-        )  # fmt: skip
+        )
         self.average = Average(vae, options.average)
         self._update = Replayed(self._move, self.rate)
 

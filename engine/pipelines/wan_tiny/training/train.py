@@ -1,6 +1,7 @@
 """Trains wan-tiny.
 
-``python -m engine.pipelines.wan_tiny.training.train --stage all --minutes 20 --out FOLDER``. Each stage keeps a checkpoint and a CSV curve in FOLDER; the pipeline goes to FOLDER/wan-tiny.
+``python -m engine.pipelines.wan_tiny.training.train --stage all --minutes 20 --out FOLDER``.
+Each stage keeps a checkpoint and a CSV curve in FOLDER; the pipeline goes to FOLDER/wan-tiny.
 """
 
 import argparse
@@ -75,15 +76,27 @@ def run_stage(
         if resume:
             restore("vae", parts, out, device)
         fit_vae(
-            parts, out, minutes=minutes, seed=seed, device=device, resume=resume,
-            scale=options.scale, decoder_only=options.decoder_only,
-        )  # fmt: skip
+            parts,
+            out,
+            minutes=minutes,
+            seed=seed,
+            device=device,
+            resume=resume,
+            scale=options.scale,
+            decoder_only=options.decoder_only,
+        )
         keep_vae(parts, out)
     else:
         fit_flow(
-            parts, out, minutes=minutes, seed=seed, device=device, resume=resume,
-            scale=options.scale, begun=options.begun,
-        )  # fmt: skip
+            parts,
+            out,
+            minutes=minutes,
+            seed=seed,
+            device=device,
+            resume=resume,
+            scale=options.scale,
+            begun=options.begun,
+        )
 
 
 def keep_vae(parts: Parts, out: Path) -> None:

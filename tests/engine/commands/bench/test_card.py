@@ -25,10 +25,25 @@ def card(tmp_path: Path) -> Standin:
 
 def check(card: Standin, height: int, width: int) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, PROJECT / "app.py", "check", "--model", MODEL, "--height", str(height),
-         "--width", str(width), "--frames", "81", "--json"],
-        env=card.environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            PROJECT / "app.py",
+            "check",
+            "--model",
+            MODEL,
+            "--height",
+            str(height),
+            "--width",
+            str(width),
+            "--frames",
+            "81",
+            "--json",
+        ],
+        env=card.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     verdict: dict[str, Any] = json.loads(done.stdout)
     return verdict
 
@@ -67,10 +82,23 @@ def test_a_lost_gpu_opens_nothing(card: Standin) -> None:
 def test_generate_is_refused_with_3_and_without_its_engine_with_5(card: Standin) -> None:
     for height, width, code in ((720, 1280, 3), (480, 832, 5)):
         done = subprocess.run(
-            [sys.executable, PROJECT / "app.py", "generate", "x", "--model", MODEL,
-             "--height", str(height), "--width", str(width), "--json"],
-            env=card.environment(), capture_output=True, text=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                PROJECT / "app.py",
+                "generate",
+                "x",
+                "--model",
+                MODEL,
+                "--height",
+                str(height),
+                "--width",
+                str(width),
+                "--json",
+            ],
+            env=card.environment(),
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == code, done.stderr
         assert json.loads(done.stdout)["error"]
 
@@ -79,8 +107,11 @@ def test_the_doctor_sees_the_card(card: Standin) -> None:
     card.write(used_mib=2_000, processes=[Process(902, "blender", 1_500)])
     done = subprocess.run(
         [sys.executable, PROJECT / "app.py", "doctor", "--json"],
-        env=card.environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=card.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert "RTX 4060 Ti" in lines["GPU"]["meaning"]
     assert "blender 1.5 GB" in lines["Who holds its memory"]["meaning"]
@@ -112,8 +143,10 @@ def test_the_plan_follows_the_card(card: Standin) -> None:
     def plan(*arguments: str) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, PROJECT / "app.py", "plan", "--model", MODEL, "--json", *arguments],
-            env=card.environment(), capture_output=True, text=True,
-        )  # fmt: skip
+            env=card.environment(),
+            capture_output=True,
+            text=True,
+        )
         told: dict[str, Any] = json.loads(done.stdout)
         return told | {"code": done.returncode}
 
@@ -139,8 +172,10 @@ def test_a_limit_makes_a_large_card_a_small_one(
     assert check(card, 720, 1280)["verdict"] == "locked"
     done = subprocess.run(
         [sys.executable, PROJECT / "app.py", "doctor"],
-        env=card.environment(), capture_output=True, text=True,
-    )  # fmt: skip
+        env=card.environment(),
+        capture_output=True,
+        text=True,
+    )
     assert "GPU limit: The program takes 16.0 GB of the GPU at most." in done.stdout
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "10")
     assert "limited to 10.0 GB by HEADROOM_VRAM_LIMIT_GIB" in check(card, 480, 832)["reason"]

@@ -40,7 +40,7 @@ def costing(**found: Any) -> Cost:
     preset, warm = load_presets().models[LARGE], [made(12.0), made(11.0), made(11.5)]
     return Cost(
         preset, SIZE, "A card", 2**34, "580.1", 30.0, 55.0, made(20.0), warm, made(13.0), found
-    )  # fmt: skip
+    )
 
 
 def test_the_work_of_a_step_is_counted_from_the_shape() -> None:

@@ -48,8 +48,9 @@ def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     told = json.loads(capfd.readouterr().out)
     assert [row["name"] for row in told["rows"]] == ["before it", "after it"]
     assert told["failed"] == {
-        "page": "The page did not start. Mend that first.", "gauge": "no such thing"
-    }  # fmt: skip
+        "page": "The page did not start. Mend that first.",
+        "gauge": "no such thing",
+    }
     assert main(["bench"]) == 4
     assert "page failed: The page did not start." in capfd.readouterr().out
 

@@ -76,9 +76,13 @@ def test_bf16_has_no_scheme(presets: dict[str, ModelPreset]) -> None:
 
 @pytest.mark.parametrize(
     ("offload", "away", "lazy"),
-    [("resident", False, False), ("block", True, False), ("block-exact", True, False),
-     ("lazy", True, True)],
-)  # fmt: skip
+    [
+        ("resident", False, False),
+        ("block", True, False),
+        ("block-exact", True, False),
+        ("lazy", True, True),
+    ],
+)
 def test_offload(presets: dict[str, ModelPreset], offload: str, away: bool, lazy: bool) -> None:
     run = settings(presets["fp8"], offload=offload)
     assert (run["cpu_offload"], run["vae_cpu_offload"]) == (away, away)

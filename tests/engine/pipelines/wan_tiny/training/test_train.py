@@ -69,9 +69,21 @@ def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
     monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
     folder = str(out / "wan-tiny")
     train(
-        ["--stage", "flow", "--start", folder, "--begun", "1", "--minutes", "0", "--scale", "1e-6",
-         "--out", str(tmp_path / "flow")]
-    )  # fmt: skip
+        [
+            "--stage",
+            "flow",
+            "--start",
+            folder,
+            "--begun",
+            "1",
+            "--minutes",
+            "0",
+            "--scale",
+            "1e-6",
+            "--out",
+            str(tmp_path / "flow"),
+        ]
+    )
     moved_on = load(tmp_path / "flow" / "wan-tiny")
     assert torch.equal(moved_on.vae.decoder.conv_out.weight, after.vae.decoder.conv_out.weight)
     same = zip(moved_on.transformer.parameters(), after.transformer.parameters(), strict=True)
