@@ -15,7 +15,7 @@ from engine.jobs import Job, Jobs
 from engine.presets import Presets, load_presets
 from engine.request import ClipRequest
 from engine.store import Store
-from tests.hub import Hub, running
+from tests.support.hub import Hub, running
 
 TESTS = Path(__file__).parent
 
@@ -31,7 +31,7 @@ settings.load_profile("headroom")
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home with space"))
-    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets"))
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "fixtures/presets"))
     monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD", raising=False)
 
 
@@ -49,7 +49,7 @@ def _no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub of our own that has the weights of the model ``fetched``, which is here as well."""
-    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets_weights"))
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "fixtures/presets_weights"))
     monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "Mödelle und Clips"))
     with running(tmp_path / "scratch") as made:
         monkeypatch.setenv("HF_ENDPOINT", made.url)
@@ -79,7 +79,7 @@ def supervisor(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The page, in a process of its own for all tests of a file."""
-    from tests.served import serving
+    from tests.support.served import serving
 
     with serving(tmp_path_factory.mktemp("served")) as running:
         yield running
@@ -87,7 +87,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from tests.browser import launched
+    from tests.support.browser import launched
 
     with launched() as browser:
         yield browser
@@ -96,7 +96,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def page(chromium: Any, served: Any) -> Iterator[Any]:
     """A fresh tab on ``served``, which a file may have a fixture of its own for."""
-    from tests.browser import watched
+    from tests.support.browser import watched
 
     with watched(chromium, served) as tab:
         yield tab

@@ -20,13 +20,13 @@ from engine.engine import Supervisor
 from engine.install.background import Arrival
 from engine.store import StoreError
 from engine.worker.status import Engine, Status
-from ui import words
-from ui.access import known_fields, member
-from ui.gauge import gauge_state
-from ui.pulls import pulls_state
-from ui.queue import QueueView, title
-from ui.share import share_state
-from ui.sharing import Sharing
+from ui import wording
+from ui.server.access import known_fields, member
+from ui.share.session import Sharing
+from ui.tabs.gauge import gauge_state
+from ui.tabs.pulls import pulls_state
+from ui.tabs.queue import QueueView, title
+from ui.tabs.share import share_state
 from ui.theme import ASSETS
 
 TURN_SECONDS = 0.25
@@ -97,7 +97,7 @@ class Live:
         queue = self._queue.state(status)
         running = jobs.running()
         latest = jobs.latest()
-        text, kind = ("", "") if running else words.outcome(latest)
+        text, kind = ("", "") if running else wording.outcome(latest)
         shown: dict[str, Any] = {
             "running": running is not None,
             "title": title(running, presets) if running else "",
@@ -118,9 +118,9 @@ class Live:
             request = running.request
             past = self._supervisor.guard.last_seconds(request.model, request.size)
             left = progress.time_left({} if running.kind == "probe" else past)
-            size = status.probing and words.size_of(presets, request.model, status.probing)
-            shown["stage"] = (f"{size}: " if size else "") + words.stage(progress)
-            shown["left"] = words.time_left(left)
+            size = status.probing and wording.size_of(presets, request.model, status.probing)
+            shown["stage"] = (f"{size}: " if size else "") + wording.stage(progress)
+            shown["left"] = wording.time_left(left)
             shown["fraction"] = round(progress.total, 3)
             if status.preview and running.kind == "clip":
                 data = base64.b64encode(status.preview).decode()
@@ -164,4 +164,6 @@ def add_routes(app: FastAPI, live: Live) -> None:
     def feed() -> FileResponse:
         # A tab of an older version may have the worker; a new one must not get the old script.
         headers = {"Cache-Control": "no-cache"}
-        return FileResponse(ASSETS / "live-feed.js", media_type="text/javascript", headers=headers)
+        return FileResponse(
+            ASSETS / "page/live-feed.js", media_type="text/javascript", headers=headers
+        )

@@ -7,13 +7,15 @@ import gradio as gr
 from engine.engine import Supervisor
 from engine.install.background import Arrival
 from engine.pipelines import is_here
-from ui import (
-    api,
-    arriving,
+from ui.api import gradio_endpoints
+from ui.api.answers import Ways
+from ui.share.session import Sharing
+from ui.tabs import (
     batch,
     dropped,
     generate,
     headroom,
+    installing,
     library,
     plan,
     queue,
@@ -21,10 +23,7 @@ from ui import (
     setup,
     share,
 )
-from ui.events import QUIET, tell_errors
-from ui.fields import take_as_sent
-from ui.sharing import Sharing
-from ui.ways import Ways
+from ui.wiring import QUIET, take_as_sent, tell_errors
 
 
 class Page(gr.Blocks):
@@ -84,13 +83,13 @@ def build_page(
                 measured = headroom.build_tab(supervisor, controls.model)
                 planned = plan.build_plan(supervisor, controls.model)
             with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
-                coming = arriving.build_card(arrival)
+                coming = installing.build_card(arrival)
                 parts = setup.build_setup(supervisor)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(supervisor, sharing)
         _wire(supervisor, page, panel, controls, judged)
         for happened in (page.load, panel.tick, setup_tab.select):
-            happened(lambda: arriving.refreshed(arrival), None, coming, **QUIET)
+            happened(lambda: installing.refreshed(arrival), None, coming, **QUIET)
         panel.tick(lambda: generate.models(supervisor), None, controls.model, **QUIET)
         _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
@@ -102,7 +101,7 @@ def build_page(
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
         dropped.wire(supervisor, [drop, strip, shelf], controls, judged[2:], brought, tabs)
-        api.add_endpoints(ways or Ways(supervisor))
+        gradio_endpoints.add_endpoints(ways or Ways(supervisor))
     tell_errors(page)
     take_as_sent(page)
     return page

@@ -7,9 +7,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 # Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -23,10 +24,12 @@ from engine.machine.facts import LAST_PORT, LOOPBACK
 from engine.store import StoreError
 
 if TYPE_CHECKING:
-    from ui.sharing import Sharing
-    from ui.ways import Ways
+    from ui.api.answers import Ways
+    from ui.share.session import Sharing
 
 PORTS_TRIED = 20
+TOLD_SECONDS = 0.7  # in which who waits for a clip is told that it goes on at the next start
+LINGER_SECONDS = 1  # after that an open connection is cut off
 M_ARENA_MAX = -8  # glibc's malloc.h
 SESSIONS = 100  # tabs and programs that Gradio remembers
 
@@ -63,15 +66,14 @@ def serve(
         import gradio  # noqa: F401
 
     from engine.install.background import Arrival
-    from ui.api import add_clips
-    from ui.clip_routes import add_clip_routes
-    from ui.dropped import add_receipt_route
-    from ui.ending import end_page
+    from ui.api.answers import Ways
+    from ui.api.gradio_endpoints import add_clips
     from ui.live import Live, add_routes
     from ui.page import build_page
-    from ui.sharing import Sharing
-    from ui.texts import add_texts_route
-    from ui.ways import Ways
+    from ui.server.texts import add_texts_route
+    from ui.share.session import Sharing
+    from ui.tabs.dropped import add_receipt_route
+    from ui.tabs.library_routes import add_clip_routes
 
     free = free_port(host, port)
     arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=_ready_at_once(supervisor)))
@@ -135,12 +137,11 @@ def _launch(
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
-    from ui.api import wrong_fields
-    from ui.ending import no_store
-    from ui.gate import Gate, names_for
-    from ui.malformed import Malformed, nonsense, tell_faults
-    from ui.sharing import own_addresses
-    from ui.texts import head
+    from ui.api.gradio_endpoints import wrong_fields
+    from ui.server.gate import Gate, names_for
+    from ui.server.gradio_errors import Malformed, no_store, nonsense, tell_faults
+    from ui.server.texts import head
+    from ui.share.session import own_addresses
     from ui.theme import CSS, theme
 
     tell_faults(page)
@@ -148,7 +149,7 @@ def _launch(
     app, local, _ = page.launch(
         server_name=host,
         server_port=port,
-        share=False,  # what Gradio shares is this page; visitors get another (ui/sharing.py)
+        share=False,  # what Gradio shares is this page; visitors get another (ui/share/session.py)
         auth=login,
         inbrowser=False,
         quiet=True,
@@ -183,8 +184,8 @@ def _launch(
 
 def _share(sharing: "Sharing", supervisor: Supervisor) -> None:
     """Share for the default time and tell how to come in; without a link the page goes on."""
-    from engine.visitors import DEFAULT_HOURS
-    from ui.share import invitation_lines
+    from ui.share.visitors import DEFAULT_HOURS
+    from ui.tabs.share import invitation_lines
 
     try:
         model = usual_model(supervisor).preset.id
@@ -220,7 +221,7 @@ def _without(package: str) -> Iterator[None]:
 
 
 def _with_mcp(ways: "Ways", login: tuple[str, str] | None, open_to_others: bool) -> dict[str, Any]:
-    from ui.mcp import McpServer
+    from ui.api.mcp import McpServer
 
     server = McpServer(ways, login, open_to_others)
     return {"lifespan": server.run, "routes": [server.route]}
@@ -260,3 +261,30 @@ def _until_ended() -> None:
 def _announce(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+# ---- how it ends ---------------------------------------------------------------------------
+
+
+class Closes(Protocol):
+    closed: bool
+
+
+def end_page(page: Any, *streams: Closes) -> None:
+    """Close ``streams``, then the server of ``page``, a gr.Blocks that was launched.
+
+    By itself uvicorn waits for every open connection, and Gradio gives it 5 s for that: a client
+    that waits in /generate, or a tab that is asleep, would take them all.
+    """
+    for stream in streams:
+        stream.closed = True
+    server = getattr(page, "server", None)
+    if server is not None:
+        deadline = time.monotonic() + TOLD_SECONDS
+        state = getattr(server, "server_state", None)
+        while state is not None and state.connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with contextlib.suppress(AttributeError):
+            server.config.timeout_graceful_shutdown = LINGER_SECONDS
+            server.should_exit = True
+    page.close(verbose=False)

@@ -43,8 +43,8 @@ class CudaMeter:
 
     A peak is what torch allocated plus what lies outside its allocator: the CUDA context, kernels,
     libraries' own buffers. torch reserves up to a third more, but only while nobody else asks for
-    it: under a ceiling of that peak and 5 % the same sizes ran (H100; tests/gpu/measure.py, fits).
-    The driver tells the latter by process (not under WDDM, nor from inside
+    it: under a ceiling of that peak and 5 % the same sizes ran (H100; tests/tools/gpu/measure.py,
+    fits). The driver tells the latter by process (not under WDDM, nor from inside
     some containers; there it is what the whole GPU gained while the context came up).
     """
 

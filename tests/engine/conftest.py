@@ -11,8 +11,8 @@ from engine.presets import load_presets
 from engine.weights.download_process import Download, What
 from engine.weights.downloads import Downloads
 from engine.weights.progress import Tally
-from tests.fetching import MODEL, Run
-from tests.hub import Hub
+from tests.support.fetching import MODEL, Run
+from tests.support.hub import Hub
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from engine.pipelines.lightx2v import kernels
 from engine.plan.choice import values
 from engine.request import ClipRequest, Size
 from tests.conftest import finish
-from tests.data_of_before import (
+from tests.support.data_of_before import (
     COMPUTERS,
     FIXTURES,
     LARGE,
@@ -196,7 +196,7 @@ def test_a_clip_comes_back_from_the_trash_and_a_scan_finds_nothing_new(home: Pat
 
 
 def test_whether_clips_hold_their_receipt_is_still_as_it_was_set(home: Path) -> None:
-    from ui.batch import embeds
+    from ui.tabs.batch import embeds
 
     with opened(home, OFFICE) as supervisor:
         assert embeds(supervisor) is False

@@ -15,14 +15,14 @@ from engine.request import RequestError
 from engine.worker.status import Engine
 from tests.conftest import TESTS, wait_until
 from tests.engine.machine.test_facts import seen, without_gpu
-from tests.machines import LINUX, with_gpu, with_packages
+from tests.support.machines import LINUX, with_gpu, with_packages
 
 Make = Callable[..., Supervisor]
 
 
 def for_gpu(folder: Path, *precisions: str) -> None:
     """The scripted pipeline as models for a GPU: they need no packages and no weights."""
-    text = (TESTS / "presets/scripted-fp8.yaml").read_text(encoding="utf-8")
+    text = (TESTS / "fixtures/presets/scripted-fp8.yaml").read_text(encoding="utf-8")
     text = text.replace("runs_on: cpu", "runs_on: nvidia").replace("name: Planned", "name: Large")
     for precision in precisions:
         own = text.replace("id: scripted-fp8", f"id: large-{precision}")
@@ -34,7 +34,7 @@ def for_gpu(folder: Path, *precisions: str) -> None:
 def make(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(*precisions: str, gpu: bool = True) -> Supervisor:
         folder = tmp_path / "presets"
-        shutil.copytree(TESTS / "presets", folder)
+        shutil.copytree(TESTS / "fixtures/presets", folder)
         for_gpu(folder, *precisions)
         monkeypatch.setenv("HEADROOM_PRESETS", str(folder))
         made = Supervisor(Home.find(), load_presets(), jobs)

@@ -44,7 +44,7 @@ from engine.weights.progress import Tally
 from engine.worker.messages import Failed
 from engine.worker.outcomes import Results
 from tests.conftest import finish
-from tests.data_of_before import (
+from tests.support.data_of_before import (
     COMPUTERS,
     FIXTURES,
     FOLDER,

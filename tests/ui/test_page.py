@@ -10,8 +10,8 @@ from engine.jobs import State
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
 from tests.conftest import Ask, finish
-from ui import generate, library, prompts, result
 from ui.page import build_page
+from ui.tabs import generate, library, prompts, result
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

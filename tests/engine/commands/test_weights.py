@@ -12,8 +12,8 @@ import pytest
 from engine.commands.main import main
 from engine.home import PROJECT, Home
 from tests.conftest import wait_until
-from tests.hub import Hub
-from tests.tensorfiles import write_blocks, write_others
+from tests.support.hub import Hub
+from tests.support.tensorfiles import write_blocks, write_others
 
 MODEL = "fetched"
 ENCODER = "models_t5_umt5-xxl-enc-fp8.pth"

@@ -20,8 +20,8 @@ from engine.install.environments import Stamp
 from engine.machine.memory import HostSample, MemorySample
 from engine.machine.nvml import GpuSample, Holder
 from engine.presets import Presets
-from tests.machines import GIB, LINUX, MIB, RTX_4060_TI, WINDOWS, with_gpu, with_packages
-from tests.nvml import ScriptedGpu, Standin, build
+from tests.support.machines import GIB, LINUX, MIB, RTX_4060_TI, WINDOWS, with_gpu, with_packages
+from tests.support.nvml import ScriptedGpu, Standin, build
 
 HOST = HostSample(32 * GIB, 28 * GIB, None, 0, 0, None, None)
 CARD = GpuSample(

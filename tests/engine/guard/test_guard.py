@@ -18,7 +18,7 @@ from engine.pipelines.ram import memory_ceiling
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from tests.conftest import Ask, finish, wait_until
-from tests.scripted_memory import GIB, ScriptedMeter
+from tests.support.scripted_memory import GIB, ScriptedMeter
 
 BASELINE, LARGER = Size(128, 128, 17), Size(160, 160, 17)
 

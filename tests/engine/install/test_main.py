@@ -1,6 +1,7 @@
 """Set-up in small projects of its own: real environments and a real pip, with packages made here.
 
-The whole install is what every run of the tests starts with, and tests/test_launch.py does again.
+The whole install is what every run of the tests starts with, and tests/system/test_launch.py does
+again.
 """
 
 import json

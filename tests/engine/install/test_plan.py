@@ -36,7 +36,7 @@ from engine.plan.lightx2v import BF16_CAPABILITY as PLANS_BF16
 from engine.plan.lightx2v import FP8_CAPABILITY as PLANS_FP8
 from engine.plan.lightx2v import SYSTEM_RAM
 from engine.presets import Presets
-from tests.nvml import ScriptedGpu, Standin, build
+from tests.support.nvml import ScriptedGpu, Standin, build
 
 PLANS = Path(__file__).with_name("plans")
 

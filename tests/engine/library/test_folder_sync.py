@@ -17,8 +17,8 @@ from engine.library.folder_sync import Caretaker
 from engine.library.library import Library, Query
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
-from tests.clipfiles import receipt, write
 from tests.conftest import Ask, wait_until
+from tests.support.clipfiles import receipt, write
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from engine.library.library import (
 )
 from engine.store import timestamp
 from engine.worker.outcomes import Results
-from tests.clipfiles import receipt
+from tests.support.clipfiles import receipt
 
 
 @pytest.fixture

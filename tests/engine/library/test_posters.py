@@ -11,8 +11,8 @@ from engine.library import folder_sync, reader_process
 from engine.library.folder_sync import Caretaker
 from engine.library.library import Library
 from engine.library.posters import Posters
-from tests.clipfiles import receipt, write
 from tests.conftest import wait_until
+from tests.support.clipfiles import receipt, write
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from engine.machine.nvml import Holder
 from engine.presets import Presets
 from engine.units import GIB
 from tests.engine.plan.test_plans import sample_of
-from tests.machines import RTX_4060_TI
+from tests.support.machines import RTX_4060_TI
 
 MODEL = "wan2.1-t2v-14b-fp8"
 CARD = replace(RTX_4060_TI, total=80 * GIB)

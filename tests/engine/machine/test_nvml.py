@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.machine.nvml import LONGEST_NAME, printable
-from tests.nvml import Process, ScriptedGpu, Standin, build
+from tests.support.nvml import Process, ScriptedGpu, Standin, build
 
 MIB = 2**20
 PROJECT = Path(__file__).resolve().parents[3]
@@ -34,7 +34,7 @@ class Probe:
 
     def __init__(self, environment: dict[str, str], retry: float) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "tests.nvml.probe", str(retry)],
+            [sys.executable, "-m", "tests.support.nvml.probe", str(retry)],
             cwd=PROJECT,
             env=environment,
             stdin=subprocess.PIPE,

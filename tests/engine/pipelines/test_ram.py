@@ -9,7 +9,7 @@ from engine.pipelines.base import OutOfMemory, PipelineError
 from engine.pipelines.lightx2v.loading import check_ram
 from engine.plan.make import make_plan
 from engine.presets import load_presets
-from tests.machines import GIB, LINUX
+from tests.support.machines import GIB, LINUX
 
 FP8 = load_presets().models["wan2.1-t2v-14b-fp8"]
 

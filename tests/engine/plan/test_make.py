@@ -11,7 +11,7 @@ from engine.machine.facts import Machine, this_machine
 from engine.plan.choice import Choice, OverrideError, Plan, PlanError, values
 from engine.plan.make import checked, make_plan, options
 from engine.presets import ModelPreset, load_presets
-from tests.machines import GIB, LINUX, TORCH, WINDOWS, with_gpu, with_packages
+from tests.support.machines import GIB, LINUX, TORCH, WINDOWS, with_gpu, with_packages
 
 PRESETS = load_presets().models
 FP8 = PRESETS["wan2.1-t2v-14b-fp8"]

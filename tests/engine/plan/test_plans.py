@@ -15,7 +15,7 @@ from engine.plan.choice import Choice, OverrideError, PlanError, values
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
-from tests.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
+from tests.support.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
 
 MODEL = "wan2.1-t2v-14b-fp8"
 BASELINE = Size(480, 832, 81)

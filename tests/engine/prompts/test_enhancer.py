@@ -18,7 +18,7 @@ from engine.prompts.openai_server import EnhancerError, checked_base, is_here
 from engine.request import PROMPT_LIMIT
 from engine.settings import Settings
 from engine.store import Store
-from tests.llm import Llm, running, said
+from tests.support.llm import Llm, running, said
 
 SECRET = "sk-very-secret-0123456789"
 PROMPT = "a ball"

@@ -18,7 +18,7 @@ from engine.weights.checkpoint import (
     read_header,
 )
 from engine.weights.safetensors_header import MAX_HEADER, Tensor
-from tests.tensorfiles import (
+from tests.support.tensorfiles import (
     TINY,
     Tensors,
     block,

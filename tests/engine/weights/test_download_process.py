@@ -16,8 +16,8 @@ from engine.weights.downloads import Downloads
 from engine.weights.fetch import CHUNK
 from engine.weights.manifest import Manifest
 from tests.conftest import wait_until
-from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, part_bytes, pull
-from tests.hub import COMMIT, PIECE, Hub
+from tests.support.fetching import ENCODER, MODEL, Run, assert_whole, end, here, part_bytes, pull
+from tests.support.hub import COMMIT, PIECE, Hub
 
 
 def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None:

@@ -13,8 +13,8 @@ from engine.presets import load_presets
 from engine.weights.downloads import Downloads
 from engine.weights.manifest import OURS, Manifest
 from tests.conftest import wait_until
-from tests.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
-from tests.hub import COMMIT, Hub
+from tests.support.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
+from tests.support.hub import COMMIT, Hub
 
 # ---- sources -------------------------------------------------------------------------------
 

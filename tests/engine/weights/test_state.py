@@ -22,7 +22,7 @@ from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.progress import FileTally, Pace, Tally, tally_text
 from engine.weights.state import look, use, weights_text
 from tests.conftest import TESTS
-from tests.tensorfiles import tiny, write, write_blocks, write_others
+from tests.support.tensorfiles import tiny, write, write_blocks, write_others
 
 FP8 = "wan2.1-t2v-14b-fp8"
 T5 = "models_t5_umt5-xxl-enc-fp8.pth"
@@ -301,7 +301,7 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
 
 
 def test_the_products_presets_name_files_for_every_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "presets_weights"))
+    monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "fixtures/presets_weights"))
     for preset in Downloads(Home.find(), load_presets()).models:
         assert {file.role for file in preset.weights} >= {"transformer", "text_encoder", "vae"}
         for file in preset.weights:

@@ -21,7 +21,7 @@ from engine.worker.messages import Heartbeat
 from engine.worker.process import Child, worker_environment
 from tests.conftest import Ask, finish, wait_until
 from tests.engine.machine.test_facts import seen
-from tests.scripted_memory import GIB, ScriptedMeter
+from tests.support.scripted_memory import GIB, ScriptedMeter
 
 
 @pytest.fixture

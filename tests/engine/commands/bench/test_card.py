@@ -11,8 +11,8 @@ import pytest
 
 from engine.home import PROJECT
 from tests.conftest import wait_until
-from tests.nvml import Process, ScriptedGpu, Standin, build
-from tests.served import serve
+from tests.support.nvml import Process, ScriptedGpu, Standin, build
+from tests.support.served import serve
 
 MODEL = "wan2.1-t2v-14b-fp8"
 

@@ -114,7 +114,8 @@ def test_what_cant_be_locked_is_pageable_and_counted() -> None:
 
 
 def test_a_failed_registration_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA keeps it, and the next kernel's check would raise it (shown on a GPU: tests/gpu)."""
+    """CUDA keeps it, and the next kernel's check would raise it (shown on a GPU:
+    tests/tools/gpu)."""
     runtime = SimpleNamespace(cudaHostRegister=lambda _address, size, _flags: 2 * (size > MIB))
     taken_back: list[int] = []
     monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)

@@ -1,10 +1,11 @@
-"""Our pipeline around the double of LightX2V (tests/double): what tests/real_lightx2v asserts."""
+"""Our pipeline around the double of LightX2V (tests/contract/double): what tests/contract
+asserts."""
 
 import pytest
 
-from tests.real_lightx2v.contract import Contract
-from tests.real_lightx2v.packages import DOUBLE, Package
-from tests.real_lightx2v.queue import QueueContract
+from tests.contract.contract import Contract
+from tests.contract.packages import DOUBLE, Package
+from tests.contract.queue import QueueContract
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""What a new environment is tried with. tests/test_launch.py does it for real; here is what fails.
+"""What a new environment is tried with. tests/system/test_launch.py does it for real; here is what
+fails.
 
 No GPU is here: the kernels' trial runs with the kernels scripted, and was not run on a card.
 """
@@ -18,8 +19,8 @@ from engine.pipelines.lightx2v import kernels, loading
 from engine.pipelines.lightx2v import self_test as self_test
 from engine.pipelines.lightx2v.self_test import Told, try_kernels
 from tests.engine.install.test_plan import LINUX, NO_GPU
-from tests.machines import LINUX as MACHINE
-from tests.machines import with_packages
+from tests.support.machines import LINUX as MACHINE
+from tests.support.machines import with_packages
 
 Python = Callable[[str], Path]
 

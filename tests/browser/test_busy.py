@@ -1,0 +1,48 @@
+"""The verdict follows the memory of a scripted GPU, in a real Chromium."""
+
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import TESTS
+from tests.support.browser import MARKS, open_page
+from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
+from tests.support.served import serve
+
+pytestmark = MARKS
+CHANGED = {
+    "id: scripted-fp8": "id: on-a-gpu",
+    "name: Planned": "name: On a GPU",
+    "runs_on: cpu": "runs_on: nvidia",
+    "baseline_peak_gib: 0.5": "baseline_peak_gib: 8.0",
+}
+
+
+def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> None:
+    build(tmp_path)
+    presets = tmp_path / "presets"
+    shutil.copytree(TESTS / "fixtures/presets", presets)
+    text = (presets / "scripted-fp8.yaml").read_text()
+    for old, new in CHANGED.items():
+        assert old in text
+        text = text.replace(old, new)
+    (presets / "on-a-gpu.yaml").write_text(text)
+    machine = Standin(tmp_path)
+    holder = Process(4321, "/usr/bin/a-game", 13_000)
+    machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=14_500, processes=[holder])])
+    environment = machine.environment(
+        HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(presets)
+    )
+    served = serve(tmp_path / "serve.log", environment=environment)
+    try:
+        tab = chromium.new_page()
+        open_page(tab, served)
+        tab.click("#model input")
+        tab.click("[role=option] >> text=On a GPU")
+        tab.wait_for_selector("#verdict .busy >> text=a-game")
+        machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=400)])
+        tab.wait_for_selector("#verdict .verdict:not(.busy)", timeout=10_000)
+        assert "a-game" not in tab.inner_text("#verdict")
+    finally:
+        served.end(signal.SIGTERM)

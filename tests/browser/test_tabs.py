@@ -1,0 +1,136 @@
+"""Many tabs of one browser, tabs that come back, and logins that end, in a real Chromium."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from engine.home import PROJECT
+from tests.conftest import wait_until
+from tests.support.browser import MARKS, choose_scripted, generate, open_page
+from tests.support.served import Served, serve
+
+pytestmark = MARKS
+TABS = 5  # a browser opens six connections to a host, over all its tabs
+
+
+@pytest.fixture
+def context(chromium: Any) -> Iterator[Any]:
+    made = chromium.new_context(viewport={"width": 1366, "height": 768})
+    yield made
+    made.close()
+
+
+def test_five_tabs_work_like_one(context: Any, served: Served) -> None:
+    tabs = [context.new_page() for _ in range(TABS)]
+    for tab in tabs:
+        open_page(tab, served)
+    last = tabs[-1]
+    choose_scripted(last)
+    generate(last, "steps=3 step_seconds=0.3 from the last tab")
+    for tab in tabs:
+        tab.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=30_000)
+    last.wait_for_selector("#gallery img")
+    tabs[0].close()
+    generate(last, "steps=3 step_seconds=0.3 once more")
+    last.wait_for_selector(".live-panel.running", timeout=30_000)
+    last.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+
+
+def test_all_tabs_have_one_stream(context: Any, served: Served) -> None:
+    tabs = [context.new_page() for _ in range(3)]
+    for tab in tabs:
+        open_page(tab, served)
+    wait_until(lambda: connections(served) == 1, "nothing open but the stream")
+    tabs[0].close()
+    tabs[1].reload()
+    tabs[1].wait_for_selector(".live-panel[data-engine]")
+    wait_until(lambda: connections(served) == 1, "nothing open but the stream")
+    for tab in tabs[1:]:
+        tab.close()
+    wait_until(lambda: connections(served) == 0, "the stream's end with the last tab")
+
+
+def connections(served: Served) -> int:
+    """Those that browsers hold; what is idle ends by itself after 5 s."""
+    found = psutil.Process(served.pid).net_connections("tcp")
+    return sum(c.status == "ESTABLISHED" and c.laddr.port == served.port for c in found)
+
+
+def test_a_browser_without_shared_workers_gets_a_stream_a_tab(context: Any, served: Served) -> None:
+    context.add_init_script("delete window.SharedWorker")
+    tab = context.new_page()
+    open_page(tab, served)
+    choose_scripted(tab)
+    generate(tab, "steps=2 step_seconds=0.3 alone")
+    tab.wait_for_selector(".live-panel.running", timeout=30_000)
+    tab.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_page_that_comes_back_goes_on(context: Any, served: Served, shared: bool) -> None:
+    """What browsers tell a page that they keep while somebody looks at another one."""
+    if not shared:
+        context.add_init_script("delete window.SharedWorker")
+    tab = context.new_page()
+    open_page(tab, served)
+    choose_scripted(tab)
+    for _ in range(2):
+        tab.evaluate(EVENT % "pagehide")
+        wait_until(lambda: connections(served) == 0, "no connection of a page that was left")
+        tab.evaluate(EVENT % "pageshow")
+    generate(tab, "steps=2 step_seconds=0.3 after it came back")
+    tab.wait_for_selector(".live-panel.running", timeout=30_000)
+    tab.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+
+
+EVENT = "window.dispatchEvent(new PageTransitionEvent('%s', {persisted: true}))"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_login_that_a_restart_has_ended_is_told(
+    context: Any, tmp_path: Path, shared: bool
+) -> None:
+    if not shared:
+        context.add_init_script("delete window.SharedWorker")
+    program = (sys.executable, PROJECT / "app.py", "--auth", "me:secret")
+    environment = {**os.environ, "HEADROOM_HOME": str(tmp_path / "home")}
+    first = serve(tmp_path / "first.log", environment=environment, program=program)
+    tabs = [context.new_page() for _ in range(2)]
+    try:
+        log_in(context, first)
+        for tab in tabs:
+            open_page(tab, first)
+        first.end(signal.SIGTERM)
+        for tab in tabs:
+            tab.wait_for_selector("[data-live=offline] >> text=reconnects by itself")
+    finally:
+        first.process.poll() is None and first.end(signal.SIGTERM)
+    again = serve(tmp_path / "again.log", first.port, environment=environment, program=program)
+    try:
+        for tab in tabs:
+            tab.wait_for_selector("[data-live=offline] >> text=Reload the page to log in")
+        asked: list[str] = []
+        context.on("request", lambda request: asked.append(request.url))
+        tabs[0].wait_for_timeout(5000)
+        assert [url for url in asked if url.endswith("/live")] == []
+        log_in(context, again)
+        tabs[0].reload()
+        tabs[0].wait_for_selector(".live-panel[data-engine]")
+        assert tabs[0].is_hidden("[data-live=offline]")
+        if shared:  # the other tab hears what the first one has begun anew
+            tabs[1].wait_for_selector("[data-live=offline]", state="hidden")
+    finally:
+        again.end(signal.SIGTERM)
+
+
+def log_in(context: Any, served: Served) -> None:
+    answer = context.request.post(
+        f"{served.url}login", form={"username": "me", "password": "secret"}
+    )
+    assert answer.ok

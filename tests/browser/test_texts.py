@@ -1,0 +1,361 @@
+"""The page in a Chinese Chromium holds no English word, and an English one loads no Chinese."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.browser import MARKS, choose_scripted, generate, open_page, watched
+from tests.support.clipfiles import by_hand
+from tests.support.served import Served, serving
+from tests.support.texts_left_out import NAMES
+from ui.server.texts import catalogue
+from ui.share.session import own_addresses
+
+pytestmark = MARKS
+# Every visible word outside what isn't to be translated, with the text that it stands in.
+SEEN = """() => {
+  const found = [];
+  const spared = (node) => node.closest('[translate=no], .notranslate, script, style, code, pre');
+  const keep = (text, node) => {
+    if (/[A-Za-z]{2}/.test(text) && !spared(node)) found.push(text.trim());
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, element = node.parentElement;
+    if (element.checkVisibility() && !element.closest('textarea')) keep(node.data, element);
+  }
+  for (const node of document.querySelectorAll('body *')) {
+    if (!node.checkVisibility()) continue;
+    for (const name of ['placeholder', 'title', 'aria-label', 'aria-valuetext', 'alt']) {
+      if (node.hasAttribute(name)) keep(node.getAttribute(name), node);
+    }
+    if (node.matches('input[readonly]')) {
+      const value = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
+      keep(value.get.call(node), node);
+    }
+  }
+  return found;
+}"""
+# Words apart from names with signs or digits in them, such as files, and from short forms (GB).
+WORD = re.compile(r"(?<![\w./\\@=:-])[A-Za-z]*[a-z]{2,}(?![\w/\\@=]|[.:-]\w)")
+
+
+# What stands within a text and is its author's: prompts, a visitor's name, the tests' own pipeline.
+THEIRS = re.compile(
+    "a red ball moves left|a red ball|open, measured|fail=error|open：|：measured|“measured"
+    "|For tests\\.?|Scripted: for tests only\\.|That many cores\\.|scripted failure|ValueError"
+)
+
+
+def english(tab: Any) -> list[str]:
+    tab.wait_for_timeout(300)
+    return sorted(
+        f"{word}: {text}"
+        for text in tab.evaluate(SEEN)
+        for word in WORD.findall(THEIRS.sub("", text))
+        if word not in NAMES
+    )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page with two clips that came by hand, and one file that isn't ours."""
+    folder = tmp_path_factory.mktemp("texts")
+    by_hand(folder / "home" / "clips", "a red ball", "open, measured")
+    with serving(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, served: Served) -> Iterator[Any]:
+    with watched(chromium, served, locale="zh-CN") as tab:
+        tab.wait_for_function("document.documentElement.lang === 'zh-CN'")
+        yield tab
+
+
+def filled(text: str) -> str:
+    """A text of the catalogue with values: sentences, numbers, and names that nothing knows."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if re.fullmatch(r"n\d*", name):
+            return str(len(name) * 10)
+        return f"X{sum(map(ord, name)) % 97}" + ("。" if name in ("why", "said") else "")
+
+    return re.sub(r"\{(\w+)\}", value, text)
+
+
+def test_each_text_of_the_catalogue_is_recognised(page: Any) -> None:
+    """As it stands there, with values in it, and not taken for another one."""
+    pairs = [
+        (filled(english), filled(chinese))
+        for english, chinese in catalogue().items()
+        if not re.search(r"\} ?\{", english)  # where one value ends only their meaning tells
+    ]
+    said = page.evaluate(
+        "texts => texts.map((text) => window.headroomText(text))", [text for text, _ in pairs]
+    )
+    wrong = [
+        (text, shown, chinese)
+        for (text, chinese), shown in zip(pairs, said, strict=True)
+        if shown != chinese
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Nothing as large was measured on this machine yet. Expected peak: about 3.0 GB of "
+            "8.0 GB. Measure it: a short real run that finds out.",
+            "本机还没有测过这么大的尺寸。预计峰值：约 3.0 GB，预算 8.0 GB。"
+            "请测量：用一次简短的真实运行来确认。",
+        ),
+        (
+            "this program 198 MB, others 1.4 GB, free 22.0 GB, budget 21.2 GB",
+            "本程序 198 MB，其他程序 1.4 GB，空闲 22.0 GB，预算 21.2 GB",
+        ),
+        ("peak 3.0 GB, 2.0 s, 2 runs", "峰值 3.0 GB，2.0 秒，运行 2 次"),
+        ("832 × 480, landscape, 5.1 s (locked)", "832 × 480，横屏，5.1 秒（未测）"),
+        ("Measuring 832 × 480, landscape, 5.1 s", "正在测量 832 × 480，横屏，5.1 秒"),
+        (
+            "832 × 480, landscape, 5.1 s: Denoising, step 2 of 4",
+            "832 × 480，横屏，5.1 秒：正在去噪，第 2 步，共 4 步",
+        ),
+        ("14 s, 6.0 GB", "14 秒，6.0 GB"),
+        ("load 0.1 s, encode 2.0 s", "加载 0.1 秒，编码 2.0 秒"),
+        (
+            "The engine process was killed by signal 9 (often the system's out-of-memory killer) "
+            "during denoise. It was restarted, and the clip is tried once more.",
+            "引擎进程被信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。"
+            "已重启，片段会再试一次。",
+        ),
+        ("19:05  The engine could not start.", "19:05 引擎无法启动。"),
+        ("A sentence that nobody knows. Try again.", "A sentence that nobody knows. 请重试。"),
+        ("a tall, dark stranger, wide awake", "a tall, dark stranger, wide awake"),
+        ("Restore: open, measured", "恢复：open, measured"),
+        (" all ", " 全部 "),
+    ],
+)
+def test_what_is_put_together_is_read_in_parts(page: Any, text: str, shown: str) -> None:
+    assert page.evaluate("text => window.headroomText(text)", text) == shown
+
+
+def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
+    assert english(page) == []
+    assert page.inner_text("#generate") == "生成"
+    generate(page, "   ")
+    page.wait_for_selector("#refusal >> text=提示词：为空")
+    assert english(page) == []
+    choose_scripted(page)
+    assert english(page) == [], "cards, lengths, a verdict"
+    generate(page, "fail=error open, measured")
+    page.wait_for_selector("[data-live=outcome][data-kind=bad]", timeout=60_000)
+    assert english(page) == []
+    generate(page, "steps=300 step_seconds=0.2")
+    page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
+    assert page.inner_text("[data-live=title]") == "steps=300 step_seconds=0.2"
+    generate(page, "measured")
+    page.wait_for_selector("#queue [data-queue=waiting] .title")
+    assert page.inner_text("#queue [data-queue=waiting] .title") == "measured"
+    page.click("#queue [data-queue=waiting] [data-do=edit]")
+    page.wait_for_selector("#save-job")
+    assert english(page) == []
+    page.click("#leave-job")
+    page.click("#cancel")
+    page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+    for closed in page.locator("button.label-wrap:visible").all():
+        closed.click()
+    assert english(page) == []
+
+
+def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
+    choose_scripted(page)
+    page.locator("#size label").last.click()
+    page.locator("#frames label").last.click()
+    page.wait_for_selector("#verdict p")
+    assert english(page) == []
+    page.get_by_role("tab", name="Headroom").click()
+    page.wait_for_selector("#picture td")
+    page.click("#measure-size input")
+    page.wait_for_selector("[role=option]")
+    assert english(page) == []
+    page.keyboard.press("Escape")
+    page.click("#measure")
+    page.wait_for_selector("#measure-told >> text=正在测量")
+    page.wait_for_selector("#picture td.measured", timeout=60_000)
+    assert english(page) == []
+
+
+def test_the_plan_and_its_choices(page: Any) -> None:
+    page.click("#model input")
+    page.click("[role=option] >> text=Planned")
+    page.get_by_role("tab", name="Headroom").click()
+    page.wait_for_selector("#plan >> text=Planned 在本机的运行方式")
+    page.click("#plan-choices button.label-wrap")
+    page.click("#plan-attention input")
+    page.wait_for_selector("[role=option]")
+    assert english(page) == []
+    page.click("[role=option] >> text=sage_attn2")
+    page.click("#use-attention")
+    page.wait_for_selector("#plan-told .refusal")
+    assert english(page) == []
+
+
+def test_the_library_and_its_dialogs(page: Any) -> None:
+    page.get_by_role("tab", name="片段库").click()
+    page.wait_for_selector("#library .lib-card")
+    page.wait_for_selector(".lib-refused summary")
+    page.click(".lib-refused summary")
+    assert english(page) == []
+    card = page.locator("#library .lib-card", has_text="open, measured")
+    assert card.locator(".lib-prompt").inner_text() == "open, measured"
+    card.locator(".lib-icon").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#library .lib-icon[aria-pressed=true]")
+    assert page.evaluate("document.activeElement.textContent") == "★", "the focus stays"
+    card.locator(".lib-picture").click()
+    page.click("dialog summary")
+    page.wait_for_selector("dialog table.receipt")
+    assert english(page) == []
+    page.keyboard.press("Escape")
+    for mark in page.locator("#library .lib-compare").all()[:2]:
+        mark.click()
+    assert english(page) == []
+    page.click(".lib-choice button >> nth=0")
+    page.wait_for_selector("dialog .lib-differences > *")
+    assert english(page) == []
+    page.keyboard.press("Escape")
+    card.locator(".lib-icon").last.click()
+    page.wait_for_selector("#library .lib-told >> text=已删除")
+    page.click("#library [name=trash]")
+    page.wait_for_selector("#library .lib-days")
+    assert english(page) == []
+
+
+def test_set_up_with_the_doctor_and_a_refused_folder(page: Any) -> None:
+    page.get_by_role("tab", name="安装").click()
+    page.wait_for_selector("#machine table", timeout=60_000)
+    assert english(page) == []
+    page.click("#report-write")
+    page.wait_for_selector("#report textarea")
+    assert english(page) == []
+    assert "packages: " in page.input_value("#report textarea"), "for an issue, in English"
+
+
+def test_help_with_prompts(page: Any) -> None:
+    page.click("#improve-open")
+    page.wait_for_selector("#improve-status >> text=语言模型", timeout=20_000)
+    page.wait_for_function(
+        "!document.querySelector('#improve-status').textContent.includes('查找')"
+    )
+    assert english(page) == []
+    theme = "#idea-theme input"
+    page.click(theme)
+    page.wait_for_selector("[role=option]")
+    assert english(page) == []
+    page.click("[role=option] >> nth=1")
+    page.wait_for_timeout(300)
+    assert english(page) == [], "the choice in a closed list, too"
+
+
+@pytest.mark.skipif(not own_addresses(), reason="this machine is in no network")
+def test_sharing_and_the_visitors_page(page: Any, chromium: Any) -> None:
+    page.get_by_role("tab", name="分享").click()
+    page.click("#share-where input[value=network]")
+    assert english(page) == []
+    page.click("#share-start")
+    page.wait_for_selector("#share-password", timeout=20_000)
+    assert english(page) == []
+    address, password = page.inner_text("#share-address"), page.inner_text("#share-password")
+    context = chromium.new_context(locale="zh-CN")
+    guest = context.new_page()
+    guest.goto(f"{address}#{password}")
+    guest.wait_for_selector("#enter", state="visible")
+    assert guest.title() == "Headroom，有人与您分享"
+    assert english(guest) == []
+    guest.fill("#enter [name=name]", "open")
+    guest.click("#enter button")
+    guest.wait_for_selector("#make", state="visible")
+    guest.fill("#make textarea", "a red ball moves left")
+    guest.click("#make button")
+    guest.wait_for_selector("#jobs li")
+    assert english(guest) == []
+    page.wait_for_selector("#share-live >> text=open：")
+    assert english(page) == []
+    page.click("#share-stop")
+    page.wait_for_selector("#share-told >> text=分享已结束")
+    guest.wait_for_selector("#told >> text=联系不上", timeout=20_000)
+    assert english(guest) == []
+    context.close()
+
+
+def test_an_english_browser_loads_no_catalogue(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(locale="en-US")
+    tab, asked = context.new_page(), []
+    tab.on("request", lambda request: asked.append(request.url))
+    open_page(tab, served)
+    tab.wait_for_timeout(500)
+    assert [url for url in asked if "texts/" in url] == []
+    assert tab.evaluate("document.documentElement.lang") == "en"
+    assert tab.inner_text("#generate") == "Generate"
+    context.close()
+
+
+def test_the_address_can_choose_and_the_browser_remembers(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(locale="en-US")
+    tab = context.new_page()
+    for address, word in (("?lang=zh", "生成"), ("", "生成"), ("?lang=en", "Generate")):
+        tab.goto(f"{served.url}{address}")
+        tab.wait_for_selector(f"#generate >> text={word}")
+    context.close()
+
+
+def test_without_its_catalogue_the_page_is_english(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(locale="zh-CN")
+    tab = context.new_page()
+    tab.route("**/texts/zh.json", lambda route: route.abort())
+    open_page(tab, served)
+    assert tab.inner_text("#generate") == "Generate"
+    context.close()
+
+
+def test_the_page_is_translated_before_it_is_painted(page: Any, served: Served) -> None:
+    """What scripts write is Chinese in the same turn, and quiet after that."""
+    turned = page.evaluate(
+        """async () => {
+          const node = document.createElement('p');
+          document.body.append(node);
+          let writes = 0;
+          new MutationObserver((records) => { writes += records.length; })
+            .observe(node, { childList: true, characterData: true, subtree: true });
+          node.textContent = 'Two clips are chosen.';
+          await Promise.resolve();
+          const first = node.textContent;
+          node.textContent = 'Undo';
+          await new Promise((done) => setTimeout(done, 300));
+          const said = [first, node.textContent, writes];
+          node.remove();
+          return said;
+        }"""
+    )
+    assert turned[:2] == ["已选中两个片段。", "撤销"]
+    assert turned[2] <= 4, "it doesn't answer its own writing"
+
+
+def test_it_costs_little(page: Any) -> None:
+    """A text with new numbers, as the gauge has four times a second."""
+    spent = page.evaluate(
+        """() => {
+          const begun = performance.now();
+          for (let n = 0; n < 200; n += 1) {
+            window.headroomText(
+              `this program ${n}.1 GB, others 1.4 GB, free ${n}.0 GB, budget 2.2 GB`);
+          }
+          return (performance.now() - begun) / 200;
+        }"""
+    )
+    assert spent < 20, "milliseconds, on a busy machine"

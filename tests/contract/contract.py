@@ -1,0 +1,166 @@
+"""What every case has to answer, with the real LightX2V and with its double alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.contract.packages import Package
+
+Found = Mapping[str, Mapping[str, Any]]
+CASES = (
+    "works",
+    "sizes",
+    "cancel",
+    "faults",
+    "unrepaired",
+    "broken",
+    "text_faults",
+    "precision",
+    "proofs",
+    "texts",
+    "tiled",
+    "bad_frames",
+    "video_length",
+    "image_encoder",
+    "token_embedding",
+    "missing_bias",
+    "lazy_biases",
+    "offloads",
+)
+
+
+class Contract:
+    """``package`` is a fixture of each subclass."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Found:
+        root = package.write_workspace(tmp_path_factory.mktemp("lightx2v") / "root")
+        return package.answer_cases(CASES, root)
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_no_case_crashes(self, found: Found, case: str) -> None:
+        assert "crashed" not in found[case], found[case]["crashed"]
+
+    def test_a_clip_in_both_layouts_with_its_stages_blocks_and_previews(self, found: Found) -> None:
+        works = found["works"]
+        assert works["shape"] == [9, 64, 96, 3]
+        assert works["same_in_both_layouts"]
+        assert works["other_seed_differs"]
+        assert works["stages"] == [["encode", 0], ["denoise", 4], ["decode", 0]]
+        blocks, frames = works["advances"][:12], works["advances"][12:]
+        assert blocks == [[round(n / 12, 4), n // 3] for n in range(1, 13)]
+        assert [share for share, _ in frames] == [0.1111, 0.5556, 1.0]
+        assert works["previews"] == [[3, 8, 12, 3]] * 4
+        assert works["label"]
+        assert works["occupied"] == ["the text encoder is read from the disk"]
+
+    def test_sizes_and_steps_change_without_a_reload(self, found: Found) -> None:
+        sizes = found["sizes"]
+        assert (sizes["first"], sizes["tall"]) == ([9, 64, 96, 3], [5, 96, 64, 3])
+        assert sizes["probe_previews"] == 1
+        assert sizes["same"]
+        assert sizes["same_model"]
+
+    def test_a_cancel_stops_before_the_next_block_and_leaves_nothing(self, found: Found) -> None:
+        cancel = found["cancel"]
+        assert cancel["cancelled"]
+        assert cancel["checks"] == 6  # not asked again
+        assert len(cancel["advances"]) == 4  # of 12: the first look is before the blocks
+        assert cancel["same"]
+
+    def test_after_an_exception_anywhere_the_next_clip_is_the_same(self, found: Found) -> None:
+        faults = found["faults"]
+        assert faults["oom"].startswith("OutOfMemory VRAM: ")
+        assert faults["bug"] == "ValueError: x"
+        assert faults["decode"].startswith("OutOfMemory VRAM: ")
+        assert all(faults[f"{name}_same"] for name in ("oom", "bug", "decode"))
+
+    def test_no_repair_is_for_nothing(self, found: Found) -> None:
+        """Without it the next clip differs, without a word, or isn't made at all."""
+        unrepaired = found["unrepaired"]
+        assert unrepaired["refill_offload_buffers"] is False
+        assert unrepaired["forget_seed"] is False
+        assert "stop_signal" in unrepaired["lift_stop"]
+        assert unrepaired["stop_lifted_same"]
+        assert unrepaired["drop_video"]
+        assert found["video_length"]["without"] == "KeyError: 'target_video_length'"
+        assert "context_clip" in found["image_encoder"]["without"]
+        assert found["image_encoder"]["same"]
+        assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, and not back
+        assert found["missing_bias"] == {"upstream": False, "mended": [True, False], "then": None}
+        assert found["lazy_biases"] == {
+            "upstream": "torch.float32",
+            "mended": [True, False],
+            "then": "torch.bfloat16",
+        }
+
+    def test_what_cant_be_mended_is_told_as_broken(self, found: Found) -> None:
+        broken = found["broken"]
+        assert broken["first"].startswith("Broken: ")
+        assert "ValueError during denoise" in broken["first"]
+        assert "attention torch_sdpa" in broken["first"]
+        assert broken["next"].startswith("Broken: ")
+        assert broken["same"]
+
+    def test_the_text_encoder_takes_no_more_ram_than_it_must(self, found: Found) -> None:
+        faults = found["text_faults"]
+        assert (faults["upstream"], faults["mapped"]) == (False, True)
+        assert (faults["left"], faults["dropped"]) == (1, 0)
+        assert "ZeroDivisionError" in faults["left_told"]
+        assert "ZeroDivisionError" in faults["dropped_told"]
+
+    def test_fp8_counts_with_its_scales(self, found: Found) -> None:
+        assert found["precision"]["reference"] >= 0.99
+        assert found["precision"]["unscaled"] < 0.99
+
+    @pytest.mark.parametrize(
+        ("what", "told"),
+        [
+            ("attention", "block 0 attends with TorchSDPAWeight"),
+            ("scheme", "the scheme is 'fp8-torchao', not 'fp8-triton'"),
+            ("scales_lost", "block 0.self_attn.q has other scales than its file"),
+            ("no_scales", "block 0.self_attn.q has no scales"),
+            ("dtype", "block 0.self_attn.q is torch.bfloat16 in memory"),
+            ("shift", "the shift is 3.0 instead of 5.0"),
+            ("steps", "the steps is (1000,) instead of (1000, 750, 500, 250)"),
+            ("blocks", "there are 2 blocks instead of 3"),
+            ("lazy", "offload_block_cpu_buffers[0].self_attn.q has other scales than its file"),
+            ("text_kernel", "text encoder block 0.attn.q multiplies with "),
+            ("text_scales", "ffn.fc2 has other scales than its file"),
+        ],
+    )
+    def test_what_was_loaded_otherwise_is_named(self, found: Found, what: str, told: str) -> None:
+        fine = ("as_planned", "whole_again", "text_as_planned")
+        assert [found["proofs"][name] for name in fine] == [""] * 3
+        assert found["proofs"][what].startswith("NotAsPlanned: ")
+        assert told in found["proofs"][what]
+
+    def test_a_known_prompt_never_wakes_the_text_encoder(self, found: Found) -> None:
+        texts = found["texts"]
+        assert texts["asleep_at_start"]
+        assert texts["asked"] == ["the blue moon drifts"]
+        assert texts["asleep_in_the_next"]
+        assert texts["same"]
+        assert texts["fp8_encoder"] >= 0.99
+
+    def test_every_offload_makes_the_same_clip_also_after_a_cancel(self, found: Found) -> None:
+        offloads = found["offloads"]
+        assert offloads["block"] == pytest.approx(1.0, abs=1e-12)
+        assert offloads["block-exact"] == pytest.approx(1.0, abs=1e-12)
+        assert offloads["lazy"] >= 0.999  # its scales keep all their bits
+        assert all(offloads[f"{name}_same"] for name in ("block", "block-exact", "lazy"))
+
+    def test_tiles_change_the_frames_a_little_and_the_latents_not_at_all(
+        self, found: Found
+    ) -> None:
+        assert found["tiled"]["latents"]
+        assert found["tiled"]["shape"] == [5, 64, 288, 3]
+        assert found["tiled"]["difference"] < 4  # of 255
+
+    @pytest.mark.parametrize(("kind", "told"), [("black", "black"), ("nan", "not-a-number")])
+    def test_bad_frames_are_refused(self, found: Found, kind: str, told: str) -> None:
+        assert told in found["bad_frames"][kind]
+        assert "fp8-torchao" in found["bad_frames"][kind]
+        assert found["bad_frames"]["same"]

@@ -1,5 +1,0 @@
-"""Devices by name; tests/real_lightx2v/cpu registers the only one that the double runs on."""
-
-from typing import Any
-
-PLATFORM_DEVICE_REGISTER: dict[str, Any] = {}

@@ -1,0 +1,91 @@
+"""A real Chromium for the browser tests: its marks, and a tab that tells its faults."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.served import Served
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("HEADROOM_REQUIRE_BROWSER"),
+        reason="Chromium isn't installed",
+    ),
+]
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update"
+).split()
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched(chromium: Any, served: Served, **options: Any) -> Iterator[Any]:
+    """A fresh tab; it fails the test if the page says an error or talks to another host.
+
+    Args:
+        options: of the browser's context; the window has 1366 × 768 unless they say otherwise.
+    """
+    context = chromium.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
+    tab = context.new_page()
+    faults: list[str] = []
+    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
+    tab.on(
+        "console",
+        lambda message: faults.append(message.text) if message.type == "error" else None,
+    )
+    tab.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((served.url, "data:", "blob:"))
+            else faults.append(f"foreign request: {request.url}")
+        ),
+    )
+    open_page(tab, served)
+    yield tab
+    context.close()
+    assert faults == []
+
+
+def open_page(tab: Any, served: Served) -> None:
+    tab.goto(served.url)
+    tab.wait_for_selector(".live-panel[data-engine]")  # told by the live stream
+
+
+def choose_scripted(tab: Any) -> None:
+    tab.click("#model input")
+    tab.click("text=Scripted")
+    tab.wait_for_selector("#size >> text=48 × 32")
+
+
+def generate(tab: Any, prompt: str) -> None:
+    tab.fill("#prompt textarea", prompt)
+    tab.click("#generate")
+
+
+def shared(owner: Any) -> tuple[str, str]:
+    """Share in this network from the owner's tab; returns the address and the password."""
+    owner.wait_for_selector("#prompt textarea", state="attached")
+    owner.get_by_role("tab", name="Share").click()
+    owner.click("#share-model input")
+    owner.locator("[role=option]", has_text="Scripted").first.click()
+    owner.click("#share-where >> text=In your own network only")
+    owner.click("#share-start")
+    owner.wait_for_selector("#share-password", timeout=20_000)
+    return owner.inner_text("#share-address"), owner.inner_text("#share-password")

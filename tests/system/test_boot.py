@@ -1,0 +1,81 @@
+"""The boot test: a real `app.py serve`, a clean log, no torch in the page's process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import wait_until
+from tests.support.served import Served, serve
+from ui.serve import PORTS_TRIED
+
+
+@pytest.mark.model
+def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    served = serve(tmp_path / "serve.log")
+    try:
+        wait_until(lambda: served.state("engine_state") == "ready", "wan-tiny loaded", 90)
+        maps = Path(f"/proc/{served.pid}/maps")
+        if maps.exists():
+            assert "libtorch" not in maps.read_text(), "torch is in the page's process"
+        workers = psutil.Process(served.pid).children(recursive=True)
+        assert any("libtorch" in Path(f"/proc/{w.pid}/maps").read_text() for w in workers)
+        log = served.log()
+        assert not re.search(r"Exception|Error|Traceback|Warning", log), log
+        assert f"Headroom is at {served.url}" in log
+    finally:
+        code = served.end(signal.SIGTERM)
+    assert code == 0
+    wait_until(lambda: not [w for w in workers if w.is_running()], "the worker's end", 10)
+
+
+def test_a_proxy_isnt_asked_for_this_computer(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    served = serve(tmp_path / "serve.log", environment={**kept, **proxies})
+    served.end(signal.SIGTERM)
+
+
+def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
+    served = serve(tmp_path / "serve.log")
+    wait_until(lambda: served.state("engine_state") in ("ready", "loading"), "the worker")
+    children = psutil.Process(served.pid).children(recursive=True)
+    assert served.end(signal.SIGINT) == 0
+    wait_until(lambda: not [c for c in children if c.is_running()], "the children's end", 10)
+    assert "Traceback" not in served.log()
+
+
+@pytest.mark.reliability("the port taken, and a second program on the same folder")
+def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
+    first = serve(tmp_path / "first.log")
+    second: Served | None = None
+    try:
+        second = serve(tmp_path / "second.log", port=first.port)
+        assert first.port < second.port < first.port + PORTS_TRIED, "others may take some, too"
+        assert f"Port {first.port} is taken" in second.log()
+        # The second shares the folder, so it leaves the engine to the first, and says so.
+        assert "Another Headroom already works on" in second.log()
+        wait_until(lambda: second and second.state("engine_state") == "elsewhere", "standing aside")
+        assert str(second.state("engine")).startswith("Another Headroom process makes the clips")
+    finally:
+        for served in (first, second):
+            if served:
+                served.end(signal.SIGTERM)
+
+
+def test_a_page_without_its_own_packages_says_so(tmp_path: Path) -> None:
+    """app.py outside the environment: a sentence, not a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-S", "app.py", "serve"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    assert done.returncode == 5
+    assert "launch.sh" in done.stderr
+    assert "Traceback" not in done.stderr

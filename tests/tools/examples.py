@@ -1,0 +1,116 @@
+"""What the commands print, for docs/commands.md: ``python -m tests.tools.examples --write``.
+
+Every ``<!-- example: COMMAND -->`` gets what app.py prints for it in a fresh folder, in the order
+of the page; without ``--write`` they are printed. ``shape`` is what a test compares of two runs.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.home import PROJECT
+
+PAGE = PROJECT / "docs" / "commands.md"
+BLOCK = re.compile(r"<!-- example: (.+?) -->\n(.*?)<!-- example ends -->", re.DOTALL)
+SERVE_SECONDS = 120.0
+
+
+def documented() -> dict[str, str]:
+    """Command and what the page says that it prints."""
+    found = {}
+    for command, block in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        fenced = re.search(r"^```\w*\n\$ [^\n]*\n(.*?)^```$", block, re.DOTALL | re.MULTILINE)
+        found[command] = fenced[1] if fenced else ""
+    return found
+
+
+def fresh(folder: Path) -> Iterator[tuple[str, str]]:
+    """The same, run now, one after the other: later ones see what earlier ones made."""
+    home = folder / "Headroom"
+    for command in documented():
+        text = _served(home) if command.startswith("serve") else _printed(command, home, folder)
+        yield command, text.replace(str(home), "~/Headroom").replace(str(folder), "~")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADROOM_")}
+    return {**kept, "HEADROOM_HOME": str(home), "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def _printed(command: str, home: Path, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, PROJECT / "app.py", *shlex.split(command)],
+        cwd=folder,
+        env=_environment(home),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _served(home: Path) -> str:
+    """What the page says until it answers."""
+    with (home / "said").open("w+b") as said:
+        program = [sys.executable, str(PROJECT / "app.py"), "serve", "--no-browser"]
+        process = subprocess.Popen(program, env=_environment(home), stdout=said, stderr=said)
+        deadline = time.monotonic() + SERVE_SECONDS
+        try:
+            while time.monotonic() < deadline and process.poll() is None:
+                text = (home / "said").read_text(encoding="utf-8")
+                if re.search(r"http://\S+\s", text):
+                    return text
+                time.sleep(0.1)
+            raise RuntimeError(f"serve did not say its address: {text}")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+
+
+def shape(text: str) -> object:
+    """What two machines agree on: of JSON its names, of lines how each begins; no numbers."""
+    try:
+        return _names(json.loads(text))
+    except ValueError:
+        lines = [re.sub(r"[\d.,:-]+", "#", line) for line in text.splitlines() if line.strip()]
+        return [re.split(r"\s{2,}|:|(?<=\w) ", line.lstrip(), maxsplit=1)[0] for line in lines]
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _names(part) for name, part in value.items()}
+    return [_names(value[0])] if isinstance(value, list) and value else None
+
+
+def write(answers: dict[str, str]) -> None:
+    def filled(match: re.Match[str]) -> str:
+        command, text = match[1], answers[match[1]].rstrip("\n")
+        begin, end = f"<!-- example: {command} -->", "<!-- example ends -->"
+        return f"{begin}\n```console\n$ ./launch.sh {command}\n{text}\n```\n{end}"
+
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(BLOCK.sub(filled, text), encoding="utf-8")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        answers = {}
+        for command, text in fresh(Path(name)):
+            sys.stdout.write(f"$ {command}\n{text}\n")
+            answers[command] = text
+    if "--write" in sys.argv[1:]:
+        write(answers)
+
+
+if __name__ == "__main__":
+    main()

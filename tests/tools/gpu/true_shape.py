@@ -1,0 +1,147 @@
+"""Writes a checkpoint of the real model's shapes, 22 GB of random numbers, in a minute.
+
+One block's bytes serve all forty, because only their names differ.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from engine.presets import Architecture, ModelPreset, load_presets
+from tests.contract import checkpoints
+
+MODEL = "wan2.1-t2v-14b-fp8"
+T5 = {"vocabulary": 256_384, "dim": 4096, "ffn": 10_240, "layers": 24, "heads": 64, "buckets": 32}
+NAMES = {torch.float8_e4m3fn: "F8_E4M3", torch.float32: "F32", torch.bfloat16: "BF16"}
+
+
+def write(folder: Path) -> None:
+    """Every part of MODEL under ``folder``; parts that are there already are left alone."""
+    preset = load_presets().models[MODEL]
+    assert preset.architecture is not None
+    blocks = folder / "distill_fp8"
+    blocks.mkdir(parents=True, exist_ok=True)
+    if not (blocks / "non_block.safetensors").exists():
+        _write_transformer(blocks, preset.architecture)
+    text = blocks / "models_t5_umt5-xxl-enc-fp8.pth"
+    if not text.exists():
+        torch.save(_text_encoder(), text)
+    if not (blocks / "google").exists():
+        checkpoints.write_tokenizer(blocks / "google" / "umt5-xxl")
+    if not (blocks / "Wan2.1_VAE.pth").exists():
+        _write_vae(blocks / "Wan2.1_VAE.pth")
+
+
+def linear(out: int, into: int, name: str, bias: bool = True) -> dict[str, torch.Tensor]:
+    """FP8 weights with a scale a row, so that a layer about keeps its input's size."""
+    # torch's cast doesn't saturate: beyond 448 FP8 is not a number.
+    weight = torch.randn(out, into, device="cuda").mul_(100).clamp_(-448, 448)
+    weight = weight.to(torch.float8_e4m3fn).cpu()
+    scale = torch.full((out, 1), 1 / (100 * math.sqrt(into)), dtype=torch.float32)
+    tensors = {f"{name}.weight": weight, f"{name}.weight_scale": scale}
+    if bias:
+        tensors[f"{name}.bias"] = torch.zeros(out, dtype=torch.float32)
+    return tensors
+
+
+def _block(shape: Architecture) -> dict[str, torch.Tensor]:
+    dim = shape.dim
+    tensors = {"modulation": torch.randn(1, 6, dim) / math.sqrt(dim)}
+    for attention in ("self_attn", "cross_attn"):
+        for part in "qkvo":
+            tensors |= linear(dim, dim, f"{attention}.{part}")
+        for part in ("norm_q", "norm_k"):
+            tensors[f"{attention}.{part}.weight"] = torch.ones(dim)
+    tensors |= {"norm3.weight": torch.ones(dim), "norm3.bias": torch.zeros(dim)}
+    return tensors | linear(shape.ffn_dim, dim, "ffn.0") | linear(dim, shape.ffn_dim, "ffn.2")
+
+
+def _non_block(shape: Architecture) -> dict[str, torch.Tensor]:
+    dim = shape.dim
+    tensors: dict[str, torch.Tensor] = {}
+
+    def plain(name: str, *size: int) -> None:
+        spread = 1 / math.sqrt(math.prod(size[1:]))
+        tensors[f"{name}.weight"] = torch.randn(*size) * spread
+        tensors[f"{name}.bias"] = torch.zeros(size[0])
+
+    plain("patch_embedding", dim, 16, 1, 2, 2)
+    plain("text_embedding.0", dim, shape.text_dim)
+    plain("text_embedding.2", dim, dim)
+    plain("time_embedding.0", dim, shape.freq_dim)
+    plain("time_embedding.2", dim, dim)
+    plain("time_projection.1", 6 * dim, dim)
+    plain("head.head", 64, dim)
+    tensors["time_projection.1.weight"] *= 0.1  # or forty blocks' gates would let it grow
+    return tensors | {"head.modulation": torch.randn(1, 2, dim) / math.sqrt(dim)}
+
+
+def _write_transformer(folder: Path, shape: Architecture) -> None:
+    block = _block(shape)
+    data = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in block.values())
+    for index in range(shape.layers):
+        named = {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
+        with open(folder / f"block_{index}.safetensors", "wb") as file:
+            file.write(_header(named) + data)
+    rest = _non_block(shape)
+    data = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in rest.values())
+    (folder / "non_block.safetensors").write_bytes(_header(rest) + data)
+
+
+def _header(tensors: dict[str, torch.Tensor]) -> bytes:
+    header: dict[str, object] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _text_encoder() -> dict[str, torch.Tensor]:
+    dim, ffn = T5["dim"], T5["ffn"]
+    words = torch.randn(1024, dim, dtype=torch.bfloat16)
+    tensors = {
+        "token_embedding.weight": words.repeat(-(-T5["vocabulary"] // 1024), 1)[: T5["vocabulary"]],
+        "norm.weight": torch.ones(dim, dtype=torch.bfloat16),
+    }
+    block: dict[str, torch.Tensor] = {}
+    for part in "qkvo":
+        block |= linear(dim, dim, f"attn.{part}", bias=False)
+    block |= linear(ffn, dim, "ffn.gate.0", bias=False) | linear(ffn, dim, "ffn.fc1", bias=False)
+    block |= linear(dim, ffn, "ffn.fc2", bias=False)
+    block |= {f"norm{i}.weight": torch.ones(dim, dtype=torch.bfloat16) for i in (1, 2)}
+    position = torch.randn(T5["buckets"], T5["heads"], dtype=torch.bfloat16)
+    block["pos_embedding.embedding.weight"] = position
+    for index in range(T5["layers"]):
+        # torch.save keeps one block's storage for all of them: a quicker load than the real one's.
+        tensors |= {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
+    return tensors
+
+
+def _write_vae(file: Path) -> None:
+    from lightx2v.models.video_encoders.hf.wan import vae
+
+    model = vae.WanVAE_(
+        dim=96,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        dropout=0.0,
+        pruning_rate=0.0,
+    )
+    torch.save(model.state_dict(), file)
+
+
+def architecture(preset: ModelPreset) -> Architecture:
+    assert preset.architecture is not None
+    return preset.architecture

@@ -1,0 +1,191 @@
+"""What programs are told and refused, without a web server."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from engine.commands.main import main
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.guard.guard import Refused
+from engine.request import RequestError
+from tests.conftest import Ask, finish, wait_until
+from ui.api.answers import MOST_WAITING, NoSuchJob, Running, TooMany, Unfinished, Ways
+from ui.api.gradio_endpoints import knows_login
+
+
+@pytest.fixture
+def ways(supervisor: Supervisor) -> Ways:
+    return Ways(supervisor)
+
+
+async def unheard(_fraction: float, _sentence: str) -> None:
+    pass
+
+
+def test_a_job_is_told_from_waiting_to_its_clip(ways: Ways, supervisor: Supervisor) -> None:
+    first = ways.submit({"prompt": "go", "model": "scripted", "seed": 3})
+    second = ways.submit({"prompt": "then", "model": "scripted", "height": None})
+    told = ways.status(second.id)
+    assert [(one["job"], one["place"], one["prompt"]) for one in told["waiting"]] == [
+        (first.id, 1, "go"),
+        (second.id, 2, "then"),
+    ]
+    assert told["job"] is not None
+    assert (told["job"]["state"], told["job"]["place"], told["job"]["clip"]) == ("queued", 2, None)
+    assert ways.cancel(second.id) == {"job": second.id, "state": "cancelled", "place": None}
+    supervisor.start()
+    finish(supervisor, first)
+    done = ways.status(first.id, "http://here")["job"]
+    assert done is not None
+    assert (done["state"], done["seed"]) == ("done", 3)
+    assert done["url"] == f"http://here/clips/{done['clip']}.mp4"
+
+
+def test_what_runs_is_told_with_its_stage(ways: Ways, supervisor: Supervisor) -> None:
+    supervisor.start(warm="scripted")
+    job = ways.submit({"prompt": "steps=40 step_seconds=0.2", "model": "scripted"})
+
+    def running_now() -> Running:
+        running = ways.status()["running"]
+        assert running is not None
+        return running
+
+    wait_until(lambda: supervisor.jobs.running(), "the job")
+    wait_until(lambda: running_now()["step"], "a step")
+    running = running_now()
+    assert (running["job"], running["stage"], running["steps"]) == (job.id, "denoise", 40)
+    assert 0 < running["fraction"] < 1
+    ways.cancel(job.id)
+    finish(supervisor, job)
+
+
+@pytest.mark.parametrize("number", [0, -1, 77, 2**70, "x", None, True, 1.5, [1]])
+def test_what_is_no_job_is_refused(ways: Ways, number: object) -> None:
+    with pytest.raises(NoSuchJob, match="There is no job"):
+        ways.cancel(number)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"height": 17}, "height: 17 isn't a multiple of 16"),
+        ({"height": [16]}, "height: '\\[16\\]' isn't a whole number"),
+        ({"model": "x"}, "there is no model 'x'"),
+        ({"prompt": 5}, "prompt: it is empty"),
+        ({"negative_prompt": "blur"}, "negative_prompt: there is no such field"),
+    ],
+)
+def test_requests_pass_the_one_check(ways: Ways, fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        ways.submit({"prompt": "go", "model": "scripted", **fields})
+
+
+def test_a_locked_size_is_refused_and_the_verdict_is_that_of_the_command(
+    ways: Ways, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = {"model": "scripted", "height": 256, "width": 256, "frames": 81}
+    with pytest.raises(Refused, match=r"is locked: .* nearest size that is open"):
+        ways.submit({"prompt": "go", **size})
+    arguments = [text for name, n in size.items() for text in (f"--{name}", str(n))]
+    assert main(["check", *arguments, "--json"]) == 0
+    printed = capsys.readouterr().out
+    checked = ways.check(size)
+    assert checked["verdict"] == "locked"
+    for name, value in checked.items():
+        assert f'"{name}"' in printed
+        if isinstance(value, str) and name != "reason":
+            assert f'"{value}"' in printed
+
+
+def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, ask: Ask) -> None:
+    supervisor.start()
+    for prompt in ("100% red", "100 blue", "a_b", "acb"):
+        finish(supervisor, supervisor.submit(ask(prompt)))
+
+    def found(search: object, limit: object = 20, offset: object = 0) -> list[str]:
+        return [c["request"]["prompt"] for c in ways.library(search, limit, offset, "")["clips"]]
+
+    assert found("") == ["acb", "a_b", "100 blue", "100% red"]
+    assert found(None, 2, 1) == ["a_b", "100 blue"]
+    assert found("100%") == ["100% red"]
+    assert found("A_B") == ["a_b"]
+    assert found("\\") == []
+    assert found("BLUE 100") == ["100 blue"], "all words, in any order and case"
+    assert found("red blue") == []
+    assert ways.library("100", 1, 0, "")["total"] == 2
+    bad: list[tuple[object, object, object]] = [
+        (5, 1, 0),
+        ("", 0, 0),
+        ("", 201, 0),
+        ("", "x", 0),
+        ("", 1, -1),
+        ("", 1, 2**40),
+        ("\udfff", 1, 0),
+    ]
+    for search, limit, offset in bad:
+        with pytest.raises(RequestError, match="isn't"):
+            ways.library(search, limit, offset, "")
+
+
+def test_waiting_ends_with_the_job_the_time_or_the_program(
+    ways: Ways, supervisor: Supervisor
+) -> None:
+    job = ways.submit({"prompt": "steps=3", "model": "scripted"})
+    assert asyncio.run(ways.wait(job, unheard, seconds=0.1)).state == "queued"
+    ways.closed = True
+    with pytest.raises(Unfinished, match=r"is being closed.* goes on at its next start"):
+        asyncio.run(ways.wait(job, unheard))
+    ways.closed = False
+    supervisor.start()
+    ended = asyncio.run(ways.wait(job, unheard))
+    assert ended.state == "done"
+    assert ways.made(ended).job == job.id
+
+
+def test_the_bar_never_shrinks(ways: Ways, supervisor: Supervisor) -> None:
+    supervisor.start()
+    told: list[tuple[float, str]] = []
+
+    async def heard(fraction: float, sentence: str) -> None:
+        told.append((fraction, sentence))
+
+    job = ways.submit({"prompt": "steps=6 step_seconds=0.3", "model": "scripted"})
+    asyncio.run(ways.wait(job, heard))
+    assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
+    assert any("Denoising, step" in sentence for _, sentence in told)
+
+
+def test_a_job_without_a_clip_says_why(ways: Ways, supervisor: Supervisor) -> None:
+    supervisor.start()
+    failed = ways.submit({"prompt": "fail=error", "model": "scripted"})
+    failed = finish(supervisor, failed)
+    with pytest.raises(Unfinished) as found:
+        ways.made(failed)
+    assert (found.value.sentence, found.value.remedy) == (failed.note, failed.remedy)
+
+
+def test_so_many_may_wait(ways: Ways) -> None:
+    seats = [ways.a_seat() for _ in range(MOST_WAITING)]
+    for seat in seats:
+        seat.__enter__()
+    with pytest.raises(TooMany, match="wait for clips already"), ways.a_seat():
+        pass
+    seats[0].__exit__(None, None, None)
+    with ways.a_seat():
+        pass
+
+
+def test_flags_are_true_or_false(ways: Ways) -> None:
+    with pytest.raises(HeadroomError, match="receipt: 'yes' isn't true or false"):
+        ways.submit({"prompt": "go", "model": "scripted"}, "yes")
+
+
+def test_the_login_is_known_as_basic_only() -> None:
+    login = ("Mö", "p:w")
+    assert knows_login(None, None)
+    assert knows_login("Basic TcO2OnA6dw==", login)
+    assert knows_login("basic TcO2OnA6dw==", login)
+    for header in (None, "", "Basic", "Basic x", "Basic TcO2OnA6dw", "Bearer TcO2OnA6dw==", "TcO2"):
+        assert not knows_login(header, login), header

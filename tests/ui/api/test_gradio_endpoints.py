@@ -1,0 +1,219 @@
+"""gradio_client and curl against a real page: the five endpoints and the clips' addresses."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from engine.home import PROJECT
+from tests.conftest import TESTS, wait_until
+from tests.support.served import Served, serve
+
+FIVE = ["/generate", "/status", "/cancel", "/check", "/library"]
+LONG = "steps=200 step_seconds=0.2"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("api")
+    environment = {
+        **os.environ,
+        "HEADROOM_HOME": str(folder / "home"),
+        "HEADROOM_PRESETS": f"{TESTS}/fixtures/presets",
+    }
+    served = serve(folder / "serve.log", environment=environment)
+    yield served
+    served.end(signal.SIGTERM)
+    log = served.log()
+    assert not re.search(r"Exception|Error|Traceback|Warning", log), log
+
+
+@pytest.fixture
+def client(page: Served, tmp_path: Path) -> Client:
+    return Client(page.url, verbose=False, download_files=str(tmp_path))
+
+
+def ask(client: Client, endpoint: str, *values: object, **fields: object) -> Any:
+    if endpoint == "generate":
+        fields = {"model": "scripted", **fields}
+    return client.predict(*values, **fields, api_name=f"/{endpoint}")
+
+
+def test_exactly_five_endpoints_are_documented(page: Served) -> None:
+    told = httpx.get(f"{page.url}gradio_api/info", trust_env=False).json()
+    assert list(told["named_endpoints"]) == FIVE
+    assert told["unnamed_endpoints"] == {}
+    for name, endpoint in told["named_endpoints"].items():
+        assert len(endpoint["description"]) > 80, name
+        assert endpoint["returns"][0]["type"]["properties"], name
+        for parameter in endpoint["parameters"]:
+            assert parameter["type"], (name, parameter)
+            needed = parameter["parameter_name"] in ("prompt", "job") and name != "/status"
+            assert parameter["parameter_has_default"] is not needed
+
+
+def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
+    job = client.submit("steps=8 step_seconds=0.3", model="scripted", seed=5, api_name="/generate")
+    seen = set()
+    while not job.done():
+        seen |= {unit.desc for unit in job.status().progress_data or ()}
+        time.sleep(0.1)
+    made = job.result()
+    assert any("Denoising, step" in sentence for sentence in seen), seen
+    assert (made["state"], made["seed"], made["request"]["width"]) == ("done", 5, 48)
+    assert set(made["stages"]) == {"load", "encode", "denoise", "decode", "save"}
+    mp4 = Path(made["clip"]).read_bytes()
+    assert mp4[4:8] == b"ftyp"
+    assert httpx.get(made["url"], trust_env=False).content == mp4
+    told = ask(client, "status", made["job"])["job"]
+    assert (told["state"], told["clip"], told["url"]) == ("done", made["id"], made["url"])
+    newest = ask(client, "library", "step_seconds=0.3", limit=1)
+    assert newest["clips"][0] | {"seconds": 0} == {
+        "id": made["id"],
+        "created": newest["clips"][0]["created"],
+        "request": made["request"],
+        "seed": 5,
+        "seconds": 0,
+        "url": made["url"],
+    }
+
+
+def test_not_waiting_then_status_and_cancel(client: Client) -> None:
+    first = ask(client, "generate", LONG, wait=False)
+    second = ask(client, "generate", "second", wait=False)
+    assert set(first) == {"job", "state", "place"}
+    wait_until(lambda: (ask(client, "status")["running"] or {}).get("step"), "a step")
+    told = ask(client, "status", second["job"])
+    assert told["running"]["job"] == first["job"]
+    assert told["job"]["place"] == 1
+    assert ask(client, "cancel", second["job"])["state"] == "cancelled"
+    assert ask(client, "cancel", first["job"])["state"] in ("running", "cancelled")
+    wait_until(lambda: ask(client, "status", first["job"])["job"]["state"] == "cancelled", "it")
+    with pytest.raises(AppError, match="There is no job 99999"):
+        ask(client, "cancel", 99999)
+
+
+def test_who_stops_waiting_loses_nothing(client: Client) -> None:
+    job = client.submit(
+        "steps=10 step_seconds=0.2 left alone", model="scripted", api_name="/generate"
+    )
+    wait_until(lambda: ask(client, "status")["running"], "the job")
+    number = ask(client, "status")["running"]["job"]
+    job.cancel()
+    client.close()
+    other = Client(client.src, verbose=False)
+    wait_until(lambda: ask(other, "status", number)["job"]["state"] == "done", "the clip")
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"height": 17}, "height: 17 isn't a multiple of 16; the nearest is 16."),
+        ({"height": "tall"}, "height: 'tall' isn't a whole number; Scripted starts from 32."),
+        ({"model": "x"}, "model: there is no model 'x'; this installation has"),
+        ({"seed": 0.5}, "seed: '0.5' isn't a whole number"),
+        ({"wait": "yes"}, "wait: 'yes' isn't true or false."),
+        ({"height": 256, "width": 256, "frames": 81}, "256×256×81 is locked: Nothing as large"),
+        ({"height": 256, "width": 256, "frames": 81}, "The nearest size that is open:"),
+    ],
+)
+def test_refusals_are_sentences(client: Client, fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(AppError) as refused:
+        ask(client, "generate", "go", **fields)
+    assert sentence in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_a_failed_clip_is_told_as_on_the_page(client: Client) -> None:
+    with pytest.raises(AppError, match="ValueError: scripted failure"):
+        ask(client, "generate", "fail=error")
+
+
+def test_the_verdict_has_the_shape_of_the_command(client: Client) -> None:
+    verdict = ask(client, "check", model="scripted", height=64, width=64, frames=9)
+    assert list(verdict) == [
+        "verdict",
+        "reason",
+        "basis",
+        "predicted_peak_bytes",
+        "budget_bytes",
+        "tokens",
+        "nearest_open",
+    ]
+    assert (verdict["verdict"], verdict["tokens"]) == ("open", 48)
+    locked = ask(client, "check", model="scripted", height=256, width=256, frames=81)
+    assert locked["verdict"] == "locked"
+    assert set(locked["nearest_open"]) == {"height", "width", "frames"}
+
+
+def test_curl_with_a_wrong_name_gets_a_sentence(page: Served) -> None:
+    address = f"{page.url}gradio_api/call/v2/check"
+    wrong = httpx.post(address, json={"hight": 64}, trust_env=False)
+    assert wrong.status_code == 422
+    assert "`hight`" in wrong.json()["error"]
+    assert "/gradio_api/info" in wrong.json()["remedy"]
+
+
+def test_many_waiting_calls_starve_neither_the_page_nor_other_calls(
+    page: Served, client: Client
+) -> None:
+    running = ask(client, "generate", LONG, wait=False)["job"]
+    waiting = [
+        client.submit(f"number {n}", model="scripted", api_name="/generate") for n in range(45)
+    ]
+    wait_until(lambda: len(ask(client, "status")["waiting"]) == 32, "32 that wait")
+    begun = time.monotonic()
+    assert ask(client, "check", model="scripted")["verdict"] == "open"
+    roll = next(  # one of the page's own events: the dice
+        d
+        for d in client.config["dependencies"]
+        if d["api_visibility"] == "private" and not d["inputs"] and len(d["outputs"]) == 2
+    )
+    answer = httpx.post(
+        f"{page.url}gradio_api/run/predict",
+        json={"data": [], "fn_index": roll["id"]},
+        trust_env=False,
+    )
+    assert answer.status_code == 200
+    assert page.state("running") is True
+    assert time.monotonic() - begun < 30
+    wait_until(lambda: sum(one.done() for one in waiting) == 13, "13 refusals")
+    refused = [one for one in waiting if one.done()]
+    for one in refused:
+        with pytest.raises(AppError, match="32 calls wait for clips already"):
+            one.result()
+    ask(client, "cancel", running)
+    made = [one.result() for one in waiting if one not in refused]
+    assert len({one["job"] for one in made}) == 32
+
+
+@pytest.mark.parametrize("name", ["0", "99999", "-1", str(2**80)])
+def test_clips_that_are_not_there(page: Served, name: str) -> None:
+    answer = httpx.get(f"{page.url}clips/{name}.mp4", trust_env=False)
+    assert answer.status_code == 404
+    assert "There is no clip" in answer.text
+
+
+def test_with_a_login_clips_and_endpoints_ask_for_it(tmp_path: Path) -> None:
+    program = (sys.executable, PROJECT / "app.py", "serve", "--auth", "me:secret")
+    served = serve(tmp_path / "serve.log", program=program)
+    try:
+        client = Client(served.url, auth=("me", "secret"), verbose=False)
+        made = client.predict("a red ball", api_name="/generate")
+        assert Path(made["clip"]).exists()
+        assert httpx.get(made["url"], trust_env=False).status_code == 401
+        assert httpx.get(made["url"], auth=("me", "no"), trust_env=False).status_code == 401
+        assert httpx.get(made["url"], auth=("me", "secret"), trust_env=False).status_code == 200
+        refused = httpx.post(f"{served.url}gradio_api/call/v2/check", json={}, trust_env=False)
+        assert refused.status_code == 401
+    finally:
+        served.end(signal.SIGTERM)

@@ -1,0 +1,394 @@
+"""The visitors' door over real HTTP: who gets in, what they may do, and what they never see."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from engine.engine import Supervisor
+from engine.jobs import State
+from tests.conftest import Ask, finish, wait_until
+from ui.share.session import Opened, Sharing, SharingError, own_addresses
+from ui.share.tunnel import Tunnel, TunnelError, open_tunnel
+from ui.share.visitors import UNFINISHED_ALL, UNFINISHED_EACH, Share, WrongPassword, draw_password
+
+SECRET = "the owner's own secret prompt"
+OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or another visitor's")
+
+
+class Doors:
+    """A share with a tunnel that is none: visitors come to the local port under its name."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.port = 0
+        self.supervisor = supervisor
+        self.sharing = Sharing(supervisor, self._tunnel)
+        self.opened = Opened("", "")
+        self.clients: list[httpx.Client] = []
+
+    def _tunnel(self, port: int, token: str, folder: Path) -> Tunnel:
+        self.port = port
+        return Tunnel("https://abc123.share.test", None)
+
+    def open(self, hours: float = 2) -> None:
+        self.opened = self.sharing.start("link", hours, "scripted")
+
+    def client(self, **headers: str) -> httpx.Client:
+        given = {"Host": "abc123.share.test", "Origin": "https://abc123.share.test", **headers}
+        made = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}/", headers=given, trust_env=False, timeout=20
+        )
+        self.clients.append(made)
+        return made
+
+    def visitor(self, name: str = "Ana") -> httpx.Client:
+        client = self.client()
+        answer = client.post("enter", json={"password": self.opened.password, "name": name})
+        assert answer.status_code == 200, answer.text
+        # The cookie is for HTTPS, which the tunnel ends; this client stands behind it.
+        client.headers["Cookie"] = answer.headers["set-cookie"].partition(";")[0]
+        return client
+
+
+@pytest.fixture
+def doors(supervisor: Supervisor) -> Iterator[Doors]:
+    made = Doors(supervisor)
+    made.open()
+    yield made
+    for client in made.clients:
+        client.close()
+    made.sharing.close()
+
+
+def closed(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def error(answer: httpx.Response) -> str:
+    return str(answer.json()["error"])
+
+
+def state(client: httpx.Client) -> dict[str, Any]:
+    answer = client.get("state")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def asked(prompt: str = "a ball", **more: object) -> dict[str, object]:
+    return {"prompt": prompt, "height": 32, "width": 48, "frames": 5, **more}
+
+
+def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
+    doors.supervisor.start()
+    ana = doors.visitor()
+    answer = ana.post("generate", json=asked("<b>ball</b>", seed=3))
+    assert answer.status_code == 200, answer.text
+    job = answer.json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
+    clip = ana.get(f"clip/{job}.mp4", headers={"Range": "bytes=4-7"})
+    assert (clip.status_code, clip.content) == (206, b"ftyp")
+    assert ana.get(f"clip/{job}.jpg").headers["content-type"] == "image/jpeg"
+    download = ana.get(f"clip/{job}.mp4?download").headers["content-disposition"]
+    assert download == f'attachment; filename="headroom-{job}.mp4"'
+    mine = doors.supervisor.jobs.get(job)
+    assert mine.visitor_name == "Ana"
+
+
+def test_stopping_ends_a_download_that_is_under_way(doors: Doors) -> None:
+    doors.supervisor.start()
+    ana = doors.visitor()
+    job = ana.post("generate", json=asked()).json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
+    found = doors.supervisor.library.of_job(job)
+    assert found is not None
+    with (doors.supervisor.home.clips / found.file).open("ab") as file:
+        file.truncate(256 * 2**20)  # more than the system keeps on the way
+    with ana.stream("GET", f"clip/{job}.mp4") as answer:
+        parts = answer.iter_raw()
+        next(parts)
+        doors.sharing.stop()
+        with pytest.raises(httpx.TransportError):
+            for _ in parts:
+                pass
+    wait_until(lambda: closed(doors.port), "the port is closed")
+
+
+def test_the_password_is_strong_and_shown_once(doors: Doors) -> None:
+    passwords = {draw_password() for _ in range(50)}
+    assert len(passwords) == 50
+    assert all(re.fullmatch(r"([a-z2-7]{4}-){3}[a-z2-7]{4}", p) for p in passwords), "80 bits"
+    assert doors.opened.password not in json.dumps(doors.sharing.state())
+    assert doors.opened.invitation.endswith(f"/#{doors.opened.password}")
+    upper = doors.opened.password.upper().replace("-", " ")
+    assert doors.client().post("enter", json={"password": upper, "name": ""}).status_code == 200
+
+
+def test_wrong_passwords_slow_down_and_tell_nothing(doors: Doors) -> None:
+    client = doors.client()
+    waits = []
+    for _ in range(2):
+        answer = client.post("enter", json={"password": "wrong", "name": "x"})
+        assert answer.status_code == 429
+        waits.append(int(answer.headers["retry-after"]))
+    right = client.post("enter", json={"password": doors.opened.password, "name": "x"})
+    assert right.status_code == 429, "this address waits, whatever it says now"
+    for path in ("9.9.9.9, 5.5.5.5", "8.8.8.8, 5.5.5.5"):
+        made_up = doors.client(**{"X-Forwarded-For": path})
+        made_up.post("enter", json={"password": "wrong", "name": "x"})
+    assert (
+        int(made_up.post("enter", json={"password": "wrong", "name": "x"}).headers["retry-after"])
+        > 0.5
+    ), "only the tunnel server's own entry counts"
+    now = [0.0]
+    share = Share("scripted", 10**6, clock=lambda: now[0])
+    for wait in (1, 2, 4, 8, 16, 32, 60, 60):
+        with pytest.raises(WrongPassword, match=f"Try again in {wait} s") as caught:
+            share.enter("no", "x", "1.2.3.4")
+        now[0] += caught.value.wait
+    assert share.enter(share.password, "x", "5.6.7.8"), "another address needn't wait"
+    assert client.get("state").status_code == 401
+
+
+@OWNERS
+def test_only_their_own(doors: Doors, ask: Ask) -> None:
+    """A visitor tries what is the owner's, and what is another visitor's."""
+    doors.supervisor.start()
+    own = finish(doors.supervisor, doors.supervisor.submit(ask(SECRET)))
+    ana, ben = doors.visitor("Ana"), doors.visitor("Ben")
+    job = ana.post("generate", json=asked("step_seconds=0.01 ana's")).json()["job"]
+    finish(doors.supervisor, doors.supervisor.jobs.get(job))
+    for number in (own.id, job, 0, 99, 10**17):
+        assert ben.get(f"clip/{number}.mp4").status_code in (404, 409)
+        assert ben.post("cancel", json={"job": number}).status_code == 409
+    assert state(ben)["jobs"] == []
+    assert SECRET not in json.dumps(state(ana))
+    routes = (
+        "live",
+        "config",
+        "info",
+        "gradio_api/info",
+        "gradio_api/run/generate",
+        "queue/join",
+        "gradio_api/queue/data",
+        "mcp",
+        "clips",
+        "library",
+        "settings",
+        "weights",
+        "doctor",
+        "file=/etc/passwd",
+        "gradio_api/file=/etc/passwd",
+        "static/../../app.py",
+        "static/page.css",
+        "static/%2e%2e/%2e%2e/app.py",
+        "docs",
+        "openapi.json",
+        "thumb/1",
+        "monitoring",
+        "login",
+        f"clip/../clips/{own.id}.mp4",
+        "clip/..%2f..%2fheadroom.sqlite3",
+        f"clip/{own.id}.jpg",
+        "clip/1.mp4.jpg",
+        "clip/%00.mp4",
+        "clip/-1.mp4",
+        "clip/1e3.mp4",
+        "clip/٣.mp4",
+    )
+    for path in routes:
+        answer = ana.get(path)
+        assert answer.status_code in (404, 405, 409), path
+        assert "Traceback" not in answer.text
+        assert str(doors.supervisor.home.root) not in answer.text
+
+
+@OWNERS
+def test_nobody_without_the_password(doors: Doors) -> None:
+    client = doors.client()
+    for answer in (
+        client.get("state"),
+        client.post("generate", json=asked()),
+        client.post("cancel", json={"job": 1}),
+        client.get("clip/1.mp4"),
+        client.get("state", headers={"Cookie": "headroom_visit=guess"}),
+    ):
+        assert answer.status_code == 401
+        assert error(answer) == "Enter the password first."
+    assert client.get("").status_code == 200, "the page itself tells nothing"
+
+
+@OWNERS
+def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
+    ana = doors.visitor()
+    for _ in range(UNFINISHED_EACH):
+        assert ana.post("generate", json=asked()).status_code == 200
+    assert "waiting already" in error(ana.post("generate", json=asked()))
+    big = doors.visitor("Ben").post("generate", json=asked(height=64, width=64))
+    assert (big.status_code, "48 × 32 with 5 frames at the most" in error(big)) == (409, True)
+    for n in range(UNFINISHED_ALL // UNFINISHED_EACH - 1):
+        more = doors.visitor(f"more {n}")
+        for _ in range(UNFINISHED_EACH):
+            assert more.post("generate", json=asked()).status_code == 200
+    assert "Too many clips" in error(doors.visitor("late").post("generate", json=asked()))
+
+
+def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
+    ana = doors.visitor()
+    theirs = ana.post("generate", json=asked()).json()["job"]
+    own = doors.supervisor.submit(ask("mine"))
+    doors.supervisor.jobs.move(theirs, "first")
+    assert [job.id for job in doors.supervisor.jobs.waiting()] == [own.id, theirs]
+    assert state(ana)["jobs"][0]["before"] == 1
+    claimed = doors.supervisor.jobs.claim()
+    assert claimed is not None
+    assert claimed.id == own.id
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (asked(model="wan-tiny"), "model"),
+        (asked(visitor="me"), "no such field"),
+        (asked(prompt=""), "it is empty"),
+        (asked(prompt="a" * 2001), "2001 characters"),
+        (asked(prompt="a\x00b"), "control characters"),
+        (asked(height="x"), "whole number"),
+        (asked(frames=6), "4k+1"),
+        (asked(seed=2**40), "seed"),
+        (asked(height=10**30), "height"),
+        ([1], "isn't what"),
+        ("text", "isn't what"),
+        (None, "isn't JSON"),
+    ],
+)
+def test_every_input_is_checked_here(doors: Doors, body: object, says: str) -> None:
+    answer = doors.visitor().post("generate", json=body)
+    assert 400 <= answer.status_code < 500
+    assert says in error(answer)
+
+
+def test_broken_and_enormous_bodies(doors: Doors) -> None:
+    ana = doors.visitor()
+    for body in (b"", b"{", b"\xff\xfe", b"[" * 10_000):
+        assert ana.post("generate", content=body).status_code == 422
+    assert ana.post("generate", content=b"x" * 10**6).status_code == 413
+    assert doors.client().post("enter", json={"password": 5, "name": []}).status_code == 422
+
+
+@OWNERS
+def test_other_names_and_other_sites_are_refused(doors: Doors) -> None:
+    ana = doors.visitor()
+    assert ana.get("state", headers={"Host": "evil.example"}).status_code == 400
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+        refused = ana.post("generate", json=asked(), headers={"Origin": origin})
+        assert refused.status_code == 403
+    without = doors.client()
+    del without.headers["origin"]
+    assert without.post("enter", json={}).status_code == 403
+    entered = doors.client().post("enter", json={"password": doors.opened.password, "name": "x"})
+    attributes = entered.headers["set-cookie"].lower()
+    assert all(word in attributes for word in ("httponly", "samesite=strict", "secure"))
+    assert "frame-ancestors 'none'" in ana.get("").headers["content-security-policy"]
+
+
+def test_stopping_ends_it_at_once(doors: Doors, ask: Ask) -> None:
+    doors.supervisor.start()
+    ana = doors.visitor()
+    running = ana.post("generate", json=asked("steps=400 step_seconds=0.1")).json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["state"] == "running", "the visitor's job")
+    waiting = ana.post("generate", json=asked()).json()["job"]
+    assert doors.sharing.state()["visitors"] == [{"name": "Ana", "done": 0, "unfinished": 2}]
+    doors.sharing.stop()
+    assert doors.sharing.state()["open"] is False
+    for job in (running, waiting):
+        wait_until(
+            lambda job=job: doors.supervisor.jobs.get(job).state is State.CANCELLED,  # type: ignore[misc]
+            "the end of what visitors had",
+        )
+    wait_until(lambda: closed(doors.port), "the port's end")
+    first = doors.opened.password
+    doors.open()
+    assert doors.opened.password != first
+    assert doors.client().get("state", headers=dict(ana.headers)).status_code == 401
+
+
+def test_it_ends_by_itself(doors: Doors) -> None:
+    doors.sharing.stop()
+    doors.open(hours=1 / 3600)
+    ana = doors.visitor()
+    ana.post("generate", json=asked())
+    wait_until(lambda: not doors.sharing.state()["open"], "the end")
+    wait_until(lambda: not doors.supervisor.jobs.unfinished_of_visitors(), "its jobs' end")
+
+
+def test_one_door_at_a_time_and_none_after_a_failure(supervisor: Supervisor) -> None:
+    def fails(port: int, token: str, folder: Path) -> Tunnel:
+        raise TunnelError("No network.", "Share in your own network instead.")
+
+    sharing = Sharing(supervisor, fails)
+    with pytest.raises(TunnelError):
+        sharing.start("link", 2, "scripted")
+    assert sharing.state()["open"] is False
+    if own_addresses():
+        opened = sharing.start("network", 2, "scripted")
+        assert httpx.get(opened.address, trust_env=False).status_code == 200
+        with pytest.raises(SharingError):
+            sharing.start("network", 2, "scripted")
+    sharing.close()
+
+
+def test_a_share_doesnt_outlive_the_program(doors: Doors) -> None:
+    doors.visitor().post("generate", json=asked())
+    assert doors.supervisor.jobs.unfinished_of_visitors()
+    doors.supervisor.start()
+    wait_until(lambda: not doors.supervisor.jobs.waiting(), "the end of what nobody waits for")
+    assert doors.supervisor.jobs.unfinished_of_visitors() == []
+
+
+def test_gradios_own_tunnel_program_is_driven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program is a stand-in that says what the real one says; the tunnel itself isn't run."""
+    from gradio import networking, tunneling
+
+    program = tmp_path / "frpc"
+    program.write_text('#!/bin/sh\necho "start proxy success: http://abc.share.test"\nsleep 60\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(tunneling, "BINARY_PATH", str(program))
+    monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", "127.0.0.1:9")
+    tunnel = open_tunnel(1234, "token", tmp_path)
+    assert (tunnel.url, tunnel.host, tunnel.alive) == (
+        "https://abc.share.test",
+        "abc.share.test",
+        True,
+    )
+    tunnel.close()
+    assert not tunnel.alive
+
+
+def test_why_there_is_no_link_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio import networking, tunneling
+
+    missing = tmp_path / "gone" / "frpc"
+    monkeypatch.setattr(tunneling, "BINARY_PATH", str(missing))
+    monkeypatch.setattr(tunneling, "BINARY_FOLDER", missing.parent)
+    monkeypatch.setattr(tunneling, "BINARY_URL", "http://127.0.0.1:9/frpc")
+    monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(TunnelError, match="couldn't be downloaded"):
+        open_tunnel(1, "t", tmp_path)
+    monkeypatch.setattr(tunneling.Tunnel, "download_binary", staticmethod(lambda: None))
+    with pytest.raises(TunnelError, match="removed or blocked"):
+        open_tunnel(1, "t", tmp_path)
+    monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", None)
+    monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9/")
+    with pytest.raises(TunnelError, match="can't be reached") as caught:
+        open_tunnel(1, "t", tmp_path)
+    assert "own network" in caught.value.remedy

@@ -1,0 +1,102 @@
+"""A share while its link is opened, while it ends, and while the database is locked."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.engine import Supervisor
+from engine.jobs import Job, State
+from engine.store import StoreError
+from tests.ui.share.test_visitor_app import Doors, asked, doors, error
+from ui.live import Live
+from ui.share.session import Sharing
+from ui.share.tunnel import Tunnel
+from ui.share.visitors import Share, Visitor
+from ui.tabs.share import share_state
+
+__all__ = ["doors"]
+
+
+def test_nothing_is_queued_once_it_has_ended(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share ends after the visitor's cookie was looked at, and before their clip is queued."""
+    ana = doors.visitor()
+    visits = doors.sharing._visits
+    assert visits is not None
+    look = Share.visitor
+
+    def late(share: Share, token: str | None) -> Visitor | None:
+        found = look(share, token)
+        assert found is not None
+        visits.end()
+        return found
+
+    monkeypatch.setattr(Share, "visitor", late)
+    answer = ana.post("generate", json=asked())
+    assert (answer.status_code, "share has ended" in error(answer)) == (409, True)
+    assert doors.supervisor.jobs.unfinished_of_visitors() == []
+
+
+def test_the_end_waits_for_what_is_being_queued(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = doors.visitor()
+    visits = doors.sharing._visits
+    assert visits is not None
+    queue, begun, go_on = doors.supervisor.submit_all, threading.Event(), threading.Event()
+
+    def slowly(*given: Any, **more: Any) -> list[Job]:
+        begun.set()
+        assert go_on.wait(20)
+        return queue(*given, **more)
+
+    monkeypatch.setattr(doors.supervisor, "submit_all", slowly)
+    sender = threading.Thread(target=lambda: ana.post("generate", json=asked()))
+    ender = threading.Thread(target=visits.end)
+    sender.start()
+    assert begun.wait(20)
+    ender.start()
+    ender.join(0.3)
+    assert ender.is_alive(), "the end came before what was being queued"
+    go_on.set()
+    sender.join(20)
+    ender.join(20)
+    assert [job.state for job in doors.supervisor.jobs.recent()] == [State.CANCELLED]
+
+
+def test_it_is_told_once_it_has_an_address(supervisor: Supervisor) -> None:
+    """A tunnel takes seconds to be opened."""
+    told: list[bool] = []
+
+    def opens(port: int, token: str, folder: Path) -> Tunnel:
+        told.append(sharing.open or sharing.state()["open"])
+        assert share_state(sharing)["share-text"] == ""
+        return Tunnel("https://abc123.share.test", None)
+
+    sharing = Sharing(supervisor, opens)
+    sharing.start("link", 2, "scripted")
+    told.append(sharing.open)
+    assert told == [False, True]
+    assert share_state(sharing)["share-text"].startswith("Shared at https://abc123.share.test/ for")
+    sharing.close()
+    assert not sharing.open
+
+
+def test_a_database_that_is_locked_leaves_the_live_stream_open(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many clips a visitor has is asked of it at each turn."""
+    doors.visitor()
+    live = Live(doors.supervisor, sharing=doors.sharing)
+    before = live.state()
+    assert before["share-visitors"] == ["Ana: 0 made, 0 unfinished"]
+
+    def locked(_visitor: str) -> list[Job]:
+        raise StoreError("The database is locked.", "Close what holds it.")
+
+    monkeypatch.setattr(doors.supervisor.jobs, "of_visitor", locked)
+    live._at = 0.0
+    state = live.state()
+    assert state["notice"] == "The database is locked. Close what holds it."
+    assert state["share-visitors"] == before["share-visitors"], "what was shown last stays"

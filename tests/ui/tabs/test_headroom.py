@@ -1,0 +1,92 @@
+"""The headroom tab's picture and the verdicts beside the controls."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.engine import Supervisor
+from engine.home import Home
+from engine.jobs import Jobs
+from engine.presets import Presets
+from engine.request import Size
+from engine.units import GIB
+from tests.conftest import Ask
+from tests.support.scripted_memory import ScriptedMeter
+from ui.tabs import generate, headroom
+
+
+@pytest.fixture
+def guarded(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
+    made = Supervisor(Home.find(), presets, jobs, ScriptedMeter())
+    yield made
+    made.close()
+
+
+def record(supervisor: Supervisor, ask: Ask, size: Size, outcome: str, peak: int) -> None:
+    supervisor.guard.record(
+        supervisor.jobs.add(ask()).id,
+        "clip",
+        "wan-tiny",
+        size,
+        outcome,  # type: ignore[arg-type]
+        {"decode": peak},
+        {"denoise": 1.0, "decode": 2.0},
+    )
+
+
+def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) -> None:
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB)
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB + GIB // 10)
+    record(guarded, ask, Size(224, 128, 33), "out_of_memory", 0)
+    picture, dropdown = headroom.refreshed(guarded, "wan-tiny")
+    assert "✓</span> measured" in picture
+    assert "peak 1.1 GB, 3.0 s, 2 runs" in picture
+    assert "✕</span> impossible" in picture
+    assert "–</span> locked" in picture
+    marks = [mark for mark, _ in headroom.LOOKS.values()]
+    assert len(set(marks)) == len(marks)
+    values = [value for _, value in dropdown.choices]
+    assert "128×128×17" not in values, "it is measured already"
+    assert "224×128×33" not in values, "it can't fit"
+    assert dropdown.value in values
+    assert "<summary title='128 × 224, portrait, 2.1 s'>" in picture
+    assert "</summary><p>Memory ran out at 224×128×33" in picture, "the reason opens"
+
+
+def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(
+    guarded: Supervisor, ask: Ask
+) -> None:
+    _, dropdown = headroom.refreshed(guarded, "wan-tiny", None)
+    first, last = dropdown.value, dropdown.choices[-1][1]
+    assert first != last
+    assert headroom.refreshed(guarded, "wan-tiny", last)[1].value == last
+    height, width, frames = map(int, last.split("×"))
+    record(guarded, ask, Size(height, width, frames), "ok", GIB)
+    _, dropdown = headroom.refreshed(guarded, "wan-tiny", last)
+    values = [value for _, value in dropdown.choices]
+    assert last not in values, "it is measured now"
+    assert dropdown.value in values
+    assert headroom.refreshed(guarded, "wan-tiny", "no size")[1].value == dropdown.value
+
+
+def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> None:
+    size, frames, verdict, probe = generate.judged(guarded, "wan-tiny", "256×256", 17)
+    labels = dict((value, text) for text, value in size.choices)
+    assert labels["256×256"] == "256 × 256\nlocked"
+    assert labels["128×128"].startswith("128 × 128\n")
+    assert labels["128×128"].endswith("\nbest for quality")
+    assert [value for _, value in frames.choices] == [9, 17, 33]
+    assert "<b>Locked.</b>" in verdict
+    assert probe.visible is True
+    _, _, verdict, probe = generate.judged(guarded, "wan-tiny", "128×128", 17)
+    assert "<b>Open.</b>" in verdict
+    assert probe.visible is False
+
+
+def test_measuring_from_the_tab_queues_a_probe(guarded: Supervisor) -> None:
+    assert "Measuring 256 × 256, square, 1.1 s:" in headroom.measure_size(
+        guarded, "wan-tiny", "256×256×17"
+    )
+    (job,) = guarded.jobs.waiting()
+    assert (job.kind, job.request.size) == ("probe", Size(256, 256, 17))
+    assert "measured already" in headroom.measure_size(guarded, "wan-tiny", None)

@@ -1,0 +1,371 @@
+"""What the library's routes answer, to whom, and that only numbers name a file."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.library import file_manager, folder_sync
+from engine.library.library import LibraryError
+from engine.request import ClipRequest
+from tests.conftest import wait_until
+from tests.support.clipfiles import receipt, write
+from ui.server.access import HEADER
+from ui.tabs import dropped
+from ui.tabs.batch import EMBED
+from ui.tabs.dropped import add_receipt_route, brought
+from ui.tabs.library_routes import add_clip_routes
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+OURS = {HEADER: "1"}
+
+
+@pytest.fixture
+def visitor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """Somebody at this computer, and a library of three clips that came by hand."""
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
+    for number, prompt in enumerate(("a red ball", "a blue cube", HOSTILE)):
+        path = write(supervisor.home.clips / f"{number}.mp4", receipt(prompt, seed=number))
+        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+    supervisor.caretaker.scan()
+    return TestClient(site(supervisor), base_url="http://localhost", client=("127.0.0.1", 5000))
+
+
+def site(supervisor: Supervisor) -> FastAPI:
+    app = FastAPI()
+    app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
+    add_clip_routes(app, supervisor)
+    add_receipt_route(app, supervisor)
+    return app
+
+
+def page(visitor: TestClient, **query: Any) -> Any:
+    return visitor.get("/library", params=query).json()
+
+
+def change(visitor: TestClient, path: str, body: object = None) -> Any:
+    answer = visitor.post(path, json=body, headers=OURS)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:
+    first = page(visitor, limit=2)
+    assert [clip["prompt"] for clip in first["clips"]] == [HOSTILE, "a blue cube"]
+    assert (first["count"], first["models"]) == (3, [["scripted", "Scripted"]])
+    assert first["sizes"] == [["32×48", "48 × 32"]]
+    second = page(visitor, limit=2, after=first["next"])
+    assert [clip["prompt"] for clip in second["clips"]] == ["a red ball"]
+    assert (second["next"], "models" in second) == ("", False)
+    clip = second["clips"][0]
+    assert (clip["size"], clip["length"], clip["seed"]) == ("48 × 32, landscape, 0.6 s", "0.6 s", 0)
+
+
+def test_questions_that_make_no_sense_harm_nothing(visitor: TestClient) -> None:
+    for query in (
+        {"after": "nonsense"},
+        {"after": "'|1"},
+        {"after": "|5"},
+        {"size": "×"},
+        {"limit": -3},
+        {"size": "²×²"},
+        {"size": "1" * 500 + "×5"},
+        {"words": "%' or 1=1 --" * 100},
+        {"model": HOSTILE},
+        {"limit": 10**9},
+    ):
+        assert visitor.get("/library", params=query).status_code == 200, query
+
+
+def test_clips_are_served_in_parts_and_whole(visitor: TestClient, supervisor: Supervisor) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    whole = visitor.get(f"/clip/{number}")
+    assert whole.content == (supervisor.home.clips / "2.mp4").read_bytes()
+    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["content-disposition"] == 'inline; filename="2.mp4"'
+    assert "immutable" in whole.headers["cache-control"]
+    assert "private" in whole.headers["cache-control"]
+    part = visitor.get(f"/clip/{number}", headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    kept = visitor.get(f"/clip/{number}", params={"download": 1})
+    assert kept.headers["content-disposition"] == 'attachment; filename="2.mp4"'
+
+
+def test_a_still_is_a_drawing_until_it_is_made(visitor: TestClient, supervisor: Supervisor) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    drawing = visitor.get(f"/thumb/{number}")
+    assert drawing.headers["content-type"].startswith("image/svg+xml")
+    assert drawing.headers["cache-control"] == "no-store"
+    wait_until((supervisor.home.clips / "2.jpg").exists, "the still")
+    still = visitor.get(f"/thumb/{number}")
+    assert still.headers["content-type"] == "image/jpeg"
+    assert still.content[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/clip/../headroom.sqlite3",
+        "/clip/%2e%2e%2fheadroom.sqlite3",
+        "/clip/0.mp4",
+        "/clip/-1",
+        "/clip/0",
+        "/clip/99999999999999999999999",
+        "/clip/1e3",
+        "/clip//etc/passwd",
+        "/clip/999",
+        "/thumb/..%2f..%2fetc%2fpasswd",
+        "/thumb/999",
+        "/thumb/0",
+        "/clip/%00",
+    ],
+)
+def test_only_the_number_of_a_clip_names_a_file(visitor: TestClient, path: str) -> None:
+    assert visitor.get(path).status_code in (404, 422)
+
+
+def test_a_file_that_went_meanwhile_is_not_found(
+    visitor: TestClient, supervisor: Supervisor
+) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    (supervisor.home.clips / "2.mp4").unlink()
+    assert visitor.get(f"/clip/{number}").status_code == 404
+    assert visitor.get(f"/thumb/{number}").status_code == 200
+    assert change(visitor, "/library/scan") == {
+        "changed": 1,
+        "young": 0,
+        "not_taken": [],
+        "problem": "",
+    }
+    assert page(visitor)["count"] == 2
+
+
+def test_favourite_trash_and_restore(visitor: TestClient, supervisor: Supervisor) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    assert change(visitor, f"/clip/{number}/favourite", {"on": True}) == {}
+    assert [clip["id"] for clip in page(visitor, favourites=True)["clips"]] == [number]
+    assert change(visitor, f"/clip/{number}/trash") == {}
+    assert page(visitor)["count"] == 2
+    gone = page(visitor, trash=True)["clips"][0]
+    assert (gone["id"], gone["days"], gone["favourite"]) == (number, 7, True)
+    assert visitor.get(f"/clip/{number}").status_code == 200, "it can be looked at before"
+    assert change(visitor, f"/clip/{number}/restore") == {}
+    assert page(visitor)["count"] == 3
+    assert "no longer in the library" in change(visitor, "/clip/999/trash")["refused"]
+
+
+def test_same_again_and_a_new_seed_pass_the_guard(
+    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    supervisor.settings.set(EMBED, False)
+    assert change(visitor, f"/clip/{number}/again", {"fresh": False}) == {}
+    assert change(visitor, f"/clip/{number}/again", {"fresh": True}) == {}
+    same, new = supervisor.jobs.waiting()
+    assert (same.request.prompt, same.seed, same.embed) == (HOSTILE, 2, False)
+    assert (new.request.prompt, new.request.seed) == (HOSTILE, -1)
+
+    def refuse(*_: object) -> None:
+        raise HeadroomError("It is locked.", "Measure it.")
+
+    monkeypatch.setattr(supervisor.guard, "admit", refuse)
+    answer = change(visitor, f"/clip/{number}/again", {"fresh": True})
+    assert answer == {"refused": "It is locked. Measure it."}
+    assert len(supervisor.jobs.waiting()) == 2
+
+
+def test_a_clip_of_an_unknown_model_says_so(
+    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(supervisor.home.clips / "new.mp4", receipt("of the future", model=HOSTILE))
+    supervisor.caretaker.scan()
+    clip = page(visitor)["clips"][0]
+    assert (clip["prompt"], clip["model"]) == ("of the future", HOSTILE)
+    assert (
+        "there is no model"
+        in change(visitor, f"/clip/{clip['id']}/again", {"fresh": False})["refused"]
+    )
+    updates = brought(supervisor, {"id": clip["id"]})
+    assert "there is no model" in updates[-1]
+    assert "<img" not in updates[-1]
+    rows = visitor.get(f"/clip/{clip['id']}/receipt").json()["rows"]
+    assert ["Plan: threads", "2", "That many cores."] in rows
+    assert rows[-1][2].startswith("It came by hand")
+
+
+def test_what_a_page_from_elsewhere_could_send_changes_nothing(visitor: TestClient) -> None:
+    number = page(visitor)["clips"][0]["id"]
+    for what in ("trash", "restore", "again", "favourite", "folder"):
+        assert visitor.post(f"/clip/{number}/{what}", json={"on": 1}).status_code in (403, 422)
+    assert visitor.post("/library/scan").status_code == 403
+    assert visitor.post("/receipt", content=b"....ftyp").status_code == 403
+    assert visitor.get(f"/clip/{number}/trash").status_code == 405
+    assert page(visitor)["count"] == 3
+
+
+def test_a_folder_is_opened_for_who_sits_here_only(
+    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Path] = []
+    monkeypatch.setattr(file_manager, "show", shown.append)
+    number = page(visitor)["clips"][0]["id"]
+    path = f"/clip/{number}/folder"
+    assert page(visitor)["folder"] is True
+    assert change(visitor, path) == {}
+    assert shown == [supervisor.home.clips / "2.mp4"]
+    app, there = site(supervisor), "http://localhost"
+    elsewhere = [
+        TestClient(app, base_url=there, client=("192.168.0.9", 5000)),
+        TestClient(app, base_url="http://evil.example", client=("127.0.0.1", 5000)),
+        TestClient(app, base_url=there, client=("127.0.0.1", 5000), headers={"Via": "1.1 proxy"}),
+    ]
+    for other in elsewhere:
+        assert "from the computer" in change(other, path)["refused"]
+        assert page(other)["folder"] is False
+    assert len(shown) == 1
+
+
+def test_no_file_manager_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_manager, "_command", lambda path: None)
+    with pytest.raises(LibraryError, match="no file manager here"):
+        file_manager.show(write(tmp_path / "it.mp4", None))
+    monkeypatch.setattr(file_manager, "_command", lambda path: [str(tmp_path / "nothing")])
+    with pytest.raises(LibraryError, match="can't be started"):
+        file_manager.show(tmp_path / "it.mp4")
+    with pytest.raises(LibraryError, match="no longer in"):
+        file_manager.show(tmp_path / "gone.mp4")
+
+
+# ---- dropped clips ---------------------------------------------------------------------------
+
+
+def drop(visitor: TestClient, content: bytes, name: str = "a clip.mp4") -> Any:
+    answer = visitor.post("/receipt", params={"name": name}, content=content, headers=OURS)
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
+    visitor: TestClient, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    drawn = {**receipt("a drawn seed", seed=-1), "seed": 77}
+    content = write(tmp_path / "it.mp4", drawn).read_bytes()
+    request = drop(visitor, content)["request"]
+    assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
+    updates = brought(supervisor, {"request": request})
+    assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, True)
+    assert "class='verdict open'" in updates[6], "the verdict comes in the same step"
+    assert "a drawn seed" in updates[-1]
+    assert not list(supervisor.home.cache.glob("dropped-*"))
+
+
+def test_what_a_crash_left_of_uploads_is_removed_at_the_next_start(supervisor: Supervisor) -> None:
+    old, young = (supervisor.home.cache / f"dropped-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "dropped.mp4").write_bytes(b"half")
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    add_receipt_route(FastAPI(), supervisor)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_full_disk_is_named(
+    visitor: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    content = write(tmp_path / "it.mp4", receipt()).read_bytes()
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    assert drop(visitor, content)["refused"] == (
+        "a clip.mp4 can't be read here: No space left on device. Make sure that the disk of "
+        "Headroom's folder has room and can be written to."
+    )
+
+
+def test_what_isnt_a_clip_of_ours_is_a_sentence(
+    visitor: TestClient, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = write(tmp_path / "foreign.mp4", None).read_bytes()
+    assert drop(visitor, foreign)["refused"].startswith("a clip.mp4 holds no Headroom receipt.")
+    whole = write(tmp_path / "whole.mp4", receipt()).read_bytes()
+    assert "can't be read as a video" in drop(visitor, whole[:200])["refused"]
+    assert drop(visitor, b"PK\3\4 no video", "C:\\x\\evil.zip")["refused"].startswith("evil.zip is")
+    assert "is empty" in drop(visitor, b"")["refused"]
+    odd = write(
+        tmp_path / "odd.mp4", receipt(height=33, width=10**5, model="nobody's")
+    ).read_bytes()
+    told = drop(visitor, odd)["refused"]
+    assert "can't be made here" in told
+    assert "there is no model" in told
+    monkeypatch.setattr(dropped, "MOST_BYTES", 1000)
+    assert "has more than" in drop(visitor, whole)["refused"]
+    assert not list(supervisor.home.cache.glob("dropped-*"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        5,
+        [],
+        {},
+        {"id": "1"},
+        {"id": True},
+        {"id": 10**30},
+        {"request": [1]},
+        {"request": {"prompt": HOSTILE, "height": "9" * 5000}},
+        {"request": {HOSTILE: 1}},
+        {"request": {"prompt": ["x"], "seed": {}, "model": HOSTILE}},
+    ],
+)
+def test_whatever_a_browser_sends_is_a_sentence(supervisor: Supervisor, data: object) -> None:
+    updates = brought(supervisor, data)
+    assert len(updates) == 9
+    assert 'role="alert"' in updates[-1]
+    assert "<img" not in updates[-1]
+
+
+def test_a_model_that_isnt_here_is_a_sentence(supervisor: Supervisor) -> None:
+    big = ClipRequest("a cat", 480, 832, 81, 5, "wan2.1-t2v-14b-fp8").to_json()
+    assert "The clip was made with" in brought(supervisor, {"request": big})[-1]
+
+
+def test_a_library_behind_a_login_stays_there(supervisor: Supervisor) -> None:
+    """A real Gradio app with a login: 401 everywhere without its cookie."""
+    import gradio as gr
+    import httpx
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.Markdown("hello")
+    app, url, _ = blocks.launch(auth=("me", "secret"), prevent_thread_lock=True, quiet=True)
+    add_clip_routes(app, supervisor)
+    add_receipt_route(app, supervisor)
+    write(supervisor.home.clips / "0.mp4", receipt())
+    gets = ("library", "clip/1", "thumb/1", "clip/1/receipt")
+    posts = (
+        "library/scan",
+        "clip/1/trash",
+        "clip/1/restore",
+        "clip/1/folder",
+        "receipt",
+        "clip/1/again",
+        "clip/1/favourite",
+    )
+    try:
+        with httpx.Client(base_url=url, trust_env=False, headers=OURS) as browser:
+            for path in gets:
+                assert browser.get(path).status_code == 401, path
+            for path in posts:
+                assert browser.post(path, json={"on": True, "fresh": True}).status_code == 401, path
+            browser.post("login", data={"username": "me", "password": "secret"})
+            assert browser.get("library").json()["count"] == 0
+            assert browser.post("library/scan").status_code == 200
+    finally:
+        blocks.close(verbose=False)

@@ -1,0 +1,91 @@
+"""The plan on the page: reasons, choices, refusals, and nothing where there is nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine.engine import Supervisor
+from tests.engine.machine.test_facts import seen
+from tests.support.machines import LINUX
+from ui import wording
+from ui.page import build_page
+from ui.tabs import plan
+
+MODEL = "wan2.1-t2v-14b-fp8"
+
+
+@pytest.fixture
+def card(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """The engine on a machine with a 4060 Ti."""
+    monkeypatch.setattr(supervisor.plans, "_machine", lambda: LINUX)
+    monkeypatch.setattr(supervisor, "look", seen)
+    return supervisor
+
+
+def by_name(supervisor: Supervisor, model: str) -> dict[str, list[tuple[str, object]]]:
+    fresh = plan.refreshed(supervisor, model)
+    dropdowns = fresh[-len(wording.CHOICES) :]
+    return {name: d.choices for name, d in zip(wording.CHOICES, dropdowns, strict=True)}
+
+
+def test_every_choice_is_shown_with_its_reason(card: Supervisor) -> None:
+    table, section, *_ = plan.refreshed(card, MODEL)
+    assert "Where the weights wait" in table
+    assert "block-exact" in table
+    assert "It takes 31.7 GB of RAM" in table
+    assert "isn&#x27;t installed" in table, "escaped"
+    assert section.visible is True
+
+
+def test_every_choice_of_the_plan_has_words(card: Supervisor) -> None:
+    assert set(card.plans.options(MODEL)) == set(wording.CHOICES)
+
+
+def test_what_cant_work_says_so_and_is_refused_when_picked(card: Supervisor) -> None:
+    labels = {value: text for text, value in by_name(card, MODEL)["attention"]}
+    assert labels["torch_sdpa"] == "torch_sdpa"
+    assert labels["sage_attn2"].startswith("sage_attn2 – can't work: SageAttention 2 isn't")
+    told = plan.use(card, MODEL, "attention", "sage_attn2")
+    assert 'role="alert"' in told
+    assert "SageAttention 2 isn" in told
+    assert card.plans.overrides(MODEL) == {}
+
+
+def test_using_and_going_back(card: Supervisor) -> None:
+    assert "The next clip uses it" in plan.use(card, MODEL, "rope_chunk", 2048)
+    assert "You chose it. Automatic would be 8192" in plan.table_html(card, MODEL)
+    assert "decides again" in plan.reset(card, MODEL, "rope_chunk")
+    assert "You chose it" not in plan.table_html(card, MODEL)
+    assert plan.use(card, MODEL, "rope_chunk", None) == ""
+
+
+@pytest.mark.parametrize("model", ["wan-tiny", "scripted"])
+def test_a_model_that_leaves_nothing_to_choose_has_no_section(
+    supervisor: Supervisor, model: str
+) -> None:
+    table, section, *rest = plan.refreshed(supervisor, model)
+    assert "float32" in table
+    assert section.visible is False
+    assert not any(row.visible for row in rest[: len(wording.CHOICES)])
+
+
+def test_without_a_plan_the_reason_stands_in_its_place(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor.plans, "_machine", lambda: replace(LINUX, gpu=None))
+    table, section, *_ = plan.refreshed(supervisor, MODEL)
+    assert "needs an NVIDIA GPU" in table
+    assert section.visible is False
+
+
+def test_a_hostile_value_is_escaped(card: Supervisor) -> None:
+    told = plan.use(card, MODEL, "decode", "<img src=x>")
+    assert "<img" not in told
+    assert "&lt;img" in told
+
+
+def test_the_page_has_the_section_hidden_until_it_is_known(supervisor: Supervisor) -> None:
+    parts = build_page(supervisor).get_config_file()["components"]
+    found = {p["props"].get("elem_id"): p["props"] for p in parts}
+    assert found["plan-choices"]["visible"] is False
+    assert {f"use-{name}" for name in wording.CHOICES} <= set(found)

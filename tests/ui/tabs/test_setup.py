@@ -1,0 +1,165 @@
+"""The Set-up tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.engine import Supervisor
+from engine.presets import Presets
+from engine.weights.hub import WeightsError
+from engine.weights.progress import FileTally, Tally
+from tests.conftest import wait_until
+from tests.support.hub import Hub
+from tests.support.tensorfiles import write_blocks, write_others
+from ui.page import build_page, first_run
+from ui.tabs import setup
+from ui.tabs.pulls import pull_state, pulls_state
+
+MODEL = "fetched"
+BIG = "wan2.1-t2v-14b-fp8"
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def on_hub(hub: Hub, supervisor: Supervisor) -> Supervisor:
+    return supervisor
+
+
+def card(supervisor: Supervisor, model: str = MODEL) -> dict[str, Any]:
+    names = ("text", "fetch", "pause", "verify", "found")
+    return dict(zip(names, setup.refreshed_card(supervisor, model), strict=True))
+
+
+def buttons(supervisor: Supervisor) -> set[str]:
+    return {name for name, part in card(supervisor).items() if name != "text" and part.visible}
+
+
+def test_a_card_goes_from_missing_to_ready(on_hub: Supervisor) -> None:
+    assert "missing 8.0 MB" in card(on_hub)["text"]
+    assert card(on_hub)["fetch"].value == "Download 8.0 MB"
+    assert buttons(on_hub) == {"fetch"}
+    setup.act(on_hub, MODEL, "pull")
+    assert buttons(on_hub) == {"pause"}
+    assert "fetching" in card(on_hub)["text"]
+    with pytest.raises(WeightsError, match="being fetched"):
+        on_hub.weights.use(MODEL, "/")
+    wait_until(lambda: on_hub.weights.tally(MODEL).phase == "done", "the download")
+    assert "ready, 8.1 MB" in card(on_hub)["text"]
+    assert buttons(on_hub) == {"verify"}
+    assert setup.first_run_html(on_hub) == ""
+    file = on_hub.home.weights / MODEL / "distill_fp8/block_0.safetensors"
+    file.write_bytes(b"short")
+    assert "Damaged: " in card(on_hub)["text"]
+    assert "Fetch the damaged files again" in card(on_hub)["fetch"].value
+    assert buttons(on_hub) == {"fetch", "verify"}
+    with pytest.raises(WeightsError, match="Damaged: "):
+        on_hub.weights.refuse_damaged(MODEL)
+
+
+def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Supervisor) -> None:
+    folder = on_hub.weights.folder(MODEL)
+    Tally("failed", told=f"The disk is full {HOSTILE}", remedy="Make room.").save(folder)
+    text = card(on_hub)["text"]
+    assert "Make room." in text
+    assert "<img" not in text
+    Tally("paused", done=1, total=2).save(folder)
+    assert "<p>Paused. </p>" in card(on_hub)["text"]
+
+
+def test_a_download_that_wont_fit_is_told_before_it_is_tried(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.weights.state.free_bytes", lambda folder: 10**10)
+    text = card(supervisor, BIG)["text"]
+    assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
+
+
+def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(supervisor: Supervisor) -> None:
+    if supervisor.look().gpu is not None:
+        pytest.skip("this machine may be able to")
+    shown = card(supervisor, BIG)
+    assert "This machine can&#x27;t use it: No NVIDIA" in shown["text"]
+    assert shown["fetch"].variant == "secondary"
+    assert "22.3 GB to fetch and 2 GB to spare" in shown["text"]
+
+
+def test_a_folder_is_used_or_refused(on_hub: Supervisor, tmp_path: Path) -> None:
+    said, *_ = setup.use_folders(on_hub, MODEL, [str(tmp_path / HOSTILE)])
+    assert "There is no folder" in said
+    assert "<img" not in said
+    theirs = tmp_path / "theirs"
+    write_blocks(theirs / "distill_fp8", "fp8")
+    write_others(theirs / "distill_fp8", "fp8")
+    (theirs / "distill_fp8/google").rename(theirs / "google")
+    said, *_ = setup.use_folders(on_hub, MODEL, [f" {theirs} "])
+    assert "not copied" in said
+    assert f"Used where it lies: {theirs}" in card(on_hub)["text"]
+    assert setup.use_folders(on_hub, MODEL, ["  "])[0] == ""
+    theirs.rename(tmp_path / "gone")
+    assert f"Linked, but not there now: {theirs}" in card(on_hub)["text"]
+
+
+def test_what_the_cache_holds_is_offered(
+    on_hub: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "cache/models--one--distilled/snapshots/1"
+    write_blocks(snapshot / "distill_fp8", "fp8")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert f"Found in the hub&#x27;s cache: {snapshot}" in card(on_hub)["text"]
+    assert buttons(on_hub) == {"fetch", "found"}
+    setup.use_folders(on_hub, MODEL, [str(f) for f in on_hub.weights.offers(MODEL)])
+    assert "partial" in card(on_hub)["text"]
+    assert "found" not in buttons(on_hub)
+
+
+def test_the_machine_is_told_line_by_line(supervisor: Supervisor) -> None:
+    text = setup.machine_html(supervisor)
+    assert "Packages" in text
+    assert text.count("<tr") == text.count("</tr>") > 5
+
+
+def test_the_first_page_leads_to_set_up_while_only_the_default_is_here(
+    supervisor: Supervisor,
+) -> None:
+    row, text = first_run(supervisor)
+    assert row.visible is True
+    assert "Wan tiny is all that is installed so far" in text
+
+
+def test_running_work_is_drawn_and_its_end_is_told(on_hub: Supervisor) -> None:
+    before = pulls_state(on_hub.weights)
+    assert before["pulls"] == {}
+    setup.act(on_hub, MODEL, "pull")
+    during = pulls_state(on_hub.weights)
+    assert set(during["pulls"]) == {MODEL}
+    assert during["weights"] != before["weights"]
+    wait_until(lambda: not pulls_state(on_hub.weights)["pulls"], "the end")
+    assert pulls_state(on_hub.weights)["weights"] not in (before["weights"], during["weights"])
+
+
+def test_files_on_their_way_are_named() -> None:
+    files = (FileTally("a/done.pth", 9, 9), FileTally("a/half.pth", 10**9, 2 * 10**9))
+    shown = pull_state(Tally("fetching", done=1, total=4, files=files))
+    assert shown["fraction"] == 0.25
+    assert shown["files"] == ["half.pth: 50 % of 2.0 GB", "1 of 2 files are here."]
+
+
+def test_the_models_that_ship_come_in_a_helpful_order(
+    supervisor: Supervisor, presets: Presets
+) -> None:
+    page = build_page(supervisor).get_config_file()
+    ids = [part["props"].get("elem_id") or "" for part in page["components"]]
+    cards = [i for i in ids if i.startswith("card-wan")]
+    assert cards == [f"card-wan2-1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")]
+
+
+def test_a_model_that_ships_waits_for_what_makes_clips(
+    presets: Presets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = presets.models["wan-tiny"]
+    assert "<span aria-hidden='true'>✓</span> ready" in setup.shipped_html(tiny)
+    monkeypatch.setattr("engine.pipelines.engine_here", lambda: False)
+    waiting = setup.shipped_html(tiny)
+    assert "ready" not in waiting
+    assert "isn&#x27;t installed yet. The page installs it while it is open" in waiting

@@ -1,0 +1,379 @@
+"""What programs can ask for, as plain JSON: Gradio's API and the MCP server both answer from here.
+
+Nothing is decided in this file. Requests pass ClipRequest.check, verdicts come from the guard, jobs
+go through the supervisor: what the page refuses is refused here, in the same sentences.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NotRequired, TypedDict, cast
+
+from engine.default_model import asked_for
+from engine.engine import Supervisor
+from engine.errors import ExitCode, HeadroomError
+from engine.guard.guard import verdict_json
+from engine.jobs import Job, State
+from engine.library.library import Clip, Query
+from engine.request import ClipRequest, Problem, RequestError, whole
+from ui import wording
+
+TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue
+MOST_CLIPS = 200
+MOST_WAITING = 32  # Gradio runs 40 queued events at a time: the rest is for asking and cancelling
+PLACE = "/clips/{}.mp4"  # where the page's process serves a clip, by its number
+
+
+class NoSuchJob(HeadroomError):
+    """A number that no job has."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class Unfinished(HeadroomError):
+    """The job that was waited for ended without a clip, or the program ends first."""
+
+
+class TooMany(HeadroomError):
+    """So many wait that others couldn't ask any more."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class Running(TypedDict):
+    """What is being made now. ``seconds_left`` is null until it can be told."""
+
+    job: int
+    stage: str
+    step: int
+    steps: int
+    fraction: float
+    seconds_left: float | None
+
+
+class Waiting(TypedDict):
+    """A job that waits; place 1 is next."""
+
+    job: int
+    place: int
+    prompt: str
+
+
+class JobTold(TypedDict):
+    """One job. ``state``: queued, running, done, failed or cancelled; ``clip``: its number in the
+    library and ``url`` where it lies, null until it is done."""
+
+    job: int
+    state: str
+    place: int | None
+    request: dict[str, Any]
+    seed: int
+    note: str
+    remedy: str
+    clip: int | None
+    url: str | None
+
+
+class StatusTold(TypedDict):
+    """``waiting_for``: why the next job can't start yet, or empty."""
+
+    engine: str
+    model: str
+    running: Running | None
+    waiting: list[Waiting]
+    waiting_for: str
+    job: JobTold | None
+
+
+class Sides(TypedDict):
+    height: int
+    width: int
+    frames: int
+
+
+class Checked(TypedDict):
+    """As ``app.py check --json`` prints it."""
+
+    verdict: str
+    reason: str
+    basis: str
+    predicted_peak_bytes: int | None
+    budget_bytes: int
+    tokens: int
+    nearest_open: Sides | None
+
+
+class Queued(TypedDict):
+    """A job that was accepted; ``place`` is null once it runs or has ended."""
+
+    job: int
+    state: str
+    place: int | None
+
+
+class ClipTold(TypedDict):
+    """A clip of the library; ``seconds`` is what it took to make."""
+
+    id: int
+    created: str
+    request: dict[str, Any]
+    seed: int
+    seconds: float
+    url: str
+
+
+class LibraryTold(TypedDict):
+    total: int
+    clips: list[ClipTold]
+
+
+class Made(Queued):
+    """``generate`` that didn't wait has the first three; a finished clip has all, the lower ones as
+    ``app.py generate --json`` prints them. ``clip`` is the file: gradio_client downloads it."""
+
+    id: NotRequired[int]
+    url: NotRequired[str]
+    clip: NotRequired[Any]
+    request: NotRequired[dict[str, Any]]
+    seed: NotRequired[int]
+    model: NotRequired[str]
+    plan: NotRequired[dict[str, Any]]
+    stages: NotRequired[dict[str, float]]
+    peaks: NotRequired[dict[str, int]]
+    device: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+
+
+Told = Callable[[float, str], Awaitable[None]]
+
+
+class Ways:
+    """See the module's docstring. The methods that aren't ``async`` may touch the disk: call them
+    in a thread. ``closed`` ends what waits, because the program does."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.closed = False
+        self._waiting = 0
+
+    # ---- asking ----------------------------------------------------------------------------
+
+    def submit(self, fields: Mapping[str, object], receipt: object = True) -> Job:
+        """Queue a clip; fields that are None count as left out.
+
+        Args:
+            receipt: whether the MP4 holds it.
+
+        Raises:
+            RequestError: a field is refused.
+            HeadroomError: as ``Supervisor.submit``.
+        """
+        embed = flag("receipt", receipt)
+        return self.supervisor.submit(self._request(fields), embed)
+
+    def cancel(self, job: object) -> Queued:
+        """Cancel what waits, ask what runs to stop; what has ended stays as it is.
+
+        Raises:
+            NoSuchJob: there is none of that number.
+        """
+        found = self.job(job)
+        self.supervisor.cancel(found.id)
+        return self.queued(self.supervisor.jobs.get(found.id))
+
+    def check(self, fields: Mapping[str, object]) -> Checked:
+        """The guard's verdict on a size, and the nearest open one where it isn't open."""
+        request = self._request({**fields, "prompt": "check", "seed": 0})
+        guard, size = self.supervisor.guard, request.size
+        verdict = guard.verdict(request.model, size)
+        nearest = None if verdict.open else guard.nearest(request.model, size)
+        return cast(Checked, verdict_json(size, verdict, nearest))
+
+    def _request(self, fields: Mapping[str, object]) -> ClipRequest:
+        given = {name: value for name, value in fields.items() if value is not None}
+        return asked_for(self.supervisor, given)
+
+    # ---- looking ---------------------------------------------------------------------------
+
+    def job(self, number: object) -> Job:
+        """Raises NoSuchJob for what is no job's number."""
+        found = whole(number)
+        if found is not None and self.supervisor.jobs.has(found):
+            return self.supervisor.jobs.get(found)
+        raise NoSuchJob(
+            f"There is no job {str(number)[:40]}.", "generate gives the number of its job."
+        )
+
+    def queued(self, job: Job) -> Queued:
+        place = self.supervisor.jobs.place(job.id)
+        return Queued(job=job.id, state=job.state.value, place=place)
+
+    def status(self, job: object = None, base: str = "") -> StatusTold:
+        """What the engine does, what waits, and how it is with ``job``.
+
+        Args:
+            base: the page's address without a slash at its end, for the clip's URL.
+
+        Raises:
+            NoSuchJob: there is none of that number.
+        """
+        asked = None if job is None else self.job(job)
+        status = self.supervisor.status()
+        waiting = self.supervisor.jobs.waiting()
+        return StatusTold(
+            engine=status.engine.value,
+            model=status.model,
+            running=self._running(),
+            waiting=[
+                Waiting(job=one.id, place=place, prompt=one.request.prompt)
+                for place, one in enumerate(waiting, 1)
+            ],
+            waiting_for=status.waiting_for if waiting else "",
+            job=None if asked is None else self._told(asked, base),
+        )
+
+    def _running(self) -> Running | None:
+        job = self.supervisor.jobs.running()
+        if job is None:
+            return None
+        progress = self.supervisor.status().progress
+        if progress is None or progress.job != job.id:
+            return Running(job=job.id, stage="load", step=0, steps=0, fraction=0, seconds_left=None)
+        past = self.supervisor.guard.last_seconds(job.request.model, job.request.size)
+        left = progress.time_left({} if job.kind == "probe" else past)
+        return Running(
+            job=job.id,
+            stage=progress.stage,
+            step=progress.step,
+            steps=progress.steps,
+            fraction=round(progress.total, 3),
+            seconds_left=None if left is None else round(left.seconds, 1),
+        )
+
+    def _told(self, job: Job, base: str) -> JobTold:
+        clip = self.supervisor.library.of_job(job.id)
+        return JobTold(
+            **self.queued(job),
+            request=job.request.to_json(),
+            seed=job.seed,
+            note=job.note,
+            remedy=job.remedy,
+            clip=None if clip is None else clip.id,
+            url=None if clip is None else base + PLACE.format(clip.id),
+        )
+
+    def library(self, search: object, limit: object, offset: object, base: str) -> LibraryTold:
+        """Clips whose prompt has all words of ``search``, as the page finds them; newest first.
+
+        Raises:
+            RequestError: a field is refused.
+        """
+        text = "" if search is None else search
+        # A lone surrogate is half a sign: no database takes it, and no prompt has one.
+        if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text):
+            raise _wrong("search", text, "a text", "")
+        most, skipped = whole(limit), whole(offset)
+        if most is None or not 1 <= most <= MOST_CLIPS:
+            raise _wrong("limit", limit, f"a whole number from 1 to {MOST_CLIPS}", MOST_CLIPS)
+        if skipped is None or not 0 <= skipped < 2**31:
+            raise _wrong("offset", offset, "a whole number from 0 on", 0)
+        seen = self.supervisor.library.page(Query(text), limit=most, skip=skipped)
+        return LibraryTold(total=seen.count, clips=[_clip(clip, base) for clip in seen.clips])
+
+    # ---- waiting ---------------------------------------------------------------------------
+
+    @contextmanager
+    def a_seat(self) -> Iterator[None]:
+        """Held around a wait by those who have a place in Gradio's queue meanwhile.
+
+        Raises:
+            TooMany: all are taken.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise TooMany(
+                f"{MOST_WAITING} calls wait for clips already.",
+                "Call generate with wait false, and ask status for the job.",
+            )
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def wait(self, job: Job, told: Told, seconds: float | None = None) -> Job:
+        """Wait for the end of ``job`` without holding a thread; whoever stops waiting loses
+        nothing, as the engine owns the job.
+
+        Args:
+            told: is given 0 to 1 and a sentence whenever these change.
+            seconds: the longest wait; None waits for the end.
+
+        Raises:
+            Unfinished: the program is being closed.
+        """
+        clock = asyncio.get_running_loop().time
+        began, last = clock(), (0.0, "")
+        while not job.state.final and (seconds is None or clock() - began < seconds):
+            if self.closed:
+                raise Unfinished(
+                    "Headroom is being closed.", f"Job {job.id} goes on at its next start."
+                )
+            await asyncio.sleep(TURN_SECONDS)
+            job, (fraction, sentence) = await asyncio.to_thread(self._look, job.id)
+            now = max(last[0], fraction), sentence  # a second try begins anew, a bar never shrinks
+            if now != last and not job.state.final:
+                await told(*now)
+                last = now
+        return job
+
+    def _look(self, number: int) -> tuple[Job, tuple[float, str]]:
+        """The job as it is now, how far it is, and that in words."""
+        job, status = self.supervisor.jobs.get(number), self.supervisor.status()
+        if job.state is State.QUEUED:
+            place = self.queued(job)["place"]
+            why = f": {status.waiting_for}" if status.waiting_for and place == 1 else ""
+            return job, (0.0, f"Job {number} waits at place {place}{why}")
+        progress = status.progress
+        if progress is None or progress.job != number:
+            return job, (0.0, f"Job {number} starts")
+        return job, (round(progress.total, 3), wording.stage(progress))
+
+    def made(self, job: Job) -> Clip:
+        """The clip of a job that has ended.
+
+        Raises:
+            Unfinished: it has none; the sentence and the remedy are the job's.
+        """
+        clip = self.supervisor.library.of_job(job.id)
+        if clip is not None:
+            return clip
+        if job.state is State.CANCELLED:
+            raise Unfinished(f"Job {job.id} was cancelled.", "Generate it again if you want it.")
+        raise Unfinished(job.note, job.remedy)
+
+
+def _clip(clip: Clip, base: str) -> ClipTold:
+    receipt = clip.receipt
+    return ClipTold(
+        id=clip.id,
+        created=clip.created,
+        request=receipt["request"],
+        seed=receipt["seed"],
+        seconds=round(sum(receipt["stages"].values()), 2),
+        url=base + PLACE.format(clip.id),
+    )
+
+
+def size_fields(model: object, height: object, width: object, frames: object) -> dict[str, object]:
+    return {"model": model, "height": height, "width": width, "frames": frames}
+
+
+def flag(name: str, value: object) -> bool:
+    """Raises RequestError unless ``value`` is true or false."""
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, value, "true or false", None)
+
+
+def _wrong(name: str, value: object, what: str, nearest: int | str | None) -> RequestError:
+    return RequestError((Problem(name, f"{name}: {str(value)[:40]!r} isn't {what}.", nearest),))

@@ -1,0 +1,206 @@
+"""The named endpoints for gradio_client (and curl), and the clips' own addresses.
+
+Waiting holds neither a thread nor a place in Gradio's queue, so the page's own events never stand
+behind a clip. Clips are named by their number; no path comes in from outside.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import gradio as gr
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse, JSONResponse
+
+from engine.errors import HeadroomError
+from engine.library.library import Clip, is_own_file
+from ui.api.answers import (
+    PLACE,
+    Checked,
+    LibraryTold,
+    Made,
+    Queued,
+    StatusTold,
+    Ways,
+    flag,
+    size_fields,
+)
+from ui.server.access import known_fields, logged_in
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Login = tuple[str, str] | None
+
+
+def add_endpoints(ways: Ways) -> None:
+    """``/generate``, ``/status``, ``/cancel``, ``/check`` and ``/library``, within a gr.Blocks.
+
+    What they are documented to do and to answer is their docstrings and ``ui.api.answers``' shapes.
+    """
+
+    async def generate(
+        request: gr.Request,
+        prompt: str,
+        model: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+        seed: int = -1,
+        wait: bool = True,
+        receipt: bool = True,
+    ) -> Made:
+        """Make a clip. model left out is this machine's usual one; height, width and frames left
+        out are the model's default; seed -1 draws one; receipt says whether the MP4 holds its
+        receipt.
+
+        With wait, the answer comes when the clip is made: its receipt, its number in the library,
+        and the file as "clip", which gradio_client downloads. Meanwhile job.status() of
+        gradio_client has stage and progress. Without wait, the answer is the job and its place:
+        ask /status for it.
+
+        The engine owns the job: it goes on when the client stops waiting, disconnects or calls
+        job.cancel(). Only /cancel ends it.
+        """
+        fields = {"prompt": prompt, **size_fields(model, height, width, frames), "seed": seed}
+        if not flag("wait", wait):
+            job = await asyncio.to_thread(ways.submit, fields, receipt)
+            return cast(Made, await asyncio.to_thread(ways.queued, job))
+        bar = gr.Progress()
+
+        async def told(fraction: float, sentence: str) -> None:
+            bar(fraction, desc=sentence)
+
+        with ways.a_seat():
+            job = await asyncio.to_thread(ways.submit, fields, receipt)
+            job = await ways.wait(job, told)
+        clip = await asyncio.to_thread(ways.made, job)
+        return _made(ways, clip, job.id, origin(request))
+
+    async def status(request: gr.Request, job: int | None = None) -> StatusTold:
+        """What the engine does, what runs and what waits; with the number of a job, how it is with
+        that one: its state (queued, running, done, failed, cancelled), what happened, what to do
+        about it, and its clip. fraction is 0 to 1 over the whole clip."""
+        return await asyncio.to_thread(ways.status, job, origin(request))
+
+    async def cancel(job: int) -> Queued:
+        """Cancel a job by its number: one that waits at once, one that runs at its next transformer
+        block, when /status says so. What has ended stays as it is."""
+        return await asyncio.to_thread(ways.cancel, job)
+
+    async def check(
+        model: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+    ) -> Checked:
+        """May this size run on this machine now, and why: open, busy (others hold the memory),
+        locked (not measured yet) or impossible. What is left out is as in /generate."""
+        return await asyncio.to_thread(ways.check, size_fields(model, height, width, frames))
+
+    async def library(
+        request: gr.Request, search: str = "", limit: int = 20, offset: int = 0
+    ) -> LibraryTold:
+        """Clips made here, newest first; all words of search are in their prompts, limit is at most
+        200, and total counts all that were found. seconds is what a clip took to make."""
+        return await asyncio.to_thread(ways.library, search, limit, offset, origin(request))
+
+    endpoints: tuple[Callable[..., Awaitable[object]], ...] = (
+        generate,
+        status,
+        cancel,
+        check,
+        library,
+    )
+    for endpoint in endpoints:
+        gr.api(
+            _in_sentences(endpoint),
+            api_name=endpoint.__name__,
+            api_description=inspect.getdoc(endpoint),
+            concurrency_limit=None,
+        )
+
+
+def _in_sentences(endpoint: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """What goes wrong reaches the client as its sentence and remedy, and no log as a traceback."""
+
+    @wraps(endpoint)
+    async def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await endpoint(*args, **kwargs)
+        except HeadroomError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return told
+
+
+def _made(ways: Ways, clip: Clip, job: int, base: str) -> Made:
+    """Everything that ``generate --json`` prints but the path: gradio_client takes whatever has
+    a path for a file to download, and that is ``clip``."""
+    path = ways.supervisor.home.clips / clip.file
+    receipt = {key: value for key, value in clip.receipt.items() if key in Made.__annotations__}
+    made = {
+        "job": job,
+        "state": "done",
+        "place": None,
+        "id": clip.id,
+        "url": base + PLACE.format(clip.id),
+        "clip": {"path": str(path), "orig_name": clip.file, "meta": {"_type": "gradio.FileData"}},
+        **receipt,
+    }
+    return cast(Made, made)
+
+
+def origin(request: Any) -> str:
+    """The page's address as the client sees it, without a slash at its end."""
+    inner: Request = getattr(request, "request", request)
+    host = inner.headers.get("x-forwarded-host") or inner.url.netloc
+    return f"{inner.url.scheme}://{host.split(',')[0].strip()}"
+
+
+def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
+    """``GET /clips/NUMBER.mp4``, with the page's cookie or the login itself."""
+
+    @app.get(PLACE.format("{number}"), dependencies=[Depends(known_fields)])
+    def clip(number: int, request: Request) -> FileResponse:
+        if not (
+            logged_in(app, request) or knows_login(request.headers.get("authorization"), login)
+        ):
+            raise HTTPException(401, "Log in first.")
+        found = ways.supervisor.library.get(number)
+        path = ways.supervisor.home.clips / Path(found.file).name if found else None
+        if path is None or found is None or found.trashed or not is_own_file(path):
+            raise HTTPException(404, f"There is no clip {number}.")
+        return FileResponse(path, filename=path.name, content_disposition_type="inline")
+
+
+def wrong_fields(request: Request, error: Exception) -> JSONResponse:
+    """Gradio answers curl's wrong field names with a bare 500; anything else stays as it was.
+
+    Raises:
+        Exception: ``error`` itself, where it is about something else.
+    """
+    if "/call/v2/" not in request.url.path:
+        raise error
+    what = str(error).partition(". ")[0]
+    remedy = "GET /gradio_api/info lists the fields of each endpoint."
+    return JSONResponse({"error": f"{what}.", "remedy": remedy}, 422)
+
+
+def knows_login(authorization: str | None, login: Login) -> bool:
+    """Whether an ``Authorization`` header is ``Basic`` with the page's own login."""
+    if login is None:
+        return True
+    scheme, _, code = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        told = base64.b64decode(code.strip(), validate=True)
+    except binascii.Error:
+        return False
+    return hmac.compare_digest(told, ":".join(login).encode())

@@ -1,0 +1,154 @@
+"""Stands before the owner's page: which names it answers to, and from which pages.
+
+Gradio as it comes answers under any Host, which lets a page elsewhere have its own name point here
+(DNS rebinding), and runs a POST that another site's page sends (CSRF); routes of our own aren't
+behind its login at all. So this looks at every request before anything else does.
+"""
+
+import json
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.server.throttle import Patience
+
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+SAFE = {"GET", "HEAD", "OPTIONS"}
+# What Gradio serves and nothing here needs: other servers' files in this page's name.
+# Uploads end in our own route (ui/tabs/dropped.py), which takes MP4s only and keeps none.
+CLOSED = re.compile(
+    r"^/(gradio_api/)?(proxy=|monitoring|dev/|upload|process_recording|stream/|custom_component/"
+    r"|deep_link|run-history|runs|vibe-|undo-vibe|profiling/)"
+)
+# No page elsewhere may lay this one under its own and have it clicked.
+FILE = re.compile(r"^/(?:gradio_api/)?file[=/](.*)$", re.S)
+FRAMELESS = [
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+NOTHING = "There is nothing here."
+OTHER_NAME = "Headroom doesn't answer under this name. Open the address that it printed."
+OTHER_SITE = "Only Headroom's own page may ask for that."
+
+
+def names_for(host: str, addresses: Iterable[str]) -> set[str]:
+    """The names that a page listening on ``host`` answers to.
+
+    Args:
+        addresses: this computer's own.
+    """
+    if host in ("0.0.0.0", "::", ""):
+        own = {*addresses, socket.gethostname().lower()}
+        return LOOPBACK | own | {f"{socket.gethostname().lower()}.local"}
+    return LOOPBACK | {f"[{host}]" if ":" in host else host.lower()}
+
+
+def _same(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # brackets that hold no address
+        return False
+
+
+class Gate:
+    """ASGI middleware: a refused request gets one sentence and reaches nothing."""
+
+    def __init__(self, app: ASGIApp, names: set[str], files: Path | None = None) -> None:
+        """``files``: where Gradio keeps its copies, the only ones that are had by their path."""
+        self._app, self._names, self._files = app, names, files
+        self._patience = Patience()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        status, sentence = self._judge(scope, headers)
+        send = _framed_by_nobody(send)
+        if status:
+            await refuse(scope, send, status, sentence)
+        elif scope.get("method") == "POST" and scope["path"].rstrip("/").endswith("/login"):
+            await self._login(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _judge(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str]:
+        """A status and a sentence, or 0 where the request may pass."""
+        host = headers.get("host", "")
+        if re.sub(r":\d+$", "", host).lower() not in self._names:
+            return 400, OTHER_NAME
+        file = FILE.match(scope["path"])
+        if CLOSED.match(scope["path"]) or (file is not None and not self._kept(file[1])):
+            return 404, NOTHING
+        safe = scope["type"] == "http" and scope["method"] in SAFE
+        origin = headers.get("origin")
+        # Gradio lets every page of this computer, whatever its port, read what it answers.
+        if origin is not None and not _same(origin, host):
+            return 403, OTHER_SITE
+        # Browsers say who asks; a link to the page may come from anywhere, nothing else may.
+        site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
+        framed = headers.get("sec-fetch-dest") in ("iframe", "frame", "embed", "object")
+        visit = safe and mode == "navigate" and not framed
+        if site not in ("same-origin", "none") and not visit:
+            return 403, OTHER_SITE
+        return 0, ""
+
+    def _kept(self, path: str) -> bool:
+        """Whether ``path``, with every link in it followed, is one of Gradio's copies: it may read
+        the whole clips folder to make them, and what lies or is linked there is nobody's to ask
+        for by its path."""
+        try:
+            return self._files is not None and Path(path).resolve().is_relative_to(
+                self._files.resolve()
+            )
+        except (OSError, ValueError, RuntimeError):
+            return False
+
+    async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wrong passwords slow down, which Gradio's own login doesn't."""
+        address = (scope.get("client") or ("", 0))[0]
+        if wait := self._patience.wait(address):
+            sentence = f"That was the wrong login. Try again in {max(1, round(wait))} s."
+            await refuse(scope, send, 429, sentence)
+            return
+
+        async def look(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] >= 400:
+                    self._patience.wrong(address)
+                else:
+                    self._patience.right(address)
+            await send(message)
+
+        await self._app(scope, receive, look)
+
+
+def _framed_by_nobody(send: Send) -> Send:
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message.get("headers", [])}
+            more = [pair for pair in FRAMELESS if pair[0] not in given]
+            message = {**message, "headers": [*message.get("headers", []), *more]}
+        await send(message)
+
+    return told
+
+
+async def refuse(scope: Scope, send: Send, status: int, sentence: str) -> None:
+    """Answer with one sentence, as JSON."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = json.dumps({"error": sentence, "detail": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

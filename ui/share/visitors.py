@@ -1,0 +1,248 @@
+"""Who comes through a share: a drawn password, an end, caps, and nothing but what is their own.
+
+A share is an open door to somebody's GPU and disk, so everything that passes it passes here, and
+what isn't here can't be done through it.
+"""
+
+import base64
+import secrets
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from engine.engine import Supervisor
+from engine.errors import ExitCode, HeadroomError
+from engine.guard.guard import Refused
+from engine.jobs import Job, State
+from engine.library.library import Clip
+from engine.pipelines import is_here
+from engine.presets import ModelPreset
+from engine.request import ClipRequest, Size
+from ui.server.throttle import Patience
+
+HOURS = (1, 2, 4, 8)
+DEFAULT_HOURS = 2
+UNFINISHED_EACH = 2  # jobs that a visitor may have waiting and running
+UNFINISHED_ALL = 10
+VISITORS = 50  # who may be inside at once
+NAME_LIMIT = 40
+PASSWORD_BYTES = 10  # 80 bits; 16 characters to type
+
+
+class ShareError(HeadroomError):
+    """What a visitor asked for can't be; the sentence tells nothing of the owner's computer."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class WrongPassword(ShareError):
+    """``wait``: seconds before this address may try again."""
+
+    def __init__(self, sentence: str, remedy: str, wait: float) -> None:
+        super().__init__(sentence, remedy)
+        self.wait = wait
+
+
+@dataclass
+class Visitor:
+    """Somebody who knew the password. ``id`` is what their jobs carry."""
+
+    id: str
+    name: str
+    since: float
+    seen: float
+
+
+@dataclass
+class Share:
+    """One time that the door is open, for one model, until ``ends`` (``time.monotonic``'s clock).
+
+    The password is kept only to be compared; whoever opens the door shows it once.
+    """
+
+    model: str
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    password: str = field(default_factory=lambda: draw_password())
+    closed: bool = False
+    _visitors: dict[str, Visitor] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.ends = self.clock() + self.seconds
+        self._patience = Patience(self.clock)
+
+    @property
+    def left(self) -> float:
+        """Seconds; 0 once it is over."""
+        return 0.0 if self.closed else max(0.0, self.ends - self.clock())
+
+    @property
+    def open(self) -> bool:
+        return self.left > 0
+
+    def enter(self, password: str, name: str, address: str) -> str:
+        """Let somebody in; returns the token of their cookie.
+
+        Raises:
+            WrongPassword: or this address has to wait after wrong ones.
+            ShareError: it is over, or full.
+        """
+        with self._lock:
+            now = self.clock()
+            if not self.open:
+                raise ShareError("This share has ended.", "Ask its owner for a new one.")
+            if wait := self._patience.wait(address):
+                raise _wait(wait)
+            if not secrets.compare_digest(_plain(password), _plain(self.password)):
+                raise _wait(self._patience.wrong(address))
+            self._patience.right(address)
+            if len(self._visitors) >= VISITORS:
+                raise ShareError("There are too many visitors.", "Try again later.")
+            token = secrets.token_urlsafe(24)
+            visitor = Visitor(secrets.token_hex(8), _name(name), now, now)
+            self._visitors[token] = visitor
+            return token
+
+    def visitor(self, token: str | None) -> Visitor | None:
+        """Whose cookie it is; None for nobody's, or once the share is over."""
+        with self._lock:
+            found = self._visitors.get(token or "") if self.open else None
+            if found is not None:
+                found.seen = self.clock()
+            return found
+
+    def visitors(self) -> list[Visitor]:
+        with self._lock:
+            return list(self._visitors.values())
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Visits:
+    """What visitors may do: ask within their caps, see and cancel their own. One for each share."""
+
+    def __init__(self, supervisor: Supervisor, share: Share) -> None:
+        self.supervisor, self.share = supervisor, share
+        self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
+
+    @property
+    def preset(self) -> ModelPreset:
+        return self.supervisor.presets.models[self.share.model]
+
+    @property
+    def most(self) -> Size:
+        """The largest that a visitor may ask for."""
+        default = self.preset.default
+        return Size(default.height, default.width, default.frames)
+
+    def submit(self, visitor: Visitor, raw: Mapping[str, object]) -> Job:
+        """Queue a clip behind the owner's jobs.
+
+        Raises:
+            RequestError: a field is refused.
+            ShareError: over a cap, or not open on this machine now; no details of it.
+        """
+        if "model" in raw:
+            raise ShareError("The model can't be chosen here.", "Leave it out.")
+        request = ClipRequest.check({**raw, "model": self.share.model}, self.supervisor.presets)
+        most = self.most
+        if request.size.tokens > most.tokens or request.size.pixels > most.pixels:
+            raise ShareError(
+                f"Visitors get {most.width} × {most.height} with {most.frames} frames at the most.",
+                "Choose a smaller size or fewer seconds.",
+            )
+        if not is_here(self.preset):
+            raise ShareError("Clips can't be made here yet.", "Try again in some minutes.")
+        with self._lock:
+            if not self.share.open:  # it was when the visitor's cookie was looked at
+                raise ShareError("This share has ended.", "Ask its owner for a new one.")
+            unfinished = self.supervisor.jobs.unfinished_of_visitors()
+            if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
+                raise ShareError(
+                    f"You have {UNFINISHED_EACH} clips waiting already.", "Wait for one of them."
+                )
+            if len(unfinished) >= UNFINISHED_ALL:
+                raise ShareError("Too many clips wait already.", "Try again in some minutes.")
+            try:
+                who = (visitor.id, visitor.name)
+                return self.supervisor.submit_all([request], visitor=who)[0]
+            except Refused as error:
+                near = error.nearest
+                remedy = f"Take {near.width} × {near.height}, {near.frames} frames." if near else ""
+                raise ShareError(
+                    "This size can't be made here now.", remedy or "Try again later."
+                ) from error
+            except HeadroomError as error:
+                raise ShareError("Clips can't be made here now.", "Tell the owner.") from error
+
+    def jobs(self, visitor: Visitor) -> list[Job]:
+        """Their own, the newest first."""
+        return self.supervisor.jobs.of_visitor(visitor.id)
+
+    def before(self, job: Job) -> int:
+        """How many jobs, whoever's, come before a waiting one."""
+        waiting = [other.id for other in self.supervisor.jobs.waiting()]
+        running = self.supervisor.jobs.running() is not None
+        return (waiting.index(job.id) if job.id in waiting else 0) + running
+
+    def cancel(self, visitor: Visitor, job: int) -> None:
+        """Raises ShareError: it isn't theirs."""
+        self._own(visitor, job)
+        self.supervisor.cancel(job)
+
+    def clip(self, visitor: Visitor, job: int) -> Clip | None:
+        """The clip of a job of theirs; None while there is none.
+
+        Raises:
+            ShareError: it isn't theirs.
+        """
+        self._own(visitor, job)
+        clip = self.supervisor.library.of_job(job)
+        return None if clip is None or clip.trashed or clip.missing else clip
+
+    def _own(self, visitor: Visitor, job: int) -> None:
+        if job not in [own.id for own in self.jobs(visitor)]:
+            raise ShareError("There is no such clip of yours.", "Look at your list.")
+
+    def end(self) -> None:
+        """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
+        with self._lock:  # what is being queued this moment is cancelled below
+            self.share.close()
+        own = {visitor.id for visitor in self.share.visitors()}
+        for job in self.supervisor.jobs.unfinished_of_visitors():
+            if job.visitor in own:
+                self.supervisor.cancel(job.id)
+
+
+def draw_password() -> str:
+    """80 random bits as four groups of letters and digits that can't be mistaken for others."""
+    text = base64.b32encode(secrets.token_bytes(PASSWORD_BYTES)).decode().lower()
+    return "-".join(text[at : at + 4] for at in range(0, 16, 4))
+
+
+def told(job: Job) -> str:
+    """What a visitor learns of the job's end; why something failed is the owner's to know."""
+    if job.state is State.FAILED:
+        return "It could not be made. Try a smaller size, or ask the owner."
+    return "Cancelled." if job.state is State.CANCELLED else ""
+
+
+def _plain(password: str) -> bytes:
+    """As it may be typed: without the dashes, in any case."""
+    kept = "".join(c for c in password[:100].lower() if c.isalnum())
+    return kept.encode("utf-8", "replace")
+
+
+def _name(text: str) -> str:
+    kept = "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()
+    return " ".join(kept.split())[:NAME_LIMIT] or "somebody"
+
+
+def _wait(seconds: float) -> WrongPassword:
+    return WrongPassword(
+        "That isn't the password.", f"Try again in {max(1, round(seconds))} s.", seconds
+    )

@@ -1,0 +1,58 @@
+"""What is asked for less often: many clips at once, and clips without a receipt inside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from engine.engine import Supervisor
+from engine.prompts.batch import MOST
+from ui.wiring import QUIET
+
+EMBED = "embed_receipts"
+
+
+@dataclass(frozen=True)
+class More:
+    """The inputs behind the form's own, in the order in which ``submit`` takes them, and the
+    ``box`` that shows them, which is yet to be rendered."""
+
+    box: gr.Accordion
+    lines: gr.Checkbox
+    seeds: gr.Number
+    embed: gr.Checkbox
+
+    def as_list(self) -> list[Any]:
+        return [self.lines, self.seeds, self.embed]
+
+
+def embeds(supervisor: Supervisor) -> bool:
+    """Whether clips that no form asked for shall hold their receipt."""
+    return bool(supervisor.settings.get(EMBED, True))
+
+
+def build_more(supervisor: Supervisor, page: gr.Blocks) -> More:
+    title = "Several clips at once, and the receipt"
+    with gr.Accordion(title, open=False, elem_id="more", render=False) as box:
+        lines = gr.Checkbox(
+            False, label="Each line of the prompt is a clip of its own", elem_id="lines"
+        )
+        seeds = gr.Number(
+            1,
+            label="Seeds for each prompt",
+            info="The first is the one above; the others follow it, or are drawn as well.",
+            precision=0,
+            minimum=1,
+            maximum=MOST,
+            elem_id="seeds",
+        )
+        embed = gr.Checkbox(
+            True,
+            label="Write prompt, settings and seed into the MP4",
+            info="Dropped on this page, such a clip brings its settings back. Switch it off if "
+            "whoever gets the file shall not read your prompt.",
+            elem_id="embed",
+        )
+    page.load(lambda: embeds(supervisor), None, embed, **QUIET)
+    embed.input(lambda on: supervisor.settings.set(EMBED, bool(on)), embed, None, **QUIET)
+    return More(box, lines, seeds, embed)

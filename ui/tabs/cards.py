@@ -1,0 +1,48 @@
+"""The sizes as cards: shape, what a clip of it takes here, and whether it is open.
+
+They are the choices of a Gradio radio, whose labels are plain text; the lines of a label and the
+shapes beside them are drawn by page.css and by the rules that ``style`` makes.
+"""
+
+import html
+from collections.abc import Iterable
+
+from engine.guard.duration import Duration
+from engine.guard.verdict import Verdict
+from engine.request import Size
+from engine.units import gigabytes
+from ui import wording
+
+BEST = "best for quality"
+
+
+def label(name: str, best: bool, verdict: Verdict, duration: Duration | None) -> str:
+    """Up to three lines: ``name``; what it takes, or its verdict; whether it is a best one."""
+    lines = (name, takes(verdict, duration), BEST if best else "")
+    return "\n".join(line for line in lines if line)
+
+
+def takes(verdict: Verdict, duration: Duration | None) -> str:
+    """Seconds and memory, as in "14 s, 6.0 GB", or the verdict's word where it isn't open."""
+    if not verdict.open:
+        return verdict.word.value
+    memory = "" if verdict.peak is None else gigabytes(verdict.peak)
+    time = "" if duration is None else wording.seconds(duration.seconds)
+    return ", ".join(part for part in (time, memory) if part)
+
+
+def style(cards: Iterable[tuple[str, Size, Verdict]]) -> str:
+    """Rules for what CSS can't tell from the text: each card's shape and its verdict.
+
+    Args:
+        cards: the radio's value, what it stands for, and the verdict on that.
+    """
+    rules = []
+    for value, size, verdict in cards:
+        card = f'#size label:has(input[value="{html.escape(value, quote=True)}"])'
+        longest = max(size.width, size.height)
+        width, height = size.width / longest, size.height / longest
+        rules.append(f"{card} {{ --wide: {width:.3f}; --high: {height:.3f}; }}")
+        if not verdict.open:
+            rules.append(f"{card} {{ border-style: dashed; }}")
+    return f"<style>{' '.join(rules)}</style>"

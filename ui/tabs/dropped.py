@@ -1,0 +1,177 @@
+"""A clip dropped on the page brings its settings back into the form; so does one of the library.
+
+The file goes through a route of our own, because Gradio's uploads stay on the disk and end at a
+size that a long clip passes. It is deleted as soon as its receipt was read.
+"""
+
+import asyncio
+import html
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import Depends, FastAPI, Request
+
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.library import reader_process
+from engine.library.mp4 import ClipError
+from engine.library.receipt import asked_again
+from engine.pipelines import is_here, why_not_here
+from engine.request import ClipRequest, RequestError
+from ui.server.access import known_fields, member, ours
+from ui.tabs.generate import Controls, brought_back, refusal_html
+from ui.tabs.library_routes import found
+from ui.theme import ASSETS
+from ui.wiring import QUIET
+
+MOST_BYTES = 256 * 2**20
+HOUR = 3600.0
+AT_ONCE = 2  # uploads: more would fill the disk
+ROOM = "Make sure that the disk of Headroom's folder has room and can be written to."
+BUTTON = """
+<div class="from-clip">
+  <label class="lib-button">From a clip…<input type="file" accept="video/mp4,.mp4"
+    aria-label="Take the settings from a clip"></label>
+  <span class="from-clip-told" role="status">or drop one anywhere on the page: its settings come
+    back.</span>
+  <div class="drop-veil" hidden><p>Drop the clip: its prompt, size and seed come back into the
+    form.</p></div>
+</div>
+"""
+
+
+class NotHereError(HeadroomError):
+    """The clip's model can't be chosen on this computer."""
+
+
+def build_button() -> tuple[gr.HTML, gr.HTML]:
+    """It fires ``select`` with the ``request`` that a dropped clip holds, and ``expand`` when a
+    refusal is to be seen; beside it, where to say what was brought back."""
+    script = (ASSETS / "page/drop.js").read_text(encoding="utf-8")
+    button = gr.HTML(BUTTON, elem_id="from-clip", js_on_load=script)
+    return button, gr.HTML("", elem_id="brought", js_on_load=None)
+
+
+def wire(
+    supervisor: Supervisor,
+    sources: list[gr.HTML],
+    controls: Controls,
+    judged_parts: list[Any],
+    said: gr.HTML,
+    tabs: gr.Tabs,
+) -> None:
+    """Whatever brings settings back ends in the form, with the verdict on them.
+
+    Args:
+        sources: they fire ``select`` with a ``request``, or with the ``id`` of a clip.
+        judged_parts: what ``brought_back`` sets besides the form: the verdict and its button.
+    """
+
+    def bring(event: gr.EventData) -> list[Any]:
+        return [*brought(supervisor, event._data), gr.Tabs(selected="make")]
+
+    for source in sources:
+        source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
+
+
+def brought(supervisor: Supervisor, data: object) -> list[Any]:
+    """Updates for the controls and their verdict, and what to say about it; what comes from a
+    browser isn't trusted.
+
+    Args:
+        data: ``{"id": 5}`` or ``{"request": {...}}``.
+    """
+    try:
+        given = data if isinstance(data, Mapping) else {}
+        if isinstance(given.get("id"), int):
+            raw = asked_again(found(supervisor, given["id"]).receipt)
+        else:
+            raw = given["request"] if isinstance(given.get("request"), Mapping) else {}
+        request = usable(supervisor, raw)
+        fields, verdict = brought_back(supervisor, request)
+    except HeadroomError as error:
+        return [*[gr.skip() for _ in range(8)], refusal_html(error)]
+    prompt = html.escape(request.prompt[:60])
+    return [
+        *fields,
+        *verdict,
+        f"<p class='hint' role='status'>The form has the clip's settings now: “{prompt}”. "
+        "Generate makes the same clip again.</p>",
+    ]
+
+
+def usable(supervisor: Supervisor, raw: Mapping[str, object]) -> ClipRequest:
+    """The request of a receipt, if this installation can be asked for it.
+
+    Raises:
+        RequestError: a field isn't what it should be, or there is no such model.
+        NotHereError: what runs the model isn't installed.
+    """
+    request = ClipRequest.check(raw, supervisor.presets)
+    preset = supervisor.presets.models[request.model]
+    if not is_here(preset) and preset != supervisor.presets.default:
+        why, remedy = why_not_here(preset)
+        raise NotHereError(f"The clip was made with {preset.name}. {why}", remedy)
+    return request
+
+
+def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
+    """``POST /receipt``: an MP4 as the body; the answer has the ``request`` inside, checked."""
+    turn = asyncio.Semaphore(AT_ONCE)
+    for left in supervisor.home.cache.glob("dropped-*"):  # by a crash, unless another is at it
+        if time.time() - left.stat().st_mtime > HOUR:
+            shutil.rmtree(left, ignore_errors=True)
+
+    @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
+    async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
+        name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
+        async with turn:
+            try:
+                return {"request": (await _asked_in(request, supervisor, name)).to_json()}
+            except RequestError as error:
+                about = f"{name} can't be made here."
+                return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
+            except HeadroomError as error:
+                return {"refused": str(error)}
+            except OSError as error:
+                why = f"{name} can't be read here: {error.strerror or error}."
+                return {"refused": f"{why} {ROOM}"}
+
+
+async def _asked_in(request: Request, supervisor: Supervisor, name: str) -> ClipRequest:
+    """The request inside the clip that is the body; the file is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))
+    try:
+        file = folder / "dropped.mp4"
+        await _receive(request, file, name)
+        return await asyncio.to_thread(_request_in, supervisor, file, name)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+async def _receive(request: Request, file: Path, name: str) -> None:
+    """Write the body to ``file``; what can't be a clip of ours is refused while it comes."""
+    size = 0
+    with file.open("wb") as kept:
+        async for part in request.stream():
+            if size == 0 and part and part[4:8] != b"ftyp":
+                raise ClipError(f"{name} is no MP4.", "Drop an MP4 that Headroom made.")
+            size += len(part)
+            if size > MOST_BYTES:
+                most = MOST_BYTES // 2**20
+                raise ClipError(f"{name} has more than {most} MB.", "No clip of ours is so large.")
+            await asyncio.to_thread(kept.write, part)
+    if size == 0:
+        raise ClipError(f"{name} is empty.", "Drop an MP4 that Headroom made.")
+
+
+def _request_in(supervisor: Supervisor, file: Path, name: str) -> ClipRequest:
+    answer = reader_process.receipts([file])[file]
+    if isinstance(answer, ClipError):
+        raise ClipError(answer.sentence.replace(file.name, name), answer.remedy)
+    return usable(supervisor, asked_again(answer))

@@ -1,0 +1,174 @@
+"""The headroom tab: which sizes are open on this machine, on what grounds, and how to find out."""
+
+import html
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import gradio as gr
+
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.guard.climb import PROBE_PROMPT
+from engine.guard.verdict import Verdict, Word
+from engine.measurements import Row
+from engine.request import ClipRequest, Size
+from engine.units import gigabytes
+from ui import wording
+from ui.tabs.generate import known_model, refusal_html
+from ui.wiring import QUIET
+
+# A mark beside the colour: nobody has to tell green from red.
+LOOKS = {
+    "measured": ("✓", "measured"),
+    "predicted": ("≈", "predicted"),
+    "recipe": ("●", "open"),
+    "busy": ("…", "busy"),
+    "locked": ("–", "locked"),
+    "impossible": ("✕", "impossible"),
+}
+
+
+def look_of(verdict: Verdict) -> str:
+    return verdict.basis if verdict.open else verdict.word.value
+
+
+def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
+    """The picture and the choice of what to measure; returns what has to be refreshed, and what
+    somebody chose."""
+    picture = gr.HTML(elem_id="picture", js_on_load=None)
+    with gr.Row():
+        which = gr.Dropdown(
+            [],
+            label="A size to measure",
+            elem_id="measure-size",
+            interactive=True,
+            filterable=False,
+            scale=3,
+        )
+        button = gr.Button("Measure", elem_id="measure", variant="primary", scale=1)
+    told = gr.HTML("", elem_id="measure-told", js_on_load=None)
+
+    def measure(name: str, chosen: str | None) -> str:
+        return measure_size(supervisor, name, chosen)
+
+    button.click(
+        measure,
+        [model, which],
+        told,
+        **QUIET,
+    )
+    # Not the dropdown itself: what it shows without anybody's choice gives way to a locked size.
+    chosen = gr.State(None)
+    which.input(lambda value: value, which, chosen, **QUIET)
+    return picture, which, chosen
+
+
+def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
+    """Queue a probe; returns what to say about it."""
+    if not chosen:
+        return "<p>Every size on offer is measured already, or can't fit.</p>"
+    height, width, frames = (*str(chosen).split("×"), "", "")[:3]
+    raw = {
+        "prompt": PROBE_PROMPT,
+        "model": model,
+        "height": height,
+        "width": width,
+        "frames": frames,
+    }
+    try:
+        request = ClipRequest.check(raw, supervisor.presets)
+        supervisor.measure(request)
+    except HeadroomError as error:
+        return refusal_html(error)
+    size = wording.size_of(supervisor.presets, model, request.size)
+    return (
+        f"<p>Measuring {size}: it climbs there in small steps and stops at the first that doesn't "
+        "fit. See its progress beside the prompt; Cancel ends it.</p>"
+    )
+
+
+def refreshed(supervisor: Supervisor, model: str, chosen: str | None = None) -> tuple[str, Any]:
+    """The picture, and the sizes that a measurement could open.
+
+    Args:
+        chosen: what somebody chose of these; it stays chosen while it is among them.
+    """
+    offered = supervisor.guard.offered(known_model(supervisor.presets, model))
+    verdicts = supervisor.guard.verdicts(model, offered)
+    rows = supervisor.guard.rows(model)
+    fps, measured = supervisor.presets.models[model].fps, _measured(rows)
+    sizes = [
+        size
+        for size in sorted(offered, key=lambda s: (s.pixels, s.frames))
+        if verdicts[size].word is not Word.IMPOSSIBLE and size not in measured
+    ]
+    choices = [(f"{wording.size(size, fps)} ({verdicts[size].word})", str(size)) for size in sizes]
+    kept = [size for size in sizes if str(size) == chosen]
+    locked = [size for size in sizes if verdicts[size].word is Word.LOCKED]
+    value = next((str(size) for size in [*kept, *locked, *sizes]), None)
+    return picture_html(supervisor, model, verdicts, rows), gr.Dropdown(choices, value=value)
+
+
+def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
+    found: dict[Size, list[Row]] = {}
+    for row in rows:
+        if row.measurement.ran:
+            found.setdefault(row.measurement.size, []).append(row)
+    return found
+
+
+def picture_html(
+    supervisor: Supervisor, model: str, verdicts: Mapping[Size, Verdict], rows: list[Row]
+) -> str:
+    """Area down, seconds across; a cell's colour, mark and words say the same."""
+    preset = supervisor.presets.models[model]
+    measured = _measured(rows)
+    frames = sorted({size.frames for size in verdicts})
+    shapes = sorted({(s.pixels, s.height, s.width) for s in verdicts})
+    head = "".join(f"<th scope='col'>{n / preset.fps:.1f} s</th>" for n in frames)
+    body = ""
+    for _, height, width in shapes:
+        cells = "".join(
+            _cell(size, preset.fps, verdicts[size], measured.get(size, []))
+            if (size := Size(height, width, count)) in verdicts
+            else "<td></td>"
+            for count in frames
+        )
+        body += f"<tr><th scope='row'>{width} × {height}</th>{cells}</tr>"
+    legend = "".join(
+        f"<li class='{look}'><b aria-hidden='true'>{mark}</b> {word}</li>"
+        for look, (mark, word) in LOOKS.items()
+    )
+    return (
+        f"<p>What {html.escape(preset.name)} can do on this machine. A size opens when it was "
+        "measured here, or lies close enough to what was.</p>"
+        f"<table class='picture'><thead><tr><th scope='col'>Picture</th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table><ul class='legend'>{legend}</ul>"
+    )
+
+
+def warm_seconds(row: Row) -> float:
+    """How long a clip took; only the first of a session waits for the model."""
+    return sum(taken for stage, taken in row.seconds.items() if stage != "load")
+
+
+def _cell(size: Size, fps: int, verdict: Verdict, rows: list[Row]) -> str:
+    look = look_of(verdict)
+    mark, word = LOOKS[look]
+    lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]
+    if rows:
+        peak = max(row.measurement.peak for row in rows)
+        whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
+        time = f", {wording.seconds(median(whole))}" if whole else ""
+        count = sum({row.measurement.outcome: row.runs for row in rows}.values())
+        runs = f"{count} run{'s' if count > 1 else ''}"
+        lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
+    elif verdict.peak:
+        lines.append(f"{verdict.hedge} {gigabytes(verdict.peak)}")
+    why = html.escape(f"{verdict.reason} {verdict.remedy}".strip())
+    # The reason opens for fingers and the keyboard, too; a title is for the mouse alone.
+    return (
+        f"<td class='{look}'><details><summary title='{wording.size(size, fps)}'>"
+        f"{'<br>'.join(lines)}</summary><p>{why}</p></details></td>"
+    )

@@ -1,0 +1,237 @@
+"""What the library's lists ask for and do: routes of our own, by a clip's number and never a path.
+
+Gradio's login covers its own routes only, so each of these asks for it. Whatever changes something
+wants a header that no page from elsewhere can send. A refusal is an answer like any other, with
+its sentence in ``refused``: browsers log every status above 399 as a fault of the page.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, ConfigDict
+
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.library import file_manager
+from engine.library.library import Clip, Key, LibraryError, Query, days_left
+from engine.library.receipt import asked_again
+from engine.request import RANDOM_SEED, ClipRequest
+from ui import wording
+from ui.server.access import known_fields, member, ours
+from ui.tabs.batch import embeds
+from ui.tabs.library import receipt_rows, size_of
+
+MOST = 200  # clips an answer
+# A clip never changes, and its address names its time, too: a library begun afresh has other ones.
+CACHED = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
+NO_STILL = (  # library.js knows it by its width, and asks again
+    '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="9" viewBox="0 0 16 9">'
+    '<rect width="16" height="9" fill="#94a3b8"/>'
+    '<path d="M6.5 2.8v3.4l3-1.7z" fill="#f8fafc"/></svg>'
+)
+
+Number = Annotated[int, Path(ge=1, le=2**53)]
+
+
+class Nothing(BaseModel):
+    """A body without fields: what isn't known is refused, so that no misspelt one seems to work."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Favourite(Nothing):
+    on: bool
+
+
+class Again(Nothing):
+    fresh: bool
+
+
+def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
+    """Everything below ``/library`` and ``/clip``."""
+    looks = [Depends(member), Depends(known_fields)]
+    changes = [*looks, Depends(ours)]
+    _add_files(app, supervisor, looks)
+    _add_lists(app, supervisor, looks, changes)
+    _add_changes(app, supervisor, changes)
+
+    @app.post("/clip/{number}/folder", dependencies=changes)
+    def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
+        if not sits_here(request):
+            return {"refused": "A folder can only be opened from the computer that runs Headroom."}
+        return told(lambda: file_manager.show(supervisor.library.place(found(supervisor, number))))
+
+
+def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
+    @app.get("/clip/{number}", dependencies=looks)
+    def clip(number: Number, download: bool = False) -> Response:
+        one = supervisor.library.get(number)
+        if one is None or not supervisor.library.lies_here(one):
+            raise HTTPException(404, "This clip is no longer in the library.")
+        return FileResponse(
+            supervisor.library.place(one),
+            headers=CACHED,
+            media_type="video/mp4",
+            filename=one.file,
+            content_disposition_type="attachment" if download else "inline",
+        )
+
+    @app.get("/thumb/{number}", dependencies=looks)
+    def thumb(number: Number) -> Response:
+        one = supervisor.library.get(number)
+        if one is None:
+            raise HTTPException(404, "This clip is no longer in the library.")
+        still = supervisor.posters.of(one)
+        if still is None:
+            uncached = {"Cache-Control": "no-store"}
+            return Response(NO_STILL, media_type="image/svg+xml", headers=uncached)
+        return FileResponse(still, headers=CACHED, media_type="image/jpeg")
+
+
+def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: list[Any]) -> None:
+    library, models = supervisor.library, supervisor.presets.models
+
+    @app.get("/library", dependencies=looks)
+    def page(
+        request: Request,
+        words: str = "",
+        model: str = "",
+        size: str = "",
+        favourites: bool = False,
+        trash: bool = False,
+        after: str = "",
+        limit: int = 60,
+    ) -> dict[str, Any]:
+        height, width = _size(size)
+        query = Query(words[:200], model, height, width, favourites, trash)
+        seen = library.page(query, _key(after), min(max(limit, 1), MOST))
+        answer: dict[str, Any] = {
+            "clips": [card(supervisor, clip) for clip in seen.clips],
+            "count": seen.count,
+            "next": f"{seen.next[0]}|{seen.next[1]}" if seen.next else "",
+        }
+        if not after:
+            names, shapes = library.kinds()
+            answer["models"] = [(id, models[id].name if id in models else id) for id in names]
+            answer["sizes"] = [(f"{h}×{w}", f"{w} × {h}") for h, w in shapes]
+            answer["folder"] = sits_here(request)
+        return answer
+
+    @app.post("/library/scan", dependencies=changes)
+    def scan(_: Nothing | None = None) -> dict[str, Any]:
+        seen = supervisor.caretaker.scan()
+        return {
+            "changed": seen.changed,
+            "young": seen.young,
+            "not_taken": [why for _, why in sorted(seen.refused)],  # each names its file
+            "problem": seen.problem,
+        }
+
+    @app.get("/clip/{number}/receipt", dependencies=looks)
+    def receipt(number: Number) -> dict[str, Any]:
+        try:
+            return {"rows": receipt_rows(found(supervisor, number), supervisor)}
+        except HeadroomError as error:
+            return {"refused": str(error)}
+
+
+def _add_changes(app: FastAPI, supervisor: Supervisor, changes: list[Any]) -> None:
+    library = supervisor.library
+
+    @app.post("/clip/{number}/favourite", dependencies=changes)
+    def favourite(number: Number, asked: Favourite) -> dict[str, Any]:
+        return told(lambda: library.favourite(number, asked.on))
+
+    @app.post("/clip/{number}/trash", dependencies=changes)
+    def trash(number: Number, _: Nothing | None = None) -> dict[str, Any]:
+        return told(lambda: library.trash(number))
+
+    @app.post("/clip/{number}/restore", dependencies=changes)
+    def restore(number: Number, _: Nothing | None = None) -> dict[str, Any]:
+        return told(lambda: library.restore(number))
+
+    @app.post("/clip/{number}/again", dependencies=changes)
+    def again(number: Number, asked: Again) -> dict[str, Any]:
+        """Into the queue: the same clip, or with a seed that is drawn."""
+        return told(lambda: queue_again(supervisor, number, asked.fresh))
+
+
+def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
+    """A clip as the lists draw it: plain text and numbers."""
+    request, models = clip.request, supervisor.presets.models
+    known = models.get(request.model)
+    return {
+        "id": clip.id,
+        "version": "".join(filter(str.isdigit, clip.created)),
+        "prompt": request.prompt,
+        "model": known.name if known else request.model,
+        "size": size_of(clip, supervisor),
+        "length": f"{request.frames / wording.fps_of(supervisor.presets, request.model):.1f} s",
+        "width": request.width,
+        "height": request.height,
+        "seed": clip.receipt["seed"],
+        "created": clip.created,
+        "favourite": clip.favourite,
+        "days": days_left(clip.trashed) if clip.trashed else None,
+    }
+
+
+def queue_again(supervisor: Supervisor, number: int, fresh: bool) -> None:
+    """Into the queue: a clip of the library as it is, or with a seed that is drawn.
+
+    Raises:
+        HeadroomError: it isn't there any more, or can't be made here.
+    """
+    raw = asked_again(found(supervisor, number).receipt)
+    if fresh:
+        raw["seed"] = RANDOM_SEED
+    request = ClipRequest.check(raw, supervisor.presets)
+    supervisor.submit(request, embed=embeds(supervisor))
+
+
+def found(supervisor: Supervisor, number: int) -> Clip:
+    clip = supervisor.library.get(number)
+    if clip is None:
+        raise LibraryError("This clip is no longer in the library.", "Reload the page.")
+    return clip
+
+
+def told(act: Callable[[], None]) -> dict[str, Any]:
+    try:
+        act()
+    except HeadroomError as error:
+        return {"refused": str(error)}
+    return {}
+
+
+def sits_here(request: Request) -> bool:
+    """Whether whoever asks sits at this computer: nothing in between that may speak for others,
+    such as a tunnel or a proxy, and an address that names this computer, not some page's."""
+    passed_on = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
+    if passed_on or request.client is None:
+        return False
+    try:
+        near = ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+    return near and request.url.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("×")
+    if height.isascii() and width.isascii() and height.isdigit() and width.isdigit():
+        return int(height[:9]), int(width[:9])
+    return 0, 0
+
+
+def _key(text: str) -> Key | None:
+    moment, _, number = text.rpartition("|")
+    if moment and number.isascii() and number.isdigit():
+        return moment[:40], int(number[:15])
+    return None

@@ -1,0 +1,139 @@
+"""The plan on the page: each choice with its reason, and where the user can choose otherwise."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from engine.default_model import usual_model
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.plan.choice import Choice, Option, Options, PlanError
+from ui import wording
+from ui.tabs.generate import known_model, refusal_html
+from ui.wiring import QUIET
+
+
+@dataclass(frozen=True)
+class PlanParts:
+    """What has to be refreshed: the table, the choices' section, a dropdown a choice."""
+
+    table: gr.HTML
+    section: gr.Column
+    rows: dict[str, gr.Row]
+    dropdowns: dict[str, gr.Dropdown]
+
+    def as_list(self) -> list[Any]:
+        return [self.table, self.section, *self.rows.values(), *self.dropdowns.values()]
+
+
+def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
+    """The section of the Headroom tab; models that leave nothing to choose show the table only."""
+    table = gr.HTML(elem_id="plan", js_on_load=None)
+    rows: dict[str, gr.Row] = {}
+    dropdowns: dict[str, gr.Dropdown] = {}
+    buttons: dict[str, tuple[gr.Button, gr.Button]] = {}
+    with gr.Column(visible=False, elem_id="plan-choices") as section:
+        with gr.Accordion("Choose otherwise", open=False):
+            gr.HTML(f"<p>{wording.CHOOSE}</p>", js_on_load=None)
+            for name, said in wording.CHOICES.items():
+                with gr.Row(elem_id=f"plan-{name}", elem_classes="plan-row") as rows[name]:
+                    dropdowns[name] = gr.Dropdown(
+                        [], label=said, interactive=True, filterable=False, scale=4
+                    )
+                    use = gr.Button("Use", elem_id=f"use-{name}", scale=1, min_width=70)
+                    auto = gr.Button("Automatic", elem_id=f"auto-{name}", scale=1, min_width=90)
+                    buttons[name] = use, auto
+            told = gr.HTML("", elem_id="plan-told", js_on_load=None)
+    parts = PlanParts(table, section, rows, dropdowns)
+    for name, (use, auto) in buttons.items():
+        use.click(
+            lambda chosen, value, name=name: _used(supervisor, chosen, name, value),
+            [model, dropdowns[name]],
+            [told, *parts.as_list()],
+            **QUIET,
+        )
+        auto.click(
+            lambda chosen, name=name: _reset(supervisor, chosen, name),
+            model,
+            [told, *parts.as_list()],
+            **QUIET,
+        )
+    return parts
+
+
+def use(supervisor: Supervisor, model: str, name: str, value: str | int | None) -> str:
+    """Choose ``value``; returns what to say about it."""
+    if value is None:
+        return ""
+    try:
+        supervisor.plans.override(known_model(supervisor.presets, model), name, value)
+    except HeadroomError as error:
+        return refusal_html(error)
+    said = html.escape(wording.choice(name))
+    return f"<p>{said}: {html.escape(str(value))}. {wording.NEXT_CLIP}</p>"
+
+
+def reset(supervisor: Supervisor, model: str, name: str) -> str:
+    """Back to the automatic choice; returns what to say about it."""
+    supervisor.plans.reset(known_model(supervisor.presets, model), name)
+    said = html.escape(wording.choice(name))
+    return f"<p>{said}: {wording.DECIDES}</p>"
+
+
+def refreshed(supervisor: Supervisor, model: str) -> list[Any]:
+    """What ``PlanParts.as_list`` shows for ``model`` now."""
+    options = supervisor.plans.options(known_model(supervisor.presets, model))
+    values = supervisor.plans.values(model)
+    return [
+        table_html(supervisor, model),
+        gr.Column(visible=bool(options)),
+        *[gr.Row(visible=name in options) for name in wording.CHOICES],
+        *[
+            gr.Dropdown(choices(options, name), value=values.get(name) if name in options else None)
+            for name in wording.CHOICES
+        ],
+    ]
+
+
+def choices(options: Options, name: str) -> list[tuple[str, str | int | float]]:
+    """Every option with its value behind it; what can't work says so and why."""
+    return [(_said(option), option.value) for option in options.get(name, ())]
+
+
+def table_html(supervisor: Supervisor, model: str) -> str:
+    """The plan with its reasons, or why there is none."""
+    try:
+        plan = supervisor.plan_for(known_model(supervisor.presets, model))
+    except PlanError as error:
+        return refusal_html(error)
+    usual = usual_model(supervisor)
+    reason = usual.reason
+    if usual.preset.id != model:
+        reason = f"You chose this model. Automatic would be {usual.preset.name}: {reason}"
+    chosen = Choice(supervisor.presets.models[model].name, reason)
+    cells = "".join(
+        f"<tr><th scope='row'>{html.escape(wording.choice(name))}</th>"
+        f"<td>{html.escape(str(choice.value))}</td>"
+        f"<td class='why'>{html.escape(choice.reason)}</td></tr>"
+        for name, choice in [("model", chosen), *plan.items()]
+    )
+    named = html.escape(supervisor.presets.models[model].name)
+    head = "<tr><th scope='col'>Choice</th><th scope='col'>Value</th><th scope='col'>Why</th></tr>"
+    return (
+        f"<h2>How {named} runs here</h2><table class='receipt plan'><thead>{head}</thead>"
+        f"<tbody>{cells}</tbody></table>"
+    )
+
+
+def _said(option: Option) -> str:
+    return str(option.value) if option.works else f"{option.value} – can't work: {option.reason}"
+
+
+def _used(supervisor: Supervisor, model: str, name: str, value: str | int | None) -> list[Any]:
+    return [use(supervisor, model, name, value), *refreshed(supervisor, model)]
+
+
+def _reset(supervisor: Supervisor, model: str, name: str) -> list[Any]:
+    return [reset(supervisor, model, name), *refreshed(supervisor, model)]

@@ -1,0 +1,274 @@
+"""The queue on the page: what waits and when it starts, what failed, and what can be done about it.
+
+``Live`` sends ``QueueView.state``; queue.js draws it and calls ``act`` for its buttons.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeGuard
+
+import gradio as gr
+
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.guard.verdict import Verdict
+from engine.jobs import Job, State, TooLate, too_late
+from engine.presets import Presets
+from engine.request import ClipRequest, Size
+from engine.worker.status import Status
+from ui import wording
+from ui.tabs.generate import Controls, brought_back, judged, refusal_html, request_values
+from ui.theme import ASSETS
+from ui.wiring import QUIET
+
+SHOWN = 20  # of the waiting jobs; the others are counted
+ENDED_SHOWN = 5
+FRESH_SECONDS = 2.0  # verdicts and seconds of earlier clips are looked up this often at the most
+FORGOTTEN = (
+    "<p role='alert'>The page has forgotten which job is in the form, so nothing was saved. Copy "
+    "what you changed, then press Edit at the job again.</p>"
+)
+QUEUE = """
+<section class="queue" aria-label="Queue" hidden>
+  <div class="queue-head"><strong data-queue="head"></strong>
+    <button type="button" data-do="cancel_waiting">Cancel all that waits</button></div>
+  <ol data-queue="waiting"></ol>
+  <p class="small" data-queue="more" hidden></p>
+  <div class="queue-head" data-queue="ended-head" hidden><strong>Not made</strong>
+    <button type="button" data-do="clear_ended">Clear</button></div>
+  <ul data-queue="ended"></ul>
+  <p class="notice" role="status" data-queue="told" hidden></p>
+</section>
+"""
+
+
+class QueueView:
+    """What the page shows of the queue, looked up as seldom as it may."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._at = 0.0
+        self._verdicts: dict[tuple[str, Size], Verdict] = {}
+        self._past: dict[tuple[str, Size], Mapping[str, float]] = {}
+
+    def state(self, status: Status) -> dict[str, Any]:
+        """JSON-ready: places, when each starts, and the verdict that it would meet now."""
+        jobs = self._supervisor.jobs
+        waiting = jobs.waiting(SHOWN)
+        count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
+        ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
+        self._look_up(waiting)
+        until: float | None = self._left_of_running(status)
+        rows = []
+        for place, job in enumerate(waiting, 1):
+            rows.append(self._row(place, job, until))
+            own = self._seconds(job)
+            until = None if until is None or own is None else until + own
+        return {
+            "waiting": rows,
+            "more": count - len(rows),
+            "ended": [self._ended(job) for job in ended],
+        }
+
+    def _row(self, place: int, job: Job, until: float | None) -> dict[str, Any]:
+        verdict = self._verdicts.get((job.request.model, job.request.size))
+        closed = job.kind == "clip" and verdict is not None and not verdict.open
+        # A minute's precision is all that a guess so far ahead is worth; it also keeps the stream
+        # quiet.
+        starts = "" if until is None else f"starts in about {wording.roughly(until)}"
+        return {
+            "id": job.id,
+            "place": place,
+            "title": title(job, self._supervisor.presets),
+            "kind": job.kind,
+            "size": self._size(job),
+            "starts": starts if until is None or until >= 1 else "starts next",
+            "verdict": verdict.word.value if closed and verdict else "",
+            "why": f"{verdict.reason} {verdict.remedy}".strip() if closed and verdict else job.note,
+        }
+
+    def _size(self, job: Job) -> str:
+        shape = wording.size_of(self._supervisor.presets, job.request.model, job.request.size)
+        whose = f", for {job.visitor_name}" if job.visitor else ""
+        return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
+
+    def _ended(self, job: Job) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "title": title(job, self._supervisor.presets),
+            "kind": job.kind,
+            "state": job.state.value,
+            "why": f"{job.note} {job.remedy}".strip(),
+        }
+
+    def _look_up(self, waiting: list[Job]) -> None:
+        wanted = {(job.request.model, job.request.size) for job in waiting}
+        now = time.monotonic()
+        if now - self._at < FRESH_SECONDS and wanted <= set(self._past):
+            return
+        guard, known = self._supervisor.guard, self._supervisor.presets.models
+        self._at, self._verdicts, self._past = now, {}, {}
+        for model in {model for model, _ in wanted}:
+            sizes = [size for named, size in wanted if named == model]
+            if model in known:
+                found = guard.verdicts(model, sizes)
+                self._verdicts |= {(model, size): found[size] for size in sizes}
+            self._past |= {(model, size): guard.last_seconds(model, size) for size in sizes}
+
+    def _seconds(self, job: Job) -> float | None:
+        past = self._past.get((job.request.model, job.request.size))
+        if job.kind == "probe" or not past:
+            return None
+        return sum(seconds for stage, seconds in past.items() if stage != "load")
+
+    def _left_of_running(self, status: Status) -> float | None:
+        """Seconds until the running job is over; 0 when nothing runs, None where nobody knows."""
+        running, progress = self._supervisor.jobs.running(), status.progress
+        if running is None:
+            return 0.0
+        if progress is None or progress.job != running.id or running.kind == "probe":
+            return None
+        past = self._supervisor.guard.last_seconds(running.request.model, running.request.size)
+        left = progress.time_left(past)
+        return None if left is None or left.at_least else left.seconds
+
+
+def title(job: Job, presets: Presets) -> str:
+    if job.kind == "probe":
+        return f"Measuring {wording.size_of(presets, job.request.model, job.request.size)}"
+    return job.request.prompt
+
+
+# ---- what its buttons do ---------------------------------------------------------------------
+
+
+def act(supervisor: Supervisor, asked: object) -> str:
+    """Do what a button of the queue says; returns what went wrong, as a sentence, or "".
+
+    Args:
+        asked: ``{"do": NAME, "job": NUMBER}``, from the browser: nothing in it is trusted.
+    """
+    name, job = (asked.get("do"), asked.get("job")) if isinstance(asked, dict) else (None, None)
+    whole: dict[str, Callable[[], object]] = {
+        "cancel_waiting": supervisor.jobs.cancel_waiting,
+        "clear_ended": supervisor.jobs.clear_ended,
+    }
+    try:
+        if isinstance(name, str) and name in whole:
+            whole[name]()
+        elif not _known(job, supervisor):
+            raise _gone()
+        elif name == "edit":
+            _editable(supervisor, asked)
+        elif name in ("first", "up", "down", "last"):
+            supervisor.jobs.move(job, name)
+        elif name == "cancel":
+            supervisor.cancel(job)
+        elif name == "again":
+            supervisor.again(job)
+        else:
+            return "The queue has no such button. Load the page again."
+    except HeadroomError as error:
+        return str(error)
+    return ""
+
+
+def build_queue(supervisor: Supervisor) -> gr.HTML:
+    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which waits and
+    shall come into the form."""
+
+    def pressed(asked: object = None) -> str:
+        return act(supervisor, asked)
+
+    script = (ASSETS / "page/queue.js").read_text(encoding="utf-8")
+    return gr.HTML(
+        QUEUE, elem_id="queue", js_on_load=script, server_functions=[pressed], render=False
+    )
+
+
+def build_editing(
+    supervisor: Supervisor, controls: Controls, queue: gr.HTML, judged_parts: list[Any]
+) -> None:
+    """Edit a waiting job in the form that made it; afterwards the form holds what it held before.
+
+    Args:
+        judged_parts: what ``judged`` sets besides the radios: the verdict and its button.
+    """
+    with gr.Row(visible=False, elem_id="editing") as row:
+        said = gr.HTML("", js_on_load=None)
+        save = gr.Button("Save to the queue", variant="primary", elem_id="save-job", min_width=120)
+        leave = gr.Button("Leave it as it was", elem_id="leave-job", min_width=120)
+    job, before = gr.State(None), gr.State(None)
+    everything = [job, before, row, said, *controls.as_list(), *judged_parts]
+
+    def begin(event: gr.EventData, now: object, held: object, *values: Any) -> list[Any]:
+        asked = _editable(supervisor, event._data)
+        request = replace(asked.request, seed=asked.seed)
+        kept = list(values) if now is None else held
+        fields, verdict = brought_back(supervisor, request)
+        return [asked.id, kept, gr.Row(visible=True), _said(asked.id), *fields, *verdict]
+
+    def end(held: list[Any] | None) -> list[Any]:
+        rest = _form(supervisor, held) if held else [gr.skip()] * (len(everything) - 4)
+        return [None, None, gr.Row(visible=False), "", *rest]
+
+    def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
+        told = [gr.skip()] * len(everything)
+        if number is None:  # Gradio drops what it kept for a tab that was away for long
+            told[3] = FORGOTTEN
+            return told
+        try:
+            request = ClipRequest.check(request_values(*values), supervisor.presets)
+            supervisor.edit(number, request)
+        except HeadroomError as error:
+            told[3] = _said(number) + refusal_html(error)
+            return told
+        return end(held)
+
+    inputs = [job, before, *controls.as_list()]
+    queue.edit(begin, inputs, everything, **QUIET).success(
+        None, None, None, js="() => document.querySelector('#prompt textarea')?.focus()", **QUIET
+    )
+    save.click(keep, inputs, everything, **QUIET)
+    leave.click(end, before, everything, **QUIET)
+
+
+def _editable(supervisor: Supervisor, asked: object) -> Job:
+    """The job that ``asked`` (from the browser) names.
+
+    Raises:
+        TooLate: it can't be edited any more, or never could.
+        RequestError: it is of a model that isn't known here.
+    """
+    number = asked.get("job") if isinstance(asked, dict) else None
+    if not _known(number, supervisor):
+        raise _gone()
+    job = supervisor.jobs.get(number)
+    if job.state is not State.QUEUED or job.kind != "clip":
+        raise too_late(job.id)
+    ClipRequest.check(job.request.to_json(), supervisor.presets)
+    return job
+
+
+def _gone() -> TooLate:
+    return TooLate("There is no such job any more.", "Look at the queue.")
+
+
+def _known(number: object, supervisor: Supervisor) -> TypeGuard[int]:
+    """Whether ``number``, from the browser, is a job's."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        return False
+    return supervisor.jobs.has(number)
+
+
+def _said(job: int) -> str:
+    return f"<p>Job {job} of the queue is in the form.</p>"
+
+
+def _form(supervisor: Supervisor, values: list[Any]) -> list[Any]:
+    """What sets the form to values that it held, and the verdict beside it."""
+    prompt, model, size, frames, seed, lock = values
+    sizes, lengths, *rest = judged(supervisor, model, size, frames)
+    radios = gr.Radio(sizes.choices, value=size), gr.Radio(lengths.choices, value=frames)
+    return [prompt, model, *radios, seed, lock, *rest]

@@ -1,0 +1,186 @@
+"""The clip on show: large, with what can be made of it next, and its receipt."""
+
+import html
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from engine.default_model import usual_model
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.guard.predict import covers
+from engine.library.library import Clip
+from engine.library.receipt import asked_again
+from engine.presets import ModelPreset, Presets
+from engine.prompts.ideas import load_ideas
+from engine.request import ClipRequest
+from ui.tabs.batch import embeds
+from ui.tabs.dropped import usable
+from ui.tabs.generate import Controls, brought_back, refusal_html
+from ui.tabs.library import EMPTY, receipt_html
+from ui.tabs.library_routes import found, queue_again
+from ui.tabs.prompts import put_into
+from ui.wiring import QUIET
+
+EXAMPLES = 3
+BEGIN = """
+<div class="begin">
+  <p><b>No clip yet.</b> Write what it should show and press Generate (Ctrl+Enter). It appears here,
+    with a receipt that says how it was made.</p>
+  <p>Or begin with one of these:</p>
+</div>
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The parts that ``newest`` fills, in its order, and the ``examples`` of an empty page."""
+
+    begin: gr.Column
+    video: gr.Video
+    acts: gr.Row
+    larger: gr.Button
+    receipt: gr.HTML
+    shown: gr.State
+    same: gr.Button
+    new: gr.Button
+    told: gr.HTML
+    examples: tuple[tuple[gr.Button, str], ...]
+
+    def as_list(self) -> list[Any]:
+        return [self.begin, self.video, self.acts, self.larger, self.receipt, self.shown]
+
+
+def build_result(supervisor: Supervisor) -> Result:
+    with gr.Column(visible=False, elem_id="begin") as begin:
+        gr.HTML(BEGIN, js_on_load=None)
+        with gr.Row(elem_id="examples"):
+            examples = tuple(
+                (gr.Button(text, size="sm", min_width=120, elem_classes="notranslate"), text)
+                for text in example_prompts(usual_model(supervisor).preset)
+            )
+    video = gr.Video(
+        label="Clip",
+        elem_id="clip",
+        autoplay=True,
+        loop=True,
+        interactive=False,
+        buttons=["download"],
+        visible=False,
+    )
+    with gr.Row(visible=False, elem_id="next") as acts:
+        same = gr.Button("Same again", elem_id="same-again", min_width=100)
+        new = gr.Button("New seed", elem_id="new-seed", min_width=100)
+        larger = gr.Button("Larger", elem_id="larger", min_width=100)
+    told = gr.HTML("", elem_id="result-told", js_on_load=None)
+    with gr.Accordion("Receipt: how this clip was made", open=False):
+        receipt = gr.HTML(EMPTY, elem_id="receipt", js_on_load=None)
+    shown = gr.State(None)
+    return Result(begin, video, acts, larger, receipt, shown, same, new, told, examples)
+
+
+def example_prompts(preset: ModelPreset) -> list[str]:
+    """One of each of the first themes that ``preset`` has."""
+    themes = load_ideas().themes(preset)
+    return [theme.prompts[0].text for theme in themes[:EXAMPLES]]
+
+
+def newest(supervisor: Supervisor) -> list[Any]:
+    """Values for ``Result.as_list()``, once a job has ended or the page was opened."""
+    clip = _newest(supervisor)
+    none = clip is None
+    path = place(supervisor, clip) if clip is not None else None
+    known = clip is not None and clip.request.model in supervisor.presets.models
+    more = known and clip is not None and larger(supervisor.presets, clip.request) is not None
+    return [
+        gr.Column(visible=none),
+        gr.Video(path, visible=path is not None),
+        gr.Row(visible=known),
+        gr.Button(visible=more),
+        _receipt(supervisor, clip, path),
+        None if clip is None else clip.id,
+    ]
+
+
+def _receipt(supervisor: Supervisor, clip: Clip | None, path: str | None) -> str:
+    if clip is None:
+        return EMPTY
+    if path is None:
+        return f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
+    return receipt_html(clip, supervisor)
+
+
+def place(supervisor: Supervisor, clip: Clip) -> str | None:
+    """Where the file lies; None where it was taken away by hand."""
+    return str(supervisor.library.place(clip)) if supervisor.library.lies_here(clip) else None
+
+
+def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:
+    """The same at the next larger picture of the same form on offer; None where there is none."""
+
+    def form(width: int, height: int) -> int:
+        return (width > height) - (width < height)
+
+    wanted = form(request.width, request.height)
+    on_offer = [
+        replace(request, height=size.height, width=size.width)
+        for size in presets.sizes_for(request.model)
+        if form(size.width, size.height) == wanted
+    ]
+    above = [r for r in on_offer if not covers(request.size, r.size)]
+    return min(above, key=lambda r: r.size.pixels, default=None)
+
+
+def wire(
+    supervisor: Supervisor, parts: Result, controls: Controls, judged_parts: list[Any]
+) -> None:
+    """Connect the buttons below the clip, and the examples.
+
+    Args:
+        judged_parts: what ``brought_back`` sets besides the form: the verdict and its button.
+    """
+
+    def again(number: object, fresh: bool) -> str:
+        try:
+            queue_again(supervisor, _number(supervisor, number), fresh)
+        except HeadroomError as error:
+            return refusal_html(error)
+        return ""
+
+    everything = [*controls.as_list(), *judged_parts, parts.told]
+
+    def enlarge(number: object) -> list[Any]:
+        """Into the form, and into the queue where the guard lets it."""
+        kept = [gr.skip()] * (len(everything) - 1)
+        try:
+            request = usable(
+                supervisor, asked_again(found(supervisor, _number(supervisor, number)).receipt)
+            )
+            above = larger(supervisor.presets, request)
+            if above is None:
+                return [*kept, "<p>No larger size of this form is on offer.</p>"]
+            fields, verdict = brought_back(supervisor, above)
+            kept = [*fields, *verdict]
+            supervisor.submit(above, embed=embeds(supervisor))
+        except HeadroomError as error:
+            return [*kept, refusal_html(error)]
+        return [*kept, ""]
+
+    parts.same.click(lambda number: again(number, False), parts.shown, parts.told, **QUIET)
+    parts.new.click(lambda number: again(number, True), parts.shown, parts.told, **QUIET)
+    parts.larger.click(enlarge, parts.shown, everything, **QUIET)
+    put_into(controls.prompt, controls.helped, parts.examples)
+
+
+def _number(supervisor: Supervisor, shown: object) -> int:
+    """Of the clip on show; the newest where Gradio has forgotten the tab, as it does in time."""
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return shown
+    clip = _newest(supervisor)
+    return 0 if clip is None else clip.id
+
+
+def _newest(supervisor: Supervisor) -> Clip | None:
+    library = supervisor.library
+    return library.last_made() or next(iter(library.newest(1)), None)

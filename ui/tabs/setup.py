@@ -1,0 +1,310 @@
+"""The Set-up tab: what is here of each model, how to get the rest, and what this machine is."""
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from engine.doctor.doctor import Line, examine, usable
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.guard.verdict import Word
+from engine.pipelines import is_here, why_not_here
+from engine.presets import ModelPreset
+from engine.units import size_text
+from engine.weights.download_process import What
+from engine.weights.progress import WORKING, Tally
+from engine.weights.state import Weights, weights_text
+from ui.tabs.generate import refusal_html
+from ui.tabs.pulls import pull_state
+from ui.tabs.report import build_report
+from ui.wiring import QUIET
+
+# A mark beside the colour, as in the headroom tab.
+STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
+LINES = {"good": ("✓", "good"), "warn": ("!", "look"), "bad": ("✕", "bad")}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model: its text, and its buttons in the order in which ``refreshed`` sets them."""
+
+    text: gr.HTML
+    fetch: gr.Button
+    pause: gr.Button
+    verify: gr.Button
+    found: gr.Button
+
+    def as_list(self) -> list[Any]:
+        return [self.text, self.fetch, self.pause, self.verify, self.found]
+
+
+@dataclass(frozen=True)
+class SetupParts:
+    """What has to be refreshed: the cards, of models to fetch and of those that come with the
+    program (what makes their clips may still be on its way), and the machine's lines."""
+
+    cards: dict[str, Card]
+    shipped: dict[str, gr.HTML]
+    machine: gr.HTML
+
+    def as_list(self) -> list[Any]:
+        fetched = [part for card in self.cards.values() for part in card.as_list()]
+        return [*fetched, *self.shipped.values()]
+
+
+def build_setup(supervisor: Supervisor) -> SetupParts:
+    """All models, the ones to fetch with their buttons, and the doctor's lines below."""
+    gr.HTML("<h2>Models</h2>", js_on_load=None)
+    cards: dict[str, Card] = {}
+    shipped: dict[str, gr.HTML] = {}
+    for preset in supervisor.presets.models.values():
+        if not preset.weights:
+            with gr.Column(elem_classes="model-card"):
+                shipped[preset.id] = gr.HTML(shipped_html(preset), js_on_load=None)
+    for preset in sorted(supervisor.weights.models, key=lambda p: sum(f.bytes for f in p.weights)):
+        cards[preset.id] = _build_card(supervisor, preset)
+    gr.HTML("<h2>This machine</h2>", js_on_load=None)
+    machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
+    build_report(supervisor)
+    return SetupParts(cards, shipped, machine)
+
+
+def _build_card(supervisor: Supervisor, preset: ModelPreset) -> Card:
+    model = preset.id
+    slug = model.replace(".", "-")  # a dot would begin a class in a selector
+    with gr.Column(elem_id=f"card-{slug}", elem_classes="model-card"):
+        # Whole from the start: Gradio would show an empty card for a moment.
+        text = gr.HTML(elem_id=f"card-text-{slug}", js_on_load=None)
+        with gr.Row(elem_classes="card-buttons"):
+            fetch = gr.Button("Download", variant="primary", elem_id=f"fetch-{slug}", min_width=120)
+            pause = gr.Button("Pause", elem_id=f"pause-{slug}", min_width=90, visible=False)
+            verify = gr.Button("Verify", elem_id=f"verify-{slug}", min_width=90, visible=False)
+            found = gr.Button("Use what was found", elem_id=f"found-{slug}", visible=False)
+        told = gr.HTML("", elem_id=f"told-{slug}", elem_classes="card-told", js_on_load=None)
+        with gr.Accordion("Use a folder that you have", open=False):
+            with gr.Row(elem_classes="plan-row"):
+                place = gr.Textbox(
+                    label="Folder, on the computer where Headroom runs",
+                    elem_id=f"folder-{slug}",
+                    max_lines=1,
+                    scale=4,
+                )
+                use = gr.Button("Use", elem_id=f"use-folder-{slug}", scale=1, min_width=70)
+    card = Card(text, fetch, pause, verify, found)
+    _wire_card(supervisor, model, card, told, place, use)
+    return card
+
+
+def _wire_card(
+    supervisor: Supervisor,
+    model: str,
+    card: Card,
+    told: gr.HTML,
+    place: gr.Textbox,
+    use: gr.Button,
+) -> None:
+    outputs = [told, *card.as_list()]
+    card.fetch.click(lambda: act(supervisor, model, "pull"), None, outputs, **QUIET)
+    card.verify.click(lambda: act(supervisor, model, "verify"), None, outputs, **QUIET)
+    card.pause.click(lambda: act(supervisor, model, None), None, outputs, **QUIET)
+    card.found.click(
+        lambda: use_folders(supervisor, model, [str(f) for f in supervisor.weights.offers(model)]),
+        None,
+        outputs,
+        **QUIET,
+    )
+    for pressed in (use.click, place.submit):
+        pressed(lambda folder: use_folders(supervisor, model, [folder]), place, outputs, **QUIET)
+
+
+# ---- what the buttons do -------------------------------------------------------------------
+
+
+def act(supervisor: Supervisor, model: str, what: What | None) -> list[Any]:
+    """Fetch, verify, or (None) pause; the work itself belongs to the engine."""
+    said = ""
+    try:
+        if what is None:
+            supervisor.weights.pause(model)
+        else:
+            supervisor.weights.start(model, what)
+    except HeadroomError as error:
+        said = refusal_html(error)
+    except OSError as error:
+        said = _problem(f"The work can't be begun: {error.strerror or error}.")
+    return [said, *refreshed_card(supervisor, model)]
+
+
+def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[Any]:
+    """Link ``folders``; returns what to say and the card as it is then."""
+    said = ""
+    for folder in folders:
+        if not isinstance(folder, str) or not folder.strip():
+            continue
+        try:
+            linked = supervisor.weights.use(model, folder.strip())
+        except HeadroomError as error:
+            said = refusal_html(error)
+            break
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, or ~ of nobody
+            why = getattr(error, "strerror", None) or "it can't be a folder's name"
+            said = _problem(f"That folder can't be used: {why}.")
+            break
+        named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
+        said = f"<p>Used where they lie, not copied:<span translate='no'>{named}</span></p>"
+    return [said, *refreshed_card(supervisor, model)]
+
+
+# ---- what is shown -------------------------------------------------------------------------
+
+
+def refreshed(supervisor: Supervisor, parts: SetupParts) -> list[Any]:
+    """The values of ``SetupParts.as_list``."""
+    fetched = [value for model in parts.cards for value in refreshed_card(supervisor, model)]
+    models = supervisor.presets.models
+    return [*fetched, *(shipped_html(models[model]) for model in parts.shipped)]
+
+
+def refreshed_card(supervisor: Supervisor, model: str) -> list[Any]:
+    """A card's text and buttons as things are now."""
+    weights = supervisor.weights
+    seen, tally = weights.look(model), weights.tally(model)
+    working, ready = tally.phase in WORKING, seen.state == "ready"
+    found = [] if working or ready else weights.offers(model)
+    useful = usable(supervisor, model).word is not Word.IMPOSSIBLE
+    return [
+        card_html(supervisor, model, seen, tally, found),
+        gr.Button(
+            _fetch_words(seen),
+            visible=not working and not ready,
+            variant="primary" if useful else "secondary",
+        ),
+        gr.Button(visible=working),
+        gr.Button(visible=not working and seen.present > 0),
+        gr.Button(visible=bool(found)),
+    ]
+
+
+def shipped_html(preset: ModelPreset) -> str:
+    """A model whose weights come with the program."""
+    text = html.escape(f"{preset.summary} It comes with the program.")
+    if is_here(preset):
+        return _frame(preset.name, "ready", "ready", f"<p>{text}</p>")
+    why, remedy = (html.escape(told) for told in why_not_here(preset))
+    return _frame(preset.name, "missing", "waits", f"<p>{text}</p><p>{why} {remedy}</p>")
+
+
+def _fetch_words(seen: Weights) -> str:
+    match seen.state:
+        case "damaged":
+            return f"Fetch the damaged files again ({size_text(seen.missing)})"
+        case "partial":
+            return f"Resume ({size_text(seen.missing)} to go)"
+    return f"Download {size_text(seen.missing)}"
+
+
+def card_html(
+    supervisor: Supervisor, model: str, seen: Weights, tally: Tally, found: list[Path]
+) -> str:
+    """Everything about a model's weights, in the order in which somebody would ask.
+
+    Args:
+        found: folders of the hub's cache that hold some of them.
+    """
+    preset, working = supervisor.presets.models[model], tally.phase in WORKING
+    lines = [preset.summary]
+    verdict = usable(supervisor, model)
+    if verdict.word is Word.IMPOSSIBLE:
+        lines.append(f"This machine can't use it: {verdict.reason}")
+    elif not is_here(preset):
+        lines.append(" ".join(why_not_here(preset)))
+    if seen.missing and not working:
+        lines.append(
+            ("" if seen.fits else "It doesn't fit: ")
+            + f"{size_text(seen.missing)} to fetch and 2 GB to spare; {size_text(seen.free)} are "
+            f"free on the drive of {seen.folder}."
+        )
+    lines += [f"Damaged: {file}" for file in seen.damaged] + ([seen.told] if seen.told else [])
+    lines += [f"Linked, but not there now: {folder}" for folder in seen.gone]
+    lines += [f"Found in the hub's cache: {folder}" for folder in found]
+    if seen.state == "ready":
+        lines += [f"Used where it lies: {folder}" for folder in seen.linked]
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    if not working:
+        body += _ended_html(tally, seen)
+    body += _pull_html(model, tally)
+    if working:
+        said = "verifying" if tally.what == "verify" else "fetching"
+        return _frame(preset.name, "working", said, body)
+    return _frame(preset.name, seen.state, weights_text(seen), body)
+
+
+def _ended_html(tally: Tally, seen: Weights) -> str:
+    """How the last work ended, where that isn't plain from the state."""
+    if tally.phase == "failed":
+        return _problem(f"{tally.told} {tally.remedy}")
+    if tally.phase == "paused" and seen.state != "ready":
+        return f"<p>Paused. {html.escape(tally.told)}</p>"
+    if tally.phase == "done" and tally.what == "verify" and not seen.damaged:
+        unknown = " No checksum is known of what you brought." if tally.unknown else ""
+        return f"<p>Verified: what is here is whole.{unknown}</p>"
+    return ""
+
+
+def _problem(text: str) -> str:
+    return f"<div class='refusal' role='alert'><p>{html.escape(text)}</p></div>"
+
+
+def _frame(name: str, state: str, text: str, body: str) -> str:
+    return (
+        f"<div class='model'><div class='model-head'><b>{html.escape(name)}</b>"
+        f"<span class='state {state}'><span aria-hidden='true'>{STATES[state]}</span> "
+        f"{html.escape(text)}</span></div>{body}</div>"
+    )
+
+
+def _pull_html(model: str, tally: Tally) -> str:
+    """The progress, drawn as it is now; live.js goes on with it."""
+    working = tally.phase in WORKING
+    pull = pull_state(tally)
+    percent = round(100 * pull["fraction"], 1) if working else 0
+    files = "".join(f"<li>{html.escape(told)}</li>" for told in pull["files"]) if working else ""
+    return (
+        f"<div class='pull' data-pull='{html.escape(model, quote=True)}'"
+        f"{'' if working else ' hidden'}><div class='progress' role='progressbar' "
+        "aria-label='This download' aria-valuemin='0' aria-valuemax='100' "
+        f"aria-valuenow='{percent:.0f}'><span style='width:{percent}%'></span></div>"
+        f"<p class='told' aria-live='off'>{html.escape(pull['text']) if working else ''}</p>"
+        f"<ul class='files'>{files}</ul></div>"
+    )
+
+
+def machine_html(supervisor: Supervisor) -> str:
+    """The doctor's lines as a table."""
+    return f"<table class='receipt machine'>{''.join(map(_line, examine(supervisor)))}</table>"
+
+
+def _line(line: Line) -> str:
+    mark, word = LINES[line.state]
+    remedy = f"<div class='why'>{html.escape(line.remedy)}</div>" if line.remedy else ""
+    return (
+        f"<tr class='{line.state}'><th scope='row'><span class='mark' title='{word}'>"
+        f"{mark}</span> {html.escape(line.subject)}</th>"
+        f"<td>{html.escape(line.meaning)}{remedy}</td></tr>"
+    )
+
+
+def first_run_html(supervisor: Supervisor) -> str:
+    """What the first page says while nothing but the CPU default is here; "" after that."""
+    models = supervisor.weights.models
+    ready = [preset for preset in models if supervisor.weights.look(preset.id).state == "ready"]
+    if ready or not models:
+        return ""
+    name = html.escape(supervisor.presets.default.name)
+    return (
+        f"<p class='first-run'>{name} is all that is installed so far. It works at once, in its "
+        "own small world; the Set-up tab gets you a large model.</p>"
+    )

@@ -1,0 +1,160 @@
+"""The Share tab: opens the visitors' door, shows its address and password once, and closes it."""
+
+import html
+from typing import Any
+
+import gradio as gr
+import segno
+
+from engine.default_model import usual_model
+from engine.engine import Supervisor
+from engine.errors import HeadroomError
+from engine.presets import Presets
+from ui.share.session import Opened, Sharing
+from ui.share.visitors import DEFAULT_HOURS, HOURS, UNFINISHED_EACH
+from ui.tabs.generate import model_choices, refusal_html
+from ui.theme import ASSETS
+from ui.wiring import QUIET
+
+ABOUT = f"""
+<p>Let others make clips on this computer, with nothing to install. They get a page of their own:
+they can ask for clips and see those, and nothing else of yours. No library, no prompts, no
+settings, no files.</p>
+<ul>
+<li>Their clips come after yours, are no larger than the model's usual size, and each visitor has
+{UNFINISHED_EACH} unfinished at the most.</li>
+<li>Nobody comes in without the password, which is drawn anew each time.</li>
+<li>It ends by itself, and at once when you stop it; what visitors have unfinished is cancelled.
+</li>
+<li>What they make lies in your library.</li>
+</ul>
+"""
+LIVE = """
+<div class="share-live" aria-live="polite">
+  <p data-live="share-text" hidden></p>
+  <p class="notice" role="alert" data-live="share-trouble" hidden></p>
+  <ul data-live="share-visitors"></ul>
+</div>
+"""
+
+
+def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
+    """Returns what ``refreshed`` sets: the tab is renewed when it is opened."""
+    gr.HTML(ABOUT, elem_id="share-about", js_on_load=None)
+    with gr.Column(elem_id="share-form") as form:
+        choices = [
+            ("Over the internet, by a link of Gradio's", "link"),
+            ("In your own network only", "network"),
+        ]
+        where = gr.Radio(choices, value="link", label="From where", elem_id="share-where")
+        hours = gr.Radio(
+            [(f"{n} {'hour' if n == 1 else 'hours'}", n) for n in HOURS],
+            value=DEFAULT_HOURS,
+            label="For how long",
+            elem_id="share-hours",
+        )
+        model = gr.Dropdown(
+            model_choices(supervisor.presets),
+            value=usual_model(supervisor).preset.id,
+            label="With which model",
+            elem_id="share-model",
+        )
+        start = gr.Button("Share", variant="primary", elem_id="share-start", scale=0)
+    told = gr.HTML("", elem_id="share-told", js_on_load=None)
+    script = (ASSETS / "share/share.js").read_text(encoding="utf-8")
+    live = gr.HTML(LIVE, elem_id="share-live", js_on_load=script)
+    stop = gr.Button("Stop sharing", variant="stop", elem_id="share-stop", visible=False, scale=0)
+    parts = [form, model, told, stop]
+
+    def begin(place: str, length: float, chosen: str) -> list[Any]:
+        try:
+            opened = sharing.start(*_checked(supervisor.presets, place, length, chosen))
+        except HeadroomError as error:
+            return [gr.skip(), gr.skip(), refusal_html(error), gr.skip()]
+        return [gr.Column(visible=False), gr.skip(), opened_html(opened), gr.Button(visible=True)]
+
+    def end() -> list[Any]:
+        sharing.stop()
+        return ended()
+
+    def ended() -> list[Any]:
+        """Also once its time is over. A share that was begun since keeps its password on show."""
+        if sharing.open:
+            return [gr.skip()] * len(parts)
+        return refreshed(supervisor, sharing, "<p>Sharing has ended.</p>")
+
+    # Opening a tunnel takes seconds, so this button shows that it works.
+    start.click(begin, [where, hours, model], parts, **{**QUIET, "show_progress": "minimal"})
+    stop.click(end, None, parts, **QUIET)
+    live.change(ended, None, parts, **QUIET)
+    return parts
+
+
+def _checked(
+    presets: Presets, place: object, length: object, chosen: object
+) -> tuple[Any, float, str]:
+    """What the form sent, or its defaults: a browser may send anything."""
+    hours = length if isinstance(length, int | float) and length in HOURS else DEFAULT_HOURS
+    model = chosen if isinstance(chosen, str) and chosen in presets.models else presets.default.id
+    return ("network" if place == "network" else "link"), float(hours), model
+
+
+def refreshed(supervisor: Supervisor, sharing: Sharing, told: str = "") -> list[Any]:
+    """What the tab shows when it is opened: the password is never shown again."""
+    is_open = sharing.open
+    again = (
+        "<p>It is shared. The password was shown once, when sharing began; whoever lost it stops "
+        "sharing and starts anew.</p>"
+    )
+    return [
+        gr.Column(visible=not is_open),
+        gr.Dropdown(model_choices(supervisor.presets)),
+        again if is_open else told,
+        gr.Button(visible=is_open),
+    ]
+
+
+def opened_html(opened: Opened) -> str:
+    """Address and password, in words and as a QR code that holds both."""
+    code = segno.make(opened.invitation, error="m").svg_inline(scale=4, border=3, light="#fff")
+    return (
+        "<div class='opened' role='status'>"
+        "<div class='qr' role='img' aria-label='The address with the password, as a QR code'>"
+        f"{code}</div><div><p>Pass this on; it is shown once.</p>"
+        f"<p>Address<br><code id='share-address'>{html.escape(opened.address)}</code></p>"
+        f"<p>Password<br><code id='share-password'>{html.escape(opened.password)}</code></p></div>"
+        "</div>"
+    )
+
+
+def share_state(sharing: Sharing | None) -> dict[str, Any]:
+    """The live stream's part: how long it is open, and who is there."""
+    state: dict[str, Any] = sharing.state() if sharing is not None else {}
+    if not state.get("open"):
+        return {"share-text": "", "share-short": "", "share-trouble": "", "share-visitors": []}
+    minutes = max(1, -(-int(state["left"]) // 60))
+    left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    count = len(state["visitors"])
+    people = "nobody came yet" if count == 0 else f"{count} visitor{'s' if count > 1 else ''}"
+    return {
+        "share-text": f"Shared at {state['address']} for {left} more; {people}.",
+        "share-short": f"Shared, {left} left, {people}",
+        "share-trouble": state["trouble"],
+        "share-visitors": [
+            f"{v['name']}: {v['done']} made, {v['unfinished']} unfinished"
+            for v in state["visitors"]
+        ],
+    }
+
+
+def invitation_lines(opened: Opened) -> list[str]:
+    """The same for a terminal."""
+    import io
+
+    picture = io.StringIO()
+    segno.make(opened.invitation, error="m").terminal(picture, compact=True)
+    return [
+        f"Shared at {opened.address}",
+        f"Password  {opened.password}  (shown once)",
+        *picture.getvalue().splitlines(),
+    ]
