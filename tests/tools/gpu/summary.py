@@ -129,8 +129,8 @@ def reference(rows: Sequence[Row], **asked: str) -> str:
     ran = ", ".join(f"{name} {versions[name]}" for name in ("torch", "triton") if name in versions)
     lines = [
         "# Written by tests/tools/gpu/summary.py from runs on that card under a ceiling of 16 GiB",
-        "# (the longest under 24): random FP8 weights of the true shapes. A peak is what was allocated",
-        "# and what CUDA holds beside it.",
+        "# (the longest under 24): random FP8 weights of the true shapes. A peak is what was",
+        "# allocated and what CUDA holds beside it.",
         f"model: {MODEL}",
         f"device: {device}, under a ceiling",
         f"source: Headroom, {date.today()}, LightX2V f8aee98b, {ran}, {told}, torch_sdpa, block "
