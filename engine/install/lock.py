@@ -1,7 +1,8 @@
-"""Renews the locks: ``python -m engine.lock [--upgrade]``, in an environment that set-up made.
+"""Renews the locks: ``python -m engine.install.lock [--upgrade]``, in an environment that set-up made.
 
 What a file asks for stands above "What those bring along"; uv resolves the rest for Linux, Windows
-and every supported Python at once. The NVIDIA file takes over the versions that it shares.
+and every supported Python at once. The NVIDIA file takes over the versions that it shares. Then
+each wheel of these versions is listed with its hash.
 """
 
 import argparse
@@ -12,18 +13,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from engine.home import PROJECT
 from engine.install.environments import say
-from engine.install.plan import ENGINE, GPU, PAGE, TESTS
+from engine.install.packages import UV
+from engine.install.plan import ENGINE, GPU, HASHES, PAGE, TESTS
 
 BROUGHT = "# What those bring along."
 OLDEST = "3.11"
+PYTHONS = ("cp311", "cp312", "cp313", "py3")
+SYSTEMS = r"^(manylinux|musllinux).*_(x86_64|aarch64)$|^win_(amd64|arm64)$|^macosx"
+HASHED = "Each wheel that set-up may install. python -m engine.install.lock writes this (docs/install.md)."
 # torch stays where it is: another one is another GPU build, LightX2V's limit and 2 GB. Its own
 # dependencies without CUDA's, which only PyPI's build for Linux names.
 FIXED = {"torch", "setuptools"}
@@ -122,9 +129,6 @@ def resolve(wanted: Sequence[str], constraints: Sequence[str]) -> dict[str, str]
     Raises:
         SystemExit: uv is missing, or there is no solution; uv said why.
     """
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if uv is None:
-        raise SystemExit("uv is missing: run this with .venv's Python, where set-up put it.")
     torch = next((line for line in wanted if _name(line) == "torch"), "torch==0")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -135,28 +139,73 @@ def resolve(wanted: Sequence[str], constraints: Sequence[str]) -> dict[str, str]
             f"dependency-metadata = [{{ {known}requires-dist = {json.dumps(TORCH_NEEDS)} }}]\n",
             encoding="utf-8",
         )
-        command = [
-            uv,
-            "pip",
-            "compile",
-            "--config-file",
-            "uv.toml",
-            "--universal",
-            "--quiet",
-            "--python-version",
-            OLDEST,
-            "--no-header",
-            "--no-annotate",
-            "-c",
-            "constraints.txt",
-            "in.txt",
-        ]
-        done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(done.returncode)
-    lines = [line.strip() for line in done.stdout.splitlines() if _name(line)]
+        told = compiled(place, "--config-file", "uv.toml", "--no-annotate", "-c", "constraints.txt")
+    lines = [line.strip() for line in told.splitlines() if _name(line)]
     plain = {_name(line): _plain(line) for line in lines}
     return {name: line for name, line in plain.items() if line}
+
+
+def compiled(place: Path, *options: str) -> str:
+    """What uv makes of ``in.txt`` in the folder ``place``.
+
+    Raises:
+        SystemExit: nothing; it said why. Or there is no uv.
+    """
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        raise SystemExit("uv is missing: run this with .venv's Python, where set-up put it.")
+    command = [
+        uv,
+        "pip",
+        "compile",
+        "--universal",
+        "--quiet",
+        "--python-version",
+        OLDEST,
+        "--no-header",
+        *options,
+        "in.txt",
+    ]
+    done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.returncode)
+    return done.stdout
+
+
+def wheels(text: str) -> dict[str, str]:
+    """Each wheel of what a file's ``text`` names, with its SHA-256, as the index gives them.
+
+    Not of torch's builds from PyTorch's index, which not everybody reaches who renews the locks.
+    """
+    lines = [_bare(line) for line in text.splitlines() if _name(line)]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "in.txt").write_text(
+            "".join(f"{line}\n" for line in lines if "+" not in line), encoding="utf-8"
+        )
+        told = tomllib.loads(compiled(Path(folder), "--no-deps", "--format", "pylock.toml"))
+    found = {}
+    for package in told["packages"]:
+        for wheel in package.get("wheels", ()):
+            name = unquote(wheel.get("name") or wheel["url"].rpartition("/")[2])
+            if fits(name):
+                found[name] = wheel["hashes"]["sha256"]
+    return found
+
+
+def fits(wheel: str) -> bool:
+    """Whether one of the supported Pythons takes it on 64-bit Linux, Windows or macOS."""
+    return any(
+        (tag.interpreter in PYTHONS or (tag.abi == "abi3" and int(tag.interpreter[3:]) <= 13))
+        and tag.abi in ("none", "abi3", tag.interpreter)
+        and (tag.platform == "any" or re.search(SYSTEMS, tag.platform) is not None)
+        for tag in parse_wheel_filename(wheel)[3]
+    )
+
+
+def listing(found: Mapping[str, str]) -> str:
+    """As sha256sum writes it."""
+    lines = [f"{found[name]}  {name}" for name in sorted(found, key=str.lower)]
+    return "\n".join([f"# {HASHED}", *lines]) + "\n"
 
 
 def _plain(line: str) -> str:
@@ -175,7 +224,7 @@ def _plain(line: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.lock", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m engine.install.lock", description=__doc__)
     parser.add_argument("--upgrade", action="store_true", help="move what is asked for, too")
     upgrade = parser.parse_args(arguments).upgrade
     read = {name: (PROJECT / name).read_text(encoding="utf-8") for name in (PAGE, ENGINE, TESTS)}
@@ -190,6 +239,10 @@ def main(arguments: Sequence[str]) -> int:
         say(f"{name}: {len(found)} packages")
     gpu = PROJECT / GPU
     gpu.write_text(shared(gpu.read_text(encoding="utf-8"), every), encoding="utf-8")
+    texts = [(PROJECT / name).read_text(encoding="utf-8") for name in (*read, GPU)]
+    found_wheels = {name: sha for text in [*texts, UV] for name, sha in wheels(text).items()}
+    (PROJECT / HASHES).write_text(listing(found_wheels), encoding="utf-8")
+    say(f"{HASHES}: {len(found_wheels)} wheels")
     say(
         "Now run the tests: tests/engine/install/test_locks.py says whether the files are complete."
     )

@@ -11,11 +11,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from engine.install.environments import SetupError, python_of, say
-from engine.install.plan import ENGINE, GPU, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
+from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
 
 UV = "uv==0.13.9"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -25,7 +25,7 @@ INDEXES = {
     "cu130": ("--extra-index-url", "https://download.pytorch.org/whl/cu130"),
 }
 INDEX_SECONDS = 10
-AFRESH = ("--force-reinstall", "--no-deps")
+AFRESH = "--force-reinstall"
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 LOOK = (
     "The lines above say why. Without a network connection it can't work the first time; what was "
@@ -56,6 +56,10 @@ class Packages:
         self._project, self._plan, self._system = project, plan, system
         self._venv, self._python = venv, python_of(venv)
         self._uv: str | None = None
+        try:
+            self._hashes = read_hashes((project / HASHES).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SetupError(f"{HASHES} can't be read: restore it from the project.") from error
 
     def make(self) -> None:
         """An empty environment, always with pip: uv can't be had everywhere."""
@@ -96,18 +100,43 @@ class Packages:
 
     def _without(self, file: str) -> set[str]:
         """What is installed otherwise, or not at all on this machine."""
-        return {"torch"} if file == ENGINE else set(OPTIONAL) if file == GPU else set()
+        if file == ENGINE:
+            return {"torch"} if self._system == "linux" or self._plan.target != "cpu" else set()
+        return set(OPTIONAL) if file == GPU else set()
 
     def _install_file(self, file: str, without: set[str]) -> None:
-        listed = self._venv / f"headroom-{file}"
-        text = (self._project / file).read_text(encoding="utf-8")
-        listed.write_text(filtered(text, without), encoding="utf-8")
-        # PyPI's torch for Windows has no CUDA in it.
-        backend = "cu130" if file == GPU and self._system == "windows" else ""
-        if self._again:  # the locks are complete: nothing else is touched
-            self._needed([*AFRESH, "-r", str(listed)], backend)
-        more = ["--no-deps"] if file == LIGHTX2V else []
-        self._needed([*more, "-r", str(listed)], backend)
+        known, other = hashed(
+            filtered((self._project / file).read_text(encoding="utf-8"), without), self._hashes
+        )
+        more = [AFRESH] if self._again else []
+        if known:
+            self._needed([*more, *self._listed(file, known)])
+        if other:
+            # PyPI's torch for Windows has no CUDA in it.
+            backend = "cu130" if file == GPU and self._system == "windows" else ""
+            listed = self._written(f"other-{file}", other)
+            self._needed([*more, "--no-deps", "-r", listed], backend)
+
+    def _listed(self, name: str, lines: str) -> list[str]:
+        """Exactly these: the locks are complete, so what a package asks for stands in them, and a
+        file that isn't one of those that were listed is an error."""
+        return ["--no-deps", "--require-hashes", "-r", self._written(name, lines)]
+
+    def _one(self, pin: str) -> list[str]:
+        """As ``_listed``, for one package.
+
+        Raises:
+            Failed: its hash isn't known.
+        """
+        known, _ = hashed(pin, self._hashes)
+        if not known:
+            raise Failed(f"{HASHES} has no line for {pin}")
+        return self._listed(f"{pin.partition('==')[0]}.txt", known)
+
+    def _written(self, name: str, text: str) -> str:
+        place = self._venv / f"headroom-{name}"
+        place.write_text(text, encoding="utf-8")
+        return str(place)
 
     def _needed(self, arguments: Sequence[str], backend: str = "") -> None:
         try:
@@ -149,15 +178,15 @@ class Packages:
     def _torch(self) -> None:
         """PyPI's torch for Linux brings several GB of CUDA, PyTorch's own index the CPU build.
 
-        Elsewhere PyPI's is a CPU build.
+        Which of them it will be isn't known before, so it is held against no hash of ours.
+        Elsewhere PyPI's is a CPU build, and comes with the file.
         """
+        if self._system != "linux":
+            return
         self._begin("Installing PyTorch (200 MB to download)")
         pin = pinned(self._project / ENGINE, "torch")
         if self._again:
             self._try_pip(["uninstall", "--yes", "torch"])
-        if self._system != "linux":
-            self._needed([pin])
-            return
         if reachable(f"{CPU_INDEX}/torch/"):
             try:  # its dependencies come with the file that follows
                 self._any(["--no-deps", pin], "cpu")
@@ -178,7 +207,9 @@ class Packages:
         for package in self._plan.optional:
             self._begin(f"Installing {package}, which is optional")
             try:
-                self._any(["--only-binary", ":all:", pinned(self._project / GPU, package)])
+                self._any(
+                    ["--only-binary", ":all:", *self._one(pinned(self._project / GPU, package))]
+                )
             except Failed as error:
                 self.left_out[package] = f"it can't be installed here ({error})."
                 say(f"{package} is left out: {self.left_out[package]}")
@@ -187,8 +218,12 @@ class Packages:
 
     def _find_uv(self) -> str | None:
         own = self._python.with_name("uv.exe" if os.name == "nt" else "uv")
-        if own.exists() or self._try_pip(["install", *QUIET, UV]):
+        try:
+            if not own.exists():
+                self._pip(["install", *QUIET, *self._one(UV)])
             return str(own)
+        except Failed as error:
+            say(str(error))
         return shutil.which("uv")
 
     def _try_pip(self, arguments: Sequence[str]) -> bool:
@@ -223,6 +258,42 @@ def filtered(text: str, without: Collection[str]) -> str:
             continue
         kept.append(line)
     return "\n".join(kept) + "\n"
+
+
+def read_hashes(text: str) -> dict[str, list[str]]:
+    """Of every wheel that ``text`` lists, by what a requirement file calls it: name==version."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            sha256, file = line.split()
+            name, version = file.split("-")[:2]
+            found.setdefault(f"{_canonical(name)}=={version}", []).append(sha256)
+    return found
+
+
+def hashed(text: str, hashes: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """The lines of ``text`` with their hashes, and those that have none: pip takes a file only if
+    all or none of its lines have. "" where there would be nothing to install."""
+    known, other, options = [], [], []
+    for line in text.splitlines():
+        line = line.partition(" #")[0].strip()
+        pin = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line)
+        found = hashes.get(f"{_canonical(pin[1])}=={pin[2]}") if pin is not None else None
+        if found:
+            known.append(" ".join([line, *(f"--hash=sha256:{sha256}" for sha256 in found)]))
+        elif line.startswith("-"):
+            options.append(line)
+        elif line and not line.startswith("#"):
+            other.append(line)
+
+    def written(lines: list[str]) -> str:
+        return "\n".join([*options, *lines, ""]) if lines else ""
+
+    return written(known), written(other)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pinned(file: Path, package: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from engine.commands.main import _parser
 from engine.home import PROJECT
 from engine.install.__main__ import read_order
-from engine.install.plan import FILES
+from engine.install.plan import FILES, HASHES
 
 TEXT = (PROJECT / "Containerfile").read_text(encoding="utf-8")
 
@@ -164,7 +164,7 @@ def test_what_it_copies_is_here_and_is_all_that_runs() -> None:
     for rest in of(instructions(TEXT), "COPY"):
         copied |= set(word for word in rest.split()[:-1] if not word.startswith("--"))
     assert all((PROJECT / name).exists() for name in copied)
-    assert {file for files in FILES.values() for file in files} <= copied
+    assert {HASHES, *(file for files in FILES.values() for file in files)} <= copied
     assert {"app.py", "launch.sh", "engine", "ui", "presets"} <= copied
     assert (PROJECT / "launch.sh").stat().st_mode & 0o111
 

@@ -145,7 +145,7 @@ def main(run: Run = pip_audit, allowed: str | None = None) -> int:
         say(f"VULNERABLE: {line}")
     if told.found:
         say(
-            "Move to a fixed version (python -m engine.lock), or allow it with a reason in "
+            "Move to a fixed version (python -m engine.install.lock), or allow it with a reason in "
             f"{ALLOWED.relative_to(PROJECT)}."
         )
         return 1

@@ -1,7 +1,8 @@
 """Renewing the locks: what moves, and what stays as somebody wrote it. uv itself isn't asked."""
 
 from engine.home import PROJECT
-from engine.install.lock import BROUGHT, _plain, asked, renewed, shared
+from engine.install.lock import BROUGHT, _plain, asked, fits, listing, renewed, shared
+from engine.install.packages import read_hashes
 from engine.install.plan import ENGINE, GPU, PAGE, TESTS
 
 TEXT = f"""# Why this file is there.
@@ -46,6 +47,34 @@ def test_a_line_says_nothing_of_systems_that_nobody_runs_this_on() -> None:
     assert _plain("a==1 ; sys_platform == 'emscripten'") == ""
     assert _plain("a==1 ; python_full_version >= '3.13'") == 'a==1; python_version >= "3.13"'
     assert _plain("a==1 ; sys_platform == 'win32'") == 'a==1; sys_platform == "win32"'
+
+
+def test_the_wheels_that_are_listed_are_for_the_machines_it_runs_on() -> None:
+    for tags in (
+        "py3-none-any",
+        "py2.py3-none-any",
+        "cp313-cp313-win_amd64",
+        "cp39-abi3-win_amd64",
+        "cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64",
+        "py3-none-macosx_11_0_arm64",
+    ):
+        assert fits(f"a-1.0-{tags}.whl"), tags
+    for tags in (
+        "cp310-cp310-win_amd64",
+        "cp314-cp314-win_amd64",
+        "cp314-abi3-win_amd64",
+        "py2-none-any",
+        "cp313-cp313t-win_amd64",
+        "cp312-cp312-win32",
+        "cp312-cp312-manylinux_2_28_s390x",
+    ):
+        assert not fits(f"a-1.0-{tags}.whl"), tags
+
+
+def test_what_is_listed_is_read_again() -> None:
+    told = listing({"b_c-2.0-py3-none-any.whl": "22", "A-1-py3-none-any.whl": "11"})
+    assert told.splitlines()[1:] == ["11  A-1-py3-none-any.whl", "22  b_c-2.0-py3-none-any.whl"]
+    assert read_hashes(told) == {"a==1": ["11"], "b-c==2.0": ["22"]}
 
 
 def test_every_lock_has_its_mark() -> None:

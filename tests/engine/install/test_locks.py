@@ -7,9 +7,12 @@ from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from engine.home import PROJECT
+from engine.install.packages import UV
+from engine.install.plan import HASHES
 
 GPU = PROJECT / "requirements-gpu.txt"
 DIFFERENT = {"torch"}  # in the CPU's and NVIDIA's locks: what is installed here is the CPU's
@@ -141,7 +144,44 @@ def test_each_system_gets_its_torch_and_its_triton() -> None:
     assert windows["triton-windows"].startswith("3.6.0.")
     assert "triton" not in windows
     assert "sglang-kernel" in linux
+    assert linux["cuda-toolkit"].startswith("13.0.")
     assert not [name for name in windows if name.startswith(("sglang", "nvidia-c", "cuda-"))]
+
+
+def tags(system: str, python: str) -> set[Tag]:
+    """Of the wheels that such a machine takes."""
+    linux = [f"manylinux_2_{minor}_x86_64" for minor in range(5, 29)]
+    platforms = (
+        ["win_amd64"]
+        if system == "win32"
+        else [*linux, "manylinux2014_x86_64", "manylinux1_x86_64"]
+    )
+    major, minor = map(int, python.split("."))
+    return {
+        *cpython_tags((major, minor), platforms=platforms),
+        *compatible_tags((major, minor), f"cp{major}{minor}", platforms),
+    }
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "win32"])
+def test_a_wheel_of_each_package_is_listed_with_its_hash(system: str, python: str) -> None:
+    """But for torch of PyTorch's own index: set-up would install it, and has nothing to hold it
+    against."""
+    wheels: dict[str, set[Tag]] = {}
+    for line in lines(HASHES):
+        sha256, wheel = line.split()
+        assert len(sha256) == 64
+        name, version, _, found = parse_wheel_filename(wheel)
+        wheels.setdefault(f"{name}=={version}", set()).update(found)
+    here = tags(system, python)
+    pins = [
+        f"{name}=={version}"
+        for file in ("requirements.txt", "requirements-test.txt", GPU.name)
+        for name, version in chosen(file, system, python).items()
+    ]
+    missing = [pin for pin in [*pins, UV] if not wheels.get(pin, set()) & here]
+    assert missing == (["torch==2.11.0+cu130"] if system == "win32" else [])
 
 
 def test_nothing_is_built_and_lightx2v_is_one_commit() -> None:
