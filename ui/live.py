@@ -80,14 +80,14 @@ class Live:
             Engine.READY: f"{name} is ready.",
             Engine.BUSY: f"{name} is at work.",
             Engine.FAILED: "The engine could not start.",
-        }[status.engine]
+        }[status.state]
         arriving = self._arrival.look()
         at = time.strftime("%H:%M", time.localtime(status.notice_at))
         return {
             "engine": arriving.sentence() or sentence,
             "packages": arriving.phase,
             "arriving": arriving.doing if arriving.phase == "working" else "",
-            "engine_state": status.engine.value,
+            "engine_state": status.state.value,
             "label": status.label,
             "notice": f"{at}  {status.notice}" if status.notice else "",
         }

@@ -61,6 +61,6 @@ def _progress_line(status: Status, job: Job) -> str:
         return where + progress.stage + (step if progress.steps else "")
     if status.waiting_for:
         return f"Waiting: {status.waiting_for}"
-    if status.engine is Engine.ELSEWHERE:
+    if status.state is Engine.ELSEWHERE:
         return "Another Headroom process has the engine; it will make this clip."
-    return f"loading {status.model}" if status.engine is Engine.LOADING else ""
+    return f"loading {status.model}" if status.state is Engine.LOADING else ""

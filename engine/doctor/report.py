@@ -39,7 +39,7 @@ def report(supervisor: Supervisor) -> str:
         _part("Machine", _machine(machine, sample)),
         _part(f"Plan, {preset.id}", _plan(supervisor, preset)),
         _part("Verdict", _verdict(supervisor, preset)),
-        _part("Engine", [f"state: {status.engine.value}", f"notice: {status.notice or 'none'}"]),
+        _part("Engine", [f"state: {status.state.value}", f"notice: {status.notice or 'none'}"]),
         _part("Last failure", _failure(failed)),
         *[_log(supervisor.home.logs / name) for name in LOGS],
     ]

@@ -24,7 +24,7 @@ class Status:
     ``waiting_for`` why the next job can't start yet, ``device_bytes`` what device memory the worker
     says it holds."""
 
-    engine: Engine = Engine.OFF
+    state: Engine = Engine.OFF
     model: str = ""
     label: str = ""
     worker_pid: int | None = None

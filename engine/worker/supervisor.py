@@ -145,7 +145,7 @@ class Keeper:
         except Exception:
             log.exception("the keeper stopped")
             self._tell(
-                engine=Engine.FAILED,
+                state=Engine.FAILED,
                 notice="The engine's supervisor stopped; the log says why. Restart Headroom.",
             )
         finally:
@@ -158,7 +158,7 @@ class Keeper:
                 self._lock.acquire(timeout=0)
                 return True
             except Timeout:
-                self._tell(engine=Engine.ELSEWHERE)
+                self._tell(state=Engine.ELSEWHERE)
                 self._closing.wait(POLL_SECONDS)
         return False
 
@@ -169,7 +169,7 @@ class Keeper:
             if not self._results.settle(job):
                 self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
         self._results.discard_all()
-        self._tell(engine=Engine.OFF)
+        self._tell(state=Engine.OFF)
 
     def _turn(self) -> None:
         child = self._child
@@ -251,7 +251,7 @@ class Keeper:
         logs.about(job.id, job.request.prompt)
         log.info("%s of %s at %s begins", job.kind, job.request.model, job.request.size)
         log.debug("prompt: %s", job.request.prompt)
-        self._tell(engine=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
+        self._tell(state=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
         self.recorder.nudge()
         if job.kind == "probe":
             self._climb(child, job)
@@ -292,7 +292,7 @@ class Keeper:
                     self._tell(device_bytes=held)
             case Ready(label=label, plan=plan, notice=notice):
                 child.ready, child.plan = True, plan
-                self._tell(engine=Engine.READY, label=label)
+                self._tell(state=Engine.READY, label=label)
                 told = [*self.plans.bear_out(child.preset.id, child.sent, plan), notice]
                 if any(told):
                     self._tell(notice=" ".join(filter(None, told)))
@@ -348,7 +348,7 @@ class Keeper:
             log.info("%s", self.jobs.get(child.job.id).state.value)
         logs.about(None)
         child.drop()
-        self._tell(engine=Engine.READY, job=None, progress=None, preview=None, probing=None)
+        self._tell(state=Engine.READY, job=None, progress=None, preview=None, probing=None)
 
     def _load_failed(self, child: Child, message: Failed) -> None:
         self._end_child(child)
@@ -366,7 +366,7 @@ class Keeper:
         self._cannot_run(model, message.sentence, message.remedy)
 
     def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
-        self._tell(engine=Engine.FAILED, notice=f"{sentence} {remedy}")
+        self._tell(state=Engine.FAILED, notice=f"{sentence} {remedy}")
         self._fail_waiting(model, sentence, remedy)
 
     def _fail_waiting(self, model: str, sentence: str, remedy: str) -> None:
@@ -389,7 +389,7 @@ class Keeper:
         environment = worker_environment(preset, self.look())
         self._child = child = Child.start(preset, plan, log_file, environment)
         self._tell(
-            engine=Engine.LOADING,
+            state=Engine.LOADING,
             model=model,
             label="",
             worker_pid=child.process.pid,
@@ -474,7 +474,7 @@ class Keeper:
         if self._child is child:
             self._child = None
         self._tell(
-            engine=Engine.OFF,
+            state=Engine.OFF,
             worker_pid=None,
             device_bytes=None,
             label="",

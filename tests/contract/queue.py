@@ -25,7 +25,7 @@ SECONDS = 120  # a busy machine takes its time to import the real package
 
 
 @dataclass
-class Engine:
+class RunningEngine:
     """A supervisor, and the file whose text asks its worker for a fault (cpu_platform.py)."""
 
     supervisor: Supervisor
@@ -68,7 +68,7 @@ class QueueContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def engine(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    def running(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
         folder = tmp_path_factory.mktemp("queue")
         root, fault = package.write_workspace(folder / "root"), folder / "fault"
         executable = multiprocessing.spawn.get_executable()
@@ -82,7 +82,7 @@ class QueueContract:
             supervisor = Supervisor(Home.find(), load_presets(), Jobs(store))
             supervisor.start()
             try:
-                yield Engine(supervisor, fault)
+                yield RunningEngine(supervisor, fault)
             finally:
                 supervisor.close()
                 store.close()
@@ -90,9 +90,9 @@ class QueueContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def first(cls, engine: Engine) -> dict[str, Any]:
+    def first(cls, running: RunningEngine) -> dict[str, Any]:
         """The receipt of the clip that all others are compared with."""
-        return engine.clip()
+        return running.clip()
 
     def test_the_receipt_tells_plan_stages_and_peaks(self, first: dict[str, Any]) -> None:
         plan = first["plan"]
@@ -107,71 +107,71 @@ class QueueContract:
         assert first["stages"]["load"] > 0
 
     def test_another_size_needs_no_other_worker(
-        self, engine: Engine, first: dict[str, Any]
+        self, running: RunningEngine, first: dict[str, Any]
     ) -> None:
-        pid = engine.pid
-        other = engine.clip(size=(96, 64, 5))
-        again = engine.clip()
-        assert engine.pid == pid
+        pid = running.pid
+        other = running.clip(size=(96, 64, 5))
+        again = running.clip()
+        assert running.pid == pid
         assert other["frames_sha256"] != first["frames_sha256"] == again["frames_sha256"]
         assert again["stages"]["load"] == 0
 
     def test_a_cancel_inside_a_step_leaves_nothing(
-        self, engine: Engine, first: dict[str, Any]
+        self, running: RunningEngine, first: dict[str, Any]
     ) -> None:
-        pid = engine.pid
-        job = engine.submit(fault="block slow")
+        pid = running.pid
+        job = running.submit(fault="block slow")
 
         def in_the_second_step() -> bool:
-            progress = engine.supervisor.status().progress
+            progress = running.supervisor.status().progress
             return progress is not None and progress.stage == "denoise" and progress.fraction > 0.3
 
         wait_until(in_the_second_step, "the second step", SECONDS)
-        engine.supervisor.cancel(job.id)
-        assert engine.finish(job).state is State.CANCELLED
-        assert engine.clip()["frames_sha256"] == first["frames_sha256"]
-        assert engine.pid == pid
+        running.supervisor.cancel(job.id)
+        assert running.finish(job).state is State.CANCELLED
+        assert running.clip()["frames_sha256"] == first["frames_sha256"]
+        assert running.pid == pid
 
     @pytest.mark.parametrize("place", ["block", "decode"])
     def test_an_exception_leaves_nothing(
-        self, engine: Engine, first: dict[str, Any], place: str
+        self, running: RunningEngine, first: dict[str, Any], place: str
     ) -> None:
-        pid = engine.pid
-        failed = engine.finish(engine.submit(fault=f"{place} bug"))
+        pid = running.pid
+        failed = running.finish(running.submit(fault=f"{place} bug"))
         assert failed.state is State.FAILED
         assert "ValueError: injected" in failed.note
-        assert engine.clip()["frames_sha256"] == first["frames_sha256"]
-        assert engine.pid == pid
+        assert running.clip()["frames_sha256"] == first["frames_sha256"]
+        assert running.pid == pid
 
     @pytest.mark.parametrize(("place", "stage"), [("block", "denoising"), ("decode", "decoding")])
     def test_after_an_out_of_memory_comes_another_worker(
-        self, engine: Engine, first: dict[str, Any], place: str, stage: str
+        self, running: RunningEngine, first: dict[str, Any], place: str, stage: str
     ) -> None:
-        pid = engine.pid
+        pid = running.pid
         wide = {"block": 128, "decode": 112}[place]  # the guard closes what failed, and larger
-        failed = engine.finish(engine.submit(size=(64, wide, 9), fault=f"{place} oom"))
+        failed = running.finish(running.submit(size=(64, wide, 9), fault=f"{place} oom"))
         assert failed.state is State.FAILED
         assert "VRAM" in failed.note
         assert stage in failed.note
         assert "smaller size" in failed.remedy
-        assert engine.clip()["frames_sha256"] == first["frames_sha256"]
-        assert engine.pid != pid
+        assert running.clip()["frames_sha256"] == first["frames_sha256"]
+        assert running.pid != pid
 
     def test_the_other_layout_makes_the_same_clip(
-        self, engine: Engine, first: dict[str, Any]
+        self, running: RunningEngine, first: dict[str, Any]
     ) -> None:
-        single = engine.clip(model="tiny-fp8-single")
+        single = running.clip(model="tiny-fp8-single")
         assert single["frames_sha256"] == first["frames_sha256"]
         assert single["model"] == "tiny-fp8-single"
 
     def test_the_benchmark_holds_it_against_its_own_way(
-        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, running: RunningEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """On a GPU the same orders bring its busy share and the copies that are hidden."""
         monkeypatch.setattr(model, "AGAIN", 1)
-        engine.fault.unlink(missing_ok=True)
+        running.fault.unlink(missing_ok=True)
         request = ClipRequest(PROMPT, 64, 96, 9, 7, "tiny-fp8-text")
-        cost = model.cost(engine.supervisor, request, tmp_path, lambda text: None)
+        cost = model.cost(running.supervisor, request, tmp_path, lambda text: None)
         assert cost.fresh is not None
         assert cost.fresh.receipt["request"]["prompt"] != cost.cold.receipt["request"]["prompt"]
         assert "failed" not in cost.found["theirs"], cost.found["theirs"]
@@ -186,18 +186,18 @@ class QueueContract:
         picture, _ = card.write(report.card(cost), tmp_path)
         assert picture.read_bytes().startswith(b"\x89PNG")
 
-    def test_missing_weights_are_named_with_where_to_get_them(self, engine: Engine) -> None:
-        weights = engine.supervisor.home.weights / "tiny-lost"
+    def test_missing_weights_are_named_with_where_to_get_them(self, running: RunningEngine) -> None:
+        weights = running.supervisor.home.weights / "tiny-lost"
         (weights / "Wan2.1_VAE.pth").unlink(missing_ok=True)
-        waiting = len(engine.supervisor.jobs.waiting())
+        waiting = len(running.supervisor.jobs.waiting())
         with pytest.raises(
             WeightsMissing, match=r"Missing: the VAE \(Wan2.1_VAE.pth of tests/tiny"
         ):
-            engine.submit(model="tiny-lost")
-        assert len(engine.supervisor.jobs.waiting()) == waiting
+            running.submit(model="tiny-lost")
+        assert len(running.supervisor.jobs.waiting()) == waiting
 
-    def test_files_of_another_precision_are_refused_unread(self, engine: Engine) -> None:
-        failed = engine.finish(engine.submit(model="tiny-mistaken"))
+    def test_files_of_another_precision_are_refused_unread(self, running: RunningEngine) -> None:
+        failed = running.finish(running.submit(model="tiny-mistaken"))
         assert failed.state is State.FAILED
         assert "transformer.safetensors" in failed.note
         assert "F8_E4M3, and BF16 was promised" in failed.note

@@ -78,9 +78,9 @@ def test_what_is_expected_is_loaded_once(make: Make) -> None:
     supervisor = make()
     try:
         supervisor.start()
-        assert supervisor.status().engine is Engine.OFF
+        assert supervisor.status().state is Engine.OFF
         supervisor.expect("scripted")
-        wait_until(lambda: supervisor.status().engine is Engine.READY, "the expected model")
+        wait_until(lambda: supervisor.status().state is Engine.READY, "the expected model")
         pid = supervisor.status().worker_pid
         supervisor.expect("scripted-fp8")
         supervisor.submit(asked_for(supervisor, {"prompt": "x", "model": "scripted"}))

@@ -221,7 +221,7 @@ class Ways:
         status = self.supervisor.status()
         waiting = self.supervisor.jobs.waiting()
         return StatusTold(
-            engine=status.engine.value,
+            engine=status.state.value,
             model=status.model,
             running=self._running(),
             waiting=[

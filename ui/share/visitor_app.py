@@ -230,7 +230,7 @@ def _address(request: Request, tunnelled: bool) -> str:
 def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
     """Flat and JSON-ready: their own jobs, what they may ask for, how long the share lasts."""
     supervisor, preset = visits.supervisor, visits.preset
-    engine = supervisor.status().engine
+    engine = supervisor.status().state
     said = {Engine.FAILED: "not working now", Engine.LOADING: "being loaded"}.get(engine, "ready")
     return {
         "left": round(visits.share.left),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.commands.bench import card, engine, model, page, report
+from engine.commands.bench import card, clips, model, page, report
 from engine.commands.bench.row import BenchError, Row, Say
 from engine.engine import Supervisor
 from engine.errors import HeadroomError, first_line
@@ -52,7 +52,7 @@ def library_rows(folder: Path, say: Say) -> Iterator[Row]:
 
 def clip_rows(folder: Path, say: Say) -> Iterator[Row]:
     """What the engine adds to a warm clip, and how soon a cancel takes effect."""
-    found = engine.clips(folder, say)
+    found = clips.clips(folder, say)
     yield Row(
         "a warm clip, asked to kept",
         found.whole,
@@ -70,13 +70,13 @@ def clip_rows(folder: Path, say: Say) -> Iterator[Row]:
 
 def mp4_rows(folder: Path, say: Say) -> Iterator[Row]:
     """Writing the MP4 with its receipt beside the bare encoder."""
-    ours, bare, against = engine.encoding(folder, say)
+    ours, bare, against = clips.encoding(folder, say)
     yield Row("writing the MP4, 832 × 480, 81 frames", ours, "s", bare, against)
 
 
 def prediction_rows(folder: Path, say: Say) -> Iterator[Row]:
     """How far off the predicted peaks are once two sizes were measured."""
-    for size, predicted, measured in engine.predictions(folder, say):
+    for size, predicted, measured in clips.predictions(folder, say):
         off = round(100 * abs(predicted - measured) / measured, 1)
         told = f"predicted {predicted / 2**20:.0f}, measured {measured / 2**20:.0f} MiB"
         yield Row(f"prediction at {size}", off, "% off", reach=5.0, told=told)

@@ -51,7 +51,7 @@ def test_a_hung_worker_is_replaced(
     busy: bool,
 ) -> None:
     monkeypatch.setattr("engine.worker.process.SILENCE_SECONDS", 2.5)
-    wait_until(lambda: started.status().engine == "ready", "loading")
+    wait_until(lambda: started.status().state == "ready", "loading")
     job = denoising(started, ask) if busy else None
     pid = started.status().worker_pid
     assert pid is not None
@@ -84,7 +84,7 @@ def test_a_worker_that_ends_at_import(
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("file", [".partial-1.mp4", ".partial-1.jpg"])
 def test_a_clip_that_cant_be_saved(started: Supervisor, ask: Ask, file: str) -> None:  # noqa: F811
-    wait_until(lambda: started.status().engine == "ready", "loading")
+    wait_until(lambda: started.status().state == "ready", "loading")
     (started.home.clips / file).mkdir()
     failed = finish(started, started.submit(ask()))
     assert failed.state is State.FAILED
@@ -119,7 +119,7 @@ def test_a_full_disk_fails_the_clip_and_leaves_no_half(
     started: Supervisor,  # noqa: F811
     ask: Ask,
 ) -> None:
-    wait_until(lambda: started.status().engine == "ready", "loading")
+    wait_until(lambda: started.status().state == "ready", "loading")
     with small_disk(started.home.clips):
         filler = started.home.clips / "filler"
         with pytest.raises(OSError, match="No space"):
@@ -138,7 +138,7 @@ def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
     started: Supervisor,  # noqa: F811
     ask: Ask,
 ) -> None:
-    wait_until(lambda: started.status().engine == "ready", "loading")
+    wait_until(lambda: started.status().state == "ready", "loading")
     worker = psutil.Process(started.status().worker_pid)
     before = worker.rlimit(psutil.RLIMIT_FSIZE)
     worker.rlimit(psutil.RLIMIT_FSIZE, (1500, before[1]))
@@ -318,7 +318,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = started.home
-    wait_until(lambda: started.status().engine == "ready", "loading")
+    wait_until(lambda: started.status().state == "ready", "loading")
     monkeypatch.setattr("engine.store.TIMEOUT_SECONDS", 0.5)
     store = open_store(home)
     assert store.mended == ""

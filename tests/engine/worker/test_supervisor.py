@@ -69,7 +69,7 @@ def test_progress_and_preview_arrive_while_it_runs(started: Supervisor, ask: Ask
     job = started.submit(ask("steps=4 step_seconds=0.3"))
     wait_until(lambda: started.status().preview, "a preview")
     status = started.status()
-    assert status.engine is Engine.BUSY
+    assert status.state is Engine.BUSY
     assert status.progress is not None
     assert (status.progress.stage, status.progress.steps) == ("denoise", 4)
     assert 0 < status.progress.fraction < 1
@@ -169,13 +169,13 @@ def test_a_worker_that_dies_again_and_again_stays_off_until_it_is_needed(
     started: Supervisor, ask: Ask
 ) -> None:
     for death in range(1, IDLE_DEATHS + 1):
-        wait_until(lambda: started.status().engine is Engine.READY, "loading")
+        wait_until(lambda: started.status().state is Engine.READY, "loading")
         pid = started.status().worker_pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         wait_until(partial(_is_another, started, pid), f"death {death}")
     wait_until(lambda: "stays off" in started.status().notice, "the notice")
-    assert started.status().engine is Engine.OFF
+    assert started.status().state is Engine.OFF
     assert f"{IDLE_DEATHS} times while it had nothing to do" in started.status().notice
     assert finish(started, started.submit(ask())).state is State.DONE
 
@@ -226,7 +226,7 @@ def test_an_exception_fails_the_job_and_keeps_the_worker(
 
 
 def test_after_out_of_memory_the_worker_is_replaced(started: Supervisor, ask: Ask) -> None:
-    wait_until(lambda: started.status().engine is Engine.READY, "loading")
+    wait_until(lambda: started.status().state is Engine.READY, "loading")
     pid = started.status().worker_pid
     failed = finish(started, started.submit(ask("fail=oom at=decode")))
     assert failed.state is State.FAILED
@@ -246,18 +246,18 @@ def test_a_model_that_cant_load_fails_its_jobs_not_the_program(
     failed = finish(supervisor, supervisor.submit(ask()))
     assert failed.state is State.FAILED
     assert failed.remedy
-    assert supervisor.status().engine is Engine.FAILED
+    assert supervisor.status().state is Engine.FAILED
     monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD")
     assert finish(supervisor, supervisor.submit(ask())).state is State.DONE
 
 
 def test_an_idle_worker_that_dies_is_replaced_and_told(started: Supervisor) -> None:
-    wait_until(lambda: started.status().engine is Engine.READY, "loading")
+    wait_until(lambda: started.status().state is Engine.READY, "loading")
     pid = started.status().worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(
-        lambda: started.status().engine is Engine.READY and started.status().worker_pid != pid,
+        lambda: started.status().state is Engine.READY and started.status().worker_pid != pid,
         "a fresh worker",
     )
     assert "It was restarted." in started.status().notice
@@ -289,15 +289,15 @@ def test_what_a_crashed_program_left_behind_is_taken_up(supervisor: Supervisor, 
 def test_a_second_program_leaves_the_queue_to_the_first(
     started: Supervisor, presets: Presets, ask: Ask
 ) -> None:
-    wait_until(lambda: started.status().engine is Engine.READY, "the first to be the first")
+    wait_until(lambda: started.status().state is Engine.READY, "the first to be the first")
     store = Store(started.home.database)
     second = Supervisor(started.home, presets, Jobs(store))
     second.start(warm="scripted")
-    wait_until(lambda: second.status().engine is Engine.ELSEWHERE, "the second to stand aside")
+    wait_until(lambda: second.status().state is Engine.ELSEWHERE, "the second to stand aside")
     assert finish(second, second.submit(ask())).state is State.DONE
     assert second.status().worker_pid is None
     started.close()
-    wait_until(lambda: second.status().engine is Engine.READY, "the second to take over")
+    wait_until(lambda: second.status().state is Engine.READY, "the second to take over")
     second.close()
     store.close()
 
@@ -313,7 +313,7 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    with open_engine() as engine:\n"
         "        engine.start(warm='scripted')\n"
-        "        while engine.worker.status().engine != 'ready': time.sleep(0.05)\n"
+        "        while engine.worker.status().state != 'ready': time.sleep(0.05)\n"
         "        sys.stdout.write(f'{engine.worker.status().worker_pid}\\n'); sys.stdout.flush()\n"
         "        time.sleep(60)\n"
     )
@@ -353,7 +353,7 @@ def test_a_program_that_forgets_to_close_still_ends(tmp_path: Path) -> None:
         "    manager = open_engine()\n"
         "    engine = manager.__enter__()\n"
         "    engine.start(warm='scripted')\n"
-        "    while engine.worker.status().engine != 'ready': time.sleep(0.05)\n"
+        "    while engine.worker.status().state != 'ready': time.sleep(0.05)\n"
     )
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}

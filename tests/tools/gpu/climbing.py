@@ -38,7 +38,7 @@ class Climb:
     def ready(self) -> None:
         """Wait until the worker has loaded; raises TimeoutError."""
         deadline = time.monotonic() + PATIENCE
-        while self.supervisor.status().engine is not Engine.READY:
+        while self.supervisor.status().state is not Engine.READY:
             if time.monotonic() > deadline:
                 raise TimeoutError(self.supervisor.status().notice or "the worker isn't ready")
             time.sleep(0.05)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import presets
-from engine.commands.bench import engine, model, page, run
+from engine.commands.bench import clips, model, page, run
 from engine.commands.bench.row import BenchFailed, Row, Say
 from engine.commands.main import main
 from engine.home import Home
@@ -18,7 +18,7 @@ from engine.store import Store
 def test_a_part_prints_one_object_with_its_reference(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "WRITES", 1)
+    monkeypatch.setattr(clips, "WRITES", 1)
     assert main(["bench", "--only", "mp4", "--json"]) == 0
     out, err = capfd.readouterr()
     (row,) = json.loads(out)["rows"]
@@ -60,7 +60,7 @@ def test_an_engine_that_cannot_start_ends_the_part_at_once(
 ) -> None:
     monkeypatch.setattr(presets, "DEFAULT_MODEL", "scripted")
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "fail")
-    with pytest.raises(BenchFailed, match="says that loading fails"), engine.engine(tmp_path):
+    with pytest.raises(BenchFailed, match="says that loading fails"), clips.opened(tmp_path):
         pass
 
 
@@ -89,9 +89,9 @@ def test_a_full_library_is_full(tmp_path: Path) -> None:
 def test_a_clip_is_timed_from_asking_to_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CLIPS", 1)
-    monkeypatch.setattr(engine, "CANCELS", 1)
-    told = engine.clips(tmp_path, lambda text: None)
+    monkeypatch.setattr(clips, "CLIPS", 1)
+    monkeypatch.setattr(clips, "CANCELS", 1)
+    told = clips.clips(tmp_path, lambda text: None)
     assert told.whole > told.own > 0
     assert told.cancel > 0
     assert told.block > 0

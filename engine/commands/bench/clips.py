@@ -41,7 +41,7 @@ class Clips:
 
 
 @contextmanager
-def engine(folder: Path) -> Iterator[Supervisor]:
+def opened(folder: Path) -> Iterator[Supervisor]:
     """An engine of its own on ``folder``, with the CPU default loaded."""
     home = Home(folder)
     home.create()
@@ -50,8 +50,8 @@ def engine(folder: Path) -> Iterator[Supervisor]:
     try:
         supervisor.recorder.start()
         supervisor.start(warm=supervisor.presets.default.id)
-        _until(lambda: supervisor.status().engine in (Engine.READY, Engine.FAILED))
-        if supervisor.status().engine is Engine.FAILED:
+        _until(lambda: supervisor.status().state in (Engine.READY, Engine.FAILED))
+        if supervisor.status().state is Engine.FAILED:
             raise BenchFailed(supervisor.status().notice, "logs/worker.log may say more.")
         yield supervisor
     finally:
@@ -60,7 +60,7 @@ def engine(folder: Path) -> Iterator[Supervisor]:
 
 
 def clips(folder: Path, say: Say) -> Clips:
-    with engine(folder) as supervisor:
+    with opened(folder) as supervisor:
         whole, own, denoise = [], [], []
         for number in range(CLIPS + 1):
             began = time.perf_counter()
@@ -164,7 +164,7 @@ def _moving(height: int, width: int, count: int) -> np.ndarray:
 
 def predictions(folder: Path, say: Say) -> Iterator[tuple[str, int, int]]:
     """Size, predicted and measured peak in bytes, once two sizes were measured."""
-    with engine(folder) as supervisor:
+    with opened(folder) as supervisor:
         model = supervisor.presets.default.id
         for size in FROM_TWO:
             _measured(supervisor, size)
