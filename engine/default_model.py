@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
@@ -13,7 +13,7 @@ FIRST = "fp8"  # the precision that the weights were made for, and the fastest
 
 
 @dataclass(frozen=True)
-class Usual:
+class DefaultModel:
     """A model, and why it is the usual one."""
 
     preset: ModelPreset
@@ -24,19 +24,19 @@ class Usual:
         return f"The model is {self.preset.name}. {self.reason}"
 
 
-def usual_model(supervisor: Supervisor) -> Usual:
+def default_model(engine: Engine) -> DefaultModel:
     """A model for NVIDIA's GPUs that is ready, FP8 first, else the CPU default."""
-    presets, missed = supervisor.presets, ""
+    presets, missed = engine.presets, ""
     large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
     for preset in sorted(large, key=lambda preset: preset.precision != FIRST):
-        why_not = _why_not(supervisor, preset)
+        why_not = _why_not(engine, preset)
         if not why_not:
-            return Usual(preset, "It is ready, and this computer's GPU has room for it.")
+            return DefaultModel(preset, "It is ready, and this computer's GPU has room for it.")
         missed = missed or why_not
-    return Usual(presets.default, f"It runs on any machine. {missed}".rstrip())
+    return DefaultModel(presets.default, f"It runs on any machine. {missed}".rstrip())
 
 
-def asked_for(supervisor: Supervisor, raw: Mapping[str, object]) -> ClipRequest:
+def asked_for(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
     """``ClipRequest.check`` for those who may leave the model out.
 
     Raises:
@@ -44,24 +44,24 @@ def asked_for(supervisor: Supervisor, raw: Mapping[str, object]) -> ClipRequest:
     """
     model = raw.get("model")
     if model is None or model == "":
-        model = usual_model(supervisor).preset.id
-    return ClipRequest.check({**raw, "model": model}, supervisor.presets)
+        model = default_model(engine).preset.id
+    return ClipRequest.check({**raw, "model": model}, engine.presets)
 
 
-def can_run(supervisor: Supervisor, preset: ModelPreset) -> bool:
+def can_run(engine: Engine, preset: ModelPreset) -> bool:
     """Whether it could make clips here; others may hold the memory for now."""
-    return not _why_not(supervisor, preset)
+    return not _why_not(engine, preset)
 
 
-def _why_not(supervisor: Supervisor, preset: ModelPreset) -> str:
+def _why_not(engine: Engine, preset: ModelPreset) -> str:
     """What keeps ``preset`` from making clips here; "" if nothing does."""
     shape = preset.default
     size = Size(shape.height, shape.width, shape.frames)
-    verdict = supervisor.guard.verdict(preset.id, size)
-    if verdict.word is Word.IMPOSSIBLE and supervisor.guard.nearest(preset.id, size) is None:
+    verdict = engine.guard.verdict(preset.id, size)
+    if verdict.word is Word.IMPOSSIBLE and engine.guard.nearest(preset.id, size) is None:
         return verdict.reason
     try:
-        supervisor.check_ready(preset.id)
+        engine.check_ready(preset.id)
     except HeadroomError as error:
         return error.sentence
     return ""

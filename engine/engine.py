@@ -1,4 +1,4 @@
-"""The engine as the page and the commands see it: ask, cancel, look. The work is the keeper's.
+"""The engine as the page and the commands see it: ask, cancel, look. The work is the supervisor's.
 
 Everything that must last is in the store.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.library.folder_sync import Caretaker
+from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
 from engine.machine.facts import Machine, machine_now
@@ -23,10 +23,10 @@ from engine.settings import Settings
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
 from engine.worker.status import Status
-from engine.worker.supervisor import Keeper
+from engine.worker.supervisor import Supervisor
 
 
-class Supervisor:
+class Engine:
     """See the module's docstring. ``start`` and ``close`` frame its life."""
 
     def __init__(
@@ -36,15 +36,17 @@ class Supervisor:
         self._meter = meter or Meter()
         self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
         self.library = Library(home, jobs.store)
-        self.caretaker = Caretaker(self.library)
+        self.folder_sync = FolderSync(self.library)
         self.posters = Posters(self.library)
         self.settings = Settings(jobs.store)
-        self.weights = Downloads(home, presets)
+        self.downloads = Downloads(home, presets)
         self.plans = Plans(jobs.store, presets, self.machine)
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
         )
-        self._keeper = Keeper(home, presets, jobs, self.plans, self.guard, self.recorder, self.look)
+        self._supervisor = Supervisor(
+            home, presets, jobs, self.plans, self.guard, self.recorder, self.look
+        )
 
     # ---- called from any thread ------------------------------------------------------------
 
@@ -58,24 +60,24 @@ class Supervisor:
         # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
-        self._keeper.start(warm, only)
+        self._supervisor.start(warm, only)
 
     def expect(self, model: str) -> None:
         """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before."""
-        self._keeper.expect(model)
+        self._supervisor.expect(model)
 
     @property
     def has_loaded(self) -> bool:
         """Whether a model was loaded before; ``expect`` does nothing then."""
-        return self._keeper.has_loaded
+        return self._supervisor.has_loaded
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
         atexit.unregister(self.close)
         self.jobs.store.closing.set()
-        self._keeper.close()
-        self.weights.close()
-        self.caretaker.close()
+        self._supervisor.close()
+        self.downloads.close()
+        self.folder_sync.close()
         self.posters.close()
         self.recorder.close()
         self._meter.close()
@@ -110,7 +112,7 @@ class Supervisor:
         """
         self.admit(requests)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
-        self._keeper.nudge()
+        self._supervisor.nudge()
         return jobs
 
     def admit(self, requests: Sequence[ClipRequest]) -> None:
@@ -162,15 +164,15 @@ class Supervisor:
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)
-        self._keeper.nudge()
+        self._supervisor.nudge()
         return state
 
     def status(self) -> Status:
-        return self._keeper.status
+        return self._supervisor.status
 
     def is_elsewhere(self) -> bool:
         """Whether another process works on this folder's queue."""
-        return self._keeper.is_elsewhere()
+        return self._supervisor.is_elsewhere()
 
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.
@@ -193,26 +195,26 @@ class Supervisor:
         preset = self.presets.models[model]
         if preset.weights:
             find_checkpoint(self.home.weights / model, preset)
-            self.weights.refuse_damaged(model)
+            self.downloads.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
-        self._keeper.nudge()
+        self._supervisor.nudge()
         return job
 
     def _worker_pid(self) -> int | None:
-        return self._keeper.status.worker_pid
+        return self._supervisor.status.worker_pid
 
     def look(self) -> MemorySample:
         """The memory as it is now."""
-        return self._meter.sample(self._keeper.status.worker_pid)
+        return self._meter.sample(self._supervisor.status.worker_pid)
 
     def machine(self) -> Machine:
         """This computer with the GPU that is here now."""
         return machine_now(self.look())
 
     def _device_bytes(self) -> int | None:
-        return self._keeper.status.device_bytes
+        return self._supervisor.status.device_bytes
 
     def _busy_with(self) -> str | None:
-        progress = self._keeper.status.progress
+        progress = self._supervisor.status.progress
         return f"{progress.job}:{progress.stage}" if progress else None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, Jobs
 from engine.presets import Presets, load_presets
@@ -69,9 +69,9 @@ def jobs() -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def supervisor(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
+def engine(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
     """Not started: tests that want a worker call ``start``."""
-    made = Supervisor(Home.find(), presets, jobs)
+    made = Engine(Home.find(), presets, jobs)
     yield made
     made.close()
 
@@ -123,7 +123,7 @@ def wait_until(happened: Callable[[], object], what: str, seconds: float = 40) -
         time.sleep(0.02)
 
 
-def finish(supervisor: Supervisor, job: Job, seconds: float = 40) -> Job:
+def finish(engine: Engine, job: Job, seconds: float = 40) -> Job:
     """Wait until ``job`` has a final state and return it."""
-    wait_until(lambda: supervisor.jobs.get(job.id).state.final, f"the end of job {job.id}", seconds)
-    return supervisor.jobs.get(job.id)
+    wait_until(lambda: engine.jobs.get(job.id).state.final, f"the end of job {job.id}", seconds)
+    return engine.jobs.get(job.id)

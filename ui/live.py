@@ -16,10 +16,10 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, StreamingResponse
 
-from engine.engine import Supervisor
-from engine.install.background import Arrival
+from engine.engine import Engine
+from engine.install.background import BackgroundInstall
 from engine.store import StoreError
-from engine.worker.status import Engine, Status
+from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member
 from ui.share.session import Sharing
@@ -38,13 +38,13 @@ class Live:
 
     def __init__(
         self,
-        supervisor: Supervisor,
-        arrival: Arrival | None = None,
+        engine: Engine,
+        installer: BackgroundInstall | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        self._supervisor, self._sharing = supervisor, sharing
-        self._arrival = arrival or Arrival(supervisor.home)
-        self._queue = QueueView(supervisor)
+        self._engine, self._sharing = engine, sharing
+        self._installer = installer or BackgroundInstall(engine.home)
+        self._queue = QueueView(engine)
         self._lock = threading.Lock()
         self._at = 0.0
         self._state: dict[str, Any] = {}
@@ -56,32 +56,34 @@ class Live:
             now = time.monotonic()
             if now - self._at >= TURN_SECONDS / 2:
                 self._at = now
-                status = self._supervisor.status()
+                status = self._engine.status()
                 try:
                     stored = {**self._job(status), **share_state(self._sharing)}
                 except StoreError as error:  # what was shown last stays, with the reason
                     stored = {"notice": str(error)}
                 self._state = {
                     **self._state,
-                    **self._engine(status),
+                    **self._engine_line(status),
                     **stored,
                     **self._gauge(status),
-                    **pulls_state(self._supervisor.weights),
+                    **pulls_state(self._engine.downloads),
                 }
             return self._state
 
-    def _engine(self, status: Status) -> dict[str, Any]:
-        models = self._supervisor.presets.models
+    def _engine_line(self, status: Status) -> dict[str, Any]:
+        models = self._engine.presets.models
         name = models[status.model].name if status.model in models else "The engine"
         sentence = {
-            Engine.OFF: "The engine is off; it starts with the next clip.",
-            Engine.ELSEWHERE: "Another Headroom process makes the clips; they show up here too.",
-            Engine.LOADING: f"{name} is being loaded…",
-            Engine.READY: f"{name} is ready.",
-            Engine.BUSY: f"{name} is at work.",
-            Engine.FAILED: "The engine could not start.",
+            EngineState.OFF: "The engine is off; it starts with the next clip.",
+            EngineState.ELSEWHERE: (
+                "Another Headroom process makes the clips; they show up here too."
+            ),
+            EngineState.LOADING: f"{name} is being loaded…",
+            EngineState.READY: f"{name} is ready.",
+            EngineState.BUSY: f"{name} is at work.",
+            EngineState.FAILED: "The engine could not start.",
         }[status.state]
-        arriving = self._arrival.look()
+        arriving = self._installer.look()
         at = time.strftime("%H:%M", time.localtime(status.notice_at))
         return {
             "engine": arriving.sentence() or sentence,
@@ -93,7 +95,7 @@ class Live:
         }
 
     def _job(self, status: Status) -> dict[str, Any]:
-        jobs, presets = self._supervisor.jobs, self._supervisor.presets
+        jobs, presets = self._engine.jobs, self._engine.presets
         queue = self._queue.state(status)
         running = jobs.running()
         latest = jobs.latest()
@@ -116,7 +118,7 @@ class Live:
         progress = status.progress
         if running and progress and progress.job == running.id:
             request = running.request
-            past = self._supervisor.guard.last_seconds(request.model, request.size)
+            past = self._engine.guard.last_seconds(request.model, request.size)
             left = progress.time_left({} if running.kind == "probe" else past)
             size = status.probing and wording.size_of(presets, request.model, status.probing)
             shown["stage"] = (f"{size}: " if size else "") + wording.stage(progress)
@@ -128,9 +130,9 @@ class Live:
         return shown
 
     def _gauge(self, status: Status) -> dict[str, Any]:
-        presets = self._supervisor.presets
+        presets = self._engine.presets
         preset = presets.models.get(status.model, presets.default)
-        recorder, told = self._supervisor.recorder, status.device_bytes
+        recorder, told = self._engine.recorder, status.device_bytes
         return gauge_state(recorder, preset, status.worker_pid, status.job, told)
 
     async def stream(self) -> AsyncIterator[str]:

@@ -4,11 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
-from engine.install.background import Arrival
+from engine.engine import Engine
+from engine.install.background import BackgroundInstall
 from engine.pipelines import is_here
 from ui.api import gradio_endpoints
-from ui.api.answers import Ways
+from ui.api.answers import Answers
 from ui.share.session import Sharing
 from ui.tabs import (
     batch,
@@ -39,20 +39,20 @@ class Page(gr.Blocks):
 
 
 def build_page(
-    supervisor: Supervisor,
-    arrival: Arrival | None = None,
-    ways: Ways | None = None,
+    engine: Engine,
+    installer: BackgroundInstall | None = None,
+    answers: Answers | None = None,
     sharing: Sharing | None = None,
 ) -> gr.Blocks:
     """The whole page. No job lives in an event of it: it submits, watches and cancels.
 
     Args:
-        arrival: brings what makes clips, where it is missing.
-        ways: answers the programs that call the page's named endpoints.
+        installer: brings what makes clips, where it is missing.
+        answers: answers the programs that call the page's named endpoints.
         sharing: the visitors' door.
     """
-    arrival = arrival or Arrival(supervisor.home)
-    sharing = sharing or Sharing(supervisor)
+    installer = installer or BackgroundInstall(engine.home)
+    sharing = sharing or Sharing(engine)
     with Page(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
@@ -61,12 +61,12 @@ def build_page(
             with gr.Tab("Make a clip", id="make"):
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
-                        controls = generate.build_controls(supervisor)
-                        more = batch.build_more(supervisor, page)
-                        judged = generate.build_buttons(supervisor, controls, more.as_list())
+                        controls = generate.build_controls(engine)
+                        more = batch.build_more(engine, page)
+                        judged = generate.build_buttons(engine, controls, more.as_list())
                         drop, brought = dropped.build_button()
-                        waiting = queue.build_queue(supervisor)
-                        queue.build_editing(supervisor, controls, waiting, judged[2:])
+                        waiting = queue.build_queue(engine)
+                        queue.build_editing(engine, controls, waiting, judged[2:])
                         more.box.render()
                         waiting.render()
                     with gr.Column(scale=6, min_width=320):
@@ -74,41 +74,41 @@ def build_page(
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
-                        clip = result.build_result(supervisor)
-                        result.wire(supervisor, clip, controls, judged[2:])
+                        clip = result.build_result(engine)
+                        result.wire(engine, clip, controls, judged[2:])
                 strip = library.build_strip()
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()
             with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
-                measured = headroom.build_tab(supervisor, controls.model)
-                planned = plan.build_plan(supervisor, controls.model)
+                measured = headroom.build_tab(engine, controls.model)
+                planned = plan.build_plan(engine, controls.model)
             with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
-                coming = installing.build_card(arrival)
-                parts = setup.build_setup(supervisor)
+                coming = installing.build_card(installer)
+                parts = setup.build_setup(engine)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
-                shared = share.build_share(supervisor, sharing)
-        _wire(supervisor, page, panel, controls, judged)
+                shared = share.build_share(engine, sharing)
+        _wire(engine, page, panel, controls, judged)
         for happened in (page.load, panel.tick, setup_tab.select):
-            happened(lambda: installing.refreshed(arrival), None, coming, **QUIET)
-        panel.tick(lambda: generate.models(supervisor), None, controls.model, **QUIET)
-        _wire_setup(supervisor, page, panel, parts, setup_tab, [hint, said])
+            happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
+        panel.tick(lambda: generate.models(engine), None, controls.model, **QUIET)
+        _wire_setup(engine, page, panel, parts, setup_tab, [hint, said])
         lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
-        _wire_headroom(supervisor, page, panel, controls, tab, *measured, planned)
+        _wire_headroom(engine, page, panel, controls, tab, *measured, planned)
         for happened in (page.load, share_tab.select):
-            happened(lambda: share.refreshed(supervisor, sharing), None, shared, **QUIET)
+            happened(lambda: share.refreshed(engine, sharing), None, shared, **QUIET)
         for happened in (page.load, panel.change):
-            happened(lambda: result.newest(supervisor), None, clip.as_list(), **QUIET)
+            happened(lambda: result.newest(engine), None, clip.as_list(), **QUIET)
         strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
-        dropped.wire(supervisor, [drop, strip, shelf], controls, judged[2:], brought, tabs)
-        gradio_endpoints.add_endpoints(ways or Ways(supervisor))
+        dropped.wire(engine, [drop, strip, shelf], controls, judged[2:], brought, tabs)
+        gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
     take_as_sent(page)
     return page
 
 
 def _wire(
-    supervisor: Supervisor,
+    engine: Engine,
     page: gr.Blocks,
     panel: gr.HTML,
     controls: generate.Controls,
@@ -118,17 +118,17 @@ def _wire(
 
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
-        lambda *values: generate.opened(supervisor, *values),
+        lambda *values: generate.opened(engine, *values),
         chosen,
         [controls.model, *judged],
         **QUIET,
     )
     for happened in (panel.change, panel.release):
-        happened(lambda *values: generate.judged(supervisor, *values), chosen, judged, **QUIET)
+        happened(lambda *values: generate.judged(engine, *values), chosen, judged, **QUIET)
 
 
 def _wire_headroom(
-    supervisor: Supervisor,
+    engine: Engine,
     page: gr.Blocks,
     panel: gr.HTML,
     controls: generate.Controls,
@@ -141,36 +141,36 @@ def _wire_headroom(
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
     for happened in (page.load, panel.change, tab.select):
         happened(
-            lambda model, size: headroom.refreshed(supervisor, model, size),
+            lambda model, size: headroom.refreshed(engine, model, size),
             [controls.model, size],
             [picture, which],
             **QUIET,
         )
     for happened in (page.load, tab.select):
         happened(
-            lambda model: plan.refreshed(supervisor, model),
+            lambda model: plan.refreshed(engine, model),
             controls.model,
             planned.as_list(),
             **QUIET,
         )
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
     panel.change(
-        lambda model: plan.table_html(supervisor, model),
+        lambda model: plan.table_html(engine, model),
         controls.model,
         planned.table,
         **QUIET,
     )
 
 
-def first_run(supervisor: Supervisor) -> tuple[Any, str]:
+def first_run(engine: Engine) -> tuple[Any, str]:
     """Where to go while nothing but the CPU default is here."""
-    here = is_here(supervisor.presets.default)
-    text = setup.first_run_html(supervisor) if here else ""
+    here = is_here(engine.presets.default)
+    text = setup.first_run_html(engine) if here else ""
     return gr.Row(visible=bool(text)), text
 
 
 def _wire_setup(
-    supervisor: Supervisor,
+    engine: Engine,
     page: gr.Blocks,
     panel: gr.HTML,
     parts: setup.SetupParts,
@@ -180,7 +180,7 @@ def _wire_setup(
     """The cards and the first page's hint are renewed when work on weights begins or ends; the
     doctor looks when asked."""
     for happened in (page.load, panel.tick, tab.select):
-        happened(lambda: setup.refreshed(supervisor, parts), None, parts.as_list(), **QUIET)
+        happened(lambda: setup.refreshed(engine, parts), None, parts.as_list(), **QUIET)
     for happened in (page.load, panel.tick):
-        happened(lambda: first_run(supervisor), None, hint, **QUIET)
-    tab.select(lambda: setup.machine_html(supervisor), None, parts.machine, **QUIET)
+        happened(lambda: first_run(engine), None, hint, **QUIET)
+    tab.select(lambda: setup.machine_html(engine), None, parts.machine, **QUIET)

@@ -17,14 +17,14 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from engine.default_model import usual_model
-from engine.engine import Supervisor
+from engine.default_model import default_model
+from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.machine.facts import LAST_PORT, LOOPBACK
 from engine.store import StoreError
 
 if TYPE_CHECKING:
-    from ui.api.answers import Ways
+    from ui.api.answers import Answers
     from ui.share.session import Sharing
 
 PORTS_TRIED = 20
@@ -41,7 +41,7 @@ class PortError(HeadroomError):
 
 
 def serve(
-    supervisor: Supervisor,
+    engine: Engine,
     host: str,
     port: int,
     share: bool,
@@ -59,14 +59,14 @@ def serve(
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
-    os.environ["GRADIO_TEMP_DIR"] = str(supervisor.home.cache / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(engine.home.cache / "gradio")
     _spare_loopback()
     _one_arena()
     with contextlib.nullcontext() if mcp else _without("mcp"):
         import gradio  # noqa: F401
 
-    from engine.install.background import Arrival
-    from ui.api.answers import Ways
+    from engine.install.background import BackgroundInstall
+    from ui.api.answers import Answers
     from ui.api.gradio_endpoints import add_clips
     from ui.live import Live, add_routes
     from ui.page import build_page
@@ -76,28 +76,28 @@ def serve(
     from ui.tabs.library_routes import add_clip_routes
 
     free = free_port(host, port)
-    arrival = Arrival(supervisor.home, lambda: supervisor.start(warm=_ready_at_once(supervisor)))
-    ways, sharing = Ways(supervisor), Sharing(supervisor)
-    page = build_page(supervisor, arrival, ways, sharing)
-    app, local = _launch(page, supervisor, host, free, login, ways if mcp else None)
-    live = Live(supervisor, arrival, sharing)
+    installer = BackgroundInstall(engine.home, lambda: engine.start(warm=_ready_at_once(engine)))
+    answers, sharing = Answers(engine), Sharing(engine)
+    page = build_page(engine, installer, answers, sharing)
+    app, local = _launch(page, engine, host, free, login, answers if mcp else None)
+    live = Live(engine, installer, sharing)
     add_routes(app, live)
-    add_clips(app, ways, login)
-    add_clip_routes(app, supervisor)
-    add_receipt_route(app, supervisor)
+    add_clips(app, answers, login)
+    add_clip_routes(app, engine)
+    add_receipt_route(app, engine)
     add_texts_route(app)
-    supervisor.recorder.start()
-    supervisor.caretaker.start()
+    engine.recorder.start()
+    engine.folder_sync.start()
     if free != port:
         _announce(f"Port {port} is taken by another program, so this is on {free}.")
     _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
     if mcp:
         _announce(f"Its MCP server is at {local}mcp")
-    arrival.begin()
-    if said := arrival.look().sentence():
+    installer.begin()
+    if said := installer.look().sentence():
         _announce(f"{said}. The page shows how far it is.")
     if share:
-        _share(sharing, supervisor)
+        _share(sharing, engine)
     if open_browser:
         import webbrowser
 
@@ -106,14 +106,14 @@ def serve(
         _until_ended()
     finally:
         sharing.close()
-        arrival.close()
-        end_page(page, live, ways)
+        installer.close()
+        end_page(page, live, answers)
 
 
-def _ready_at_once(supervisor: Supervisor) -> str | None:
+def _ready_at_once(engine: Engine) -> str | None:
     """The CPU default, where it is the usual model. A large one takes tens of GB of RAM, from
     whoever may only want to look: it is loaded once somebody begins to write a prompt."""
-    usual = usual_model(supervisor).preset
+    usual = default_model(engine).preset
     return usual.id if usual.runs_on == "cpu" else None
 
 
@@ -127,11 +127,11 @@ def _one_arena() -> None:
 
 def _launch(
     page: Any,
-    supervisor: Supervisor,
+    engine: Engine,
     host: str,
     port: int,
     login: tuple[str, str] | None,
-    mcp: "Ways | None",
+    mcp: "Answers | None",
 ) -> tuple[Any, str]:
     """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
     from fastapi.exceptions import RequestValidationError
@@ -145,7 +145,7 @@ def _launch(
     from ui.theme import CSS, theme
 
     tell_faults(page)
-    copies = supervisor.home.cache / "gradio"
+    copies = engine.home.cache / "gradio"
     app, local, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -154,7 +154,7 @@ def _launch(
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        allowed_paths=[str(supervisor.home.clips)],  # to copy from; the gate serves copies only
+        allowed_paths=[str(engine.home.clips)],  # to copy from; the gate serves copies only
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -182,13 +182,13 @@ def _launch(
     return app, local
 
 
-def _share(sharing: "Sharing", supervisor: Supervisor) -> None:
+def _share(sharing: "Sharing", engine: Engine) -> None:
     """Share for the default time and tell how to come in; without a link the page goes on."""
     from ui.share.visitors import DEFAULT_HOURS
     from ui.tabs.share import invitation_lines
 
     try:
-        model = usual_model(supervisor).preset.id
+        model = default_model(engine).preset.id
         opened = sharing.start("link", DEFAULT_HOURS, model)
     except HeadroomError as error:
         _announce(f"{error} The page's Share tab can do that, with the same rules.")
@@ -220,10 +220,12 @@ def _without(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
-def _with_mcp(ways: "Ways", login: tuple[str, str] | None, open_to_others: bool) -> dict[str, Any]:
+def _with_mcp(
+    answers: "Answers", login: tuple[str, str] | None, open_to_others: bool
+) -> dict[str, Any]:
     from ui.api.mcp import McpServer
 
-    server = McpServer(ways, login, open_to_others)
+    server = McpServer(answers, login, open_to_others)
     return {"lifespan": server.run, "routes": [server.route]}
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import Job
-from engine.worker.status import Engine, Status
+from engine.worker.status import EngineState, Status
 
 
 def say(text: str) -> None:
@@ -18,20 +18,20 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def follow(supervisor: Supervisor, job: Job) -> Job:
+def follow(engine: Engine, job: Job) -> Job:
     """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
-    supervisor.recorder.start()
-    supervisor.start(only=job.id)
-    with _interruptible(supervisor, job.id):
-        return _watch(supervisor, job)
+    engine.recorder.start()
+    engine.start(only=job.id)
+    with _interruptible(engine, job.id):
+        return _watch(engine, job)
 
 
 @contextmanager
-def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
+def _interruptible(engine: Engine, job: int) -> Iterator[None]:
     """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
 
     def cancel(_signal: int, _frame: FrameType | None) -> None:
-        supervisor.cancel(job)
+        engine.cancel(job)
 
     before = {s: signal.signal(s, cancel) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -41,15 +41,15 @@ def _interruptible(supervisor: Supervisor, job: int) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(supervisor: Supervisor, job: Job) -> Job:
+def _watch(engine: Engine, job: Job) -> Job:
     told = ""
     while not job.state.final:
         time.sleep(0.05)
-        line = _progress_line(supervisor.status(), job)
+        line = _progress_line(engine.status(), job)
         if line not in ("", told):
             say(line)
             told = line
-        job = supervisor.jobs.get(job.id)
+        job = engine.jobs.get(job.id)
     return job
 
 
@@ -61,6 +61,6 @@ def _progress_line(status: Status, job: Job) -> str:
         return where + progress.stage + (step if progress.steps else "")
     if status.waiting_for:
         return f"Waiting: {status.waiting_for}"
-    if status.state is Engine.ELSEWHERE:
+    if status.state is EngineState.ELSEWHERE:
         return "Another Headroom process has the engine; it will make this clip."
-    return f"loading {status.model}" if status.state is Engine.LOADING else ""
+    return f"loading {status.model}" if status.state is EngineState.LOADING else ""

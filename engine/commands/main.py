@@ -12,15 +12,15 @@ from typing import Any, Protocol
 
 from engine import logs
 from engine.commands.follow import follow, say
-from engine.default_model import asked_for, usual_model
-from engine.engine import Supervisor
+from engine.default_model import asked_for, default_model
+from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
-from engine.library.folder_sync import Caretaker
+from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
 from engine.library.receipt import receipt_lines
 from engine.machine.facts import LAST_PORT, LOOPBACK, vram_limit
@@ -35,7 +35,7 @@ class OpenPage(Protocol):
 
     def __call__(
         self,
-        engine: Supervisor,
+        engine: Engine,
         host: str,
         port: int,
         share: bool,
@@ -149,18 +149,18 @@ def _print_json(value: object) -> None:
 
 
 @contextmanager
-def open_engine() -> Iterator[Supervisor]:
+def open_engine() -> Iterator[Engine]:
     """The engine on the user's folder, not started yet; closed at the end, its worker too."""
     vram_limit()  # a mistake in it is told before anything starts
     home = Home.find()
     store = open_store(home)
     if store.mended:
         say(store.mended)
-    supervisor = Supervisor(home, load_presets(), Jobs(store))
+    engine = Engine(home, load_presets(), Jobs(store))
     try:
-        yield supervisor
+        yield engine
     finally:
-        supervisor.close()
+        engine.close()
         store.close()
 
 
@@ -176,15 +176,15 @@ def _serve(options: argparse.Namespace) -> int:
             "Without a login anybody who finds the address could use this computer.",
             "Add --auth USER:PASS, or leave out --host; --share gives others a page of their own.",
         )
-    with open_engine() as supervisor:
-        logs.to_file(supervisor.home.logs / "page.log")
-        if supervisor.is_elsewhere():
+    with open_engine() as engine:
+        logs.to_file(engine.home.logs / "page.log")
+        if engine.is_elsewhere():
             say(
-                f"Another Headroom already works on {supervisor.home.root}: that one makes the "
+                f"Another Headroom already works on {engine.home.root}: that one makes the "
                 "clips, this page shows them too. HEADROOM_HOME names another folder."
             )
         options.open_page(
-            supervisor,
+            engine,
             options.host,
             options.port,
             options.share,
@@ -202,41 +202,41 @@ def _generate(options: argparse.Namespace) -> int:
         raise InputError(f"--out {options.out}: a clip is an MP4.", "Let the name end in .mp4.")
     if options.out is not None and not options.out.resolve().parent.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
-    with open_engine() as supervisor:
+    with open_engine() as engine:
         if options.model is None:
-            usual = usual_model(supervisor)
+            usual = default_model(engine)
             say(usual.sentence)
             given["model"] = usual.preset.id
         request = ClipRequest.check(
             {name: value for name, value in given.items() if value is not None},
-            supervisor.presets,
+            engine.presets,
         )
-        job = follow(supervisor, supervisor.submit(request, embed=not options.no_receipt))
+        job = follow(engine, engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
-        clip = supervisor.library.of_job(job.id)
+        clip = engine.library.of_job(job.id)
         if clip is None:
             raise JobFailed(job.note, job.remedy)
-        path = supervisor.home.clips / clip.file
+        path = engine.home.clips / clip.file
         if options.out is not None:
             path = Path(shutil.copyfile(path, options.out)).resolve()
         _report(clip, path, options.json)
     return ExitCode.DONE
 
 
-def _sized(options: argparse.Namespace, supervisor: Supervisor, prompt: str) -> ClipRequest:
+def _sized(options: argparse.Namespace, engine: Engine, prompt: str) -> ClipRequest:
     """A request that is only about its size."""
     fields = {name: getattr(options, name) for name in ("model", "height", "width", "frames")}
     given = {name: value for name, value in fields.items() if value is not None}
-    return asked_for(supervisor, {"prompt": prompt, "seed": 0, **given})
+    return asked_for(engine, {"prompt": prompt, "seed": 0, **given})
 
 
 def _check(options: argparse.Namespace) -> int:
-    with open_engine() as supervisor:
-        request = _sized(options, supervisor, "check")
-        verdict = supervisor.guard.verdict(request.model, request.size)
-        nearest = None if verdict.open else supervisor.guard.nearest(request.model, request.size)
+    with open_engine() as engine:
+        request = _sized(options, engine, "check")
+        verdict = engine.guard.verdict(request.model, request.size)
+        nearest = None if verdict.open else engine.guard.nearest(request.model, request.size)
     if options.json:
         _print_json(verdict_json(request.size, verdict, nearest))
         return ExitCode.DONE
@@ -247,14 +247,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    with open_engine() as supervisor:
-        request = _sized(options, supervisor, PROBE_PROMPT)
-        job = follow(supervisor, supervisor.measure(request))
+    with open_engine() as engine:
+        request = _sized(options, engine, PROBE_PROMPT)
+        job = follow(engine, engine.measure(request))
         if job.state is State.CANCELLED:
             say("Cancelled; what was measured until then is kept.")
             return ExitCode.INTERRUPTED
-        rows = supervisor.guard.of_job(job.id)
-        budget = supervisor.guard.budget(request.model)
+        rows = engine.guard.of_job(job.id)
+        budget = engine.guard.budget(request.model)
     if job.state is State.FAILED:
         raise JobFailed(job.note, job.remedy)
     climbed = [
@@ -291,9 +291,9 @@ def _measure(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from engine.commands import plan
 
-    with open_engine() as supervisor:
-        plans, presets = supervisor.plans, supervisor.presets
-        model = options.model or usual_model(supervisor).preset.id
+    with open_engine() as engine:
+        plans, presets = engine.plans, engine.presets
+        model = options.model or default_model(engine).preset.id
         plan.change(plans, presets, model, options.set, options.reset)
         if options.json:
             _print_json(plan.as_json(plans, model))
@@ -305,8 +305,8 @@ def _plan(options: argparse.Namespace) -> int:
 def _weights(options: argparse.Namespace) -> int:
     from engine.commands import weights
 
-    with open_engine() as supervisor:
-        code, result = weights.run(supervisor, options.action, options.model, options.folder, say)
+    with open_engine() as engine:
+        code, result = weights.run(engine, options.action, options.model, options.folder, say)
     if options.json:
         _print_json(result)
     else:
@@ -318,11 +318,11 @@ def _doctor(options: argparse.Namespace) -> int:
     from engine.doctor.doctor import examine
     from engine.doctor.report import report
 
-    with open_engine() as supervisor:
+    with open_engine() as engine:
         if options.report:
-            sys.stdout.write(report(supervisor))
+            sys.stdout.write(report(engine))
             return ExitCode.DONE
-        lines = examine(supervisor)
+        lines = examine(engine)
     if options.json:
         _print_json({"lines": [asdict(line) for line in lines]})
     else:
@@ -339,9 +339,9 @@ def _bench(options: argparse.Namespace) -> int:
 
     if options.out is not None and not options.out.is_dir():
         raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
-    with open_engine() as supervisor:
-        out = options.out or supervisor.home.root
-        result = run(supervisor, options.only, options.model, out.resolve(), say)
+    with open_engine() as engine:
+        out = options.out or engine.home.root
+        result = run(engine, options.only, options.model, out.resolve(), say)
     if options.json:
         _print_json(result.as_json())
     else:
@@ -372,7 +372,7 @@ def _clips(options: argparse.Namespace) -> int:
     library = Library(home, store)
     if store.mended:
         say(store.mended)
-        Caretaker(library).scan()
+        FolderSync(library).scan()
     found = library.newest()
     store.close()
     if options.json:

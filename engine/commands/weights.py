@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.doctor.doctor import usable
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.units import size_text
 from engine.weights.download_process import What
 from engine.weights.downloads import Downloads
-from engine.weights.progress import WORKING, Tally, tally_text
+from engine.weights.progress import WORKING, DownloadProgress, progress_text
 from engine.weights.state import Weights, weights_text
 
 LOOK_SECONDS = 0.1
@@ -35,7 +35,7 @@ class WeightsFailed(HeadroomError):
 
 
 def run(
-    supervisor: Supervisor, action: str, model: str | None, folder: str | None, say: Say
+    engine: Engine, action: str, model: str | None, folder: str | None, say: Say
 ) -> tuple[int, Result]:
     """Do ``action``: list, pull or verify.
 
@@ -49,42 +49,42 @@ def run(
     Raises:
         HeadroomError: with the remedy.
     """
-    weights = supervisor.weights
+    weights = engine.downloads
     if folder is not None and action != "pull":
         raise NoSuchWeights("--from belongs to weights pull.", "Leave it out.")
-    if model is not None and model not in supervisor.presets.models:
-        known = ", ".join(supervisor.presets.models)
+    if model is not None and model not in engine.presets.models:
+        known = ", ".join(engine.presets.models)
         raise NoSuchWeights(f"--model {model}: there is no such model.", f"Choose among: {known}.")
     if action == "list":
-        models = [model] if model else list(supervisor.presets.models)
-        return ExitCode.DONE, {"models": [as_json(supervisor, name) for name in models]}
-    if model is not None and not supervisor.presets.models[model].weights:
-        name = supervisor.presets.models[model].name
+        models = [model] if model else list(engine.presets.models)
+        return ExitCode.DONE, {"models": [as_json(engine, name) for name in models]}
+    if model is not None and not engine.presets.models[model].weights:
+        name = engine.presets.models[model].name
         raise NoSuchWeights(f"The weights of {name} come with the program.", "Nothing to do.")
     if action == "verify":
         return _verify(weights, [model] if model else None, say)
-    chosen = model or suited(supervisor).id
-    return _pull(supervisor, chosen, folder, say)
+    chosen = model or suited(engine).id
+    return _pull(engine, chosen, folder, say)
 
 
-def suited(supervisor: Supervisor) -> ModelPreset:
+def suited(engine: Engine) -> ModelPreset:
     """The model that ``pull`` takes unless told otherwise: the smallest that this machine can run,
     where it can run any."""
-    models = supervisor.weights.models
+    models = engine.downloads.models
     if not models:
         raise NoSuchWeights("No model here has weights to fetch.", "Nothing to do.")
 
     def rank(preset: ModelPreset) -> tuple[bool, int]:
-        impossible = usable(supervisor, preset.id).word is Word.IMPOSSIBLE
+        impossible = usable(engine, preset.id).word is Word.IMPOSSIBLE
         return impossible, sum(file.bytes for file in preset.weights)
 
     return min(models, key=rank)
 
 
-def as_json(supervisor: Supervisor, model: str) -> Result:
+def as_json(engine: Engine, model: str) -> Result:
     """One model's weights, as ``list`` prints them."""
-    preset, weights = supervisor.presets.models[model], supervisor.weights
-    seen, tally, verdict = weights.look(model), weights.tally(model), usable(supervisor, model)
+    preset, weights = engine.presets.models[model], engine.downloads
+    seen, progress, verdict = weights.look(model), weights.progress(model), usable(engine, model)
     return {
         "model": model,
         "name": preset.name,
@@ -96,7 +96,7 @@ def as_json(supervisor: Supervisor, model: str) -> Result:
         "bytes_needed": seen.needed,
         "bytes_free": seen.free,
         "fits": seen.fits,
-        "working": tally.what if tally.phase in WORKING else None,
+        "working": progress.what if progress.phase in WORKING else None,
         "folder": str(seen.folder) if preset.weights else preset.checkpoint,
         "linked": [str(other) for other in seen.linked],
         "linked_but_gone": [str(other) for other in seen.gone],
@@ -156,25 +156,25 @@ def _listed(entry: Result) -> list[str]:
 # ---- pull and verify -----------------------------------------------------------------------
 
 
-def _pull(supervisor: Supervisor, model: str, folder: str | None, say: Say) -> tuple[int, Result]:
-    weights, preset = supervisor.weights, supervisor.presets.models[model]
+def _pull(engine: Engine, model: str, folder: str | None, say: Say) -> tuple[int, Result]:
+    weights, preset = engine.downloads, engine.presets.models[model]
     if folder is not None:
         for found in weights.use(model, folder):
             say(f"Using {found}; nothing is copied.")
-    seen, verdict = weights.look(model), usable(supervisor, model)
+    seen, verdict = weights.look(model), usable(engine, model)
     say(f"{preset.name}: {weights_text(seen)}; {size_text(seen.free)} are free on the drive.")
     if verdict.word is Word.IMPOSSIBLE:
         say(f"This machine can't use it: {verdict.reason}")
     begun = time.monotonic()
-    tally = _follow(weights, model, "pull", say)
+    progress = _follow(weights, model, "pull", say)
     seen = weights.look(model)
-    _refuse_unless_done(tally, seen, f"Run weights pull --model {model} again to go on.")
+    _refuse_unless_done(progress, seen, f"Run weights pull --model {model} again to go on.")
     return ExitCode.DONE, {
         "model": model,
         "state": seen.state,
         "folder": str(seen.folder),
         "bytes_total": seen.total,
-        "bytes_fetched": tally.fetched,
+        "bytes_fetched": progress.fetched,
         "seconds": round(time.monotonic() - begun, 2),
         "linked": [str(other) for other in seen.linked],
     }
@@ -186,15 +186,15 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
     checked: list[Result] = []
     good = True
     for model in named:
-        tally = _follow(weights, model, "verify", say)
+        progress = _follow(weights, model, "verify", say)
         seen = weights.look(model)
-        if tally.phase != "done":
-            _refuse_unless_done(tally, seen, "Run weights verify again.")
-        damaged, whole = list(tally.damaged), seen.state == "ready"
+        if progress.phase != "done":
+            _refuse_unless_done(progress, seen, "Run weights verify again.")
+        damaged, whole = list(progress.damaged), seen.state == "ready"
         said = (
             "every file is as the hub promised"
-            if not tally.unknown
-            else ("the headers are right; no checksum is known of " + ", ".join(tally.unknown))
+            if not progress.unknown
+            else ("the headers are right; no checksum is known of " + ", ".join(progress.unknown))
         )
         if not whole and not damaged:
             said = f"what is here is right, and the weights are {weights_text(seen)}"
@@ -203,9 +203,9 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
             {
                 "model": model,
                 "state": seen.state,
-                "files": len(tally.files),
+                "files": len(progress.files),
                 "damaged": damaged,
-                "unknown": list(tally.unknown),
+                "unknown": list(progress.unknown),
                 "problem": seen.told or None,
                 "said": said,
             }
@@ -217,7 +217,7 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
     return ExitCode.DONE if good else ExitCode.SETUP_MISSING, {"ok": good, "models": checked}
 
 
-def _follow(weights: Downloads, model: str, what: What, say: Say) -> Tally:
+def _follow(weights: Downloads, model: str, what: What, say: Say) -> DownloadProgress:
     """Work on ``model`` until the end; whoever is at it already is followed first.
 
     Raises:
@@ -226,14 +226,14 @@ def _follow(weights: Downloads, model: str, what: What, say: Say) -> Tally:
     mine = True
     try:
         while True:
-            before = weights.tally(model)
+            before = weights.progress(model)
             mine = before.phase not in WORKING
             if not mine:
                 say(f"Another Headroom process is at it ({before.what}); this one follows.")
             weights.start(model, what)
-            tally = _watch(weights, model, say)
-            if mine or tally.what == what or tally.phase != "done":
-                return tally
+            progress = _watch(weights, model, say)
+            if mine or progress.what == what or progress.phase != "done":
+                return progress
     except KeyboardInterrupt:
         if mine:
             weights.pause(model)
@@ -241,30 +241,30 @@ def _follow(weights: Downloads, model: str, what: What, say: Say) -> Tally:
         raise
 
 
-def _watch(weights: Downloads, model: str, say: Say) -> Tally:
+def _watch(weights: Downloads, model: str, say: Say) -> DownloadProgress:
     """Tell each file that is here, and the whole at every percent and every few seconds."""
     told, spoke = (-1, ""), 0.0
     whole: set[str] = set()
-    while (tally := weights.tally(model)).phase in WORKING:
-        here = {file.path for file in tally.files if file.done == file.bytes}
-        if tally.phase == "fetching":
+    while (progress := weights.progress(model)).phase in WORKING:
+        here = {file.path for file in progress.files if file.done == file.bytes}
+        if progress.phase == "fetching":
             for path in sorted(here - whole) if whole else ():
                 say(f"{path} is here.")
             whole = here
         now = time.monotonic()
-        if (tally.percent, tally.told) != told or now - spoke > SPEAK_SECONDS:
-            told, spoke = (tally.percent, tally.told), now
-            say(tally_text(tally))
+        if (progress.percent, progress.told) != told or now - spoke > SPEAK_SECONDS:
+            told, spoke = (progress.percent, progress.told), now
+            say(progress_text(progress))
         time.sleep(LOOK_SECONDS)
-    return tally
+    return progress
 
 
-def _refuse_unless_done(tally: Tally, seen: Weights, remedy: str) -> None:
-    if tally.phase == "done" and seen.state == "ready":
+def _refuse_unless_done(progress: DownloadProgress, seen: Weights, remedy: str) -> None:
+    if progress.phase == "done" and seen.state == "ready":
         return
-    if tally.phase == "done":
+    if progress.phase == "done":
         told = seen.told or f"The weights are {weights_text(seen)}."
         raise WeightsFailed(told, seen.remedy or remedy)
-    if tally.phase == "paused":
-        raise WeightsFailed(f"Paused at {tally.percent} %.", remedy)
-    raise WeightsFailed(tally.told, tally.remedy)
+    if progress.phase == "paused":
+        raise WeightsFailed(f"Paused at {progress.percent} %.", remedy)
+    raise WeightsFailed(progress.told, progress.remedy)

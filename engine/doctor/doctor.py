@@ -7,7 +7,7 @@ from huggingface_hub import constants
 
 from engine.doctor import host
 from engine.doctor.gpu import Line, gpu_lines
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.guard.verdict import Verdict
 from engine.home import PROJECT
@@ -26,33 +26,33 @@ __all__ = ["Line", "examine", "usable"]
 WORST = 6  # packages that are named
 
 
-def examine(supervisor: Supervisor) -> list[Line]:
+def examine(engine: Engine) -> list[Line]:
     """All findings, in the order in which a person would look. Takes a second or two."""
-    sample = supervisor.look()
+    sample = engine.look()
     machine = machine_now(sample)
-    needs, streamed = _needs(supervisor)
+    needs, streamed = _needs(engine)
     return [
-        *gpu_lines(sample, machine, supervisor.home.cache / "kernels.json"),
+        *gpu_lines(sample, machine, engine.home.cache / "kernels.json"),
         host.ram(sample, needs),
         *host.page_file(sample, machine, needs),
-        *host.disk(supervisor.home.root, streamed > 0, streamed),
+        *host.disk(engine.home.root, streamed > 0, streamed),
         _packages(),
         host.video(),
         host.port(),
         host.sharing(machine, Path(constants.HF_HOME)),
-        *[_model(supervisor, preset) for preset in supervisor.presets.models.values()],
-        *_seconds(supervisor, sample),
+        *[_model(engine, preset) for preset in engine.presets.models.values()],
+        *_seconds(engine, sample),
     ]
 
 
-def _needs(supervisor: Supervisor) -> tuple[list[tuple[str, int]], int]:
+def _needs(engine: Engine) -> tuple[list[tuple[str, int]], int]:
     """RAM of each large model under its plan here, and bytes a step where one streams them."""
     needs, streamed = [], 0
-    for preset in supervisor.presets.models.values():
+    for preset in engine.presets.models.values():
         if preset.runs_on != "nvidia" or preset.architecture is None:
             continue
         try:
-            way = str(supervisor.plan_for(preset.id)["offload"].value)
+            way = str(engine.plan_for(preset.id)["offload"].value)
         except (PlanError, KeyError):
             continue
         needs.append((preset.name, host_need(preset, way)))
@@ -61,21 +61,21 @@ def _needs(supervisor: Supervisor) -> tuple[list[tuple[str, int]], int]:
     return needs, streamed
 
 
-def _seconds(supervisor: Supervisor, sample: MemorySample) -> list[Line]:
+def _seconds(engine: Engine, sample: MemorySample) -> list[Line]:
     """Measured here where a clip was made, else estimated where that is honest."""
     lines = []
-    for preset in supervisor.presets.models.values():
+    for preset in engine.presets.models.values():
         if sample.gpu is None and preset.runs_on == "nvidia":
             continue
         subject = f"Seconds a clip, {preset.name}"
-        baseline = supervisor.guard.rules(preset.id).baseline
-        measured = supervisor.guard.last_seconds(preset.id, baseline)
+        baseline = engine.guard.rules(preset.id).baseline
+        measured = engine.guard.last_seconds(preset.id, baseline)
         if measured:
             took = sum(seconds for stage, seconds in measured.items() if stage != "load")
             text = f"{baseline} took {took:.1f} s, the last time it was made here."
             lines.append(Line(subject, "good", text))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
-            found = from_other_cards(preset, sample.gpu, supervisor.presets.references)
+            found = from_other_cards(preset, sample.gpu, engine.presets.references)
             if found is not None:
                 about = in_minutes(found.seconds)
                 text = f"About {about} for {baseline}: an estimate from {found.basis}."
@@ -96,19 +96,19 @@ def _packages() -> Line:
     return Line("Packages", "good", f"{which}all as they were tested.".capitalize())
 
 
-def usable(supervisor: Supervisor, model: str) -> Verdict:
+def usable(engine: Engine, model: str) -> Verdict:
     """The verdict on the model's baseline: whether this machine can use its weights at all."""
-    return supervisor.guard.verdict(model, supervisor.guard.rules(model).baseline)
+    return engine.guard.verdict(model, engine.guard.rules(model).baseline)
 
 
-def _model(supervisor: Supervisor, preset: ModelPreset) -> Line:
+def _model(engine: Engine, preset: ModelPreset) -> Line:
     subject = f"Model {preset.name}"
-    baseline = supervisor.guard.rules(preset.id).baseline
-    verdict = usable(supervisor, preset.id)
+    baseline = engine.guard.rules(preset.id).baseline
+    verdict = usable(engine, preset.id)
     if not is_here(preset):
         text = f"{why_not_here(preset)[0]} {baseline} is {verdict.word}. {verdict.reason}"
         return Line(subject, "good", text)
-    seen = supervisor.weights.look(preset.id)
+    seen = engine.downloads.look(preset.id)
     if seen.state != "ready":
         text = f"Its weights are {weights_text(seen)}. {baseline} is {verdict.word}."
         return Line(subject, "warn", f"{text} {seen.told}".strip(), get_it(preset))

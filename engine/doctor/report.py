@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 
 from engine import VERSION
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.install.installed import differing
 from engine.jobs import Job, State
@@ -27,29 +27,29 @@ LOGS = ("page.log", "worker.log")
 SHORTEST_NAME = 3  # a shorter user's name would be found in words
 
 
-def report(supervisor: Supervisor) -> str:
+def report(engine: Engine) -> str:
     """Markdown; every part that can't be had says why instead."""
-    sample, machine = supervisor.look(), supervisor.machine()
-    failed = last_failure(supervisor)
-    status = supervisor.status()
+    sample, machine = engine.look(), engine.machine()
+    failed = last_failure(engine)
+    status = engine.status()
     model = failed.request.model if failed else status.model
-    preset = supervisor.presets.models.get(model, supervisor.presets.default)
+    preset = engine.presets.models.get(model, engine.presets.default)
     parts = [
         _part("Headroom's report", _versions(machine)),
         _part("Machine", _machine(machine, sample)),
-        _part(f"Plan, {preset.id}", _plan(supervisor, preset)),
-        _part("Verdict", _verdict(supervisor, preset)),
+        _part(f"Plan, {preset.id}", _plan(engine, preset)),
+        _part("Verdict", _verdict(engine, preset)),
         _part("Engine", [f"state: {status.state.value}", f"notice: {status.notice or 'none'}"]),
         _part("Last failure", _failure(failed)),
-        *[_log(supervisor.home.logs / name) for name in LOGS],
+        *[_log(engine.home.logs / name) for name in LOGS],
     ]
-    prompts = {job.request.prompt for job in supervisor.jobs.recent()}
-    return without_persons("\n".join(parts), supervisor.home.root, prompts)
+    prompts = {job.request.prompt for job in engine.jobs.recent()}
+    return without_persons("\n".join(parts), engine.home.root, prompts)
 
 
-def last_failure(supervisor: Supervisor) -> Job | None:
+def last_failure(engine: Engine) -> Job | None:
     """The job that failed last, of those that the page still knows."""
-    return next(iter(supervisor.jobs.ended(1, State.FAILED)), None)
+    return next(iter(engine.jobs.ended(1, State.FAILED)), None)
 
 
 def without_persons(text: str, root: Path, prompts: set[str]) -> str:
@@ -106,19 +106,19 @@ def _machine(machine: Machine, sample: MemorySample) -> list[str]:
     return [*lines, f"GPU: {gpu.name}, {gigabytes(gpu.total)}, driver {gpu.driver}"]
 
 
-def _plan(supervisor: Supervisor, preset: ModelPreset) -> list[str]:
+def _plan(engine: Engine, preset: ModelPreset) -> list[str]:
     try:
-        plan = supervisor.plan_for(preset.id)
+        plan = engine.plan_for(preset.id)
     except HeadroomError as error:
         return [str(error)]
     return [f"{name}: {choice.value} ({choice.reason})" for name, choice in plan.items()]
 
 
-def _verdict(supervisor: Supervisor, preset: ModelPreset) -> list[str]:
-    size = supervisor.guard.rules(preset.id).baseline
+def _verdict(engine: Engine, preset: ModelPreset) -> list[str]:
+    size = engine.guard.rules(preset.id).baseline
     try:
-        verdict = supervisor.guard.verdict(preset.id, size)
-        rows = supervisor.guard.rows(preset.id)
+        verdict = engine.guard.verdict(preset.id, size)
+        rows = engine.guard.rows(preset.id)
     except HeadroomError as error:
         return [str(error)]
     lines = [f"{size}: {verdict.word.value}, {verdict.reason}", f"basis: {verdict.basis}"]

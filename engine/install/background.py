@@ -35,7 +35,7 @@ Phase = Literal["here", "working", "failed"]
 
 
 @dataclass(frozen=True)
-class Arriving:
+class InstallState:
     """Where it stands. ``doing``: the step at work; ``told`` and ``remedy``: why it failed."""
 
     phase: Phase
@@ -55,7 +55,7 @@ class Arriving:
         return ""
 
 
-class Arrival:
+class BackgroundInstall:
     """See the module's docstring; any thread may ask.
 
     Args:
@@ -72,17 +72,17 @@ class Arrival:
         self._log_file = home.logs / "setup.log"
         self._ready, self._command = ready, list(command)
         self._lock = threading.Lock()
-        self._state: Arriving | None = None
+        self._state: InstallState | None = None
         self._process: subprocess.Popen[str] | None = None
         self._closed = False
 
-    def look(self) -> Arriving:
+    def look(self) -> InstallState:
         state = self._state
         if state is not None and state.phase == "working":
             return state
         if engine_here():
-            return Arriving("here")
-        return state or Arriving(
+            return InstallState("here")
+        return state or InstallState(
             "failed",
             told="What makes clips isn't installed in this environment.",
             remedy=f"Run {SETUP}.",
@@ -101,7 +101,7 @@ class Arrival:
             working = self._state is not None and self._state.phase == "working"
             if working or self._closed or engine_here():
                 return
-            self._state = Arriving("working", "Beginning", time.monotonic())
+            self._state = InstallState("working", "Beginning", time.monotonic())
             threading.Thread(target=self._run, name="arrival", daemon=True).start()
 
     def close(self) -> None:
@@ -129,12 +129,12 @@ class Arrival:
             code, last = 1, [f"Set-up can't be started: {error.strerror or error}."]
         if code == 0 and engine_here():
             _look_again()
-            self._state = Arriving("here")
+            self._state = InstallState("here")
             log.info("what makes clips was installed")
             self._ready()
             return
         log.warning("set-up ended with code %d: %s", code, " ".join(last))
-        self._state = Arriving(
+        self._state = InstallState(
             "failed", told=" ".join(last), remedy=f"All it said is in {self._log_file}."
         )
 

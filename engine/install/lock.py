@@ -1,4 +1,6 @@
-"""Renews the locks: ``python -m engine.install.lock [--upgrade]``, in an environment that set-up made.
+"""Renews the locks, in an environment that set-up made.
+
+``python -m engine.install.lock [--upgrade]``.
 
 What a file asks for stands above "What those bring along"; uv resolves the rest for Linux, Windows
 and every supported Python at once. The NVIDIA file takes over the versions that it shares. Then
@@ -30,7 +32,7 @@ BROUGHT = "# What those bring along."
 OLDEST = "3.11"
 PYTHONS = ("cp311", "cp312", "cp313", "py3")
 SYSTEMS = r"^(manylinux|musllinux).*_(x86_64|aarch64)$|^win_(amd64|arm64)$|^macosx"
-HASHED = "Each wheel that set-up may install. python -m engine.install.lock writes this (docs/install.md)."
+HASHED = "Each wheel that set-up may install, written by engine/install/lock.py (docs/install.md)."
 # torch stays where it is: another one is another GPU build, LightX2V's limit and 2 GB. Its own
 # dependencies without CUDA's, which only PyPI's build for Linux names.
 FIXED = {"torch", "setuptools"}

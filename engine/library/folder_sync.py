@@ -23,7 +23,7 @@ from engine.library.posters import Stamp
 from engine.library.receipt import checked
 from engine.store import StoreError, timestamp
 
-log = logging.getLogger("headroom.caretaker")
+log = logging.getLogger("headroom.folder_sync")
 
 DAY = 86_400.0
 SETTLED_SECONDS = 3.0  # a younger file may still be on its way in
@@ -42,14 +42,14 @@ class Found:
     problem: str = ""
 
 
-class Caretaker:
+class FolderSync:
     """See the module's docstring. ``start`` and ``close`` frame the life of its thread."""
 
     def __init__(self, library: Library) -> None:
         self._library, self._home, self._store = library, library.home, library.store
         self._scanning = threading.Lock()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="folder sync", daemon=True)
         self._refusals = self._home.cache / "not-taken-in.json"
         self._refused: dict[str, tuple[Stamp, str]] | None = None
 

@@ -87,7 +87,7 @@ class Library:
     """What was made here, newest first.
 
     A file's place says whether it is deleted: it is moved before its row is changed, so that a
-    crash in between, or a hand in the file manager, leaves a row that ``Caretaker.scan`` corrects.
+    crash in between, or a hand in the file manager, leaves a row that ``FolderSync.scan`` corrects.
     """
 
     def __init__(self, home: Home, store: Store) -> None:

@@ -6,7 +6,7 @@ from engine.plan.choice import Choice, Plan, Value
 from engine.plan.lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
 from engine.stages import Memory, Stage
 
-Notch = tuple[str, Choice]
+Fallback = tuple[str, Choice]
 Allowed = Callable[[str, Value], bool]
 
 DOING = {
@@ -25,13 +25,13 @@ TRIED = {
 }
 
 
-def next_notch(
+def next_fallback(
     plan: Plan,
     stage: Stage | None,
     memory: Memory | None,
     allowed: Allowed = lambda name, value: True,
     where: str = "",
-) -> Notch | None:
+) -> Fallback | None:
     """The next smaller way to run, by which memory ran out and where; None if there is none.
 
     Args:
@@ -47,9 +47,9 @@ def next_notch(
     return None
 
 
-def what_is_tried(notch: Notch) -> str:
+def describe_fallback(fallback: Fallback) -> str:
     """Half a sentence: "decoding in tiles (decode: tiled)"."""
-    name, choice = notch
+    name, choice = fallback
     words = TRIED.get((name, choice.value), "a smaller way")
     return f"{words} ({name}: {choice.value})"
 

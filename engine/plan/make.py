@@ -38,14 +38,14 @@ def make_plan(
     machine: Machine,
     preset: ModelPreset,
     overrides: Mapping[str, Value] | None = None,
-    settled: Mapping[str, Choice] | None = None,
+    learned: Mapping[str, Choice] | None = None,
     resident_measured: bool = False,
 ) -> Plan:
     """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint.
 
     Args:
         overrides: what the user chose; it comes before all else.
-        settled: what loading or an out-of-memory taught the engine on this very machine; it comes
+        learned: what loading or an out-of-memory taught the engine on this very machine; it comes
             before the automatic choice, and before what we think can't work.
         resident_measured: this machine was measured to hold the whole model on its GPU.
 
@@ -57,7 +57,7 @@ def make_plan(
         return cpu.make(machine, preset)
     plan = dict(lightx2v.make(machine, preset, resident_measured))
     known = options(machine, preset)
-    for name, choice in (settled or {}).items():
+    for name, choice in (learned or {}).items():
         offered = known.get(name)
         if offered is None:  # what only the worker finds out
             still = name not in lightx2v.FIXED

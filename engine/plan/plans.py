@@ -31,7 +31,7 @@ class Plans:
             machine,
             self._presets.models[model],
             self.overrides(model),
-            self._settled(model, machine),
+            self._learned(model, machine),
             self._resident_measured(model, machine),
         )
 
@@ -87,17 +87,17 @@ class Plans:
 
     # ---- the engine's ----------------------------------------------------------------------
 
-    def settle(self, model: str, name: str, choice: Choice) -> None:
+    def learn(self, model: str, name: str, choice: Choice) -> None:
         """Keep what this machine taught, for as long as it stays as it is."""
         self._keep(model, name, choice, "engine", self._machine().facts())
 
-    def may_settle(self, model: str, name: str, value: Value) -> bool:
+    def may_learn(self, model: str, name: str, value: Value) -> bool:
         """Whether settling it would change the plan: it works here, and the user left it open."""
         offered = self.options(model).get(name, ())
         works = any(option.works and option.value == value for option in offered)
         return works and name not in self.overrides(model)
 
-    def bear_out(self, model: str, sent: Plan, runs: Plan) -> list[str]:
+    def adopt_replacements(self, model: str, sent: Plan, runs: Plan) -> list[str]:
         """Settle what the worker had to replace while it loaded.
 
         A choice of the user's that was replaced can't work here, so it is dropped.
@@ -111,7 +111,7 @@ class Plans:
             same = name in sent and choice.value == sent[name].value
             if same or name in FIXED:
                 continue
-            self.settle(model, name, choice)
+            self.learn(model, name, choice)
             if name in overrides:
                 self.reset(model, name)
                 told.append(
@@ -120,7 +120,7 @@ class Plans:
                 )
         return told
 
-    def _settled(self, model: str, machine: Machine) -> Mapping[str, Choice]:
+    def _learned(self, model: str, machine: Machine) -> Mapping[str, Choice]:
         rows = self._store.rows(
             "select name, value, reason from choices"
             " where model = ? and source = 'engine' and facts = ?",

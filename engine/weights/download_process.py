@@ -3,7 +3,8 @@
 ``python -m engine.weights.download_process ID pull`` (or ``verify``) starts it.
 
 It belongs to the program that started it and ends with it, or when somebody asks it to pause; a
-kill at any moment loses nothing. What it does stands in a Tally, what it found in the Manifest.
+kill at any moment loses nothing. What it does stands in a DownloadProgress, what it found in the
+Manifest.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from engine.weights.fetch import digest, fetch, held
 from engine.weights.hub import FetchError, ask, told
 from engine.weights.linked_folders import folders
 from engine.weights.manifest import OURS, Manifest, Promise
-from engine.weights.progress import PAUSE, FileTally, Pace, Phase, Tally
+from engine.weights.progress import PAUSE, DownloadProgress, FileProgress, Pace, Phase
 from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import places
 
@@ -65,7 +66,7 @@ class Download:
 
     # ---- the work --------------------------------------------------------------------------
 
-    def run(self) -> Tally:
+    def run(self) -> DownloadProgress:
         """Do it all.
 
         Returns:
@@ -78,9 +79,9 @@ class Download:
             if not known:
                 log.exception("the download failed")
             refusal = error if isinstance(error, HeadroomError) else told(error, self.preset.name)
-            tally = self.tally("failed")
-            return replace(tally, told=refusal.sentence, remedy=refusal.remedy)
-        return replace(self.tally("done"), told="", damaged=damaged, unknown=unknown)
+            progress = self.progress("failed")
+            return replace(progress, told=refusal.sentence, remedy=refusal.remedy)
+        return replace(self.progress("done"), told="", damaged=damaged, unknown=unknown)
 
     def pull(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Have every file, whole."""
@@ -286,7 +287,7 @@ class Download:
 
     # ---- telling ---------------------------------------------------------------------------
 
-    def tally(self, phase: Phase | None = None) -> Tally:
+    def progress(self, phase: Phase | None = None) -> DownloadProgress:
         """How far it is now."""
         phase = phase or self.phase
         places = self.places()
@@ -295,13 +296,13 @@ class Download:
             if self.what == "verify" and promise.path not in self._hashing:
                 continue
             done = self._bytes_of(promise, places[promise.path])
-            files.append(FileTally(promise.path, done, promise.bytes))
+            files.append(FileProgress(promise.path, done, promise.bytes))
             begun = self._fetched_from.get(promise.path)
             fetched += max(0, done - begun) if begun is not None else 0
         done, total = sum(f.done for f in files), sum(f.bytes for f in files)
         rate = self._pace.see(done, time.monotonic())
         left = (total - done) / rate if rate > 0 and phase in ("fetching", "checking") else None
-        return Tally(
+        return DownloadProgress(
             phase=phase,
             what=self.what,
             done=done,
@@ -343,23 +344,23 @@ class Teller(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(TICK_SECONDS):
-            self._download.tally().save(self._download.folder)
+            self._download.progress().save(self._download.folder)
             if self._orphaned() or (self._download.folder / OURS / PAUSE).exists():
-                finish(self._download, self._download.tally("paused"))
+                finish(self._download, self._download.progress("paused"))
 
     def end(self) -> None:
         self._over.set()
         self.join()
 
 
-def finish(download: Download, tally: Tally) -> None:
+def finish(download: Download, progress: DownloadProgress) -> None:
     """Tell how it ended, to the file for everybody and to the owner, who hears it even when the
     disk is full; and end at once: threads that wait for bytes would hold the process."""
-    tally = replace(tally, at=time.time())
-    tally.save(download.folder)
+    progress = replace(progress, at=time.time())
+    progress.save(download.folder)
     (download.folder / OURS / PAUSE).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        sys.stdout.write(json.dumps(asdict(tally)) + "\n")
+        sys.stdout.write(json.dumps(asdict(progress)) + "\n")
         sys.stdout.flush()
     logging.shutdown()
     os._exit(0)
@@ -382,7 +383,7 @@ def main(arguments: list[str]) -> int:
         return ELSEWHERE
     except OSError as error:
         refusal = told(error, f"{preset.name} in {folder}")
-        failed = Tally("failed", told=refusal.sentence, remedy=refusal.remedy)
+        failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
         sys.stdout.write(json.dumps(asdict(failed)) + "\n")
         return 0
     owner = threading.Thread(target=sys.stdin.read, daemon=True)
@@ -390,9 +391,9 @@ def main(arguments: list[str]) -> int:
     download = Download(folder, preset, "verify" if what == "verify" else "pull")
     teller = Teller(download, lambda: not owner.is_alive())
     teller.start()
-    tally = download.run()
+    progress = download.run()
     teller.end()
-    finish(download, tally)
+    finish(download, progress)
     return 0
 
 

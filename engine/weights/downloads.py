@@ -20,7 +20,7 @@ from engine.weights.download_process import ELSEWHERE, What
 from engine.weights.hub import KEPT, WeightsError
 from engine.weights.linked_folders import own_cache, snapshots
 from engine.weights.manifest import OURS
-from engine.weights.progress import PAUSE, WORKING, Tally
+from engine.weights.progress import PAUSE, WORKING, DownloadProgress
 from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import Weights, look, use, useful
 
@@ -34,7 +34,7 @@ class _Run:
     process: subprocess.Popen[str]
     what: What
     begun: float
-    ended: Tally | None = None
+    ended: DownloadProgress | None = None
 
     @classmethod
     def start(cls, home: Home, model: str, what: What) -> "_Run":
@@ -77,7 +77,7 @@ class _Run:
             self.process.kill()
             self.process.wait()
 
-    def end(self) -> Tally | None:
+    def end(self) -> DownloadProgress | None:
         """What the ended process said last; None where another process is at it."""
         if self.ended is None:
             code = self.process.wait()
@@ -85,11 +85,13 @@ class _Run:
             if code == ELSEWHERE:
                 return None
             try:
-                self.ended = Tally.parse(text)
+                self.ended = DownloadProgress.parse(text)
             except (ValueError, KeyError, TypeError):
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 told = f"The download's process ended by itself ({how})."
-                self.ended = Tally("failed", self.what, told=told, remedy=KEPT, at=time.time())
+                self.ended = DownloadProgress(
+                    "failed", self.what, told=told, remedy=KEPT, at=time.time()
+                )
         return self.ended
 
 
@@ -123,7 +125,7 @@ class Downloads:
     def start(self, model: str, what: What = "pull") -> None:
         """Fetch, or verify, unless somebody is at it already."""
         with self._lock:
-            if self._tally(model).phase not in WORKING:
+            if self._progress(model).phase not in WORKING:
                 self._runs[model] = _Run.start(self.home, model, what)
 
     def pause(self, model: str) -> None:
@@ -132,21 +134,21 @@ class Downloads:
             run = self._runs.get(model)
             if run is not None and run.alive:
                 run.stop()
-            elif self._tally(model).working:
+            elif self._progress(model).working:
                 (self.folder(model) / OURS / PAUSE).touch()
 
-    def tally(self, model: str) -> Tally:
+    def progress(self, model: str) -> DownloadProgress:
         """What is done now, or how the last work ended."""
         with self._lock:
-            return self._tally(model)
+            return self._progress(model)
 
-    def _tally(self, model: str) -> Tally:
+    def _progress(self, model: str) -> DownloadProgress:
         run = self._runs.get(model)
-        found = Tally.load(self.folder(model)) or Tally("done")
+        found = DownloadProgress.load(self.folder(model)) or DownloadProgress("done")
         if run is not None and run.alive:
             # Numbers of processes come again, in containers soon.
             own = found.pid == run.process.pid and found.at >= run.begun
-            return found if own else Tally("asking", run.what)
+            return found if own else DownloadProgress("asking", run.what)
         if run is not None:
             ended = run.end()
             if ended is not None and ended.at >= found.at:  # else another program went on since
@@ -171,7 +173,7 @@ class Downloads:
         Raises:
             WeightsError: also while a process works on this model.
         """
-        if self.tally(model).phase in WORKING:
+        if self.progress(model).phase in WORKING:
             raise WeightsError("This model is being fetched or verified.", "Pause that first.")
         return use(self.folder(model), self.presets.models[model], named)
 

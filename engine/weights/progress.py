@@ -26,7 +26,7 @@ WORKING: frozenset[Phase] = frozenset({"asking", "checking", "fetching"})
 
 
 @dataclass(frozen=True)
-class FileTally:
+class FileProgress:
     """One file: bytes that are here, of all."""
 
     path: str
@@ -35,7 +35,7 @@ class FileTally:
 
 
 @dataclass(frozen=True)
-class Tally:
+class DownloadProgress:
     """One look at the work. ``done`` of ``total`` bytes; ``rate`` in bytes a second, ``left`` in
     seconds. ``told`` and ``remedy``: why it waits, or how it ended; ``damaged``: files that a
     verification found wrong, ``unknown``: those that nobody promised anything about."""
@@ -47,7 +47,7 @@ class Tally:
     rate: float = 0.0
     left: float | None = None
     fetched: int = 0
-    files: tuple[FileTally, ...] = ()
+    files: tuple[FileProgress, ...] = ()
     told: str = ""
     remedy: str = ""
     damaged: tuple[str, ...] = ()
@@ -72,15 +72,15 @@ class Tally:
             write_json(folder / OURS / NAME, asdict(replace(self, at=time.time())))
 
     @classmethod
-    def load(cls, folder: Path) -> "Tally | None":
+    def load(cls, folder: Path) -> "DownloadProgress | None":
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return cls.parse((folder / OURS / NAME).read_text(encoding="utf-8"))
         return None
 
     @classmethod
-    def parse(cls, text: str) -> "Tally":
+    def parse(cls, text: str) -> "DownloadProgress":
         told = json.loads(text)
-        told["files"] = tuple(FileTally(**entry) for entry in told["files"])
+        told["files"] = tuple(FileProgress(**entry) for entry in told["files"])
         told["damaged"], told["unknown"] = tuple(told["damaged"]), tuple(told["unknown"])
         return cls(**told)
 
@@ -99,18 +99,21 @@ class Pace:
         return max(0.0, (done - before) / (now - begun)) if now > begun else 0.0
 
 
-def tally_text(tally: Tally) -> str:
+def progress_text(progress: DownloadProgress) -> str:
     """How far it is: "61 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"."""
-    if tally.phase == "asking" or not tally.total:
-        verifying = tally.what == "verify"
+    if progress.phase == "asking" or not progress.total:
+        verifying = progress.what == "verify"
         return "Looking at the files." if verifying else "Asking the hub what there is."
-    did = " checked" if tally.phase == "checking" else ""
-    parts = [f"{tally.percent} %{did}", f"{size_text(tally.done)} of {size_text(tally.total)}"]
-    if tally.rate > 0:
-        parts.append(f"{size_text(round(tally.rate))}/s")
-    if tally.left is not None:
-        parts.append(f"about {_time_text(tally.left)} left")
-    return f"{', '.join(parts)}. {tally.told}" if tally.told else ", ".join(parts)
+    did = " checked" if progress.phase == "checking" else ""
+    parts = [
+        f"{progress.percent} %{did}",
+        f"{size_text(progress.done)} of {size_text(progress.total)}",
+    ]
+    if progress.rate > 0:
+        parts.append(f"{size_text(round(progress.rate))}/s")
+    if progress.left is not None:
+        parts.append(f"about {_time_text(progress.left)} left")
+    return f"{', '.join(parts)}. {progress.told}" if progress.told else ", ".join(parts)
 
 
 def _time_text(seconds: float) -> str:

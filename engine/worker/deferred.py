@@ -1,6 +1,7 @@
-"""What the keeper owes the database: steps that it refused (locked, full, damaged), taken again.
+"""Writes that the database refused (locked, full, damaged), kept and tried again in their order.
 
-Whatever holds the database, the keeper's thread goes on, and no clip or job's end is lost to it.
+Whatever holds the database, the supervisor's thread goes on, and no clip or job's end is lost to
+it.
 """
 
 import logging
@@ -9,14 +10,14 @@ from collections.abc import Callable
 
 from engine.store import Damaged, StoreError
 
-log = logging.getLogger("headroom.keeper")
+log = logging.getLogger("headroom.supervisor")
 
 MEANWHILE = "What was made is kept meanwhile, and the queue goes on by itself after that."
 AGAIN = "The database answers again; the queue goes on."
 
 
-class Owed:
-    """Called by the keeper's thread only.
+class DeferredWrites:
+    """Called by the supervisor's thread only.
 
     Args:
         tell: shows a sentence on the page.

@@ -17,14 +17,14 @@ from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
 from engine.plan.choice import Plan
-from engine.plan.fallback import DOING, Notch, next_notch, what_is_tried
+from engine.plan.fallback import DOING, Fallback, describe_fallback, next_fallback
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
 from engine.request import Size
 from engine.stages import Stage
 from engine.units import gigabytes
 from engine.worker.messages import Failed, Finished, Probed
-from engine.worker.process import Child
+from engine.worker.process import WorkerProcess
 
 log = logging.getLogger("headroom.results")
 
@@ -32,9 +32,9 @@ STARVED_SECONDS, STARVED_SHARE = 10.0, 0.05  # so little of the RAM was free so 
 AROUND_SECONDS = 30.0  # of the flight recorder's samples are kept with an out-of-memory
 
 
-class Results:
-    """Called by the keeper's thread only. A run that was made or that ran out of memory leaves a
-    measurement, for the plan that really ran; one that broke says nothing of memory."""
+class Outcomes:
+    """Called by the supervisor's thread only. A run that was made or that ran out of memory leaves
+    a measurement, for the plan that really ran; one that broke says nothing of memory."""
 
     def __init__(
         self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder
@@ -61,9 +61,9 @@ class Results:
     def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:
         """Rename the whole clip into place, then write its row and the job's end as one.
 
-        The name is written down first: after a crash in between ``settle`` finds the clip.
+        The name is written down first: after a crash in between ``complete_move`` finds the clip.
         """
-        if self.settle(job):  # the database took the name before, and then nothing more
+        if self.complete_move(job):  # the database took the name before, and then nothing more
             return
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
@@ -91,7 +91,7 @@ class Results:
                 f"Make {self._folder} writable, then generate again.",
             )
 
-    def settle(self, job: Job) -> bool:
+    def complete_move(self, job: Job) -> bool:
         """The program ended while ``job`` ran: whether its clip was whole, and is kept now."""
         kept = self._jobs.half_kept(job.id)
         if kept is None:
@@ -171,15 +171,15 @@ class Results:
             return ""
         return self._recover(job, size, message, plan)
 
-    def lighter(self, model: str, message: Failed, plan: Plan) -> str:
+    def fall_back_while_loading(self, model: str, message: Failed, plan: Plan) -> str:
         """Loading ran out of memory: settle a smaller way; returns it in words, "" without one."""
-        notch = self._notch(model, message, plan, "")
-        if notch is None:
+        fallback = self._fallback(model, message, plan, "")
+        if fallback is None:
             return ""
-        self._plans.settle(model, *notch)
-        return f"{what_ran_out(message, '')} Next: {what_is_tried(notch)}."
+        self._plans.learn(model, *fallback)
+        return f"{what_ran_out(message, '')} Next: {describe_fallback(fallback)}."
 
-    def starved(self, child: Child, stage: Stage | None, why: str) -> str:
+    def killed_for_memory(self, worker: WorkerProcess, stage: Stage | None, why: str) -> str:
         """The worker was killed, and RAM was nearly spent just before: the system's out-of-memory
         killer, which leaves no other trace. Settle a smaller way.
 
@@ -189,13 +189,13 @@ class Results:
         samples = self._recorder.window(STARVED_SECONDS)
         if not any(s.host.available < STARVED_SHARE * s.host.total for s in samples):
             return ""
-        job, model = child.job, child.preset.id
+        job, model = worker.job, worker.preset.id
         message = Failed(job.id if job else None, "out_of_memory", why, "", stage, "RAM")
         if job is not None:
-            size = child.probing or job.request.size
-            self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, child.plan)
-            self._keep_samples(job, size, message, child.plan)
-        return self.lighter(model, message, child.plan)
+            size = worker.probing or job.request.size
+            self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, worker.plan)
+            self._keep_samples(job, size, message, worker.plan)
+        return self.fall_back_while_loading(model, message, worker.plan)
 
     def was_out_of_memory(self, job: Job) -> bool:
         """Whether ``job`` waits for its second try, in a smaller way than the first."""
@@ -206,32 +206,34 @@ class Results:
         """Try a clip once more in a smaller way, or fail it; a smaller size is never our choice."""
         model, what = job.request.model, what_ran_out(message, str(size))
         kept = self._keep_samples(job, size, message, plan)
-        notch = self._notch(model, message, plan, str(size))
-        if notch is not None:
-            self._plans.settle(model, *notch)
-            note = f"{what} It is tried once more with {what_is_tried(notch)}."
+        fallback = self._fallback(model, message, plan, str(size))
+        if fallback is not None:
+            self._plans.learn(model, *fallback)
+            note = f"{what} It is tried once more with {describe_fallback(fallback)}."
             if self._jobs.retry(job.id, f"{note} {kept}".strip()):
                 return note
         if self._jobs.get(job.id).cancel_requested:
             self._jobs.end(job.id, State.CANCELLED, "Cancelled.")
             return ""
-        self._jobs.end(job.id, State.FAILED, what, self._remedy(job, size, message, notch, kept))
+        self._jobs.end(job.id, State.FAILED, what, self._remedy(job, size, message, fallback, kept))
         return what
 
-    def _remedy(self, job: Job, size: Size, message: Failed, notch: Notch | None, kept: str) -> str:
+    def _remedy(
+        self, job: Job, size: Size, message: Failed, fallback: Fallback | None, kept: str
+    ) -> str:
         told = [message.remedy]
-        if notch is not None:
-            told.append(f"From now on: {what_is_tried(notch)}; measure {size} to try that.")
+        if fallback is not None:
+            told.append(f"From now on: {describe_fallback(fallback)}; measure {size} to try that.")
         nearest = self._guard.nearest(job.request.model, size)
         if nearest is not None:
             told.append(f"The nearest size that is open: {nearest}.")
         return " ".join([*told, kept]).strip()
 
-    def _notch(self, model: str, message: Failed, plan: Plan, where: str) -> Notch | None:
+    def _fallback(self, model: str, message: Failed, plan: Plan, where: str) -> Fallback | None:
         def allowed(name: str, value: str | int | float) -> bool:
-            return self._plans.may_settle(model, name, value)
+            return self._plans.may_learn(model, name, value)
 
-        return next_notch(plan, message.stage, message.memory, allowed, where)
+        return next_fallback(plan, message.stage, message.memory, allowed, where)
 
     def _keep_samples(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
         """The flight recorder's last samples in a file; returns the sentence that names it."""

@@ -25,7 +25,7 @@ SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 
 
 @dataclass
-class Child:
+class WorkerProcess:
     """A running worker and what the supervisor knows of it.
 
     ``sent`` is the plan that it was given, ``plan`` the one that it runs. ``occupied``: what it
@@ -53,7 +53,7 @@ class Child:
         plan: Plan,
         log_file: str,
         environment: Mapping[str, str] | None = None,
-    ) -> "Child":
+    ) -> "WorkerProcess":
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
             target=_work,
@@ -84,7 +84,7 @@ class Child:
         self.occupied = message.doing
         self.excused_until = time.monotonic() + message.seconds
 
-    def hears_again(self) -> None:
+    def end_excuse(self) -> None:
         """Only from now on it can answer; what it was asked before doesn't count against it."""
         if self.occupied:
             self.occupied, self.excused_until = "", time.monotonic()

@@ -7,7 +7,7 @@ from engine.request import Size
 from engine.worker.progress import Progress
 
 
-class Engine(StrEnum):
+class EngineState(StrEnum):
     """What the engine is doing, as the page shows it."""
 
     OFF = "off"
@@ -24,7 +24,7 @@ class Status:
     ``waiting_for`` why the next job can't start yet, ``device_bytes`` what device memory the worker
     says it holds."""
 
-    state: Engine = Engine.OFF
+    state: EngineState = EngineState.OFF
     model: str = ""
     label: str = ""
     worker_pid: int | None = None

@@ -27,7 +27,7 @@ from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
 from engine.store import StoreError
-from engine.worker.deferred import Owed
+from engine.worker.deferred import DeferredWrites
 from engine.worker.messages import (
     Advance,
     Cancel,
@@ -43,19 +43,19 @@ from engine.worker.messages import (
     Probed,
     Ready,
 )
-from engine.worker.outcomes import Results
-from engine.worker.process import Child, worker_environment
+from engine.worker.outcomes import Outcomes
+from engine.worker.process import WorkerProcess, worker_environment
 from engine.worker.progress import Progress
-from engine.worker.status import Engine, Status
+from engine.worker.status import EngineState, Status
 
-log = logging.getLogger("headroom.keeper")
+log = logging.getLogger("headroom.supervisor")
 
 IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
 CLOSE_SECONDS = 3.0  # with what the page needs, Ctrl-C is done within 5
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
 
 
-class Keeper:
+class Supervisor:
     """See the module's docstring. ``start`` and ``close`` frame its life.
 
     Args:
@@ -75,12 +75,12 @@ class Keeper:
         self.home, self.presets, self.jobs = home, presets, jobs
         self.plans, self.guard, self.recorder, self.look = plans, guard, recorder, look
         self.status = Status()
-        self._results = Results(home, jobs, guard, plans, recorder)
-        self._owed = Owed(lambda text: self._tell(notice=text))
+        self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
+        self._deferred = DeferredWrites(lambda text: self._tell(notice=text))
         if jobs.store.mended:
             self._tell(notice=jobs.store.mended)
         self._lock = FileLock(home.engine_lock, thread_local=False)
-        self._child: Child | None = None
+        self._worker: WorkerProcess | None = None
         self._idle_deaths = 0
         self._only: int | None = None
         self._expected: str | None = None
@@ -88,19 +88,19 @@ class Keeper:
         self._closing = threading.Event()
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
         self._nudging = threading.RLock()  # a signal may come to whoever holds it, and nudge
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     # ---- called from any thread ------------------------------------------------------------
 
     def start(self, warm: str | None = None, only: int | None = None) -> None:
-        """Begin to work on the queue (``Supervisor.start``)."""
+        """Begin to work on the queue (``Engine.start``)."""
         self._only = only
         if warm is not None:
             self.expect(warm)
         self._thread.start()
 
     def expect(self, model: str) -> None:
-        """Load ``model`` before it is asked for a clip (``Supervisor.expect``)."""
+        """Load ``model`` before it is asked for a clip (``Engine.expect``)."""
         if not self.has_loaded:
             self._expected = model
             self.nudge()
@@ -111,9 +111,9 @@ class Keeper:
         self.nudge()
         if self._thread.is_alive():
             self._thread.join(timeout=CLOSE_SECONDS)
-        child = self._child
-        if child is not None:  # the thread is stuck: leave no orphan all the same
-            child.process.kill()
+        worker = self._worker
+        if worker is not None:  # the thread is stuck: leave no orphan all the same
+            worker.process.kill()
 
     def is_elsewhere(self) -> bool:
         """Whether another process has the engine now."""
@@ -134,18 +134,18 @@ class Keeper:
     def _run(self) -> None:
         try:
             if self._own_engine():
-                self._owed.do(self._recover)
+                self._deferred.do(self._recover)
                 while not self._closing.is_set():
                     try:
                         self._turn()
-                        self._owed.fine()
+                        self._deferred.fine()
                     except StoreError as error:
-                        self._owed.trouble(error)
+                        self._deferred.trouble(error)
                         self._closing.wait(POLL_SECONDS)
         except Exception:
-            log.exception("the keeper stopped")
+            log.exception("the supervisor stopped")
             self._tell(
-                state=Engine.FAILED,
+                state=EngineState.FAILED,
                 notice="The engine's supervisor stopped; the log says why. Restart Headroom.",
             )
         finally:
@@ -158,7 +158,7 @@ class Keeper:
                 self._lock.acquire(timeout=0)
                 return True
             except Timeout:
-                self._tell(state=Engine.ELSEWHERE)
+                self._tell(state=EngineState.ELSEWHERE)
                 self._closing.wait(POLL_SECONDS)
         return False
 
@@ -166,37 +166,37 @@ class Keeper:
         """What an earlier process left behind: its running job and half-written files."""
         self.jobs.cancel_visitors()  # a share ends with its program
         while job := self.jobs.running():
-            if not self._results.settle(job):
+            if not self._outcomes.complete_move(job):
                 self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
-        self._results.discard_all()
-        self._tell(state=Engine.OFF)
+        self._outcomes.discard_all()
+        self._tell(state=EngineState.OFF)
 
     def _turn(self) -> None:
-        child = self._child
-        if self._owed:
-            if not self._owed.pay():
+        worker = self._worker
+        if self._deferred:
+            if not self._deferred.pay():
                 self._closing.wait(POLL_SECONDS)
                 return
-            child = self._child
-            if child is not None:
-                child.heard = time.monotonic()  # nobody listened meanwhile
-        if child is None or (child.ready and child.job is None):
+            worker = self._worker
+            if worker is not None:
+                worker.heard = time.monotonic()  # nobody listened meanwhile
+        if worker is None or (worker.ready and worker.job is None):
             self._feed()
-            child = self._child
+            worker = self._worker
         sources: list[Connection | int] = [self._woken]
-        if child is not None:
-            sources += [child.pipe, child.process.sentinel]
+        if worker is not None:
+            sources += [worker.pipe, worker.process.sentinel]
         happened = wait(sources, timeout=POLL_SECONDS)
         if self._woken in happened:
             self._woken.recv_bytes()
-        if child is None:
+        if worker is None:
             return
-        if child.pipe in happened:
-            self._receive(child)
-        elif child.process.sentinel in happened:
-            self._owed.do(partial(self._died, child))
-        if self._child is child and not self._owed:
-            self._watch(child)
+        if worker.pipe in happened:
+            self._receive(worker)
+        elif worker.process.sentinel in happened:
+            self._deferred.do(partial(self._died, worker))
+        if self._worker is worker and not self._deferred:
+            self._watch(worker)
 
     # ---- feeding ---------------------------------------------------------------------------
 
@@ -206,22 +206,22 @@ class Keeper:
         if self._only is not None:
             waiting = [job for job in waiting if job.id == self._only]
         if not waiting and self._expected is not None and not self.has_loaded:
-            self._start_child(self._expected)
+            self._start_worker(self._expected)
         if not waiting or not self._may_start(waiting[0]):
             return
-        job, child = waiting[0], self._child
-        if child is not None and not self._fits(child, job.request.model):
+        job, worker = waiting[0], self._worker
+        if worker is not None and not self._fits(worker, job.request.model):
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
-            self._end_child(child)
-        if self._child is None:
-            self._start_child(job.request.model)
+            self._end_worker(worker)
+        if self._worker is None:
+            self._start_worker(job.request.model)
         elif claimed := self.jobs.claim(job.id):
-            self._owed.do(partial(self._order, self._child, claimed))
+            self._deferred.do(partial(self._order, self._worker, claimed))
 
-    def _fits(self, child: Child, model: str) -> bool:
-        """Whether ``child`` would run ``model`` as it is to be run now."""
+    def _fits(self, worker: WorkerProcess, model: str) -> bool:
+        """Whether ``worker`` would run ``model`` as it is to be run now."""
         try:
-            return child.preset.id == model and child.runs(self.plans.plan(model))
+            return worker.preset.id == model and worker.runs(self.plans.plan(model))
         except PlanError:
             return False
 
@@ -239,70 +239,70 @@ class Keeper:
             # A second try runs in a smaller way, which nobody can have measured: it was open, and
             # it runs under its ceiling.
             locked = verdict.word is Word.LOCKED
-            if not verdict.open and not (locked and self._results.was_out_of_memory(job)):
+            if not verdict.open and not (locked and self._outcomes.was_out_of_memory(job)):
                 reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
         self._tell(waiting_for="")
         if reason and self.jobs.claim(job.id):
-            self._owed.do(partial(self.jobs.end, job.id, State.FAILED, reason, remedy))
+            self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, reason, remedy))
         return not reason
 
-    def _order(self, child: Child, job: Job) -> None:
-        child.take(job)
+    def _order(self, worker: WorkerProcess, job: Job) -> None:
+        worker.take(job)
         logs.about(job.id, job.request.prompt)
         log.info("%s of %s at %s begins", job.kind, job.request.model, job.request.size)
         log.debug("prompt: %s", job.request.prompt)
-        self._tell(state=Engine.BUSY, job=job.id, progress=Progress(job.id), preview=None)
+        self._tell(state=EngineState.BUSY, job=job.id, progress=Progress(job.id), preview=None)
         self.recorder.nudge()
         if job.kind == "probe":
-            self._climb(child, job)
+            self._climb(worker, job)
             return
-        partial, poster = self._results.partial(job.id)
+        partial, poster = self._outcomes.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
         files = str(partial), str(poster)
-        child.send(Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
+        worker.send(Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
 
-    def _climb(self, child: Child, job: Job) -> None:
+    def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
-        size = self._results.next_step(job, child.probed)
+        size = self._outcomes.next_step(job, worker.probed)
         if size is None:
-            self._idle(child)
+            self._idle(worker)
             return
-        child.probing = size
+        worker.probing = size
         self._tell(probing=size, progress=Progress(job.id))
         request = replace(job.request, height=size.height, width=size.width, frames=size.frames)
-        child.send(Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
+        worker.send(Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
 
     # ---- messages --------------------------------------------------------------------------
 
-    def _receive(self, child: Child) -> None:
+    def _receive(self, worker: WorkerProcess) -> None:
         try:
-            message: FromWorker = child.pipe.recv()
+            message: FromWorker = worker.pipe.recv()
         except (EOFError, OSError):
-            self._owed.do(partial(self._died, child))
+            self._deferred.do(partial(self._died, worker))
             return
-        child.heard = time.monotonic()
-        self._owed.do(partial(self._handle, child, message))
+        worker.heard = time.monotonic()
+        self._deferred.do(partial(self._handle, worker, message))
 
-    def _handle(self, child: Child, message: FromWorker) -> None:
-        job = child.job
+    def _handle(self, worker: WorkerProcess, message: FromWorker) -> None:
+        job = worker.job
         logs.about(*((job.id, job.request.prompt) if job else (None,)))
         match message:
             case Heartbeat(device_bytes=held):
                 if held != self.status.device_bytes:
                     self._tell(device_bytes=held)
             case Ready(label=label, plan=plan, notice=notice):
-                child.ready, child.plan = True, plan
-                self._tell(state=Engine.READY, label=label)
-                told = [*self.plans.bear_out(child.preset.id, child.sent, plan), notice]
+                worker.ready, worker.plan = True, plan
+                self._tell(state=EngineState.READY, label=label)
+                told = [*self.plans.adopt_replacements(worker.preset.id, worker.sent, plan), notice]
                 if any(told):
                     self._tell(notice=" ".join(filter(None, told)))
             case Failed(job=None):
-                self._load_failed(child, message)
+                self._load_failed(worker, message)
             case Occupied() if job:
-                child.excuse(message)
-                self._tell_waiting_cancel(child)
+                worker.excuse(message)
+                self._tell_waiting_cancel(worker)
             case Advance() if job and self.status.progress:
-                child.hears_again()
+                worker.end_excuse()
                 if message.stage != self.status.progress.stage:
                     self.recorder.nudge()
                 self._tell(progress=self.status.progress.told(message))
@@ -310,63 +310,63 @@ class Keeper:
                 self._tell(preview=webp)
             case Finished() if job:
                 self._idle_deaths = 0
-                self._results.keep_clip(job, message, child.plan)
-                self._idle(child)
-            case Probed() if job and child.probing:
-                self._probed(child, job, child.probing, message)
+                self._outcomes.keep_clip(job, message, worker.plan)
+                self._idle(worker)
+            case Probed() if job and worker.probing:
+                self._probed(worker, job, worker.probing, message)
             case CancelDone() if job:
                 self.jobs.end(job.id, State.CANCELLED, "Cancelled.")
-                self._idle(child)
+                self._idle(worker)
             case Failed() if job:
-                self._job_failed(child, job, message)
+                self._job_failed(worker, job, message)
 
-    def _probed(self, child: Child, job: Job, size: Size, message: Probed) -> None:
+    def _probed(self, worker: WorkerProcess, job: Job, size: Size, message: Probed) -> None:
         self._idle_deaths = 0
-        child.probed.append(size)
-        if self._results.keep_probe(job, size, message, child.plan):
-            self._climb(child, job)
+        worker.probed.append(size)
+        if self._outcomes.keep_probe(job, size, message, worker.plan):
+            self._climb(worker, job)
         else:
-            self._idle(child)
+            self._idle(worker)
 
-    def _job_failed(self, child: Child, job: Job, message: Failed) -> None:
+    def _job_failed(self, worker: WorkerProcess, job: Job, message: Failed) -> None:
         if message.kind == "broken":
-            self._end_child(child)
-            self._after_death(child, message.sentence, message.remedy)
+            self._end_worker(worker)
+            self._after_death(worker, message.sentence, message.remedy)
             return
-        size = child.probing or job.request.size
-        told = self._results.keep_failure(job, size, message, child.plan)
-        self._idle(child)
+        size = worker.probing or job.request.size
+        told = self._outcomes.keep_failure(job, size, message, worker.plan)
+        self._idle(worker)
         if message.kind == "out_of_memory":
             # After an out-of-memory nothing in that process can be trusted.
-            self._end_child(child)
+            self._end_worker(worker)
             if told:
                 self._tell(notice=f"{told} The engine was restarted.")
-            self._start_child(child.preset.id)
+            self._start_worker(worker.preset.id)
 
-    def _idle(self, child: Child) -> None:
-        if child.job is not None:
-            log.info("%s", self.jobs.get(child.job.id).state.value)
+    def _idle(self, worker: WorkerProcess) -> None:
+        if worker.job is not None:
+            log.info("%s", self.jobs.get(worker.job.id).state.value)
         logs.about(None)
-        child.drop()
-        self._tell(state=Engine.READY, job=None, progress=None, preview=None, probing=None)
+        worker.drop()
+        self._tell(state=EngineState.READY, job=None, progress=None, preview=None, probing=None)
 
-    def _load_failed(self, child: Child, message: Failed) -> None:
-        self._end_child(child)
-        model = child.preset.id
+    def _load_failed(self, worker: WorkerProcess, message: Failed) -> None:
+        self._end_worker(worker)
+        model = worker.preset.id
         if message.kind == "out_of_memory":
-            told = self._results.lighter(model, message, child.plan)
-            if told and not self._fits(child, model):
+            told = self._outcomes.fall_back_while_loading(model, message, worker.plan)
+            if told and not self._fits(worker, model):
                 self._tell(notice=told)
-                self._start_child(model)
+                self._start_worker(model)
                 return
         if message.kind == "broken" and self._may_restart():
             self._tell(notice=f"{message.sentence} The engine was restarted.")
-            self._start_child(model)
+            self._start_worker(model)
             return
         self._cannot_run(model, message.sentence, message.remedy)
 
     def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
-        self._tell(state=Engine.FAILED, notice=f"{sentence} {remedy}")
+        self._tell(state=EngineState.FAILED, notice=f"{sentence} {remedy}")
         self._fail_waiting(model, sentence, remedy)
 
     def _fail_waiting(self, model: str, sentence: str, remedy: str) -> None:
@@ -374,11 +374,11 @@ class Keeper:
         for job in self.jobs.waiting():
             mine = self._only in (None, job.id)
             if mine and job.request.model == model and self.jobs.claim(job.id):
-                self._owed.do(partial(self.jobs.end, job.id, State.FAILED, sentence, remedy))
+                self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, sentence, remedy))
 
     # ---- the worker's life -----------------------------------------------------------------
 
-    def _start_child(self, model: str) -> None:
+    def _start_worker(self, model: str) -> None:
         self.has_loaded = True
         preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
         try:
@@ -387,66 +387,66 @@ class Keeper:
             self._cannot_run(model, error.sentence, error.remedy)
             return
         environment = worker_environment(preset, self.look())
-        self._child = child = Child.start(preset, plan, log_file, environment)
+        self._worker = worker = WorkerProcess.start(preset, plan, log_file, environment)
         self._tell(
-            state=Engine.LOADING,
+            state=EngineState.LOADING,
             model=model,
             label="",
-            worker_pid=child.process.pid,
+            worker_pid=worker.process.pid,
             job=None,
             progress=None,
             preview=None,
         )
 
-    def _watch(self, child: Child) -> None:
+    def _watch(self, worker: WorkerProcess) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
-        if why := child.overdue():
-            child.kill()
-            self._owed.do(partial(self._died, child, why))
-        elif child.job is not None and child.cancel_sent is None:
-            if self.jobs.get(child.job.id).cancel_requested:
-                child.cancel_sent = time.monotonic()
-                child.send(Cancel(child.job.id))
-                self._tell_waiting_cancel(child)
+        if why := worker.overdue():
+            worker.kill()
+            self._deferred.do(partial(self._died, worker, why))
+        elif worker.job is not None and worker.cancel_sent is None:
+            if self.jobs.get(worker.job.id).cancel_requested:
+                worker.cancel_sent = time.monotonic()
+                worker.send(Cancel(worker.job.id))
+                self._tell_waiting_cancel(worker)
 
-    def _tell_waiting_cancel(self, child: Child) -> None:
-        if child.cancel_sent is not None and child.occupied:
-            self._tell(notice=f"Cancel waits while {child.occupied}.")
+    def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:
+        if worker.cancel_sent is not None and worker.occupied:
+            self._tell(notice=f"Cancel waits while {worker.occupied}.")
 
-    def _died(self, child: Child, why: str = "") -> None:
+    def _died(self, worker: WorkerProcess, why: str = "") -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
         stage = self.status.progress.stage if self.status.progress else None
-        logs.about(*((child.job.id, child.job.request.prompt) if child.job else (None,)))
+        logs.about(*((worker.job.id, worker.job.request.prompt) if worker.job else (None,)))
         smaller = ""
         if not why:
-            why = f"{child.how_it_ended()}{f' during {stage}' if stage else ''}."
-            if child.was_killed:
-                smaller = self._results.starved(child, stage, why)
-        log.warning("worker %s: %s", child.process.pid, smaller or why)
-        child.kill()  # if it is still there, it holds memory that the next one needs
-        self._forget(child)
+            why = f"{worker.how_it_ended()}{f' during {stage}' if stage else ''}."
+            if worker.was_killed:
+                smaller = self._outcomes.killed_for_memory(worker, stage, why)
+        log.warning("worker %s: %s", worker.process.pid, smaller or why)
+        worker.kill()  # if it is still there, it holds memory that the next one needs
+        self._forget(worker)
         why = smaller or why
-        if not child.ready and smaller and not self._fits(child, child.preset.id):
+        if not worker.ready and smaller and not self._fits(worker, worker.preset.id):
             self._tell(notice=smaller)
-            self._start_child(child.preset.id)
+            self._start_worker(worker.preset.id)
             return
-        if not child.ready and self._may_restart():
+        if not worker.ready and self._may_restart():
             self._tell(notice=f"{why} It was restarted.")
-            self._start_child(child.preset.id)
+            self._start_worker(worker.preset.id)
             return
-        if not child.ready:
-            sentence = f"The engine could not load {child.preset.name}. {why}"
+        if not worker.ready:
+            sentence = f"The engine could not load {worker.preset.name}. {why}"
             remedy = "Look into logs/worker.log, then generate again."
-            self._cannot_run(child.preset.id, sentence, remedy)
+            self._cannot_run(worker.preset.id, sentence, remedy)
             return
-        self._after_death(child, why)
+        self._after_death(worker, why)
 
-    def _after_death(self, child: Child, why: str, remedy: str = "") -> None:
+    def _after_death(self, worker: WorkerProcess, why: str, remedy: str = "") -> None:
         """Settle the job of a ready worker that is no more, and have a fresh one ready."""
         then = "It was restarted."
-        if child.job is not None:
-            self._results.discard(child.job.id)
-            state = self.jobs.interrupted(child.job.id, why, *filter(None, [remedy]))
+        if worker.job is not None:
+            self._outcomes.discard(worker.job.id)
+            state = self.jobs.interrupted(worker.job.id, why, *filter(None, [remedy]))
             if state is State.QUEUED:
                 then = "It was restarted, and the clip is tried once more."
             elif state is State.FAILED:
@@ -458,23 +458,23 @@ class Keeper:
             )
             return
         self._tell(notice=f"{why} {then}")
-        self._start_child(child.preset.id)
+        self._start_worker(worker.preset.id)
 
     def _may_restart(self) -> bool:
         """Whether a worker that ended without a clip may be replaced at once: not for ever."""
         self._idle_deaths += 1
         return self._idle_deaths < IDLE_DEATHS
 
-    def _end_child(self, child: Child) -> None:
-        child.stop()
-        self._forget(child)
+    def _end_worker(self, worker: WorkerProcess) -> None:
+        worker.stop()
+        self._forget(worker)
 
-    def _forget(self, child: Child) -> None:
-        child.pipe.close()
-        if self._child is child:
-            self._child = None
+    def _forget(self, worker: WorkerProcess) -> None:
+        worker.pipe.close()
+        if self._worker is worker:
+            self._worker = None
         self._tell(
-            state=Engine.OFF,
+            state=EngineState.OFF,
             worker_pid=None,
             device_bytes=None,
             label="",
@@ -485,18 +485,18 @@ class Keeper:
         )
 
     def _shut_down(self) -> None:
-        child = self._child
-        if child is not None:
-            job = child.job
+        worker = self._worker
+        if worker is not None:
+            job = worker.job
             if job is not None:
-                child.kill()  # it wouldn't hear a kind word before the clip's end
-            self._end_child(child)
+                worker.kill()  # it wouldn't hear a kind word before the clip's end
+            self._end_worker(worker)
             # A job that can't be put back now is found running at the next start, and its clip, if
             # it was whole: then the name that it was to get is written down.
             with contextlib.suppress(StoreError):
-                if job is not None and not self._owed:
+                if job is not None and not self._deferred:
                     self.jobs.put_back(job.id)
-                    self._results.discard(job.id)
+                    self._outcomes.discard(job.id)
         if self._lock.is_locked:
             self._lock.release()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.commands.bench import card, model, report
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.presets import load_presets
@@ -26,9 +26,9 @@ SECONDS = 120  # a busy machine takes its time to import the real package
 
 @dataclass
 class RunningEngine:
-    """A supervisor, and the file whose text asks its worker for a fault (cpu_platform.py)."""
+    """An engine, and the file whose text asks its worker for a fault (cpu_platform.py)."""
 
-    supervisor: Supervisor
+    engine: Engine
     fault: Path
 
     def submit(
@@ -41,22 +41,22 @@ class RunningEngine:
         self.fault.unlink(missing_ok=True)
         if fault:
             self.fault.write_text(fault, encoding="utf-8")
-        return self.supervisor.submit(ClipRequest(PROMPT, height, width, frames, 7, model))
+        return self.engine.submit(ClipRequest(PROMPT, height, width, frames, 7, model))
 
     def finish(self, job: Job) -> Job:
-        return finish(self.supervisor, job, SECONDS)
+        return finish(self.engine, job, SECONDS)
 
     def clip(self, **asked: Any) -> dict[str, Any]:
         """The receipt of a clip that has to be made."""
         job = self.finish(self.submit(**asked))
         assert job.state is State.DONE, job.note
-        clip = self.supervisor.library.of_job(job.id)
+        clip = self.engine.library.of_job(job.id)
         assert clip is not None
         return clip.receipt
 
     @property
     def pid(self) -> int | None:
-        return self.supervisor.status().worker_pid
+        return self.engine.status().worker_pid
 
 
 class QueueContract:
@@ -68,7 +68,9 @@ class QueueContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def running(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    def running(
+        cls, package: Package, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[RunningEngine]:
         folder = tmp_path_factory.mktemp("queue")
         root, fault = package.write_workspace(folder / "root"), folder / "fault"
         executable = multiprocessing.spawn.get_executable()
@@ -79,12 +81,12 @@ class QueueContract:
             patch.setattr(sys, "path", package.path())
             multiprocessing.spawn.set_executable(package.python)
             store = Store(Home.find().database)
-            supervisor = Supervisor(Home.find(), load_presets(), Jobs(store))
-            supervisor.start()
+            engine = Engine(Home.find(), load_presets(), Jobs(store))
+            engine.start()
             try:
-                yield RunningEngine(supervisor, fault)
+                yield RunningEngine(engine, fault)
             finally:
-                supervisor.close()
+                engine.close()
                 store.close()
                 multiprocessing.spawn.set_executable(executable)
 
@@ -123,11 +125,11 @@ class QueueContract:
         job = running.submit(fault="block slow")
 
         def in_the_second_step() -> bool:
-            progress = running.supervisor.status().progress
+            progress = running.engine.status().progress
             return progress is not None and progress.stage == "denoise" and progress.fraction > 0.3
 
         wait_until(in_the_second_step, "the second step", SECONDS)
-        running.supervisor.cancel(job.id)
+        running.engine.cancel(job.id)
         assert running.finish(job).state is State.CANCELLED
         assert running.clip()["frames_sha256"] == first["frames_sha256"]
         assert running.pid == pid
@@ -171,7 +173,7 @@ class QueueContract:
         monkeypatch.setattr(model, "AGAIN", 1)
         running.fault.unlink(missing_ok=True)
         request = ClipRequest(PROMPT, 64, 96, 9, 7, "tiny-fp8-text")
-        cost = model.cost(running.supervisor, request, tmp_path, lambda text: None)
+        cost = model.cost(running.engine, request, tmp_path, lambda text: None)
         assert cost.fresh is not None
         assert cost.fresh.receipt["request"]["prompt"] != cost.cold.receipt["request"]["prompt"]
         assert "failed" not in cost.found["theirs"], cost.found["theirs"]
@@ -187,14 +189,14 @@ class QueueContract:
         assert picture.read_bytes().startswith(b"\x89PNG")
 
     def test_missing_weights_are_named_with_where_to_get_them(self, running: RunningEngine) -> None:
-        weights = running.supervisor.home.weights / "tiny-lost"
+        weights = running.engine.home.weights / "tiny-lost"
         (weights / "Wan2.1_VAE.pth").unlink(missing_ok=True)
-        waiting = len(running.supervisor.jobs.waiting())
+        waiting = len(running.engine.jobs.waiting())
         with pytest.raises(
             WeightsMissing, match=r"Missing: the VAE \(Wan2.1_VAE.pth of tests/tiny"
         ):
             running.submit(model="tiny-lost")
-        assert len(running.supervisor.jobs.waiting()) == waiting
+        assert len(running.engine.jobs.waiting()) == waiting
 
     def test_files_of_another_precision_are_refused_unread(self, running: RunningEngine) -> None:
         failed = running.finish(running.submit(model="tiny-mistaken"))

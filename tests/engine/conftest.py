@@ -10,7 +10,7 @@ from engine.home import Home
 from engine.presets import load_presets
 from engine.weights.download_process import Download, What
 from engine.weights.downloads import Downloads
-from engine.weights.progress import Tally
+from engine.weights.progress import DownloadProgress
 from tests.support.fetching import MODEL, Run
 from tests.support.hub import Hub
 
@@ -35,7 +35,7 @@ def here_and_now(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Run:
     patience = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: patience(min(seconds, 0.02)))
 
-    def run(downloads: Downloads, what: What = "pull") -> Tally:
+    def run(downloads: Downloads, what: What = "pull") -> DownloadProgress:
         preset = downloads.presets.models[MODEL]
         tally = Download(downloads.folder(MODEL), preset, what).run()
         # The real one ends its process now. Here a fetch that was under way would go on beside the

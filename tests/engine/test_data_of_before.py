@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.doctor.gpu import kept_trials
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import State
 from engine.library.library import Query
 from engine.library.mp4 import ClipError, read_receipt
@@ -61,8 +61,8 @@ def home(kept: Path, tmp_path: Path) -> Path:
     return unpack(kept, tmp_path / "Daten von früher")
 
 
-def stored_fingerprints(supervisor: Supervisor) -> set[tuple[str, str]]:
-    rows = supervisor.jobs.store.rows("select distinct model, fingerprint from measurements")
+def stored_fingerprints(engine: Engine) -> set[tuple[str, str]]:
+    rows = engine.jobs.store.rows("select distinct model, fingerprint from measurements")
     return {(row["model"], row["fingerprint"]) for row in rows}
 
 
@@ -79,10 +79,10 @@ def assert_same(now: Told, before: Told) -> None:
 
 @pytest.mark.parametrize("name", COMPUTERS)
 def test_fingerprints_are_the_same_byte_for_byte(home: Path, before: Told, name: str) -> None:
-    with opened(home, COMPUTERS[name]) as supervisor:
-        now = {model: supervisor.guard.fingerprint(model) for model in MODELS}
+    with opened(home, COMPUTERS[name]) as engine:
+        now = {model: engine.guard.fingerprint(model) for model in MODELS}
         assert now == {model: before["computers"][name][model]["fingerprint"] for model in MODELS}
-        found = now.items() & stored_fingerprints(supervisor)
+        found = now.items() & stored_fingerprints(engine)
     assert {model for model, _ in found} == {
         model for model in MODELS if before["computers"][name][model]["measurements"]
     }
@@ -91,8 +91,8 @@ def test_fingerprints_are_the_same_byte_for_byte(home: Path, before: Told, name:
 @pytest.mark.parametrize("name", COMPUTERS)
 def test_what_was_open_is_open_and_runs_as_it_ran(home: Path, before: Told, name: str) -> None:
     """Plans, measurements, verdicts with their reasons and peaks, and how long each size takes."""
-    with opened(home, COMPUTERS[name]) as supervisor:
-        assert_same(told_of_computer(supervisor), before["computers"][name])
+    with opened(home, COMPUTERS[name]) as engine:
+        assert_same(told_of_computer(engine), before["computers"][name])
 
 
 def test_the_folder_speaks_of_every_verdict(before: Told) -> None:
@@ -107,9 +107,9 @@ def test_the_folder_speaks_of_every_verdict(before: Told) -> None:
 
 
 def test_runs_of_an_earlier_plan_count_when_it_is_back(home: Path, before: Told) -> None:
-    with opened(home, WORKSHOP) as supervisor:
-        supervisor.plans.reset(LARGE, "rope_chunk")
-        assert_same(told_of_computer(supervisor), before["without the user's choice"])
+    with opened(home, WORKSHOP) as engine:
+        engine.plans.reset(LARGE, "rope_chunk")
+        assert_same(told_of_computer(engine), before["without the user's choice"])
 
 
 @pytest.mark.parametrize(
@@ -119,18 +119,18 @@ def test_runs_of_an_earlier_plan_count_when_it_is_back(home: Path, before: Told)
 def test_a_run_of_today_joins_those_of_before(
     home: Path, name: str, model: str, size: Size
 ) -> None:
-    with opened(home, COMPUTERS[name]) as supervisor:
-        guard, known = supervisor.guard, stored_fingerprints(supervisor)
+    with opened(home, COMPUTERS[name]) as engine:
+        guard, known = engine.guard, stored_fingerprints(engine)
 
         def runs() -> int:
             rows = guard.rows(model)
             return next(r.runs for r in rows if r.measurement.size == size and r.measurement.ran)
 
         earlier = runs()
-        plan = supervisor.plans.plan(model)
+        plan = engine.plans.plan(model)
         guard.record(1, "clip", model, size, "ok", {"denoise": 2**30}, {"denoise": 2.0}, plan)
         assert runs() == earlier + 1
-        assert stored_fingerprints(supervisor) == known
+        assert stored_fingerprints(engine) == known
 
 
 # ---- kernels -------------------------------------------------------------------------------
@@ -158,16 +158,16 @@ def test_kernels_that_were_tried_are_not_tried_again(
 
 
 def test_clips_queue_settings_and_weights_are_all_there(home: Path, before: Told) -> None:
-    with opened(home, WORKSHOP) as supervisor:
-        now = told_of_folder(supervisor)
+    with opened(home, WORKSHOP) as engine:
+        now = told_of_folder(engine)
     for topic in before["folder"]:
         assert now[topic] == before["folder"][topic], topic
     assert now == before["folder"]
 
 
 def test_the_receipts_in_the_clips_are_read_and_can_be_asked_for_again(home: Path) -> None:
-    with opened(home, OFFICE) as supervisor:
-        library, without = supervisor.library, []
+    with opened(home, OFFICE) as engine:
+        library, without = engine.library, []
         clips = library.page(Query()).clips + library.page(Query(trash=True)).clips
         for clip in clips:
             try:
@@ -177,29 +177,29 @@ def test_the_receipts_in_the_clips_are_read_and_can_be_asked_for_again(home: Pat
                 continue
             # One that came by hand is kept as far as it was understood.
             assert clip.receipt == (receipt if clip.job else checked(receipt, clip.file))
-            again = ClipRequest.check(asked_again(checked(receipt, clip.file)), supervisor.presets)
+            again = ClipRequest.check(asked_again(checked(receipt, clip.file)), engine.presets)
             assert again == clip.request
         assert len(clips) - len(without) >= 3
         assert without == ["00003-a-blue-star-moves-up-over-white-seed41.mp4"], "made so"
 
 
 def test_a_clip_comes_back_from_the_trash_and_a_scan_finds_nothing_new(home: Path) -> None:
-    with opened(home, OFFICE) as supervisor:
-        library = supervisor.library
+    with opened(home, OFFICE) as engine:
+        library = engine.library
         (clip,) = library.page(Query(trash=True)).clips
         library.restore(clip.id)
         assert clip.file in [found.file for found in library.newest()]
         assert (home / "clips" / clip.file).is_file()
         assert (home / "clips" / clip.file).with_suffix(".jpg").is_file()
-        found = supervisor.caretaker.scan()
+        found = engine.folder_sync.scan()
         assert (found.added, found.changed, found.refused, found.problem) == (0, 0, (), "")
 
 
 def test_whether_clips_hold_their_receipt_is_still_as_it_was_set(home: Path) -> None:
     from ui.tabs.batch import embeds
 
-    with opened(home, OFFICE) as supervisor:
-        assert embeds(supervisor) is False
+    with opened(home, OFFICE) as engine:
+        assert embeds(engine) is False
 
 
 # ---- the queue -----------------------------------------------------------------------------
@@ -207,31 +207,31 @@ def test_whether_clips_hold_their_receipt_is_still_as_it_was_set(home: Path) -> 
 
 def test_the_queue_goes_on_after_a_power_cut(home: Path, before: Told) -> None:
     """What waited waits, what ran waits again, and a clip that was whole is in the library."""
-    with opened(home, OFFICE) as supervisor:
-        recovered(supervisor)
+    with opened(home, OFFICE) as engine:
+        recovered(engine)
         now = {
-            "waiting": told_of_queue(supervisor)["waiting"],
-            "states": states(supervisor),
-            "clips": [clip.file for clip in supervisor.library.newest()],
+            "waiting": told_of_queue(engine)["waiting"],
+            "states": states(engine),
+            "clips": [clip.file for clip in engine.library.newest()],
         }
         for topic in before["recovered"]:
             assert now[topic] == before["recovered"][topic], topic
-        whole = supervisor.library.last_made()
+        whole = engine.library.last_made()
         assert whole is not None
-        assert read_receipt(supervisor.library.place(whole)) == whole.receipt
+        assert read_receipt(engine.library.place(whole)) == whole.receipt
 
 
 @pytest.mark.model
 def test_a_clip_that_waited_is_made(home: Path) -> None:
     """By the real model; its measurement is one more of the same fingerprint."""
-    with opened(home, OFFICE) as supervisor:
-        known = stored_fingerprints(supervisor)
-        job = next(job for job in supervisor.jobs.waiting() if job.request.model == TINY)
-        supervisor.start(only=job.id)
-        done = finish(supervisor, job, 120)
+    with opened(home, OFFICE) as engine:
+        known = stored_fingerprints(engine)
+        job = next(job for job in engine.jobs.waiting() if job.request.model == TINY)
+        engine.start(only=job.id)
+        done = finish(engine, job, 120)
         assert (done.state, done.seed) == (State.DONE, job.seed), done.note
-        clip = supervisor.library.of_job(job.id)
+        clip = engine.library.of_job(job.id)
         assert clip is not None
         assert clip.request == job.request
-        assert len(supervisor.guard.of_job(job.id)) == 1
-        assert stored_fingerprints(supervisor) == known
+        assert len(engine.guard.of_job(job.id)) == 1
+        assert stored_fingerprints(engine) == known

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from engine.default_model import asked_for, usual_model
-from engine.engine import Supervisor
+from engine.default_model import asked_for, default_model
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import load_presets
 from engine.request import RequestError
-from engine.worker.status import Engine
+from engine.worker.status import EngineState
 from tests.conftest import TESTS, wait_until
 from tests.engine.machine.test_facts import seen, without_gpu
 from tests.support.machines import LINUX, with_gpu, with_packages
 
-Make = Callable[..., Supervisor]
+Make = Callable[..., Engine]
 
 
 def for_gpu(folder: Path, *precisions: str) -> None:
@@ -32,12 +32,12 @@ def for_gpu(folder: Path, *precisions: str) -> None:
 
 @pytest.fixture
 def make(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    def make(*precisions: str, gpu: bool = True) -> Supervisor:
+    def make(*precisions: str, gpu: bool = True) -> Engine:
         folder = tmp_path / "presets"
         shutil.copytree(TESTS / "fixtures/presets", folder)
         for_gpu(folder, *precisions)
         monkeypatch.setenv("HEADROOM_PRESETS", str(folder))
-        made = Supervisor(Home.find(), load_presets(), jobs)
+        made = Engine(Home.find(), load_presets(), jobs)
         monkeypatch.setattr(made.plans, "_machine", lambda: LINUX)
         monkeypatch.setattr(made.guard, "_look", seen if gpu else without_gpu)
         return made
@@ -46,45 +46,45 @@ def make(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def test_without_a_gpu_it_is_the_cpu_default_and_says_what_is_missing(make: Make) -> None:
-    usual = usual_model(make("fp8", gpu=False))
+    usual = default_model(make("fp8", gpu=False))
     assert usual.preset.id == "wan-tiny"
     assert usual.reason.startswith("It runs on any machine. ")
     assert "GPU" in usual.reason
 
 
 def test_on_a_gpu_it_is_fp8_before_what_came_first(make: Make) -> None:
-    supervisor = make("bf16", "fp8")
-    assert usual_model(supervisor).preset.id == "large-fp8"
-    assert asked_for(supervisor, {"prompt": "x"}).model == "large-fp8"
-    assert asked_for(supervisor, {"prompt": "x", "model": "scripted"}).model == "scripted"
+    engine = make("bf16", "fp8")
+    assert default_model(engine).preset.id == "large-fp8"
+    assert asked_for(engine, {"prompt": "x"}).model == "large-fp8"
+    assert asked_for(engine, {"prompt": "x", "model": "scripted"}).model == "scripted"
     with pytest.raises(RequestError, match="no model 'large'"):
-        asked_for(supervisor, {"prompt": "x", "model": "large"})
+        asked_for(engine, {"prompt": "x", "model": "large"})
 
 
 def test_what_this_gpu_cant_run_is_passed_over(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    supervisor = make("int8", "fp8")
+    engine = make("int8", "fp8")
     older = with_packages(with_gpu(LINUX, "RTX 3090", (8, 6), 24), triton="3.6.0")
-    monkeypatch.setattr(supervisor.plans, "_machine", lambda: older)
-    assert usual_model(supervisor).preset.id == "large-int8"
+    monkeypatch.setattr(engine.plans, "_machine", lambda: older)
+    assert default_model(engine).preset.id == "large-int8"
 
 
 def test_weights_that_are_missing_are_the_reason(make: Make) -> None:
-    usual = usual_model(make())  # Wan2.1's models alone, whose engine isn't here
+    usual = default_model(make())  # Wan2.1's models alone, whose engine isn't here
     assert usual.preset.id == "wan-tiny"
     assert "LightX2V, isn't installed" in usual.reason
 
 
 def test_what_is_expected_is_loaded_once(make: Make) -> None:
-    supervisor = make()
+    engine = make()
     try:
-        supervisor.start()
-        assert supervisor.status().state is Engine.OFF
-        supervisor.expect("scripted")
-        wait_until(lambda: supervisor.status().state is Engine.READY, "the expected model")
-        pid = supervisor.status().worker_pid
-        supervisor.expect("scripted-fp8")
-        supervisor.submit(asked_for(supervisor, {"prompt": "x", "model": "scripted"}))
-        wait_until(lambda: supervisor.jobs.count_waiting() == 0, "the clip")
-        assert supervisor.status().worker_pid == pid
+        engine.start()
+        assert engine.status().state is EngineState.OFF
+        engine.expect("scripted")
+        wait_until(lambda: engine.status().state is EngineState.READY, "the expected model")
+        pid = engine.status().worker_pid
+        engine.expect("scripted-fp8")
+        engine.submit(asked_for(engine, {"prompt": "x", "model": "scripted"}))
+        wait_until(lambda: engine.jobs.count_waiting() == 0, "the clip")
+        assert engine.status().worker_pid == pid
     finally:
-        supervisor.close()
+        engine.close()

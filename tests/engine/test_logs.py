@@ -8,7 +8,7 @@ import pytest
 
 from engine import logs
 from engine.doctor.report import report, without_persons
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import State
 from tests.conftest import Ask, finish
 
@@ -16,10 +16,10 @@ MARK = "zebrafinch quagga"
 
 
 @pytest.fixture
-def page_log(supervisor: Supervisor) -> Iterator[Path]:
+def page_log(engine: Engine) -> Iterator[Path]:
     root, ours = logging.getLogger(), logging.getLogger("headroom")
     levels = root.level, ours.level
-    file = supervisor.home.logs / "page.log"
+    file = engine.home.logs / "page.log"
     handler = logs.to_file(file)
     yield file
     root.removeHandler(handler)
@@ -28,31 +28,29 @@ def page_log(supervisor: Supervisor) -> Iterator[Path]:
     ours.setLevel(levels[1])
 
 
-def everything(supervisor: Supervisor) -> str:
-    files = [file for file in supervisor.home.logs.iterdir() if file.is_file()]
+def everything(engine: Engine) -> str:
+    files = [file for file in engine.home.logs.iterdir() if file.is_file()]
     assert {"page.log", "worker.log"} <= {file.name for file in files}
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
-def run_all(supervisor: Supervisor, ask: Ask) -> None:
+def run_all(engine: Engine, ask: Ask) -> None:
     """A clip, and one of each failure, each with the marker."""
-    supervisor.start(warm="scripted")
-    assert finish(supervisor, supervisor.submit(ask(f"{MARK} steps=1"))).state is State.DONE
+    engine.start(warm="scripted")
+    assert finish(engine, engine.submit(ask(f"{MARK} steps=1"))).state is State.DONE
     faults = ("quote", "error at=encode", "exit at=decode", "broken at=encode", "oom at=decode")
     for fault in faults:
-        assert (
-            finish(supervisor, supervisor.submit(ask(f"{MARK} fail={fault}"))).state is State.FAILED
-        )
+        assert finish(engine, engine.submit(ask(f"{MARK} fail={fault}"))).state is State.FAILED
 
 
 @pytest.mark.reliability("prompts in logs and in the report, failures included")
 def test_no_log_has_a_prompt_and_lines_have_their_job(
-    supervisor: Supervisor, page_log: Path, ask: Ask
+    engine: Engine, page_log: Path, ask: Ask
 ) -> None:
-    run_all(supervisor, ask)
-    clip = supervisor.library.newest()[0]
+    run_all(engine, ask)
+    clip = engine.library.newest()[0]
     logging.getLogger("headroom.library").error("%s can't be removed", clip.file)
-    text = everything(supervisor)
+    text = everything(engine)
     assert "zebrafinch" not in text
     assert "quagga" not in text
     assert f"{clip.job:05d}-[clip].mp4 can't be removed" in text
@@ -60,7 +58,7 @@ def test_no_log_has_a_prompt_and_lines_have_their_job(
     assert "headroom.worker: job 1: made in" in text
     assert "headroom.worker: job 2: failed" in text
     assert "no such words: '[prompt]'" in text
-    told = report(supervisor)
+    told = report(engine)
     assert "zebrafinch" not in told
     assert "quagga" not in told
     assert "### Last failure" in told
@@ -68,21 +66,21 @@ def test_no_log_has_a_prompt_and_lines_have_their_job(
 
 
 def test_debug_writes_prompts(
-    supervisor: Supervisor,
+    engine: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv(logs.LEVEL, "debug")
     page_log: Path = request.getfixturevalue("page_log")
-    supervisor.start()
-    finish(supervisor, supervisor.submit(ask(MARK)))
+    engine.start()
+    finish(engine, engine.submit(ask(MARK)))
     assert f"prompt: {MARK}" in page_log.read_text(encoding="utf-8")
-    assert MARK not in report(supervisor), "the report has none of that"
+    assert MARK not in report(engine), "the report has none of that"
 
 
 def test_a_log_stays_small(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(logs, "BYTES", 2000)
     page_log: Path = request.getfixturevalue("page_log")

@@ -205,8 +205,8 @@ def _engine() -> None:
     """The process that is killed: the queue's owner, until its standard input is closed."""
     from engine.commands.main import open_engine
 
-    with open_engine() as supervisor:
-        supervisor.start()
+    with open_engine() as engine:
+        engine.start()
         sys.stdin.read()
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import Query
@@ -39,7 +39,7 @@ from engine.prompts.enhancer import Enhancer
 from engine.store import Store
 from engine.weights.linked_folders import linked
 from engine.weights.manifest import Manifest
-from engine.weights.progress import Tally
+from engine.weights.progress import DownloadProgress
 from engine.weights.state import look
 from tests.conftest import wait_until
 
@@ -147,18 +147,18 @@ def pretend(patch: pytest.MonkeyPatch, computer: Computer) -> None:
 
 
 @contextmanager
-def opened(home: Path, computer: Computer) -> Iterator[Supervisor]:
+def opened(home: Path, computer: Computer) -> Iterator[Engine]:
     """The engine on the data folder ``home``, not started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADROOM_HOME", str(home))
         pretend(patch, computer)
         place = Home.find()
         store = Store(place.database)
-        supervisor = Supervisor(place, load_presets(), Jobs(store), _Reads(computer))
+        engine = Engine(place, load_presets(), Jobs(store), _Reads(computer))
         try:
-            yield supervisor
+            yield engine
         finally:
-            supervisor.close()
+            engine.close()
             store.close()
 
 
@@ -186,26 +186,26 @@ def _there(kept: str, target: Path) -> str:
 # ---- what must last ------------------------------------------------------------------------
 
 
-def told_of_folder(supervisor: Supervisor) -> dict[str, Any]:
+def told_of_folder(engine: Engine) -> dict[str, Any]:
     """The same on every computer; as JSON gives it back."""
     return _plain(
         {
-            **told_of_queue(supervisor),
-            "clips": _clips(supervisor, Query()),
-            "trash": _clips(supervisor, Query(trash=True)),
-            "missing": _missing(supervisor),
-            "kinds": supervisor.library.kinds(),
+            **told_of_queue(engine),
+            "clips": _clips(engine, Query()),
+            "trash": _clips(engine, Query(trash=True)),
+            "missing": _missing(engine),
+            "kinds": engine.library.kinds(),
             "settings": {
                 row["name"]: json.loads(row["value"])
-                for row in supervisor.jobs.store.rows("select * from settings order by name")
+                for row in engine.jobs.store.rows("select * from settings order by name")
             },
-            "enhancer": _enhancer(supervisor),
-            "weights": _weights(supervisor),
+            "enhancer": _enhancer(engine),
+            "weights": _weights(engine),
         }
     )
 
 
-def told_of_queue(supervisor: Supervisor) -> dict[str, Any]:
+def told_of_queue(engine: Engine) -> dict[str, Any]:
     names = (
         "id",
         "created",
@@ -222,21 +222,21 @@ def told_of_queue(supervisor: Supervisor) -> dict[str, Any]:
         "visitor",
         "visitor_name",
     )
-    jobs = supervisor.jobs.recent()
+    jobs = engine.jobs.recent()
     told = [
         {**{name: getattr(job, name) for name in names}, "request": job.request.to_json()}
         for job in jobs
     ]
-    return _plain({"jobs": told, "waiting": [job.id for job in supervisor.jobs.waiting()]})
+    return _plain({"jobs": told, "waiting": [job.id for job in engine.jobs.waiting()]})
 
 
-def told_of_computer(supervisor: Supervisor) -> dict[str, Any]:
+def told_of_computer(engine: Engine) -> dict[str, Any]:
     """What depends on the machine, by model; as JSON gives it back."""
-    return _plain({model: _told_of_model(supervisor, model) for model in MODELS})
+    return _plain({model: _told_of_model(engine, model) for model in MODELS})
 
 
-def _told_of_model(supervisor: Supervisor, model: str) -> dict[str, Any]:
-    guard, plans = supervisor.guard, supervisor.plans
+def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
+    guard, plans = engine.guard, engine.plans
     sizes = guard.offered(model)
     lasts = guard.durations(model, sizes)
     try:
@@ -280,7 +280,7 @@ def _measurement(row: Row) -> dict[str, Any]:
     }
 
 
-def _clips(supervisor: Supervisor, query: Query) -> list[dict[str, Any]]:
+def _clips(engine: Engine, query: Query) -> list[dict[str, Any]]:
     return [
         {
             "id": clip.id,
@@ -292,29 +292,33 @@ def _clips(supervisor: Supervisor, query: Query) -> list[dict[str, Any]]:
             "request": clip.request.to_json(),
             "seed": clip.receipt["seed"],
             "receipt": clip.receipt,
-            "there": supervisor.library.lies_here(clip),
+            "there": engine.library.lies_here(clip),
         }
-        for clip in supervisor.library.page(query).clips
+        for clip in engine.library.page(query).clips
     ]
 
 
-def _missing(supervisor: Supervisor) -> list[str]:
+def _missing(engine: Engine) -> list[str]:
     """Clips whose files somebody took away; they come back to their rows."""
-    rows = supervisor.jobs.store.rows("select id from clips where missing = 1 order by id")
-    found = [supervisor.library.get(row["id"]) for row in rows]
+    rows = engine.jobs.store.rows("select id from clips where missing = 1 order by id")
+    found = [engine.library.get(row["id"]) for row in rows]
     return [clip.file for clip in found if clip is not None]
 
 
-def _enhancer(supervisor: Supervisor) -> dict[str, Any] | None:
-    endpoint = Enhancer(supervisor.settings, supervisor.home.database).endpoint
+def _enhancer(engine: Engine) -> dict[str, Any] | None:
+    endpoint = Enhancer(engine.settings, engine.home.database).endpoint
     return asdict(endpoint) if endpoint else None
 
 
-def _weights(supervisor: Supervisor) -> dict[str, Any]:
+def _weights(engine: Engine) -> dict[str, Any]:
     """Of the large model: what is here, what was begun, and what was verified."""
-    folder, preset = supervisor.home.weights / LARGE, supervisor.presets.models[LARGE]
-    seen, manifest, tally = look(folder, preset), Manifest.load(folder), Tally.load(folder)
-    top = supervisor.home.root.parent
+    folder, preset = engine.home.weights / LARGE, engine.presets.models[LARGE]
+    seen, manifest, tally = (
+        look(folder, preset),
+        Manifest.load(folder),
+        DownloadProgress.load(folder),
+    )
+    top = engine.home.root.parent
 
     def short(place: Path) -> str:
         return f"{FOLDER}/{place.relative_to(top).as_posix()}"
@@ -371,17 +375,17 @@ def with_gpu(computer: Computer) -> Machine:
 # ---- what an earlier process left behind ------------------------------------------------------
 
 
-def recovered(supervisor: Supervisor) -> None:
+def recovered(engine: Engine) -> None:
     """Start the engine as after a power cut, and let it work on nothing."""
-    supervisor.start(only=0)  # no job has this number
-    wait_until(lambda: supervisor.jobs.running() is None, "the recovery")
-    left = supervisor.home.clips.glob
+    engine.start(only=0)  # no job has this number
+    wait_until(lambda: engine.jobs.running() is None, "the recovery")
+    left = engine.home.clips.glob
     wait_until(lambda: not list(left(".partial-*")), "the end of what was half made")
 
 
-def states(supervisor: Supervisor) -> dict[str, list[Any]]:
+def states(engine: Engine) -> dict[str, list[Any]]:
     """State, attempts and note by the job's number; as JSON gives it back."""
-    jobs = supervisor.jobs.recent()
+    jobs = engine.jobs.recent()
     return _plain({str(job.id): [job.state, job.attempts, job.note] for job in jobs})
 
 

@@ -4,23 +4,23 @@ from collections.abc import Callable
 
 from engine.weights.downloads import Downloads
 from engine.weights.manifest import OURS, Manifest
-from engine.weights.progress import WORKING, Tally
+from engine.weights.progress import WORKING, DownloadProgress
 from tests.conftest import wait_until
 from tests.support.hub import Hub
 
-Run = Callable[..., Tally]
+Run = Callable[..., DownloadProgress]
 
 MODEL = "fetched"
 ENCODER = "models_t5_umt5-xxl-enc-fp8.pth"
 
 
-def end(downloads: Downloads, seconds: float = 40) -> Tally:
+def end(downloads: Downloads, seconds: float = 40) -> DownloadProgress:
     """Wait until nobody works any more."""
-    wait_until(lambda: downloads.tally(MODEL).phase not in WORKING, "the end", seconds)
-    return downloads.tally(MODEL)
+    wait_until(lambda: downloads.progress(MODEL).phase not in WORKING, "the end", seconds)
+    return downloads.progress(MODEL)
 
 
-def pull(downloads: Downloads) -> Tally:
+def pull(downloads: Downloads) -> DownloadProgress:
     downloads.start(MODEL)
     return end(downloads)
 

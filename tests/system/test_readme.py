@@ -65,8 +65,8 @@ def test_the_table_of_ram_is_computed() -> None:
         assert f"| {part.name} | {told} |" in MEASURED
     needs = " | ".join(f"{host_need(preset, way) / GIB:.1f}" for way in ("block", "block-exact"))
     assert f"| all, with the process | | {needs} |" in MEASURED
-    ways = ("block", "block-exact", "resident", "lazy")
-    block, exact, resident, lazy = (f"{pinned_need(preset, way) / GIB:.1f}" for way in ways)
+    answers = ("block", "block-exact", "resident", "lazy")
+    block, exact, resident, lazy = (f"{pinned_need(preset, way) / GIB:.1f}" for way in answers)
     for end in (f"{block} GB, or {exact} of exact size", f"{resident} GB", f"{lazy} GB"):
         assert re.search(rf"^\| (in|on) .* \| {re.escape(end)} \|$", MEASURED, re.MULTILINE), end
 

@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from engine.home import Home
-from engine.library.folder_sync import Caretaker
+from engine.library.folder_sync import FolderSync
 from engine.library.library import Library, Query, add_clip
 from engine.store import Store, timestamp
 from tests.support.browser import CHROMIUM, launched
@@ -74,7 +74,7 @@ def questions(home: Home) -> dict[str, float]:
         "search, nothing found": typical(lambda: library.page(Query(words="zebra"))),
         "size and favourites": typical(lambda: library.page(Query("", "", 32, 64, True))),
         "models and sizes": typical(library.kinds),
-        "scan": typical(Caretaker(library).scan),
+        "scan": typical(FolderSync(library).scan),
     }
     store.close()
     return seconds

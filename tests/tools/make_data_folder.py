@@ -27,7 +27,7 @@ import pytest
 
 from engine import VERSION
 from engine.doctor.gpu import kept_trials
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.library.mp4 import read_frames, write_clip, write_poster
 from engine.measurements import Outcome
@@ -40,9 +40,9 @@ from engine.request import ClipRequest, Kind, Size
 from engine.units import GIB
 from engine.weights.linked_folders import link
 from engine.weights.manifest import OURS, Manifest, Promise
-from engine.weights.progress import Tally
+from engine.weights.progress import DownloadProgress
 from engine.worker.messages import Failed
-from engine.worker.outcomes import Results
+from engine.worker.outcomes import Outcomes
 from tests.conftest import finish
 from tests.support.data_of_before import (
     COMPUTERS,
@@ -68,30 +68,30 @@ HASHED_NS = 1_760_000_000 * 10**9  # when the weights were hashed: a time that e
 LARGE_SIZE = Size(480, 832, 81)
 
 
-def asked(supervisor: Supervisor, prompt: str, size: Size, seed: int, model: str) -> ClipRequest:
+def asked(engine: Engine, prompt: str, size: Size, seed: int, model: str) -> ClipRequest:
     shape = {"height": size.height, "width": size.width, "frames": size.frames}
     raw = {"prompt": prompt, "seed": seed, "model": model, **shape}
-    return ClipRequest.check(raw, supervisor.presets)
+    return ClipRequest.check(raw, engine.presets)
 
 
 # ---- the office's: the tiny model, for real --------------------------------------------------
 
 
-def in_the_office(supervisor: Supervisor) -> None:
+def in_the_office(engine: Engine) -> None:
     """Clips and probes that were really made."""
 
     def make(prompt: str, size: Size, seed: int, embed: bool = True) -> Job:
-        request = asked(supervisor, prompt, size, seed, TINY)
-        job = finish(supervisor, supervisor.submit(request, embed), 120)
+        request = asked(engine, prompt, size, seed, TINY)
+        job = finish(engine, engine.submit(request, embed), 120)
         assert job.state is State.DONE, job.note
         return job
 
     def number(job: Job) -> int:
-        clip = supervisor.library.of_job(job.id)
+        clip = engine.library.of_job(job.id)
         assert clip is not None
         return clip.id
 
-    supervisor.start(warm=TINY)
+    engine.start(warm=TINY)
     red = make("a red ball moves left", Size(64, 64, 9), 7)
     # Its file's name holds the prompt's first 40 characters, which every archive can keep.
     green = make(
@@ -101,29 +101,29 @@ def in_the_office(supervisor: Supervisor) -> None:
     )
     star = make("a blue star moves up\nover white", Size(112, 64, 9), 41, embed=False)
     gone = make("a yellow square moves right", Size(64, 64, 5), 0)
-    target = asked(supervisor, "probe", Size(256, 256, 17), 1, TINY)
-    probe = finish(supervisor, supervisor.measure(target), 300)
-    assert supervisor.guard.verdict(TINY, target.size).open, probe.note
-    supervisor.library.favourite(number(star), True)
-    supervisor.library.trash(number(green))
-    clips = supervisor.home.clips
-    red_clip, gone_clip = supervisor.library.of_job(red.id), supervisor.library.of_job(gone.id)
+    target = asked(engine, "probe", Size(256, 256, 17), 1, TINY)
+    probe = finish(engine, engine.measure(target), 300)
+    assert engine.guard.verdict(TINY, target.size).open, probe.note
+    engine.library.favourite(number(star), True)
+    engine.library.trash(number(green))
+    clips = engine.home.clips
+    red_clip, gone_clip = engine.library.of_job(red.id), engine.library.of_job(gone.id)
     assert red_clip is not None
     assert gone_clip is not None
     shutil.copy(clips / red_clip.file, clips / "from a friend.mp4")
     (clips / gone_clip.file).unlink()
     (clips / gone_clip.file).with_suffix(".jpg").unlink()
     time.sleep(3.5)  # a younger file might still be on its way in
-    assert supervisor.caretaker.scan().added == 1
-    jobs, size = supervisor.jobs, Size(192, 192, 33)
-    record(supervisor, TINY, probe.id, "probe", size, "failed", {})
-    record(supervisor, TINY, probe.id, "probe", size, "over_budget", {"decode": 0.8 * GIB})
-    record(supervisor, TINY, probe.id, "probe", Size(224, 128, 33), "out_of_memory", {})
-    job = jobs.add(asked(supervisor, "a clip that fails", size, 5, TINY))
+    assert engine.folder_sync.scan().added == 1
+    jobs, size = engine.jobs, Size(192, 192, 33)
+    record(engine, TINY, probe.id, "probe", size, "failed", {})
+    record(engine, TINY, probe.id, "probe", size, "over_budget", {"decode": 0.8 * GIB})
+    record(engine, TINY, probe.id, "probe", Size(224, 128, 33), "out_of_memory", {})
+    job = jobs.add(asked(engine, "a clip that fails", size, 5, TINY))
     jobs.claim(job.id)
     jobs.end(job.id, State.FAILED, "The pipeline failed with ValueError: no.", "Generate again.")
-    supervisor.settings.set("embed_receipts", False)
-    Enhancer(supervisor.settings, supervisor.home.database).set(
+    engine.settings.set("embed_receipts", False)
+    Enhancer(engine.settings, engine.home.database).set(
         "http://127.0.0.1:11434/v1", "qwen3:8b", "made-up", 90
     )
 
@@ -132,7 +132,7 @@ def in_the_office(supervisor: Supervisor) -> None:
 
 
 def record(
-    supervisor: Supervisor,
+    engine: Engine,
     model: str,
     job: int,
     kind: Kind,
@@ -144,19 +144,19 @@ def record(
     counted = {stage: round(peak) for stage, peak in peaks.items()}
     seconds = {"encode": 0.4, "denoise": size.tokens / 2000, "decode": size.pixels / 90_000}
     seconds = {name: round(value, 4) for name, value in seconds.items()} if peaks else {}
-    supervisor.guard.record(job, kind, model, size, outcome, counted, seconds, plan)
+    engine.guard.record(job, kind, model, size, outcome, counted, seconds, plan)
 
 
 def peaks_of(gib: float) -> dict[str, float]:
     return {"encode": 6.9 * GIB, "denoise": gib * GIB, "decode": (gib - 0.8) * GIB}
 
 
-def in_the_workshop(supervisor: Supervisor) -> None:
+def in_the_workshop(engine: Engine) -> None:
     """Kernels that were tried, a plan that was learnt, one that was chosen, and runs of each."""
-    jobs, plans = supervisor.jobs, supervisor.plans
+    jobs, plans = engine.jobs, engine.plans
     for size, gib in ((Size(128, 128, 17), 0.52), (Size(256, 256, 33), 0.9)):
-        probe = jobs.add(asked(supervisor, "probe", size, 3, TINY), "probe")
-        record(supervisor, TINY, probe.id, "probe", size, "ok", {"decode": gib * GIB})
+        probe = jobs.add(asked(engine, "probe", size, 3, TINY), "probe")
+        record(engine, TINY, probe.id, "probe", size, "ok", {"decode": gib * GIB})
         jobs.claim(probe.id)
         jobs.end(probe.id, State.DONE, f"Measured {size}.")
 
@@ -167,21 +167,21 @@ def in_the_workshop(supervisor: Supervisor) -> None:
         patch.setattr(kernels, "try_attention", lambda kernel, *_: answers[kernel])
         patch.setattr(kernels, "attention_speed", lambda *_: 0.81)
         patch.setattr(kernels, "try_modulation", lambda _: 0.99998)
-        runs = settled_by_kernels(supervisor.home.root, patch)
-    plans.bear_out(LARGE, sent, runs)
+        runs = settled_by_kernels(engine.home.root, patch)
+    plans.adopt_replacements(LARGE, sent, runs)
 
     # As the kernels settled it.
-    first = jobs.add(asked(supervisor, "waves at dusk", LARGE_SIZE, 11, LARGE))
+    first = jobs.add(asked(engine, "waves at dusk", LARGE_SIZE, 11, LARGE))
     for size, gib in ((Size(480, 832, 17), 7.1), (LARGE_SIZE, 7.7), (Size(544, 960, 81), 9.0)):
-        record(supervisor, LARGE, first.id, "probe", size, "ok", peaks_of(gib))
+        record(engine, LARGE, first.id, "probe", size, "ok", peaks_of(gib))
     jobs.claim(first.id)
     jobs.cancel(first.id)
     jobs.end(first.id, State.CANCELLED, "Cancelled.")
 
     # Out of memory while decoding: the next try is in tiles, and something else breaks it.
-    results = Results(supervisor.home, jobs, supervisor.guard, plans, supervisor.recorder)
+    results = Outcomes(engine.home, jobs, engine.guard, plans, engine.recorder)
     large = Size(720, 1280, 81)
-    second = jobs.add(asked(supervisor, "a city in the rain", large, 12, LARGE))
+    second = jobs.add(asked(engine, "a city in the rain", large, 12, LARGE))
     for fault in (
         Failed(second.id, "out_of_memory", "The GPU is full.", "Close others.", "decode", "VRAM"),
         Failed(second.id, "error", "The pipeline failed.", "Report it.", "denoise"),
@@ -190,14 +190,14 @@ def in_the_workshop(supervisor: Supervisor) -> None:
         assert claimed is not None
         results.keep_failure(claimed, large, fault, plans.plan(LARGE))
     assert plans.plan(LARGE)["decode"].value == "tiled"
-    record(supervisor, LARGE, second.id, "probe", LARGE_SIZE, "ok", peaks_of(7.5))
-    record(supervisor, LARGE, second.id, "probe", large, "over_budget", peaks_of(14.6))
+    record(engine, LARGE, second.id, "probe", LARGE_SIZE, "ok", peaks_of(7.5))
+    record(engine, LARGE, second.id, "probe", large, "over_budget", peaks_of(14.6))
 
     # As the user chose. The first run is an outlier of long ago: only the newest few count.
     plans.override(LARGE, "rope_chunk", "2048")
-    third = jobs.add(asked(supervisor, "a market", LARGE_SIZE, 13, LARGE))
+    third = jobs.add(asked(engine, "a market", LARGE_SIZE, 13, LARGE))
     for gib in (13.5, 7.4, 7.3, 7.4, 7.2, 7.4, 7.3):
-        record(supervisor, LARGE, third.id, "clip", LARGE_SIZE, "ok", peaks_of(gib))
+        record(engine, LARGE, third.id, "clip", LARGE_SIZE, "ok", peaks_of(gib))
     for size, outcome, gib in (
         (Size(624, 624, 81), "ok", 7.2),
         (Size(544, 960, 81), "ok", 14.3),
@@ -206,7 +206,7 @@ def in_the_workshop(supervisor: Supervisor) -> None:
         (Size(1280, 720, 81), "out_of_memory", 0),
     ):
         peaks = peaks_of(gib) if gib else {}
-        record(supervisor, LARGE, third.id, "probe", size, outcome, peaks)  # type: ignore[arg-type]
+        record(engine, LARGE, third.id, "probe", size, outcome, peaks)  # type: ignore[arg-type]
     jobs.claim(third.id)
     jobs.end(third.id, State.DONE, "Measured.")
 
@@ -214,12 +214,12 @@ def in_the_workshop(supervisor: Supervisor) -> None:
 # ---- as it was left ------------------------------------------------------------------------
 
 
-def queue(supervisor: Supervisor) -> None:
+def queue(engine: Engine) -> None:
     """Jobs that wait, and two that a power cut ended: one at work, one whose clip was whole."""
-    jobs = supervisor.jobs
+    jobs = engine.jobs
     small, other = Size(64, 64, 9), Size(64, 112, 5)
     waiting = [
-        jobs.add(asked(supervisor, prompt, size, seed, model))
+        jobs.add(asked(engine, prompt, size, seed, model))
         for prompt, size, seed, model in (
             ("a red star moves down", small, 101, TINY),
             ("a green ball, 球", other, 102, TINY),
@@ -227,27 +227,27 @@ def queue(supervisor: Supervisor) -> None:
         )
     ]
     jobs.move(waiting[2].id, "first")
-    jobs.add(asked(supervisor, "probe", Size(320, 320, 17), 104, TINY), "probe")
-    jobs.add_all([asked(supervisor, "of a visitor", small, 105, TINY)], visitor=("v-5f2c", "Ann"))
-    cancelled = jobs.add(asked(supervisor, "nothing", small, 106, TINY))
+    jobs.add(asked(engine, "probe", Size(320, 320, 17), 104, TINY), "probe")
+    jobs.add_all([asked(engine, "of a visitor", small, 105, TINY)], visitor=("v-5f2c", "Ann"))
+    cancelled = jobs.add(asked(engine, "nothing", small, 106, TINY))
     jobs.cancel(cancelled.id)
-    at_work = jobs.add(asked(supervisor, "a square, cut short", small, 107, TINY))
-    whole = jobs.add(asked(supervisor, "a ball, whole already", small, 108, TINY))
+    at_work = jobs.add(asked(engine, "a square, cut short", small, 107, TINY))
+    whole = jobs.add(asked(engine, "a ball, whole already", small, 108, TINY))
     jobs.claim(at_work.id)
     jobs.claim(whole.id)
-    made = next(clip for clip in supervisor.library.newest() if clip.request.size == small)
+    made = next(clip for clip in engine.library.newest() if clip.request.size == small)
     request = whole.request.to_json()
     receipt = {**made.receipt, "request": request, "seed": whole.seed}
-    frames = np.flip(read_frames(supervisor.library.place(made)), axis=2)
-    partial = supervisor.home.clips / f".partial-{whole.id}.mp4"
+    frames = np.flip(read_frames(engine.library.place(made)), axis=2)
+    partial = engine.home.clips / f".partial-{whole.id}.mp4"
     write_clip(partial, np.ascontiguousarray(frames), 16, lambda: receipt)
     write_poster(partial.with_suffix(".jpg"), frames, 160)
     jobs.made(whole.id, f"{whole.id:05d}-a-ball-whole-already-seed108.mp4", receipt)
 
 
-def fetch(supervisor: Supervisor, elsewhere: Path) -> None:
+def fetch(engine: Engine, elsewhere: Path) -> None:
     """Some of the weights: one part verified, one linked, one begun, one not asked for."""
-    folder = supervisor.home.weights / LARGE
+    folder = engine.home.weights / LARGE
     manifest = Manifest(folder)
     begun = promise("transformer", "lightx2v/Wan2.1-Distill-Models", 14_990_000_000, "ab")
     vae = promise("vae", "Wan-AI/Wan2.1-T2V-14B", 4, "cd", "Wan2.1_VAE.pth")
@@ -268,7 +268,7 @@ def fetch(supervisor: Supervisor, elsewhere: Path) -> None:
     manifest.save()
     link(folder, [elsewhere, elsewhere.parent / "a drive that is unplugged"])
     total = begun.bytes + vae.bytes + words.bytes
-    Tally("paused", done=1006, total=total, told="You paused it.").save(folder)
+    DownloadProgress("paused", done=1006, total=total, told="You paused it.").save(folder)
 
 
 def promise(role: Role, repo: str, size: int, digit: str, path: str = "") -> Promise:
@@ -304,18 +304,18 @@ def expected(fixture: Path) -> dict[str, Any]:
             return unpack(fixture, Path(name) / str(number))
 
         for number, (called, computer) in enumerate(COMPUTERS.items()):
-            with opened(copy(number), computer) as supervisor:
-                told["computers"][called] = told_of_computer(supervisor)
-        with opened(copy(10), WORKSHOP) as supervisor:
-            told["folder"] = told_of_folder(supervisor)
-            supervisor.plans.reset(LARGE, "rope_chunk")
-            told["without the user's choice"] = told_of_computer(supervisor)
-        with opened(copy(11), OFFICE) as supervisor:
-            recovered(supervisor)
-            told["recovered"] = told_of_queue(supervisor)
+            with opened(copy(number), computer) as engine:
+                told["computers"][called] = told_of_computer(engine)
+        with opened(copy(10), WORKSHOP) as engine:
+            told["folder"] = told_of_folder(engine)
+            engine.plans.reset(LARGE, "rope_chunk")
+            told["without the user's choice"] = told_of_computer(engine)
+        with opened(copy(11), OFFICE) as engine:
+            recovered(engine)
+            told["recovered"] = told_of_queue(engine)
             del told["recovered"]["jobs"]  # the times of their ends are of now
-            told["recovered"]["states"] = states(supervisor)
-            told["recovered"]["clips"] = [clip.file for clip in supervisor.library.newest()]
+            told["recovered"]["states"] = states(engine)
+            told["recovered"]["clips"] = [clip.file for clip in engine.library.newest()]
         home = copy(12)
         with pytest.MonkeyPatch.context() as patch:
             told["kernels"] = {
@@ -332,12 +332,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         target = Path(name).resolve() / "made"
         home = target / "home"
-        with opened(home, OFFICE) as supervisor:
-            in_the_office(supervisor)
-        with opened(home, WORKSHOP) as supervisor:
-            in_the_workshop(supervisor)
-            fetch(supervisor, target / "weights of another program")
-            queue(supervisor)
+        with opened(home, OFFICE) as engine:
+            in_the_office(engine)
+        with opened(home, WORKSHOP) as engine:
+            in_the_workshop(engine)
+            fetch(engine, target / "weights of another program")
+            queue(engine)
         tidy(home)
         without_places(target)
         size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())

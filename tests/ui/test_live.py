@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import State
 from tests.conftest import Ask, finish, wait_until
 from ui.live import Live, add_routes
@@ -56,8 +56,8 @@ def fresh(live: Live) -> dict[str, object]:
     return live.state()
 
 
-def test_an_idle_page(supervisor: Supervisor) -> None:
-    state = Live(supervisor).state()
+def test_an_idle_page(engine: Engine) -> None:
+    state = Live(engine).state()
     assert set(state) == KEYS
     assert json.loads(json.dumps(state)) == state
     assert state["queue"] == {"waiting": [], "more": 0, "ended": []}
@@ -69,11 +69,11 @@ def test_an_idle_page(supervisor: Supervisor) -> None:
     assert 0 < meter["others"] < 1
 
 
-def test_a_run_is_told_from_start_to_end(supervisor: Supervisor, ask: Ask) -> None:
-    live = Live(supervisor)
-    supervisor.start(warm="scripted")
-    job = supervisor.submit(ask("steps=3 step_seconds=1 <b>bold</b>"))
-    supervisor.submit(ask("waits"))
+def test_a_run_is_told_from_start_to_end(engine: Engine, ask: Ask) -> None:
+    live = Live(engine)
+    engine.start(warm="scripted")
+    job = engine.submit(ask("steps=3 step_seconds=1 <b>bold</b>"))
+    engine.submit(ask("waits"))
     wait_until(lambda: fresh(live)["preview"], "a preview on the page")
     state = fresh(live)
     assert state["running"] is True
@@ -84,15 +84,15 @@ def test_a_run_is_told_from_start_to_end(supervisor: Supervisor, ask: Ask) -> No
     assert [row["title"] for row in state["queue"]["waiting"]] == ["waits"]  # type: ignore[index]
     assert str(state["preview"]).startswith("data:image/webp;base64,")
     assert 0 < float(str(state["fraction"])) < 1
-    finish(supervisor, job)
+    finish(engine, job)
 
 
-def test_the_end_is_told_as_a_sentence(supervisor: Supervisor, ask: Ask) -> None:
-    live = Live(supervisor)
-    supervisor.start(warm="scripted")
-    finish(supervisor, supervisor.submit(ask()))
+def test_the_end_is_told_as_a_sentence(engine: Engine, ask: Ask) -> None:
+    live = Live(engine)
+    engine.start(warm="scripted")
+    finish(engine, engine.submit(ask()))
     assert (fresh(live)["outcome"], fresh(live)["outcome_kind"]) == ("Done.", "good")
-    failed = finish(supervisor, supervisor.submit(ask("fail=oom")))
+    failed = finish(engine, engine.submit(ask("fail=oom")))
     assert failed.state is State.FAILED
     state = fresh(live)
     assert str(state["outcome"]).startswith(
@@ -102,14 +102,14 @@ def test_the_end_is_told_as_a_sentence(supervisor: Supervisor, ask: Ask) -> None
     assert state["ended"] == failed.id
 
 
-def test_a_job_behind_a_login_stays_there(supervisor: Supervisor) -> None:
+def test_a_job_behind_a_login_stays_there(engine: Engine) -> None:
     """A real Gradio app with a login: 401 without the cookie, the stream with it."""
     import gradio as gr
 
     with gr.Blocks(analytics_enabled=False) as page:
         gr.Markdown("hello")
     app, url, _ = page.launch(auth=("me", "secret"), prevent_thread_lock=True, quiet=True)
-    live = Live(supervisor)
+    live = Live(engine)
     add_routes(app, live)
     try:
         with httpx.Client(base_url=url, trust_env=False) as browser:
@@ -135,13 +135,13 @@ def first_event(browser: httpx.Client) -> str:
 
 
 @pytest.fixture
-def served(supervisor: Supervisor) -> Iterator[tuple[str, Live]]:
+def served(engine: Engine) -> Iterator[tuple[str, Live]]:
     """The stream alone, on a port of its own."""
     import uvicorn
 
     app = FastAPI()
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
-    live = Live(supervisor)
+    live = Live(engine)
     add_routes(app, live)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
@@ -152,7 +152,7 @@ def served(supervisor: Supervisor) -> Iterator[tuple[str, Live]]:
     thread.join()
 
 
-def test_only_changes_cross(served: tuple[str, Live], supervisor: Supervisor, ask: Ask) -> None:
+def test_only_changes_cross(served: tuple[str, Live], engine: Engine, ask: Ask) -> None:
     url, _ = served
     with (
         httpx.Client(base_url=url, trust_env=False) as browser,
@@ -160,7 +160,7 @@ def test_only_changes_cross(served: tuple[str, Live], supervisor: Supervisor, as
     ):
         events = (json.loads(line[5:]) for line in answer.iter_lines() if line.startswith("data:"))
         assert set(next(events)) == KEYS
-        supervisor.jobs.add(ask("one more"))
+        engine.jobs.add(ask("one more"))
         later = next(event for event in events if "queue" in event)
         assert [row["title"] for row in later["queue"]["waiting"]] == ["one more"]
         assert "title" not in later

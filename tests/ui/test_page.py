@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import State
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
@@ -34,30 +34,30 @@ def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
     assert ClipRequest.check(raw, presets).seed == -1
 
 
-def test_settings_come_back_into_the_form(supervisor: Supervisor) -> None:
+def test_settings_come_back_into_the_form(engine: Engine) -> None:
     """Whatever the guard says, with a size and a length that nobody offers."""
     request = ClipRequest("a ball", 96, 48, 13, 7, "scripted")
-    fields, (verdict, probe) = generate.brought_back(supervisor, request)
+    fields, (verdict, probe) = generate.brought_back(engine, request)
     assert "class='verdict" in verdict
     assert probe.visible is not None
     prompt, model, size, frames, seed, lock = fields
     assert (prompt, model.value, seed, lock) == ("a ball", "scripted", 7, True)
     assert (size.value, frames.value) == ("96×48", 13)
     raw = generate.request_values(prompt, model.value, size.value, frames.value, seed, lock)
-    assert ClipRequest.check(raw, supervisor.presets) == request
+    assert ClipRequest.check(raw, engine.presets) == request
     for radio in (size, frames):
         assert radio.value in [value for _, value in radio.choices]
     # The verdict's refresh keeps the foreign choice while it is chosen, and no longer.
-    kept = generate.judged(supervisor, "scripted", "96×48", 13)
+    kept = generate.judged(engine, "scripted", "96×48", 13)
     assert "96×48" in [value for _, value in kept[0].choices]
-    gone = generate.judged(supervisor, "scripted", "32×48", 5)
+    gone = generate.judged(engine, "scripted", "32×48", 5)
     assert "96×48" not in [value for _, value in gone[0].choices]
     assert 13 not in [value for _, value in gone[1].choices]
 
 
-def test_a_seed_to_be_drawn_leaves_the_number(supervisor: Supervisor) -> None:
+def test_a_seed_to_be_drawn_leaves_the_number(engine: Engine) -> None:
     request = ClipRequest("a ball", 32, 48, 5, -1, "scripted")
-    assert generate.brought_back(supervisor, request)[0][5] is False
+    assert generate.brought_back(engine, request)[0][5] is False
 
 
 def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
@@ -71,38 +71,38 @@ def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
     assert "<img" not in text
 
 
-def test_cancel_takes_what_runs_then_what_waits(supervisor: Supervisor, ask: Ask) -> None:
-    generate.cancel_current(supervisor)  # nothing to cancel is no error
-    first, second = supervisor.submit(ask()), supervisor.submit(ask())
-    generate.cancel_current(supervisor)
-    assert supervisor.jobs.get(first.id).state == "cancelled"
-    assert supervisor.jobs.get(second.id).state == "queued"
+def test_cancel_takes_what_runs_then_what_waits(engine: Engine, ask: Ask) -> None:
+    generate.cancel_current(engine)  # nothing to cancel is no error
+    first, second = engine.submit(ask()), engine.submit(ask())
+    generate.cancel_current(engine)
+    assert engine.jobs.get(first.id).state == "cancelled"
+    assert engine.jobs.get(second.id).state == "queued"
 
 
-def test_cancel_is_meant_for_the_job_that_was_on_show(supervisor: Supervisor, ask: Ask) -> None:
-    jobs = supervisor.jobs
+def test_cancel_is_meant_for_the_job_that_was_on_show(engine: Engine, ask: Ask) -> None:
+    jobs = engine.jobs
     shown, other = jobs.add(ask()), jobs.add(ask())
     jobs.claim(shown.id)
     jobs.end(shown.id, State.DONE)
     jobs.claim(other.id)
-    generate.cancel_current(supervisor, str(shown.id))  # it ended as the button was pressed
+    generate.cancel_current(engine, str(shown.id))  # it ended as the button was pressed
     assert not jobs.get(other.id).cancel_requested
-    generate.cancel_current(supervisor, str(other.id))
+    generate.cancel_current(engine, str(other.id))
     assert jobs.get(other.id).cancel_requested
     waiting = jobs.add(ask())
     jobs.end(other.id, State.CANCELLED)
     for nonsense in ("", "x", "9" * 30, None, ["1"]):
-        generate.cancel_current(supervisor, nonsense)
+        generate.cancel_current(engine, nonsense)
     assert jobs.get(waiting.id).state is State.CANCELLED
 
 
-def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor, ask: Ask) -> None:
-    begin, video, *_, receipt, shown = result.newest(supervisor)
+def test_a_clip_is_shown_with_every_choice_and_its_reason(engine: Engine, ask: Ask) -> None:
+    begin, video, *_, receipt, shown = result.newest(engine)
     assert (begin.visible, video.visible, receipt, shown) == (True, False, library.EMPTY, None)
-    supervisor.start()
-    job = finish(supervisor, supervisor.submit(ask(HOSTILE, seed=11)))
-    begin, video, *_, receipt, shown = result.newest(supervisor)
-    clip = supervisor.library.of_job(job.id)
+    engine.start()
+    job = finish(engine, engine.submit(ask(HOSTILE, seed=11)))
+    begin, video, *_, receipt, shown = result.newest(engine)
+    clip = engine.library.of_job(job.id)
     assert clip is not None
     assert (begin.visible, video.visible, shown) == (False, True, clip.id)
     assert "<img" not in receipt
@@ -110,23 +110,21 @@ def test_a_clip_is_shown_with_every_choice_and_its_reason(supervisor: Supervisor
     assert "11" in receipt
     for choice in clip.receipt["plan"].values():
         assert html.escape(choice["reason"]) in receipt
-    (supervisor.home.clips / clip.file).unlink()
-    _, video, *_, receipt, _ = result.newest(supervisor)
+    (engine.home.clips / clip.file).unlink()
+    _, video, *_, receipt, _ = result.newest(engine)
     assert video.visible is False
     assert "no longer in the clips folder" in receipt
 
 
-def test_a_tab_that_was_forgotten_is_about_the_newest_clip(
-    supervisor: Supervisor, ask: Ask
-) -> None:
-    assert result._number(supervisor, None) == 0
-    supervisor.start()
+def test_a_tab_that_was_forgotten_is_about_the_newest_clip(engine: Engine, ask: Ask) -> None:
+    assert result._number(engine, None) == 0
+    engine.start()
     for prompt in ("steps=1 first", "steps=1 second"):
-        finish(supervisor, supervisor.submit(ask(prompt)))
-    first, second = (clip.id for clip in reversed(supervisor.library.newest(2)))
-    assert result._number(supervisor, first) == first
+        finish(engine, engine.submit(ask(prompt)))
+    first, second = (clip.id for clip in reversed(engine.library.newest(2)))
+    assert result._number(engine, first) == first
     for lost in (None, True, "1", {"id": 1}):
-        assert result._number(supervisor, lost) == second
+        assert result._number(engine, lost) == second
 
 
 @pytest.mark.parametrize(
@@ -150,8 +148,8 @@ def test_larger_keeps_the_form(
         assert (above.prompt, above.seed, above.frames) == ("a ball", 7, 81)
 
 
-def test_the_page_builds_with_nothing_running(supervisor: Supervisor) -> None:
-    config: dict[str, Any] = build_page(supervisor).get_config_file()
+def test_the_page_builds_with_nothing_running(engine: Engine) -> None:
+    config: dict[str, Any] = build_page(engine).get_config_file()
     ids = {part["props"].get("elem_id") for part in config["components"]}
     assert {"prompt", "size", "frames", "seed", "dice", "generate", "cancel", "clip"} <= ids
     assert {"gallery", "library", "from-clip"} <= ids

@@ -1,7 +1,7 @@
 """What programs can ask for, as plain JSON: Gradio's API and the MCP server both answer from here.
 
 Nothing is decided in this file. Requests pass ClipRequest.check, verdicts come from the guard, jobs
-go through the supervisor: what the page refuses is refused here, in the same sentences.
+go through the engine: what the page refuses is refused here, in the same sentences.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NotRequired, TypedDict, cast
 
 from engine.default_model import asked_for
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
@@ -147,12 +147,12 @@ class Made(Queued):
 Told = Callable[[float, str], Awaitable[None]]
 
 
-class Ways:
+class Answers:
     """See the module's docstring. The methods that aren't ``async`` may touch the disk: call them
     in a thread. ``closed`` ends what waits, because the program does."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.supervisor = supervisor
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.closed = False
         self._waiting = 0
 
@@ -166,10 +166,10 @@ class Ways:
 
         Raises:
             RequestError: a field is refused.
-            HeadroomError: as ``Supervisor.submit``.
+            HeadroomError: as ``EngineState.submit``.
         """
         embed = flag("receipt", receipt)
-        return self.supervisor.submit(self._request(fields), embed)
+        return self.engine.submit(self._request(fields), embed)
 
     def cancel(self, job: object) -> Queued:
         """Cancel what waits, ask what runs to stop; what has ended stays as it is.
@@ -178,34 +178,34 @@ class Ways:
             NoSuchJob: there is none of that number.
         """
         found = self.job(job)
-        self.supervisor.cancel(found.id)
-        return self.queued(self.supervisor.jobs.get(found.id))
+        self.engine.cancel(found.id)
+        return self.queued(self.engine.jobs.get(found.id))
 
     def check(self, fields: Mapping[str, object]) -> Checked:
         """The guard's verdict on a size, and the nearest open one where it isn't open."""
         request = self._request({**fields, "prompt": "check", "seed": 0})
-        guard, size = self.supervisor.guard, request.size
+        guard, size = self.engine.guard, request.size
         verdict = guard.verdict(request.model, size)
         nearest = None if verdict.open else guard.nearest(request.model, size)
         return cast(Checked, verdict_json(size, verdict, nearest))
 
     def _request(self, fields: Mapping[str, object]) -> ClipRequest:
         given = {name: value for name, value in fields.items() if value is not None}
-        return asked_for(self.supervisor, given)
+        return asked_for(self.engine, given)
 
     # ---- looking ---------------------------------------------------------------------------
 
     def job(self, number: object) -> Job:
         """Raises NoSuchJob for what is no job's number."""
         found = whole(number)
-        if found is not None and self.supervisor.jobs.has(found):
-            return self.supervisor.jobs.get(found)
+        if found is not None and self.engine.jobs.has(found):
+            return self.engine.jobs.get(found)
         raise NoSuchJob(
             f"There is no job {str(number)[:40]}.", "generate gives the number of its job."
         )
 
     def queued(self, job: Job) -> Queued:
-        place = self.supervisor.jobs.place(job.id)
+        place = self.engine.jobs.place(job.id)
         return Queued(job=job.id, state=job.state.value, place=place)
 
     def status(self, job: object = None, base: str = "") -> StatusTold:
@@ -218,8 +218,8 @@ class Ways:
             NoSuchJob: there is none of that number.
         """
         asked = None if job is None else self.job(job)
-        status = self.supervisor.status()
-        waiting = self.supervisor.jobs.waiting()
+        status = self.engine.status()
+        waiting = self.engine.jobs.waiting()
         return StatusTold(
             engine=status.state.value,
             model=status.model,
@@ -233,13 +233,13 @@ class Ways:
         )
 
     def _running(self) -> Running | None:
-        job = self.supervisor.jobs.running()
+        job = self.engine.jobs.running()
         if job is None:
             return None
-        progress = self.supervisor.status().progress
+        progress = self.engine.status().progress
         if progress is None or progress.job != job.id:
             return Running(job=job.id, stage="load", step=0, steps=0, fraction=0, seconds_left=None)
-        past = self.supervisor.guard.last_seconds(job.request.model, job.request.size)
+        past = self.engine.guard.last_seconds(job.request.model, job.request.size)
         left = progress.time_left({} if job.kind == "probe" else past)
         return Running(
             job=job.id,
@@ -251,7 +251,7 @@ class Ways:
         )
 
     def _told(self, job: Job, base: str) -> JobTold:
-        clip = self.supervisor.library.of_job(job.id)
+        clip = self.engine.library.of_job(job.id)
         return JobTold(
             **self.queued(job),
             request=job.request.to_json(),
@@ -277,7 +277,7 @@ class Ways:
             raise _wrong("limit", limit, f"a whole number from 1 to {MOST_CLIPS}", MOST_CLIPS)
         if skipped is None or not 0 <= skipped < 2**31:
             raise _wrong("offset", offset, "a whole number from 0 on", 0)
-        seen = self.supervisor.library.page(Query(text), limit=most, skip=skipped)
+        seen = self.engine.library.page(Query(text), limit=most, skip=skipped)
         return LibraryTold(total=seen.count, clips=[_clip(clip, base) for clip in seen.clips])
 
     # ---- waiting ---------------------------------------------------------------------------
@@ -328,7 +328,7 @@ class Ways:
 
     def _look(self, number: int) -> tuple[Job, tuple[float, str]]:
         """The job as it is now, how far it is, and that in words."""
-        job, status = self.supervisor.jobs.get(number), self.supervisor.status()
+        job, status = self.engine.jobs.get(number), self.engine.status()
         if job.state is State.QUEUED:
             place = self.queued(job)["place"]
             why = f": {status.waiting_for}" if status.waiting_for and place == 1 else ""
@@ -344,7 +344,7 @@ class Ways:
         Raises:
             Unfinished: it has none; the sentence and the remedy are the job's.
         """
-        clip = self.supervisor.library.of_job(job.id)
+        clip = self.engine.library.of_job(job.id)
         if clip is not None:
             return clip
         if job.state is State.CANCELLED:

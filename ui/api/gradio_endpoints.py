@@ -22,12 +22,12 @@ from engine.errors import HeadroomError
 from engine.library.library import Clip, is_own_file
 from ui.api.answers import (
     PLACE,
+    Answers,
     Checked,
     LibraryTold,
     Made,
     Queued,
     StatusTold,
-    Ways,
     flag,
     size_fields,
 )
@@ -38,7 +38,7 @@ T = TypeVar("T")
 Login = tuple[str, str] | None
 
 
-def add_endpoints(ways: Ways) -> None:
+def add_endpoints(answers: Answers) -> None:
     """``/generate``, ``/status``, ``/cancel``, ``/check`` and ``/library``, within a gr.Blocks.
 
     What they are documented to do and to answer is their docstrings and ``ui.api.answers``' shapes.
@@ -69,29 +69,29 @@ def add_endpoints(ways: Ways) -> None:
         """
         fields = {"prompt": prompt, **size_fields(model, height, width, frames), "seed": seed}
         if not flag("wait", wait):
-            job = await asyncio.to_thread(ways.submit, fields, receipt)
-            return cast(Made, await asyncio.to_thread(ways.queued, job))
+            job = await asyncio.to_thread(answers.submit, fields, receipt)
+            return cast(Made, await asyncio.to_thread(answers.queued, job))
         bar = gr.Progress()
 
         async def told(fraction: float, sentence: str) -> None:
             bar(fraction, desc=sentence)
 
-        with ways.a_seat():
-            job = await asyncio.to_thread(ways.submit, fields, receipt)
-            job = await ways.wait(job, told)
-        clip = await asyncio.to_thread(ways.made, job)
-        return _made(ways, clip, job.id, origin(request))
+        with answers.a_seat():
+            job = await asyncio.to_thread(answers.submit, fields, receipt)
+            job = await answers.wait(job, told)
+        clip = await asyncio.to_thread(answers.made, job)
+        return _made(answers, clip, job.id, origin(request))
 
     async def status(request: gr.Request, job: int | None = None) -> StatusTold:
         """What the engine does, what runs and what waits; with the number of a job, how it is with
         that one: its state (queued, running, done, failed, cancelled), what happened, what to do
         about it, and its clip. fraction is 0 to 1 over the whole clip."""
-        return await asyncio.to_thread(ways.status, job, origin(request))
+        return await asyncio.to_thread(answers.status, job, origin(request))
 
     async def cancel(job: int) -> Queued:
         """Cancel a job by its number: one that waits at once, one that runs at its next transformer
         block, when /status says so. What has ended stays as it is."""
-        return await asyncio.to_thread(ways.cancel, job)
+        return await asyncio.to_thread(answers.cancel, job)
 
     async def check(
         model: str | None = None,
@@ -101,14 +101,14 @@ def add_endpoints(ways: Ways) -> None:
     ) -> Checked:
         """May this size run on this machine now, and why: open, busy (others hold the memory),
         locked (not measured yet) or impossible. What is left out is as in /generate."""
-        return await asyncio.to_thread(ways.check, size_fields(model, height, width, frames))
+        return await asyncio.to_thread(answers.check, size_fields(model, height, width, frames))
 
     async def library(
         request: gr.Request, search: str = "", limit: int = 20, offset: int = 0
     ) -> LibraryTold:
         """Clips made here, newest first; all words of search are in their prompts, limit is at most
         200, and total counts all that were found. seconds is what a clip took to make."""
-        return await asyncio.to_thread(ways.library, search, limit, offset, origin(request))
+        return await asyncio.to_thread(answers.library, search, limit, offset, origin(request))
 
     endpoints: tuple[Callable[..., Awaitable[object]], ...] = (
         generate,
@@ -139,10 +139,10 @@ def _in_sentences(endpoint: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[
     return told
 
 
-def _made(ways: Ways, clip: Clip, job: int, base: str) -> Made:
+def _made(answers: Answers, clip: Clip, job: int, base: str) -> Made:
     """Everything that ``generate --json`` prints but the path: gradio_client takes whatever has
     a path for a file to download, and that is ``clip``."""
-    path = ways.supervisor.home.clips / clip.file
+    path = answers.engine.home.clips / clip.file
     receipt = {key: value for key, value in clip.receipt.items() if key in Made.__annotations__}
     made = {
         "job": job,
@@ -163,7 +163,7 @@ def origin(request: Any) -> str:
     return f"{inner.url.scheme}://{host.split(',')[0].strip()}"
 
 
-def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
+def add_clips(app: FastAPI, answers: Answers, login: Login) -> None:
     """``GET /clips/NUMBER.mp4``, with the page's cookie or the login itself."""
 
     @app.get(PLACE.format("{number}"), dependencies=[Depends(known_fields)])
@@ -172,8 +172,8 @@ def add_clips(app: FastAPI, ways: Ways, login: Login) -> None:
             logged_in(app, request) or knows_login(request.headers.get("authorization"), login)
         ):
             raise HTTPException(401, "Log in first.")
-        found = ways.supervisor.library.get(number)
-        path = ways.supervisor.home.clips / Path(found.file).name if found else None
+        found = answers.engine.library.get(number)
+        path = answers.engine.home.clips / Path(found.file).name if found else None
         if path is None or found is None or found.trashed or not is_own_file(path):
             raise HTTPException(404, f"There is no clip {number}.")
         return FileResponse(path, filename=path.name, content_disposition_type="inline")

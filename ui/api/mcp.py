@@ -21,11 +21,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.default_model import usual_model
+from engine.default_model import default_model
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job
-from ui.api.answers import PLACE, Ways, flag, size_fields
+from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.gradio_endpoints import Login, knows_login, origin
 from ui.api.mcp_tools import (
     CHECK,
@@ -56,14 +56,14 @@ class McpServer:
             in the user's browser out (DNS rebinding).
     """
 
-    def __init__(self, ways: Ways, login: Login, open_to_others: bool) -> None:
-        self.ways = ways
+    def __init__(self, answers: Answers, login: Login, open_to_others: bool) -> None:
+        self.answers = answers
         self._tools: dict[str, Callable[[Arguments, Context], Awaitable[Answer]]] = {
             "generate": self.generate,
             "status": self.status,
             "check": self.check,
         }
-        presets = ways.supervisor.presets
+        presets = answers.engine.presets
         self.server: Server[Any] = Server(
             "headroom",
             title="Headroom",
@@ -77,7 +77,7 @@ class McpServer:
             allowed_origins=[f"http://{host}:*" for host in HERE],
         )
         app = self.server.streamable_http_app(transport_security=security)
-        self.route = Route("/mcp", _Gate(app, login, ways))
+        self.route = Route("/mcp", _Gate(app, login, answers))
 
     def run(self, _app: FastAPI) -> AbstractAsyncContextManager[None]:
         """The lifespan of the web server that ``route`` is part of."""
@@ -88,7 +88,7 @@ class McpServer:
     async def generate(self, given: Arguments, context: Context) -> Answer:
         refuse_unknown(GENERATE, given)
         waits = flag("wait", given.pop("wait", True))
-        job = await asyncio.to_thread(self.ways.submit, given)
+        job = await asyncio.to_thread(self.answers.submit, given)
         if waits:
             job = await self._wait(job, context)
         return await asyncio.to_thread(self._told, job, origin(context.request))
@@ -96,10 +96,10 @@ class McpServer:
     async def status(self, given: Arguments, context: Context) -> Answer:
         refuse_unknown(STATUS, given)
         number, waits = given.get("job"), flag("wait", given.get("wait", False))
-        job = None if number is None else await asyncio.to_thread(self.ways.job, number)
+        job = None if number is None else await asyncio.to_thread(self.answers.job, number)
         if job is not None and waits:
             job = await self._wait(job, context)
-        answer: Answer = dict(await asyncio.to_thread(self.ways.status))
+        answer: Answer = dict(await asyncio.to_thread(self.answers.status))
         if job is not None:
             answer["job"] = await asyncio.to_thread(self._told, job, origin(context.request))
         return answer
@@ -110,10 +110,10 @@ class McpServer:
 
     def _checked(self, given: Arguments) -> Answer:
         fields = {name: given.get(name) for name in size_fields(None, None, None, None)}
-        supervisor = self.ways.supervisor
-        presets, guard = supervisor.presets, supervisor.guard
-        model = fields["model"] or usual_model(supervisor).preset.id
-        checked = self.ways.check({**fields, "model": model})
+        engine = self.answers.engine
+        presets, guard = engine.presets, engine.guard
+        model = fields["model"] or default_model(engine).preset.id
+        checked = self.answers.check({**fields, "model": model})
         preset = presets.models[model]
         verdicts = guard.verdicts(preset.id, guard.offered(preset.id))
         sizes = []
@@ -137,7 +137,7 @@ class McpServer:
         async def told(fraction: float, sentence: str) -> None:
             await context.session.report_progress(fraction, 1.0, sentence)
 
-        return await self.ways.wait(job, told, WAIT_SECONDS)
+        return await self.answers.wait(job, told, WAIT_SECONDS)
 
     def _told(self, job: Job, base: str) -> Answer:
         """How it is with ``job``, and what to do next.
@@ -145,13 +145,13 @@ class McpServer:
         Raises:
             Unfinished: it has ended without a clip.
         """
-        answer: Answer = dict(self.ways.queued(job))
+        answer: Answer = dict(self.answers.queued(job))
         if not job.state.final:
             again = f"Call status with job {job.id} and wait true; it goes on by itself meanwhile."
             return {**answer, "clip": None, "next": again}
-        clip = self.ways.made(job)
+        clip = self.answers.made(job)
         request, receipt = clip.request, clip.receipt
-        path = self.ways.supervisor.home.clips / clip.file
+        path = self.answers.engine.home.clips / clip.file
         told = {
             "number": clip.id,
             "path": str(path),
@@ -196,8 +196,8 @@ def _refusal(text: str) -> types.CallToolResult:
 class _Gate:
     """Asks for the login, as Gradio's covers its own routes only."""
 
-    def __init__(self, app: ASGIApp, login: Login, ways: Ways) -> None:
-        self._app, self._login, self._ways = app, login, ways
+    def __init__(self, app: ASGIApp, login: Login, answers: Answers) -> None:
+        self._app, self._login, self._answers = app, login, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -221,7 +221,7 @@ class _Gate:
         async def until_closed() -> Message:
             message = asyncio.ensure_future(receive())
             try:
-                while not (message.done() or self._ways.closed):
+                while not (message.done() or self._answers.closed):
                     await asyncio.wait({message}, timeout=CLOSED_SECONDS)
                 return message.result() if message.done() else {"type": "http.disconnect"}
             finally:

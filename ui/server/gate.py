@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.server.throttle import Patience
+from ui.server.throttle import Throttle
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -62,7 +62,7 @@ class Gate:
     def __init__(self, app: ASGIApp, names: set[str], files: Path | None = None) -> None:
         """``files``: where Gradio keeps its copies, the only ones that are had by their path."""
         self._app, self._names, self._files = app, names, files
-        self._patience = Patience()
+        self._throttle = Throttle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -116,7 +116,7 @@ class Gate:
     async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wrong passwords slow down, which Gradio's own login doesn't."""
         address = (scope.get("client") or ("", 0))[0]
-        if wait := self._patience.wait(address):
+        if wait := self._throttle.wait(address):
             sentence = f"That was the wrong login. Try again in {max(1, round(wait))} s."
             await refuse(scope, send, 429, sentence)
             return
@@ -124,9 +124,9 @@ class Gate:
         async def look(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] >= 400:
-                    self._patience.wrong(address)
+                    self._throttle.wrong(address)
                 else:
-                    self._patience.right(address)
+                    self._throttle.right(address)
             await send(message)
 
         await self._app(scope, receive, look)

@@ -9,7 +9,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds
 ADDRESSES = 1000  # as many are remembered
 
 
-class Patience:
+class Throttle:
     """How long each address has to wait until it may try again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import psutil
 import uvicorn
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_door
@@ -44,8 +44,8 @@ class Opened:
 class Sharing:
     """At most one door at a time. ``start`` opens it, ``stop`` or its time closes it."""
 
-    def __init__(self, supervisor: Supervisor, tunnel: OpenTunnel = open_tunnel) -> None:
-        self._supervisor, self._open_tunnel = supervisor, tunnel
+    def __init__(self, engine: Engine, tunnel: OpenTunnel = open_tunnel) -> None:
+        self._engine, self._open_tunnel = engine, tunnel
         self._lock = threading.Lock()
         self._visits: Visits | None = None
         self._server: uvicorn.Server | None = None
@@ -71,7 +71,7 @@ class Sharing:
 
     def _start(self, where: Where, hours: float, model: str) -> Opened:
         share = Share(model, hours * 3600)
-        self._visits = visits = Visits(self._supervisor, share)
+        self._visits = visits = Visits(self._engine, share)
         hosts: set[str] = set()
         local = own_addresses() if where == "network" else []
         if where == "network" and not local:
@@ -82,7 +82,7 @@ class Sharing:
             self.address = f"http://{local[0]}:{port}/"
         else:
             name = secrets.token_urlsafe(32)
-            self._tunnel = self._open_tunnel(port, name, self._supervisor.home.cache)
+            self._tunnel = self._open_tunnel(port, name, self._engine.home.cache)
             hosts.add(self._tunnel.host)
             self.address = f"{self._tunnel.url.rstrip('/')}/"
         self._timer = threading.Timer(share.left, self.stop)
@@ -161,7 +161,7 @@ class Sharing:
         }
 
     def _visitor(self, visits: Visits, number: str, name: str) -> dict[str, Any]:
-        jobs = self._supervisor.jobs.of_visitor(number)
+        jobs = self._engine.jobs.of_visitor(number)
         done = sum(job.state == "done" for job in jobs)
         waiting = sum(not job.state.final for job in jobs)
         return {"name": name, "done": done, "unfinished": waiting}

@@ -20,7 +20,7 @@ from engine.errors import HeadroomError
 from engine.jobs import Job, State
 from engine.library.library import is_own_file
 from engine.request import Size
-from engine.worker.status import Engine
+from engine.worker.status import EngineState
 from ui import wording
 from ui.server.texts import texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
@@ -178,7 +178,7 @@ def _add_files(app: FastAPI, visits: Visits) -> None:
         if not JOB.fullmatch(job) or kind not in ("mp4", "jpg"):
             raise HTTPException(404, "There is nothing here.")
         found = visits.clip(visitor, int(job))
-        path = visits.supervisor.home.clips / found.file if found else None
+        path = visits.engine.home.clips / found.file if found else None
         if path is not None and kind == "jpg":
             path = path.with_suffix(".jpg")
         if path is None or not is_own_file(path):
@@ -229,9 +229,10 @@ def _address(request: Request, tunnelled: bool) -> str:
 
 def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
     """Flat and JSON-ready: their own jobs, what they may ask for, how long the share lasts."""
-    supervisor, preset = visits.supervisor, visits.preset
-    engine = supervisor.status().state
-    said = {Engine.FAILED: "not working now", Engine.LOADING: "being loaded"}.get(engine, "ready")
+    engine, preset = visits.engine, visits.preset
+    said = {EngineState.FAILED: "not working now", EngineState.LOADING: "being loaded"}.get(
+        engine.status().state, "ready"
+    )
     return {
         "left": round(visits.share.left),
         "model": preset.name,
@@ -239,7 +240,7 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
         "sizes": _sizes(visits),
         "lengths": [
             {"frames": n, "text": f"{preset.seconds(n):.1f} s"}
-            for n in supervisor.presets.frames_for(preset.id)
+            for n in engine.presets.frames_for(preset.id)
             if n <= visits.most.frames
         ],
         "chosen": {
@@ -252,7 +253,7 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
 
 
 def _sizes(visits: Visits) -> list[dict[str, Any]]:
-    presets, most = visits.supervisor.presets, visits.most
+    presets, most = visits.engine.presets, visits.most
     sides = [(s.height, s.width) for s in presets.sizes_for(visits.preset.id)]
     sides = list(dict.fromkeys([(most.height, most.width), *sides]))
     return [
@@ -263,7 +264,7 @@ def _sizes(visits: Visits) -> list[dict[str, Any]]:
 
 
 def _job(visits: Visits, job: Job) -> dict[str, Any]:
-    status = visits.supervisor.status()
+    status = visits.engine.status()
     shown: dict[str, Any] = {
         "id": job.id,
         "prompt": job.request.prompt,
@@ -277,7 +278,7 @@ def _job(visits: Visits, job: Job) -> dict[str, Any]:
     }
     progress = status.progress
     if job.state is State.RUNNING and progress is not None and progress.job == job.id:
-        past = visits.supervisor.guard.last_seconds(job.request.model, job.request.size)
+        past = visits.engine.guard.last_seconds(job.request.model, job.request.size)
         shown["stage"] = wording.stage(progress)
         shown["left"] = wording.time_left(progress.time_left(past))
         shown["fraction"] = round(progress.total, 3)

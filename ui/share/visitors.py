@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job, State
@@ -20,7 +20,7 @@ from engine.library.library import Clip
 from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
-from ui.server.throttle import Patience
+from ui.server.throttle import Throttle
 
 HOURS = (1, 2, 4, 8)
 DEFAULT_HOURS = 2
@@ -72,7 +72,7 @@ class Share:
 
     def __post_init__(self) -> None:
         self.ends = self.clock() + self.seconds
-        self._patience = Patience(self.clock)
+        self._throttle = Throttle(self.clock)
 
     @property
     def left(self) -> float:
@@ -94,11 +94,11 @@ class Share:
             now = self.clock()
             if not self.open:
                 raise ShareError("This share has ended.", "Ask its owner for a new one.")
-            if wait := self._patience.wait(address):
+            if wait := self._throttle.wait(address):
                 raise _wait(wait)
             if not secrets.compare_digest(_plain(password), _plain(self.password)):
-                raise _wait(self._patience.wrong(address))
-            self._patience.right(address)
+                raise _wait(self._throttle.wrong(address))
+            self._throttle.right(address)
             if len(self._visitors) >= VISITORS:
                 raise ShareError("There are too many visitors.", "Try again later.")
             token = secrets.token_urlsafe(24)
@@ -125,13 +125,13 @@ class Share:
 class Visits:
     """What visitors may do: ask within their caps, see and cancel their own. One for each share."""
 
-    def __init__(self, supervisor: Supervisor, share: Share) -> None:
-        self.supervisor, self.share = supervisor, share
+    def __init__(self, engine: Engine, share: Share) -> None:
+        self.engine, self.share = engine, share
         self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
 
     @property
     def preset(self) -> ModelPreset:
-        return self.supervisor.presets.models[self.share.model]
+        return self.engine.presets.models[self.share.model]
 
     @property
     def most(self) -> Size:
@@ -148,7 +148,7 @@ class Visits:
         """
         if "model" in raw:
             raise ShareError("The model can't be chosen here.", "Leave it out.")
-        request = ClipRequest.check({**raw, "model": self.share.model}, self.supervisor.presets)
+        request = ClipRequest.check({**raw, "model": self.share.model}, self.engine.presets)
         most = self.most
         if request.size.tokens > most.tokens or request.size.pixels > most.pixels:
             raise ShareError(
@@ -160,7 +160,7 @@ class Visits:
         with self._lock:
             if not self.share.open:  # it was when the visitor's cookie was looked at
                 raise ShareError("This share has ended.", "Ask its owner for a new one.")
-            unfinished = self.supervisor.jobs.unfinished_of_visitors()
+            unfinished = self.engine.jobs.unfinished_of_visitors()
             if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
                 raise ShareError(
                     f"You have {UNFINISHED_EACH} clips waiting already.", "Wait for one of them."
@@ -169,7 +169,7 @@ class Visits:
                 raise ShareError("Too many clips wait already.", "Try again in some minutes.")
             try:
                 who = (visitor.id, visitor.name)
-                return self.supervisor.submit_all([request], visitor=who)[0]
+                return self.engine.submit_all([request], visitor=who)[0]
             except Refused as error:
                 near = error.nearest
                 remedy = f"Take {near.width} × {near.height}, {near.frames} frames." if near else ""
@@ -181,18 +181,18 @@ class Visits:
 
     def jobs(self, visitor: Visitor) -> list[Job]:
         """Their own, the newest first."""
-        return self.supervisor.jobs.of_visitor(visitor.id)
+        return self.engine.jobs.of_visitor(visitor.id)
 
     def before(self, job: Job) -> int:
         """How many jobs, whoever's, come before a waiting one."""
-        waiting = [other.id for other in self.supervisor.jobs.waiting()]
-        running = self.supervisor.jobs.running() is not None
+        waiting = [other.id for other in self.engine.jobs.waiting()]
+        running = self.engine.jobs.running() is not None
         return (waiting.index(job.id) if job.id in waiting else 0) + running
 
     def cancel(self, visitor: Visitor, job: int) -> None:
         """Raises ShareError: it isn't theirs."""
         self._own(visitor, job)
-        self.supervisor.cancel(job)
+        self.engine.cancel(job)
 
     def clip(self, visitor: Visitor, job: int) -> Clip | None:
         """The clip of a job of theirs; None while there is none.
@@ -201,7 +201,7 @@ class Visits:
             ShareError: it isn't theirs.
         """
         self._own(visitor, job)
-        clip = self.supervisor.library.of_job(job)
+        clip = self.engine.library.of_job(job)
         return None if clip is None or clip.trashed or clip.missing else clip
 
     def _own(self, visitor: Visitor, job: int) -> None:
@@ -213,9 +213,9 @@ class Visits:
         with self._lock:  # what is being queued this moment is cancelled below
             self.share.close()
         own = {visitor.id for visitor in self.share.visitors()}
-        for job in self.supervisor.jobs.unfinished_of_visitors():
+        for job in self.engine.jobs.unfinished_of_visitors():
             if job.visitor in own:
-                self.supervisor.cancel(job.id)
+                self.engine.cancel(job.id)
 
 
 def draw_password() -> str:

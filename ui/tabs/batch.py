@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.prompts.batch import MOST
 from ui.wiring import QUIET
 
@@ -26,12 +26,12 @@ class More:
         return [self.lines, self.seeds, self.embed]
 
 
-def embeds(supervisor: Supervisor) -> bool:
+def embeds(engine: Engine) -> bool:
     """Whether clips that no form asked for shall hold their receipt."""
-    return bool(supervisor.settings.get(EMBED, True))
+    return bool(engine.settings.get(EMBED, True))
 
 
-def build_more(supervisor: Supervisor, page: gr.Blocks) -> More:
+def build_more(engine: Engine, page: gr.Blocks) -> More:
     title = "Several clips at once, and the receipt"
     with gr.Accordion(title, open=False, elem_id="more", render=False) as box:
         lines = gr.Checkbox(
@@ -53,6 +53,6 @@ def build_more(supervisor: Supervisor, page: gr.Blocks) -> More:
             "whoever gets the file shall not read your prompt.",
             elem_id="embed",
         )
-    page.load(lambda: embeds(supervisor), None, embed, **QUIET)
-    embed.input(lambda on: supervisor.settings.set(EMBED, bool(on)), embed, None, **QUIET)
+    page.load(lambda: embeds(engine), None, embed, **QUIET)
+    embed.input(lambda on: engine.settings.set(EMBED, bool(on)), embed, None, **QUIET)
     return More(box, lines, seeds, embed)

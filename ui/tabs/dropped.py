@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import reader_process
 from engine.library.mp4 import ClipError
@@ -58,7 +58,7 @@ def build_button() -> tuple[gr.HTML, gr.HTML]:
 
 
 def wire(
-    supervisor: Supervisor,
+    engine: Engine,
     sources: list[gr.HTML],
     controls: Controls,
     judged_parts: list[Any],
@@ -73,13 +73,13 @@ def wire(
     """
 
     def bring(event: gr.EventData) -> list[Any]:
-        return [*brought(supervisor, event._data), gr.Tabs(selected="make")]
+        return [*brought(engine, event._data), gr.Tabs(selected="make")]
 
     for source in sources:
         source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
 
 
-def brought(supervisor: Supervisor, data: object) -> list[Any]:
+def brought(engine: Engine, data: object) -> list[Any]:
     """Updates for the controls and their verdict, and what to say about it; what comes from a
     browser isn't trusted.
 
@@ -89,11 +89,11 @@ def brought(supervisor: Supervisor, data: object) -> list[Any]:
     try:
         given = data if isinstance(data, Mapping) else {}
         if isinstance(given.get("id"), int):
-            raw = asked_again(found(supervisor, given["id"]).receipt)
+            raw = asked_again(found(engine, given["id"]).receipt)
         else:
             raw = given["request"] if isinstance(given.get("request"), Mapping) else {}
-        request = usable(supervisor, raw)
-        fields, verdict = brought_back(supervisor, request)
+        request = usable(engine, raw)
+        fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
         return [*[gr.skip() for _ in range(8)], refusal_html(error)]
     prompt = html.escape(request.prompt[:60])
@@ -105,25 +105,25 @@ def brought(supervisor: Supervisor, data: object) -> list[Any]:
     ]
 
 
-def usable(supervisor: Supervisor, raw: Mapping[str, object]) -> ClipRequest:
+def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
     """The request of a receipt, if this installation can be asked for it.
 
     Raises:
         RequestError: a field isn't what it should be, or there is no such model.
         NotHereError: what runs the model isn't installed.
     """
-    request = ClipRequest.check(raw, supervisor.presets)
-    preset = supervisor.presets.models[request.model]
-    if not is_here(preset) and preset != supervisor.presets.default:
+    request = ClipRequest.check(raw, engine.presets)
+    preset = engine.presets.models[request.model]
+    if not is_here(preset) and preset != engine.presets.default:
         why, remedy = why_not_here(preset)
         raise NotHereError(f"The clip was made with {preset.name}. {why}", remedy)
     return request
 
 
-def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
+def add_receipt_route(app: FastAPI, engine: Engine) -> None:
     """``POST /receipt``: an MP4 as the body; the answer has the ``request`` inside, checked."""
     turn = asyncio.Semaphore(AT_ONCE)
-    for left in supervisor.home.cache.glob("dropped-*"):  # by a crash, unless another is at it
+    for left in engine.home.cache.glob("dropped-*"):  # by a crash, unless another is at it
         if time.time() - left.stat().st_mtime > HOUR:
             shutil.rmtree(left, ignore_errors=True)
 
@@ -132,7 +132,7 @@ def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
         name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
         async with turn:
             try:
-                return {"request": (await _asked_in(request, supervisor, name)).to_json()}
+                return {"request": (await _asked_in(request, engine, name)).to_json()}
             except RequestError as error:
                 about = f"{name} can't be made here."
                 return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
@@ -143,13 +143,13 @@ def add_receipt_route(app: FastAPI, supervisor: Supervisor) -> None:
                 return {"refused": f"{why} {ROOM}"}
 
 
-async def _asked_in(request: Request, supervisor: Supervisor, name: str) -> ClipRequest:
+async def _asked_in(request: Request, engine: Engine, name: str) -> ClipRequest:
     """The request inside the clip that is the body; the file is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=supervisor.home.cache))
+    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=engine.home.cache))
     try:
         file = folder / "dropped.mp4"
         await _receive(request, file, name)
-        return await asyncio.to_thread(_request_in, supervisor, file, name)
+        return await asyncio.to_thread(_request_in, engine, file, name)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -170,8 +170,8 @@ async def _receive(request: Request, file: Path, name: str) -> None:
         raise ClipError(f"{name} is empty.", "Drop an MP4 that Headroom made.")
 
 
-def _request_in(supervisor: Supervisor, file: Path, name: str) -> ClipRequest:
+def _request_in(engine: Engine, file: Path, name: str) -> ClipRequest:
     answer = reader_process.receipts([file])[file]
     if isinstance(answer, ClipError):
         raise ClipError(answer.sentence.replace(file.name, name), answer.remedy)
-    return usable(supervisor, asked_again(answer))
+    return usable(engine, asked_again(answer))

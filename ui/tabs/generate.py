@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine.default_model import can_run, usual_model
-from engine.engine import Supervisor
+from engine.default_model import can_run, default_model
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.duration import Duration
@@ -90,9 +90,9 @@ def build_panel() -> gr.HTML:
     return gr.HTML(PANEL, elem_id="panel", js_on_load=script)
 
 
-def build_controls(supervisor: Supervisor) -> Controls:
-    presets = supervisor.presets
-    model = usual_model(supervisor).preset
+def build_controls(engine: Engine) -> Controls:
+    presets = engine.presets
+    model = default_model(engine).preset
     prompt = gr.Textbox(
         label="Prompt",
         placeholder="What should the clip show?",
@@ -139,42 +139,42 @@ def build_controls(supervisor: Supervisor) -> Controls:
     )
     gr.on(
         [prompt.change, chosen.change],
-        lambda text, name: _written(supervisor, text, name),
+        lambda text, name: _written(engine, text, name),
         [prompt, chosen],
         hint,
         trigger_mode="always_last",  # one look a pause, not one a letter
         **QUIET,
     )
-    prompts.wire(supervisor, helped, prompt, chosen)
+    prompts.wire(engine, helped, prompt, chosen)
     # Whoever types a seed wants that seed.
     seed.input(lambda: True, None, lock, **QUIET)
     return Controls(prompt, chosen, size, frames, seed, lock, helped)
 
 
-def _written(supervisor: Supervisor, text: str, model: str) -> str:
+def _written(engine: Engine, text: str, model: str) -> str:
     """What to say about a prompt that is being written; its model is loaded meanwhile."""
-    preset = supervisor.presets.models[known_model(supervisor.presets, model)]
-    if text and not supervisor.has_loaded and can_run(supervisor, preset):
-        supervisor.expect(model)
+    preset = engine.presets.models[known_model(engine.presets, model)]
+    if text and not engine.has_loaded and can_run(engine, preset):
+        engine.expect(model)
     return prompts.vocabulary_hint(text, preset)
 
 
-def opened(supervisor: Supervisor, model: str, size: object, frames: object) -> list[Any]:
+def opened(engine: Engine, model: str, size: object, frames: object) -> list[Any]:
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
-    usual = usual_model(supervisor).preset.id
+    usual = default_model(engine).preset.id
     if usual != model:
         size = frames = None
-    return [models(supervisor, value=usual), *judged(supervisor, usual, size, frames)]
+    return [models(engine, value=usual), *judged(engine, usual, size, frames)]
 
 
-def models(supervisor: Supervisor, **more: Any) -> gr.Dropdown:
+def models(engine: Engine, **more: Any) -> gr.Dropdown:
     """What can be chosen now; what is chosen stays, unless ``value`` is among ``more``."""
-    choices = model_choices(supervisor.presets)
+    choices = model_choices(engine.presets)
     return gr.Dropdown(choices, visible=len(choices) > 1, **more)
 
 
-def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -> list[Any]:
+def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[Any]:
     """Verdict, buttons and refusals; returns what ``judged`` refreshes.
 
     Args:
@@ -192,7 +192,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
         try:
             count = int(seeds) if isinstance(seeds, int | float) else 0
             raw = request_values(*asked)
-            supervisor.submit_all(expand(raw, bool(lines), count, supervisor.presets), bool(embed))
+            engine.submit_all(expand(raw, bool(lines), count, engine.presets), bool(embed))
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -203,7 +203,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
         raw = request_values(*values)
         raw["prompt"] = raw["prompt"] or PROBE_PROMPT
         try:
-            supervisor.measure(ClipRequest.check(raw, supervisor.presets))
+            engine.measure(ClipRequest.check(raw, engine.presets))
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -211,7 +211,7 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
     probe.click(measure, controls.as_list(), refusal, **QUIET)
     # The one that was on show: another may run by the time that the press is here.
     stop.click(
-        lambda job: cancel_current(supervisor, job),
+        lambda job: cancel_current(engine, job),
         gr.Textbox(visible=False),
         None,
         js="() => document.querySelector('[data-live=job]')?.textContent ?? ''",
@@ -221,13 +221,13 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
     chosen = [controls.model, controls.size, controls.frames]
     gr.on(
         [controls.size.input, controls.frames.input],
-        lambda *values: judged(supervisor, *values),
+        lambda *values: judged(engine, *values),
         chosen,
         refreshed,
         **QUIET,
     )
     controls.model.input(
-        lambda name: judged(supervisor, name, None, None),
+        lambda name: judged(engine, name, None, None),
         controls.model,
         refreshed,
         **QUIET,
@@ -235,14 +235,14 @@ def build_buttons(supervisor: Supervisor, controls: Controls, more: list[Any]) -
     return refreshed
 
 
-def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> list[Any]:
+def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any]:
     """The verdict on what is chosen, and every choice with its own: locked ones say so.
 
     Args:
         size, frames: the radios' values, which are left as they are: the user may be choosing
             another one this moment. None sets the model's default.
     """
-    presets = supervisor.presets
+    presets = engine.presets
     preset = presets.models[known_model(presets, model)]
     fresh = size is None
     count = preset.default.frames if frames is None else _as_count(frames)
@@ -251,9 +251,9 @@ def judged(supervisor: Supervisor, model: str, size: object, frames: object) -> 
     sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, count)
     others = {value: _as_size(value, count) for _, value in sizes["choices"]}
     longer = [_as_size(size, value) for _, value in lengths["choices"]]
-    verdicts = supervisor.guard.verdicts(model, [here, *others.values(), *longer])
+    verdicts = engine.guard.verdicts(model, [here, *others.values(), *longer])
     best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
-    times = supervisor.guard.durations(model, [here, *others.values()])
+    times = engine.guard.durations(model, [here, *others.values()])
     told = [
         (cards.label(name, value in best, verdicts[s], times[s]), value)
         for (name, value), s in zip(sizes["choices"], others.values(), strict=True)
@@ -283,17 +283,17 @@ def known_model(presets: Presets, name: object) -> str:
     raise gr.Error("There is no such model here. Choose one.", print_exception=False)
 
 
-def brought_back(supervisor: Supervisor, request: ClipRequest) -> tuple[list[Any], list[Any]]:
+def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[Any]]:
     """Updates for ``Controls.as_list()``, and for the verdict and the button beside it.
 
     A size or length that isn't on offer becomes a choice of its own, and stays one while it is
     chosen.
     """
     size, drawn = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
-    sizes, lengths, *verdict = judged(supervisor, request.model, size, request.frames)
+    sizes, lengths, *verdict = judged(engine, request.model, size, request.frames)
     fields = [
         request.prompt,
-        gr.Dropdown(model_choices(supervisor.presets), value=request.model),
+        gr.Dropdown(model_choices(engine.presets), value=request.model),
         gr.Radio(sizes.choices, value=size),
         gr.Radio(lengths.choices, value=request.frames),
         gr.skip() if drawn else request.seed,
@@ -385,13 +385,13 @@ def refusal_html(error: HeadroomError) -> str:
     return f'<div class="refusal" role="alert">{text}</div>'
 
 
-def cancel_current(supervisor: Supervisor, shown: object = "") -> None:
+def cancel_current(engine: Engine, shown: object = "") -> None:
     """Cancel the job that the panel shows, even if another one runs by now; where it shows none,
     what runs, else what is next. Nothing to cancel is no error."""
-    jobs, number = supervisor.jobs, whole(shown)
+    jobs, number = engine.jobs, whole(shown)
     if number is not None and jobs.has(number):
-        supervisor.cancel(number)
+        engine.cancel(number)
         return
     job = jobs.running() or next(iter(jobs.waiting(1)), None)
     if job is not None:
-        supervisor.cancel(job.id)
+        engine.cancel(job.id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
@@ -33,7 +33,7 @@ def look_of(verdict: Verdict) -> str:
     return verdict.basis if verdict.open else verdict.word.value
 
 
-def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
+def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
     """The picture and the choice of what to measure; returns what has to be refreshed, and what
     somebody chose."""
     picture = gr.HTML(elem_id="picture", js_on_load=None)
@@ -50,7 +50,7 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
     told = gr.HTML("", elem_id="measure-told", js_on_load=None)
 
     def measure(name: str, chosen: str | None) -> str:
-        return measure_size(supervisor, name, chosen)
+        return measure_size(engine, name, chosen)
 
     button.click(
         measure,
@@ -64,7 +64,7 @@ def build_tab(supervisor: Supervisor, model: gr.Dropdown) -> tuple[gr.HTML, gr.D
     return picture, which, chosen
 
 
-def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
+def measure_size(engine: Engine, model: str, chosen: str | None) -> str:
     """Queue a probe; returns what to say about it."""
     if not chosen:
         return "<p>Every size on offer is measured already, or can't fit.</p>"
@@ -77,27 +77,27 @@ def measure_size(supervisor: Supervisor, model: str, chosen: str | None) -> str:
         "frames": frames,
     }
     try:
-        request = ClipRequest.check(raw, supervisor.presets)
-        supervisor.measure(request)
+        request = ClipRequest.check(raw, engine.presets)
+        engine.measure(request)
     except HeadroomError as error:
         return refusal_html(error)
-    size = wording.size_of(supervisor.presets, model, request.size)
+    size = wording.size_of(engine.presets, model, request.size)
     return (
         f"<p>Measuring {size}: it climbs there in small steps and stops at the first that doesn't "
         "fit. See its progress beside the prompt; Cancel ends it.</p>"
     )
 
 
-def refreshed(supervisor: Supervisor, model: str, chosen: str | None = None) -> tuple[str, Any]:
+def refreshed(engine: Engine, model: str, chosen: str | None = None) -> tuple[str, Any]:
     """The picture, and the sizes that a measurement could open.
 
     Args:
         chosen: what somebody chose of these; it stays chosen while it is among them.
     """
-    offered = supervisor.guard.offered(known_model(supervisor.presets, model))
-    verdicts = supervisor.guard.verdicts(model, offered)
-    rows = supervisor.guard.rows(model)
-    fps, measured = supervisor.presets.models[model].fps, _measured(rows)
+    offered = engine.guard.offered(known_model(engine.presets, model))
+    verdicts = engine.guard.verdicts(model, offered)
+    rows = engine.guard.rows(model)
+    fps, measured = engine.presets.models[model].fps, _measured(rows)
     sizes = [
         size
         for size in sorted(offered, key=lambda s: (s.pixels, s.frames))
@@ -107,7 +107,7 @@ def refreshed(supervisor: Supervisor, model: str, chosen: str | None = None) -> 
     kept = [size for size in sizes if str(size) == chosen]
     locked = [size for size in sizes if verdicts[size].word is Word.LOCKED]
     value = next((str(size) for size in [*kept, *locked, *sizes]), None)
-    return picture_html(supervisor, model, verdicts, rows), gr.Dropdown(choices, value=value)
+    return picture_html(engine, model, verdicts, rows), gr.Dropdown(choices, value=value)
 
 
 def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
@@ -119,10 +119,10 @@ def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
 
 
 def picture_html(
-    supervisor: Supervisor, model: str, verdicts: Mapping[Size, Verdict], rows: list[Row]
+    engine: Engine, model: str, verdicts: Mapping[Size, Verdict], rows: list[Row]
 ) -> str:
     """Area down, seconds across; a cell's colour, mark and words say the same."""
-    preset = supervisor.presets.models[model]
+    preset = engine.presets.models[model]
     measured = _measured(rows)
     frames = sorted({size.frames for size in verdicts})
     shapes = sorted({(s.pixels, s.height, s.width) for s in verdicts})

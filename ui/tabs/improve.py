@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.pipelines.wan_tiny.vocabulary import unknown_words
 from engine.presets import ModelPreset
@@ -155,16 +155,16 @@ def _build_which() -> Which:
 
 
 def wire_panel(
-    supervisor: Supervisor,
+    engine: Engine,
     panel: Panel,
     opener: gr.Button,
     prompt: gr.Textbox,
     model: gr.Dropdown,
 ) -> None:
     """Connect the panel to its button, the prompt and the chosen model."""
-    enhancer = Enhancer(supervisor.settings, supervisor.home.database)
+    enhancer = Enhancer(engine.settings, engine.home.database)
     _wire_which(enhancer, panel, opener)
-    presets, calls = supervisor.presets, Calls()
+    presets, calls = engine.presets, Calls()
 
     def begin() -> list[Any]:
         endpoint = enhancer.endpoint

@@ -5,11 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from engine.install.background import Arrival, Arriving
+from engine.install.background import BackgroundInstall, InstallState
 from ui.wiring import QUIET
 
 
-def build_card(arrival: Arrival) -> list[Any]:
+def build_card(installer: BackgroundInstall) -> list[Any]:
     """The card, its text and its button, in the order in which ``refreshed`` sets them."""
     with gr.Column(elem_id="card-engine", elem_classes="model-card", visible=False) as card:
         text = gr.HTML("", elem_id="card-text-engine", js_on_load=None)
@@ -18,15 +18,15 @@ def build_card(arrival: Arrival) -> list[Any]:
     parts = [card, text, again]
 
     def try_again() -> list[Any]:
-        arrival.again()
-        return refreshed(arrival)
+        installer.again()
+        return refreshed(installer)
 
     again.click(try_again, None, parts, **QUIET)
     return parts
 
 
-def refreshed(arrival: Arrival) -> list[Any]:
-    state = arrival.look()
+def refreshed(installer: BackgroundInstall) -> list[Any]:
+    state = installer.look()
     return [
         gr.Column(visible=state.phase != "here"),
         card_html(state),
@@ -34,7 +34,7 @@ def refreshed(arrival: Arrival) -> list[Any]:
     ]
 
 
-def card_html(state: Arriving) -> str:
+def card_html(state: InstallState) -> str:
     """What is installed now, or why it couldn't be."""
     if state.phase == "here":
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.library.library import Clip
 from engine.units import gigabytes
 from ui import wording
@@ -62,24 +62,24 @@ def _script() -> str:
     return "\n".join((ASSETS / "library" / part).read_text(encoding="utf-8") for part in parts)
 
 
-def receipt_html(clip: Clip, supervisor: Supervisor) -> str:
+def receipt_html(clip: Clip, engine: Engine) -> str:
     """A table; every automatic choice stands with its reason."""
     cells = "".join(
         f"<tr><th scope='row'>{html.escape(name)}</th><td>"
         f"<span{' translate=no' if name in THEIRS else ''}>{html.escape(value)}</span>"
         f"<div class='why'>{html.escape(why)}</div></td></tr>"
-        for name, value, why in receipt_rows(clip, supervisor)
+        for name, value, why in receipt_rows(clip, engine)
     )
     return f"<table class='receipt'>{cells}</table>"
 
 
-def receipt_rows(clip: Clip, supervisor: Supervisor) -> list[tuple[str, str, str]]:
+def receipt_rows(clip: Clip, engine: Engine) -> list[tuple[str, str, str]]:
     """Name, value and, where there is something to say, the reason; all of it plain text."""
     receipt = clip.receipt
     made = "" if clip.job else "It came by hand: into the clips folder, from elsewhere."
     rows = [
         ("Prompt", clip.request.prompt, ""),
-        ("Size", f"{size_of(clip, supervisor)} ({clip.request.frames} frames)", ""),
+        ("Size", f"{size_of(clip, engine)} ({clip.request.frames} frames)", ""),
         ("Seed", str(receipt["seed"]), "The same seed makes the same clip again."),
         ("Model", receipt["model"], receipt["label"]),
         ("Seconds", _pairs(receipt["stages"], wording.seconds), ""),
@@ -97,8 +97,8 @@ def receipt_rows(clip: Clip, supervisor: Supervisor) -> list[tuple[str, str, str
     return rows
 
 
-def size_of(clip: Clip, supervisor: Supervisor) -> str:
-    return wording.size_of(supervisor.presets, clip.request.model, clip.request.size)
+def size_of(clip: Clip, engine: Engine) -> str:
+    return wording.size_of(engine.presets, clip.request.model, clip.request.size)
 
 
 def _pairs(values: dict[str, Any], write: Any) -> str:

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import file_manager
 from engine.library.library import Clip, Key, LibraryError, Query, days_left
@@ -53,29 +53,29 @@ class Again(Nothing):
     fresh: bool
 
 
-def add_clip_routes(app: FastAPI, supervisor: Supervisor) -> None:
+def add_clip_routes(app: FastAPI, engine: Engine) -> None:
     """Everything below ``/library`` and ``/clip``."""
     looks = [Depends(member), Depends(known_fields)]
     changes = [*looks, Depends(ours)]
-    _add_files(app, supervisor, looks)
-    _add_lists(app, supervisor, looks, changes)
-    _add_changes(app, supervisor, changes)
+    _add_files(app, engine, looks)
+    _add_lists(app, engine, looks, changes)
+    _add_changes(app, engine, changes)
 
     @app.post("/clip/{number}/folder", dependencies=changes)
     def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
         if not sits_here(request):
             return {"refused": "A folder can only be opened from the computer that runs Headroom."}
-        return told(lambda: file_manager.show(supervisor.library.place(found(supervisor, number))))
+        return told(lambda: file_manager.show(engine.library.place(found(engine, number))))
 
 
-def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
+def _add_files(app: FastAPI, engine: Engine, looks: list[Any]) -> None:
     @app.get("/clip/{number}", dependencies=looks)
     def clip(number: Number, download: bool = False) -> Response:
-        one = supervisor.library.get(number)
-        if one is None or not supervisor.library.lies_here(one):
+        one = engine.library.get(number)
+        if one is None or not engine.library.lies_here(one):
             raise HTTPException(404, "This clip is no longer in the library.")
         return FileResponse(
-            supervisor.library.place(one),
+            engine.library.place(one),
             headers=CACHED,
             media_type="video/mp4",
             filename=one.file,
@@ -84,18 +84,18 @@ def _add_files(app: FastAPI, supervisor: Supervisor, looks: list[Any]) -> None:
 
     @app.get("/thumb/{number}", dependencies=looks)
     def thumb(number: Number) -> Response:
-        one = supervisor.library.get(number)
+        one = engine.library.get(number)
         if one is None:
             raise HTTPException(404, "This clip is no longer in the library.")
-        still = supervisor.posters.of(one)
+        still = engine.posters.of(one)
         if still is None:
             uncached = {"Cache-Control": "no-store"}
             return Response(NO_STILL, media_type="image/svg+xml", headers=uncached)
         return FileResponse(still, headers=CACHED, media_type="image/jpeg")
 
 
-def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: list[Any]) -> None:
-    library, models = supervisor.library, supervisor.presets.models
+def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any]) -> None:
+    library, models = engine.library, engine.presets.models
 
     @app.get("/library", dependencies=looks)
     def page(
@@ -112,7 +112,7 @@ def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: 
         query = Query(words[:200], model, height, width, favourites, trash)
         seen = library.page(query, _key(after), min(max(limit, 1), MOST))
         answer: dict[str, Any] = {
-            "clips": [card(supervisor, clip) for clip in seen.clips],
+            "clips": [card(engine, clip) for clip in seen.clips],
             "count": seen.count,
             "next": f"{seen.next[0]}|{seen.next[1]}" if seen.next else "",
         }
@@ -125,7 +125,7 @@ def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: 
 
     @app.post("/library/scan", dependencies=changes)
     def scan(_: Nothing | None = None) -> dict[str, Any]:
-        seen = supervisor.caretaker.scan()
+        seen = engine.folder_sync.scan()
         return {
             "changed": seen.changed,
             "young": seen.young,
@@ -136,13 +136,13 @@ def _add_lists(app: FastAPI, supervisor: Supervisor, looks: list[Any], changes: 
     @app.get("/clip/{number}/receipt", dependencies=looks)
     def receipt(number: Number) -> dict[str, Any]:
         try:
-            return {"rows": receipt_rows(found(supervisor, number), supervisor)}
+            return {"rows": receipt_rows(found(engine, number), engine)}
         except HeadroomError as error:
             return {"refused": str(error)}
 
 
-def _add_changes(app: FastAPI, supervisor: Supervisor, changes: list[Any]) -> None:
-    library = supervisor.library
+def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
+    library = engine.library
 
     @app.post("/clip/{number}/favourite", dependencies=changes)
     def favourite(number: Number, asked: Favourite) -> dict[str, Any]:
@@ -159,20 +159,20 @@ def _add_changes(app: FastAPI, supervisor: Supervisor, changes: list[Any]) -> No
     @app.post("/clip/{number}/again", dependencies=changes)
     def again(number: Number, asked: Again) -> dict[str, Any]:
         """Into the queue: the same clip, or with a seed that is drawn."""
-        return told(lambda: queue_again(supervisor, number, asked.fresh))
+        return told(lambda: queue_again(engine, number, asked.fresh))
 
 
-def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
+def card(engine: Engine, clip: Clip) -> dict[str, Any]:
     """A clip as the lists draw it: plain text and numbers."""
-    request, models = clip.request, supervisor.presets.models
+    request, models = clip.request, engine.presets.models
     known = models.get(request.model)
     return {
         "id": clip.id,
         "version": "".join(filter(str.isdigit, clip.created)),
         "prompt": request.prompt,
         "model": known.name if known else request.model,
-        "size": size_of(clip, supervisor),
-        "length": f"{request.frames / wording.fps_of(supervisor.presets, request.model):.1f} s",
+        "size": size_of(clip, engine),
+        "length": f"{request.frames / wording.fps_of(engine.presets, request.model):.1f} s",
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],
@@ -182,21 +182,21 @@ def card(supervisor: Supervisor, clip: Clip) -> dict[str, Any]:
     }
 
 
-def queue_again(supervisor: Supervisor, number: int, fresh: bool) -> None:
+def queue_again(engine: Engine, number: int, fresh: bool) -> None:
     """Into the queue: a clip of the library as it is, or with a seed that is drawn.
 
     Raises:
         HeadroomError: it isn't there any more, or can't be made here.
     """
-    raw = asked_again(found(supervisor, number).receipt)
+    raw = asked_again(found(engine, number).receipt)
     if fresh:
         raw["seed"] = RANDOM_SEED
-    request = ClipRequest.check(raw, supervisor.presets)
-    supervisor.submit(request, embed=embeds(supervisor))
+    request = ClipRequest.check(raw, engine.presets)
+    engine.submit(request, embed=embeds(engine))
 
 
-def found(supervisor: Supervisor, number: int) -> Clip:
-    clip = supervisor.library.get(number)
+def found(engine: Engine, number: int) -> Clip:
+    clip = engine.library.get(number)
     if clip is None:
         raise LibraryError("This clip is no longer in the library.", "Reload the page.")
     return clip

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine.default_model import usual_model
-from engine.engine import Supervisor
+from engine.default_model import default_model
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.plan.choice import Choice, Option, Options, PlanError
 from ui import wording
@@ -28,7 +28,7 @@ class PlanParts:
         return [self.table, self.section, *self.rows.values(), *self.dropdowns.values()]
 
 
-def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
+def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
     """The section of the Headroom tab; models that leave nothing to choose show the table only."""
     table = gr.HTML(elem_id="plan", js_on_load=None)
     rows: dict[str, gr.Row] = {}
@@ -49,13 +49,13 @@ def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
     parts = PlanParts(table, section, rows, dropdowns)
     for name, (use, auto) in buttons.items():
         use.click(
-            lambda chosen, value, name=name: _used(supervisor, chosen, name, value),
+            lambda chosen, value, name=name: _used(engine, chosen, name, value),
             [model, dropdowns[name]],
             [told, *parts.as_list()],
             **QUIET,
         )
         auto.click(
-            lambda chosen, name=name: _reset(supervisor, chosen, name),
+            lambda chosen, name=name: _reset(engine, chosen, name),
             model,
             [told, *parts.as_list()],
             **QUIET,
@@ -63,31 +63,31 @@ def build_plan(supervisor: Supervisor, model: gr.Dropdown) -> PlanParts:
     return parts
 
 
-def use(supervisor: Supervisor, model: str, name: str, value: str | int | None) -> str:
+def use(engine: Engine, model: str, name: str, value: str | int | None) -> str:
     """Choose ``value``; returns what to say about it."""
     if value is None:
         return ""
     try:
-        supervisor.plans.override(known_model(supervisor.presets, model), name, value)
+        engine.plans.override(known_model(engine.presets, model), name, value)
     except HeadroomError as error:
         return refusal_html(error)
     said = html.escape(wording.choice(name))
     return f"<p>{said}: {html.escape(str(value))}. {wording.NEXT_CLIP}</p>"
 
 
-def reset(supervisor: Supervisor, model: str, name: str) -> str:
+def reset(engine: Engine, model: str, name: str) -> str:
     """Back to the automatic choice; returns what to say about it."""
-    supervisor.plans.reset(known_model(supervisor.presets, model), name)
+    engine.plans.reset(known_model(engine.presets, model), name)
     said = html.escape(wording.choice(name))
     return f"<p>{said}: {wording.DECIDES}</p>"
 
 
-def refreshed(supervisor: Supervisor, model: str) -> list[Any]:
+def refreshed(engine: Engine, model: str) -> list[Any]:
     """What ``PlanParts.as_list`` shows for ``model`` now."""
-    options = supervisor.plans.options(known_model(supervisor.presets, model))
-    values = supervisor.plans.values(model)
+    options = engine.plans.options(known_model(engine.presets, model))
+    values = engine.plans.values(model)
     return [
-        table_html(supervisor, model),
+        table_html(engine, model),
         gr.Column(visible=bool(options)),
         *[gr.Row(visible=name in options) for name in wording.CHOICES],
         *[
@@ -102,24 +102,24 @@ def choices(options: Options, name: str) -> list[tuple[str, str | int | float]]:
     return [(_said(option), option.value) for option in options.get(name, ())]
 
 
-def table_html(supervisor: Supervisor, model: str) -> str:
+def table_html(engine: Engine, model: str) -> str:
     """The plan with its reasons, or why there is none."""
     try:
-        plan = supervisor.plan_for(known_model(supervisor.presets, model))
+        plan = engine.plan_for(known_model(engine.presets, model))
     except PlanError as error:
         return refusal_html(error)
-    usual = usual_model(supervisor)
+    usual = default_model(engine)
     reason = usual.reason
     if usual.preset.id != model:
         reason = f"You chose this model. Automatic would be {usual.preset.name}: {reason}"
-    chosen = Choice(supervisor.presets.models[model].name, reason)
+    chosen = Choice(engine.presets.models[model].name, reason)
     cells = "".join(
         f"<tr><th scope='row'>{html.escape(wording.choice(name))}</th>"
         f"<td>{html.escape(str(choice.value))}</td>"
         f"<td class='why'>{html.escape(choice.reason)}</td></tr>"
         for name, choice in [("model", chosen), *plan.items()]
     )
-    named = html.escape(supervisor.presets.models[model].name)
+    named = html.escape(engine.presets.models[model].name)
     head = "<tr><th scope='col'>Choice</th><th scope='col'>Value</th><th scope='col'>Why</th></tr>"
     return (
         f"<h2>How {named} runs here</h2><table class='receipt plan'><thead>{head}</thead>"
@@ -131,9 +131,9 @@ def _said(option: Option) -> str:
     return str(option.value) if option.works else f"{option.value} – can't work: {option.reason}"
 
 
-def _used(supervisor: Supervisor, model: str, name: str, value: str | int | None) -> list[Any]:
-    return [use(supervisor, model, name, value), *refreshed(supervisor, model)]
+def _used(engine: Engine, model: str, name: str, value: str | int | None) -> list[Any]:
+    return [use(engine, model, name, value), *refreshed(engine, model)]
 
 
-def _reset(supervisor: Supervisor, model: str, name: str) -> list[Any]:
-    return [reset(supervisor, model, name), *refreshed(supervisor, model)]
+def _reset(engine: Engine, model: str, name: str) -> list[Any]:
+    return [reset(engine, model, name), *refreshed(engine, model)]

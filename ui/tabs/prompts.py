@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.pipelines.wan_tiny.vocabulary import known_words, unknown_words
 from engine.presets import ModelPreset
 from engine.prompts.ideas import Ideas, load_ideas
@@ -126,17 +126,17 @@ def put_into(
         button.click(put(text), [prompt, parts.history], changed, **QUIET)
 
 
-def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdown) -> None:
+def wire(engine: Engine, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdown) -> None:
     """Connect all of it to the prompt and the chosen model."""
-    ideas, models = load_ideas(), supervisor.presets.models
+    ideas, models = load_ideas(), engine.presets.models
     texts = ideas.texts
 
     def follow(name: str, theme: str | None) -> list[Any]:
-        preset = models.get(name, supervisor.presets.default)
+        preset = models.get(name, engine.presets.default)
         return [gr.Dropdown(**one) for one in idea_choices(ideas, preset, theme or "")]
 
     def turn(name: str, theme: str | None) -> Any:
-        fields = idea_choices(ideas, models.get(name, supervisor.presets.default), theme or "")[1]
+        fields = idea_choices(ideas, models.get(name, engine.presets.default), theme or "")[1]
         return gr.Dropdown(choices=fields["choices"], value=fields["value"])
 
     def pick(text: str, current: str, history: History) -> list[Any]:
@@ -160,7 +160,7 @@ def wire(supervisor: Supervisor, parts: PromptHelp, prompt: gr.Textbox, model: g
     parts.idea.input(pick, [parts.idea, prompt, parts.history], [*changed, parts.idea], **QUIET)
     parts.panel.use.click(use, [parts.panel.suggestion, prompt, parts.history], changed, **QUIET)
     parts.back.click(back, [prompt, parts.history], changed, **QUIET)
-    improve.wire_panel(supervisor, parts.panel, parts.opener, prompt, model)
+    improve.wire_panel(engine, parts.panel, parts.opener, prompt, model)
 
 
 def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:

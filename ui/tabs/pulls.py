@@ -4,39 +4,41 @@ from typing import Any
 
 from engine.units import size_text
 from engine.weights.downloads import Downloads
-from engine.weights.progress import WORKING, Tally, tally_text
+from engine.weights.progress import WORKING, DownloadProgress, progress_text
 
 FILES_SHOWN = 6
 
 
 def pulls_state(weights: Downloads) -> dict[str, Any]:
     """The running work by model, and one text that changes when some begins or ends."""
-    tallies = {preset.id: weights.tally(preset.id) for preset in weights.models}
-    running = {model: tally for model, tally in tallies.items() if tally.phase in WORKING}
+    progresses = {preset.id: weights.progress(preset.id) for preset in weights.models}
+    running = {
+        model: progress for model, progress in progresses.items() if progress.phase in WORKING
+    }
     ends = [
-        f"{model} {tally.what} {0 if model in running else tally.at}"
-        for model, tally in tallies.items()
+        f"{model} {progress.what} {0 if model in running else progress.at}"
+        for model, progress in progresses.items()
     ]
     return {
-        "pulls": {model: pull_state(tally) for model, tally in running.items()},
+        "pulls": {model: pull_state(progress) for model, progress in running.items()},
         "weights": ", ".join(ends),
     }
 
 
-def pull_state(tally: Tally) -> dict[str, Any]:
+def pull_state(progress: DownloadProgress) -> dict[str, Any]:
     """One card's progress: the total, and the files that are on their way."""
-    moving = [f for f in tally.files if 0 < f.done < f.bytes]
-    done = sum(file.done == file.bytes for file in tally.files)
+    moving = [f for f in progress.files if 0 < f.done < f.bytes]
+    done = sum(file.done == file.bytes for file in progress.files)
     told = [
         f"{file.path.rpartition('/')[2]}: {100 * file.done // file.bytes} % of "
         f"{size_text(file.bytes)}"
         for file in moving[:FILES_SHOWN]
     ]
-    if tally.files:
-        word = "checked" if tally.what == "verify" else "here"
-        told.append(f"{done} of {len(tally.files)} files are {word}.")
+    if progress.files:
+        word = "checked" if progress.what == "verify" else "here"
+        told.append(f"{done} of {len(progress.files)} files are {word}.")
     return {
-        "text": tally_text(tally),
-        "fraction": round(tally.done / tally.total, 4) if tally.total else 0.0,
+        "text": progress_text(progress),
+        "fraction": round(progress.done / progress.total, 4) if progress.total else 0.0,
         "files": told,
     }

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import gradio as gr
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
@@ -46,15 +46,15 @@ QUEUE = """
 class QueueView:
     """What the page shows of the queue, looked up as seldom as it may."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._at = 0.0
         self._verdicts: dict[tuple[str, Size], Verdict] = {}
         self._past: dict[tuple[str, Size], Mapping[str, float]] = {}
 
     def state(self, status: Status) -> dict[str, Any]:
         """JSON-ready: places, when each starts, and the verdict that it would meet now."""
-        jobs = self._supervisor.jobs
+        jobs = self._engine.jobs
         waiting = jobs.waiting(SHOWN)
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
         ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
@@ -80,7 +80,7 @@ class QueueView:
         return {
             "id": job.id,
             "place": place,
-            "title": title(job, self._supervisor.presets),
+            "title": title(job, self._engine.presets),
             "kind": job.kind,
             "size": self._size(job),
             "starts": starts if until is None or until >= 1 else "starts next",
@@ -89,14 +89,14 @@ class QueueView:
         }
 
     def _size(self, job: Job) -> str:
-        shape = wording.size_of(self._supervisor.presets, job.request.model, job.request.size)
+        shape = wording.size_of(self._engine.presets, job.request.model, job.request.size)
         whose = f", for {job.visitor_name}" if job.visitor else ""
         return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
 
     def _ended(self, job: Job) -> dict[str, Any]:
         return {
             "id": job.id,
-            "title": title(job, self._supervisor.presets),
+            "title": title(job, self._engine.presets),
             "kind": job.kind,
             "state": job.state.value,
             "why": f"{job.note} {job.remedy}".strip(),
@@ -107,7 +107,7 @@ class QueueView:
         now = time.monotonic()
         if now - self._at < FRESH_SECONDS and wanted <= set(self._past):
             return
-        guard, known = self._supervisor.guard, self._supervisor.presets.models
+        guard, known = self._engine.guard, self._engine.presets.models
         self._at, self._verdicts, self._past = now, {}, {}
         for model in {model for model, _ in wanted}:
             sizes = [size for named, size in wanted if named == model]
@@ -124,12 +124,12 @@ class QueueView:
 
     def _left_of_running(self, status: Status) -> float | None:
         """Seconds until the running job is over; 0 when nothing runs, None where nobody knows."""
-        running, progress = self._supervisor.jobs.running(), status.progress
+        running, progress = self._engine.jobs.running(), status.progress
         if running is None:
             return 0.0
         if progress is None or progress.job != running.id or running.kind == "probe":
             return None
-        past = self._supervisor.guard.last_seconds(running.request.model, running.request.size)
+        past = self._engine.guard.last_seconds(running.request.model, running.request.size)
         left = progress.time_left(past)
         return None if left is None or left.at_least else left.seconds
 
@@ -143,7 +143,7 @@ def title(job: Job, presets: Presets) -> str:
 # ---- what its buttons do ---------------------------------------------------------------------
 
 
-def act(supervisor: Supervisor, asked: object) -> str:
+def act(engine: Engine, asked: object) -> str:
     """Do what a button of the queue says; returns what went wrong, as a sentence, or "".
 
     Args:
@@ -151,22 +151,22 @@ def act(supervisor: Supervisor, asked: object) -> str:
     """
     name, job = (asked.get("do"), asked.get("job")) if isinstance(asked, dict) else (None, None)
     whole: dict[str, Callable[[], object]] = {
-        "cancel_waiting": supervisor.jobs.cancel_waiting,
-        "clear_ended": supervisor.jobs.clear_ended,
+        "cancel_waiting": engine.jobs.cancel_waiting,
+        "clear_ended": engine.jobs.clear_ended,
     }
     try:
         if isinstance(name, str) and name in whole:
             whole[name]()
-        elif not _known(job, supervisor):
+        elif not _known(job, engine):
             raise _gone()
         elif name == "edit":
-            _editable(supervisor, asked)
+            _editable(engine, asked)
         elif name in ("first", "up", "down", "last"):
-            supervisor.jobs.move(job, name)
+            engine.jobs.move(job, name)
         elif name == "cancel":
-            supervisor.cancel(job)
+            engine.cancel(job)
         elif name == "again":
-            supervisor.again(job)
+            engine.again(job)
         else:
             return "The queue has no such button. Load the page again."
     except HeadroomError as error:
@@ -174,12 +174,12 @@ def act(supervisor: Supervisor, asked: object) -> str:
     return ""
 
 
-def build_queue(supervisor: Supervisor) -> gr.HTML:
+def build_queue(engine: Engine) -> gr.HTML:
     """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which waits and
     shall come into the form."""
 
     def pressed(asked: object = None) -> str:
-        return act(supervisor, asked)
+        return act(engine, asked)
 
     script = (ASSETS / "page/queue.js").read_text(encoding="utf-8")
     return gr.HTML(
@@ -188,7 +188,7 @@ def build_queue(supervisor: Supervisor) -> gr.HTML:
 
 
 def build_editing(
-    supervisor: Supervisor, controls: Controls, queue: gr.HTML, judged_parts: list[Any]
+    engine: Engine, controls: Controls, queue: gr.HTML, judged_parts: list[Any]
 ) -> None:
     """Edit a waiting job in the form that made it; afterwards the form holds what it held before.
 
@@ -203,14 +203,14 @@ def build_editing(
     everything = [job, before, row, said, *controls.as_list(), *judged_parts]
 
     def begin(event: gr.EventData, now: object, held: object, *values: Any) -> list[Any]:
-        asked = _editable(supervisor, event._data)
+        asked = _editable(engine, event._data)
         request = replace(asked.request, seed=asked.seed)
         kept = list(values) if now is None else held
-        fields, verdict = brought_back(supervisor, request)
+        fields, verdict = brought_back(engine, request)
         return [asked.id, kept, gr.Row(visible=True), _said(asked.id), *fields, *verdict]
 
     def end(held: list[Any] | None) -> list[Any]:
-        rest = _form(supervisor, held) if held else [gr.skip()] * (len(everything) - 4)
+        rest = _form(engine, held) if held else [gr.skip()] * (len(everything) - 4)
         return [None, None, gr.Row(visible=False), "", *rest]
 
     def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
@@ -219,8 +219,8 @@ def build_editing(
             told[3] = FORGOTTEN
             return told
         try:
-            request = ClipRequest.check(request_values(*values), supervisor.presets)
-            supervisor.edit(number, request)
+            request = ClipRequest.check(request_values(*values), engine.presets)
+            engine.edit(number, request)
         except HeadroomError as error:
             told[3] = _said(number) + refusal_html(error)
             return told
@@ -234,7 +234,7 @@ def build_editing(
     leave.click(end, before, everything, **QUIET)
 
 
-def _editable(supervisor: Supervisor, asked: object) -> Job:
+def _editable(engine: Engine, asked: object) -> Job:
     """The job that ``asked`` (from the browser) names.
 
     Raises:
@@ -242,12 +242,12 @@ def _editable(supervisor: Supervisor, asked: object) -> Job:
         RequestError: it is of a model that isn't known here.
     """
     number = asked.get("job") if isinstance(asked, dict) else None
-    if not _known(number, supervisor):
+    if not _known(number, engine):
         raise _gone()
-    job = supervisor.jobs.get(number)
+    job = engine.jobs.get(number)
     if job.state is not State.QUEUED or job.kind != "clip":
         raise too_late(job.id)
-    ClipRequest.check(job.request.to_json(), supervisor.presets)
+    ClipRequest.check(job.request.to_json(), engine.presets)
     return job
 
 
@@ -255,20 +255,20 @@ def _gone() -> TooLate:
     return TooLate("There is no such job any more.", "Look at the queue.")
 
 
-def _known(number: object, supervisor: Supervisor) -> TypeGuard[int]:
+def _known(number: object, engine: Engine) -> TypeGuard[int]:
     """Whether ``number``, from the browser, is a job's."""
     if not isinstance(number, int) or isinstance(number, bool):
         return False
-    return supervisor.jobs.has(number)
+    return engine.jobs.has(number)
 
 
 def _said(job: int) -> str:
     return f"<p>Job {job} of the queue is in the form.</p>"
 
 
-def _form(supervisor: Supervisor, values: list[Any]) -> list[Any]:
+def _form(engine: Engine, values: list[Any]) -> list[Any]:
     """What sets the form to values that it held, and the verdict beside it."""
     prompt, model, size, frames, seed, lock = values
-    sizes, lengths, *rest = judged(supervisor, model, size, frames)
+    sizes, lengths, *rest = judged(engine, model, size, frames)
     radios = gr.Radio(sizes.choices, value=size), gr.Radio(lengths.choices, value=frames)
     return [prompt, model, *radios, seed, lock, *rest]

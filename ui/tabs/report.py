@@ -3,7 +3,7 @@
 import gradio as gr
 
 from engine.doctor.report import report
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.store import StoreError
 from ui.wiring import QUIET
 
@@ -14,7 +14,7 @@ HEAD = (
 )
 
 
-def build_report(supervisor: Supervisor) -> None:
+def build_report(engine: Engine) -> None:
     """A button that writes the report into a box, which has the browser's own copy button."""
     gr.HTML(HEAD, js_on_load=None)
     write = gr.Button("Copy report", elem_id="report-write", scale=0, min_width=140)
@@ -28,14 +28,14 @@ def build_report(supervisor: Supervisor) -> None:
         buttons=["copy"],
     )
     # Copied as well where the browser allows it: only over https or on this computer.
-    write.click(lambda: written(supervisor), None, box, **QUIET).then(
+    write.click(lambda: written(engine), None, box, **QUIET).then(
         None, box, None, js="text => { navigator.clipboard?.writeText(text).catch(() => {}) }"
     )
 
 
-def written(supervisor: Supervisor) -> gr.Textbox:
+def written(engine: Engine) -> gr.Textbox:
     try:
-        text = report(supervisor)
+        text = report(engine)
     except StoreError as error:
         text = str(error)
     return gr.Textbox(text, visible=True)

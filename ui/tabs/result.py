@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from engine.default_model import usual_model
-from engine.engine import Supervisor
+from engine.default_model import default_model
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.predict import covers
 from engine.library.library import Clip
@@ -52,13 +52,13 @@ class Result:
         return [self.begin, self.video, self.acts, self.larger, self.receipt, self.shown]
 
 
-def build_result(supervisor: Supervisor) -> Result:
+def build_result(engine: Engine) -> Result:
     with gr.Column(visible=False, elem_id="begin") as begin:
         gr.HTML(BEGIN, js_on_load=None)
         with gr.Row(elem_id="examples"):
             examples = tuple(
                 (gr.Button(text, size="sm", min_width=120, elem_classes="notranslate"), text)
-                for text in example_prompts(usual_model(supervisor).preset)
+                for text in example_prompts(default_model(engine).preset)
             )
     video = gr.Video(
         label="Clip",
@@ -86,34 +86,34 @@ def example_prompts(preset: ModelPreset) -> list[str]:
     return [theme.prompts[0].text for theme in themes[:EXAMPLES]]
 
 
-def newest(supervisor: Supervisor) -> list[Any]:
+def newest(engine: Engine) -> list[Any]:
     """Values for ``Result.as_list()``, once a job has ended or the page was opened."""
-    clip = _newest(supervisor)
+    clip = _newest(engine)
     none = clip is None
-    path = place(supervisor, clip) if clip is not None else None
-    known = clip is not None and clip.request.model in supervisor.presets.models
-    more = known and clip is not None and larger(supervisor.presets, clip.request) is not None
+    path = place(engine, clip) if clip is not None else None
+    known = clip is not None and clip.request.model in engine.presets.models
+    more = known and clip is not None and larger(engine.presets, clip.request) is not None
     return [
         gr.Column(visible=none),
         gr.Video(path, visible=path is not None),
         gr.Row(visible=known),
         gr.Button(visible=more),
-        _receipt(supervisor, clip, path),
+        _receipt(engine, clip, path),
         None if clip is None else clip.id,
     ]
 
 
-def _receipt(supervisor: Supervisor, clip: Clip | None, path: str | None) -> str:
+def _receipt(engine: Engine, clip: Clip | None, path: str | None) -> str:
     if clip is None:
         return EMPTY
     if path is None:
         return f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
-    return receipt_html(clip, supervisor)
+    return receipt_html(clip, engine)
 
 
-def place(supervisor: Supervisor, clip: Clip) -> str | None:
+def place(engine: Engine, clip: Clip) -> str | None:
     """Where the file lies; None where it was taken away by hand."""
-    return str(supervisor.library.place(clip)) if supervisor.library.lies_here(clip) else None
+    return str(engine.library.place(clip)) if engine.library.lies_here(clip) else None
 
 
 def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:
@@ -132,9 +132,7 @@ def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:
     return min(above, key=lambda r: r.size.pixels, default=None)
 
 
-def wire(
-    supervisor: Supervisor, parts: Result, controls: Controls, judged_parts: list[Any]
-) -> None:
+def wire(engine: Engine, parts: Result, controls: Controls, judged_parts: list[Any]) -> None:
     """Connect the buttons below the clip, and the examples.
 
     Args:
@@ -143,7 +141,7 @@ def wire(
 
     def again(number: object, fresh: bool) -> str:
         try:
-            queue_again(supervisor, _number(supervisor, number), fresh)
+            queue_again(engine, _number(engine, number), fresh)
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -154,15 +152,13 @@ def wire(
         """Into the form, and into the queue where the guard lets it."""
         kept = [gr.skip()] * (len(everything) - 1)
         try:
-            request = usable(
-                supervisor, asked_again(found(supervisor, _number(supervisor, number)).receipt)
-            )
-            above = larger(supervisor.presets, request)
+            request = usable(engine, asked_again(found(engine, _number(engine, number)).receipt))
+            above = larger(engine.presets, request)
             if above is None:
                 return [*kept, "<p>No larger size of this form is on offer.</p>"]
-            fields, verdict = brought_back(supervisor, above)
+            fields, verdict = brought_back(engine, above)
             kept = [*fields, *verdict]
-            supervisor.submit(above, embed=embeds(supervisor))
+            engine.submit(above, embed=embeds(engine))
         except HeadroomError as error:
             return [*kept, refusal_html(error)]
         return [*kept, ""]
@@ -173,14 +169,14 @@ def wire(
     put_into(controls.prompt, controls.helped, parts.examples)
 
 
-def _number(supervisor: Supervisor, shown: object) -> int:
+def _number(engine: Engine, shown: object) -> int:
     """Of the clip on show; the newest where Gradio has forgotten the tab, as it does in time."""
     if isinstance(shown, int) and not isinstance(shown, bool):
         return shown
-    clip = _newest(supervisor)
+    clip = _newest(engine)
     return 0 if clip is None else clip.id
 
 
-def _newest(supervisor: Supervisor) -> Clip | None:
-    library = supervisor.library
+def _newest(engine: Engine) -> Clip | None:
+    library = engine.library
     return library.last_made() or next(iter(library.newest(1)), None)

@@ -8,14 +8,14 @@ from typing import Any
 import gradio as gr
 
 from engine.doctor.doctor import Line, examine, usable
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.units import size_text
 from engine.weights.download_process import What
-from engine.weights.progress import WORKING, Tally
+from engine.weights.progress import WORKING, DownloadProgress
 from engine.weights.state import Weights, weights_text
 from ui.tabs.generate import refusal_html
 from ui.tabs.pulls import pull_state
@@ -55,24 +55,24 @@ class SetupParts:
         return [*fetched, *self.shipped.values()]
 
 
-def build_setup(supervisor: Supervisor) -> SetupParts:
+def build_setup(engine: Engine) -> SetupParts:
     """All models, the ones to fetch with their buttons, and the doctor's lines below."""
     gr.HTML("<h2>Models</h2>", js_on_load=None)
     cards: dict[str, Card] = {}
     shipped: dict[str, gr.HTML] = {}
-    for preset in supervisor.presets.models.values():
+    for preset in engine.presets.models.values():
         if not preset.weights:
             with gr.Column(elem_classes="model-card"):
                 shipped[preset.id] = gr.HTML(shipped_html(preset), js_on_load=None)
-    for preset in sorted(supervisor.weights.models, key=lambda p: sum(f.bytes for f in p.weights)):
-        cards[preset.id] = _build_card(supervisor, preset)
+    for preset in sorted(engine.downloads.models, key=lambda p: sum(f.bytes for f in p.weights)):
+        cards[preset.id] = _build_card(engine, preset)
     gr.HTML("<h2>This machine</h2>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
-    build_report(supervisor)
+    build_report(engine)
     return SetupParts(cards, shipped, machine)
 
 
-def _build_card(supervisor: Supervisor, preset: ModelPreset) -> Card:
+def _build_card(engine: Engine, preset: ModelPreset) -> Card:
     model = preset.id
     slug = model.replace(".", "-")  # a dot would begin a class in a selector
     with gr.Column(elem_id=f"card-{slug}", elem_classes="model-card"):
@@ -94,12 +94,12 @@ def _build_card(supervisor: Supervisor, preset: ModelPreset) -> Card:
                 )
                 use = gr.Button("Use", elem_id=f"use-folder-{slug}", scale=1, min_width=70)
     card = Card(text, fetch, pause, verify, found)
-    _wire_card(supervisor, model, card, told, place, use)
+    _wire_card(engine, model, card, told, place, use)
     return card
 
 
 def _wire_card(
-    supervisor: Supervisor,
+    engine: Engine,
     model: str,
     card: Card,
     told: gr.HTML,
@@ -107,45 +107,45 @@ def _wire_card(
     use: gr.Button,
 ) -> None:
     outputs = [told, *card.as_list()]
-    card.fetch.click(lambda: act(supervisor, model, "pull"), None, outputs, **QUIET)
-    card.verify.click(lambda: act(supervisor, model, "verify"), None, outputs, **QUIET)
-    card.pause.click(lambda: act(supervisor, model, None), None, outputs, **QUIET)
+    card.fetch.click(lambda: act(engine, model, "pull"), None, outputs, **QUIET)
+    card.verify.click(lambda: act(engine, model, "verify"), None, outputs, **QUIET)
+    card.pause.click(lambda: act(engine, model, None), None, outputs, **QUIET)
     card.found.click(
-        lambda: use_folders(supervisor, model, [str(f) for f in supervisor.weights.offers(model)]),
+        lambda: use_folders(engine, model, [str(f) for f in engine.downloads.offers(model)]),
         None,
         outputs,
         **QUIET,
     )
     for pressed in (use.click, place.submit):
-        pressed(lambda folder: use_folders(supervisor, model, [folder]), place, outputs, **QUIET)
+        pressed(lambda folder: use_folders(engine, model, [folder]), place, outputs, **QUIET)
 
 
 # ---- what the buttons do -------------------------------------------------------------------
 
 
-def act(supervisor: Supervisor, model: str, what: What | None) -> list[Any]:
+def act(engine: Engine, model: str, what: What | None) -> list[Any]:
     """Fetch, verify, or (None) pause; the work itself belongs to the engine."""
     said = ""
     try:
         if what is None:
-            supervisor.weights.pause(model)
+            engine.downloads.pause(model)
         else:
-            supervisor.weights.start(model, what)
+            engine.downloads.start(model, what)
     except HeadroomError as error:
         said = refusal_html(error)
     except OSError as error:
         said = _problem(f"The work can't be begun: {error.strerror or error}.")
-    return [said, *refreshed_card(supervisor, model)]
+    return [said, *refreshed_card(engine, model)]
 
 
-def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[Any]:
+def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:
     """Link ``folders``; returns what to say and the card as it is then."""
     said = ""
     for folder in folders:
         if not isinstance(folder, str) or not folder.strip():
             continue
         try:
-            linked = supervisor.weights.use(model, folder.strip())
+            linked = engine.downloads.use(model, folder.strip())
         except HeadroomError as error:
             said = refusal_html(error)
             break
@@ -155,28 +155,28 @@ def use_folders(supervisor: Supervisor, model: str, folders: list[str]) -> list[
             break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
         said = f"<p>Used where they lie, not copied:<span translate='no'>{named}</span></p>"
-    return [said, *refreshed_card(supervisor, model)]
+    return [said, *refreshed_card(engine, model)]
 
 
 # ---- what is shown -------------------------------------------------------------------------
 
 
-def refreshed(supervisor: Supervisor, parts: SetupParts) -> list[Any]:
+def refreshed(engine: Engine, parts: SetupParts) -> list[Any]:
     """The values of ``SetupParts.as_list``."""
-    fetched = [value for model in parts.cards for value in refreshed_card(supervisor, model)]
-    models = supervisor.presets.models
+    fetched = [value for model in parts.cards for value in refreshed_card(engine, model)]
+    models = engine.presets.models
     return [*fetched, *(shipped_html(models[model]) for model in parts.shipped)]
 
 
-def refreshed_card(supervisor: Supervisor, model: str) -> list[Any]:
+def refreshed_card(engine: Engine, model: str) -> list[Any]:
     """A card's text and buttons as things are now."""
-    weights = supervisor.weights
-    seen, tally = weights.look(model), weights.tally(model)
-    working, ready = tally.phase in WORKING, seen.state == "ready"
+    weights = engine.downloads
+    seen, progress = weights.look(model), weights.progress(model)
+    working, ready = progress.phase in WORKING, seen.state == "ready"
     found = [] if working or ready else weights.offers(model)
-    useful = usable(supervisor, model).word is not Word.IMPOSSIBLE
+    useful = usable(engine, model).word is not Word.IMPOSSIBLE
     return [
-        card_html(supervisor, model, seen, tally, found),
+        card_html(engine, model, seen, progress, found),
         gr.Button(
             _fetch_words(seen),
             visible=not working and not ready,
@@ -207,16 +207,16 @@ def _fetch_words(seen: Weights) -> str:
 
 
 def card_html(
-    supervisor: Supervisor, model: str, seen: Weights, tally: Tally, found: list[Path]
+    engine: Engine, model: str, seen: Weights, progress: DownloadProgress, found: list[Path]
 ) -> str:
     """Everything about a model's weights, in the order in which somebody would ask.
 
     Args:
         found: folders of the hub's cache that hold some of them.
     """
-    preset, working = supervisor.presets.models[model], tally.phase in WORKING
+    preset, working = engine.presets.models[model], progress.phase in WORKING
     lines = [preset.summary]
-    verdict = usable(supervisor, model)
+    verdict = usable(engine, model)
     if verdict.word is Word.IMPOSSIBLE:
         lines.append(f"This machine can't use it: {verdict.reason}")
     elif not is_here(preset):
@@ -234,22 +234,22 @@ def card_html(
         lines += [f"Used where it lies: {folder}" for folder in seen.linked]
     body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     if not working:
-        body += _ended_html(tally, seen)
-    body += _pull_html(model, tally)
+        body += _ended_html(progress, seen)
+    body += _pull_html(model, progress)
     if working:
-        said = "verifying" if tally.what == "verify" else "fetching"
+        said = "verifying" if progress.what == "verify" else "fetching"
         return _frame(preset.name, "working", said, body)
     return _frame(preset.name, seen.state, weights_text(seen), body)
 
 
-def _ended_html(tally: Tally, seen: Weights) -> str:
+def _ended_html(progress: DownloadProgress, seen: Weights) -> str:
     """How the last work ended, where that isn't plain from the state."""
-    if tally.phase == "failed":
-        return _problem(f"{tally.told} {tally.remedy}")
-    if tally.phase == "paused" and seen.state != "ready":
-        return f"<p>Paused. {html.escape(tally.told)}</p>"
-    if tally.phase == "done" and tally.what == "verify" and not seen.damaged:
-        unknown = " No checksum is known of what you brought." if tally.unknown else ""
+    if progress.phase == "failed":
+        return _problem(f"{progress.told} {progress.remedy}")
+    if progress.phase == "paused" and seen.state != "ready":
+        return f"<p>Paused. {html.escape(progress.told)}</p>"
+    if progress.phase == "done" and progress.what == "verify" and not seen.damaged:
+        unknown = " No checksum is known of what you brought." if progress.unknown else ""
         return f"<p>Verified: what is here is whole.{unknown}</p>"
     return ""
 
@@ -266,10 +266,10 @@ def _frame(name: str, state: str, text: str, body: str) -> str:
     )
 
 
-def _pull_html(model: str, tally: Tally) -> str:
+def _pull_html(model: str, progress: DownloadProgress) -> str:
     """The progress, drawn as it is now; live.js goes on with it."""
-    working = tally.phase in WORKING
-    pull = pull_state(tally)
+    working = progress.phase in WORKING
+    pull = pull_state(progress)
     percent = round(100 * pull["fraction"], 1) if working else 0
     files = "".join(f"<li>{html.escape(told)}</li>" for told in pull["files"]) if working else ""
     return (
@@ -282,9 +282,9 @@ def _pull_html(model: str, tally: Tally) -> str:
     )
 
 
-def machine_html(supervisor: Supervisor) -> str:
+def machine_html(engine: Engine) -> str:
     """The doctor's lines as a table."""
-    return f"<table class='receipt machine'>{''.join(map(_line, examine(supervisor)))}</table>"
+    return f"<table class='receipt machine'>{''.join(map(_line, examine(engine)))}</table>"
 
 
 def _line(line: Line) -> str:
@@ -297,13 +297,13 @@ def _line(line: Line) -> str:
     )
 
 
-def first_run_html(supervisor: Supervisor) -> str:
+def first_run_html(engine: Engine) -> str:
     """What the first page says while nothing but the CPU default is here; "" after that."""
-    models = supervisor.weights.models
-    ready = [preset for preset in models if supervisor.weights.look(preset.id).state == "ready"]
+    models = engine.downloads.models
+    ready = [preset for preset in models if engine.downloads.look(preset.id).state == "ready"]
     if ready or not models:
         return ""
-    name = html.escape(supervisor.presets.default.name)
+    name = html.escape(engine.presets.default.name)
     return (
         f"<p class='first-run'>{name} is all that is installed so far. It works at once, in its "
         "own small world; the Set-up tab gets you a large model.</p>"

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 import segno
 
-from engine.default_model import usual_model
-from engine.engine import Supervisor
+from engine.default_model import default_model
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.presets import Presets
 from ui.share.session import Opened, Sharing
@@ -38,7 +38,7 @@ LIVE = """
 """
 
 
-def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
+def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
     """Returns what ``refreshed`` sets: the tab is renewed when it is opened."""
     gr.HTML(ABOUT, elem_id="share-about", js_on_load=None)
     with gr.Column(elem_id="share-form") as form:
@@ -54,8 +54,8 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
             elem_id="share-hours",
         )
         model = gr.Dropdown(
-            model_choices(supervisor.presets),
-            value=usual_model(supervisor).preset.id,
+            model_choices(engine.presets),
+            value=default_model(engine).preset.id,
             label="With which model",
             elem_id="share-model",
         )
@@ -68,7 +68,7 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
 
     def begin(place: str, length: float, chosen: str) -> list[Any]:
         try:
-            opened = sharing.start(*_checked(supervisor.presets, place, length, chosen))
+            opened = sharing.start(*_checked(engine.presets, place, length, chosen))
         except HeadroomError as error:
             return [gr.skip(), gr.skip(), refusal_html(error), gr.skip()]
         return [gr.Column(visible=False), gr.skip(), opened_html(opened), gr.Button(visible=True)]
@@ -81,7 +81,7 @@ def build_share(supervisor: Supervisor, sharing: Sharing) -> list[Any]:
         """Also once its time is over. A share that was begun since keeps its password on show."""
         if sharing.open:
             return [gr.skip()] * len(parts)
-        return refreshed(supervisor, sharing, "<p>Sharing has ended.</p>")
+        return refreshed(engine, sharing, "<p>Sharing has ended.</p>")
 
     # Opening a tunnel takes seconds, so this button shows that it works.
     start.click(begin, [where, hours, model], parts, **{**QUIET, "show_progress": "minimal"})
@@ -99,7 +99,7 @@ def _checked(
     return ("network" if place == "network" else "link"), float(hours), model
 
 
-def refreshed(supervisor: Supervisor, sharing: Sharing, told: str = "") -> list[Any]:
+def refreshed(engine: Engine, sharing: Sharing, told: str = "") -> list[Any]:
     """What the tab shows when it is opened: the password is never shown again."""
     is_open = sharing.open
     again = (
@@ -108,7 +108,7 @@ def refreshed(supervisor: Supervisor, sharing: Sharing, told: str = "") -> list[
     )
     return [
         gr.Column(visible=not is_open),
-        gr.Dropdown(model_choices(supervisor.presets)),
+        gr.Dropdown(model_choices(engine.presets)),
         again if is_open else told,
         gr.Button(visible=is_open),
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.commands.bench.row import BenchFailed, Say, median
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -21,7 +21,7 @@ from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.store import Store
-from engine.worker.status import Engine
+from engine.worker.status import EngineState
 
 CLIPS, CANCELS, WRITES = 7, 5, 3
 PATIENCE = 600.0  # seconds for a job, the model's loading included
@@ -41,32 +41,32 @@ class Clips:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Supervisor]:
+def opened(folder: Path) -> Iterator[Engine]:
     """An engine of its own on ``folder``, with the CPU default loaded."""
     home = Home(folder)
     home.create()
     store = Store(home.database)
-    supervisor = Supervisor(home, load_presets(), Jobs(store))
+    engine = Engine(home, load_presets(), Jobs(store))
     try:
-        supervisor.recorder.start()
-        supervisor.start(warm=supervisor.presets.default.id)
-        _until(lambda: supervisor.status().state in (Engine.READY, Engine.FAILED))
-        if supervisor.status().state is Engine.FAILED:
-            raise BenchFailed(supervisor.status().notice, "logs/worker.log may say more.")
-        yield supervisor
+        engine.recorder.start()
+        engine.start(warm=engine.presets.default.id)
+        _until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
+        if engine.status().state is EngineState.FAILED:
+            raise BenchFailed(engine.status().notice, "logs/worker.log may say more.")
+        yield engine
     finally:
-        supervisor.close()
+        engine.close()
         store.close()
 
 
 def clips(folder: Path, say: Say) -> Clips:
-    with opened(folder) as supervisor:
+    with opened(folder) as engine:
         whole, own, denoise = [], [], []
         for number in range(CLIPS + 1):
             began = time.perf_counter()
-            job = _ended(supervisor, supervisor.submit(_request(supervisor, None, number)))
+            job = _ended(engine, engine.submit(_request(engine, None, number)))
             taken = time.perf_counter() - began
-            clip = supervisor.library.of_job(job.id)
+            clip = engine.library.of_job(job.id)
             if clip is None:
                 raise BenchFailed(job.note, job.remedy)
             if number == 0:
@@ -76,8 +76,8 @@ def clips(folder: Path, say: Say) -> Clips:
             own.append(sum(stages[name] for name in ("encode", "denoise", "decode")))
             denoise.append(stages["denoise"])
         say(f"{CLIPS} warm clips")
-        cancels = [_cancelled(supervisor, number) for number in range(CANCELS)]
-        preset = supervisor.presets.default
+        cancels = [_cancelled(engine, number) for number in range(CANCELS)]
+        preset = engine.presets.default
         shape = architecture_of(preset)
         assert shape is not None, "the CPU default brings its configuration along"
         block = statistics.median(denoise) / (preset.steps * shape.layers)
@@ -86,18 +86,18 @@ def clips(folder: Path, say: Say) -> Clips:
         return Clips(median(whole), median(own), median(cancels), block, size)
 
 
-def _cancelled(supervisor: Supervisor, number: int) -> float:
+def _cancelled(engine: Engine, number: int) -> float:
     """Seconds from asking to the job's end, asked while it denoises."""
-    job = supervisor.submit(_request(supervisor, None, 100 + number))
+    job = engine.submit(_request(engine, None, 100 + number))
 
     def denoising() -> bool:
-        progress = supervisor.status().progress
+        progress = engine.status().progress
         return progress is not None and progress.job == job.id and progress.stage == "denoise"
 
-    _until(lambda: denoising() or supervisor.jobs.get(job.id).state.final, 0.001)
+    _until(lambda: denoising() or engine.jobs.get(job.id).state.final, 0.001)
     began = time.perf_counter()
-    supervisor.cancel(job.id)
-    _ended(supervisor, job)
+    engine.cancel(job.id)
+    _ended(engine, job)
     return time.perf_counter() - began
 
 
@@ -164,34 +164,34 @@ def _moving(height: int, width: int, count: int) -> np.ndarray:
 
 def predictions(folder: Path, say: Say) -> Iterator[tuple[str, int, int]]:
     """Size, predicted and measured peak in bytes, once two sizes were measured."""
-    with opened(folder) as supervisor:
-        model = supervisor.presets.default.id
+    with opened(folder) as engine:
+        model = engine.presets.default.id
         for size in FROM_TWO:
-            _measured(supervisor, size)
+            _measured(engine, size)
         say("two sizes measured")
         for size in THEN:
-            verdict = supervisor.guard.verdict(model, size)
-            peak = _measured(supervisor, size)
+            verdict = engine.guard.verdict(model, size)
+            peak = _measured(engine, size)
             if verdict.peak is not None and peak is not None:
                 yield str(size), verdict.peak, peak
 
 
-def _measured(supervisor: Supervisor, size: Size) -> int | None:
-    job = _ended(supervisor, supervisor.measure(_request(supervisor, size, 0)))
-    rows = [row.measurement for row in supervisor.guard.of_job(job.id)]
+def _measured(engine: Engine, size: Size) -> int | None:
+    job = _ended(engine, engine.measure(_request(engine, size, 0)))
+    rows = [row.measurement for row in engine.guard.of_job(job.id)]
     return next((row.peak for row in rows if row.size == size and row.outcome == "ok"), None)
 
 
-def _request(supervisor: Supervisor, size: Size | None, seed: int) -> ClipRequest:
+def _request(engine: Engine, size: Size | None, seed: int) -> ClipRequest:
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "seed": seed}
     if size is not None:
         raw |= {"height": size.height, "width": size.width, "frames": size.frames}
-    return ClipRequest.check(raw, supervisor.presets)
+    return ClipRequest.check(raw, engine.presets)
 
 
-def _ended(supervisor: Supervisor, job: Job) -> Job:
-    _until(lambda: supervisor.jobs.get(job.id).state.final, 0.001)
-    ended = supervisor.jobs.get(job.id)
+def _ended(engine: Engine, job: Job) -> Job:
+    _until(lambda: engine.jobs.get(job.id).state.final, 0.001)
+    ended = engine.jobs.get(job.id)
     if ended.state is State.FAILED:
         raise BenchFailed(ended.note, ended.remedy)
     return ended

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from engine.commands.bench.row import BenchError, BenchFailed, Say
 from engine.commands.bench.upstream import lightx2v_command
-from engine.default_model import usual_model
-from engine.engine import Supervisor
+from engine.default_model import default_model
+from engine.engine import Engine
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter
@@ -35,7 +35,7 @@ from engine.worker.messages import (
     Heartbeat,
     Ready,
 )
-from engine.worker.process import Child, worker_environment
+from engine.worker.process import WorkerProcess, worker_environment
 
 SHORT = 20.0  # a clip that takes less is made some times more, and the median counts
 AGAIN = 5
@@ -89,7 +89,7 @@ class Cost:
         return max(int(peak) for one in made for peak in one.receipt["peaks"].values())
 
 
-def choose(supervisor: Supervisor, model: str | None, say: Say) -> ClipRequest:
+def choose(engine: Engine, model: str | None, say: Say) -> ClipRequest:
     """What is measured: ``model``, else this machine's usual one; at its own size, or at the open
     size most like it.
 
@@ -99,33 +99,33 @@ def choose(supervisor: Supervisor, model: str | None, say: Say) -> ClipRequest:
         RequestError: there is no such model.
     """
     if model is None:
-        usual = usual_model(supervisor)
+        usual = default_model(engine)
         say(usual.sentence)
         model = usual.preset.id
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
-    request = ClipRequest.check(raw, supervisor.presets)
+    request = ClipRequest.check(raw, engine.presets)
     try:
-        supervisor.admit([request])
+        engine.admit([request])
     except Refused as refused:
         if refused.nearest is None:
             raise
         near = refused.nearest
         say(f"{near} is measured instead of {request.size}: {refused.sentence}")
         raw |= {"height": near.height, "width": near.width, "frames": near.frames}
-        request = ClipRequest.check(raw, supervisor.presets)
-        supervisor.admit([request])
+        request = ClipRequest.check(raw, engine.presets)
+        engine.admit([request])
     return request
 
 
 @contextmanager
-def alone(supervisor: Supervisor) -> Iterator[None]:
+def alone(engine: Engine) -> Iterator[None]:
     """Hold the engine of the user's folder, so that nobody makes clips meanwhile.
 
     Raises:
         BenchError: another process has it.
     """
     try:
-        with FileLock(supervisor.home.engine_lock).acquire(timeout=0):
+        with FileLock(engine.home.engine_lock).acquire(timeout=0):
             yield
     except Timeout:
         raise BenchError(
@@ -133,13 +133,13 @@ def alone(supervisor: Supervisor) -> Iterator[None]:
         ) from None
 
 
-def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -> Cost:
+def cost(engine: Engine, request: ClipRequest, folder: Path, say: Say) -> Cost:
     """Load the model in a worker, make clips and compare; ``folder`` takes the clips."""
-    preset = supervisor.presets.models[request.model]
+    preset = engine.presets.models[request.model]
     around = preset.pipeline == "lightx2v"
-    untried = around and not (supervisor.home.cache / "kernels.json").exists()
+    untried = around and not (engine.home.cache / "kernels.json").exists()
     began = time.perf_counter()
-    with driven(supervisor, preset, folder, say) as worker:
+    with driven(engine, preset, folder, say) as worker:
         load = worker.wait_for(Ready).seconds
         first = _asking(request, around)
         cold = worker.clip(first, "cold")
@@ -153,7 +153,7 @@ def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -
         say("LightX2V's own command")
         offload = str(cold.receipt["plan"]["offload"]["value"])
         found["command"] = lightx2v_command(
-            supervisor.home, preset, first, folder, offload, worker.look, start
+            engine.home, preset, first, folder, offload, worker.look, start
         )
     gpu = worker.look.gpu if preset.runs_on == "nvidia" else None
     return Cost(
@@ -173,21 +173,19 @@ def cost(supervisor: Supervisor, request: ClipRequest, folder: Path, say: Say) -
 
 
 @contextmanager
-def driven(
-    supervisor: Supervisor, preset: ModelPreset, folder: Path, say: Say
-) -> Iterator["Driven"]:
+def driven(engine: Engine, preset: ModelPreset, folder: Path, say: Say) -> Iterator["Driven"]:
     """A worker that is loading ``preset`` by the plan in force; killed at the end."""
     meter = Meter()
     look = meter.sample(None)
     say(f"loading {preset.name}")
-    child = Child.start(
+    child = WorkerProcess.start(
         preset,
-        supervisor.plan_for(preset.id),
-        str(supervisor.home.logs / "worker.log"),
+        engine.plan_for(preset.id),
+        str(engine.home.logs / "worker.log"),
         worker_environment(preset, look),
     )
     try:
-        yield Driven(child, supervisor, meter, look, folder, say)
+        yield Driven(child, engine, meter, look, folder, say)
     finally:
         child.stop()
         child.pipe.close()
@@ -205,8 +203,8 @@ class Driven:
 
     def __init__(
         self,
-        child: Child,
-        supervisor: Supervisor,
+        child: WorkerProcess,
+        engine: Engine,
         meter: Meter,
         look: MemorySample,
         folder: Path,
@@ -218,11 +216,11 @@ class Driven:
         pid = child.process.pid
         # One that knows this worker: what it holds would else count as others'.
         self._guard = Guard(
-            supervisor.jobs.store,
-            supervisor.presets,
+            engine.jobs.store,
+            engine.presets,
             lambda: meter.sample(pid),
             lambda: pid,
-            supervisor.plans,
+            engine.plans,
             lambda: self._held,
         )
 

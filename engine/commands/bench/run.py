@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.commands.bench import card, clips, model, page, report
 from engine.commands.bench.row import BenchError, Row, Say
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
 from engine.machine.facts import Machine, this_machine
@@ -125,11 +125,11 @@ class Result:
         return said
 
 
-def run(supervisor: Supervisor, only: str | None, named: str | None, out: Path, say: Say) -> Result:
+def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say) -> Result:
     """All parts, or one.
 
     Args:
-        supervisor: of the user's folder, not started.
+        engine: of the user's folder, not started.
         named: the model that the part ``model`` measures; None chooses (``model.choose``).
         out: the folder for the card.
 
@@ -145,9 +145,9 @@ def run(supervisor: Supervisor, only: str | None, named: str | None, out: Path, 
     rows: list[Row] = []
     cards: dict[str, str] = {}
     failed: dict[str, str] = {}
-    with model.alone(supervisor):
+    with model.alone(engine):
         asked = only in (None, MODEL)
-        request = model.choose(supervisor, named, say) if asked else None
+        request = model.choose(engine, named, say) if asked else None
         for name, part in PARTS.items():
             if only in (None, name):
                 with _part(name, failed, say) as folder:
@@ -155,7 +155,7 @@ def run(supervisor: Supervisor, only: str | None, named: str | None, out: Path, 
                         rows.append(row)  # those before a failure count
         if request is not None:
             with _part(MODEL, failed, say) as folder:
-                cost = model.cost(supervisor, request, folder, say)
+                cost = model.cost(engine, request, folder, say)
                 rows += report.rows(cost)
                 picture, facts = card.write(report.card(cost), out)
                 cards = {"picture": str(picture), "facts": str(facts)}

@@ -13,7 +13,7 @@ import pytest
 from engine.doctor import gpu, host
 from engine.doctor.doctor import examine
 from engine.doctor.gpu import Line, gpu_lines, kept_trials, kernel_lines
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install.environments import Stamp
@@ -237,8 +237,8 @@ def test_an_estimate_pretends_no_precision(seconds: float, told: str) -> None:
 # ---- all of it -----------------------------------------------------------------------------
 
 
-def test_every_finding_that_is_not_good_has_a_remedy(supervisor: Supervisor) -> None:
-    lines = examine(supervisor)
+def test_every_finding_that_is_not_good_has_a_remedy(engine: Engine) -> None:
+    lines = examine(engine)
     assert len({line.subject for line in lines}) == len(lines) > 8
     assert all(line.remedy for line in lines if line.state == "bad")
 

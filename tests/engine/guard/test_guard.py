@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.guard import NotHere, Refused
 from engine.guard.predict import margin
 from engine.guard.verdict import Word
@@ -29,8 +29,8 @@ def meter() -> ScriptedMeter:
 
 
 @pytest.fixture
-def guarded(presets: Presets, jobs: Jobs, meter: ScriptedMeter) -> Iterator[Supervisor]:
-    made = Supervisor(Home.find(), presets, jobs, meter)
+def guarded(presets: Presets, jobs: Jobs, meter: ScriptedMeter) -> Iterator[Engine]:
+    made = Engine(Home.find(), presets, jobs, meter)
     yield made
     made.close()
 
@@ -39,7 +39,7 @@ def sized(ask: Ask, size: Size, prompt: str = "go") -> ClipRequest:
     return ask(prompt, height=size.height, width=size.width, frames=size.frames)
 
 
-def test_a_locked_size_is_refused_and_nothing_is_queued(guarded: Supervisor, ask: Ask) -> None:
+def test_a_locked_size_is_refused_and_nothing_is_queued(guarded: Engine, ask: Ask) -> None:
     with pytest.raises(Refused, match="160×160×17 is locked") as caught:
         guarded.submit(sized(ask, LARGER))
     assert "Measure it" in caught.value.remedy
@@ -48,7 +48,7 @@ def test_a_locked_size_is_refused_and_nothing_is_queued(guarded: Supervisor, ask
     assert guarded.jobs.waiting() == []
 
 
-def test_a_finished_clip_is_a_measurement_by_itself(guarded: Supervisor, ask: Ask) -> None:
+def test_a_finished_clip_is_a_measurement_by_itself(guarded: Engine, ask: Ask) -> None:
     guarded.start()
     job = finish(guarded, guarded.submit(sized(ask, BASELINE)))
     (row,) = guarded.guard.of_job(job.id)
@@ -58,7 +58,7 @@ def test_a_finished_clip_is_a_measurement_by_itself(guarded: Supervisor, ask: As
     assert guarded.guard.verdict("scripted", BASELINE).basis == "measured"
 
 
-def test_a_failed_run_is_a_measurement_too(guarded: Supervisor, ask: Ask) -> None:
+def test_a_failed_run_is_a_measurement_too(guarded: Engine, ask: Ask) -> None:
     guarded.start()
     finish(guarded, guarded.submit(sized(ask, BASELINE, "fail=oom at=decode")))
     assert guarded.guard.verdict("scripted", BASELINE).word is Word.IMPOSSIBLE
@@ -67,7 +67,7 @@ def test_a_failed_run_is_a_measurement_too(guarded: Supervisor, ask: Ask) -> Non
         guarded.submit(sized(ask, BASELINE))
 
 
-def test_a_probe_climbs_measures_and_opens(guarded: Supervisor, ask: Ask) -> None:
+def test_a_probe_climbs_measures_and_opens(guarded: Engine, ask: Ask) -> None:
     guarded.start()
     target = Size(256, 256, 17)
     job = finish(guarded, guarded.measure(sized(ask, target)))
@@ -85,9 +85,7 @@ def test_a_probe_climbs_measures_and_opens(guarded: Supervisor, ask: Ask) -> Non
     assert finish(guarded, guarded.submit(sized(ask, target))).state is State.DONE
 
 
-def test_out_of_memory_in_a_probe_is_a_result_and_costs_nothing(
-    guarded: Supervisor, ask: Ask
-) -> None:
+def test_out_of_memory_in_a_probe_is_a_result_and_costs_nothing(guarded: Engine, ask: Ask) -> None:
     guarded.start()
     job = finish(guarded, guarded.measure(sized(ask, LARGER, "fail=oom at=decode")))
     assert job.state is State.DONE
@@ -99,7 +97,7 @@ def test_out_of_memory_in_a_probe_is_a_result_and_costs_nothing(
 
 
 def test_a_probe_that_leaves_too_little_stops_the_climb(
-    guarded: Supervisor, ask: Ask, meter: ScriptedMeter
+    guarded: Engine, ask: Ask, meter: ScriptedMeter
 ) -> None:
     guarded.start()
     peak = max(
@@ -112,7 +110,7 @@ def test_a_probe_that_leaves_too_little_stops_the_climb(
     assert "so it wasn't tried" in job.note
 
 
-def test_a_probe_can_be_cancelled_and_keeps_what_it_has(guarded: Supervisor, ask: Ask) -> None:
+def test_a_probe_can_be_cancelled_and_keeps_what_it_has(guarded: Engine, ask: Ask) -> None:
     guarded.start(warm="scripted")
     job = guarded.measure(sized(ask, Size(512, 512, 81), "step_seconds=0.4"))
     wait_until(lambda: len(guarded.guard.of_job(job.id)) >= 2, "two steps of the climb")
@@ -122,7 +120,7 @@ def test_a_probe_can_be_cancelled_and_keeps_what_it_has(guarded: Supervisor, ask
 
 
 def test_others_make_a_queued_job_wait_and_it_starts_when_they_go(
-    guarded: Supervisor, ask: Ask, meter: ScriptedMeter
+    guarded: Engine, ask: Ask, meter: ScriptedMeter
 ) -> None:
     job = guarded.submit(sized(ask, BASELINE))
     meter.others = 15 * GIB
@@ -137,7 +135,7 @@ def test_others_make_a_queued_job_wait_and_it_starts_when_they_go(
     assert guarded.status().waiting_for == ""
 
 
-def test_a_resumed_queue_passes_the_guard_again(guarded: Supervisor, ask: Ask) -> None:
+def test_a_resumed_queue_passes_the_guard_again(guarded: Engine, ask: Ask) -> None:
     job = guarded.submit(sized(ask, BASELINE))
     guarded.guard.record(job.id, "clip", "scripted", Size(64, 64, 9), "out_of_memory", {}, {})
     guarded.start()
@@ -147,7 +145,7 @@ def test_a_resumed_queue_passes_the_guard_again(guarded: Supervisor, ask: Ask) -
 
 
 def test_a_new_fingerprint_starts_locked_again(
-    guarded: Supervisor, ask: Ask, meter: ScriptedMeter, monkeypatch: pytest.MonkeyPatch
+    guarded: Engine, ask: Ask, meter: ScriptedMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded.guard.record(
         guarded.jobs.add(ask()).id, "probe", "scripted", LARGER, "ok", {"decode": GIB}, {}
@@ -159,7 +157,7 @@ def test_a_new_fingerprint_starts_locked_again(
     assert kept == 1, "older measurements stay, for comparison"
 
 
-def test_the_fingerprint_names_what_it_must(guarded: Supervisor) -> None:
+def test_the_fingerprint_names_what_it_must(guarded: Engine) -> None:
     facts = json.loads(guarded.guard.fingerprint("wan-tiny"))
     assert facts["model"] == "wan-tiny"
     assert facts["checkpoint"]
@@ -169,7 +167,7 @@ def test_the_fingerprint_names_what_it_must(guarded: Supervisor) -> None:
     assert facts["plan"]["dtype"] == "float32"
 
 
-def test_a_model_without_its_device_is_impossible_here(guarded: Supervisor) -> None:
+def test_a_model_without_its_device_is_impossible_here(guarded: Engine) -> None:
     verdict = guarded.guard.verdict("wan2.1-t2v-14b-fp8", Size(480, 832, 81))
     assert verdict.word is Word.IMPOSSIBLE
     assert "needs an NVIDIA GPU" in verdict.reason
@@ -222,7 +220,7 @@ assert (pipeline.generate(request(), 1, Notes()) == before).all()
 
 @pytest.mark.model
 def test_the_prediction_at_a_third_size_is_within_five_percent(
-    supervisor: Supervisor, presets: Presets
+    engine: Engine, presets: Presets
 ) -> None:
     """The promise of the product, on the CPU default, with real memory."""
 
@@ -230,21 +228,21 @@ def test_the_prediction_at_a_third_size_is_within_five_percent(
         size = {"height": height, "width": width, "frames": frames}
         return ClipRequest.check({"prompt": "a red ball", "model": "wan-tiny", **size}, presets)
 
-    supervisor.start()
+    engine.start()
     target = request(192, 192, 17)
-    assert supervisor.guard.verdict("wan-tiny", target.size).word is Word.LOCKED
-    finish(supervisor, supervisor.measure(target), 120)
-    assert supervisor.guard.verdict("wan-tiny", target.size).open
+    assert engine.guard.verdict("wan-tiny", target.size).word is Word.LOCKED
+    finish(engine, engine.measure(target), 120)
+    assert engine.guard.verdict("wan-tiny", target.size).open
     third = request(224, 240, 17)
-    verdict = supervisor.guard.verdict("wan-tiny", third.size)
+    verdict = engine.guard.verdict("wan-tiny", third.size)
     assert (verdict.word, verdict.basis) == (Word.OPEN, "predicted")
-    job = finish(supervisor, supervisor.submit(third), 120)
-    (row,) = supervisor.guard.of_job(job.id)
+    job = finish(engine, engine.submit(third), 120)
+    (row,) = engine.guard.of_job(job.id)
     assert verdict.peak is not None
     assert abs(verdict.peak / row.measurement.peak - 1) <= 0.05
 
 
-def test_thousands_of_runs_cost_a_verdict_no_more_than_a_few(guarded: Supervisor, ask: Ask) -> None:
+def test_thousands_of_runs_cost_a_verdict_no_more_than_a_few(guarded: Engine, ask: Ask) -> None:
     job = guarded.jobs.add(ask()).id
     for number in range(60):
         peaks = {"decode": GIB if number < 50 else GIB // 2}

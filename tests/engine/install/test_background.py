@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.guard import NotHere
 from engine.home import Home
 from engine.install import background as module
 from engine.install import installed
-from engine.install.background import Arrival
+from engine.install.background import BackgroundInstall
 from engine.install.environments import TRIAL, Stamp
 from engine.install.plan import ENGINE, FILES, PAGE
 from engine.pipelines import is_here
@@ -44,9 +44,9 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     return made
 
 
-def arrival(script: str, ready: list[str]) -> Arrival:
+def arrival(script: str, ready: list[str]) -> BackgroundInstall:
     command = [sys.executable, "-c", BEGINS + script]
-    return Arrival(Home.find(), lambda: ready.append("ready"), command)
+    return BackgroundInstall(Home.find(), lambda: ready.append("ready"), command)
 
 
 def test_the_steps_are_told_and_the_engine_starts_when_all_is_here(
@@ -94,7 +94,7 @@ def test_a_set_up_that_brings_nothing_is_a_failure(environment: Environment) -> 
 
 
 def test_a_set_up_that_cant_be_started_is_told(environment: Environment) -> None:
-    coming = Arrival(Home.find(), command=["/no/such/program"])
+    coming = BackgroundInstall(Home.find(), command=["/no/such/program"])
     coming.begin()
     wait_until(lambda: coming.look().told != "" and coming.look().phase == "failed", "the failure")
     assert "can't be started" in coming.look().told
@@ -139,14 +139,14 @@ def test_an_environment_of_somebody_elses_is_left_alone(
 
 def test_clips_are_refused_until_then(
     environment: Environment,
-    supervisor: Supervisor,
+    engine: Engine,
     presets: Presets,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiny = presets.default
     assert not is_here(tiny)
     with pytest.raises(NotHere, match="isn't installed yet"):
-        supervisor.guard.check_here(tiny.id)
+        engine.guard.check_here(tiny.id)
     monkeypatch.setenv(TRIAL, "1")  # a set-up tries what its stamp doesn't name yet
     assert is_here(tiny)
     monkeypatch.delenv(TRIAL)

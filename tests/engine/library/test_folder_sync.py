@@ -13,7 +13,7 @@ import pytest
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.library import folder_sync, reader_process
-from engine.library.folder_sync import Caretaker
+from engine.library.folder_sync import FolderSync
 from engine.library.library import Library, Query
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
@@ -28,8 +28,8 @@ def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
 
 
 @pytest.fixture
-def care(library: Library) -> Caretaker:
-    return Caretaker(library)
+def care(library: Library) -> FolderSync:
+    return FolderSync(library)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def files(library: Library) -> list[str]:
 
 
 def test_a_file_added_by_hand_is_taken_in_once(
-    care: Caretaker, library: Library, opened: list[str]
+    care: FolderSync, library: Library, opened: list[str]
 ) -> None:
     brought = write(library.home.clips / "brought.mp4", receipt("a brought ball"))
     os.utime(brought, (1_600_000_000, 1_600_000_000))
@@ -64,7 +64,7 @@ def test_a_file_added_by_hand_is_taken_in_once(
 
 
 def test_a_file_that_went_hides_its_row_until_it_is_back(
-    care: Caretaker, library: Library, tmp_path: Path
+    care: FolderSync, library: Library, tmp_path: Path
 ) -> None:
     path = write(library.home.clips / "one.mp4", receipt())
     care.scan()
@@ -78,7 +78,7 @@ def test_a_file_that_went_hides_its_row_until_it_is_back(
     assert library.newest() == [kept]
 
 
-def test_the_row_of_a_renamed_file_follows_it(care: Caretaker, library: Library) -> None:
+def test_the_row_of_a_renamed_file_follows_it(care: FolderSync, library: Library) -> None:
     path = write(library.home.clips / "one.mp4", receipt())
     care.scan()
     kept = library.newest()[0]
@@ -88,7 +88,7 @@ def test_the_row_of_a_renamed_file_follows_it(care: Caretaker, library: Library)
 
 
 def test_foreign_and_damaged_files_are_told_and_opened_once(
-    care: Caretaker, library: Library, opened: list[str]
+    care: FolderSync, library: Library, opened: list[str]
 ) -> None:
     write(library.home.clips / "holiday.mp4", None)
     (library.home.clips / "broken.mp4").write_bytes(b"no video at all")
@@ -102,7 +102,7 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
     assert "damaged" in told["broken.mp4"]
     assert "request.height isn't what it should be" in told["hostile.mp4"]
     assert library.newest() == []
-    assert dict(Caretaker(library).scan().refused) == told, "another start remembers"
+    assert dict(FolderSync(library).scan().refused) == told, "another start remembers"
     assert len(opened) == 3
     write(library.home.clips / "holiday.mp4", receipt())
     (library.home.clips / "broken.mp4").unlink()
@@ -111,7 +111,7 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
 
 
 def test_what_is_not_whole_or_just_came_is_left_alone(
-    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch, opened: list[str]
+    care: FolderSync, library: Library, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 60.0)
     write(library.home.clips / ".partial-7.mp4", receipt())
@@ -124,7 +124,7 @@ def test_what_is_not_whole_or_just_came_is_left_alone(
 
 
 def test_a_clip_that_the_engine_is_moving_in_stays_the_engines(
-    care: Caretaker, library: Library, jobs: Jobs, ask: Ask
+    care: FolderSync, library: Library, jobs: Jobs, ask: Ask
 ) -> None:
     """Between the rename and the row, as a ``kill -9`` would leave it, too."""
     job = jobs.add(ask())
@@ -139,7 +139,7 @@ def test_a_clip_that_the_engine_is_moving_in_stays_the_engines(
 
 @pytest.mark.parametrize("back", [False, True])
 def test_a_crash_between_a_move_and_its_row_is_made_good(
-    care: Caretaker, library: Library, back: bool, monkeypatch: pytest.MonkeyPatch
+    care: FolderSync, library: Library, back: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(library.home.clips / "one.mp4", receipt())
     care.scan()
@@ -162,7 +162,7 @@ def test_a_crash_between_a_move_and_its_row_is_made_good(
     assert len(library.store.rows("select 1 from clips")) == 1
 
 
-def test_clips_moved_into_the_trash_by_hand_are_deleted(care: Caretaker, library: Library) -> None:
+def test_clips_moved_into_the_trash_by_hand_are_deleted(care: FolderSync, library: Library) -> None:
     for name in ("known.mp4", "stranger.mp4"):
         write(library.home.clips / name, receipt(name))
         if name == "known.mp4":
@@ -173,7 +173,7 @@ def test_clips_moved_into_the_trash_by_hand_are_deleted(care: Caretaker, library
     assert {c.file for c in library.page(Query(trash=True)).clips} == {"known.mp4", "stranger.mp4"}
 
 
-def test_a_folder_that_cant_be_listed_loses_nothing(care: Caretaker, library: Library) -> None:
+def test_a_folder_that_cant_be_listed_loses_nothing(care: FolderSync, library: Library) -> None:
     """A drive that isn't mounted, say."""
     write(library.home.clips / "one.mp4", receipt())
     care.scan()
@@ -185,10 +185,10 @@ def test_a_folder_that_cant_be_listed_loses_nothing(care: Caretaker, library: Li
     assert care.scan().problem == ""
 
 
-def test_two_scans_at_once_take_a_file_in_once(care: Caretaker, library: Library) -> None:
+def test_two_scans_at_once_take_a_file_in_once(care: FolderSync, library: Library) -> None:
     for number in range(5):
         write(library.home.clips / f"{number}.mp4", receipt(str(number)))
-    others = [care, care, Caretaker(library)]
+    others = [care, care, FolderSync(library)]
     threads = [threading.Thread(target=one.scan) for one in others]
     for thread in threads:
         thread.start()
@@ -214,7 +214,7 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
 
 
 def test_a_reader_that_cant_begin_blames_no_file(
-    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    care: FolderSync, library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = write(library.home.clips / "one.mp4", receipt())
     for python in (str(tmp_path / "no python"), shutil.which("false") or "false"):
@@ -275,7 +275,7 @@ def test_a_receipt_of_another_version_is_welcome(tmp_path: Path) -> None:
     assert (answer["new"], answer["label"], answer["plan"]) == ({"what": ["ever"]}, "", {})
 
 
-def test_the_thread_scans_at_its_start_and_ends(care: Caretaker, library: Library) -> None:
+def test_the_thread_scans_at_its_start_and_ends(care: FolderSync, library: Library) -> None:
     write(library.home.clips / "one.mp4", receipt())
     care.start()
     wait_until(library.newest, "the scan")
@@ -286,7 +286,7 @@ def test_the_thread_scans_at_its_start_and_ends(care: Caretaker, library: Librar
 
 
 def test_a_file_too_young_at_the_start_is_taken_in_a_little_later(
-    care: Caretaker, library: Library, monkeypatch: pytest.MonkeyPatch
+    care: FolderSync, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.5)
     write(library.home.clips / "one.mp4", receipt())

@@ -21,7 +21,7 @@ from engine.library.library import (
     days_left,
 )
 from engine.store import timestamp
-from engine.worker.outcomes import Results
+from engine.worker.outcomes import Outcomes
 from tests.support.clipfiles import receipt
 
 
@@ -165,7 +165,7 @@ def test_a_new_clip_never_takes_a_name_that_the_library_has(
     library: Library, jobs: Jobs, tmp_path: Path
 ) -> None:
     nothing: Any = SimpleNamespace()
-    results = Results(library.home, jobs, nothing, nothing, nothing)
+    results = Outcomes(library.home, jobs, nothing, nothing, nothing)
     clip = keep(library, "brought", "00001-go-seed1.mp4")
     library.trash(clip.id)
     assert results._free_name("00001-go-seed1.mp4") == "00001-go-seed1-2.mp4"

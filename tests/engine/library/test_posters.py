@@ -8,7 +8,7 @@ import pytest
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.library import folder_sync, reader_process
-from engine.library.folder_sync import Caretaker
+from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
 from tests.conftest import wait_until
@@ -26,7 +26,7 @@ def test_posters_are_made_once_and_only_where_they_miss(
 ) -> None:
     write(library.home.clips / "one.mp4", receipt(), frames=5)
     write(library.home.clips / "two.mp4", receipt("two"))
-    Caretaker(library).scan()
+    FolderSync(library).scan()
     posters = Posters(library)
     one, two = sorted(library.newest(), key=lambda clip: clip.file)
     assert (posters.of(one), posters.of(two)) == (None, None), "nobody waits for them"
@@ -48,7 +48,7 @@ def test_a_reader_that_cant_begin_is_tried_again(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(library.home.clips / "one.mp4", receipt())
-    Caretaker(library).scan()
+    FolderSync(library).scan()
     posters, clip = Posters(library), library.newest()[0]
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "no python")

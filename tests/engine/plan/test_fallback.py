@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from engine.plan.choice import Choice, Plan
-from engine.plan.fallback import next_notch, what_is_tried
+from engine.plan.fallback import describe_fallback, next_fallback
 from engine.stages import Memory, Stage
 from engine.worker.messages import Failed
 from engine.worker.outcomes import what_ran_out
@@ -51,19 +51,19 @@ def test_one_notch_by_memory_and_stage(
     memory: Memory | None,
     wanted: tuple[str, object] | None,
 ) -> None:
-    notch = next_notch(plan(**values), stage, memory)
-    assert (notch and (notch[0], notch[1].value)) == wanted
+    fallback = next_fallback(plan(**values), stage, memory)
+    assert (fallback and (fallback[0], fallback[1].value)) == wanted
 
 
 def test_what_may_not_be_is_passed_over() -> None:
-    notch = next_notch(plan(), None, "RAM", lambda name, value: value != "block-exact")
-    assert notch is not None
-    assert notch[1].value == "lazy"
-    assert next_notch(plan(), None, "RAM", lambda name, value: False) is None
+    fallback = next_fallback(plan(), None, "RAM", lambda name, value: value != "block-exact")
+    assert fallback is not None
+    assert fallback[1].value == "lazy"
+    assert next_fallback(plan(), None, "RAM", lambda name, value: False) is None
 
 
 def test_a_plan_without_choices_has_no_notch() -> None:
-    assert next_notch({"device": Choice("cpu", "Small.")}, "decode", "RAM") is None
+    assert next_fallback({"device": Choice("cpu", "Small.")}, "decode", "RAM") is None
 
 
 def test_the_ladder_ends() -> None:
@@ -73,18 +73,18 @@ def test_the_ladder_ends() -> None:
         for memory in memories:
             now = plan(offload="resident", rope_chunk=0)
             for _ in range(8):
-                notch = next_notch(now, stage, memory)
-                if notch is None:
+                fallback = next_fallback(now, stage, memory)
+                if fallback is None:
                     break
-                now = {**now, notch[0]: notch[1]}
+                now = {**now, fallback[0]: fallback[1]}
             else:
                 pytest.fail(f"{stage} {memory} goes on for ever")
 
 
 def test_it_is_told_which_memory_where_and_what_comes() -> None:
-    notch = next_notch(plan(), "decode", "VRAM", where="720×1280×81")
-    assert notch is not None
-    assert notch[1].reason == "VRAM ran out while decoding 720×1280×81."
-    assert what_is_tried(notch) == "decoding in tiles (decode: tiled)"
+    fallback = next_fallback(plan(), "decode", "VRAM", where="720×1280×81")
+    assert fallback is not None
+    assert fallback[1].reason == "VRAM ran out while decoding 720×1280×81."
+    assert describe_fallback(fallback) == "decoding in tiles (decode: tiled)"
     failed = Failed(1, "out_of_memory", "No room.", "", "denoise", "RAM")
     assert what_ran_out(failed, "480×832×81") == "No room. RAM ran out while denoising 480×832×81."

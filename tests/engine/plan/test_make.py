@@ -272,35 +272,35 @@ def test_an_override_that_cant_work_is_refused(name: str, value: str, words: str
 
 
 def test_what_was_settled_comes_between_automatic_and_chosen() -> None:
-    settled = {"decode": Choice("tiled", "VRAM ran out while decoding 720×1280×81.", "engine")}
-    plan = make_plan(LINUX, FP8, settled=settled)
-    assert plan["decode"] == settled["decode"]
-    plan = make_plan(LINUX, FP8, {"decode": "whole"}, settled)
+    learned = {"decode": Choice("tiled", "VRAM ran out while decoding 720×1280×81.", "engine")}
+    plan = make_plan(LINUX, FP8, learned=learned)
+    assert plan["decode"] == learned["decode"]
+    plan = make_plan(LINUX, FP8, {"decode": "whole"}, learned)
     assert plan["decode"].value == "whole"
     assert "Automatic would be tiled: VRAM ran out" in plan["decode"].reason
 
 
 def test_what_was_settled_and_doesnt_exist_is_left_out() -> None:
-    settled = {
+    learned = {
         "attention": Choice("flash_attn9", "An older version had it."),
         "device": Choice("another", "Nothing settles that."),
     }
-    assert values(make_plan(LINUX, FP8, settled=settled)) == values(make_plan(LINUX, FP8))
+    assert values(make_plan(LINUX, FP8, learned=learned)) == values(make_plan(LINUX, FP8))
 
 
 def test_what_ran_here_counts_more_than_what_we_think_can_run() -> None:
     """Else its measurements would be for a plan that is never in force."""
-    settled = {"matmul": Choice("fp8-torchao", "fp8-triton can't be called here.")}
+    learned = {"matmul": Choice("fp8-torchao", "fp8-triton can't be called here.")}
     machine = with_packages(WINDOWS, triton="3.6.0")
     assert not next(o for o in options(machine, FP8)["matmul"] if o.value == "fp8-torchao").works
-    assert make_plan(machine, FP8, settled=settled)["matmul"].value == "fp8-torchao"
+    assert make_plan(machine, FP8, learned=learned)["matmul"].value == "fp8-torchao"
 
 
 def test_what_only_the_worker_finds_out_is_part_of_the_plan() -> None:
     found = Choice("torch", "Triton found no C compiler.", "engine")
     machine = with_packages(LINUX, triton="3.6.0")
     assert make_plan(machine, FP8)["modulation"].value == "triton"
-    assert make_plan(machine, FP8, settled={"modulation": found})["modulation"] == found
+    assert make_plan(machine, FP8, learned={"modulation": found})["modulation"] == found
     assert "modulation" not in options(machine, FP8), "it is not the user's"
 
 

@@ -118,7 +118,7 @@ OTHERS: list[Callable[[Machine], Machine]] = [
 def test_what_was_learnt_counts_only_where_it_was(
     bench: Bench, other: Callable[[Machine], Machine]
 ) -> None:
-    bench.plans.settle(MODEL, "decode", TILED)
+    bench.plans.learn(MODEL, "decode", TILED)
     assert bench.plans.plan(MODEL)["decode"] == TILED
     bench.machine = other(LINUX)
     assert bench.value("decode") == "whole"
@@ -127,7 +127,7 @@ def test_what_was_learnt_counts_only_where_it_was(
 
 
 def test_automatic_forgets_the_users_choice_first_and_the_engines_next(bench: Bench) -> None:
-    bench.plans.settle(MODEL, "decode", TILED)
+    bench.plans.learn(MODEL, "decode", TILED)
     bench.plans.override(MODEL, "decode", "whole")
     assert bench.value("decode") == "whole"
     bench.plans.reset(MODEL, "decode")
@@ -137,10 +137,10 @@ def test_automatic_forgets_the_users_choice_first_and_the_engines_next(bench: Be
 
 
 def test_the_engine_settles_nothing_that_the_user_chose_or_that_cant_work(bench: Bench) -> None:
-    assert bench.plans.may_settle(MODEL, "decode", "tiled")
-    assert not bench.plans.may_settle(MODEL, "offload", "block"), "too little RAM"
+    assert bench.plans.may_learn(MODEL, "decode", "tiled")
+    assert not bench.plans.may_learn(MODEL, "offload", "block"), "too little RAM"
     bench.plans.override(MODEL, "decode", "whole")
-    assert not bench.plans.may_settle(MODEL, "decode", "tiled")
+    assert not bench.plans.may_learn(MODEL, "decode", "tiled")
 
 
 def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Bench) -> None:
@@ -148,19 +148,19 @@ def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Ben
     bench.plans.override(MODEL, "attention", "sage_attn2")
     sent = bench.plans.plan(MODEL)
     fell_back = Choice("torch_sdpa", "Its output differed from SDPA's.", "engine")
-    told = bench.plans.bear_out(MODEL, sent, {**sent, "attention": fell_back})
+    told = bench.plans.adopt_replacements(MODEL, sent, {**sent, "attention": fell_back})
     assert told == [
         "Your choice attention=sage_attn2 was undone, torch_sdpa is used: "
         "Its output differed from SDPA's."
     ]
     assert bench.plans.plan(MODEL)["attention"] == fell_back
-    assert bench.plans.bear_out(MODEL, sent, sent) == []
+    assert bench.plans.adopt_replacements(MODEL, sent, sent) == []
 
 
 def test_a_choice_that_only_the_worker_makes_joins_the_plan(bench: Bench) -> None:
     sent = bench.plans.plan(MODEL)
     runs = {**sent, "kernel_of_tomorrow": Choice("b", "It is there."), "device": Choice("x", "?")}
-    assert bench.plans.bear_out(MODEL, sent, runs) == []
+    assert bench.plans.adopt_replacements(MODEL, sent, runs) == []
     after = bench.plans.plan(MODEL)
     assert after["kernel_of_tomorrow"].value == "b"
     assert after["device"].value == "RTX 4060 Ti"
@@ -175,7 +175,7 @@ def test_the_fingerprint_has_values_and_no_words(bench: Bench) -> None:
     before = bench.guard.fingerprint(MODEL)
     assert "block-exact" in before
     assert "page-locked" not in before
-    bench.plans.settle(MODEL, "decode", Choice("whole", "Other words."))
+    bench.plans.learn(MODEL, "decode", Choice("whole", "Other words."))
     assert bench.guard.fingerprint(MODEL) == before
     bench.plans.override(MODEL, "decode", "tiled")
     assert bench.guard.fingerprint(MODEL) != before

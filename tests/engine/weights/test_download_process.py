@@ -22,10 +22,10 @@ from tests.support.hub import COMMIT, PIECE, Hub
 
 def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None:
     assert downloads.look(MODEL).state == "missing"
-    tally = pull(downloads)
-    assert (tally.phase, tally.percent, tally.told) == ("done", 100, "")
+    progress = pull(downloads)
+    assert (progress.phase, progress.percent, progress.told) == ("done", 100, "")
     assert_whole(downloads, hub)
-    assert hub.count == hub.size == tally.fetched
+    assert hub.count == hub.size == progress.fetched
     assert not (downloads.folder(MODEL) / "distill_fp8/README.md").exists(), "not asked for"
     manifest = Manifest.load(downloads.folder(MODEL))
     assert {promise.commit for promise in manifest.promises.values()} == {COMMIT}
@@ -50,10 +50,10 @@ def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> N
     hub.fault(ENCODER, pace=2_000_000)
     downloads.start(MODEL)
     wait_until(lambda: here(downloads) > 3_000_000, "half of it")
-    os.kill(downloads.tally(MODEL).pid, signal.SIGKILL)
-    tally = end(downloads)
-    assert tally.phase == "failed"
-    assert "signal 9" in tally.told
+    os.kill(downloads.progress(MODEL).pid, signal.SIGKILL)
+    progress = end(downloads)
+    assert progress.phase == "failed"
+    assert "signal 9" in progress.told
     kept, requests = here(downloads), len(hub.sent)
     assert downloads.look(MODEL).state == "partial"
     assert downloads.look(MODEL).percent == 100 * kept // hub.size
@@ -70,11 +70,11 @@ def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> N
 def test_pause_ends_it_and_resume_goes_on(hub: Hub, downloads: Downloads) -> None:
     hub.fault(ENCODER, pace=2_000_000)
     downloads.start(MODEL)
-    wait_until(lambda: downloads.tally(MODEL).done > 3_000_000, "half of it")
+    wait_until(lambda: downloads.progress(MODEL).done > 3_000_000, "half of it")
     downloads.pause(MODEL)
-    tally = downloads.tally(MODEL)
-    assert (tally.phase, tally.told) == ("paused", "")
-    assert 30 < tally.percent < 100
+    progress = downloads.progress(MODEL)
+    assert (progress.phase, progress.told) == ("paused", "")
+    assert 30 < progress.percent < 100
     kept, requests = here(downloads), len(hub.sent)
     hub.commits.append("f" * 40)  # main moves on meanwhile
     asked = len(hub.asked)
@@ -92,10 +92,10 @@ def test_another_program_pauses_and_follows_it(hub: Hub, downloads: Downloads) -
     hub.fault(ENCODER, pace=1_000_000)
     downloads.start(MODEL)
     other = Downloads(downloads.home, downloads.presets)
-    wait_until(lambda: other.tally(MODEL).phase == "fetching", "being seen by the other")
-    first = downloads.tally(MODEL).pid
+    wait_until(lambda: other.progress(MODEL).phase == "fetching", "being seen by the other")
+    first = downloads.progress(MODEL).pid
     other.start(MODEL)
-    assert other.tally(MODEL).pid == first, "no second process was started"
+    assert other.progress(MODEL).pid == first, "no second process was started"
     other.pause(MODEL)
     assert end(downloads).phase == "paused"
     assert end(other).phase == "paused"
@@ -117,13 +117,13 @@ def test_two_at_once_dont_corrupt(hub: Hub, downloads: Downloads) -> None:
 def test_it_ends_with_the_program_that_started_it(hub: Hub, downloads: Downloads) -> None:
     hub.fault(ENCODER, pace=500_000)
     downloads.start(MODEL)
-    wait_until(lambda: downloads.tally(MODEL).phase == "fetching", "the beginning")
+    wait_until(lambda: downloads.progress(MODEL).phase == "fetching", "the beginning")
     process = downloads._runs[MODEL].process
     assert process.stdin is not None
     process.stdin.close()  # as the system does when the program is killed
     assert process.wait(10) == 0
     with lock_of(downloads.folder(MODEL)).acquire(timeout=1):
-        assert downloads.tally(MODEL).phase == "paused"
+        assert downloads.progress(MODEL).phase == "paused"
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_a_server_that_lies_is_named_and_the_old_file_stays(
     old.parent.mkdir(parents=True)
     old.write_bytes(b"an older one")
     hub.fault("block_1", wrong=9000)
-    tally = here_and_now(downloads)
-    assert tally.phase == "failed"
-    assert "block_1.safetensors of one/distilled came with other bytes" in tally.told
-    assert "HF_ENDPOINT" in tally.remedy
+    progress = here_and_now(downloads)
+    assert progress.phase == "failed"
+    assert "block_1.safetensors of one/distilled came with other bytes" in progress.told
+    assert "HF_ENDPOINT" in progress.remedy
     assert old.read_bytes() == b"an older one"
     hub.heal()
     assert here_and_now(downloads).phase == "done"
@@ -190,9 +190,9 @@ def test_a_flipped_byte_is_found_offline_and_only_that_file_comes_again(
     assert downloads.look(MODEL).state == "ready", "its length and its header are right"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     downloads.start(MODEL, "verify")
-    tally = end(downloads)
-    assert tally.phase == "done"
-    assert tally.damaged == (str(victim),)
+    progress = end(downloads)
+    assert progress.phase == "done"
+    assert progress.damaged == (str(victim),)
     seen = downloads.look(MODEL)
     assert (seen.state, seen.damaged) == ("damaged", (victim,))
     monkeypatch.delenv("HF_HUB_OFFLINE")

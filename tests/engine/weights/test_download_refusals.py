@@ -99,10 +99,10 @@ def test_a_login_is_asked_for_and_used_but_not_given_away(
     hub: Hub, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.tokens = {"hf_secret"}
-    tally = pull(downloads)
-    assert tally.phase == "failed"
-    assert "refused" in tally.told
-    assert "HF_TOKEN" in tally.remedy
+    progress = pull(downloads)
+    assert progress.phase == "failed"
+    assert "refused" in progress.told
+    assert "HF_TOKEN" in progress.remedy
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert pull(downloads).phase == "done"
     other_origin = [sent for sent in hub.sent if sent.count >= 1000]
@@ -156,12 +156,12 @@ def test_each_refusal_is_a_sentence_with_a_remedy(
         monkeypatch.setenv(name, value)
     if fault is not None:
         hub.fault("/api/", method="*", **fault)
-    tally = pull(downloads) if environment else here_and_now(downloads)
-    assert tally.phase == "failed"
-    assert sentence in tally.told
-    assert remedy in tally.remedy
-    assert "Traceback" not in tally.told
-    assert len(tally.told.splitlines()) == 1
+    progress = pull(downloads) if environment else here_and_now(downloads)
+    assert progress.phase == "failed"
+    assert sentence in progress.told
+    assert remedy in progress.remedy
+    assert "Traceback" not in progress.told
+    assert len(progress.told.splitlines()) == 1
 
 
 # ---- the disk ------------------------------------------------------------------------------
@@ -194,11 +194,11 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(
     hub: Hub, disk: Resize, here_and_now: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADROOM_HOME", str(disk("1900m") / "home"))
-    tally = here_and_now(Downloads(Home.find(), load_presets()))
-    assert tally.phase == "failed"
+    progress = here_and_now(Downloads(Home.find(), load_presets()))
+    assert progress.phase == "failed"
     for words in ("8.1 MB more", "2.0 GB to spare", "GB are free"):
-        assert words in tally.told
-    assert "HEADROOM_HOME" in tally.remedy
+        assert words in progress.told
+    assert "HEADROOM_HOME" in progress.remedy
     assert hub.count == 0
 
 
@@ -211,10 +211,10 @@ def test_a_disk_that_fills_in_the_middle_is_told_and_nothing_is_lost(
     downloads.start(MODEL)
     wait_until(lambda: here(downloads) > 1_000_000, "some bytes")
     disk("4m")
-    tally = end(downloads)
-    assert tally.phase == "failed"
-    assert tally.told.startswith("The disk is full: distill_fp8/")
-    assert "Make room" in tally.remedy
+    progress = end(downloads)
+    assert progress.phase == "failed"
+    assert progress.told.startswith("The disk is full: distill_fp8/")
+    assert "Make room" in progress.remedy
     kept, requests = here(downloads), len(hub.sent)
     assert kept > 2_000_000, "what was fetched is kept"
     assert downloads.look(MODEL).state == "partial"
@@ -238,9 +238,9 @@ def test_a_read_only_folder_is_told(
     try:
         downloads.home.weights.mkdir(parents=True)
         downloads.folder(MODEL).symlink_to(place)
-        tally = pull(downloads)
-        assert tally.phase == "failed"
-        assert "read-only" in tally.told
-        assert "HEADROOM_HOME" in tally.remedy
+        progress = pull(downloads)
+        assert progress.phase == "failed"
+        assert "read-only" in progress.told
+        assert "HEADROOM_HOME" in progress.remedy
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)

@@ -19,7 +19,7 @@ from engine.weights.fetch import digest
 from engine.weights.hub import FetchError, WeightsError, told
 from engine.weights.linked_folders import folders, link, unlink
 from engine.weights.manifest import OURS, Manifest, Promise
-from engine.weights.progress import FileTally, Pace, Tally, tally_text
+from engine.weights.progress import DownloadProgress, FileProgress, Pace, progress_text
 from engine.weights.state import look, use, weights_text
 from tests.conftest import TESTS
 from tests.support.tensorfiles import tiny, write, write_blocks, write_others
@@ -83,7 +83,7 @@ def test_a_record_that_is_damaged_is_no_obstacle(folder: Path, preset: ModelPres
         (folder / OURS / "linked.json").write_text(text)
         (folder / OURS / "progress.json").write_text(text)
         assert look(folder, preset).state == "ready"
-        assert Tally.load(folder) is None
+        assert DownloadProgress.load(folder) is None
 
 
 def test_a_check_lapses_when_the_file_changes(tmp_path: Path) -> None:
@@ -276,27 +276,27 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
     assert pace.see(100, 1.0) == 0
     assert pace.see(300, 2.0) == 200
     assert pace.see(300, 60.0) == 0, "only the last seconds count"
-    tally = Tally(
+    progress = DownloadProgress(
         "fetching",
         done=13_600_000_000,
         total=22_300_000_000,
         rate=45e6,
         left=193.3,
-        files=(FileTally("a", 1, 2),),
+        files=(FileProgress("a", 1, 2),),
     )
-    assert tally_text(tally) == "60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"
-    waits = replace(tally, rate=0.0, left=None, told="The hub failed. Next try in 4 s.")
-    assert tally_text(waits) == "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
-    assert tally_text(Tally("asking")) == "Asking the hub what there is."
-    assert Tally("done", done=99_999, total=100_000).percent == 99, "100 means all of it"
-    assert not Tally("fetching", pid=os.getpid(), at=0.0).working, "it stopped writing"
+    assert progress_text(progress) == "60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"
+    waits = replace(progress, rate=0.0, left=None, told="The hub failed. Next try in 4 s.")
+    assert progress_text(waits) == "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
+    assert progress_text(DownloadProgress("asking")) == "Asking the hub what there is."
+    assert DownloadProgress("done", done=99_999, total=100_000).percent == 99, "100 means all of it"
+    assert not DownloadProgress("fetching", pid=os.getpid(), at=0.0).working, "it stopped writing"
     other = Downloads(Home.find(), load_presets())
     folder = other.folder(FP8)
-    Tally("fetching", done=1, total=2, pid=os.getpid()).save(folder)
-    assert other.tally(FP8).working
-    Tally("fetching", done=1, total=2, pid=2**22 + 1).save(folder)
-    assert other.tally(FP8).phase == "paused"
-    assert "interrupted" in other.tally(FP8).told
+    DownloadProgress("fetching", done=1, total=2, pid=os.getpid()).save(folder)
+    assert other.progress(FP8).working
+    DownloadProgress("fetching", done=1, total=2, pid=2**22 + 1).save(folder)
+    assert other.progress(FP8).phase == "paused"
+    assert "interrupted" in other.progress(FP8).told
     other.close()
 
 

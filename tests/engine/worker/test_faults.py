@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from engine.commands.main import open_engine
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, State
 from engine.store import MIGRATIONS, Damaged, Store, StoreError
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 LONG = "steps=4 step_seconds=0.4"
 
 
-def next_job_succeeds(supervisor: Supervisor, ask: Ask) -> None:
-    assert finish(supervisor, supervisor.submit(ask("next"))).state is State.DONE
+def next_job_succeeds(engine: Engine, ask: Ask) -> None:
+    assert finish(engine, engine.submit(ask("next"))).state is State.DONE
 
 
-def denoising(supervisor: Supervisor, ask: Ask, prompt: str = LONG) -> Job:
-    job = supervisor.submit(ask(prompt))
-    wait_until(lambda: running_stage(supervisor) == "denoise", "denoising")
+def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> Job:
+    job = engine.submit(ask(prompt))
+    wait_until(lambda: running_stage(engine) == "denoise", "denoising")
     return job
 
 
@@ -45,7 +45,7 @@ def denoising(supervisor: Supervisor, ask: Ask, prompt: str = LONG) -> Job:
 @pytest.mark.reliability("the worker hung, without a sign of life")
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a clip"])
 def test_a_hung_worker_is_replaced(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     busy: bool,
@@ -66,24 +66,24 @@ def test_a_hung_worker_is_replaced(
 
 @pytest.mark.reliability("the worker ending while it is imported")
 def test_a_worker_that_ends_at_import(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\nif 'spawn_main' in ' '.join(sys.orig_argv):\n    os._exit(7)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    supervisor.start()
-    failed = finish(supervisor, supervisor.submit(ask()))
+    engine.start()
+    failed = finish(engine, engine.submit(ask()))
     assert failed.state is State.FAILED
     assert "exit code 7" in failed.note
     assert failed.remedy
     monkeypatch.delenv("PYTHONPATH")
-    next_job_succeeds(supervisor, ask)
+    next_job_succeeds(engine, ask)
 
 
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("file", [".partial-1.mp4", ".partial-1.jpg"])
-def test_a_clip_that_cant_be_saved(started: Supervisor, ask: Ask, file: str) -> None:  # noqa: F811
+def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None:  # noqa: F811
     wait_until(lambda: started.status().state == "ready", "loading")
     (started.home.clips / file).mkdir()
     failed = finish(started, started.submit(ask()))
@@ -116,7 +116,7 @@ def fill(file: Path) -> None:
 
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_full_disk_fails_the_clip_and_leaves_no_half(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
 ) -> None:
     wait_until(lambda: started.status().state == "ready", "loading")
@@ -135,7 +135,7 @@ def test_a_full_disk_fails_the_clip_and_leaves_no_half(
 
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
 ) -> None:
     wait_until(lambda: started.status().state == "ready", "loading")
@@ -161,7 +161,7 @@ def fill_up(store: Store) -> None:
 
 @pytest.mark.reliability("the disk full while the database is written")
 def test_a_full_database_keeps_the_clip_until_there_is_room(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
 ) -> None:
     # Long enough that its end doesn't fit into the pages that there are.
@@ -209,7 +209,7 @@ def locked_elsewhere(database: Path) -> Iterator[None]:
 
 @pytest.mark.reliability("the database locked by another process")
 def test_a_locked_database_is_a_sentence_and_loses_nothing(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -229,13 +229,13 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
 
 
 @pytest.mark.reliability("the database locked by another process")
-def test_the_end_waits_for_no_lock(started: Supervisor, ask: Ask) -> None:  # noqa: F811
+def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:  # noqa: F811
     job = denoising(started, ask, "steps=100 step_seconds=0.2")
     with locked_elsewhere(started.home.database):
         began = time.monotonic()
         started.close()
         assert time.monotonic() - began < 5
-    again = Supervisor(started.home, started.presets, started.jobs)
+    again = Engine(started.home, started.presets, started.jobs)
     again.start()
     wait_until(lambda: again.jobs.get(job.id).attempts == 2, "the second try")
     again.cancel(job.id)
@@ -258,7 +258,7 @@ def damage(database: Path, first: int = 1) -> None:
 
 @pytest.mark.reliability("the database damaged, while running and at the start")
 def test_damage_while_running_is_told_and_mended_at_the_next_start(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
 ) -> None:
     made = finish(started, started.submit(ask("steps=1 kept")))
@@ -279,7 +279,7 @@ def test_damage_while_running_is_told_and_mended_at_the_next_start(
         kept = list(again.home.root.glob("headroom.sqlite3.damaged-*"))
         assert kept
         assert kept[0].name in again.status().notice
-        assert again.caretaker.scan().added == 1
+        assert again.folder_sync.scan().added == 1
         (back,) = again.library.newest()
         assert (back.file, back.request) == (clip.file, clip.request)
         assert back.receipt["seed"] == clip.receipt["seed"]
@@ -314,7 +314,7 @@ def test_a_file_that_is_no_database_is_set_aside(content: bytes) -> None:
 
 
 def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = started.home
@@ -346,7 +346,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
 
 @pytest.mark.reliability("the clock set back, and ahead")
 def test_the_last_job_is_the_last_though_the_clock_was_set_back(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -365,7 +365,7 @@ def test_the_last_job_is_the_last_though_the_clock_was_set_back(
 @pytest.mark.reliability("the clock set back, and ahead")
 @pytest.mark.parametrize("days", [400, -400])
 def test_the_trash_keeps_its_promise_though_the_clock_jumps(
-    started: Supervisor,  # noqa: F811
+    started: Engine,  # noqa: F811
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     days: int,
@@ -377,7 +377,7 @@ def test_the_trash_keeps_its_promise_though_the_clock_jumps(
     real = time.time
     monkeypatch.setattr("engine.library.library.time.time", lambda: real() + 86_400 * days)
     assert started.library.purge() == 0
-    started.caretaker.scan()
+    started.folder_sync.scan()
     kept = started.library.get(clip.id)
     assert kept is not None
     assert started.library.place(kept).exists()

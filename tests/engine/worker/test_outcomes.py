@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.library import mp4
 from engine.worker.messages import Finished
-from engine.worker.outcomes import Results
+from engine.worker.outcomes import Outcomes
 from tests.conftest import Ask, finish
 
 
@@ -18,15 +18,15 @@ class PowerCut(BaseException):
 
 
 @pytest.fixture
-def results(supervisor: Supervisor) -> Results:
-    return supervisor._keeper._results
+def results(engine: Engine) -> Outcomes:
+    return engine._supervisor._outcomes
 
 
 @pytest.fixture
-def made(supervisor: Supervisor, results: Results, ask: Ask) -> tuple[Job, Finished]:
+def made(engine: Engine, results: Outcomes, ask: Ask) -> tuple[Job, Finished]:
     """A running job whose worker has just said that its clip is whole."""
-    supervisor.jobs.add(ask("a red ball"))
-    job = supervisor.jobs.claim()
+    engine.jobs.add(ask("a red ball"))
+    job = engine.jobs.claim()
     assert job is not None
     receipt = {
         "request": job.request.to_json(),
@@ -48,10 +48,10 @@ def cut(where: str) -> Callable[..., None]:
     return fall
 
 
-@pytest.mark.parametrize("where", ["Results._move_in", "Jobs.finish"])
+@pytest.mark.parametrize("where", ["Outcomes._move_in", "Jobs.finish"])
 def test_after_a_crash_a_whole_clip_is_kept(
-    supervisor: Supervisor,
-    results: Results,
+    engine: Engine,
+    results: Outcomes,
     made: tuple[Job, Finished],
     monkeypatch: pytest.MonkeyPatch,
     where: str,
@@ -61,18 +61,18 @@ def test_after_a_crash_a_whole_clip_is_kept(
         patch.setattr(f"engine.worker.outcomes.{where}", cut(where))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
-    supervisor.start()
-    assert finish(supervisor, job).state is State.DONE
-    clip = supervisor.library.of_job(job.id)
+    engine.start()
+    assert finish(engine, job).state is State.DONE
+    clip = engine.library.of_job(job.id)
     assert clip is not None
     assert (clip.receipt, clip.job) == (message.receipt, job.id)
-    files = sorted(path.name for path in supervisor.home.clips.iterdir())
+    files = sorted(path.name for path in engine.home.clips.iterdir())
     assert files == [clip.file.replace(".mp4", ".jpg"), clip.file]
 
 
 def test_before_its_name_is_written_down_it_is_made_again(
-    supervisor: Supervisor,
-    results: Results,
+    engine: Engine,
+    results: Outcomes,
     made: tuple[Job, Finished],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -81,21 +81,21 @@ def test_before_its_name_is_written_down_it_is_made_again(
         patch.setattr("engine.worker.outcomes.Jobs.made", cut("made"))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
-    supervisor.start()
-    done = finish(supervisor, job)
+    engine.start()
+    done = finish(engine, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert "Headroom was ended" in done.note
-    assert len(list(supervisor.home.clips.glob("*.mp4"))) == 1
+    assert len(list(engine.home.clips.glob("*.mp4"))) == 1
 
 
 def test_nothing_is_written_over(
-    supervisor: Supervisor, results: Results, made: tuple[Job, Finished]
+    engine: Engine, results: Outcomes, made: tuple[Job, Finished]
 ) -> None:
     job, message = made
-    there = supervisor.home.clips / mp4.clip_name(job.id, job.request.prompt, job.seed)
+    there = engine.home.clips / mp4.clip_name(job.id, job.request.prompt, job.seed)
     there.write_bytes(b"from a database that was lost")
     results.keep_clip(job, message, {})
     assert there.read_bytes() == b"from a database that was lost"
-    clip = supervisor.library.of_job(job.id)
+    clip = engine.library.of_job(job.id)
     assert clip is not None
     assert clip.file == f"{there.stem}-2.mp4"

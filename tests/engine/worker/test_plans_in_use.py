@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.machine.nvml import Holder
@@ -18,25 +18,25 @@ from engine.plan.choice import Choice, Plan, PlanError
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.worker.messages import Heartbeat
-from engine.worker.process import Child, worker_environment
+from engine.worker.process import WorkerProcess, worker_environment
 from tests.conftest import Ask, finish, wait_until
 from tests.engine.machine.test_facts import seen
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
 
 @pytest.fixture
-def planned(supervisor: Supervisor) -> Supervisor:
-    supervisor.start(warm="scripted-fp8")
-    return supervisor
+def planned(engine: Engine) -> Engine:
+    engine.start(warm="scripted-fp8")
+    return engine
 
 
-def plan_of(supervisor: Supervisor, job: int) -> dict[str, object]:
-    clip = supervisor.library.of_job(job)
+def plan_of(engine: Engine, job: int) -> dict[str, object]:
+    clip = engine.library.of_job(job)
     assert clip is not None
     return {name: choice["value"] for name, choice in clip.receipt["plan"].items()}
 
 
-def test_a_changed_plan_restarts_the_worker_by_itself(planned: Supervisor, ask: Ask) -> None:
+def test_a_changed_plan_restarts_the_worker_by_itself(planned: Engine, ask: Ask) -> None:
     first = finish(planned, planned.submit(ask(model="scripted-fp8")))
     assert plan_of(planned, first.id)["rope_chunk"] == 8192
     pid = planned.status().worker_pid
@@ -50,7 +50,7 @@ def test_a_changed_plan_restarts_the_worker_by_itself(planned: Supervisor, ask: 
     assert planned.status().worker_pid == pid, "nothing changed, so nothing is restarted"
 
 
-def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Supervisor, ask: Ask) -> None:
+def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: Ask) -> None:
     size = {"height": 128, "width": 128, "frames": 17, "model": "scripted-fp8"}
     script = "fail=oom at=decode until=decode:tiled step_seconds=0.2"
     job = planned.submit(ask(script, **size))
@@ -67,7 +67,7 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Supervisor, a
     assert len(planned.guard.rows("scripted-fp8")) == 1, "each counts for its own plan"
 
 
-def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, ask: Ask) -> None:
+def test_a_second_try_may_run_where_nothing_was_measured(planned: Engine, ask: Ask) -> None:
     size = Size(160, 160, 17)
     big = ask(
         "fail=oom at=decode until=decode:tiled",
@@ -88,7 +88,7 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Supervisor, as
 
 
 def test_out_of_memory_twice_fails_with_an_open_size_and_the_record(
-    planned: Supervisor, ask: Ask
+    planned: Engine, ask: Ask
 ) -> None:
     job = planned.submit(ask("fail=oom at=decode memory=RAM", model="scripted-fp8"))
     failed = finish(planned, job)
@@ -105,7 +105,7 @@ def test_out_of_memory_twice_fails_with_an_open_size_and_the_record(
     assert finish(planned, planned.submit(ask(model="scripted-fp8", height=16))).state is State.DONE
 
 
-def test_the_users_own_choice_is_not_taken_from_them(planned: Supervisor, ask: Ask) -> None:
+def test_the_users_own_choice_is_not_taken_from_them(planned: Engine, ask: Ask) -> None:
     planned.plans.override("scripted-fp8", "decode", "whole")
     job = planned.submit(ask("fail=oom at=decode", model="scripted-fp8"))
     failed = finish(planned, job)
@@ -114,61 +114,61 @@ def test_the_users_own_choice_is_not_taken_from_them(planned: Supervisor, ask: A
 
 
 def test_what_the_worker_replaces_is_settled_and_not_asked_again(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_RUNS", "decode:tiled")
-    supervisor.plans.override("scripted-fp8", "decode", "whole")
+    engine.plans.override("scripted-fp8", "decode", "whole")
     loads: list[object] = []
-    start = Child.start
+    start = WorkerProcess.start
 
-    def counted(preset: ModelPreset, plan: Plan, *rest: Any) -> Child:
+    def counted(preset: ModelPreset, plan: Plan, *rest: Any) -> WorkerProcess:
         loads.append(plan["decode"].value)
         return start(preset, plan, *rest)
 
-    monkeypatch.setattr("engine.worker.supervisor.Child.start", counted)
-    supervisor.start()
-    first = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
-    pid = supervisor.status().worker_pid
-    assert plan_of(supervisor, first.id)["decode"] == "tiled"
-    assert "Your choice decode=whole was undone" in supervisor.status().notice
-    assert supervisor.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
-    finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
-    assert supervisor.status().worker_pid == pid
+    monkeypatch.setattr("engine.worker.supervisor.WorkerProcess.start", counted)
+    engine.start()
+    first = finish(engine, engine.submit(ask(model="scripted-fp8")))
+    pid = engine.status().worker_pid
+    assert plan_of(engine, first.id)["decode"] == "tiled"
+    assert "Your choice decode=whole was undone" in engine.status().notice
+    assert engine.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
+    finish(engine, engine.submit(ask(model="scripted-fp8")))
+    assert engine.status().worker_pid == pid
     assert loads == ["whole"], "14 GB aren't read twice to run the same"
-    assert len(supervisor.guard.rows("scripted-fp8")) == 2, "they count for the plan that ran"
+    assert len(engine.guard.rows("scripted-fp8")) == 2, "they count for the plan that ran"
 
 
 def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "oom")
     monkeypatch.setattr(
-        "engine.worker.outcomes.next_notch",
+        "engine.worker.outcomes.next_fallback",
         lambda plan, *rest: (
             ("offload", Choice("lazy", "RAM ran out while loading the model."))
             if plan["offload"].value == "block"
             else None
         ),
     )
-    supervisor.start()
-    job = finish(supervisor, supervisor.submit(ask(model="scripted-fp8")))
+    engine.start()
+    job = finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert job.state is State.DONE
-    assert plan_of(supervisor, job.id)["offload"] == "lazy"
-    assert "Next: reading the model's blocks from disk" in supervisor.status().notice
+    assert plan_of(engine, job.id)["offload"] == "lazy"
+    assert "Next: reading the model's blocks from disk" in engine.status().notice
 
 
 def test_a_model_that_no_plan_fits_fails_its_probe_and_not_the_program(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = supervisor.measure(ask(model="scripted-fp8"))
-    old = replace(supervisor.machine(), packages={"torch": "2.5.0"})
-    monkeypatch.setattr(supervisor.plans, "_machine", lambda: old)
+    job = engine.measure(ask(model="scripted-fp8"))
+    old = replace(engine.machine(), packages={"torch": "2.5.0"})
+    monkeypatch.setattr(engine.plans, "_machine", lambda: old)
     with pytest.raises(PlanError, match=r"needs PyTorch 2\.7"):
-        supervisor.measure(ask(model="scripted-fp8"))
-    supervisor.start()
-    failed = finish(supervisor, job)
+        engine.measure(ask(model="scripted-fp8"))
+    engine.start()
+    failed = finish(engine, job)
     assert "needs PyTorch 2.7" in failed.note
-    assert finish(supervisor, supervisor.submit(ask())).state is State.DONE
+    assert finish(engine, engine.submit(ask())).state is State.DONE
 
 
 def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
@@ -197,7 +197,7 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
     presets: Presets, jobs: Jobs, ask: Ask, starving: bool
 ) -> None:
     meter = ScriptedMeter()
-    engine = Supervisor(Home.find(), presets, jobs, meter)
+    engine = Engine(Home.find(), presets, jobs, meter)
     engine.recorder.start()
     engine.start(warm="scripted-fp8")
     job = engine.submit(ask("steps=6 step_seconds=0.5", model="scripted-fp8"))
@@ -220,19 +220,19 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
 
 
 def test_what_the_worker_says_it_holds_reaches_the_guard(
-    supervisor: Supervisor, presets: Presets, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = Pipe()
     preset = presets.models["wan2.1-t2v-14b-fp8"]
-    child = Child(cast(SpawnProcess, None), ours, preset, {}, {})
-    monkeypatch.setattr(supervisor, "_worker_pid", lambda: 7)
-    monkeypatch.setattr(supervisor.guard, "_worker", lambda: 7)
+    child = WorkerProcess(cast(SpawnProcess, None), ours, preset, {}, {})
+    monkeypatch.setattr(engine, "_worker_pid", lambda: 7)
+    monkeypatch.setattr(engine.guard, "_worker", lambda: 7)
     silent = seen(8 * GIB, (Holder(7, "python.exe", None),))  # as under WDDM
-    monkeypatch.setattr(supervisor.guard, "_look", lambda: silent)
-    before = supervisor.guard.budget(preset.id)
+    monkeypatch.setattr(engine.guard, "_look", lambda: silent)
+    before = engine.guard.budget(preset.id)
     theirs.send(Heartbeat(6 * GIB))
-    supervisor._keeper._receive(child)
-    assert supervisor.guard.budget(preset.id) == before + 6 * GIB
+    engine._supervisor._receive(child)
+    assert engine.guard.budget(preset.id) == before + 6 * GIB
     theirs.close()
     ours.close()
 
@@ -242,7 +242,7 @@ def test_what_was_replaced_is_tried_again_only_for_a_user_who_insists(presets: P
     preset = presets.models["wan-tiny"]
     sent = {"attention": Choice("sage_attn1", "Installed.")}
     runs = {"attention": Choice("torch_sdpa", "sage_attn1 is slower here.")}
-    child = Child(cast(SpawnProcess, None), ours, preset, runs, sent)
+    child = WorkerProcess(cast(SpawnProcess, None), ours, preset, runs, sent)
     assert child.runs(runs)
     assert child.runs(sent)
     assert not child.runs({"attention": Choice("sage_attn1", "You chose it.", "user")})

@@ -11,31 +11,31 @@ import numpy as np
 import psutil
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
 from engine.presets import Presets
 from engine.store import Store
 from engine.worker.messages import Occupied
-from engine.worker.process import Child
-from engine.worker.status import Engine
+from engine.worker.process import WorkerProcess
+from engine.worker.status import EngineState
 from engine.worker.supervisor import IDLE_DEATHS
 from tests.conftest import Ask, finish, wait_until
 
 
 @pytest.fixture
-def started(supervisor: Supervisor) -> Supervisor:
-    supervisor.start(warm="scripted")
-    return supervisor
+def started(engine: Engine) -> Engine:
+    engine.start(warm="scripted")
+    return engine
 
 
-def running_stage(supervisor: Supervisor) -> str | None:
-    progress = supervisor.status().progress
+def running_stage(engine: Engine) -> str | None:
+    progress = engine.status().progress
     return progress.stage if progress else None
 
 
-def test_a_prompt_becomes_a_clip_with_its_receipt(started: Supervisor, ask: Ask) -> None:
+def test_a_prompt_becomes_a_clip_with_its_receipt(started: Engine, ask: Ask) -> None:
     job = finish(started, started.submit(ask("a show", seed=3)))
     assert (job.state, job.note) == (State.DONE, "")
     clip = started.library.of_job(job.id)
@@ -52,7 +52,7 @@ def test_a_prompt_becomes_a_clip_with_its_receipt(started: Supervisor, ask: Ask)
     assert all(choice["reason"] for choice in receipt["plan"].values())
 
 
-def test_the_worker_loads_once_and_stays(started: Supervisor, ask: Ask) -> None:
+def test_the_worker_loads_once_and_stays(started: Engine, ask: Ask) -> None:
     first = finish(started, started.submit(ask(seed=1)))
     pid = started.status().worker_pid
     second = finish(started, started.submit(ask(seed=1)))
@@ -65,11 +65,11 @@ def test_the_worker_loads_once_and_stays(started: Supervisor, ask: Ask) -> None:
     assert one.receipt["frames_sha256"] == two.receipt["frames_sha256"]
 
 
-def test_progress_and_preview_arrive_while_it_runs(started: Supervisor, ask: Ask) -> None:
+def test_progress_and_preview_arrive_while_it_runs(started: Engine, ask: Ask) -> None:
     job = started.submit(ask("steps=4 step_seconds=0.3"))
     wait_until(lambda: started.status().preview, "a preview")
     status = started.status()
-    assert status.state is Engine.BUSY
+    assert status.state is EngineState.BUSY
     assert status.progress is not None
     assert (status.progress.stage, status.progress.steps) == ("denoise", 4)
     assert 0 < status.progress.fraction < 1
@@ -78,7 +78,7 @@ def test_progress_and_preview_arrive_while_it_runs(started: Supervisor, ask: Ask
     wait_until(lambda: started.status().preview is None, "the preview's end")
 
 
-def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Supervisor, ask: Ask) -> None:
+def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Engine, ask: Ask) -> None:
     job = started.submit(ask("steps=100 step_seconds=0.2 blocks=4"))
     wait_until(lambda: running_stage(started) == "denoise", "denoising")
     pid = started.status().worker_pid
@@ -90,7 +90,7 @@ def test_cancel_stops_between_blocks_and_keeps_the_worker(started: Supervisor, a
 
 
 def test_a_worker_that_ignores_cancel_is_killed(
-    started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    started: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.worker.process.CANCEL_SECONDS", 0.5)
     job = started.submit(ask("fail=hang at=decode"))
@@ -104,7 +104,7 @@ def test_a_worker_that_ignores_cancel_is_killed(
 
 
 def test_a_worker_that_says_it_is_occupied_gets_its_time(
-    started: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    started: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killing it would cost everybody the load; a text encoder is read in seconds."""
     monkeypatch.setattr("engine.worker.process.CANCEL_SECONDS", 0.8)
@@ -123,17 +123,19 @@ def test_a_worker_that_says_it_is_occupied_gets_its_time(
 
 
 def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
-    child = Child(cast(Any, None), cast(Any, None), presets.models["scripted"], {}, {}, ready=True)
+    child = WorkerProcess(
+        cast(Any, None), cast(Any, None), presets.models["scripted"], {}, {}, ready=True
+    )
     child.take(jobs.add(ask()))
     assert child.overdue() == ""
     child.cancel_sent = time.monotonic() - 30
     assert "didn't answer the cancel in 30 s" in child.overdue()
     child.excuse(Occupied(1, "reading", 60))
     assert child.overdue() == ""
-    child.hears_again()
+    child.end_excuse()
     assert child.overdue() == "", "it gets its seconds from now on"
     child.excused_until -= 30
-    child.hears_again()
+    child.end_excuse()
     assert "didn't answer" in child.overdue(), "an advance alone is no answer"
     child.heard -= 61
     child.excuse(Occupied(1, "reading", 60))
@@ -141,7 +143,7 @@ def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
 
 
 def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
-    started: Supervisor, ask: Ask
+    started: Engine, ask: Ask
 ) -> None:
     bad, good = started.submit(ask("fail=broken")), started.submit(ask("fine"))
     pid = started.status().worker_pid
@@ -154,39 +156,39 @@ def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
 
 
 def test_a_broken_load_is_tried_again_but_not_for_ever(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", "broken")
-    supervisor.start()
-    failed = finish(supervisor, supervisor.submit(ask()))
+    engine.start()
+    failed = finish(engine, engine.submit(ask()))
     assert failed.state is State.FAILED
     assert failed.note == "The script's GPU is gone."
-    log_lines = (supervisor.home.logs / "worker.log").read_text().count("loading scripted failed")
+    log_lines = (engine.home.logs / "worker.log").read_text().count("loading scripted failed")
     assert log_lines == IDLE_DEATHS
 
 
 def test_a_worker_that_dies_again_and_again_stays_off_until_it_is_needed(
-    started: Supervisor, ask: Ask
+    started: Engine, ask: Ask
 ) -> None:
     for death in range(1, IDLE_DEATHS + 1):
-        wait_until(lambda: started.status().state is Engine.READY, "loading")
+        wait_until(lambda: started.status().state is EngineState.READY, "loading")
         pid = started.status().worker_pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         wait_until(partial(_is_another, started, pid), f"death {death}")
     wait_until(lambda: "stays off" in started.status().notice, "the notice")
-    assert started.status().state is Engine.OFF
+    assert started.status().state is EngineState.OFF
     assert f"{IDLE_DEATHS} times while it had nothing to do" in started.status().notice
     assert finish(started, started.submit(ask())).state is State.DONE
 
 
-def _is_another(supervisor: Supervisor, pid: int) -> bool:
-    return supervisor.status().worker_pid != pid
+def _is_another(engine: Engine, pid: int) -> bool:
+    return engine.status().worker_pid != pid
 
 
 @pytest.mark.reliability("the worker killed in the middle of a clip")
 def test_kill_9_is_told_tried_again_and_the_next_job_works(
-    started: Supervisor, ask: Ask, tmp_path: Path
+    started: Engine, ask: Ask, tmp_path: Path
 ) -> None:
     job = started.submit(ask("steps=6 step_seconds=0.3"))
     wait_until(lambda: running_stage(started) == "denoise", "denoising")
@@ -203,7 +205,7 @@ def test_kill_9_is_told_tried_again_and_the_next_job_works(
     assert finish(started, started.submit(ask())).state is State.DONE
 
 
-def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Supervisor, ask: Ask) -> None:
+def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Engine, ask: Ask) -> None:
     bad, good = started.submit(ask("fail=exit")), started.submit(ask("fine"))
     failed = finish(started, bad)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
@@ -215,7 +217,7 @@ def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Supervisor,
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("stage", ["encode", "denoise:1", "decode"])
 def test_an_exception_fails_the_job_and_keeps_the_worker(
-    started: Supervisor, ask: Ask, stage: str
+    started: Engine, ask: Ask, stage: str
 ) -> None:
     failed = finish(started, started.submit(ask(f"fail=error at={stage}")))
     pid = started.status().worker_pid
@@ -225,8 +227,8 @@ def test_an_exception_fails_the_job_and_keeps_the_worker(
     assert started.status().worker_pid == pid
 
 
-def test_after_out_of_memory_the_worker_is_replaced(started: Supervisor, ask: Ask) -> None:
-    wait_until(lambda: started.status().state is Engine.READY, "loading")
+def test_after_out_of_memory_the_worker_is_replaced(started: Engine, ask: Ask) -> None:
+    wait_until(lambda: started.status().state is EngineState.READY, "loading")
     pid = started.status().worker_pid
     failed = finish(started, started.submit(ask("fail=oom at=decode")))
     assert failed.state is State.FAILED
@@ -239,25 +241,25 @@ def test_after_out_of_memory_the_worker_is_replaced(started: Supervisor, ask: As
 
 @pytest.mark.parametrize("how", ["fail", "exit"])
 def test_a_model_that_cant_load_fails_its_jobs_not_the_program(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch, how: str
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setenv("HEADROOM_SCRIPTED_LOAD", how)
-    supervisor.start()
-    failed = finish(supervisor, supervisor.submit(ask()))
+    engine.start()
+    failed = finish(engine, engine.submit(ask()))
     assert failed.state is State.FAILED
     assert failed.remedy
-    assert supervisor.status().state is Engine.FAILED
+    assert engine.status().state is EngineState.FAILED
     monkeypatch.delenv("HEADROOM_SCRIPTED_LOAD")
-    assert finish(supervisor, supervisor.submit(ask())).state is State.DONE
+    assert finish(engine, engine.submit(ask())).state is State.DONE
 
 
-def test_an_idle_worker_that_dies_is_replaced_and_told(started: Supervisor) -> None:
-    wait_until(lambda: started.status().state is Engine.READY, "loading")
+def test_an_idle_worker_that_dies_is_replaced_and_told(started: Engine) -> None:
+    wait_until(lambda: started.status().state is EngineState.READY, "loading")
     pid = started.status().worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(
-        lambda: started.status().state is Engine.READY and started.status().worker_pid != pid,
+        lambda: started.status().state is EngineState.READY and started.status().worker_pid != pid,
         "a fresh worker",
     )
     assert "It was restarted." in started.status().notice
@@ -266,7 +268,7 @@ def test_an_idle_worker_that_dies_is_replaced_and_told(started: Supervisor) -> N
 def test_closing_ends_the_worker_and_keeps_the_running_job(
     presets: Presets, jobs: Jobs, ask: Ask
 ) -> None:
-    first = Supervisor(Home.find(), presets, jobs)
+    first = Engine(Home.find(), presets, jobs)
     first.start(warm="scripted")
     job = first.submit(ask("steps=50 step_seconds=0.2"))
     wait_until(lambda: running_stage(first) == "denoise", "denoising")
@@ -277,27 +279,27 @@ def test_closing_ends_the_worker_and_keeps_the_running_job(
     assert not list(first.home.clips.glob(".partial*"))
 
 
-def test_what_a_crashed_program_left_behind_is_taken_up(supervisor: Supervisor, ask: Ask) -> None:
-    job = supervisor.jobs.add(ask())
-    supervisor.jobs.claim()  # as a program that was killed in the middle leaves it
-    (supervisor.home.clips / ".partial-1.mp4").write_bytes(b"half")
-    supervisor.start()
-    assert finish(supervisor, job).state is State.DONE
-    assert not list(supervisor.home.clips.glob(".partial*"))
+def test_what_a_crashed_program_left_behind_is_taken_up(engine: Engine, ask: Ask) -> None:
+    job = engine.jobs.add(ask())
+    engine.jobs.claim()  # as a program that was killed in the middle leaves it
+    (engine.home.clips / ".partial-1.mp4").write_bytes(b"half")
+    engine.start()
+    assert finish(engine, job).state is State.DONE
+    assert not list(engine.home.clips.glob(".partial*"))
 
 
 def test_a_second_program_leaves_the_queue_to_the_first(
-    started: Supervisor, presets: Presets, ask: Ask
+    started: Engine, presets: Presets, ask: Ask
 ) -> None:
-    wait_until(lambda: started.status().state is Engine.READY, "the first to be the first")
+    wait_until(lambda: started.status().state is EngineState.READY, "the first to be the first")
     store = Store(started.home.database)
-    second = Supervisor(started.home, presets, Jobs(store))
+    second = Engine(started.home, presets, Jobs(store))
     second.start(warm="scripted")
-    wait_until(lambda: second.status().state is Engine.ELSEWHERE, "the second to stand aside")
+    wait_until(lambda: second.status().state is EngineState.ELSEWHERE, "the second to stand aside")
     assert finish(second, second.submit(ask())).state is State.DONE
     assert second.status().worker_pid is None
     started.close()
-    wait_until(lambda: second.status().state is Engine.READY, "the second to take over")
+    wait_until(lambda: second.status().state is EngineState.READY, "the second to take over")
     second.close()
     store.close()
 
@@ -334,7 +336,7 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
     wait_until(lambda: not psutil.pid_exists(worker), "the worker's end", seconds=10)
 
 
-def test_seeds_make_different_frames(started: Supervisor, ask: Ask) -> None:
+def test_seeds_make_different_frames(started: Engine, ask: Ask) -> None:
     made = [finish(started, started.submit(ask(seed=s))) for s in (1, 2)]
     files = [started.library.of_job(job.id) for job in made]
     frames = [mp4.read_frames(started.home.clips / c.file) for c in files if c]

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.commands.main import open_engine
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.guard import Refused
 from engine.guard.verdict import Word
 from engine.install import installed
 from engine.jobs import Job, State
 from engine.machine.facts import VRAM_LIMIT
 from engine.request import ClipRequest, Size
-from engine.worker.status import Engine
+from engine.worker.status import EngineState
 from tests.tools.gpu import faults, pretend
 from tests.tools.gpu.rows import GRID, LARGE, MODEL, OWN, PROMPT, SHORT, sizes, tell, told
 
@@ -32,31 +32,31 @@ PATIENCE = 300.0  # seconds for one job, the model's loading included
 class Climb:
     """One engine at work; rows go to ``out``."""
 
-    def __init__(self, out: Path, cap: float, supervisor: Supervisor) -> None:
-        self.out, self.cap, self.supervisor = out, cap, supervisor
+    def __init__(self, out: Path, cap: float, engine: Engine) -> None:
+        self.out, self.cap, self.engine = out, cap, engine
 
     def ready(self) -> None:
         """Wait until the worker has loaded; raises TimeoutError."""
         deadline = time.monotonic() + PATIENCE
-        while self.supervisor.status().state is not Engine.READY:
+        while self.engine.status().state is not EngineState.READY:
             if time.monotonic() > deadline:
-                raise TimeoutError(self.supervisor.status().notice or "the worker isn't ready")
+                raise TimeoutError(self.engine.status().notice or "the worker isn't ready")
             time.sleep(0.05)
 
     def limit(self, cap: float) -> None:
         """Another card, as far as the guard can tell; a new fingerprint starts locked."""
         self.cap = cap
         os.environ[VRAM_LIMIT] = f"{cap:g}"
-        child = self.supervisor._keeper._child
+        child = self.engine._supervisor._worker
         if child is not None and child.ready:
             # What the worker replaced while it loaded was learnt about the other card.
-            self.supervisor.plans.bear_out(MODEL, child.sent, child.plan)
+            self.engine.plans.adopt_replacements(MODEL, child.sent, child.plan)
 
     def tell(self, kind: str, **facts: Any) -> None:
         tell(self.out, kind, cap=self.cap, **facts)
 
     def verdicts(self, when: str) -> dict[Size, Word]:
-        guard = self.supervisor.guard
+        guard = self.engine.guard
         asked = dict.fromkeys([*guard.offered(MODEL), *GRID, *LONGEST])
         found = guard.verdicts(MODEL, asked)
         offered = set(guard.offered(MODEL))
@@ -64,16 +64,16 @@ class Climb:
             "verdicts",
             when=when,
             budget=guard.budget(MODEL),
-            choices=self.supervisor.plans.values(MODEL),
+            choices=self.engine.plans.values(MODEL),
             sizes=[[str(s), v.word.value, v.basis, v.peak, s in offered] for s, v in found.items()],
         )
         return {size: verdict.word for size, verdict in found.items()}
 
     def ended(self, job: Job) -> Job:
         deadline = time.monotonic() + PATIENCE
-        while not (job := self.supervisor.jobs.get(job.id)).state.final:
+        while not (job := self.engine.jobs.get(job.id)).state.final:
             if time.monotonic() > deadline:
-                self.supervisor.cancel(job.id)
+                self.engine.cancel(job.id)
                 raise TimeoutError(f"job {job.id} took longer than {PATIENCE} s")
             time.sleep(0.05)
         return job
@@ -82,9 +82,9 @@ class Climb:
         """Measure ``size``, with the steps to it that the guard wants; returns the last outcome."""
         began = time.perf_counter()
         request = ClipRequest(PROMPT, size.height, size.width, size.frames, 0, MODEL)
-        job = self.ended(self.supervisor.measure(request))
+        job = self.ended(self.engine.measure(request))
         outcome = ""
-        for row in self.supervisor.guard.of_job(job.id):
+        for row in self.engine.guard.of_job(job.id):
             measured, outcome = row.measurement.size, row.measurement.outcome
             self.tell(
                 kind,
@@ -95,7 +95,7 @@ class Climb:
                 peaks=dict(row.measurement.peaks),
                 seconds=dict(row.seconds),
                 target=str(size),
-                choices=self.supervisor.plans.values(MODEL),
+                choices=self.engine.plans.values(MODEL),
             )
         self.tell(
             "climbed",
@@ -109,13 +109,13 @@ class Climb:
 
     def clip(self, size: Size, seed: int = 7) -> tuple[Job, dict[str, Any]]:
         request = ClipRequest(PROMPT, size.height, size.width, size.frames, seed, MODEL)
-        job = self.ended(self.supervisor.submit(request))
-        clip = self.supervisor.library.of_job(job.id)
+        job = self.ended(self.engine.submit(request))
+        clip = self.engine.library.of_job(job.id)
         return job, clip.receipt if clip is not None else {}
 
     @property
     def pid(self) -> int | None:
-        return self.supervisor.status().worker_pid
+        return self.engine.status().worker_pid
 
 
 def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
@@ -127,10 +127,10 @@ def under(out: Path, caps: Sequence[float], run: bool = True) -> None:
     os.environ[VRAM_LIMIT] = f"{caps[0]:g}"
     ask = out.with_suffix(".fault")
     faults.install(ask)
-    with open_engine() as supervisor:
-        supervisor.recorder.start()
-        supervisor.start(warm=MODEL)
-        climb = Climb(out, caps[0], supervisor)
+    with open_engine() as engine:
+        engine.recorder.start()
+        engine.start(warm=MODEL)
+        climb = Climb(out, caps[0], engine)
         with told(out, "the worker's load"):
             climb.verdicts("before anything was loaded")
             climb.ready()
@@ -197,7 +197,7 @@ def broken_context(climb: Climb, ask: Path) -> None:
     finally:
         ask.unlink(missing_ok=True)
     seconds = round(time.perf_counter() - began, 1)
-    notice = climb.supervisor.status().notice
+    notice = climb.engine.status().notice
     last, again = climb.clip(SHORT)
     climb.tell(
         "broken_context",

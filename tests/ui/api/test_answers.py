@@ -6,65 +6,65 @@ from typing import Any
 import pytest
 
 from engine.commands.main import main
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.request import RequestError
 from tests.conftest import Ask, finish, wait_until
-from ui.api.answers import MOST_WAITING, NoSuchJob, Running, TooMany, Unfinished, Ways
+from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, Running, TooMany, Unfinished
 from ui.api.gradio_endpoints import knows_login
 
 
 @pytest.fixture
-def ways(supervisor: Supervisor) -> Ways:
-    return Ways(supervisor)
+def answers(engine: Engine) -> Answers:
+    return Answers(engine)
 
 
 async def unheard(_fraction: float, _sentence: str) -> None:
     pass
 
 
-def test_a_job_is_told_from_waiting_to_its_clip(ways: Ways, supervisor: Supervisor) -> None:
-    first = ways.submit({"prompt": "go", "model": "scripted", "seed": 3})
-    second = ways.submit({"prompt": "then", "model": "scripted", "height": None})
-    told = ways.status(second.id)
+def test_a_job_is_told_from_waiting_to_its_clip(answers: Answers, engine: Engine) -> None:
+    first = answers.submit({"prompt": "go", "model": "scripted", "seed": 3})
+    second = answers.submit({"prompt": "then", "model": "scripted", "height": None})
+    told = answers.status(second.id)
     assert [(one["job"], one["place"], one["prompt"]) for one in told["waiting"]] == [
         (first.id, 1, "go"),
         (second.id, 2, "then"),
     ]
     assert told["job"] is not None
     assert (told["job"]["state"], told["job"]["place"], told["job"]["clip"]) == ("queued", 2, None)
-    assert ways.cancel(second.id) == {"job": second.id, "state": "cancelled", "place": None}
-    supervisor.start()
-    finish(supervisor, first)
-    done = ways.status(first.id, "http://here")["job"]
+    assert answers.cancel(second.id) == {"job": second.id, "state": "cancelled", "place": None}
+    engine.start()
+    finish(engine, first)
+    done = answers.status(first.id, "http://here")["job"]
     assert done is not None
     assert (done["state"], done["seed"]) == ("done", 3)
     assert done["url"] == f"http://here/clips/{done['clip']}.mp4"
 
 
-def test_what_runs_is_told_with_its_stage(ways: Ways, supervisor: Supervisor) -> None:
-    supervisor.start(warm="scripted")
-    job = ways.submit({"prompt": "steps=40 step_seconds=0.2", "model": "scripted"})
+def test_what_runs_is_told_with_its_stage(answers: Answers, engine: Engine) -> None:
+    engine.start(warm="scripted")
+    job = answers.submit({"prompt": "steps=40 step_seconds=0.2", "model": "scripted"})
 
     def running_now() -> Running:
-        running = ways.status()["running"]
+        running = answers.status()["running"]
         assert running is not None
         return running
 
-    wait_until(lambda: supervisor.jobs.running(), "the job")
+    wait_until(lambda: engine.jobs.running(), "the job")
     wait_until(lambda: running_now()["step"], "a step")
     running = running_now()
     assert (running["job"], running["stage"], running["steps"]) == (job.id, "denoise", 40)
     assert 0 < running["fraction"] < 1
-    ways.cancel(job.id)
-    finish(supervisor, job)
+    answers.cancel(job.id)
+    finish(engine, job)
 
 
 @pytest.mark.parametrize("number", [0, -1, 77, 2**70, "x", None, True, 1.5, [1]])
-def test_what_is_no_job_is_refused(ways: Ways, number: object) -> None:
+def test_what_is_no_job_is_refused(answers: Answers, number: object) -> None:
     with pytest.raises(NoSuchJob, match="There is no job"):
-        ways.cancel(number)
+        answers.cancel(number)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,23 @@ def test_what_is_no_job_is_refused(ways: Ways, number: object) -> None:
         ({"negative_prompt": "blur"}, "negative_prompt: there is no such field"),
     ],
 )
-def test_requests_pass_the_one_check(ways: Ways, fields: dict[str, Any], sentence: str) -> None:
+def test_requests_pass_the_one_check(
+    answers: Answers, fields: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(RequestError, match=sentence):
-        ways.submit({"prompt": "go", "model": "scripted", **fields})
+        answers.submit({"prompt": "go", "model": "scripted", **fields})
 
 
 def test_a_locked_size_is_refused_and_the_verdict_is_that_of_the_command(
-    ways: Ways, capsys: pytest.CaptureFixture[str]
+    answers: Answers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = {"model": "scripted", "height": 256, "width": 256, "frames": 81}
     with pytest.raises(Refused, match=r"is locked: .* nearest size that is open"):
-        ways.submit({"prompt": "go", **size})
+        answers.submit({"prompt": "go", **size})
     arguments = [text for name, n in size.items() for text in (f"--{name}", str(n))]
     assert main(["check", *arguments, "--json"]) == 0
     printed = capsys.readouterr().out
-    checked = ways.check(size)
+    checked = answers.check(size)
     assert checked["verdict"] == "locked"
     for name, value in checked.items():
         assert f'"{name}"' in printed
@@ -99,13 +101,13 @@ def test_a_locked_size_is_refused_and_the_verdict_is_that_of_the_command(
             assert f'"{value}"' in printed
 
 
-def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, ask: Ask) -> None:
-    supervisor.start()
+def test_the_library_is_searched_in_pages(answers: Answers, engine: Engine, ask: Ask) -> None:
+    engine.start()
     for prompt in ("100% red", "100 blue", "a_b", "acb"):
-        finish(supervisor, supervisor.submit(ask(prompt)))
+        finish(engine, engine.submit(ask(prompt)))
 
     def found(search: object, limit: object = 20, offset: object = 0) -> list[str]:
-        return [c["request"]["prompt"] for c in ways.library(search, limit, offset, "")["clips"]]
+        return [c["request"]["prompt"] for c in answers.library(search, limit, offset, "")["clips"]]
 
     assert found("") == ["acb", "a_b", "100 blue", "100% red"]
     assert found(None, 2, 1) == ["a_b", "100 blue"]
@@ -114,7 +116,7 @@ def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, as
     assert found("\\") == []
     assert found("BLUE 100") == ["100 blue"], "all words, in any order and case"
     assert found("red blue") == []
-    assert ways.library("100", 1, 0, "")["total"] == 2
+    assert answers.library("100", 1, 0, "")["total"] == 2
     bad: list[tuple[object, object, object]] = [
         (5, 1, 0),
         ("", 0, 0),
@@ -126,60 +128,60 @@ def test_the_library_is_searched_in_pages(ways: Ways, supervisor: Supervisor, as
     ]
     for search, limit, offset in bad:
         with pytest.raises(RequestError, match="isn't"):
-            ways.library(search, limit, offset, "")
+            answers.library(search, limit, offset, "")
 
 
 def test_waiting_ends_with_the_job_the_time_or_the_program(
-    ways: Ways, supervisor: Supervisor
+    answers: Answers, engine: Engine
 ) -> None:
-    job = ways.submit({"prompt": "steps=3", "model": "scripted"})
-    assert asyncio.run(ways.wait(job, unheard, seconds=0.1)).state == "queued"
-    ways.closed = True
+    job = answers.submit({"prompt": "steps=3", "model": "scripted"})
+    assert asyncio.run(answers.wait(job, unheard, seconds=0.1)).state == "queued"
+    answers.closed = True
     with pytest.raises(Unfinished, match=r"is being closed.* goes on at its next start"):
-        asyncio.run(ways.wait(job, unheard))
-    ways.closed = False
-    supervisor.start()
-    ended = asyncio.run(ways.wait(job, unheard))
+        asyncio.run(answers.wait(job, unheard))
+    answers.closed = False
+    engine.start()
+    ended = asyncio.run(answers.wait(job, unheard))
     assert ended.state == "done"
-    assert ways.made(ended).job == job.id
+    assert answers.made(ended).job == job.id
 
 
-def test_the_bar_never_shrinks(ways: Ways, supervisor: Supervisor) -> None:
-    supervisor.start()
+def test_the_bar_never_shrinks(answers: Answers, engine: Engine) -> None:
+    engine.start()
     told: list[tuple[float, str]] = []
 
     async def heard(fraction: float, sentence: str) -> None:
         told.append((fraction, sentence))
 
-    job = ways.submit({"prompt": "steps=6 step_seconds=0.3", "model": "scripted"})
-    asyncio.run(ways.wait(job, heard))
+    job = answers.submit({"prompt": "steps=6 step_seconds=0.3", "model": "scripted"})
+    asyncio.run(answers.wait(job, heard))
     assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
     assert any("Denoising, step" in sentence for _, sentence in told)
 
 
-def test_a_job_without_a_clip_says_why(ways: Ways, supervisor: Supervisor) -> None:
-    supervisor.start()
-    failed = ways.submit({"prompt": "fail=error", "model": "scripted"})
-    failed = finish(supervisor, failed)
+def test_a_job_without_a_clip_says_why(answers: Answers, engine: Engine) -> None:
+    engine.start()
+    failed = answers.submit({"prompt": "fail=error", "model": "scripted"})
+    failed = finish(engine, failed)
     with pytest.raises(Unfinished) as found:
-        ways.made(failed)
+        answers.made(failed)
     assert (found.value.sentence, found.value.remedy) == (failed.note, failed.remedy)
 
 
-def test_so_many_may_wait(ways: Ways) -> None:
-    seats = [ways.a_seat() for _ in range(MOST_WAITING)]
+def test_so_many_may_wait(answers: Answers) -> None:
+    seats = [answers.a_seat() for _ in range(MOST_WAITING)]
     for seat in seats:
         seat.__enter__()
-    with pytest.raises(TooMany, match="wait for clips already"), ways.a_seat():
+    with pytest.raises(TooMany, match="wait for clips already"), answers.a_seat():
         pass
     seats[0].__exit__(None, None, None)
-    with ways.a_seat():
+    with answers.a_seat():
         pass
 
 
-def test_flags_are_true_or_false(ways: Ways) -> None:
+def test_flags_are_true_or_false(answers: Answers) -> None:
     with pytest.raises(HeadroomError, match="receipt: 'yes' isn't true or false"):
-        ways.submit({"prompt": "go", "model": "scripted"}, "yes")
+        answers.submit({"prompt": "go", "model": "scripted"}, "yes")
 
 
 def test_the_login_is_known_as_basic_only() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import State
 from tests.conftest import Ask, finish, wait_until
 from ui.share.session import Opened, Sharing, SharingError, own_addresses
@@ -24,10 +24,10 @@ OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or anoth
 class Doors:
     """A share with a tunnel that is none: visitors come to the local port under its name."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.port = 0
-        self.supervisor = supervisor
-        self.sharing = Sharing(supervisor, self._tunnel)
+        self.engine = engine
+        self.sharing = Sharing(engine, self._tunnel)
         self.opened = Opened("", "")
         self.clients: list[httpx.Client] = []
 
@@ -56,8 +56,8 @@ class Doors:
 
 
 @pytest.fixture
-def doors(supervisor: Supervisor) -> Iterator[Doors]:
-    made = Doors(supervisor)
+def doors(engine: Engine) -> Iterator[Doors]:
+    made = Doors(engine)
     made.open()
     yield made
     for client in made.clients:
@@ -85,7 +85,7 @@ def asked(prompt: str = "a ball", **more: object) -> dict[str, object]:
 
 
 def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
-    doors.supervisor.start()
+    doors.engine.start()
     ana = doors.visitor()
     answer = ana.post("generate", json=asked("<b>ball</b>", seed=3))
     assert answer.status_code == 200, answer.text
@@ -96,18 +96,18 @@ def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
     assert ana.get(f"clip/{job}.jpg").headers["content-type"] == "image/jpeg"
     download = ana.get(f"clip/{job}.mp4?download").headers["content-disposition"]
     assert download == f'attachment; filename="headroom-{job}.mp4"'
-    mine = doors.supervisor.jobs.get(job)
+    mine = doors.engine.jobs.get(job)
     assert mine.visitor_name == "Ana"
 
 
 def test_stopping_ends_a_download_that_is_under_way(doors: Doors) -> None:
-    doors.supervisor.start()
+    doors.engine.start()
     ana = doors.visitor()
     job = ana.post("generate", json=asked()).json()["job"]
     wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
-    found = doors.supervisor.library.of_job(job)
+    found = doors.engine.library.of_job(job)
     assert found is not None
-    with (doors.supervisor.home.clips / found.file).open("ab") as file:
+    with (doors.engine.home.clips / found.file).open("ab") as file:
         file.truncate(256 * 2**20)  # more than the system keeps on the way
     with ana.stream("GET", f"clip/{job}.mp4") as answer:
         parts = answer.iter_raw()
@@ -158,11 +158,11 @@ def test_wrong_passwords_slow_down_and_tell_nothing(doors: Doors) -> None:
 @OWNERS
 def test_only_their_own(doors: Doors, ask: Ask) -> None:
     """A visitor tries what is the owner's, and what is another visitor's."""
-    doors.supervisor.start()
-    own = finish(doors.supervisor, doors.supervisor.submit(ask(SECRET)))
+    doors.engine.start()
+    own = finish(doors.engine, doors.engine.submit(ask(SECRET)))
     ana, ben = doors.visitor("Ana"), doors.visitor("Ben")
     job = ana.post("generate", json=asked("step_seconds=0.01 ana's")).json()["job"]
-    finish(doors.supervisor, doors.supervisor.jobs.get(job))
+    finish(doors.engine, doors.engine.jobs.get(job))
     for number in (own.id, job, 0, 99, 10**17):
         assert ben.get(f"clip/{number}.mp4").status_code in (404, 409)
         assert ben.post("cancel", json={"job": number}).status_code == 409
@@ -205,7 +205,7 @@ def test_only_their_own(doors: Doors, ask: Ask) -> None:
         answer = ana.get(path)
         assert answer.status_code in (404, 405, 409), path
         assert "Traceback" not in answer.text
-        assert str(doors.supervisor.home.root) not in answer.text
+        assert str(doors.engine.home.root) not in answer.text
 
 
 @OWNERS
@@ -241,11 +241,11 @@ def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
 def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
     ana = doors.visitor()
     theirs = ana.post("generate", json=asked()).json()["job"]
-    own = doors.supervisor.submit(ask("mine"))
-    doors.supervisor.jobs.move(theirs, "first")
-    assert [job.id for job in doors.supervisor.jobs.waiting()] == [own.id, theirs]
+    own = doors.engine.submit(ask("mine"))
+    doors.engine.jobs.move(theirs, "first")
+    assert [job.id for job in doors.engine.jobs.waiting()] == [own.id, theirs]
     assert state(ana)["jobs"][0]["before"] == 1
-    claimed = doors.supervisor.jobs.claim()
+    claimed = doors.engine.jobs.claim()
     assert claimed is not None
     assert claimed.id == own.id
 
@@ -298,7 +298,7 @@ def test_other_names_and_other_sites_are_refused(doors: Doors) -> None:
 
 
 def test_stopping_ends_it_at_once(doors: Doors, ask: Ask) -> None:
-    doors.supervisor.start()
+    doors.engine.start()
     ana = doors.visitor()
     running = ana.post("generate", json=asked("steps=400 step_seconds=0.1")).json()["job"]
     wait_until(lambda: state(ana)["jobs"][0]["state"] == "running", "the visitor's job")
@@ -308,7 +308,7 @@ def test_stopping_ends_it_at_once(doors: Doors, ask: Ask) -> None:
     assert doors.sharing.state()["open"] is False
     for job in (running, waiting):
         wait_until(
-            lambda job=job: doors.supervisor.jobs.get(job).state is State.CANCELLED,  # type: ignore[misc]
+            lambda job=job: doors.engine.jobs.get(job).state is State.CANCELLED,  # type: ignore[misc]
             "the end of what visitors had",
         )
     wait_until(lambda: closed(doors.port), "the port's end")
@@ -324,14 +324,14 @@ def test_it_ends_by_itself(doors: Doors) -> None:
     ana = doors.visitor()
     ana.post("generate", json=asked())
     wait_until(lambda: not doors.sharing.state()["open"], "the end")
-    wait_until(lambda: not doors.supervisor.jobs.unfinished_of_visitors(), "its jobs' end")
+    wait_until(lambda: not doors.engine.jobs.unfinished_of_visitors(), "its jobs' end")
 
 
-def test_one_door_at_a_time_and_none_after_a_failure(supervisor: Supervisor) -> None:
+def test_one_door_at_a_time_and_none_after_a_failure(engine: Engine) -> None:
     def fails(port: int, token: str, folder: Path) -> Tunnel:
         raise TunnelError("No network.", "Share in your own network instead.")
 
-    sharing = Sharing(supervisor, fails)
+    sharing = Sharing(engine, fails)
     with pytest.raises(TunnelError):
         sharing.start("link", 2, "scripted")
     assert sharing.state()["open"] is False
@@ -345,10 +345,10 @@ def test_one_door_at_a_time_and_none_after_a_failure(supervisor: Supervisor) -> 
 
 def test_a_share_doesnt_outlive_the_program(doors: Doors) -> None:
     doors.visitor().post("generate", json=asked())
-    assert doors.supervisor.jobs.unfinished_of_visitors()
-    doors.supervisor.start()
-    wait_until(lambda: not doors.supervisor.jobs.waiting(), "the end of what nobody waits for")
-    assert doors.supervisor.jobs.unfinished_of_visitors() == []
+    assert doors.engine.jobs.unfinished_of_visitors()
+    doors.engine.start()
+    wait_until(lambda: not doors.engine.jobs.waiting(), "the end of what nobody waits for")
+    assert doors.engine.jobs.unfinished_of_visitors() == []
 
 
 def test_gradios_own_tunnel_program_is_driven(

@@ -68,7 +68,7 @@ def test_headers_change_neither_method_nor_address(doors: Doors, header: str) ->
     for path in ("generate", "cancel", "enter"):
         assert ana.get(path, headers={header: value}).status_code == 405
     assert ana.get("", headers={header: value}).text.startswith("<!doctype html>")
-    assert doors.supervisor.jobs.waiting() == []
+    assert doors.engine.jobs.waiting() == []
 
 
 def test_other_cookies_are_nobodys(doors: Doors) -> None:
@@ -96,7 +96,7 @@ def test_other_cookies_are_nobodys(doors: Doors) -> None:
             client.get("clip/1.mp4"),
         ]
         assert [answer.status_code for answer in tried] == [401] * 4, cookie
-    assert doors.supervisor.jobs.waiting() == []
+    assert doors.engine.jobs.waiting() == []
 
 
 def test_unknown_fields_are_refused(doors: Doors) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.store import StoreError
 from tests.ui.share.test_visitor_app import Doors, asked, doors, error
@@ -35,7 +35,7 @@ def test_nothing_is_queued_once_it_has_ended(doors: Doors, monkeypatch: pytest.M
     monkeypatch.setattr(Share, "visitor", late)
     answer = ana.post("generate", json=asked())
     assert (answer.status_code, "share has ended" in error(answer)) == (409, True)
-    assert doors.supervisor.jobs.unfinished_of_visitors() == []
+    assert doors.engine.jobs.unfinished_of_visitors() == []
 
 
 def test_the_end_waits_for_what_is_being_queued(
@@ -44,14 +44,14 @@ def test_the_end_waits_for_what_is_being_queued(
     ana = doors.visitor()
     visits = doors.sharing._visits
     assert visits is not None
-    queue, begun, go_on = doors.supervisor.submit_all, threading.Event(), threading.Event()
+    queue, begun, go_on = doors.engine.submit_all, threading.Event(), threading.Event()
 
     def slowly(*given: Any, **more: Any) -> list[Job]:
         begun.set()
         assert go_on.wait(20)
         return queue(*given, **more)
 
-    monkeypatch.setattr(doors.supervisor, "submit_all", slowly)
+    monkeypatch.setattr(doors.engine, "submit_all", slowly)
     sender = threading.Thread(target=lambda: ana.post("generate", json=asked()))
     ender = threading.Thread(target=visits.end)
     sender.start()
@@ -62,10 +62,10 @@ def test_the_end_waits_for_what_is_being_queued(
     go_on.set()
     sender.join(20)
     ender.join(20)
-    assert [job.state for job in doors.supervisor.jobs.recent()] == [State.CANCELLED]
+    assert [job.state for job in doors.engine.jobs.recent()] == [State.CANCELLED]
 
 
-def test_it_is_told_once_it_has_an_address(supervisor: Supervisor) -> None:
+def test_it_is_told_once_it_has_an_address(engine: Engine) -> None:
     """A tunnel takes seconds to be opened."""
     told: list[bool] = []
 
@@ -74,7 +74,7 @@ def test_it_is_told_once_it_has_an_address(supervisor: Supervisor) -> None:
         assert share_state(sharing)["share-text"] == ""
         return Tunnel("https://abc123.share.test", None)
 
-    sharing = Sharing(supervisor, opens)
+    sharing = Sharing(engine, opens)
     sharing.start("link", 2, "scripted")
     told.append(sharing.open)
     assert told == [False, True]
@@ -88,14 +88,14 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
 ) -> None:
     """How many clips a visitor has is asked of it at each turn."""
     doors.visitor()
-    live = Live(doors.supervisor, sharing=doors.sharing)
+    live = Live(doors.engine, sharing=doors.sharing)
     before = live.state()
     assert before["share-visitors"] == ["Ana: 0 made, 0 unfinished"]
 
     def locked(_visitor: str) -> list[Job]:
         raise StoreError("The database is locked.", "Close what holds it.")
 
-    monkeypatch.setattr(doors.supervisor.jobs, "of_visitor", locked)
+    monkeypatch.setattr(doors.engine.jobs, "of_visitor", locked)
     live._at = 0.0
     state = live.state()
     assert state["notice"] == "The database is locked. Close what holds it."

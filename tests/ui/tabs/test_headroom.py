@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
@@ -16,15 +16,15 @@ from ui.tabs import generate, headroom
 
 
 @pytest.fixture
-def guarded(presets: Presets, jobs: Jobs) -> Iterator[Supervisor]:
-    made = Supervisor(Home.find(), presets, jobs, ScriptedMeter())
+def guarded(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
+    made = Engine(Home.find(), presets, jobs, ScriptedMeter())
     yield made
     made.close()
 
 
-def record(supervisor: Supervisor, ask: Ask, size: Size, outcome: str, peak: int) -> None:
-    supervisor.guard.record(
-        supervisor.jobs.add(ask()).id,
+def record(engine: Engine, ask: Ask, size: Size, outcome: str, peak: int) -> None:
+    engine.guard.record(
+        engine.jobs.add(ask()).id,
         "clip",
         "wan-tiny",
         size,
@@ -34,7 +34,7 @@ def record(supervisor: Supervisor, ask: Ask, size: Size, outcome: str, peak: int
     )
 
 
-def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) -> None:
+def test_every_state_has_its_own_mark_and_word(guarded: Engine, ask: Ask) -> None:
     record(guarded, ask, Size(128, 128, 17), "ok", GIB)
     record(guarded, ask, Size(128, 128, 17), "ok", GIB + GIB // 10)
     record(guarded, ask, Size(224, 128, 33), "out_of_memory", 0)
@@ -53,9 +53,7 @@ def test_every_state_has_its_own_mark_and_word(guarded: Supervisor, ask: Ask) ->
     assert "</summary><p>Memory ran out at 224×128×33" in picture, "the reason opens"
 
 
-def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(
-    guarded: Supervisor, ask: Ask
-) -> None:
+def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(guarded: Engine, ask: Ask) -> None:
     _, dropdown = headroom.refreshed(guarded, "wan-tiny", None)
     first, last = dropdown.value, dropdown.choices[-1][1]
     assert first != last
@@ -69,7 +67,7 @@ def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(
     assert headroom.refreshed(guarded, "wan-tiny", "no size")[1].value == dropdown.value
 
 
-def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> None:
+def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Engine) -> None:
     size, frames, verdict, probe = generate.judged(guarded, "wan-tiny", "256×256", 17)
     labels = dict((value, text) for text, value in size.choices)
     assert labels["256×256"] == "256 × 256\nlocked"
@@ -83,7 +81,7 @@ def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Supervisor) -> N
     assert probe.visible is False
 
 
-def test_measuring_from_the_tab_queues_a_probe(guarded: Supervisor) -> None:
+def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
     assert "Measuring 256 × 256, square, 1.1 s:" in headroom.measure_size(
         guarded, "wan-tiny", "256×256×17"
     )

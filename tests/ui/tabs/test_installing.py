@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
-from engine.install.background import Arrival, Arriving
+from engine.install.background import BackgroundInstall, InstallState
 from engine.presets import Presets
 from ui.live import Live
 from ui.page import first_run
@@ -17,22 +17,22 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @dataclass
-class Scripted(Arrival):
+class Scripted(BackgroundInstall):
     """An arrival whose state a test writes."""
 
-    state: Arriving
+    state: InstallState
 
-    def look(self) -> Arriving:
+    def look(self) -> InstallState:
         return self.state
 
 
 def test_nothing_is_shown_once_it_is_here() -> None:
-    card, text, button = installing.refreshed(Scripted(Arriving("here")))
+    card, text, button = installing.refreshed(Scripted(InstallState("here")))
     assert (card.visible, text, button.visible) == (False, "", False)
 
 
 def test_the_step_is_shown_while_it_is_installed() -> None:
-    card, text, button = installing.refreshed(Scripted(Arriving("working", f"Step {HOSTILE}")))
+    card, text, button = installing.refreshed(Scripted(InstallState("working", f"Step {HOSTILE}")))
     assert (card.visible, button.visible) == (True, False)
     assert "being installed" in text
     assert "data-live='arriving'" in text
@@ -40,7 +40,7 @@ def test_the_step_is_shown_while_it_is_installed() -> None:
 
 
 def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:
-    state = Arriving("failed", told=f"No space {HOSTILE}", remedy="Make room.")
+    state = InstallState("failed", told=f"No space {HOSTILE}", remedy="Make room.")
     card, text, button = installing.refreshed(Scripted(state))
     assert (card.visible, button.visible) == (True, True)
     assert "not installed" in text
@@ -51,24 +51,29 @@ def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        (Arriving("working", "Installing PyTorch"), "Setting up what makes clips, once"),
-        (Arriving("failed", told="x"), "What makes clips isn't installed; the Set-up tab says why"),
-        (Arriving("here"), "The engine is off"),
+        (InstallState("working", "Installing PyTorch"), "Setting up what makes clips, once"),
+        (
+            InstallState("failed", told="x"),
+            "What makes clips isn't installed; the Set-up tab says why",
+        ),
+        (InstallState("here"), "The engine is off"),
     ],
 )
-def test_the_live_line_says_so(supervisor: Supervisor, state: Arriving, told: str) -> None:
-    seen = Live(supervisor, Scripted(state)).state()
+def test_the_live_line_says_so(engine: Engine, state: InstallState, told: str) -> None:
+    seen = Live(engine, Scripted(state)).state()
     assert str(seen["engine"]).startswith(told)
     assert seen["packages"] == state.phase
     assert seen["arriving"] == state.doing
 
 
 def test_the_default_model_can_be_chosen_before_its_engine_is_here(
-    supervisor: Supervisor, presets: Presets, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.pipelines.engine_here", lambda: False)
     models = [model for _, model in model_choices(presets)]
     assert presets.default.id in models
     assert not [model for model in models if model.startswith("wan2.1")]
-    assert first_run(supervisor)[1] == ""  # "works at once" would not be true yet
-    assert Arrival(Home.find()).look().phase == "here"  # this environment has it all the same
+    assert first_run(engine)[1] == ""  # "works at once" would not be true yet
+    assert (
+        BackgroundInstall(Home.find()).look().phase == "here"
+    )  # this environment has it all the same

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import file_manager, folder_sync
 from engine.library.library import LibraryError
@@ -27,21 +27,21 @@ OURS = {HEADER: "1"}
 
 
 @pytest.fixture
-def visitor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def visitor(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """Somebody at this computer, and a library of three clips that came by hand."""
     monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
     for number, prompt in enumerate(("a red ball", "a blue cube", HOSTILE)):
-        path = write(supervisor.home.clips / f"{number}.mp4", receipt(prompt, seed=number))
+        path = write(engine.home.clips / f"{number}.mp4", receipt(prompt, seed=number))
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
-    supervisor.caretaker.scan()
-    return TestClient(site(supervisor), base_url="http://localhost", client=("127.0.0.1", 5000))
+    engine.folder_sync.scan()
+    return TestClient(site(engine), base_url="http://localhost", client=("127.0.0.1", 5000))
 
 
-def site(supervisor: Supervisor) -> FastAPI:
+def site(engine: Engine) -> FastAPI:
     app = FastAPI()
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
-    add_clip_routes(app, supervisor)
-    add_receipt_route(app, supervisor)
+    add_clip_routes(app, engine)
+    add_receipt_route(app, engine)
     return app
 
 
@@ -83,10 +83,10 @@ def test_questions_that_make_no_sense_harm_nothing(visitor: TestClient) -> None:
         assert visitor.get("/library", params=query).status_code == 200, query
 
 
-def test_clips_are_served_in_parts_and_whole(visitor: TestClient, supervisor: Supervisor) -> None:
+def test_clips_are_served_in_parts_and_whole(visitor: TestClient, engine: Engine) -> None:
     number = page(visitor)["clips"][0]["id"]
     whole = visitor.get(f"/clip/{number}")
-    assert whole.content == (supervisor.home.clips / "2.mp4").read_bytes()
+    assert whole.content == (engine.home.clips / "2.mp4").read_bytes()
     assert whole.headers["content-type"] == "video/mp4"
     assert whole.headers["content-disposition"] == 'inline; filename="2.mp4"'
     assert "immutable" in whole.headers["cache-control"]
@@ -97,12 +97,12 @@ def test_clips_are_served_in_parts_and_whole(visitor: TestClient, supervisor: Su
     assert kept.headers["content-disposition"] == 'attachment; filename="2.mp4"'
 
 
-def test_a_still_is_a_drawing_until_it_is_made(visitor: TestClient, supervisor: Supervisor) -> None:
+def test_a_still_is_a_drawing_until_it_is_made(visitor: TestClient, engine: Engine) -> None:
     number = page(visitor)["clips"][0]["id"]
     drawing = visitor.get(f"/thumb/{number}")
     assert drawing.headers["content-type"].startswith("image/svg+xml")
     assert drawing.headers["cache-control"] == "no-store"
-    wait_until((supervisor.home.clips / "2.jpg").exists, "the still")
+    wait_until((engine.home.clips / "2.jpg").exists, "the still")
     still = visitor.get(f"/thumb/{number}")
     assert still.headers["content-type"] == "image/jpeg"
     assert still.content[:2] == b"\xff\xd8"
@@ -130,11 +130,9 @@ def test_only_the_number_of_a_clip_names_a_file(visitor: TestClient, path: str) 
     assert visitor.get(path).status_code in (404, 422)
 
 
-def test_a_file_that_went_meanwhile_is_not_found(
-    visitor: TestClient, supervisor: Supervisor
-) -> None:
+def test_a_file_that_went_meanwhile_is_not_found(visitor: TestClient, engine: Engine) -> None:
     number = page(visitor)["clips"][0]["id"]
-    (supervisor.home.clips / "2.mp4").unlink()
+    (engine.home.clips / "2.mp4").unlink()
     assert visitor.get(f"/clip/{number}").status_code == 404
     assert visitor.get(f"/thumb/{number}").status_code == 200
     assert change(visitor, "/library/scan") == {
@@ -146,7 +144,7 @@ def test_a_file_that_went_meanwhile_is_not_found(
     assert page(visitor)["count"] == 2
 
 
-def test_favourite_trash_and_restore(visitor: TestClient, supervisor: Supervisor) -> None:
+def test_favourite_trash_and_restore(visitor: TestClient, engine: Engine) -> None:
     number = page(visitor)["clips"][0]["id"]
     assert change(visitor, f"/clip/{number}/favourite", {"on": True}) == {}
     assert [clip["id"] for clip in page(visitor, favourites=True)["clips"]] == [number]
@@ -161,37 +159,37 @@ def test_favourite_trash_and_restore(visitor: TestClient, supervisor: Supervisor
 
 
 def test_same_again_and_a_new_seed_pass_the_guard(
-    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    visitor: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = page(visitor)["clips"][0]["id"]
-    supervisor.settings.set(EMBED, False)
+    engine.settings.set(EMBED, False)
     assert change(visitor, f"/clip/{number}/again", {"fresh": False}) == {}
     assert change(visitor, f"/clip/{number}/again", {"fresh": True}) == {}
-    same, new = supervisor.jobs.waiting()
+    same, new = engine.jobs.waiting()
     assert (same.request.prompt, same.seed, same.embed) == (HOSTILE, 2, False)
     assert (new.request.prompt, new.request.seed) == (HOSTILE, -1)
 
     def refuse(*_: object) -> None:
         raise HeadroomError("It is locked.", "Measure it.")
 
-    monkeypatch.setattr(supervisor.guard, "admit", refuse)
+    monkeypatch.setattr(engine.guard, "admit", refuse)
     answer = change(visitor, f"/clip/{number}/again", {"fresh": True})
     assert answer == {"refused": "It is locked. Measure it."}
-    assert len(supervisor.jobs.waiting()) == 2
+    assert len(engine.jobs.waiting()) == 2
 
 
 def test_a_clip_of_an_unknown_model_says_so(
-    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    visitor: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(supervisor.home.clips / "new.mp4", receipt("of the future", model=HOSTILE))
-    supervisor.caretaker.scan()
+    write(engine.home.clips / "new.mp4", receipt("of the future", model=HOSTILE))
+    engine.folder_sync.scan()
     clip = page(visitor)["clips"][0]
     assert (clip["prompt"], clip["model"]) == ("of the future", HOSTILE)
     assert (
         "there is no model"
         in change(visitor, f"/clip/{clip['id']}/again", {"fresh": False})["refused"]
     )
-    updates = brought(supervisor, {"id": clip["id"]})
+    updates = brought(engine, {"id": clip["id"]})
     assert "there is no model" in updates[-1]
     assert "<img" not in updates[-1]
     rows = visitor.get(f"/clip/{clip['id']}/receipt").json()["rows"]
@@ -210,7 +208,7 @@ def test_what_a_page_from_elsewhere_could_send_changes_nothing(visitor: TestClie
 
 
 def test_a_folder_is_opened_for_who_sits_here_only(
-    visitor: TestClient, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    visitor: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Path] = []
     monkeypatch.setattr(file_manager, "show", shown.append)
@@ -218,8 +216,8 @@ def test_a_folder_is_opened_for_who_sits_here_only(
     path = f"/clip/{number}/folder"
     assert page(visitor)["folder"] is True
     assert change(visitor, path) == {}
-    assert shown == [supervisor.home.clips / "2.mp4"]
-    app, there = site(supervisor), "http://localhost"
+    assert shown == [engine.home.clips / "2.mp4"]
+    app, there = site(engine), "http://localhost"
     elsewhere = [
         TestClient(app, base_url=there, client=("192.168.0.9", 5000)),
         TestClient(app, base_url="http://evil.example", client=("127.0.0.1", 5000)),
@@ -252,26 +250,26 @@ def drop(visitor: TestClient, content: bytes, name: str = "a clip.mp4") -> Any:
 
 
 def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
-    visitor: TestClient, supervisor: Supervisor, tmp_path: Path
+    visitor: TestClient, engine: Engine, tmp_path: Path
 ) -> None:
     drawn = {**receipt("a drawn seed", seed=-1), "seed": 77}
     content = write(tmp_path / "it.mp4", drawn).read_bytes()
     request = drop(visitor, content)["request"]
     assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
-    updates = brought(supervisor, {"request": request})
+    updates = brought(engine, {"request": request})
     assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, True)
     assert "class='verdict open'" in updates[6], "the verdict comes in the same step"
     assert "a drawn seed" in updates[-1]
-    assert not list(supervisor.home.cache.glob("dropped-*"))
+    assert not list(engine.home.cache.glob("dropped-*"))
 
 
-def test_what_a_crash_left_of_uploads_is_removed_at_the_next_start(supervisor: Supervisor) -> None:
-    old, young = (supervisor.home.cache / f"dropped-{name}" for name in ("old", "young"))
+def test_what_a_crash_left_of_uploads_is_removed_at_the_next_start(engine: Engine) -> None:
+    old, young = (engine.home.cache / f"dropped-{name}" for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir()
         (folder / "dropped.mp4").write_bytes(b"half")
     os.utime(old, (1_700_000_000, 1_700_000_000))
-    add_receipt_route(FastAPI(), supervisor)
+    add_receipt_route(FastAPI(), engine)
     assert (old.exists(), young.exists()) == (False, True)
 
 
@@ -290,7 +288,7 @@ def test_a_full_disk_is_named(
 
 
 def test_what_isnt_a_clip_of_ours_is_a_sentence(
-    visitor: TestClient, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    visitor: TestClient, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign = write(tmp_path / "foreign.mp4", None).read_bytes()
     assert drop(visitor, foreign)["refused"].startswith("a clip.mp4 holds no Headroom receipt.")
@@ -306,7 +304,7 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
     assert "there is no model" in told
     monkeypatch.setattr(dropped, "MOST_BYTES", 1000)
     assert "has more than" in drop(visitor, whole)["refused"]
-    assert not list(supervisor.home.cache.glob("dropped-*"))
+    assert not list(engine.home.cache.glob("dropped-*"))
 
 
 @pytest.mark.parametrize(
@@ -325,19 +323,19 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
         {"request": {"prompt": ["x"], "seed": {}, "model": HOSTILE}},
     ],
 )
-def test_whatever_a_browser_sends_is_a_sentence(supervisor: Supervisor, data: object) -> None:
-    updates = brought(supervisor, data)
+def test_whatever_a_browser_sends_is_a_sentence(engine: Engine, data: object) -> None:
+    updates = brought(engine, data)
     assert len(updates) == 9
     assert 'role="alert"' in updates[-1]
     assert "<img" not in updates[-1]
 
 
-def test_a_model_that_isnt_here_is_a_sentence(supervisor: Supervisor) -> None:
+def test_a_model_that_isnt_here_is_a_sentence(engine: Engine) -> None:
     big = ClipRequest("a cat", 480, 832, 81, 5, "wan2.1-t2v-14b-fp8").to_json()
-    assert "The clip was made with" in brought(supervisor, {"request": big})[-1]
+    assert "The clip was made with" in brought(engine, {"request": big})[-1]
 
 
-def test_a_library_behind_a_login_stays_there(supervisor: Supervisor) -> None:
+def test_a_library_behind_a_login_stays_there(engine: Engine) -> None:
     """A real Gradio app with a login: 401 everywhere without its cookie."""
     import gradio as gr
     import httpx
@@ -345,9 +343,9 @@ def test_a_library_behind_a_login_stays_there(supervisor: Supervisor) -> None:
     with gr.Blocks(analytics_enabled=False) as blocks:
         gr.Markdown("hello")
     app, url, _ = blocks.launch(auth=("me", "secret"), prevent_thread_lock=True, quiet=True)
-    add_clip_routes(app, supervisor)
-    add_receipt_route(app, supervisor)
-    write(supervisor.home.clips / "0.mp4", receipt())
+    add_clip_routes(app, engine)
+    add_receipt_route(app, engine)
+    write(engine.home.clips / "0.mp4", receipt())
     gets = ("library", "clip/1", "thumb/1", "clip/1/receipt")
     posts = (
         "library/scan",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from tests.engine.machine.test_facts import seen
 from tests.support.machines import LINUX
 from ui import wording
@@ -15,20 +15,20 @@ MODEL = "wan2.1-t2v-14b-fp8"
 
 
 @pytest.fixture
-def card(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+def card(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The engine on a machine with a 4060 Ti."""
-    monkeypatch.setattr(supervisor.plans, "_machine", lambda: LINUX)
-    monkeypatch.setattr(supervisor, "look", seen)
-    return supervisor
+    monkeypatch.setattr(engine.plans, "_machine", lambda: LINUX)
+    monkeypatch.setattr(engine, "look", seen)
+    return engine
 
 
-def by_name(supervisor: Supervisor, model: str) -> dict[str, list[tuple[str, object]]]:
-    fresh = plan.refreshed(supervisor, model)
+def by_name(engine: Engine, model: str) -> dict[str, list[tuple[str, object]]]:
+    fresh = plan.refreshed(engine, model)
     dropdowns = fresh[-len(wording.CHOICES) :]
     return {name: d.choices for name, d in zip(wording.CHOICES, dropdowns, strict=True)}
 
 
-def test_every_choice_is_shown_with_its_reason(card: Supervisor) -> None:
+def test_every_choice_is_shown_with_its_reason(card: Engine) -> None:
     table, section, *_ = plan.refreshed(card, MODEL)
     assert "Where the weights wait" in table
     assert "block-exact" in table
@@ -37,11 +37,11 @@ def test_every_choice_is_shown_with_its_reason(card: Supervisor) -> None:
     assert section.visible is True
 
 
-def test_every_choice_of_the_plan_has_words(card: Supervisor) -> None:
+def test_every_choice_of_the_plan_has_words(card: Engine) -> None:
     assert set(card.plans.options(MODEL)) == set(wording.CHOICES)
 
 
-def test_what_cant_work_says_so_and_is_refused_when_picked(card: Supervisor) -> None:
+def test_what_cant_work_says_so_and_is_refused_when_picked(card: Engine) -> None:
     labels = {value: text for text, value in by_name(card, MODEL)["attention"]}
     assert labels["torch_sdpa"] == "torch_sdpa"
     assert labels["sage_attn2"].startswith("sage_attn2 – can't work: SageAttention 2 isn't")
@@ -51,7 +51,7 @@ def test_what_cant_work_says_so_and_is_refused_when_picked(card: Supervisor) -> 
     assert card.plans.overrides(MODEL) == {}
 
 
-def test_using_and_going_back(card: Supervisor) -> None:
+def test_using_and_going_back(card: Engine) -> None:
     assert "The next clip uses it" in plan.use(card, MODEL, "rope_chunk", 2048)
     assert "You chose it. Automatic would be 8192" in plan.table_html(card, MODEL)
     assert "decides again" in plan.reset(card, MODEL, "rope_chunk")
@@ -60,32 +60,30 @@ def test_using_and_going_back(card: Supervisor) -> None:
 
 
 @pytest.mark.parametrize("model", ["wan-tiny", "scripted"])
-def test_a_model_that_leaves_nothing_to_choose_has_no_section(
-    supervisor: Supervisor, model: str
-) -> None:
-    table, section, *rest = plan.refreshed(supervisor, model)
+def test_a_model_that_leaves_nothing_to_choose_has_no_section(engine: Engine, model: str) -> None:
+    table, section, *rest = plan.refreshed(engine, model)
     assert "float32" in table
     assert section.visible is False
     assert not any(row.visible for row in rest[: len(wording.CHOICES)])
 
 
 def test_without_a_plan_the_reason_stands_in_its_place(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor.plans, "_machine", lambda: replace(LINUX, gpu=None))
-    table, section, *_ = plan.refreshed(supervisor, MODEL)
+    monkeypatch.setattr(engine.plans, "_machine", lambda: replace(LINUX, gpu=None))
+    table, section, *_ = plan.refreshed(engine, MODEL)
     assert "needs an NVIDIA GPU" in table
     assert section.visible is False
 
 
-def test_a_hostile_value_is_escaped(card: Supervisor) -> None:
+def test_a_hostile_value_is_escaped(card: Engine) -> None:
     told = plan.use(card, MODEL, "decode", "<img src=x>")
     assert "<img" not in told
     assert "&lt;img" in told
 
 
-def test_the_page_has_the_section_hidden_until_it_is_known(supervisor: Supervisor) -> None:
-    parts = build_page(supervisor).get_config_file()["components"]
+def test_the_page_has_the_section_hidden_until_it_is_known(engine: Engine) -> None:
+    parts = build_page(engine).get_config_file()["components"]
     found = {p["props"].get("elem_id"): p["props"] for p in parts}
     assert found["plan-choices"]["visible"] is False
     assert {f"use-{name}" for name in wording.CHOICES} <= set(found)

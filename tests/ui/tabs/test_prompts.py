@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.presets import Presets
 from engine.prompts.enhancer import Enhancer, ollama_base
 from engine.prompts.ideas import load_ideas
@@ -159,14 +159,14 @@ def test_where_the_prompt_goes_is_said() -> None:
 
 
 def test_looking_for_ollama_replaces_nothing_that_is_set(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def found(_: Enhancer) -> tuple[str, ...]:
         return ("llama3.2", "qwen3:8b")
 
     monkeypatch.setattr(Enhancer, "look", found)
-    enhancer = Enhancer(supervisor.settings, supervisor.home.database)
-    look = handler(build_page(supervisor), "llm-look")
+    enhancer = Enhancer(engine.settings, engine.home.database)
+    look = handler(build_page(engine), "llm-look")
 
     set_here = enhancer.set("https://a.example/v1", "mine", "sk-secret")
     said, status, *_, base, model, key, _, _ = asyncio.run(look())
@@ -184,12 +184,12 @@ def test_looking_for_ollama_replaces_nothing_that_is_set(
 
 
 def test_a_database_that_cant_be_read_ends_the_wait_for_an_answer(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def locked(*_: object) -> str:
         raise StoreError("It is locked.", "Wait.")
 
-    page = build_page(supervisor)
+    page = build_page(engine)
     (ask,) = [fn.fn for fn in page.fns.values() if getattr(fn.fn, "__name__", "") == "ask"]
     monkeypatch.setattr(Enhancer, "improve", locked)
     said, again, cancel, *_ = asyncio.run(ask("a ball", "wan-tiny", Mock(session_hash="tab")))
@@ -206,10 +206,10 @@ def test_words_that_the_tiny_model_lacks_are_said(presets: Presets) -> None:
     assert "know" not in improve.versions_html("x", "a wizard", big)
 
 
-def test_neither_key_nor_address_is_in_the_pages_configuration(supervisor: Supervisor) -> None:
-    enhancer = Enhancer(supervisor.settings, supervisor.home.database)
+def test_neither_key_nor_address_is_in_the_pages_configuration(engine: Engine) -> None:
+    enhancer = Enhancer(engine.settings, engine.home.database)
     enhancer.set("https://secret.example/v1", "m", "sk-secret")
-    config = json.dumps(build_page(supervisor).get_config_file(), default=str)
+    config = json.dumps(build_page(engine).get_config_file(), default=str)
     assert "sk-secret" not in config
     assert "secret.example" not in config
     values = json.dumps(improve.looked(enhancer, None), default=lambda part: part.get_config())

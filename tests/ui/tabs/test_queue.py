@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from engine.doctor.report import last_failure
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.home import Home
@@ -26,42 +26,42 @@ from ui.page import build_page
 from ui.tabs.queue import SHOWN, QueueView, act
 
 
-def view(supervisor: Supervisor) -> dict[str, Any]:
-    state = QueueView(supervisor).state(supervisor.status())
+def view(engine: Engine) -> dict[str, Any]:
+    state = QueueView(engine).state(engine.status())
     assert json.loads(json.dumps(state)) == state
     return state
 
 
-def titles(supervisor: Supervisor) -> list[str]:
-    return [row["title"] for row in view(supervisor)["waiting"]]
+def titles(engine: Engine) -> list[str]:
+    return [row["title"] for row in view(engine)["waiting"]]
 
 
-def test_a_row_says_place_size_seed_and_what_it_is(supervisor: Supervisor, ask: Ask) -> None:
-    supervisor.jobs.add(ask("<b>a</b>", seed=5))
-    supervisor.jobs.add(ask(PROBE_PROMPT), "probe")
-    first, second = view(supervisor)["waiting"]
+def test_a_row_says_place_size_seed_and_what_it_is(engine: Engine, ask: Ask) -> None:
+    engine.jobs.add(ask("<b>a</b>", seed=5))
+    engine.jobs.add(ask(PROBE_PROMPT), "probe")
+    first, second = view(engine)["waiting"]
     assert (first["place"], first["title"], first["kind"]) == (1, "<b>a</b>", "clip")
     assert first["size"] == "48 × 32, landscape, 0.6 s, seed 5"
     assert first["starts"] == "starts next"
     assert (second["title"], second["starts"]) == ("Measuring 48 × 32, landscape, 0.6 s", "")
 
 
-def test_a_failure_outlasts_the_clips_after_it(supervisor: Supervisor, ask: Ask) -> None:
-    jobs = supervisor.jobs
+def test_a_failure_outlasts_the_clips_after_it(engine: Engine, ask: Ask) -> None:
+    jobs = engine.jobs
     for number in range(8):
         jobs.claim(jobs.add(ask(f"clip {number}")).id)
         jobs.end(number + 1, State.FAILED if number == 0 else State.DONE, "It broke.", "Fix it.")
-    (row,) = view(supervisor)["ended"]
+    (row,) = view(engine)["ended"]
     assert (row["title"], row["why"]) == ("clip 0", "It broke. Fix it.")
-    failed = last_failure(supervisor)
+    failed = last_failure(engine)
     assert failed is not None
     assert failed.id == row["id"]
 
 
-def test_when_each_starts_follows_from_clips_made_before(supervisor: Supervisor, ask: Ask) -> None:
+def test_when_each_starts_follows_from_clips_made_before(engine: Engine, ask: Ask) -> None:
     request = ask("a")
-    supervisor.guard.record(
-        supervisor.jobs.add(request).id,
+    engine.guard.record(
+        engine.jobs.add(request).id,
         "clip",
         request.model,
         request.size,
@@ -70,64 +70,64 @@ def test_when_each_starts_follows_from_clips_made_before(supervisor: Supervisor,
         {"load": 500.0, "denoise": 60.0, "decode": 30.0},
     )
     for name in "bc":
-        supervisor.jobs.add(ask(name))
-    starts = [row["starts"] for row in view(supervisor)["waiting"]]
+        engine.jobs.add(ask(name))
+    starts = [row["starts"] for row in view(engine)["waiting"]]
     assert starts == ["starts next", "starts in about 2 min", "starts in about 3 min"]
 
 
 def test_a_job_that_the_guard_would_refuse_now_says_why(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    supervisor.jobs.add(ask("a"))
+    engine.jobs.add(ask("a"))
 
     def locked(model: str, sizes: list[Size]) -> dict[Size, Verdict]:
         verdict = Verdict(Word.LOCKED, "Not measured.", "none", None, 0, "Measure it.")
         return dict.fromkeys(sizes, verdict)
 
-    monkeypatch.setattr(supervisor.guard, "verdicts", locked)
-    (row,) = view(supervisor)["waiting"]
+    monkeypatch.setattr(engine.guard, "verdicts", locked)
+    (row,) = view(engine)["waiting"]
     assert (row["verdict"], row["why"]) == ("locked", "Not measured. Measure it.")
 
 
-def test_a_long_queue_is_counted_not_drawn(supervisor: Supervisor, ask: Ask) -> None:
-    supervisor.jobs.add_all([ask(str(n)) for n in range(SHOWN + 7)])
-    state = view(supervisor)
+def test_a_long_queue_is_counted_not_drawn(engine: Engine, ask: Ask) -> None:
+    engine.jobs.add_all([ask(str(n)) for n in range(SHOWN + 7)])
+    state = view(engine)
     assert (len(state["waiting"]), state["more"]) == (SHOWN, 7)
 
 
 def test_verdicts_are_looked_up_seldom(
-    supervisor: Supervisor, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    supervisor.jobs.add(ask("a"))
-    shown, looked = QueueView(supervisor), Mock(wraps=supervisor.guard.verdicts)
-    monkeypatch.setattr(supervisor.guard, "verdicts", looked)
+    engine.jobs.add(ask("a"))
+    shown, looked = QueueView(engine), Mock(wraps=engine.guard.verdicts)
+    monkeypatch.setattr(engine.guard, "verdicts", looked)
     for _ in range(10):
         shown.state(Status())
     assert looked.call_count == 1
 
 
-def test_buttons_move_and_remove(supervisor: Supervisor, ask: Ask) -> None:
-    jobs = [supervisor.jobs.add(ask(name)) for name in "abc"]
-    assert act(supervisor, {"do": "up", "job": jobs[2].id}) == ""
-    assert act(supervisor, {"do": "cancel", "job": jobs[0].id}) == ""
-    assert titles(supervisor) == ["c", "b"]
-    assert act(supervisor, {"do": "again", "job": jobs[0].id}) == ""
-    assert titles(supervisor) == ["c", "b", "a"]
-    assert "can't be tried again" in act(supervisor, {"do": "again", "job": jobs[0].id})
-    assert "isn't waiting" in act(supervisor, {"do": "up", "job": jobs[0].id})
-    assert act(supervisor, {"do": "cancel_waiting", "job": None}) == ""
-    assert titles(supervisor) == []
-    assert len(view(supervisor)["ended"]) == 3
-    assert act(supervisor, {"do": "clear_ended"}) == ""
-    assert view(supervisor)["ended"] == []
+def test_buttons_move_and_remove(engine: Engine, ask: Ask) -> None:
+    jobs = [engine.jobs.add(ask(name)) for name in "abc"]
+    assert act(engine, {"do": "up", "job": jobs[2].id}) == ""
+    assert act(engine, {"do": "cancel", "job": jobs[0].id}) == ""
+    assert titles(engine) == ["c", "b"]
+    assert act(engine, {"do": "again", "job": jobs[0].id}) == ""
+    assert titles(engine) == ["c", "b", "a"]
+    assert "can't be tried again" in act(engine, {"do": "again", "job": jobs[0].id})
+    assert "isn't waiting" in act(engine, {"do": "up", "job": jobs[0].id})
+    assert act(engine, {"do": "cancel_waiting", "job": None}) == ""
+    assert titles(engine) == []
+    assert len(view(engine)["ended"]) == 3
+    assert act(engine, {"do": "clear_ended"}) == ""
+    assert view(engine)["ended"] == []
 
 
-def test_what_cant_be_edited_says_why(supervisor: Supervisor, ask: Ask) -> None:
-    jobs = supervisor.jobs
+def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
+    jobs = engine.jobs
     begun, waits, probe = jobs.add(ask("a")), jobs.add(ask("b")), jobs.add(ask("c"), "probe")
     strange = jobs.add(replace(ask("d"), model="gone"))
     jobs.claim(begun.id)
-    begin = handler(build_page(supervisor), "queue", "edit")
+    begin = handler(build_page(engine), "queue", "edit")
     for job, said in (
         (begun.id, "isn't waiting any more. It has begun or ended"),
         (probe.id, "isn't waiting any more"),
@@ -135,29 +135,27 @@ def test_what_cant_be_edited_says_why(supervisor: Supervisor, ask: Ask) -> None:
         (99, "There is no such job any more. Look at the queue."),
     ):
         asked = {"do": "edit", "job": job}
-        assert said in act(supervisor, asked)
+        assert said in act(engine, asked)
         with pytest.raises(gr.Error, match=re.escape(said)):
             begin(gr.EventData(None, asked), None, None)
-    assert act(supervisor, {"do": "edit", "job": waits.id}) == ""
+    assert act(engine, {"do": "edit", "job": waits.id}) == ""
     number, kept, row, said, prompt, *_ = begin(
         gr.EventData(None, {"job": waits.id}), None, None, "typed"
     )
     assert (number, kept, row.visible, prompt) == (waits.id, ["typed"], True, "b")
 
 
-def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(
-    supervisor: Supervisor, ask: Ask
-) -> None:
-    job = supervisor.jobs.add(ask("a"))
-    save = handler(build_page(supervisor), "save-job")
+def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(engine: Engine, ask: Ask) -> None:
+    job = engine.jobs.add(ask("a"))
+    save = handler(build_page(engine), "save-job")
     values = ("better", "scripted", "32×48", 5, 7, True)
     number, kept, row, said, *form = save(None, None, *values)
     assert "forgotten which job" in said
     assert all(part == gr.skip() for part in (number, kept, row, *form)), "the row stays"
-    assert supervisor.jobs.get(job.id).request.prompt == "a"
+    assert engine.jobs.get(job.id).request.prompt == "a"
     number, _, row, said, *_ = save(job.id, None, *values)
     assert (number, row.visible, said) == (None, False, "")
-    assert supervisor.jobs.get(job.id).request.prompt == "better"
+    assert engine.jobs.get(job.id).request.prompt == "better"
 
 
 @pytest.mark.parametrize(
@@ -178,18 +176,18 @@ def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(
     ],
 )
 def test_whatever_a_browser_sends_is_answered_with_a_sentence(
-    supervisor: Supervisor, ask: Ask, asked: object
+    engine: Engine, ask: Ask, asked: object
 ) -> None:
-    supervisor.jobs.add(ask("a"))
-    assert act(supervisor, asked).endswith(".")
-    assert titles(supervisor) == ["a"]
+    engine.jobs.add(ask("a"))
+    assert act(engine, asked).endswith(".")
+    assert titles(engine) == ["a"]
 
 
-def test_the_queue_outlives_the_program(supervisor: Supervisor, ask: Ask) -> None:
-    supervisor.jobs.add_all([ask("a"), ask("b")])
-    act(supervisor, {"do": "up", "job": supervisor.jobs.waiting()[1].id})
+def test_the_queue_outlives_the_program(engine: Engine, ask: Ask) -> None:
+    engine.jobs.add_all([ask("a"), ask("b")])
+    act(engine, {"do": "up", "job": engine.jobs.waiting()[1].id})
     store = Store(Home.find().database)
-    again = Supervisor(Home.find(), supervisor.presets, type(supervisor.jobs)(store))
+    again = Engine(Home.find(), engine.presets, type(engine.jobs)(store))
     try:
         assert titles(again) == ["b", "a"]
         again.start()

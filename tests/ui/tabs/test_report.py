@@ -2,12 +2,12 @@
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from ui.tabs.report import written
 
 
-def test_it_is_shown_with_what_helps(supervisor: Supervisor) -> None:
-    box = written(supervisor)
+def test_it_is_shown_with_what_helps(engine: Engine) -> None:
+    box = written(engine)
     assert box.visible
     for title in (
         "Headroom's report",
@@ -18,16 +18,16 @@ def test_it_is_shown_with_what_helps(supervisor: Supervisor) -> None:
         "worker.log",
     ):
         assert f"### {title}" in box.value
-    assert str(supervisor.home.root) not in box.value
+    assert str(engine.home.root) not in box.value
 
 
 def test_a_database_that_cant_be_read_is_a_sentence(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.store import StoreError
 
-    def locked(_supervisor: Supervisor) -> str:
+    def locked(_engine: Engine) -> str:
         raise StoreError("It is locked.", "Wait.")
 
     monkeypatch.setattr("ui.tabs.report.report", locked)
-    assert written(supervisor).value == "It is locked. Wait."
+    assert written(engine).value == "It is locked. Wait."

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.presets import Presets
 from engine.weights.hub import WeightsError
-from engine.weights.progress import FileTally, Tally
+from engine.weights.progress import DownloadProgress, FileProgress
 from tests.conftest import wait_until
 from tests.support.hub import Hub
 from tests.support.tensorfiles import write_blocks, write_others
@@ -22,20 +22,20 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def on_hub(hub: Hub, supervisor: Supervisor) -> Supervisor:
-    return supervisor
+def on_hub(hub: Hub, engine: Engine) -> Engine:
+    return engine
 
 
-def card(supervisor: Supervisor, model: str = MODEL) -> dict[str, Any]:
+def card(engine: Engine, model: str = MODEL) -> dict[str, Any]:
     names = ("text", "fetch", "pause", "verify", "found")
-    return dict(zip(names, setup.refreshed_card(supervisor, model), strict=True))
+    return dict(zip(names, setup.refreshed_card(engine, model), strict=True))
 
 
-def buttons(supervisor: Supervisor) -> set[str]:
-    return {name for name, part in card(supervisor).items() if name != "text" and part.visible}
+def buttons(engine: Engine) -> set[str]:
+    return {name for name, part in card(engine).items() if name != "text" and part.visible}
 
 
-def test_a_card_goes_from_missing_to_ready(on_hub: Supervisor) -> None:
+def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     assert "missing 8.0 MB" in card(on_hub)["text"]
     assert card(on_hub)["fetch"].value == "Download 8.0 MB"
     assert buttons(on_hub) == {"fetch"}
@@ -44,7 +44,7 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Supervisor) -> None:
     assert "fetching" in card(on_hub)["text"]
     with pytest.raises(WeightsError, match="being fetched"):
         on_hub.weights.use(MODEL, "/")
-    wait_until(lambda: on_hub.weights.tally(MODEL).phase == "done", "the download")
+    wait_until(lambda: on_hub.weights.progress(MODEL).phase == "done", "the download")
     assert "ready, 8.1 MB" in card(on_hub)["text"]
     assert buttons(on_hub) == {"verify"}
     assert setup.first_run_html(on_hub) == ""
@@ -57,34 +57,34 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Supervisor) -> None:
         on_hub.weights.refuse_damaged(MODEL)
 
 
-def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Supervisor) -> None:
+def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Engine) -> None:
     folder = on_hub.weights.folder(MODEL)
-    Tally("failed", told=f"The disk is full {HOSTILE}", remedy="Make room.").save(folder)
+    DownloadProgress("failed", told=f"The disk is full {HOSTILE}", remedy="Make room.").save(folder)
     text = card(on_hub)["text"]
     assert "Make room." in text
     assert "<img" not in text
-    Tally("paused", done=1, total=2).save(folder)
+    DownloadProgress("paused", done=1, total=2).save(folder)
     assert "<p>Paused. </p>" in card(on_hub)["text"]
 
 
 def test_a_download_that_wont_fit_is_told_before_it_is_tried(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.weights.state.free_bytes", lambda folder: 10**10)
-    text = card(supervisor, BIG)["text"]
+    monkeypatch.setattr("engine.downloads.state.free_bytes", lambda folder: 10**10)
+    text = card(engine, BIG)["text"]
     assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
 
 
-def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(supervisor: Supervisor) -> None:
-    if supervisor.look().gpu is not None:
+def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(engine: Engine) -> None:
+    if engine.look().gpu is not None:
         pytest.skip("this machine may be able to")
-    shown = card(supervisor, BIG)
+    shown = card(engine, BIG)
     assert "This machine can&#x27;t use it: No NVIDIA" in shown["text"]
     assert shown["fetch"].variant == "secondary"
     assert "22.3 GB to fetch and 2 GB to spare" in shown["text"]
 
 
-def test_a_folder_is_used_or_refused(on_hub: Supervisor, tmp_path: Path) -> None:
+def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     said, *_ = setup.use_folders(on_hub, MODEL, [str(tmp_path / HOSTILE)])
     assert "There is no folder" in said
     assert "<img" not in said
@@ -101,7 +101,7 @@ def test_a_folder_is_used_or_refused(on_hub: Supervisor, tmp_path: Path) -> None
 
 
 def test_what_the_cache_holds_is_offered(
-    on_hub: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    on_hub: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     snapshot = tmp_path / "cache/models--one--distilled/snapshots/1"
     write_blocks(snapshot / "distill_fp8", "fp8")
@@ -113,21 +113,21 @@ def test_what_the_cache_holds_is_offered(
     assert "found" not in buttons(on_hub)
 
 
-def test_the_machine_is_told_line_by_line(supervisor: Supervisor) -> None:
-    text = setup.machine_html(supervisor)
+def test_the_machine_is_told_line_by_line(engine: Engine) -> None:
+    text = setup.machine_html(engine)
     assert "Packages" in text
     assert text.count("<tr") == text.count("</tr>") > 5
 
 
 def test_the_first_page_leads_to_set_up_while_only_the_default_is_here(
-    supervisor: Supervisor,
+    engine: Engine,
 ) -> None:
-    row, text = first_run(supervisor)
+    row, text = first_run(engine)
     assert row.visible is True
     assert "Wan tiny is all that is installed so far" in text
 
 
-def test_running_work_is_drawn_and_its_end_is_told(on_hub: Supervisor) -> None:
+def test_running_work_is_drawn_and_its_end_is_told(on_hub: Engine) -> None:
     before = pulls_state(on_hub.weights)
     assert before["pulls"] == {}
     setup.act(on_hub, MODEL, "pull")
@@ -139,16 +139,14 @@ def test_running_work_is_drawn_and_its_end_is_told(on_hub: Supervisor) -> None:
 
 
 def test_files_on_their_way_are_named() -> None:
-    files = (FileTally("a/done.pth", 9, 9), FileTally("a/half.pth", 10**9, 2 * 10**9))
-    shown = pull_state(Tally("fetching", done=1, total=4, files=files))
+    files = (FileProgress("a/done.pth", 9, 9), FileProgress("a/half.pth", 10**9, 2 * 10**9))
+    shown = pull_state(DownloadProgress("fetching", done=1, total=4, files=files))
     assert shown["fraction"] == 0.25
     assert shown["files"] == ["half.pth: 50 % of 2.0 GB", "1 of 2 files are here."]
 
 
-def test_the_models_that_ship_come_in_a_helpful_order(
-    supervisor: Supervisor, presets: Presets
-) -> None:
-    page = build_page(supervisor).get_config_file()
+def test_the_models_that_ship_come_in_a_helpful_order(engine: Engine, presets: Presets) -> None:
+    page = build_page(engine).get_config_file()
     ids = [part["props"].get("elem_id") or "" for part in page["components"]]
     cards = [i for i in ids if i.startswith("card-wan")]
     assert cards == [f"card-wan2-1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")]

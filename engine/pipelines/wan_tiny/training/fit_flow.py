@@ -75,7 +75,7 @@ class Banks:
         self._args = (parts, prompts, generator)
         self._plan = plan
         self._banks: dict[Shape, Bank] = {}
-        self._owed: dict[Shape, float] = {}
+        self._deferred: dict[Shape, float] = {}
 
     def take(self, shape: Shape) -> tuple[torch.Tensor, torch.Tensor]:
         """One training batch of this shape: latents and embeddings."""
@@ -85,12 +85,12 @@ class Banks:
             size = max(batch, min(65_536, self._plan.bank_bytes // (tokens_of(shape) * 128)))
             self._banks[shape] = Bank(parts, prompts, shape, size, generator)
             self._banks[shape].add(min(size, 4 * batch))
-            self._owed[shape] = 0.0
+            self._deferred[shape] = 0.0
         bank = self._banks[shape]
-        self._owed[shape] += batch * self._plan.fresh
-        if self._owed[shape] >= batch:
+        self._deferred[shape] += batch * self._plan.fresh
+        if self._deferred[shape] >= batch:
             bank.add(batch)
-            self._owed[shape] -= batch
+            self._deferred[shape] -= batch
         return bank.take(batch)
 
 

@@ -67,7 +67,7 @@ class Bank:
         made = [self._make() for _ in range(chunks)]
         self._clips = torch.cat([clips for clips, _ in made])
         self._latents = torch.cat([latents for _, latents in made])
-        self._next, self._owed = 0, 0.0
+        self._next, self._deferred = 0, 0.0
 
     @torch.no_grad()
     def _make(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,9 +84,9 @@ class Bank:
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor]:
         """A batch: clips [B, 3, F, H, W] in float16, raw latents [B, 16, f, h, w] in float32."""
-        self._owed += FRESH
-        if self._owed >= 1.0:
-            self._owed -= 1.0
+        self._deferred += FRESH
+        if self._deferred >= 1.0:
+            self._deferred -= 1.0
             place = slice(self._next, self._next + self.batch)
             self._clips[place], self._latents[place] = self._make()
             self._next = (self._next + self.batch) % len(self._clips)

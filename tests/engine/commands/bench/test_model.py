@@ -14,13 +14,13 @@ from PIL import Image
 from engine.commands.bench import card, model, report
 from engine.commands.bench.model import Cost, Made
 from engine.commands.main import main
-from engine.engine import Supervisor
+from engine.engine import Engine
 from engine.home import Home
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.worker.messages import Compare
-from engine.worker.process import Child
+from engine.worker.process import WorkerProcess
 
 SIZE = Size(480, 832, 81)
 LARGE = "wan2.1-t2v-14b-fp8"
@@ -135,28 +135,28 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
 
 
 def test_a_worker_that_dies_while_comparing_loses_no_clip(
-    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "AGAIN", 1)
     told: list[str] = []
-    request = ClipRequest.check({"prompt": "x", "model": "scripted", "seed": 1}, supervisor.presets)
-    send = Child.send
+    request = ClipRequest.check({"prompt": "x", "model": "scripted", "seed": 1}, engine.presets)
+    send = WorkerProcess.send
 
-    def dies(child: Child, message: object) -> None:
+    def dies(child: WorkerProcess, message: object) -> None:
         if isinstance(message, Compare):
             child.process.kill()
         send(child, message)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Child, "send", dies)
-    cost = model.cost(supervisor, request, tmp_path, told.append)
+    monkeypatch.setattr(WorkerProcess, "send", dies)
+    cost = model.cost(engine, request, tmp_path, told.append)
     assert cost.warm
     assert cost.found == {}
     assert any("The comparison failed: The engine process was killed" in line for line in told)
 
 
-def test_without_a_gpu_the_cpu_default_is_chosen(supervisor: Supervisor) -> None:
-    request = model.choose(supervisor, None, lambda text: None)
-    assert request.model == supervisor.presets.default.id
+def test_without_a_gpu_the_cpu_default_is_chosen(engine: Engine) -> None:
+    request = model.choose(engine, None, lambda text: None)
+    assert request.model == engine.presets.default.id
     assert request.size == Size(128, 128, 17)
 
 
