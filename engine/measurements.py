@@ -32,7 +32,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasurementRow:
     """A measurement as it is kept. ``seconds`` by stage, ``budget`` in bytes; ``runs`` of its size
     ended the same way."""
 
@@ -83,7 +83,7 @@ class Measurements:
                 ),
             )
 
-    def newest(self, model: str, fingerprint: str, each: int) -> list[Row]:
+    def newest(self, model: str, fingerprint: str, each: int) -> list[MeasurementRow]:
         """Oldest first, the newest ``each`` of every size and outcome: there may be thousands."""
         rows = self._store.rows(
             "select * from (select *,"
@@ -94,7 +94,7 @@ class Measurements:
         )
         return [_row(dict(row)) for row in rows]
 
-    def of_job(self, job: int) -> list[Row]:
+    def of_job(self, job: int) -> list[MeasurementRow]:
         """What one job measured, in its order."""
         rows = self._store.rows("select * from measurements where job = ? order by id", (job,))
         return [_row(dict(row)) for row in rows]
@@ -118,9 +118,9 @@ class Measurements:
         return (json.loads(row["fingerprint"]) for row in rows)
 
 
-def _row(values: dict[str, Any]) -> Row:
+def _row(values: dict[str, Any]) -> MeasurementRow:
     size = Size(values["height"], values["width"], values["frames"])
     measurement = Measurement(size, values["outcome"], json.loads(values["peaks"]))
     seconds = json.loads(values["seconds"])
     kind, created, budget = values["kind"], values["created"], values["budget"]
-    return Row(measurement, kind, created, seconds, budget, values.get("runs", 1))
+    return MeasurementRow(measurement, kind, created, seconds, budget, values.get("runs", 1))

@@ -159,7 +159,7 @@ class Point(Shape):
     peak_gib: Annotated[float, Field(gt=0)]
 
 
-class Clip(Shape):
+class ReferenceClip(Shape):
     """How long a whole clip took there, and what the card is that made it."""
 
     seconds: Annotated[float, Field(gt=0)]
@@ -176,7 +176,7 @@ class Reference(Strict):
     source: str
     matmul: str | None = None
     points: tuple[Point, ...]
-    clip: Clip | None = None
+    clip: ReferenceClip | None = None
 
 
 class ModelPreset(Strict):

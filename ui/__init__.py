@@ -1,1 +1,1 @@
-"""The page. It imports gradio, never torch: it starts at once and outlives the engine's faults."""
+"""The page, built with Gradio around the engine."""

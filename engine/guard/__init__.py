@@ -1,0 +1,1 @@
+"""Whether a size may run: measurements, prediction, budget, verdict."""

@@ -19,7 +19,7 @@ FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds sa
 
 
 @dataclass(frozen=True)
-class Run:
+class TimedRun:
     """Seconds by stage of one run at ``size``. A probe took one step of the clip's ``steps``."""
 
     size: Size
@@ -46,7 +46,7 @@ class Elsewhere:
 
 
 def duration(
-    size: Size, preset: ModelPreset, runs: Iterable[Run], elsewhere: Elsewhere | None = None
+    size: Size, preset: ModelPreset, runs: Iterable[TimedRun], elsewhere: Elsewhere | None = None
 ) -> Duration | None:
     """What a clip of ``size`` will take; None where nothing near it ever ran.
 
@@ -54,7 +54,7 @@ def duration(
         runs: this machine's, oldest first: the newest of each size counts, a clip before a probe.
         elsewhere: what is known from other cards, at the model's baseline.
     """
-    newest: dict[Size, Run] = {}
+    newest: dict[Size, TimedRun] = {}
     for run in runs:
         before = newest.get(run.size)
         if "denoise" in run.seconds and (before is None or before.probe or not run.probe):
@@ -68,7 +68,7 @@ def duration(
     shape = architecture_of(preset)
     work = _work(size, shape)
 
-    def times(run: Run) -> float:
+    def times(run: TimedRun) -> float:
         return work / _work(run.size, shape)
 
     if known:
@@ -82,7 +82,7 @@ def duration(
     return None
 
 
-def _whole(run: Run, steps: int) -> dict[str, float]:
+def _whole(run: TimedRun, steps: int) -> dict[str, float]:
     """A clip's seconds by stage, without loading: that happens once."""
     factor = {"denoise": steps if run.probe else 1}
     return {
@@ -92,7 +92,7 @@ def _whole(run: Run, steps: int) -> dict[str, float]:
     }
 
 
-def _scaled(run: Run, size: Size, times: float) -> float:
+def _scaled(run: TimedRun, size: Size, times: float) -> float:
     pixels = size.pixels * size.frames / (run.size.pixels * run.size.frames)
     factor = {"denoise": times, "decode": pixels, "save": pixels}
     return sum(seconds * factor.get(stage, 1.0) for stage, seconds in run.seconds.items())

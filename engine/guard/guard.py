@@ -13,13 +13,13 @@ from functools import cache
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.budget import Device, biggest, device_for
 from engine.guard.climb import climb, nearest_open
-from engine.guard.duration import Duration, Run, duration, from_other_cards
+from engine.guard.duration import Duration, TimedRun, duration, from_other_cards
 from engine.guard.predict import RECENT, Rules, by_size, fitted, margin
 from engine.guard.verdict import Verdict, Word, judge
 from engine.home import PROJECT
 from engine.machine.facts import package_version, this_machine, vram_limit
 from engine.machine.memory import MemorySample
-from engine.measurements import Measurement, Measurements, Outcome, Row
+from engine.measurements import Measurement, MeasurementRow, Measurements, Outcome
 from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import Plan, PlanError, values
 from engine.plan.host_memory import resident_need
@@ -140,12 +140,12 @@ class Guard:
 
     # ---- measurements ----------------------------------------------------------------------
 
-    def rows(self, model: str) -> list[Row]:
+    def rows(self, model: str) -> list[MeasurementRow]:
         """What was measured with the present fingerprint, oldest first: the newest few of each
         size and outcome, because older ones count for nothing and there may be thousands."""
         return self._measurements.newest(model, self.fingerprint(model), RECENT)
 
-    def of_job(self, job: int) -> list[Row]:
+    def of_job(self, job: int) -> list[MeasurementRow]:
         return self._measurements.of_job(job)
 
     def last_seconds(self, model: str, size: Size) -> Mapping[str, float]:
@@ -156,7 +156,7 @@ class Guard:
         """How long a clip of each will take here."""
         preset, gpu = self._presets.models[model], self._look().gpu
         runs = [
-            Run(row.measurement.size, row.seconds, row.kind == "probe")
+            TimedRun(row.measurement.size, row.seconds, row.kind == "probe")
             for row in self.rows(model)
             if row.measurement.ran
         ]

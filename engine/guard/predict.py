@@ -40,7 +40,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class PeakEstimate:
     """A peak and what it rests on."""
 
     peak: int
@@ -136,7 +136,7 @@ def _in_reach(size: Size, peaks: Mapping[Size, Mapping[str, int]]) -> bool:
 
 def supported(
     size: Size, peaks: Mapping[Size, Mapping[str, int]], rules: Rules, device: Device
-) -> Estimate | None:
+) -> PeakEstimate | None:
     """The peak by which ``size`` may be opened; None where nothing was measured that allows it."""
     floor = measured_below(size, peaks)
     found: list[tuple[int, Basis]] = []
@@ -156,14 +156,16 @@ def supported(
     basis: Basis = (
         "measured" if exact else min((b for p, b in found if p == peak), key=order.__getitem__)
     )
-    return Estimate(peak, basis)
+    return PeakEstimate(peak, basis)
 
 
-def expected(size: Size, peaks: Mapping[Size, Mapping[str, int]], rules: Rules) -> Estimate | None:
+def expected(
+    size: Size, peaks: Mapping[Size, Mapping[str, int]], rules: Rules
+) -> PeakEstimate | None:
     """The best guess at a peak, for people and for refusing; opens nothing."""
     line = fitted(size, peaks, rules)
     if line is not None:
-        return Estimate(line, "predicted")
+        return PeakEstimate(line, "predicted")
     if len(rules.reference) >= 2:
         low, high = min(rules.reference), max(rules.reference)
         slope = (high[1] - low[1]) / (high[0] - low[0])
@@ -172,6 +174,6 @@ def expected(size: Size, peaks: Mapping[Size, Mapping[str, int]], rules: Rules) 
             own = max(peaks, key=lambda s: s.tokens)
             tokens, peak = own.tokens, _top(peaks[own])
         guess = round(peak + slope * (size.tokens - tokens))
-        return Estimate(max(guess, measured_below(size, peaks)), "none")
+        return PeakEstimate(max(guess, measured_below(size, peaks)), "none")
     floor = measured_below(size, peaks)
-    return Estimate(floor, "none") if floor else None
+    return PeakEstimate(floor, "none") if floor else None

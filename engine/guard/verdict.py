@@ -7,7 +7,7 @@ from enum import StrEnum
 from engine.guard.budget import Device
 from engine.guard.predict import (
     Basis,
-    Estimate,
+    PeakEstimate,
     Rules,
     by_size,
     covers,
@@ -92,7 +92,7 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
     return _closed(size, peaks, guess, rules, device)
 
 
-def _too_small(guess: Estimate | None, rules: Rules, device: Device) -> Verdict:
+def _too_small(guess: PeakEstimate | None, rules: Rules, device: Device) -> Verdict:
     least = gigabytes(rules.impossible_below)
     return Verdict(
         Word.IMPOSSIBLE,
@@ -105,7 +105,7 @@ def _too_small(guess: Estimate | None, rules: Rules, device: Device) -> Verdict:
     )
 
 
-def _why_open(estimate: Estimate, exact: bool) -> str:
+def _why_open(estimate: PeakEstimate, exact: bool) -> str:
     peak = gigabytes(estimate.peak)
     return {
         "measured": f"Measured on this machine: peak {peak}."
@@ -117,7 +117,7 @@ def _why_open(estimate: Estimate, exact: bool) -> str:
     }[estimate.basis]
 
 
-def _busy(estimate: Estimate, device: Device) -> Verdict:
+def _busy(estimate: PeakEstimate, device: Device) -> Verdict:
     who = ", ".join(f"{name} {gigabytes(used)}" for name, used in device.holders[:3])
     named = f" ({who})" if who else ""
     return Verdict(
@@ -134,7 +134,7 @@ def _busy(estimate: Estimate, device: Device) -> Verdict:
 def _closed(
     size: Size,
     peaks: Mapping[Size, Mapping[str, int]],
-    guess: Estimate | None,
+    guess: PeakEstimate | None,
     rules: Rules,
     device: Device,
 ) -> Verdict:

@@ -22,7 +22,7 @@ ARCHITECTURES = {"AMD64": "x86_64", "x64": "x86_64", "arm64": "aarch64", "ARM64"
 
 
 @dataclass(frozen=True)
-class Card:
+class CardFacts:
     """One NVIDIA GPU. ``memory`` in bytes; ``capability`` None where the driver doesn't tell."""
 
     name: str
@@ -44,7 +44,7 @@ class Facts:
     ram: int
     free: int
     driver: str = ""
-    cards: tuple[Card, ...] = ()
+    cards: tuple[CardFacts, ...] = ()
     silence: str = ""
     compiler: bool = False
 
@@ -66,7 +66,7 @@ def this_computer(project: Path) -> Facts:
     )
 
 
-def nvidia() -> tuple[str, tuple[Card, ...], str]:
+def nvidia() -> tuple[str, tuple[CardFacts, ...], str]:
     """Driver version, cards, and why there are none ("" if there are)."""
     try:
         return _ask_nvml()
@@ -111,7 +111,7 @@ def _library() -> Any:
         return ctypes.CDLL(str(older / "nvml.dll"))
 
 
-def _ask_nvml() -> tuple[str, tuple[Card, ...], str]:
+def _ask_nvml() -> tuple[str, tuple[CardFacts, ...], str]:
     library = _library()
 
     def call(name: str, *arguments: Any) -> None:
@@ -132,7 +132,7 @@ def _ask_nvml() -> tuple[str, tuple[Card, ...], str]:
         library.nvmlShutdown()
 
 
-def _card(call: Any, index: int) -> Card:
+def _card(call: Any, index: int) -> CardFacts:
     device, name = ctypes.c_void_p(), ctypes.create_string_buffer(NVML_TEXT)
     call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(device))
     memory, major, minor = _Memory(), ctypes.c_int(), ctypes.c_int()
@@ -144,13 +144,13 @@ def _card(call: Any, index: int) -> Card:
         capability = (major.value, minor.value)
     except NvmlError:
         pass  # what it doesn't tell stays unknown; the plan says what follows
-    return Card(name.value.decode(errors="replace"), capability, memory.total)
+    return CardFacts(name.value.decode(errors="replace"), capability, memory.total)
 
 
 # ---- nvidia-smi ----------------------------------------------------------------------------
 
 
-def _ask_smi() -> tuple[str, tuple[Card, ...], str] | None:
+def _ask_smi() -> tuple[str, tuple[CardFacts, ...], str] | None:
     """The same through the driver's own command; None where that doesn't work either."""
     query = "--query-gpu=driver_version,name,memory.total,compute_cap"
     try:
@@ -166,7 +166,7 @@ def _ask_smi() -> tuple[str, tuple[Card, ...], str] | None:
     return smi_answer(done.stdout.splitlines()) if done.returncode == 0 else None
 
 
-def smi_answer(lines: Sequence[str]) -> tuple[str, tuple[Card, ...], str] | None:
+def smi_answer(lines: Sequence[str]) -> tuple[str, tuple[CardFacts, ...], str] | None:
     """``driver, name, MiB, major.minor`` a line; None if there is no such line."""
     driver, cards = "", []
     for line in lines:
@@ -177,7 +177,7 @@ def smi_answer(lines: Sequence[str]) -> tuple[str, tuple[Card, ...], str] | None
         major, dot, minor = capability.partition(".")
         known = bool(dot) and major.isdecimal() and minor.isdecimal()
         cards.append(
-            Card(
+            CardFacts(
                 name,
                 (int(major), int(minor)) if known else None,
                 int(mib) * 2**20 if mib.isdecimal() else 0,

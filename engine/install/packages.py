@@ -40,7 +40,7 @@ TITLES = {
 }
 
 
-class Failed(Exception):
+class InstallFailed(Exception):
     """A command ended with an error."""
 
 
@@ -126,11 +126,11 @@ class Packages:
         """As ``_listed``, for one package.
 
         Raises:
-            Failed: its hash isn't known.
+            InstallFailed: its hash isn't known.
         """
         known, _ = hashed(pin, self._hashes)
         if not known:
-            raise Failed(f"{HASHES} has no line for {pin}")
+            raise InstallFailed(f"{HASHES} has no line for {pin}")
         return self._listed(f"{pin.partition('==')[0]}.txt", known)
 
     def _written(self, name: str, text: str) -> str:
@@ -141,7 +141,7 @@ class Packages:
     def _needed(self, arguments: Sequence[str], backend: str = "") -> None:
         try:
             self._any(arguments, backend)
-        except Failed as error:
+        except InstallFailed as error:
             step = " ".join(arguments)
             raise SetupError(f"This step failed: pip install {step}\n{error}. {LOOK}") from error
 
@@ -169,7 +169,7 @@ class Packages:
                     ]
                 )
                 return
-            except Failed as error:
+            except InstallFailed as error:
                 say(f"uv couldn't ({error}); trying pip.")
         self._pip(["install", *QUIET, *INDEXES.get(backend, ()), *arguments])
 
@@ -191,14 +191,14 @@ class Packages:
             try:  # its dependencies come with the file that follows
                 self._any(["--no-deps", pin], "cpu")
                 return
-            except Failed as error:
+            except InstallFailed as error:
                 say(f"PyTorch's index of CPU builds: {error}.")
         else:
             say("PyTorch's index of CPU builds can't be reached.")
         say("Taking what pip finds; PyPI's build brings several GB of CUDA packages along.")
         try:
             self._pip(["install", *QUIET, pin])  # uv would not see a wheel that pip is shown
-        except Failed as error:
+        except InstallFailed as error:
             raise SetupError(f"PyTorch can't be installed: {error}. {LOOK}") from error
 
     # ---- optional pieces -------------------------------------------------------------------
@@ -210,7 +210,7 @@ class Packages:
                 self._any(
                     ["--only-binary", ":all:", *self._one(pinned(self._project / GPU, package))]
                 )
-            except Failed as error:
+            except InstallFailed as error:
                 self.left_out[package] = f"it can't be installed here ({error})."
                 say(f"{package} is left out: {self.left_out[package]}")
 
@@ -222,14 +222,14 @@ class Packages:
             if not own.exists():
                 self._pip(["install", *QUIET, *self._one(UV)])
             return str(own)
-        except Failed as error:
+        except InstallFailed as error:
             say(str(error))
         return shutil.which("uv")
 
     def _try_pip(self, arguments: Sequence[str]) -> bool:
         try:
             self._pip(arguments)
-        except Failed as error:
+        except InstallFailed as error:
             say(str(error))
             return False
         return True
@@ -242,7 +242,7 @@ class Packages:
         result = subprocess.run(command, cwd=self._project, stdout=sys.stderr)
         if result.returncode != 0:
             name = "uv" if command[0] == self._uv else "pip"
-            raise Failed(f"{name} ended with code {result.returncode}")
+            raise InstallFailed(f"{name} ended with code {result.returncode}")
 
     def _begin(self, title: str) -> None:
         say(f"{title} …")

@@ -7,7 +7,7 @@ Decided by compute capability and driver version. A GPU's name decides nothing: 
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from engine.install.facts import Card, Facts
+from engine.install.facts import CardFacts, Facts
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 DRIVER = 580  # the first that runs CUDA 13, which requirements-gpu.txt is built for
@@ -110,10 +110,10 @@ def _checked(plan: InstallPlan, facts: Facts, wish: Wish) -> InstallPlan:
 LOCKS = {("linux", "x86_64"): "nvidia-linux", ("windows", "x86_64"): "nvidia-windows"}
 
 
-def _best(cards: tuple[Card, ...]) -> Card | None:
+def _best(cards: tuple[CardFacts, ...]) -> CardFacts | None:
     """The card that the engine would take: new enough, then the one with the most memory."""
 
-    def rank(card: Card) -> tuple[bool, int]:
+    def rank(card: CardFacts) -> tuple[bool, int]:
         return (card.capability or (0, 0)) >= BF16_CAPABILITY, card.memory
 
     return max(cards, key=rank, default=None)
@@ -221,7 +221,7 @@ def _kernels(facts: Facts, optional: tuple[str, ...]) -> Decision:
     return Decision("kernels", ", ".join(optional), told, remedy)
 
 
-def _model(card: Card | None) -> Decision:
+def _model(card: CardFacts | None) -> Decision:
     capability = card.capability if card else None
     fp8 = capability is None or capability >= FP8_CAPABILITY
     value = "wan2.1-t2v-14b-fp8" if fp8 else "wan2.1-t2v-14b-int8"

@@ -30,7 +30,7 @@ SETTLED_SECONDS = 3.0  # a younger file may still be on its way in
 
 
 @dataclass(frozen=True)
-class Found:
+class ScanReport:
     """What a scan saw: clips ``added`` to the library, how many rows ``changed`` in all, files that
     it didn't take (name: why), how many are so young that they are looked at next time, and what
     kept it from looking."""
@@ -76,7 +76,7 @@ class FolderSync:
 
     # ---- rows and files ------------------------------------------------------------------------
 
-    def scan(self) -> Found:
+    def scan(self) -> ScanReport:
         """Look at both folders; one scan at a time, so that no file is read twice."""
         with self._scanning:
             self._library.purge()
@@ -86,7 +86,7 @@ class FolderSync:
                 # A drive that isn't there: its clips aren't gone.
                 log.warning("the clips folder can't be listed: %s", error)
                 why = f"The clips folder can't be listed: {error.strerror or error}."
-                return Found(problem=why)
+                return ScanReport(problem=why)
             added, problem = 0, ""
             try:
                 added = self._take_in(unknown)
@@ -94,7 +94,7 @@ class FolderSync:
                 problem = str(error)
             kept = self._known_refusals()
             refused = tuple((name, why) for name, (_, why) in kept.items())
-            return Found(added, added + moved, refused, young, problem)
+            return ScanReport(added, added + moved, refused, young, problem)
 
     def _reconcile(self) -> tuple[dict[Path, Stamp], int, int]:
         """Have rows follow their files.

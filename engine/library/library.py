@@ -75,7 +75,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Page:
+class ClipPage:
     """Some clips, how many there are in all, and where the next page begins, if there is one."""
 
     clips: list[Clip]
@@ -125,7 +125,7 @@ class Library:
 
     def page(
         self, query: Query, after: Key | None = None, limit: int = PAGE, skip: int = 0
-    ) -> Page:
+    ) -> ClipPage:
         """The newest clips that ``query`` means, or those that come ``after`` a page's end.
 
         Args:
@@ -143,7 +143,7 @@ class Library:
         )
         last = rows[limit - 1] if len(rows) > limit else None
         key = (last[query.order], last["id"]) if last else None
-        return Page([as_clip(row) for row in rows[:limit]], count, key)
+        return ClipPage([as_clip(row) for row in rows[:limit]], count, key)
 
     def kinds(self) -> tuple[list[str], list[tuple[int, int]]]:
         """The models, and the sizes as (height, width), of which there are clips."""

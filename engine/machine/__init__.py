@@ -1,0 +1,1 @@
+"""What this computer is and holds: its facts, and the memory of its GPU and RAM."""

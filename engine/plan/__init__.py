@@ -1,0 +1,1 @@
+"""How a model is run on this machine; every choice keeps its reason."""

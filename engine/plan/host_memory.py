@@ -24,7 +24,7 @@ BLOCKS_ON_GPU = 2  # the same, of the GPU's memory
 
 
 @dataclass(frozen=True)
-class Tensor:
+class WeightTensor:
     """One weight: ``copies`` tensors of ``shape``."""
 
     shape: tuple[int, ...]
@@ -37,7 +37,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Part:
+class MemoryPart:
     """One row of the table. ``pinned`` as torch rounds, ``exact`` as pages round."""
 
     name: str
@@ -46,7 +46,7 @@ class Part:
     exact: int
 
 
-def parts(preset: ModelPreset) -> tuple[Part, ...]:
+def parts(preset: ModelPreset) -> tuple[MemoryPart, ...]:
     """The table of what waits in RAM under block offload.
 
     Args:
@@ -58,44 +58,48 @@ def parts(preset: ModelPreset) -> tuple[Part, ...]:
         _part("transformer blocks", dit_block(shape, _itemsize(preset.precision)), shape.layers),
         _part("transformer, the rest", dit_rest(shape), 1),
         _part("text encoder blocks", t5_block(_itemsize(preset.text_precision)), T5_LAYERS),
-        Part("text encoder's word table", embedding, embedding, embedding),  # never pinned
+        MemoryPart("text encoder's word table", embedding, embedding, embedding),  # never pinned
     )
 
 
-def dit_block(shape: Architecture, itemsize: int) -> list[Tensor]:
+def dit_block(shape: Architecture, itemsize: int) -> list[WeightTensor]:
     """One transformer block: self- and cross-attention, feed-forward, norms, modulation."""
     dim, ffn = shape.dim, shape.ffn_dim
     return [
         *_linear(dim, dim, itemsize, copies=8),
         *_linear(ffn, dim, itemsize),
         *_linear(dim, ffn, itemsize),
-        Tensor((dim,), BF16, 10 + 6),  # biases of the ten, and norms: q and k twice, norm3's two
-        Tensor((1, 6, dim), BF16),
+        WeightTensor(
+            (dim,), BF16, 10 + 6
+        ),  # biases of the ten, and norms: q and k twice, norm3's two
+        WeightTensor((1, 6, dim), BF16),
     ]
 
 
-def dit_rest(shape: Architecture) -> list[Tensor]:
+def dit_rest(shape: Architecture) -> list[WeightTensor]:
     """What stands around the blocks, always in bf16."""
     dim = shape.dim
     return [
-        Tensor((dim, CHANNELS, *PATCH), BF16),
-        Tensor((dim, shape.text_dim), BF16),
-        Tensor((dim, dim), BF16, 2),  # the second layers of text and time
-        Tensor((dim, shape.freq_dim), BF16),
-        Tensor((6 * dim, dim), BF16),
-        Tensor((prod(PATCH) * CHANNELS, dim), BF16),
-        Tensor((dim,), BF16, 5 + 6 + 2),  # biases, the projection's six, the head's modulation
+        WeightTensor((dim, CHANNELS, *PATCH), BF16),
+        WeightTensor((dim, shape.text_dim), BF16),
+        WeightTensor((dim, dim), BF16, 2),  # the second layers of text and time
+        WeightTensor((dim, shape.freq_dim), BF16),
+        WeightTensor((6 * dim, dim), BF16),
+        WeightTensor((prod(PATCH) * CHANNELS, dim), BF16),
+        WeightTensor(
+            (dim,), BF16, 5 + 6 + 2
+        ),  # biases, the projection's six, the head's modulation
     ]
 
 
-def t5_block(itemsize: int) -> list[Tensor]:
+def t5_block(itemsize: int) -> list[WeightTensor]:
     """One block of the text encoder; it has no biases."""
     return [
         *_linear(T5_DIM, T5_DIM, itemsize, copies=4),
         *_linear(T5_FFN, T5_DIM, itemsize, copies=2),
         *_linear(T5_DIM, T5_FFN, itemsize),
-        Tensor((T5_DIM,), BF16, 2),
-        Tensor((T5_BUCKETS, T5_HEADS), BF16),
+        WeightTensor((T5_DIM,), BF16, 2),
+        WeightTensor((T5_BUCKETS, T5_HEADS), BF16),
     ]
 
 
@@ -143,18 +147,18 @@ def resident_need(preset: ModelPreset) -> int:
     return baseline - here + blocks.raw
 
 
-def _linear(out: int, into: int, itemsize: int, copies: int = 1) -> Iterable[Tensor]:
+def _linear(out: int, into: int, itemsize: int, copies: int = 1) -> Iterable[WeightTensor]:
     """A weight, and its scales where it is quantised."""
-    yield Tensor((out, into), itemsize, copies)
+    yield WeightTensor((out, into), itemsize, copies)
     if itemsize == 1:
-        yield Tensor((out, 1), BF16, copies)
+        yield WeightTensor((out, 1), BF16, copies)
 
 
-def _part(name: str, tensors: list[Tensor], times: int) -> Part:
+def _part(name: str, tensors: list[WeightTensor], times: int) -> MemoryPart:
     def total(rounded: Iterable[tuple[int, int]]) -> int:
         return times * sum(size * copies for size, copies in rounded)
 
-    return Part(
+    return MemoryPart(
         name,
         total((t.bytes, t.copies) for t in tensors),
         total((_power_of_two(t.bytes), t.copies) for t in tensors),

@@ -1,0 +1,1 @@
+"""Help with prompts: ideas, a language model's rewriting, and batches."""

@@ -1,0 +1,1 @@
+"""A model's files: what they must be, where they come from, and whether they are here."""

@@ -16,12 +16,12 @@ from engine.errors import ExitCode, HeadroomError
 from engine.presets import ModelPreset, Source, WeightFile
 from engine.units import size_text
 from engine.weights.linked_folders import folders
-from engine.weights.safetensors_header import DamagedFile, Tensor, WrongWeights, read_header
+from engine.weights.safetensors_header import DamagedFile, TensorHeader, WrongWeights, read_header
 
 __all__ = [
     "Checkpoint",
     "DamagedFile",
-    "Tensor",
+    "TensorHeader",
     "WeightsMissing",
     "WrongWeights",
     "check_files",
@@ -240,7 +240,7 @@ class _Check:
         """One file with the whole transformer."""
         header = read_header(file)
         self.model(file, header)
-        blocks: dict[int, dict[str, Tensor]] = {}
+        blocks: dict[int, dict[str, TensorHeader]] = {}
         for key, tensor in header.items():
             found = BLOCK_KEY.match(key)
             if found:
@@ -267,7 +267,7 @@ class _Check:
         for index in range(self.its.layers):
             self.block(files[index], index, read_header(files[index]))
 
-    def bystander(self, file: Path, rest: Mapping[str, Tensor]) -> None:
+    def bystander(self, file: Path, rest: Mapping[str, TensorHeader]) -> None:
         """LightX2V loads whatever lies in the folder, and the last file wins."""
         mark = ("blocks.", *COMFYUI_PREFIXES)
         if any(key in rest or key.startswith(mark) for key in read_header(file)):
@@ -278,7 +278,7 @@ class _Check:
                 file,
             )
 
-    def model(self, file: Path, header: Mapping[str, Tensor]) -> None:
+    def model(self, file: Path, header: Mapping[str, TensorHeader]) -> None:
         """Is it this model at all? Told by what stands around the blocks."""
         self.refuse_comfyui(file, header)
         dim = self.its.dim
@@ -306,7 +306,7 @@ class _Check:
         if len(have) > layers:
             raise self.wrong(place, f"has {len(have)} blocks instead of {layers}: another model")
 
-    def block(self, file: Path, index: int, header: Mapping[str, Tensor]) -> None:
+    def block(self, file: Path, index: int, header: Mapping[str, TensorHeader]) -> None:
         """Every linear layer of a block: its weight, and its scales where they belong."""
         self.refuse_comfyui(file, header)
         dim, wide = self.its.dim, self.its.ffn_dim
@@ -319,7 +319,7 @@ class _Check:
             if self.precision != "bf16":
                 self.scale(file, header, layer, shape[0])
 
-    def scale(self, file: Path, header: Mapping[str, Tensor], layer: str, out: int) -> None:
+    def scale(self, file: Path, header: Mapping[str, TensorHeader], layer: str, out: int) -> None:
         name = f"{layer}.weight_scale"
         scale = header.get(name)
         if scale is None:
@@ -335,7 +335,7 @@ class _Check:
     def tensor(
         self,
         file: Path,
-        header: Mapping[str, Tensor],
+        header: Mapping[str, TensorHeader],
         name: str,
         shape: tuple[int, ...],
         dtypes: tuple[str, ...],
@@ -350,7 +350,7 @@ class _Check:
         if tensor.shape != shape:
             raise self.wrong(file, f"has {name} of shape {list(tensor.shape)} not {list(shape)}")
 
-    def refuse_comfyui(self, file: Path, header: Mapping[str, Tensor]) -> None:
+    def refuse_comfyui(self, file: Path, header: Mapping[str, TensorHeader]) -> None:
         for key in header:
             if key.startswith(COMFYUI_PREFIXES) or key.endswith(".scale_weight"):
                 raise self.comfyui(file, f"the key {key}")

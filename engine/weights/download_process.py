@@ -28,7 +28,7 @@ from engine.presets import ModelPreset, Role, Source, WeightFile, load_presets
 from engine.weights.checkpoint import check_files, check_transformer, find_checkpoint, find_part
 from engine.weights.disk_space import refuse_long_paths, refuse_too_full
 from engine.weights.fetch import digest, fetch, held
-from engine.weights.hub import FetchError, ask, told
+from engine.weights.hub import FetchError, ask, explain
 from engine.weights.linked_folders import folders
 from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.progress import PAUSE, DownloadProgress, FileProgress, Pace, Phase
@@ -78,7 +78,9 @@ class Download:
             known = isinstance(error, HeadroomError)
             if not known:
                 log.exception("the download failed")
-            refusal = error if isinstance(error, HeadroomError) else told(error, self.preset.name)
+            refusal = (
+                error if isinstance(error, HeadroomError) else explain(error, self.preset.name)
+            )
             progress = self.progress("failed")
             return replace(progress, told=refusal.sentence, remedy=refusal.remedy)
         return replace(self.progress("done"), told="", damaged=damaged, unknown=unknown)
@@ -283,7 +285,7 @@ class Download:
             try:
                 self.manifest.save()
             except OSError as error:
-                raise told(error, "the record of the files") from error
+                raise explain(error, "the record of the files") from error
 
     # ---- telling ---------------------------------------------------------------------------
 
@@ -382,7 +384,7 @@ def main(arguments: list[str]) -> int:
     except Timeout:
         return ELSEWHERE
     except OSError as error:
-        refusal = told(error, f"{preset.name} in {folder}")
+        refusal = explain(error, f"{preset.name} in {folder}")
         failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
         sys.stdout.write(json.dumps(asdict(failed)) + "\n")
         return 0

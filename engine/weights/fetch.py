@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.weights.hub import FetchError, told
+from engine.weights.hub import FetchError, explain
 from engine.weights.manifest import Promise
 
 log = logging.getLogger("headroom.transfer")
@@ -52,10 +52,10 @@ def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None
             )
         log.warning("%s: wrong bytes, once more from the start", promise.path)
         wrong_before = True
-    settle(promise, part, target)
+    put_in_place(promise, part, target)
 
 
-def settle(promise: Promise, part: Path, target: Path) -> None:
+def put_in_place(promise: Promise, part: Path, target: Path) -> None:
     """Move the verified ``part`` to ``target``; a power cut leaves the old or the new file."""
     try:
         with part.open("rb+") as written:
@@ -63,7 +63,7 @@ def settle(promise: Promise, part: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, target)
     except OSError as error:
-        raise told(error, promise.path) from error
+        raise explain(error, promise.path) from error
 
 
 def digest(file: Path, promise: Promise, seen: Callable[[int], None] = lambda _: None) -> str:
@@ -103,7 +103,7 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
         try:
             _once(promise, part)
         except Exception as error:
-            refusal = told(error, f"{promise.path} of {promise.repo}")
+            refusal = explain(error, f"{promise.path} of {promise.repo}")
             now = held(part)
             if now > before:
                 pause, moved, before = 1.0, time.monotonic(), now

@@ -106,7 +106,7 @@ def _promises(role: Role, source: Source, layers: int) -> tuple[Promise, ...]:
             listed = api.get_paths_info(source.repo, [source.path], revision=commit)
         files = [entry for entry in listed if isinstance(entry, RepoFile)]
     except Exception as error:
-        raise told(error, what) from error
+        raise explain(error, what) from error
     if commit is None:
         raise _not_a_hub(what)
     promises = [_promise(role, source, commit, entry) for entry in files]
@@ -173,7 +173,7 @@ def _not_a_hub(what: str) -> FetchError:
     )
 
 
-def told(error: Exception, what: str) -> FetchError:
+def explain(error: Exception, what: str) -> FetchError:
     """``error`` of huggingface_hub, its HTTP client or the disk, as a sentence about ``what``."""
     import httpx2
     from huggingface_hub.errors import (

@@ -56,7 +56,7 @@ class DamagedFile(WrongWeights):
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorHeader:
     """A tensor as the header tells it; its data are bytes ``start`` to ``end`` after the header."""
 
     dtype: str
@@ -65,7 +65,7 @@ class Tensor:
     end: int
 
 
-def read_header(file: Path) -> Mapping[str, Tensor]:
+def read_header(file: Path) -> Mapping[str, TensorHeader]:
     """The tensors that ``file`` holds, by name, after checking that its data are all there.
 
     Raises:
@@ -121,7 +121,7 @@ def _cut(file: Path, size: int, promised: int) -> DamagedFile:
     )
 
 
-def _parse(file: Path, text: bytes) -> dict[str, Tensor]:
+def _parse(file: Path, text: bytes) -> dict[str, TensorHeader]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -137,7 +137,7 @@ def _parse(file: Path, text: bytes) -> dict[str, Tensor]:
     return whole
 
 
-def _tensor(entry: object) -> Tensor | None:
+def _tensor(entry: object) -> TensorHeader | None:
     """``entry`` of a header, or None where it makes no sense."""
     if not isinstance(entry, dict):
         return None
@@ -148,7 +148,7 @@ def _tensor(entry: object) -> Tensor | None:
     start, end = offsets
     each = BYTES.get(dtype)  # a dtype of the future is somebody else's to refuse
     fits = end >= start if each is None else end - start == each * math.prod(shape)
-    return Tensor(dtype, shape, start, end) if fits else None
+    return TensorHeader(dtype, shape, start, end) if fits else None
 
 
 def _counts(value: object) -> tuple[int, ...] | None:

@@ -29,7 +29,7 @@ State = Literal["ready", "partial", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
-class Part:
+class WeightPart:
     """A part of a checkpoint: ``present`` of ``total`` bytes, ``place`` where they lie.
 
     ``repo`` and ``path`` are the hub's names: of the source that was chosen, else the preferred."""
@@ -54,7 +54,7 @@ class Weights:
 
     model: str
     folder: Path
-    parts: tuple[Part, ...]
+    parts: tuple[WeightPart, ...]
     linked: tuple[Path, ...] = ()
     gone: tuple[Path, ...] = ()
     told: str = ""
@@ -158,14 +158,14 @@ def _part(
     file: WeightFile,
     manifest: Manifest,
     where: dict[str, Path],
-) -> Part:
+) -> WeightPart:
     place = find_part(folders(folder), file, preset.layers)
     promises, source = manifest.of(file.role), file.sources[0]
     if not promises:  # nobody asked the hub yet: what is there counts as it is
         present = _size(place) if place else 0
         whole = find_part(folders(folder), file, preset.layers, whole=True)
         total = present if whole else max(file.bytes, present + 1)
-        return Part(file.role, source.repo, source.path, total, present, place)
+        return WeightPart(file.role, source.repo, source.path, total, present, place)
     present, damaged = 0, []
     for promise in promises:
         there = where[promise.path]
@@ -177,7 +177,7 @@ def _part(
             damaged.append(there)
     total = sum(promise.bytes for promise in promises)
     repo, path = promises[0].repo, _common(promises)
-    return Part(file.role, repo, path, total, present, place, tuple(damaged))
+    return WeightPart(file.role, repo, path, total, present, place, tuple(damaged))
 
 
 def _common(promises: Sequence[Promise]) -> str:

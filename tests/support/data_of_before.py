@@ -28,7 +28,7 @@ from engine.library.library import Query
 from engine.machine.facts import Machine, gpu_facts
 from engine.machine.memory import HostSample, MemorySample, Meter
 from engine.machine.nvml import GpuSample, Holder
-from engine.measurements import Row
+from engine.measurements import MeasurementRow
 from engine.pipelines.cuda import CudaMeter
 from engine.pipelines.lightx2v.kernels import Trials, settle_kernels, settle_modulation
 from engine.pipelines.lightx2v.pipeline import LightX2V
@@ -267,7 +267,7 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
     }
 
 
-def _measurement(row: Row) -> dict[str, Any]:
+def _measurement(row: MeasurementRow) -> dict[str, Any]:
     return {
         "size": str(row.measurement.size),
         "outcome": row.measurement.outcome,

@@ -1,0 +1,1 @@
+"""What every request to the page's server passes."""

@@ -1,0 +1,1 @@
+"""A share: its life, its visitors, the page that they get, and the way to it."""

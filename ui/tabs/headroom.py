@@ -11,7 +11,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
-from engine.measurements import Row
+from engine.measurements import MeasurementRow
 from engine.request import ClipRequest, Size
 from engine.units import gigabytes
 from ui import wording
@@ -110,8 +110,8 @@ def refreshed(engine: Engine, model: str, chosen: str | None = None) -> tuple[st
     return picture_html(engine, model, verdicts, rows), gr.Dropdown(choices, value=value)
 
 
-def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
-    found: dict[Size, list[Row]] = {}
+def _measured(rows: list[MeasurementRow]) -> dict[Size, list[MeasurementRow]]:
+    found: dict[Size, list[MeasurementRow]] = {}
     for row in rows:
         if row.measurement.ran:
             found.setdefault(row.measurement.size, []).append(row)
@@ -119,7 +119,7 @@ def _measured(rows: list[Row]) -> dict[Size, list[Row]]:
 
 
 def picture_html(
-    engine: Engine, model: str, verdicts: Mapping[Size, Verdict], rows: list[Row]
+    engine: Engine, model: str, verdicts: Mapping[Size, Verdict], rows: list[MeasurementRow]
 ) -> str:
     """Area down, seconds across; a cell's colour, mark and words say the same."""
     preset = engine.presets.models[model]
@@ -148,12 +148,12 @@ def picture_html(
     )
 
 
-def warm_seconds(row: Row) -> float:
+def warm_seconds(row: MeasurementRow) -> float:
     """How long a clip took; only the first of a session waits for the model."""
     return sum(taken for stage, taken in row.seconds.items() if stage != "load")
 
 
-def _cell(size: Size, fps: int, verdict: Verdict, rows: list[Row]) -> str:
+def _cell(size: Size, fps: int, verdict: Verdict, rows: list[MeasurementRow]) -> str:
     look = look_of(verdict)
     mark, word = LOOKS[look]
     lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]

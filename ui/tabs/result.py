@@ -34,7 +34,7 @@ BEGIN = """
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultParts:
     """The parts that ``newest`` fills, in its order, and the ``examples`` of an empty page."""
 
     begin: gr.Column
@@ -52,7 +52,7 @@ class Result:
         return [self.begin, self.video, self.acts, self.larger, self.receipt, self.shown]
 
 
-def build_result(engine: Engine) -> Result:
+def build_result(engine: Engine) -> ResultParts:
     with gr.Column(visible=False, elem_id="begin") as begin:
         gr.HTML(BEGIN, js_on_load=None)
         with gr.Row(elem_id="examples"):
@@ -77,7 +77,7 @@ def build_result(engine: Engine) -> Result:
     with gr.Accordion("Receipt: how this clip was made", open=False):
         receipt = gr.HTML(EMPTY, elem_id="receipt", js_on_load=None)
     shown = gr.State(None)
-    return Result(begin, video, acts, larger, receipt, shown, same, new, told, examples)
+    return ResultParts(begin, video, acts, larger, receipt, shown, same, new, told, examples)
 
 
 def example_prompts(preset: ModelPreset) -> list[str]:
@@ -87,7 +87,7 @@ def example_prompts(preset: ModelPreset) -> list[str]:
 
 
 def newest(engine: Engine) -> list[Any]:
-    """Values for ``Result.as_list()``, once a job has ended or the page was opened."""
+    """Values for ``ResultParts.as_list()``, once a job has ended or the page was opened."""
     clip = _newest(engine)
     none = clip is None
     path = place(engine, clip) if clip is not None else None
@@ -132,7 +132,7 @@ def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:
     return min(above, key=lambda r: r.size.pixels, default=None)
 
 
-def wire(engine: Engine, parts: Result, controls: Controls, judged_parts: list[Any]) -> None:
+def wire(engine: Engine, parts: ResultParts, controls: Controls, judged_parts: list[Any]) -> None:
     """Connect the buttons below the clip, and the examples.
 
     Args:

@@ -28,7 +28,7 @@ LINES = {"good": ("✓", "good"), "warn": ("!", "look"), "bad": ("✕", "bad")}
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """One model: its text, and its buttons in the order in which ``refreshed`` sets them."""
 
     text: gr.HTML
@@ -46,7 +46,7 @@ class SetupParts:
     """What has to be refreshed: the cards, of models to fetch and of those that come with the
     program (what makes their clips may still be on its way), and the machine's lines."""
 
-    cards: dict[str, Card]
+    cards: dict[str, ModelCard]
     shipped: dict[str, gr.HTML]
     machine: gr.HTML
 
@@ -58,7 +58,7 @@ class SetupParts:
 def build_setup(engine: Engine) -> SetupParts:
     """All models, the ones to fetch with their buttons, and the doctor's lines below."""
     gr.HTML("<h2>Models</h2>", js_on_load=None)
-    cards: dict[str, Card] = {}
+    cards: dict[str, ModelCard] = {}
     shipped: dict[str, gr.HTML] = {}
     for preset in engine.presets.models.values():
         if not preset.weights:
@@ -72,7 +72,7 @@ def build_setup(engine: Engine) -> SetupParts:
     return SetupParts(cards, shipped, machine)
 
 
-def _build_card(engine: Engine, preset: ModelPreset) -> Card:
+def _build_card(engine: Engine, preset: ModelPreset) -> ModelCard:
     model = preset.id
     slug = model.replace(".", "-")  # a dot would begin a class in a selector
     with gr.Column(elem_id=f"card-{slug}", elem_classes="model-card"):
@@ -93,7 +93,7 @@ def _build_card(engine: Engine, preset: ModelPreset) -> Card:
                     scale=4,
                 )
                 use = gr.Button("Use", elem_id=f"use-folder-{slug}", scale=1, min_width=70)
-    card = Card(text, fetch, pause, verify, found)
+    card = ModelCard(text, fetch, pause, verify, found)
     _wire_card(engine, model, card, told, place, use)
     return card
 
@@ -101,7 +101,7 @@ def _build_card(engine: Engine, preset: ModelPreset) -> Card:
 def _wire_card(
     engine: Engine,
     model: str,
-    card: Card,
+    card: ModelCard,
     told: gr.HTML,
     place: gr.Textbox,
     use: gr.Button,

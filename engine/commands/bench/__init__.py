@@ -1,0 +1,1 @@
+"""``app.py bench``: each of the design's numbers beside its reference, in one run."""

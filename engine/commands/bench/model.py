@@ -43,7 +43,7 @@ Message = TypeVar("Message", Ready, Finished, Compared)
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeClips:
     """A clip: seconds from the order to the written file, and its receipt."""
 
     seconds: float
@@ -65,9 +65,9 @@ class Cost:
     driver: str
     load: float
     start: float
-    cold: Made
-    warm: list[Made]
-    fresh: Made | None
+    cold: MadeClips
+    warm: list[MadeClips]
+    fresh: MadeClips | None
     found: dict[str, Any] = field(default_factory=dict)
     untried: bool = False
 
@@ -224,13 +224,13 @@ class Driven:
             lambda: self._held,
         )
 
-    def clip(self, request: ClipRequest, what: str) -> Made:
+    def clip(self, request: ClipRequest, what: str) -> MadeClips:
         self._say(f"a clip, {what}")
         files = str(self._folder / "clip.mp4"), str(self._folder / "clip.jpg")
         began = time.perf_counter()
         self._child.send(Generate(1, request, request.seed, *files, self._ceiling(request)))
         receipt = self.wait_for(Finished).receipt
-        return Made(round(time.perf_counter() - began, 3), receipt)
+        return MadeClips(round(time.perf_counter() - began, 3), receipt)
 
     def compare(self, request: ClipRequest) -> dict[str, Any]:
         self._say("the device's own rates, and whose way is faster")

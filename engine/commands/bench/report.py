@@ -6,40 +6,42 @@ from datetime import date
 from typing import Any
 
 from engine.commands.bench.model import Cost
-from engine.commands.bench.row import Row
+from engine.commands.bench.row import BenchRow
 from engine.plan.flops import architecture_of, step_work
 from engine.units import GIB
 
 STAGES = ("encode", "denoise", "decode", "save")
 
 
-def rows(cost: Cost) -> Iterator[Row]:
+def rows(cost: Cost) -> Iterator[BenchRow]:
     """Cold, warm, by stage, by block, beside the floor and LightX2V's own way."""
     size, spread = cost.size, [made.seconds for made in cost.warm]
     what = f"{cost.preset.name}, {size.width} × {size.height}, {size.frames} frames"
     times = f"the median of {len(spread)}: {min(spread):g} to {max(spread):g}"
-    yield Row("loading the model", cost.load, "s", told=what)
+    yield BenchRow("loading the model", cost.load, "s", told=what)
     command = cost.found.get("command", {})
     # It comes after ours, so its files are in the system's cache, and its kernels are compiled.
     own = "LightX2V's own command, which runs second and writes no file"
     told = "our first start here, which also tried the kernels" if cost.untried else ""
     if "failed" in command:
         told = f"{own}: {command['failed']}"
-    yield Row("process start to a clip", cost.start, "s", command.get("seconds"), own, told=told)
-    yield Row("a clip, cold", cost.cold.seconds, "s", told="the first after loading")
-    yield Row("a clip, warm", cost.seconds, "s", told=times if len(spread) > 1 else "one")
+    yield BenchRow(
+        "process start to a clip", cost.start, "s", command.get("seconds"), own, told=told
+    )
+    yield BenchRow("a clip, cold", cost.cold.seconds, "s", told="the first after loading")
+    yield BenchRow("a clip, warm", cost.seconds, "s", told=times if len(spread) > 1 else "one")
     theirs = cost.found.get("theirs", {})
     if cost.fresh is not None:
         own = "LightX2V's own pipeline, the same loaded weights, no file written"
         failed = f"{own}: {theirs['failed']}" if "failed" in theirs else ""
         seconds = theirs.get("seconds")
-        yield Row("a clip, a new prompt", cost.fresh.seconds, "s", seconds, own, told=failed)
+        yield BenchRow("a clip, a new prompt", cost.fresh.seconds, "s", seconds, own, told=failed)
     for name in STAGES:
-        yield Row(f"  {name}, warm", round(cost.stage(name), 4), "s")
+        yield BenchRow(f"  {name}, warm", round(cost.stage(name), 4), "s")
     layers = _layers(cost)
     least = floor(cost)
     if least is not None:
-        yield Row(
+        yield BenchRow(
             "a denoise step",
             round(cost.step, 4),
             "s",
@@ -49,14 +51,14 @@ def rows(cost: Cost) -> Iterator[Row]:
         )
     if layers:
         block = round(1000 * cost.step / layers, 2)
-        yield Row("a transformer block", block, "ms", told=f"a step, by {layers} blocks")
+        yield BenchRow("a transformer block", block, "ms", told=f"a step, by {layers} blocks")
     step = cost.found.get("step", {})
     for name, key in (("GPU busy in a step", "busy_share"), ("copies hidden", "copy_hidden_share")):
         if step.get(key) is not None:
             told = "by torch's profiler, one step; copies beside computing"
-            yield Row(name, round(100 * step[key], 1), "%", told=told)
+            yield BenchRow(name, round(100 * step[key], 1), "%", told=told)
     there = round(theirs["peak"] / GIB, 2) if "peak" in theirs else None
-    yield Row(
+    yield BenchRow(
         "memory peak",
         round(cost.peak / GIB, 2),
         "GiB",

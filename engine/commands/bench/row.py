@@ -20,7 +20,7 @@ class BenchFailed(HeadroomError):
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """``reach`` is the design's limit for ``ratio``, or for ``value`` where there is no reference;
     None where the design sets none."""
 

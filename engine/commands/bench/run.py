@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.commands.bench import card, clips, model, page, report
-from engine.commands.bench.row import BenchError, Row, Say
+from engine.commands.bench.row import BenchError, BenchRow, Say
 from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
@@ -21,39 +21,39 @@ from engine.machine.facts import Machine, this_machine
 
 log = logging.getLogger("headroom.bench")
 
-Measure = Callable[[Path, Say], Iterator[Row]]
+Measure = Callable[[Path, Say], Iterator[BenchRow]]
 MODEL = "model"
 
 
-def page_rows(folder: Path, say: Say) -> Iterator[Row]:
+def page_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """The page's start and memory beside a bare Gradio page of as many components."""
     found = page.starts(folder, say)
     ours, bare = found["ours"], found["bare"]
     count = f"a bare page of {found['components']} components"
-    yield Row("start to the first answer", ours.seconds, "s", bare.seconds, count, 1.3)
-    yield Row("the same, processor", ours.processor, "s", bare.processor, count)
-    yield Row("memory of the page's process", ours.megabytes, "MB", bare.megabytes, count, 1.3)
+    yield BenchRow("start to the first answer", ours.seconds, "s", bare.seconds, count, 1.3)
+    yield BenchRow("the same, processor", ours.processor, "s", bare.processor, count)
+    yield BenchRow("memory of the page's process", ours.megabytes, "MB", bare.megabytes, count, 1.3)
 
 
-def gauge_rows(folder: Path, say: Say) -> Iterator[Row]:
+def gauge_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """What open pages cost the page's process."""
     for pages, share in page.gauge(folder, say).items():
         reach = 10.0 if pages == f"{page.TABS[-1]} open pages" else None
-        yield Row(f"gauge, {pages}", share, "% of a core", reach=reach)
+        yield BenchRow(f"gauge, {pages}", share, "% of a core", reach=reach)
 
 
-def library_rows(folder: Path, say: Say) -> Iterator[Row]:
+def library_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """The page and its library with 10,000 clips beside an empty one."""
     for name, (none, full) in page.libraries(folder, say).items():
         # An empty library answers a search without a search: the limit is for the page.
         reach = None if name == page.SEARCH else 1.5
-        yield Row(name, full, "s", none, "an empty library", reach)
+        yield BenchRow(name, full, "s", none, "an empty library", reach)
 
 
-def clip_rows(folder: Path, say: Say) -> Iterator[Row]:
+def clip_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """What the engine adds to a warm clip, and how soon a cancel takes effect."""
     found = clips.clips(folder, say)
-    yield Row(
+    yield BenchRow(
         "a warm clip, asked to kept",
         found.whole,
         "s",
@@ -62,24 +62,24 @@ def clip_rows(folder: Path, say: Say) -> Iterator[Row]:
         1.03,
         found.size,
     )
-    yield Row("the engine adds", round(1000 * (found.whole - found.own)), "ms", reach=150.0)
-    yield Row(
+    yield BenchRow("the engine adds", round(1000 * (found.whole - found.own)), "ms", reach=150.0)
+    yield BenchRow(
         "cancel, pressed to stopped", found.cancel, "s", found.block, "a transformer block", 1.0
     )
 
 
-def mp4_rows(folder: Path, say: Say) -> Iterator[Row]:
+def mp4_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """Writing the MP4 with its receipt beside the bare encoder."""
     ours, bare, against = clips.encoding(folder, say)
-    yield Row("writing the MP4, 832 × 480, 81 frames", ours, "s", bare, against)
+    yield BenchRow("writing the MP4, 832 × 480, 81 frames", ours, "s", bare, against)
 
 
-def prediction_rows(folder: Path, say: Say) -> Iterator[Row]:
+def prediction_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     """How far off the predicted peaks are once two sizes were measured."""
     for size, predicted, measured in clips.predictions(folder, say):
         off = round(100 * abs(predicted - measured) / measured, 1)
         told = f"predicted {predicted / 2**20:.0f}, measured {measured / 2**20:.0f} MiB"
-        yield Row(f"prediction at {size}", off, "% off", reach=5.0, told=told)
+        yield BenchRow(f"prediction at {size}", off, "% off", reach=5.0, told=told)
 
 
 PARTS: dict[str, Measure] = {
@@ -93,11 +93,11 @@ PARTS: dict[str, Measure] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchResult:
     """``card``: where the picture and its facts lie. ``failed``: why, by part."""
 
     machine: Machine
-    rows: list[Row]
+    rows: list[BenchRow]
     card: dict[str, str]
     failed: dict[str, str]
     seconds: float
@@ -125,7 +125,7 @@ class Result:
         return said
 
 
-def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say) -> Result:
+def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say) -> BenchResult:
     """All parts, or one.
 
     Args:
@@ -142,7 +142,7 @@ def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say
     if only is not None and only not in names:
         raise BenchError(f"There is no benchmark {only[:40]!r}.", f"There are: {', '.join(names)}.")
     began = time.perf_counter()
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     cards: dict[str, str] = {}
     failed: dict[str, str] = {}
     with model.alone(engine):
@@ -160,7 +160,7 @@ def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say
                 picture, facts = card.write(report.card(cost), out)
                 cards = {"picture": str(picture), "facts": str(facts)}
     seconds = round(time.perf_counter() - began, 1)
-    return Result(this_machine(), rows, cards, failed, seconds)
+    return BenchResult(this_machine(), rows, cards, failed, seconds)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from engine.install.environments import (
 )
 from engine.install.facts import Facts
 from engine.install.packages import (
-    Failed,
+    InstallFailed,
     Packages,
     filtered,
     hashed,
@@ -418,7 +418,7 @@ class Recorded(Packages):
         told = " ".join(part for part in command[1:] if part not in packages.QUIET)
         self.commands.append(told)
         if any(word in told for word in self._fails):
-            raise Failed("no")
+            raise InstallFailed("no")
 
 
 def test_an_optional_piece_that_cant_be_had_is_left_out(

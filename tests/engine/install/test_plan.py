@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.install.facts import Card, Facts, nvidia, smi_answer
+from engine.install.facts import CardFacts, Facts, nvidia, smi_answer
 from engine.install.plan import (
     BF16_CAPABILITY,
     FILES,
@@ -41,8 +41,8 @@ from tests.support.nvml import ScriptedGpu, Standin, build
 PLANS = Path(__file__).with_name("plans")
 
 
-def card(name: str, capability: tuple[int, int] | None, gib: float) -> tuple[Card, ...]:
-    return (Card(f"NVIDIA GeForce {name}", capability, round(gib * GIB)),)
+def card(name: str, capability: tuple[int, int] | None, gib: float) -> tuple[CardFacts, ...]:
+    return (CardFacts(f"NVIDIA GeForce {name}", capability, round(gib * GIB)),)
 
 
 LINUX = Facts(
@@ -210,10 +210,14 @@ def test_nvidia_smi_is_asked_where_nvml_fails(library: Path, tmp_path: Path) -> 
 def test_answers_of_nvidia_smi_are_read_or_refused() -> None:
     assert smi_answer(["581.57, RTX, 16380, 8.9", "noise"]) == (
         "581.57",
-        (Card("RTX", (8, 9), 16_380 * 2**20),),
+        (CardFacts("RTX", (8, 9), 16_380 * 2**20),),
         "",
     )
-    assert smi_answer(["470.1, Quadro, [N/A], [N/A]"]) == ("470.1", (Card("Quadro", None, 0),), "")
+    assert smi_answer(["470.1, Quadro, [N/A], [N/A]"]) == (
+        "470.1",
+        (CardFacts("Quadro", None, 0),),
+        "",
+    )
     assert smi_answer(["NVIDIA-SMI has failed"]) is None
 
 

@@ -17,7 +17,7 @@ from engine.weights.checkpoint import (
     find_checkpoint,
     read_header,
 )
-from engine.weights.safetensors_header import MAX_HEADER, Tensor
+from engine.weights.safetensors_header import MAX_HEADER, TensorHeader
 from tests.support.tensorfiles import (
     TINY,
     Tensors,
@@ -275,8 +275,8 @@ def test_a_header_is_read_without_its_data(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     write(file, {"x": ("F8_E4M3", (2, 3)), "y": ("F32", ())})
     assert dict(read_header(file)) == {
-        "x": Tensor("F8_E4M3", (2, 3), 0, 6),
-        "y": Tensor("F32", (), 6, 10),
+        "x": TensorHeader("F8_E4M3", (2, 3), 0, 6),
+        "y": TensorHeader("F32", (), 6, 10),
     }
 
 

@@ -16,7 +16,7 @@ from engine.weights.checkpoint import WrongWeights, check_transformer, find_chec
 from engine.weights.disk_space import WINDOWS_PATH, refuse_long_paths, refuse_too_full
 from engine.weights.downloads import Downloads
 from engine.weights.fetch import digest
-from engine.weights.hub import FetchError, WeightsError, told
+from engine.weights.hub import FetchError, WeightsError, explain
 from engine.weights.linked_folders import folders, link, unlink
 from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.progress import DownloadProgress, FileProgress, Pace, progress_text
@@ -225,7 +225,7 @@ def test_windows_long_paths_are_refused_there_only() -> None:
     ],
 )
 def test_the_disks_refusals_are_sentences(number: int, sentence: str, remedy: str) -> None:
-    refusal = told(OSError(number, os.strerror(number)), "block_1.safetensors")
+    refusal = explain(OSError(number, os.strerror(number)), "block_1.safetensors")
     assert sentence in refusal.sentence
     assert remedy in refusal.remedy
     assert not refusal.again, "trying again at once would not help"
@@ -238,10 +238,10 @@ def test_what_may_pass_is_told_apart_from_what_wont() -> None:
         httpx2.ReadError("reset"),
         OSError("Consistency check failed: file should be of size 3 but has size 2"),
     ):
-        assert told(passing, "a file").again
-    assert not told(httpx2.ProxyError("407"), "a file").again
-    assert told(FetchError("said", "so"), "a file").sentence == "said"
-    assert "boom" in told(RuntimeError("boom\nmore"), "a file").sentence
+        assert explain(passing, "a file").again
+    assert not explain(httpx2.ProxyError("407"), "a file").again
+    assert explain(FetchError("said", "so"), "a file").sentence == "said"
+    assert "boom" in explain(RuntimeError("boom\nmore"), "a file").sentence
 
 
 def test_a_network_that_stays_away_is_given_up_in_the_end(

@@ -43,8 +43,8 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     assert buttons(on_hub) == {"pause"}
     assert "fetching" in card(on_hub)["text"]
     with pytest.raises(WeightsError, match="being fetched"):
-        on_hub.weights.use(MODEL, "/")
-    wait_until(lambda: on_hub.weights.progress(MODEL).phase == "done", "the download")
+        on_hub.downloads.use(MODEL, "/")
+    wait_until(lambda: on_hub.downloads.progress(MODEL).phase == "done", "the download")
     assert "ready, 8.1 MB" in card(on_hub)["text"]
     assert buttons(on_hub) == {"verify"}
     assert setup.first_run_html(on_hub) == ""
@@ -54,11 +54,11 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     assert "Fetch the damaged files again" in card(on_hub)["fetch"].value
     assert buttons(on_hub) == {"fetch", "verify"}
     with pytest.raises(WeightsError, match="Damaged: "):
-        on_hub.weights.refuse_damaged(MODEL)
+        on_hub.downloads.refuse_damaged(MODEL)
 
 
 def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Engine) -> None:
-    folder = on_hub.weights.folder(MODEL)
+    folder = on_hub.downloads.folder(MODEL)
     DownloadProgress("failed", told=f"The disk is full {HOSTILE}", remedy="Make room.").save(folder)
     text = card(on_hub)["text"]
     assert "Make room." in text
@@ -108,7 +108,7 @@ def test_what_the_cache_holds_is_offered(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     assert f"Found in the hub&#x27;s cache: {snapshot}" in card(on_hub)["text"]
     assert buttons(on_hub) == {"fetch", "found"}
-    setup.use_folders(on_hub, MODEL, [str(f) for f in on_hub.weights.offers(MODEL)])
+    setup.use_folders(on_hub, MODEL, [str(f) for f in on_hub.downloads.offers(MODEL)])
     assert "partial" in card(on_hub)["text"]
     assert "found" not in buttons(on_hub)
 
@@ -128,14 +128,14 @@ def test_the_first_page_leads_to_set_up_while_only_the_default_is_here(
 
 
 def test_running_work_is_drawn_and_its_end_is_told(on_hub: Engine) -> None:
-    before = pulls_state(on_hub.weights)
+    before = pulls_state(on_hub.downloads)
     assert before["pulls"] == {}
     setup.act(on_hub, MODEL, "pull")
-    during = pulls_state(on_hub.weights)
+    during = pulls_state(on_hub.downloads)
     assert set(during["pulls"]) == {MODEL}
     assert during["weights"] != before["weights"]
-    wait_until(lambda: not pulls_state(on_hub.weights)["pulls"], "the end")
-    assert pulls_state(on_hub.weights)["weights"] not in (before["weights"], during["weights"])
+    wait_until(lambda: not pulls_state(on_hub.downloads)["pulls"], "the end")
+    assert pulls_state(on_hub.downloads)["weights"] not in (before["weights"], during["weights"])
 
 
 def test_files_on_their_way_are_named() -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 from engine.pipelines.wan_tiny.codec import decode_all, encode_moments, use_flat_convolutions
 from engine.pipelines.wan_tiny.training.fit_flow import summarise
 from engine.pipelines.wan_tiny.training.fit_vae import psnr
-from engine.pipelines.wan_tiny.training.judge import Verdict, judge
+from engine.pipelines.wan_tiny.training.judge import Judgement, judge
 from engine.pipelines.wan_tiny.training.model import MAX_SEQUENCE_LENGTH, STEPS, load_pipeline
 from engine.pipelines.wan_tiny.training.phrases import compose
 from engine.pipelines.wan_tiny.training.slots import slots_of
@@ -89,7 +89,7 @@ def evaluate(
 ) -> tuple[dict[str, Any], torch.Tensor]:
     """Figures at one size, and the first clips [N, 3, F, H, W]."""
     scenes = [scene for _, scene in pairs]
-    verdicts: list[Verdict] = []
+    verdicts: list[Judgement] = []
     kept: list[torch.Tensor] = []
     for clips in generate(pipe, [prompt for prompt, _ in pairs], shape, seed):
         verdicts += judge(clips)
@@ -148,7 +148,7 @@ def _truth(scenes: list[Scene], shape: Shape, seed: int) -> torch.Tensor:
     return render(slots, jitter, frames, height, width)
 
 
-def report(scenes: list[Scene], verdicts: list[Verdict]) -> dict[str, float]:
+def report(scenes: list[Scene], verdicts: list[Judgement]) -> dict[str, float]:
     """summarise(), and how many of the eight-way straight motions go the right way."""
     figures = summarise(scenes, verdicts)
     straight = [

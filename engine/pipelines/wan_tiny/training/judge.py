@@ -34,7 +34,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What one clip shows. subjects: at most two, the one with more pixels first."""
 
     background: tuple[str, str]
@@ -42,14 +42,14 @@ class Verdict:
 
 
 @torch.no_grad()
-def judge(clips: torch.Tensor) -> list[Verdict]:
+def judge(clips: torch.Tensor) -> list[Judgement]:
     """Look at clips [N, 3, F, H, W] in [-1, 1], one after the other; any device."""
     pixels = (clips.float().clamp(-1, 1) + 1) / 2
     templates = _templates(pixels.device)
     return [_judge_one(clip, templates) for clip in pixels]
 
 
-def _judge_one(clip: torch.Tensor, templates: torch.Tensor) -> Verdict:
+def _judge_one(clip: torch.Tensor, templates: torch.Tensor) -> Judgement:
     palette = torch.tensor([RGB[c] for c in COLOURS], device=clip.device) / 255.0
     names = list(COLOURS)
     height = clip.shape[2]
@@ -67,7 +67,7 @@ def _judge_one(clip: torch.Tensor, templates: torch.Tensor) -> Verdict:
         for (index, _), mask in zip(colours, masks, strict=True)
         if (seen := _follow(mask, names[index], templates)) is not None
     ]
-    return Verdict((background[0], background[1]), tuple(subjects))
+    return Judgement((background[0], background[1]), tuple(subjects))
 
 
 def _median(area: torch.Tensor) -> torch.Tensor:
@@ -215,7 +215,7 @@ class Score:
     all: bool
 
 
-def score(scene: Scene, verdict: Verdict) -> Score:
+def score(scene: Scene, verdict: Judgement) -> Score:
     """Compare a verdict with what was asked for. Subjects are matched by colour, then by rank."""
     ranked = list(verdict.subjects)
     found: list[Seen | None] = []

@@ -48,7 +48,7 @@ PLAIN = 300.0
 SAVE_EVERY = 60.0
 
 
-class Bank:
+class LatentBank:
     """Clips of one shape with the latents that the VAE gave them before training went on."""
 
     def __init__(
@@ -182,7 +182,7 @@ def polish(parts: Parts, options: argparse.Namespace, device: torch.device) -> N
     shapes, banks = SHAPES[: options.shapes], {}
     for shape, batch, _ in shapes:
         batch = max(1, int(batch * options.scale))
-        banks[shape] = Bank(first, scenes, shape, batch, generator)
+        banks[shape] = LatentBank(first, scenes, shape, batch, generator)
         steps.record(shape, *banks[shape].take())
         log.info("ready for %s", named(shape))
     clock, reports = Clock(options.minutes), Reports(parts.vae, vae, steps.average, options)

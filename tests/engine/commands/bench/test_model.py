@@ -12,7 +12,7 @@ from filelock import FileLock
 from PIL import Image
 
 from engine.commands.bench import card, model, report
-from engine.commands.bench.model import Cost, Made
+from engine.commands.bench.model import Cost, MadeClips
 from engine.commands.main import main
 from engine.engine import Engine
 from engine.home import Home
@@ -26,11 +26,11 @@ SIZE = Size(480, 832, 81)
 LARGE = "wan2.1-t2v-14b-fp8"
 
 
-def made(seconds: float) -> Made:
+def made(seconds: float) -> MadeClips:
     stages = {"load": 1.0, "encode": 0.5, "denoise": 8.0, "decode": 2.0, "save": 0.25}
     plan = {"matmul": {"value": "fp8-sgl", "reason": ""}}
     receipt = {"stages": stages, "peaks": {"denoise": 2**32}, "plan": plan, "versions": {}}
-    return Made(seconds, {**receipt, "request": {"prompt": "a secret"}})
+    return MadeClips(seconds, {**receipt, "request": {"prompt": "a secret"}})
 
 
 def costing(**found: Any) -> Cost:

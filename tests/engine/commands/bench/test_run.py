@@ -8,7 +8,7 @@ import pytest
 
 from engine import presets
 from engine.commands.bench import clips, model, page, run
-from engine.commands.bench.row import BenchFailed, Row, Say
+from engine.commands.bench.row import BenchFailed, BenchRow, Say
 from engine.commands.main import main
 from engine.home import Home
 from engine.library.library import Library
@@ -30,16 +30,16 @@ def test_a_part_prints_one_object_with_its_reference(
 def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(_folder: Path, _say: Say) -> Iterator[Row]:
-        yield Row("before it", 1.0, "s")
+    def breaks(_folder: Path, _say: Say) -> Iterator[BenchRow]:
+        yield BenchRow("before it", 1.0, "s")
         raise BenchFailed("The page did not start.", "Mend that first.")
 
-    def odd(_folder: Path, _say: Say) -> Iterator[Row]:
+    def odd(_folder: Path, _say: Say) -> Iterator[BenchRow]:
         raise ValueError("no such thing")
         yield
 
-    def works(_folder: Path, _say: Say) -> Iterator[Row]:
-        yield Row("after it", 2.0, "s")
+    def works(_folder: Path, _say: Say) -> Iterator[BenchRow]:
+        yield BenchRow("after it", 2.0, "s")
 
     monkeypatch.setattr(run, "PARTS", {"page": breaks, "gauge": odd, "mp4": works})
     monkeypatch.setattr(run, "MODEL", "page")  # no clip is made here
@@ -70,10 +70,10 @@ def test_an_unknown_part_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_is_reached_follows_from_the_ratio_where_there_is_one() -> None:
-    assert Row("a", 2.0, "s", 1.0, "b", 1.3).reached is False
-    assert Row("a", 1.2, "s", 1.0, "b", 1.3).reached is True
-    assert Row("a", 120.0, "ms", None, "", 150.0).reached is True
-    assert Row("a", 120.0, "ms", 1.0, "b", None).reached is None
+    assert BenchRow("a", 2.0, "s", 1.0, "b", 1.3).reached is False
+    assert BenchRow("a", 1.2, "s", 1.0, "b", 1.3).reached is True
+    assert BenchRow("a", 120.0, "ms", None, "", 150.0).reached is True
+    assert BenchRow("a", 120.0, "ms", 1.0, "b", None).reached is None
 
 
 def test_a_full_library_is_full(tmp_path: Path) -> None:
