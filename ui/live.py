@@ -13,12 +13,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from engine.store import StoreError
+from engine.text import Language
 from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member
@@ -51,7 +52,7 @@ class Live:
         self.closed = False
 
     def state(self) -> dict[str, Any]:
-        """Flat and JSON-ready; ``live.js`` has an element for every key."""
+        """Flat, with texts where words belong; ``live.js`` has an element for every key."""
         with self._lock:
             now = time.monotonic()
             if now - self._at >= TURN_SECONDS / 2:
@@ -135,8 +136,8 @@ class Live:
         recorder, told = self._engine.recorder, status.device_bytes
         return gauge_state(recorder, preset, status.worker_pid, status.job, told)
 
-    async def stream(self) -> AsyncIterator[str]:
-        """Server-sent events: the keys that changed since the last one."""
+    async def stream(self, language: Language) -> AsyncIterator[str]:
+        """Server-sent events in words of ``language``: the keys that changed since the last one."""
         sent: dict[str, Any] = {}
         spoke = time.monotonic()
         while not self.closed:
@@ -144,7 +145,7 @@ class Live:
             changed = {key: value for key, value in state.items() if sent.get(key, self) != value}
             if changed:
                 sent, spoke = state, time.monotonic()
-                yield f"data: {json.dumps(changed)}\n\n"
+                yield f"data: {json.dumps(wording.spoken(changed, language))}\n\n"
             elif time.monotonic() - spoke > KEEP_ALIVE_SECONDS:
                 spoke = time.monotonic()
                 yield ": still here\n\n"
@@ -158,9 +159,12 @@ def add_routes(app: FastAPI, live: Live) -> None:
     """
 
     @app.get("/live", dependencies=[Depends(known_fields), Depends(member)])
-    async def stream() -> StreamingResponse:
+    async def stream(request: Request) -> StreamingResponse:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(live.stream(), media_type="text/event-stream", headers=headers)
+        language = wording.language_of(request.headers)
+        return StreamingResponse(
+            live.stream(language), media_type="text/event-stream", headers=headers
+        )
 
     @app.get("/live-feed.js", dependencies=[Depends(known_fields)])
     def feed() -> FileResponse:

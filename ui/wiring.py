@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from engine.errors import HeadroomError
+from ui.wording import say
 
 # Everything here answers at once, so nothing needs Gradio's queue or its spinners. Programs have
 # endpoints of their own (api.py), which are documented.
@@ -36,7 +37,7 @@ def _telling(act: Callable[..., Any], outputs: int) -> Callable[..., Any]:
 
     def instead(error: HeadroomError) -> Any:
         if not outputs:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(say(error.text), print_exception=False) from error
         skipped = [gr.skip() for _ in range(outputs)]
         return skipped[0] if outputs == 1 else skipped
 

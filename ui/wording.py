@@ -1,10 +1,66 @@
-"""How numbers and states read on the page."""
+"""How numbers and states read on the page, and in which language a text becomes words.
 
+Words are made here, at the page's edge: a request's language is what its browser asks for, held for
+as long as the request is answered (``speak``). Nothing behind the page knows it.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from engine import text
 from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
 from engine.request import Size
+from engine.text import LANGUAGES, Language, Said, Text, rendered, tables
 from engine.worker.progress import Progress, TimeLeft
+
+COOKIE = "headroom-lang"  # texts.js sets it where somebody chose a language
+FOLDERS = (text.FOLDER, Path(__file__).parent / "texts")
+_language: ContextVar[Language] = ContextVar("language", default="en")
+
+
+def speak(language: Language) -> None:
+    """Make words of this language for the rest of the present request."""
+    _language.set(language)
+
+
+def language_of(headers: Mapping[str, str]) -> Language:
+    """What a browser asks for: somebody's choice in the cookie, else the first that it accepts and
+    that we speak.
+
+    Args:
+        headers: a request's, with names in lower case.
+    """
+    for cookie in headers.get("cookie", "").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == COOKIE and value in LANGUAGES:
+            return value
+    for accepted in headers.get("accept-language", "").split(","):
+        tag = accepted.strip()[:2].lower()
+        if tag in LANGUAGES:
+            return tag
+    return "en"
+
+
+def say(said: Said, language: Language | None = None) -> str:
+    """``said`` in words of the present request's language, or of ``language``."""
+    return rendered(said, language or _language.get(), tables(*FOLDERS))
+
+
+def spoken(value: Any, language: Language | None = None) -> Any:
+    """``value`` for JSON, with words for every text within its dicts, lists and tuples."""
+    match value:
+        case Text():
+            return say(value, language)
+        case dict():
+            return {name: spoken(part, language) for name, part in value.items()}
+        case list() | tuple():
+            return [spoken(part, language) for part in value]
+    return value
+
 
 STAGE_WORDS = {
     "load": "Starting",

@@ -69,7 +69,7 @@ def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
     except HeadroomError as error:
         say(str(error))
         if getattr(options, "json", False):
-            told: dict[str, object] = {"error": error.sentence, "remedy": error.remedy}
+            told: dict[str, object] = error.to_json()
             if isinstance(error, Refused):
                 told |= verdict_json(error.size, error.verdict, error.nearest)
             _print_json(told)

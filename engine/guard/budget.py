@@ -7,7 +7,8 @@ import psutil
 from engine.machine.facts import VRAM_LIMIT, vram_limit
 from engine.machine.memory import GpuSample, MemorySample
 from engine.presets import ModelPreset
-from engine.units import GIB, MIB, gigabytes
+from engine.text import Memory, Said, Text
+from engine.units import GIB, MIB
 
 DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
 RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
@@ -20,11 +21,11 @@ class Device:
     ``total`` is what the program may use of it; ``physical`` is what there is, where that is more.
     """
 
-    name: str
+    name: Said
     total: int
     others: int
     reserve: int
-    holders: tuple[tuple[str, int], ...] = ()
+    holders: tuple[tuple[Said, int], ...] = ()
     physical: int | None = None
 
     @property
@@ -52,7 +53,9 @@ def device_for(
     """
     if preset.runs_on == "cpu":
         host = sample.host
-        return Device("the RAM", host.total, host.used - (host.worker or 0), RAM_RESERVE)
+        return Device(
+            Text("guard.the_ram"), host.total, host.used - (host.worker or 0), RAM_RESERVE
+        )
     gpu = sample.gpu
     if gpu is None:
         return None
@@ -61,7 +64,7 @@ def device_for(
     limit = vram_limit()
     if limit is None or limit >= gpu.total:
         return Device(gpu.name, gpu.total, others, _reserve(gpu), holders)
-    name = f"{gpu.name} (limited to {gigabytes(limit)} by {VRAM_LIMIT})"
+    name = Text("guard.limited_device", device=gpu.name, limit=Memory(limit), variable=VRAM_LIMIT)
     return Device(name, limit, others, _reserve(gpu), holders, gpu.total)
 
 
@@ -83,11 +86,13 @@ def _reserve(gpu: GpuSample) -> int:
     return 0 if gpu.display is False else DISPLAY_RESERVE
 
 
-def biggest(count: int = 3) -> tuple[tuple[str, int], ...]:
+def biggest(count: int = 3) -> tuple[tuple[Said, int], ...]:
     """Who holds the most RAM: names and bytes. To be asked only where somebody is to be named."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[Said, int]] = []
     for process in psutil.process_iter(["name", "memory_info"]):
         memory = process.info["memory_info"]
         if memory is not None:
-            found.append((process.info["name"] or f"process {process.pid}", memory.rss))
+            found.append(
+                (process.info["name"] or Text("guard.process", pid=process.pid), memory.rss)
+            )
     return tuple(sorted(found, key=lambda pair: -pair[1])[:count])

@@ -27,7 +27,8 @@ from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size
 from engine.store import Store
-from engine.units import GIB, gigabytes
+from engine.text import NOTHING, Memory, Text, joined, programs
+from engine.units import GIB
 
 VERSIONED = ("torch", "diffusers", "lightx2v")
 
@@ -40,8 +41,9 @@ class Refused(HeadroomError):
     def __init__(self, size: Size, verdict: Verdict, nearest: Size | None) -> None:
         remedy = verdict.remedy
         if nearest is not None:
-            remedy += f" The nearest size that is open: {nearest}."
-        super().__init__(f"{size} is {verdict.word}: {verdict.reason}", remedy)
+            remedy = joined(remedy, Text("guard.nearest_open", size=nearest))
+        why = Text("guard.refused", size=size, verdict=verdict.word.text, reason=verdict.reason)
+        super().__init__(why, remedy)
         self.size, self.verdict, self.nearest = size, verdict, nearest
 
 
@@ -83,8 +85,8 @@ class Guard:
         sample = self._look()
         device = device_for(preset, sample, self._worker(), self._held())
         if device is None:
-            reason = sample.problem or f"{preset.name} needs an NVIDIA GPU, and none is here."
-            remedy = f"{self._presets.default.name} runs on any machine."
+            reason = sample.problem or Text("guard.needs_gpu", model=preset.name)
+            remedy = Text("guard.runs_anywhere", model=self._presets.default.name)
             missing = Verdict(Word.IMPOSSIBLE, reason, "none", None, 0, remedy)
             return dict.fromkeys(sizes, missing)
         try:
@@ -230,7 +232,7 @@ class Guard:
         device = device_for(preset, self._look(), self._worker(), self._held())
         return device.budget if device else 0
 
-    def next_probe(self, model: str, target: Size, done: list[Size]) -> tuple[Size | None, str]:
+    def next_probe(self, model: str, target: Size, done: list[Size]) -> tuple[Size | None, Text]:
         """The next size to measure on the way to ``target``.
 
         Args:
@@ -244,9 +246,9 @@ class Guard:
         peaks = by_size(history)
         verdict = self.verdict(model, target)
         if verdict.word is Word.IMPOSSIBLE:
-            return None, f"{verdict.reason} {verdict.remedy}"
+            return None, joined(verdict.reason, verdict.remedy)
         if target in done:
-            return None, ""
+            return None, NOTHING
         smallest = min(self.offered(model), key=lambda s: (s.tokens, s.pixels))
         # On a card below the model's minimum the baseline is a guess, and would end the climb.
         known = self.verdict(model, rules.baseline).open
@@ -256,18 +258,17 @@ class Guard:
         # Only what was measured here may keep a probe from running; it exists to find out.
         expected = fitted(size, peaks, rules) or 0
         if expected + margin(expected) > self.budget(model):
-            return None, (
-                f"{size} would need about {gigabytes(expected)} and a margin; "
-                f"{gigabytes(self.budget(model))} are left, so it wasn't tried."
-            )
-        return size, ""
+            left = Memory(self.budget(model))
+            return None, Text("guard.not_tried", size=size, need=Memory(expected), left=left)
+        return size, NOTHING
 
 
 def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str, object]:
     """A verdict as ``check --json`` prints it."""
     return {
         "verdict": verdict.word.value,
-        "reason": verdict.reason,
+        **programs("reason", verdict.reason),
+        **programs("remedy", verdict.remedy),
         "basis": verdict.basis,
         "predicted_peak_bytes": verdict.peak,
         "budget_bytes": verdict.budget,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from engine.guard.budget import Device
 from engine.guard.predict import (
@@ -19,7 +20,7 @@ from engine.guard.predict import (
 )
 from engine.measurements import Measurement
 from engine.request import Size
-from engine.units import gigabytes
+from engine.text import NOTHING, Memory, Said, Text, joined, listed
 
 
 class Word(StrEnum):
@@ -31,25 +32,34 @@ class Word(StrEnum):
     IMPOSSIBLE = "impossible"
 
     @property
+    def text(self) -> Text:
+        """As people read it."""
+        return Text(f"guard.word_{self.value}")
+
+    @property
     def rank(self) -> int:
         return list(Word).index(self)
+
+
+Hedge = Literal["about", "up_to", "at_least"]
+SMALLER = Text("guard.choose_smaller")
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether a size may run now; ``reason`` is one sentence, ``remedy`` what to do about it.
 
-    ``hedge`` is how ``peak`` is to be read: "about", "up to" where a larger size was measured or
-    stated, "at least" where only a smaller one was.
+    ``hedge`` is how ``peak`` is to be read: "up_to" where a larger size was measured or stated,
+    "at_least" where only a smaller one was.
     """
 
     word: Word
-    reason: str
+    reason: Said
     basis: Basis
     peak: int | None
     budget: int
-    remedy: str = ""
-    hedge: str = "about"
+    remedy: Said = ""
+    hedge: Hedge = "about"
 
     @property
     def open(self) -> bool:
@@ -73,17 +83,17 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
         smallest = min(failed, key=lambda s: (s.tokens, s.pixels))
         return Verdict(
             Word.IMPOSSIBLE,
-            f"Memory ran out at {smallest} on this machine, and {size} is at least as large.",
+            Text("guard.ran_out_at", smallest=smallest, size=size),
             "measured",
             guess.peak if guess else None,
             budget,
-            "Choose a smaller size or fewer seconds.",
+            SMALLER,
         )
     estimate = supported(size, peaks, rules, device)
     if estimate is not None:
         need = estimate.peak + margin(estimate.peak)
         if need <= budget:
-            hedge = "about" if estimate.basis == "predicted" else "up to"
+            hedge: Hedge = "about" if estimate.basis == "predicted" else "up_to"
             reason = _why_open(estimate, size in peaks)
             basis, peak = estimate.basis, estimate.peak
             return Verdict(Word.OPEN, reason, basis, peak, budget, hedge=hedge)
@@ -93,41 +103,47 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
 
 
 def _too_small(guess: PeakEstimate | None, rules: Rules, device: Device) -> Verdict:
-    least = gigabytes(rules.impossible_below)
     return Verdict(
         Word.IMPOSSIBLE,
-        f"{rules.impossible_reason} {device.name} has {gigabytes(device.total)}, and it takes "
-        f"{least}.".strip(),
+        joined(
+            rules.impossible_reason,
+            Text(
+                "guard.device_too_small",
+                device=device.name,
+                total=Memory(device.total),
+                least=Memory(rules.impossible_below),
+            ),
+        ),
         "recipe",
         guess.peak if guess else None,
         device.budget,
-        "Choose a model with smaller weights.",
+        Text("guard.choose_smaller_model"),
     )
 
 
-def _why_open(estimate: PeakEstimate, exact: bool) -> str:
-    peak = gigabytes(estimate.peak)
-    return {
-        "measured": f"Measured on this machine: peak {peak}."
-        if exact
-        else f"A larger size was measured on this machine: peak up to {peak}.",
-        "predicted": f"Predicted from this machine's own runs: peak {peak}.",
-        "recipe": f"Within the model's baseline, not measured here yet: peak up to {peak}.",
-        "none": "",
-    }[estimate.basis]
+def _why_open(estimate: PeakEstimate, exact: bool) -> Text:
+    basis = "covered" if estimate.basis == "measured" and not exact else estimate.basis
+    return Text(f"guard.open_{basis}", peak=Memory(estimate.peak))
 
 
 def _busy(estimate: PeakEstimate, device: Device) -> Verdict:
-    who = ", ".join(f"{name} {gigabytes(used)}" for name, used in device.holders[:3])
-    named = f" ({who})" if who else ""
+    holders = [
+        Text("guard.holder", name=name, used=Memory(used)) for name, used in device.holders[:3]
+    ]
     return Verdict(
         Word.BUSY,
-        f"Others hold {gigabytes(device.others)} of {device.name} now{named}; this size needs "
-        f"{gigabytes(estimate.peak)} and a margin, and {gigabytes(device.budget)} are left.",
+        Text(
+            "guard.others_hold",
+            others=Memory(device.others),
+            device=device.name,
+            holders=Text("guard.holders", names=listed(*holders)) if holders else NOTHING,
+            need=Memory(estimate.peak),
+            left=Memory(device.budget),
+        ),
         estimate.basis,
         estimate.peak,
         device.budget,
-        "Close what you don't need, then generate again.",
+        Text("guard.close_others"),
     )
 
 
@@ -143,31 +159,38 @@ def _closed(
     if known + margin(known) > device.budget_alone:
         return Verdict(
             Word.IMPOSSIBLE,
-            f"It needs about {gigabytes(known)} and a margin; {device.name} has "
-            f"{gigabytes(device.budget_alone)} to give.",
+            Text(
+                "guard.too_large",
+                need=Memory(known),
+                device=device.name,
+                has=Memory(device.budget_alone),
+            ),
             "predicted" if line is not None else "measured",
             known,
             device.budget,
-            "Choose a smaller size or fewer seconds.",
+            SMALLER,
         )
-    told = ""
-    hedge = "about" if line is not None or rules.reference else "at least"
+    hedge: Hedge = "about" if line is not None or rules.reference else "at_least"
+    peak = NOTHING
     if guess:
-        told = f" Expected peak: {hedge} {gigabytes(guess.peak)} of {gigabytes(device.budget)}."
-    why = "Nothing as large was measured on this machine yet."
+        budget = Memory(device.budget)
+        peak = Text(f"guard.expected_{hedge}", peak=Memory(guess.peak), budget=budget)
+    why = Text("guard.nothing_as_large")
     if covers(rules.baseline, size) and device.total < rules.minimum_total:
-        why = (
-            f"{device.name} has {gigabytes(device.total)}; below "
-            f"{gigabytes(rules.minimum_total)} every size has to be measured first."
+        why = Text(
+            "guard.below_minimum",
+            device=device.name,
+            total=Memory(device.total),
+            least=Memory(rules.minimum_total),
         )
     elif covers(rules.baseline, size):
-        why = "It doesn't fit the budget unmeasured."
+        why = Text("guard.unmeasured_over_budget")
     return Verdict(
         Word.LOCKED,
-        why + told,
+        joined(why, peak),
         "none",
         guess.peak if guess else None,
         device.budget,
-        "Measure it: a short real run that finds out.",
+        Text("guard.measure_it"),
         hedge,
     )

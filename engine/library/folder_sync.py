@@ -167,7 +167,7 @@ class FolderSync:
             with self._library.moving, self._store.transaction() as db:
                 for path, answer in answers.items():
                     if isinstance(answer, ClipError):
-                        refused[path.name] = unknown[path], answer.sentence
+                        refused[path.name] = unknown[path], str(answer.sentence)
                     else:
                         refused.pop(path.name, None)
                         added += self._add(db, path, unknown[path], answer)

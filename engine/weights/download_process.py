@@ -82,7 +82,7 @@ class Download:
                 error if isinstance(error, HeadroomError) else explain(error, self.preset.name)
             )
             progress = self.progress("failed")
-            return replace(progress, told=refusal.sentence, remedy=refusal.remedy)
+            return replace(progress, told=str(refusal.sentence), remedy=str(refusal.remedy))
         return replace(self.progress("done"), told="", damaged=damaged, unknown=unknown)
 
     def pull(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -385,7 +385,7 @@ def main(arguments: list[str]) -> int:
         return ELSEWHERE
     except OSError as error:
         refusal = explain(error, f"{preset.name} in {folder}")
-        failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
+        failed = DownloadProgress("failed", told=str(refusal.sentence), remedy=str(refusal.remedy))
         sys.stdout.write(json.dumps(asdict(failed)) + "\n")
         return 0
     owner = threading.Thread(target=sys.stdin.read, daemon=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
+from engine.text import Said
 
 # ---- to the worker -------------------------------------------------------------------------
 
@@ -73,7 +74,7 @@ class Ready:
     seconds: float
     label: str
     plan: Plan
-    notice: str = ""
+    notice: Said = ""
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ class Failed:
 
     job: int | None
     kind: Literal["error", "out_of_memory", "broken"]
-    sentence: str
-    remedy: str
+    sentence: Said
+    remedy: Said
     stage: Stage | None = None
     memory: Memory | None = None
 

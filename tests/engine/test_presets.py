@@ -50,8 +50,8 @@ def test_a_mistake_is_told_with_file_and_line(folder: Path, old: str, new: str, 
     file.write_text(text.replace(old, new))
     with pytest.raises(PresetError) as caught:
         load_presets(folder)
-    assert f"{file}: line {line}: " in caught.value.sentence
-    assert words in caught.value.sentence
+    assert f"{file}: line {line}: " in str(caught.value.sentence)
+    assert words in str(caught.value.sentence)
     assert caught.value.remedy
 
 
@@ -129,7 +129,7 @@ def test_a_model_half_told_is_refused(
     file.write_text(text.replace(old, new, 1))
     with pytest.raises(PresetError) as caught:
         load_presets(folder)
-    assert words in caught.value.sentence
+    assert words in str(caught.value.sentence)
 
 
 def test_a_missing_role_is_named(folder: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.server.throttle import Throttle
+from ui.wording import language_of, speak
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -72,6 +73,7 @@ class Gate:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
         }
+        speak(language_of(headers))
         status, sentence = self._judge(scope, headers)
         send = _framed_by_nobody(send)
         if status:

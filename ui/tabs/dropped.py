@@ -173,5 +173,5 @@ async def _receive(request: Request, file: Path, name: str) -> None:
 def _request_in(engine: Engine, file: Path, name: str) -> ClipRequest:
     answer = reader_process.receipts([file])[file]
     if isinstance(answer, ClipError):
-        raise ClipError(answer.sentence.replace(file.name, name), answer.remedy)
+        raise ClipError(str(answer.sentence).replace(file.name, name), answer.remedy)
     return usable(engine, asked_again(answer))

@@ -37,7 +37,7 @@ def main() -> int:
             try:
                 try_kernels(told)
             except HeadroomError as error:
-                told.problem = error.sentence
+                told.problem = str(error.sentence)
     sys.stdout.write(json.dumps(told.as_json()) + "\n")
     return 0
 

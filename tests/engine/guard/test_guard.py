@@ -42,7 +42,7 @@ def sized(ask: Ask, size: Size, prompt: str = "go") -> ClipRequest:
 def test_a_locked_size_is_refused_and_nothing_is_queued(guarded: Engine, ask: Ask) -> None:
     with pytest.raises(Refused, match="160×160×17 is locked") as caught:
         guarded.submit(sized(ask, LARGER))
-    assert "Measure it" in caught.value.remedy
+    assert "Measure it" in str(caught.value.remedy)
     assert caught.value.nearest is not None
     assert guarded.guard.verdict("scripted", caught.value.nearest).open
     assert guarded.jobs.waiting() == []
@@ -170,7 +170,7 @@ def test_the_fingerprint_names_what_it_must(guarded: Engine) -> None:
 def test_a_model_without_its_device_is_impossible_here(guarded: Engine) -> None:
     verdict = guarded.guard.verdict("wan2.1-t2v-14b-fp8", Size(480, 832, 81))
     assert verdict.word is Word.IMPOSSIBLE
-    assert "needs an NVIDIA GPU" in verdict.reason
+    assert "needs an NVIDIA GPU" in str(verdict.reason)
     with pytest.raises(NotHere):
         guarded.guard.check_here("wan2.1-t2v-14b-fp8")
 

@@ -159,22 +159,22 @@ def test_the_baseline_is_open_on_a_16_gb_card_and_720p_is_locked() -> None:
     locked = judge(LARGE, [], WAN, CARD)
     assert (locked.word, locked.basis) == (Word.LOCKED, "none")
     assert locked.peak == 18 * GIB, "the published point warns"
-    assert "Nothing as large was measured" in locked.reason
-    assert "Measure it" in locked.remedy
+    assert "Nothing as large was measured" in str(locked.reason)
+    assert "Measure it" in str(locked.remedy)
 
 
 def test_below_the_minimum_even_the_baseline_is_locked() -> None:
     small = replace(CARD, total=12 * GIB)
     verdict = judge(BASELINE, [], WAN, small)
     assert verdict.word is Word.LOCKED
-    assert "below 15.0 GB every size has to be measured first" in verdict.reason
+    assert "below 15.0 GB every size has to be measured first" in str(verdict.reason)
 
 
 def test_others_make_it_busy_and_are_named() -> None:
     game = replace(CARD, others=6 * GIB, holders=(("game.exe", 6 * GIB),))
     verdict = judge(BASELINE, [], WAN, game)
     assert verdict.word is Word.BUSY
-    assert "game.exe 6.0 GB" in verdict.reason
+    assert "game.exe 6.0 GB" in str(verdict.reason)
 
 
 def test_a_measured_size_opens_itself_and_what_it_covers() -> None:

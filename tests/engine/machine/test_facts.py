@@ -88,7 +88,7 @@ def test_a_limit_caps_what_the_program_takes(
         device = device_for(preset, seen(others), None)
         assert device is not None
         assert (device.total, device.budget, device.budget_alone) == (limit, budget, limit)
-        assert "limited to 15.5 GB by HEADROOM_VRAM_LIMIT_GIB" in device.name
+        assert "limited to 15.5 GB by HEADROOM_VRAM_LIMIT_GIB" in str(device.name)
 
 
 def test_a_limit_above_the_card_changes_nothing(
@@ -105,7 +105,7 @@ def test_a_limit_that_is_no_number_is_told(text: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", text)
     with pytest.raises(LimitError, match="is no number of GiB above zero") as caught:
         vram_limit()
-    assert "HEADROOM_VRAM_LIMIT_GIB=12.5" in caught.value.remedy
+    assert "HEADROOM_VRAM_LIMIT_GIB=12.5" in str(caught.value.remedy)
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", " ")
     assert vram_limit() is None
 

@@ -135,7 +135,7 @@ def test_a_gpu_without_room_for_a_context_is_told_as_that(card: Card) -> None:
     card.dead = "CUDA error: out of memory"
     with pytest.raises(TooFull, match="too little memory left to begin with") as told:
         CudaMeter()
-    assert "Close other programs" in told.value.remedy
+    assert "Close other programs" in str(told.value.remedy)
 
 
 def test_what_lies_outside_only_grows(card: Card) -> None:

@@ -27,4 +27,4 @@ def test_what_others_hold_now_is_told_and_changes_no_plan(
     with pytest.raises(PipelineError, match=r"about 22\.8 GB of RAM; 20\.0 GB are left") as told:
         check_ram(plan, FP8)
     assert not isinstance(told.value, OutOfMemory)
-    assert "Close other programs" in told.value.remedy
+    assert "Close other programs" in str(told.value.remedy)

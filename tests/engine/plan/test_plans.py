@@ -101,8 +101,8 @@ def test_an_override_whose_ground_is_gone_is_told_by_the_verdict(bench: Bench) -
     bench.machine = LINUX
     verdict = bench.guard.verdict(MODEL, BASELINE)
     assert verdict.word is Word.IMPOSSIBLE
-    assert "matmul can't be fp8-triton here" in verdict.reason
-    assert "Leave it to the program" in verdict.remedy
+    assert "matmul can't be fp8-triton here" in str(verdict.reason)
+    assert "Leave it to the program" in str(verdict.remedy)
 
 
 OTHERS: list[Callable[[Machine], Machine]] = [

@@ -76,6 +76,6 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, wor
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(PresetError) as caught:
         load_ideas(tmp_path)
-    assert f"{file}: line " in caught.value.sentence
-    assert words in caught.value.sentence
+    assert f"{file}: line " in str(caught.value.sentence)
+    assert words in str(caught.value.sentence)
     assert caught.value.remedy

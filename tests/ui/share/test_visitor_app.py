@@ -391,4 +391,4 @@ def test_why_there_is_no_link_is_a_sentence(
     monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9/")
     with pytest.raises(TunnelError, match="can't be reached") as caught:
         open_tunnel(1, "t", tmp_path)
-    assert "own network" in caught.value.remedy
+    assert "own network" in str(caught.value.remedy)

@@ -10,6 +10,8 @@
       if (KNOWN.includes(asked)) localStorage.setItem("headroom-lang", asked);
       kept = localStorage.getItem("headroom-lang");
     } catch { /* a browser that keeps nothing */ }
+    // The program makes most words itself, in this language where somebody chose one.
+    if (KNOWN.includes(kept)) document.cookie = `headroom-lang=${kept}; path=/; max-age=31536000; SameSite=Lax`;
     const wanted = [kept, ...(navigator.languages || [navigator.language])];
     return wanted.map((tag) => String(tag).slice(0, 2).toLowerCase()).find((tag) => KNOWN.includes(tag));
   };

@@ -170,7 +170,7 @@ def test_a_damaged_checkpoint_is_refused_with_a_remedy(
     broken = WanTiny(PRESET.model_copy(update={"checkpoint": str(copy)}))
     with pytest.raises(PipelineError, match=words) as caught:
         broken.load(make_plan(this_machine(), PRESET))
-    assert "restore the folder" in caught.value.remedy
+    assert "restore the folder" in str(caught.value.remedy)
 
 
 def _cut(file: Path) -> None:

@@ -1,0 +1,231 @@
+"""What is told to a person, before it is words: an id and values. Words are made at the edge.
+
+The tables in engine/texts and ui/texts have each id's English and Chinese, side by side. ``str``
+makes
+English of a text, for logs, the command line and programs; the page makes the reader's language
+(ui/wording.py). What crosses a pipe, a row or a function is the text itself, so that nobody has to
+read a sentence to know what it says.
+"""
+
+import json
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from engine.units import gigabytes, size_text
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+FOLDER = Path(__file__).parent / "texts"
+PLAIN, JOINED, LISTED = "plain", "joined", "listed"  # ids that no table has
+CLOSED = tuple("、。！，：；？）”…")  # Chinese signs that need no space behind them
+
+
+class TextsError(ValueError):
+    """A table isn't as it should be, or lacks an id."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory, as a value of a text: "6.0 GB"."""
+
+    bytes: int
+
+    def __str__(self) -> str:
+        return gigabytes(self.bytes)
+
+
+@dataclass(frozen=True)
+class FileSize:
+    """Bytes of files, as a value of a text: "22.3 GB"."""
+
+    bytes: int
+
+    def __str__(self) -> str:
+        return size_text(self.bytes)
+
+
+class Text:
+    """An id of the tables, and the values of its placeholders.
+
+    A value is a text, a number, a word that is the same in every language (a name, a file, what
+    another program said), or an object whose ``str`` is such a word (a size, ``Memory``).
+    """
+
+    __slots__ = ("id", "values")
+
+    id: str
+    values: dict[str, Any]
+
+    def __init__(self, id: str, /, **values: Any) -> None:
+        self.id, self.values = id, values
+
+    def __str__(self) -> str:
+        return rendered(self, "en", tables(FOLDER))
+
+    def __repr__(self) -> str:
+        given = "".join(f", {name}={value!r}" for name, value in self.values.items())
+        return f"Text({self.id!r}{given})"
+
+    def __bool__(self) -> bool:
+        """False for a text that says nothing, as ``plain("")``."""
+        return self.id != PLAIN or bool(self.values["text"])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and (self.id, self.values) == (other.id, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.id, tuple(map(str, self.values.values()))))
+
+    def to_json(self) -> dict[str, Any]:
+        """``id`` and ``values``, for rows and programs; a size or bytes become their words."""
+        return {"id": self.id, "values": {n: _value_to_json(v) for n, v in self.values.items()}}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Text":
+        return cls(told["id"], **{n: _value_from_json(v) for n, v in told["values"].items()})
+
+
+Said = Text | str  # a sentence; as words only where it is somebody else's, or the user's own
+
+
+def plain(words: str) -> Text:
+    """``words`` as they are, in every language."""
+    return Text(PLAIN, text=words)
+
+
+NOTHING = plain("")
+
+
+def as_text(said: Said) -> Text:
+    return said if isinstance(said, Text) else plain(said)
+
+
+def joined(*parts: Said) -> Text:
+    """Sentences one after the other; those that say nothing are left out."""
+    said = [as_text(part) for part in parts if part]
+    if len(said) == 1:
+        return said[0]
+    return Text(JOINED, parts=tuple(said)) if said else NOTHING
+
+
+def listed(*parts: Said) -> Text:
+    """Words with commas between them."""
+    return Text(LISTED, parts=tuple(part for part in parts if part))
+
+
+def programs(name: str, said: Said) -> dict[str, Any]:
+    """``said`` as JSON for programs has it: English under ``name``, the id beside it, and
+    values."""
+    found: dict[str, Any] = {name: str(said)}
+    if isinstance(said, Text) and said.id != PLAIN:
+        found |= {f"{name}_id": said.id, f"{name}_values": said.to_json()["values"]}
+    return found
+
+
+# ---- as one column of a row ------------------------------------------------------------------
+
+
+def to_row(said: Said) -> str:
+    """As the store keeps it: JSON, or words as they are."""
+    if isinstance(said, str):
+        return said
+    if said.id == PLAIN:
+        return str(said.values["text"])
+    return json.dumps(said.to_json(), ensure_ascii=False)
+
+
+def from_row(kept: str) -> Text:
+    """What ``to_row`` wrote; words, such as a version before this one kept, stay words."""
+    if kept.startswith('{"id": '):
+        try:
+            return Text.from_json(json.loads(kept))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+    return plain(kept)
+
+
+# ---- words -----------------------------------------------------------------------------------
+
+Table = Mapping[str, Mapping[Language, str]]
+
+
+@cache
+def tables(*folders: Path) -> Table:
+    """All tables of ``folders`` as one.
+
+    Raises:
+        TextsError: an id stands twice, or its texts aren't one in each language.
+    """
+    found: dict[str, Mapping[Language, str]] = {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for file in sorted(file for folder in folders for file in folder.glob("*.yaml")):
+        for id, texts in (yaml.load(file.read_text(encoding="utf-8"), loader) or {}).items():
+            if id in found:
+                raise TextsError(f"{file.name}: {id} stands twice.")
+            if not isinstance(texts, dict) or set(texts) != set(LANGUAGES):
+                raise TextsError(f"{file.name}: {id} has no text in {' and '.join(LANGUAGES)}.")
+            found[id] = texts
+    return found
+
+
+def rendered(said: Said, language: Language, table: Table) -> str:
+    """``said`` in words.
+
+    Raises:
+        TextsError: the table lacks the id, or the text lacks a value.
+    """
+    if isinstance(said, str):
+        return said
+    if said.id == PLAIN:
+        return str(said.values["text"])
+    if said.id in (JOINED, LISTED):
+        words = [rendered(part, language, table) for part in said.values["parts"]]
+        if said.id == LISTED:
+            return ("、" if language == "zh" else ", ").join(words)
+        return _sentences(words)
+    try:
+        template = table[said.id][language]
+    except KeyError:
+        raise TextsError(f"There is no text {said.id}.") from None
+    values = {name: _words(value, language, table) for name, value in said.values.items()}
+    try:
+        return _FORMATTER.vformat(template, (), values)
+    except (KeyError, IndexError) as error:
+        raise TextsError(f"{said.id} lacks the value {error}.") from error
+
+
+def _words(value: Any, language: Language, table: Table) -> Any:
+    """Numbers stay numbers, so that a template may say how they are written: ``{n:,}``."""
+    if isinstance(value, Text):
+        return rendered(value, language, table)
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _sentences(words: list[str]) -> str:
+    text = ""
+    for sentence in filter(None, words):
+        text += sentence if not text or text.endswith(CLOSED) else f" {sentence}"
+    return text
+
+
+def _value_to_json(value: Any) -> Any:
+    if isinstance(value, Text):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_value_to_json(part) for part in value]
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Text.from_json(value)
+    return tuple(map(_value_from_json, value)) if isinstance(value, list) else value
+
+
+_FORMATTER = string.Formatter()
