@@ -315,13 +315,13 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         "    with open_engine() as engine:\n"
         "        engine.start(warm='scripted')\n"
-        "        while engine.worker.status().state != 'ready': time.sleep(0.05)\n"
-        "        sys.stdout.write(f'{engine.worker.status().worker_pid}\\n'); sys.stdout.flush()\n"
+        "        while engine.status().state != 'ready': time.sleep(0.05)\n"
+        "        sys.stdout.write(f'{engine.status().worker_pid}\\n'); sys.stdout.flush()\n"
         "        time.sleep(60)\n"
     )
     script = tmp_path / "program.py"
     script.write_text(code)
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     program = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
@@ -355,9 +355,9 @@ def test_a_program_that_forgets_to_close_still_ends(tmp_path: Path) -> None:
         "    manager = open_engine()\n"
         "    engine = manager.__enter__()\n"
         "    engine.start(warm='scripted')\n"
-        "    while engine.worker.status().state != 'ready': time.sleep(0.05)\n"
+        "    while engine.status().state != 'ready': time.sleep(0.05)\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, str(script)], env=environment, timeout=60)
     assert done.returncode == 0
