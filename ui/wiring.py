@@ -11,7 +11,7 @@ from engine.errors import HeadroomError
 from ui.wording import say
 
 # Everything here answers at once, so nothing needs Gradio's queue or its spinners. Programs have
-# endpoints of their own (api.py), which are documented.
+# endpoints of their own (api/gradio_endpoints.py), which are documented.
 QUIET: dict[str, Any] = {
     "queue": False,
     "show_progress": "hidden",

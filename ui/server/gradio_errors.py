@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.server import gate
 from ui.server.gate import refuse
 
 log = logging.getLogger(__name__)
@@ -143,10 +144,10 @@ async def nonsense(_: Request, error: Exception) -> Response:
 def _is_ours(error: BaseException) -> bool:
     """Whether a line of ours was at work when it was raised: those between Gradio and the network
     always are, so only what comes after the last of theirs counts."""
-    between = ("malformed.py", "gate.py")
+    between = (__file__, gate.__file__)
     return any(
         frame.filename.startswith(ROOMS)
-        and not frame.filename.endswith(between)
+        and frame.filename not in between
         and frame.name != "wrong_fields"  # which only passes it on
         for frame in traceback.extract_tb(error.__traceback__)
     )

@@ -55,7 +55,7 @@ class Cost:
     """``cold`` is the first clip after ``load`` seconds of loading, and ``start`` seconds from the
     process's start to its file; ``warm`` some that follow it, with its prompt; ``fresh`` one with a
     prompt that nobody has read before, the text encoder being awake (LightX2V only). ``found``:
-    pipelines/yardsticks.py, and ``command`` of bench_command.py. ``untried``: the kernels had to be
+    pipelines/yardsticks.py, and ``command`` of upstream.py. ``untried``: the kernels had to be
     tried before the model was loaded."""
 
     preset: ModelPreset
