@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up what is missing, then: no argument opens the page; `setup` stops there; `test` runs the
-# tests; anything else goes to app.py (`./launch.sh generate "a red ball"`).
+# tests, `check` the linters and the quick tests; anything else goes to app.py (`./launch.sh generate
+# "a red ball"`).
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 5
 
 find_python() {
@@ -40,6 +41,9 @@ fi
 "$python" "$here/engine/install" "$@" || fail $?
 case ${1:-serve} in
     setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
+    check)
+        shift
+        cd "$here" && exec .venv/bin/python -m tests.tools.check "$@" ;;
     test)
         shift
         # Two processes: most tests wait for another one. `./launch.sh test -n 0` is one after the other.

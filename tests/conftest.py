@@ -28,6 +28,28 @@ settings.register_profile("headroom", deadline=None, suppress_health_check=[Heal
 settings.load_profile("headroom")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--starts-nothing",
+        action="store_true",
+        help="fail a test that starts a process or listens, instead of waiting for it",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _starts_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick tests stay quick: whoever starts something has to say so with a marker."""
+    if not request.config.getoption("--starts-nothing"):
+        return
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("This test starts something: give it pytest.mark.starts.")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", refuse)
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr("socket.socket.listen", refuse)
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home with space"))

@@ -42,7 +42,7 @@ PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
 # What needs torch before it can begin; the page gets it by itself (engine/install/background.py).
 OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
-WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
+WHOLE = ("setup", "test", "check", "generate", "measure", "bench", "finish")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Setup:
         return this_computer(self.project)
 
     def _files(self, target: str) -> tuple[str, ...]:
-        if self.order.command == "test":
+        if self.order.command in ("test", "check"):
             return (*FILES[cast(Target, target)], TESTS)
         return FILES[cast(Target, target)] if self.order.command in WHOLE else (PAGE,)
 
