@@ -1,8 +1,8 @@
 """The loop of the day, within a minute: ``./launch.sh check [PYTEST ARGUMENTS]``.
 
 Linters, types, the rooms' order, and the tests that start no server, browser, model or process (the
-others have the marker ``starts``). Everything runs, also after a failure, and says how long it took.
-CI runs the same linters and every test.
+others have the marker ``starts``). Everything runs, also after a failure, and says how long it
+took. CI runs the same linters and every test.
 """
 
 import subprocess

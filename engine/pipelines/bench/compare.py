@@ -28,7 +28,8 @@ def compare(
     """What can be told of ``preset`` at ``request``, which has run before.
 
     Returns:
-        ``rates`` (device_rates.py), and around LightX2V ``attention_times``, ``step`` (trace.py) and
+        ``rates`` (device_rates.py), and around LightX2V ``attention_times``, ``step`` (trace.py)
+        and
         ``theirs``: seconds and peak of its own pipeline, or ``failed``. What couldn't be measured
         isn't in it; ``left_out`` has the reason by name.
     """
