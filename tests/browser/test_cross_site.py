@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import TESTS, wait_until
-from tests.support.browser import MARKS, shared
+from tests.support.browser import MARKS, settled, shared
 from tests.support.clipfiles import receipt, write
 from tests.support.served import Served, serving
 from ui.share.session import own_addresses
@@ -285,7 +285,7 @@ def test_nothing_that_comes_in_becomes_markup(
     clean(tab, "what was cancelled")
     for name in ("Library", "Headroom", "Set-up", "Share"):
         tab.get_by_role("tab", name=name).click()
-        tab.wait_for_timeout(500)
+        settled(tab)
         clean(tab, name)
     assert html.escape(HOSTILE, quote=False) in tab.content(), "the model's name is shown somewhere"
     tab.context.close()

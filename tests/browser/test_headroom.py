@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.browser import MARKS, choose_scripted, generate
+from tests.support.browser import MARKS, choose_scripted, generate, settled
 
 pytestmark = MARKS
 SIZE = "#measure-size input"
@@ -26,7 +26,7 @@ def test_the_size_to_measure_stays_chosen_when_a_clip_ends(page: Any) -> None:
     assert page.locator(".live-panel.running").count() == 1, "it ended before the choice"
     with page.expect_response(lambda answer: "class='picture'" in answer.text(), timeout=60_000):
         pass
-    page.wait_for_timeout(500)
+    settled(page)
     assert page.input_value(SIZE) == chosen
 
 

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from tests.conftest import TESTS
-from tests.support.browser import MARKS, launched, open_page
+from tests.support.browser import MARKS, launched, open_page, settled
 from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
 from tests.support.served import serve
 
@@ -30,7 +30,7 @@ def test_names_of_gpu_and_processes_stay_text(tmp_path: Path) -> None:
             tab.wait_for_selector("[data-live=gauge-name] >> text=RTX <img")
             for name in ("Library", "Headroom", "Set-up", "Share", "Make a clip"):
                 tab.get_by_role("tab", name=name).first.click()
-                tab.wait_for_timeout(700)
+                settled(tab)
                 found = tab.evaluate("[window.hacked, document.querySelectorAll('[src=x]').length]")
                 assert found == [None, 0], name
             tab.get_by_role("tab", name="Set-up").click()

@@ -281,7 +281,7 @@ def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
     most = 0
     for _ in range(60):
         page.mouse.wheel(0, 3000)
-        page.wait_for_timeout(60)
+        page.evaluate("() => new Promise(requestAnimationFrame)")
         most = max(most, page.locator(CARDS).count())
         if page.locator("#library .lib-page").count() == 17:
             break

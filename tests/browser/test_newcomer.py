@@ -10,7 +10,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.support.browser import MARKS, generate, open_page, watched
+from tests.support.browser import MARKS, generate, open_page, settled, watched
 from tests.support.served import Served
 
 pytestmark = MARKS
@@ -167,7 +167,7 @@ def test_no_serious_fault_for_who_cant_see_well(
         found = []
         for name in TABS:
             go_to(tab, name)
-            tab.wait_for_timeout(600)  # tabs fade in, and a colour on its way has no contrast
+            settled(tab)  # tabs fade in, and a colour on its way has no contrast
             found += [
                 (name, fault["id"], fault["nodes"][0]["html"])
                 for fault in Axe().run(tab).response["violations"]
@@ -195,7 +195,7 @@ def test_nothing_moves_for_who_wants_less_motion(
         generate(tab, f"a pink heart spins {motion}")
         tab.wait_for_function(PLAYS % f"v.src.includes('spins-{motion[:2]}')", timeout=60_000)
         tab.wait_for_function(PLAYS % "v.readyState >= 4")
-        tab.wait_for_timeout(600)  # a clip that plays does by then
+        settled(tab)  # a clip that plays by itself does by then
         assert tab.evaluate(PLAYS % "v.paused") is (motion == "reduce")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.support.browser import MARKS, open_page, shared
+from tests.support.browser import MARKS, open_page, settled, shared
 from tests.support.served import Served
 from ui.share.session import own_addresses
 
@@ -77,7 +77,7 @@ def test_the_end_of_a_share_takes_its_password_from_every_tab(page: Any, served:
         assert password not in tab.content()
     # The event of the end comes late for one who shares again at once.
     _, password = shared(page)
-    page.wait_for_timeout(1000)
+    settled(page)
     assert page.inner_text("#share-password") == password
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
@@ -103,7 +103,9 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
     guest.route("**/cancel", lambda route: route.abort())
     guest.mouse.move(box["x"] + 5, box["y"] + 5)
     guest.mouse.down()
-    guest.wait_for_timeout(2500)  # longer than a poll takes to come round
+    for _ in range(2):  # the button is held while the list is drawn anew
+        with guest.expect_response("**/state"):
+            pass
     guest.mouse.up()
     guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask its owner.")
     guest.unroute("**/cancel")

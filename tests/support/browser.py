@@ -68,6 +68,26 @@ def open_page(tab: Any, served: Served) -> None:
     tab.wait_for_selector(".live-panel[data-engine]")  # told by the live stream
 
 
+SETTLED = """
+async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const runs = (one) => one.playState === "running" && one.effect.getTiming().iterations < 1e6;
+  for (let calm = 0; calm < 5; calm += 1) {
+    const asked = performance.getEntriesByType("resource").length;
+    await frame();
+    const answered = performance.getEntriesByType("resource").length !== asked;
+    if (answered || document.getAnimations().some(runs)) calm = -1;
+  }
+}
+"""
+
+
+def settled(tab: Any) -> None:
+    """Wait until what was set off has come to its end: what fades has faded, and some frames were
+    drawn without another answer. A request that is under way is the caller's to wait for."""
+    tab.evaluate(SETTLED)
+
+
 def choose_scripted(tab: Any) -> None:
     tab.click("#model input")
     tab.click("text=Scripted")
