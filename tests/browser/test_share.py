@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.support.browser import MARKS, open_page, settled, shared
+from tests.support.browser import MARKS, open_page, shared
 from tests.support.served import Served
 from ui.share.session import own_addresses
 
@@ -77,7 +77,7 @@ def test_the_end_of_a_share_takes_its_password_from_every_tab(page: Any, served:
         assert password not in tab.content()
     # The event of the end comes late for one who shares again at once.
     _, password = shared(page)
-    settled(page)
+    page.wait_for_timeout(1000)
     assert page.inner_text("#share-password") == password
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
