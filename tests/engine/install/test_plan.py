@@ -36,27 +36,11 @@ from engine.plan.lightx2v import BF16_CAPABILITY as PLANS_BF16
 from engine.plan.lightx2v import FP8_CAPABILITY as PLANS_FP8
 from engine.plan.lightx2v import SYSTEM_RAM
 from engine.presets import Presets
+from tests.support.computers import LINUX, NO_GPU, WINDOWS, card
 from tests.support.nvml import ScriptedGpu, Standin, build
 
 PLANS = Path(__file__).with_name("plans")
 
-
-def card(name: str, capability: tuple[int, int] | None, gib: float) -> tuple[CardFacts, ...]:
-    return (CardFacts(f"NVIDIA GeForce {name}", capability, round(gib * GIB)),)
-
-
-LINUX = Facts(
-    system="linux",
-    architecture="x86_64",
-    python=(3, 12, 3),
-    ram=round(31.2 * GIB),
-    free=200 * GIB,
-    driver="581.57",
-    cards=card("RTX 4060 Ti", (8, 9), 16.0),
-    compiler=True,
-)
-WINDOWS = replace(LINUX, system="windows")
-NO_GPU = replace(LINUX, driver="", cards=(), silence="No NVIDIA driver is installed.")
 
 MACHINES: Mapping[str, tuple[Facts, Wish]] = {
     "rtx-4060-ti-linux": (LINUX, "auto"),
