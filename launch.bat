@@ -1,7 +1,7 @@
 @echo off
 rem Sets up what is missing, then: no argument opens the page; "setup" stops there; "test" runs the
-rem tests, "check" the linters and the quick tests; anything else goes to app.py (launch.bat generate
-rem "a red ball").
+rem tests, a bare "check" the linters and the quick tests; anything else goes to app.py (launch.bat
+rem generate "a red ball").
 setlocal EnableExtensions DisableDelayedExpansion
 set "HERE=%~dp0"
 set "VENV_PYTHON=%HERE%.venv\Scripts\python.exe"
@@ -30,7 +30,7 @@ set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 for %%O in (setup --cpu --gpu --repair --dry-run) do if "%~1"=="%%O" exit /b 0
 if "%~1"=="test" goto test
-if "%~1"=="check" goto check
+if "%~1"=="check" if "%~2"=="" goto check
 "%VENV_PYTHON%" "%HERE%app.py" %*
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
@@ -47,8 +47,7 @@ exit /b 0
 
 :check
 cd /d "%HERE%"
-rem The word "check" is in %* too: Python drops it.
-"%VENV_PYTHON%" -c "import sys; from tests.tools.check import main; sys.exit(main(sys.argv[2:]))" %*
+"%VENV_PYTHON%" -m tests.tools.check
 set CODE=%errorlevel%
 if not "%CODE%"=="0" goto failed
 exit /b 0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets up what is missing, then: no argument opens the page; `setup` stops there; `test` runs the
-# tests, `check` the linters and the quick tests; anything else goes to app.py (`./launch.sh generate
-# "a red ball"`).
+# tests, a bare `check` the linters and the quick tests; anything else goes to app.py
+# (`./launch.sh generate "a red ball"`).
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 5
 
 find_python() {
@@ -42,8 +42,8 @@ fi
 case ${1:-serve} in
     setup | --cpu | --gpu | --repair | --dry-run) exit 0 ;;
     check)
-        shift
-        cd "$here" && exec .venv/bin/python -m tests.tools.check "$@" ;;
+        # With a size it is the program's verdict on that.
+        [ $# -gt 1 ] || { cd "$here" && exec .venv/bin/python -m tests.tools.check; } ;;
     test)
         shift
         # Two processes: most tests wait for another one. `./launch.sh test -n 0` is one after the other.

@@ -42,7 +42,7 @@ PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
 # What needs torch before it can begin; the page gets it by itself (engine/install/background.py).
 OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
-WHOLE = ("setup", "test", "check", "generate", "measure", "bench", "finish")
+WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Order:
 def read_order(arguments: list[str]) -> Order:
     """Only ``setup`` has options of its own, and the word can be left out before them; all others
     belong to the program."""
+    if arguments == ["check"]:  # the developers' loop; with a size it is the program's verdict
+        return Order("test")
     first = arguments[0] if arguments else "serve"
     if first in OPTIONS:
         arguments = ["setup", *arguments]
@@ -133,7 +135,7 @@ class Setup:
         return this_computer(self.project)
 
     def _files(self, target: str) -> tuple[str, ...]:
-        if self.order.command in ("test", "check"):
+        if self.order.command == "test":
             return (*FILES[cast(Target, target)], TESTS)
         return FILES[cast(Target, target)] if self.order.command in WHOLE else (PAGE,)
 

@@ -152,6 +152,15 @@ def test_a_path_with_spaces_and_signs_and_arguments_with_quotes_go_through(
     assert program == [windows.file(".venv\\Scripts\\python.exe"), windows.file("app.py"), *typed]
 
 
+def test_a_bare_check_is_the_developers_and_one_with_a_size_the_programs(windows: Windows) -> None:
+    windows.python("python.exe")
+    _, ours = windows.run("check").after_checks()
+    assert ours[1:] == ["-m", "tests.tools.check"]
+    typed = ["check", "--height", "64", "--width", "64", "--frames", "5"]
+    _, program = windows.run(*typed).after_checks()
+    assert program[1:] == [windows.file("app.py"), *typed]
+
+
 def test_without_arguments_the_page_opens(windows: Windows) -> None:
     windows.python("python.exe")
     install, program = windows.run().after_checks()

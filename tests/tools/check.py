@@ -1,4 +1,4 @@
-"""The loop of the day, within a minute: ``./launch.sh check [PYTEST ARGUMENTS]``.
+"""The loop of the day, within a minute: ``./launch.sh check``.
 
 Linters, types, the rooms' order, and the tests that start no server, browser, model or process (the
 others have the marker ``starts``). Everything runs, also after a failure, and says how long it

@@ -247,6 +247,8 @@ def test_an_unfit_python_is_told(small: Small) -> None:
         ([], Order("serve")),
         (["--port", "8000", "--gpu"], Order("serve")),
         (["generate", "--cpu"], Order("generate")),
+        (["check"], Order("test")),
+        (["check", "--height", "64"], Order("check")),
         (["setup"], Order("setup")),
         (["setup", "--cpu"], Order("setup", "cpu")),
         (["setup", "--gpu", "--repair"], Order("setup", "gpu", True)),
