@@ -166,6 +166,12 @@ def test_a_job_without_a_clip_says_why(answers: Answers, engine: Engine) -> None
     with pytest.raises(Unfinished) as found:
         answers.made(failed)
     assert (found.value.sentence, found.value.remedy) == (failed.note, failed.remedy)
+    cancelled = answers.submit({"prompt": "never", "model": "scripted"})
+    engine.jobs.cancel(cancelled.id)
+    told = answers.status(cancelled.id)["job"]
+    assert told is not None
+    if told["state"] == "cancelled":
+        assert (told["note"], told["note_id"]) == ("Cancelled.", "jobs.cancelled")
 
 
 def test_so_many_may_wait(answers: Answers) -> None:
