@@ -386,8 +386,8 @@ def recovered(engine: Engine) -> None:
 def states(engine: Engine) -> dict[str, list[Any]]:
     """State, attempts and note by the job's number; as JSON gives it back."""
     jobs = engine.jobs.recent()
-    return _plain({str(job.id): [job.state, job.attempts, str(job.note)] for job in jobs})
+    return _plain({str(job.id): [job.state, job.attempts, job.note] for job in jobs})
 
 
 def _plain(told: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(told)))
+    return dict(json.loads(json.dumps(told, default=str)))  # texts in English
