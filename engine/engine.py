@@ -14,7 +14,7 @@ from engine.library.library import Library
 from engine.library.posters import Posters
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
-from engine.machine.recorder import FlightRecorder
+from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
@@ -215,6 +215,6 @@ class Engine:
     def _device_bytes(self) -> int | None:
         return self._supervisor.status.device_bytes
 
-    def _busy_with(self) -> str | None:
+    def _busy_with(self) -> Busy | None:
         progress = self._supervisor.status.progress
-        return f"{progress.job}:{progress.stage}" if progress else None
+        return Busy(progress.job, progress.stage) if progress else None

@@ -13,11 +13,13 @@ from engine.errors import ExitCode, HeadroomError
 from engine.library.library import add_clip
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
 from engine.store import Store, now
+from engine.text import NOTHING, Said, Text, from_row, joined, to_row
 
 # The owner's jobs come first, whatever the places say.
 ORDER = "visitor != '', place, id"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
-
+CANCELLED = Text("jobs.cancelled")
+TRY_SMALLER = Text("jobs.try_smaller")
 
 Move = Literal["first", "up", "down", "last"]
 
@@ -56,8 +58,8 @@ class Job:
     seed: int
     attempts: int
     cancel_requested: bool
-    note: str
-    remedy: str
+    note: Text
+    remedy: Text
     kind: Kind
     embed: bool = True
     visitor: str = ""
@@ -149,16 +151,16 @@ class Jobs:
         """Cancel a waiting job at once, or ask for a running one to stop; returns its state."""
         with self.store.transaction() as db:
             db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.' "
+                "update jobs set state = 'cancelled', ended = ?, note = ? "
                 "where id = ? and state = 'queued'",
-                (_ended(db), job),
+                (_ended(db), to_row(CANCELLED), job),
             )
             db.execute(
                 "update jobs set cancel_requested = 1 where id = ? and state = 'running'", (job,)
             )
         return self.get(job).state
 
-    def end(self, job: int, state: State, note: str = "", remedy: str = "") -> None:
+    def end(self, job: int, state: State, note: Said = NOTHING, remedy: Said = NOTHING) -> None:
         """Give a running job its final state."""
         with self.store.transaction() as db:
             _end(db, job, state, note, remedy)
@@ -188,14 +190,9 @@ class Jobs:
             unfinished = "select 1 from jobs where id = ? and state in ('queued', 'running')"
             if db.execute(unfinished, (job,)).fetchone():
                 add_clip(db, job, now(), file, receipt)
-                _end(db, job, State.DONE, "", "")
+                _end(db, job, State.DONE, NOTHING, NOTHING)
 
-    def interrupted(
-        self,
-        job: int,
-        what: str,
-        remedy: str = "Try a smaller size or fewer seconds; the other jobs go on.",
-    ) -> State:
+    def interrupted(self, job: int, what: Said, remedy: Said = TRY_SMALLER) -> State:
         """A running job lost its worker: queue it once more, or give it up with the reason.
 
         Args:
@@ -204,23 +201,23 @@ class Jobs:
         Returns:
             queued (it keeps its place, so it is next), cancelled or failed.
         """
-        if self.retry(job, f"{what} It is tried once more."):
+        if self.retry(job, joined(what, Text("jobs.tried_once_more"))):
             return State.QUEUED
         found = self.get(job)
         if found.cancel_requested:
-            self.end(job, State.CANCELLED, "Cancelled.")
+            self.end(job, State.CANCELLED, CANCELLED)
         elif not found.state.final:
-            given_up = f"{what} It happened twice, so this clip was given up."
+            given_up = joined(what, Text("jobs.given_up"))
             self.end(job, State.FAILED, given_up, remedy)
         return self.get(job).state
 
-    def retry(self, job: int, note: str) -> bool:
+    def retry(self, job: int, note: Said) -> bool:
         """Queue a running job once more; False if it has had its tries, or was cancelled."""
         with self.store.transaction() as db:
             queued = db.execute(
                 "update jobs set state = 'queued', started = null, note = ? where id = ?"
                 " and state = 'running' and not cancel_requested and attempts < ?",
-                (note, job, MAX_ATTEMPTS),
+                (to_row(note), job, MAX_ATTEMPTS),
             )
             return queued.rowcount == 1
 
@@ -232,7 +229,7 @@ class Jobs:
                 "where id = ? and state = 'running' and not cancel_requested",
                 (job,),
             )
-            _end(db, job, State.CANCELLED, "Cancelled.", "")
+            _end(db, job, State.CANCELLED, CANCELLED, NOTHING)
 
     # ---- order ---------------------------------------------------------------------------
 
@@ -292,7 +289,7 @@ class Jobs:
                 (job,),
             ).fetchone()
             if row is None:
-                raise TooLate(f"Job {job} can't be tried again.", "Look at the queue: it changed.")
+                raise TooLate(Text("jobs.not_again", job=job), Text("jobs.queue_changed"))
             old = _job(row)
             return _add(db, replace(old.request, seed=old.seed), old.kind, old.embed)
 
@@ -327,9 +324,8 @@ class Jobs:
         """Cancel all that waits; returns how many. What runs goes on."""
         with self.store.transaction() as db:
             return db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = 'Cancelled.'"
-                " where state = 'queued'",
-                (_ended(db),),
+                "update jobs set state = 'cancelled', ended = ?, note = ? where state = 'queued'",
+                (_ended(db), to_row(CANCELLED)),
             ).rowcount
 
 
@@ -358,16 +354,14 @@ def _drawn(request: ClipRequest) -> int:
 
 
 def too_late(job: int) -> TooLate:
-    return TooLate(
-        f"Job {job} isn't waiting any more.", "It has begun or ended; look at the queue."
-    )
+    return TooLate(Text("jobs.not_waiting", job=job), Text("jobs.begun_or_ended"))
 
 
-def _end(db: sqlite3.Connection, job: int, state: State, note: str, remedy: str) -> None:
+def _end(db: sqlite3.Connection, job: int, state: State, note: Said, remedy: Said) -> None:
     db.execute(
         "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note),"
         " remedy = ? where id = ? and state = 'running'",
-        (state.value, _ended(db), note, remedy, job),
+        (state.value, _ended(db), to_row(note), to_row(remedy), job),
     )
 
 
@@ -387,4 +381,5 @@ def _job(row: sqlite3.Row) -> Job:
     values["request"] = ClipRequest(**json.loads(values["request"]))
     values["cancel_requested"] = bool(values["cancel_requested"])
     values["embed"] = bool(values["embed"])
+    values["note"], values["remedy"] = from_row(row["note"]), from_row(row["remedy"])
     return Job(**values)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import HeadroomError
+from engine.text import Text
 
 TURN_SECONDS = 0.5  # SQLite waits so long at a time: a program that ends can't wait longer
 TIMEOUT_SECONDS = 10.0  # how long another process may hold the database before we say so
@@ -164,21 +165,18 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
     match code & 0xFF if code is not None else None:  # above are extended codes
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return Damaged(
-                f"Headroom's database {path.name} is damaged: {error}.",
-                "End Headroom and start it again: it keeps a copy, makes a new database and takes "
-                "the clips in from their receipts.",
+                Text("store.damaged", file=path.name, why=str(error)),
+                Text("store.restart_to_mend"),
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(
-                f"Another program has held Headroom's database {path.name} for more than "
-                f"{TIMEOUT_SECONDS:.0f} s.",
-                "Nothing was lost or changed. Close what has it open (a database browser, a "
-                "backup), then try again.",
+                Text("store.busy", file=path.name, seconds=TIMEOUT_SECONDS),
+                Text("store.close_what_holds_it"),
             )
         case sqlite3.SQLITE_FULL:
             return StoreError(
-                f"The disk is full: Headroom's database {path.name} can't be written.",
-                f"Free some space on the drive of {path.parent}, then try again.",
+                Text("store.disk_full", file=path.name),
+                Text("store.free_space", folder=str(path.parent)),
             )
         case (
             sqlite3.SQLITE_READONLY
@@ -187,8 +185,8 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
             | sqlite3.SQLITE_PERM
         ):
             return StoreError(
-                f"Headroom's database {path.name} can't be read or written: {error}.",
-                f"See that the drive of {path.parent} is there, has space and can be written to.",
+                Text("store.out_of_reach", file=path.name, why=str(error)),
+                Text("store.check_drive", folder=str(path.parent)),
             )
     return None
 
@@ -199,10 +197,10 @@ class Store:
     A second one reads while the first waits to write: where another process holds the file for
     long, the page goes on showing what there is.
 
-    ``mended``: what was done about a damaged predecessor; "" as a rule.
+    ``mended``: what was done about a damaged predecessor; None as a rule.
     """
 
-    def __init__(self, path: Path, mended: str = "") -> None:
+    def __init__(self, path: Path, mended: Text | None = None) -> None:
         """Open the database at ``path``, made or brought up to date.
 
         Raises:
@@ -227,8 +225,8 @@ class Store:
                 connection.close()
             told = explained(error, path) if isinstance(error, sqlite3.Error) else error
             raise told or StoreError(
-                f"The database {path} can't be opened: {error}.",
-                "If another program holds it, close that; else move the file away and start again.",
+                Text("store.cant_open", file=str(path), why=str(error)),
+                Text("store.close_or_move"),
             ) from error
 
     def _connect(self, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
@@ -288,7 +286,7 @@ class Store:
         """
         found = self.rows("pragma quick_check(1)")[0][0]
         if found != "ok":
-            raise Damaged(f"Headroom's database {self.path.name} is damaged: {found}.", "")
+            raise Damaged(Text("store.damaged", file=self.path.name, why=found.splitlines()[0]))
 
     def close(self) -> None:
         with self._lock, self._reading:
@@ -310,9 +308,8 @@ class Store:
             version = db.execute("pragma user_version").fetchone()[0]
             if version > len(MIGRATIONS):
                 raise StoreError(
-                    f"The database {path} was made by a newer Headroom (format {version}, "
-                    f"this one knows {len(MIGRATIONS)}).",
-                    "Update Headroom, or set HEADROOM_HOME to another folder.",
+                    Text("store.newer", file=str(path), format=version, known=len(MIGRATIONS)),
+                    Text("store.update"),
                 )
             for number, step in enumerate(MIGRATIONS[version:], version + 1):
                 step(db)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.errors import first_line
 from engine.home import Home
 from engine.store import Damaged, Store, StoreError
+from engine.text import Text, joined
 
 log = logging.getLogger("headroom.mending")
 
@@ -25,28 +25,22 @@ def open_store(home: Home) -> Store:
     try:
         return _sound(home.database)
     except Damaged as damage:
-        why = first_line(damage)
+        why = damage.sentence
     lock = FileLock(home.engine_lock, thread_local=False)
     try:
         with lock.acquire(timeout=0):
             kept = set_aside(home.database)
     except Timeout as error:
         raise StoreError(
-            f"{why} Another Headroom that runs still has it open.",
-            "End that one, then start again.",
+            joined(why, Text("store.open_elsewhere")), Text("store.end_that_one")
         ) from error
     except OSError as error:
         raise StoreError(
-            f"{why} It can't be set aside: {error.strerror or error}.",
-            f"Move {home.database} away by hand, then start again.",
+            joined(why, Text("store.cant_set_aside", why=str(error.strerror or error))),
+            Text("store.move_by_hand", file=str(home.database)),
         ) from error
     log.warning("%s", why)
-    return Store(
-        home.database,
-        f"The database was damaged. A copy is kept as {kept.name}, and a new one was made: clips "
-        "come back from their receipts as soon as the page has looked; the queue, favourites and "
-        "measurements don't.",
-    )
+    return Store(home.database, Text("store.made_anew", file=kept.name))
 
 
 def _sound(path: Path) -> Store:

@@ -2,7 +2,8 @@
 
 A stream of our own costs the server less than any timer of Gradio's, goes on while the page's
 queue is busy and in a tab in the background. Everything crosses as text that the browser sets
-with ``textContent``, so no prompt can become markup.
+with ``textContent``, so no prompt can become markup. The state has ids and values; each stream
+makes words of its own browser's language.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from engine.store import StoreError
-from engine.text import Language
+from engine.text import NOTHING, Language, Text
 from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member
@@ -61,7 +62,7 @@ class Live:
                 try:
                     stored = {**self._job(status), **share_state(self._sharing)}
                 except StoreError as error:  # what was shown last stays, with the reason
-                    stored = {"notice": str(error)}
+                    stored = {"notice": error.text}
                 self._state = {
                     **self._state,
                     **self._engine_line(status),
@@ -73,26 +74,26 @@ class Live:
 
     def _engine_line(self, status: Status) -> dict[str, Any]:
         models = self._engine.presets.models
-        name = models[status.model].name if status.model in models else "The engine"
+        known = status.model in models
+        name = models[status.model].name if known else Text("live.the_engine")
         sentence = {
-            EngineState.OFF: "The engine is off; it starts with the next clip.",
-            EngineState.ELSEWHERE: (
-                "Another Headroom process makes the clips; they show up here too."
-            ),
-            EngineState.LOADING: f"{name} is being loaded…",
-            EngineState.READY: f"{name} is ready.",
-            EngineState.BUSY: f"{name} is at work.",
-            EngineState.FAILED: "The engine could not start.",
+            EngineState.OFF: Text("live.engine_off"),
+            EngineState.ELSEWHERE: Text("live.engine_elsewhere"),
+            EngineState.LOADING: Text("live.engine_loading", name=name),
+            EngineState.READY: Text("live.engine_ready", name=name),
+            EngineState.BUSY: Text("live.engine_busy", name=name),
+            EngineState.FAILED: Text("live.engine_failed"),
         }[status.state]
         arriving = self._installer.look()
         at = time.strftime("%H:%M", time.localtime(status.notice_at))
+        notice = Text("live.notice", at=at, said=status.notice) if status.notice else NOTHING
         return {
-            "engine": arriving.sentence() or sentence,
+            "engine": sentence if arriving.phase == "here" else arriving.sentence(),
             "packages": arriving.phase,
             "arriving": arriving.doing if arriving.phase == "working" else "",
             "engine_state": status.state.value,
             "label": status.label,
-            "notice": f"{at}  {status.notice}" if status.notice else "",
+            "notice": notice,
         }
 
     def _job(self, status: Status) -> dict[str, Any]:
@@ -100,18 +101,18 @@ class Live:
         queue = self._queue.state(status)
         running = jobs.running()
         latest = jobs.latest()
-        text, kind = ("", "") if running else wording.outcome(latest)
+        told, kind = wording.outcome(None if running else latest)
         shown: dict[str, Any] = {
             "running": running is not None,
             "title": title(running, presets) if running else "",
             "job": str(running.id) if running else "",
             "title_kind": running.kind if running else "",
-            "stage": "Starting" if running else "",
-            "waiting-for": status.waiting_for if queue["waiting"] and not running else "",
-            "left": "",
+            "stage": Text("wording.stage_load") if running else NOTHING,
+            "waiting-for": status.waiting_for if queue["waiting"] and not running else NOTHING,
+            "left": NOTHING,
             "fraction": 0.0,
             "preview": "",
-            "outcome": text,
+            "outcome": told,
             "outcome_kind": kind,
             "queue": queue,
             "ended": latest.id if latest else 0,
@@ -121,8 +122,10 @@ class Live:
             request = running.request
             past = self._engine.guard.last_seconds(request.model, request.size)
             left = progress.time_left({} if running.kind == "probe" else past)
-            size = status.probing and wording.size_of(presets, request.model, status.probing)
-            shown["stage"] = (f"{size}: " if size else "") + wording.stage(progress)
+            shown["stage"] = wording.stage(progress)
+            if status.probing is not None:
+                size = wording.size_of(presets, request.model, status.probing)
+                shown["stage"] = Text("live.probing", size=size, stage=shown["stage"])
             shown["left"] = wording.time_left(left)
             shown["fraction"] = round(progress.total, 3)
             if status.preview and running.kind == "clip":

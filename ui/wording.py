@@ -14,7 +14,7 @@ from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
 from engine.request import Size
-from engine.text import LANGUAGES, Language, Said, Text, rendered, tables
+from engine.text import LANGUAGES, NOTHING, Language, Said, Text, joined, rendered, tables
 from engine.worker.progress import Progress, TimeLeft
 
 COOKIE = "headroom-lang"  # texts.js sets it where somebody chose a language
@@ -62,14 +62,6 @@ def spoken(value: Any, language: Language | None = None) -> Any:
     return value
 
 
-STAGE_WORDS = {
-    "load": "Starting",
-    "encode": "Reading the prompt",
-    "denoise": "Denoising",
-    "decode": "Decoding the picture",
-    "save": "Saving",
-}
-
 # What of a plan the user can choose.
 CHOICES = {
     "attention": "Attention",
@@ -91,60 +83,59 @@ def choice(name: str) -> str:
     return said.replace("Fp16", "FP16")
 
 
-def seconds(count: float) -> str:
+def seconds(count: float) -> Text:
     if count < 9.95:
-        return f"{count:.1f} s"
+        return Text("wording.tenths", n=count)
     whole = round(count)  # first: rounded apart, 119.7 s would be "1 min 60 s"
     if whole < 100:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s"
+        return Text("wording.seconds", n=whole)
+    return Text("wording.minutes_seconds", minutes=whole // 60, seconds=whole % 60)
 
 
-def roughly(count: float) -> str:
+def roughly(count: float) -> Text:
     """For a time that lies ahead, in steps that a guess is worth."""
     if count < 55:
-        return f"{max(10, round(count / 10) * 10)} s"
+        return Text("wording.seconds", n=max(10, round(count / 10) * 10))
     if count < 3570:
-        return f"{max(1, round(count / 60))} min"
-    return f"{count / 3600:.1f} h"
+        return Text("wording.minutes", n=max(1, round(count / 60)))
+    return Text("wording.hours", n=count / 3600)
 
 
-def takes(duration: Duration | None) -> str:
+def takes(duration: Duration | None) -> Text:
     """What a clip takes, and how that is known."""
     if duration is None:
-        return "How long a clip takes, the first one will tell."
-    return {
-        "measured": f"A clip takes about {seconds(duration.seconds)}.",
-        "scaled": f"A clip takes about {seconds(duration.seconds)}, judged by another size's here.",
-        "elsewhere": f"A clip takes perhaps {seconds(duration.seconds)}, judged by another card's.",
-    }[duration.basis]
+        return Text("wording.takes_unknown")
+    return Text(f"wording.takes_{duration.basis}", time=seconds(duration.seconds))
 
 
-def stage(progress: Progress) -> str:
-    words = STAGE_WORDS[progress.stage]
+def stage(progress: Progress) -> Text:
+    told = Text(f"wording.stage_{progress.stage}")
     if progress.steps:
-        return f"{words}, step {min(progress.step + 1, progress.steps)} of {progress.steps}"
-    return words
+        step = min(progress.step + 1, progress.steps)
+        return Text("wording.step", stage=told, step=step, steps=progress.steps)
+    return told
 
 
-def time_left(left: TimeLeft | None) -> str:
+def time_left(left: TimeLeft | None) -> Text:
+    """Nothing where it can't be told."""
     if left is None:
-        return ""
+        return NOTHING
     if left.seconds < 1:
-        return "" if left.at_least else "nearly done"
-    return f"{'at least' if left.at_least else 'about'} {seconds(left.seconds)} left"
+        return NOTHING if left.at_least else Text("wording.nearly_done")
+    time = seconds(left.seconds)
+    return Text("wording.left_at_least" if left.at_least else "wording.left_about", time=time)
 
 
-def size(value: Size, fps: int) -> str:
+def size(value: Size, fps: int) -> Text:
     """As the page says a size: width first, the way people name pictures."""
+    form = Text("wording.landscape" if value.width > value.height else "wording.portrait")
     if value.width == value.height:
-        form = "square"
-    else:
-        form = "landscape" if value.width > value.height else "portrait"
-    return f"{value.width} × {value.height}, {form}, {value.frames / fps:.1f} s"
+        form = Text("wording.square")
+    length = value.frames / fps
+    return Text("wording.size", width=value.width, height=value.height, form=form, seconds=length)
 
 
-def size_of(presets: Presets, model: str, value: Size) -> str:
+def size_of(presets: Presets, model: str, value: Size) -> Text:
     """Likewise, of a model that may be unknown here."""
     return size(value, fps_of(presets, model))
 
@@ -154,14 +145,14 @@ def fps_of(presets: Presets, model: str) -> int:
     return presets.models[model].fps if model in presets.models else 16
 
 
-def outcome(job: Job | None) -> tuple[str, str]:
+def outcome(job: Job | None) -> tuple[Text, str]:
     """The last job's end as a sentence, and its kind: "", good, bad or plain."""
     if job is None:
-        return "", ""
+        return NOTHING, ""
     match job.state:
         case State.DONE:
-            return (f"Done. {job.note}".strip(), "good")
+            return joined(Text("wording.done"), job.note), "good"
         case State.FAILED:
-            return (f"{job.note} {job.remedy}".strip(), "bad")
+            return joined(job.note, job.remedy), "bad"
         case _:
-            return ("Cancelled. The prompt is still here.", "plain")
+            return Text("wording.cancelled"), "plain"

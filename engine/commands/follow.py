@@ -9,12 +9,13 @@ from types import FrameType
 
 from engine.engine import Engine
 from engine.jobs import Job
+from engine.text import Said
 from engine.worker.status import EngineState, Status
 
 
-def say(text: str) -> None:
+def say(text: Said) -> None:
     """A line for a person: never on stdout, which belongs to results."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
@@ -42,18 +43,18 @@ def _interruptible(engine: Engine, job: int) -> Iterator[None]:
 
 
 def _watch(engine: Engine, job: Job) -> Job:
-    told = ""
+    told: str | None = None
     while not job.state.final:
         time.sleep(0.05)
         line = _progress_line(engine.status(), job)
-        if line not in ("", told):
+        if line is not None and line != told:
             say(line)
             told = line
         job = engine.jobs.get(job.id)
     return job
 
 
-def _progress_line(status: Status, job: Job) -> str:
+def _progress_line(status: Status, job: Job) -> str | None:
     if status.progress is not None and status.progress.job == job.id:
         progress = status.progress
         step = f" step {min(progress.step + 1, progress.steps)} of {progress.steps}"
@@ -63,4 +64,4 @@ def _progress_line(status: Status, job: Job) -> str:
         return f"Waiting: {status.waiting_for}"
     if status.state is EngineState.ELSEWHERE:
         return "Another Headroom process has the engine; it will make this clip."
-    return f"loading {status.model}" if status.state is EngineState.LOADING else ""
+    return f"loading {status.model}" if status.state is EngineState.LOADING else None

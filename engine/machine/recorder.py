@@ -5,8 +5,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from engine.machine.memory import MemorySample, Meter
+from engine.stages import Stage
 
 log = logging.getLogger("headroom.recorder")
 
@@ -17,13 +19,21 @@ KEPT_SECONDS = 120.0
 KEPT_JOBS = 8
 
 
+@dataclass(frozen=True)
+class Busy:
+    """What a sample counts for: a job, and the stage that it is in."""
+
+    job: int
+    stage: Stage
+
+
 class FlightRecorder:
     """See the module's docstring. ``start`` and ``close`` frame its life; the meter is not its own.
 
     Args:
         meter: what is sampled.
         worker_pid: the worker's process id, None while none runs.
-        busy: None while idle, else the job and its stage, like "12:denoise".
+        busy: None while idle, else the job and its stage.
         clock: seconds, the clock of ``MemorySample.at``.
     """
 
@@ -31,7 +41,7 @@ class FlightRecorder:
         self,
         meter: Meter,
         worker_pid: Callable[[], int | None],
-        busy: Callable[[], str | None],
+        busy: Callable[[], Busy | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._meter, self._worker_pid, self._busy, self._clock = meter, worker_pid, busy, clock
@@ -117,14 +127,13 @@ class FlightRecorder:
                 self._samples.popleft()
         return sample
 
-    def _count(self, key: str, sample: MemorySample) -> None:
-        job, _, stage = key.partition(":")
+    def _count(self, busy: Busy, sample: MemorySample) -> None:
         used = _device_used(sample)
-        if used is None or not stage or not job.isdecimal():
+        if used is None:
             return
         with self._lock:
-            stages = self._peaks.setdefault(int(job), {})
-            stages[stage] = max(used, stages.get(stage, 0))
+            stages = self._peaks.setdefault(busy.job, {})
+            stages[busy.stage] = max(used, stages.get(busy.stage, 0))
             while len(self._peaks) > KEPT_JOBS:
                 del self._peaks[next(iter(self._peaks))]
 

@@ -9,24 +9,25 @@ from collections import deque
 from collections.abc import Callable
 
 from engine.store import Damaged, StoreError
+from engine.text import Text, joined
 
 log = logging.getLogger("headroom.supervisor")
 
-MEANWHILE = "What was made is kept meanwhile, and the queue goes on by itself after that."
-AGAIN = "The database answers again; the queue goes on."
+MEANWHILE = Text("worker.kept_meanwhile")
+AGAIN = Text("worker.database_answers")
 
 
 class DeferredWrites:
     """Called by the supervisor's thread only.
 
     Args:
-        tell: shows a sentence on the page.
+        tell: shows it on the page.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[Text], None]) -> None:
         self._tell = tell
         self._steps: deque[Callable[[], None]] = deque()
-        self._told = ""
+        self._told: Text | None = None
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -55,11 +56,12 @@ class DeferredWrites:
         if error.sentence != self._told:
             self._told = error.sentence
             log.warning("%s", error)
-            self._tell(f"{error}" if isinstance(error, Damaged) else f"{error} {MEANWHILE}")
+            goes_on = not isinstance(error, Damaged)
+            self._tell(joined(error.text, MEANWHILE) if goes_on else error.text)
 
     def fine(self) -> None:
         """A turn went well."""
-        if self._told and not self._steps:
-            self._told = ""
+        if self._told is not None and not self._steps:
+            self._told = None
             log.warning("the database answers again")
             self._tell(AGAIN)

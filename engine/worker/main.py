@@ -34,6 +34,7 @@ from engine.plan.make import plan_to_json
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
+from engine.text import NOTHING, Said, Text, as_text
 from engine.worker.messages import (
     Advance,
     Cancel,
@@ -157,8 +158,8 @@ class JobRun:
         if self._pipe.cancelled == self._job:
             raise Cancelled
 
-    def occupied(self, doing: str, seconds: float) -> None:
-        self._pipe.send(Occupied(self._job, doing, seconds))
+    def occupied(self, doing: Said, seconds: float) -> None:
+        self._pipe.send(Occupied(self._job, as_text(doing), seconds))
 
     def _tell(self, fraction: float) -> None:
         self._told = time.perf_counter()
@@ -195,20 +196,21 @@ def main(
     try:
         pipeline = pipe.pipeline = open_pipeline(preset)
         plan = pipeline.load(plan)
+        described: dict[str, Said] = {**pipeline.describe()}
+        label, notice = as_text(described.pop("label")), as_text(described.pop("notice", NOTHING))
         # As plain text: torch's own version is a class of torch's, and who unpickles that imports
         # torch. The page's process did, 4 s of its processor, at its first clip.
-        versions = {name: str(text) for name, text in pipeline.describe().items()}
+        versions = {name: str(version) for name, version in described.items()}
     except Exception as error:
         log.exception("loading %s failed", preset.id)
         pipe.send(_failure(None, error))
         return
     load_seconds = round(time.perf_counter() - began, 4)
-    label, notice = versions.pop("label"), versions.pop("notice", "")
     pipe.answer(Ready(load_seconds, label, plan, notice))
     log.info("%s loaded in %.1f s", preset.id, load_seconds)
     facts = {
         "model": preset.id,
-        "label": label,
+        "label": str(label),
         "plan": plan_to_json(plan),
         "device": pipeline.meter.device,
         "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
@@ -318,8 +320,13 @@ def _check_frames(frames: Frames, request: ClipRequest) -> None:
     wanted = (request.frames, request.height, request.width, 3)
     if frames.shape != wanted or frames.dtype.name != "uint8":
         raise PipelineError(
-            f"The pipeline returned {frames.dtype} {frames.shape} instead of uint8 {wanted}.",
-            "This is a fault of the program: please report it with the log.",
+            Text(
+                "worker.wrong_frames",
+                dtype=str(frames.dtype),
+                shape=str(frames.shape),
+                wanted=str(wanted),
+            ),
+            Text("worker.report_with_log"),
         )
 
 
@@ -359,8 +366,8 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
         return Failed(
             job,
             "out_of_memory",
-            "The machine's memory (RAM) ran out while the clip was made.",
-            "Close other programs, or choose a smaller size or fewer seconds.",
+            Text("worker.ram_ran_out"),
+            Text("worker.close_or_smaller"),
             stage,
             "RAM",
         )
@@ -371,14 +378,14 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
         return Failed(
             job,
             "error",
-            f"The clip could not be written: {error.strerror or error}.",
-            "Free some space or make the clips folder writable, then generate again.",
+            Text("worker.cant_write", why=str(error.strerror or error)),
+            Text("worker.make_room"),
         )
     return Failed(
         job,
         "error",
-        f"The pipeline failed with {type(error).__name__}: {error}.",
-        "Generate again; if it comes back, report it with logs/worker.log.",
+        Text("worker.pipeline_failed", error=type(error).__name__, why=str(error)),
+        Text("worker.generate_or_report"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
-from engine.text import Said
+from engine.text import NOTHING, Text
 
 # ---- to the worker -------------------------------------------------------------------------
 
@@ -72,9 +72,9 @@ class Ready:
     ``notice`` what loading found that the user should know."""
 
     seconds: float
-    label: str
+    label: Text
     plan: Plan
-    notice: Said = ""
+    notice: Text = NOTHING
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Occupied:
     it completes "Cancel waits while ..."."""
 
     job: int
-    doing: str
+    doing: Text
     seconds: float
 
 
@@ -157,8 +157,8 @@ class Failed:
 
     job: int | None
     kind: Literal["error", "out_of_memory", "broken"]
-    sentence: Said
-    remedy: Said
+    sentence: Text
+    remedy: Text
     stage: Stage | None = None
     memory: Memory | None = None
 

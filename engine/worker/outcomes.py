@@ -11,18 +11,18 @@ from typing import Any
 from engine.guard.guard import Guard
 from engine.guard.predict import margin
 from engine.home import Home
-from engine.jobs import Job, Jobs, State
+from engine.jobs import CANCELLED, Job, Jobs, State
 from engine.library import mp4
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
 from engine.plan.choice import Plan
-from engine.plan.fallback import DOING, Fallback, describe_fallback, next_fallback
+from engine.plan.fallback import Fallback, describe_fallback, next_fallback
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
 from engine.request import Size
 from engine.stages import Stage
-from engine.units import gigabytes
+from engine.text import NOTHING, Memory, Text, joined, programs
 from engine.worker.messages import Failed, Finished, Probed
 from engine.worker.process import WorkerProcess
 
@@ -87,8 +87,8 @@ class Outcomes:
             self._jobs.end(
                 job.id,
                 State.FAILED,
-                f"The finished clip could not be kept: {error.strerror or error}.",
-                f"Make {self._folder} writable, then generate again.",
+                Text("worker.cant_keep", why=str(error.strerror or error)),
+                Text("worker.make_writable", folder=str(self._folder)),
             )
 
     def complete_move(self, job: Job) -> bool:
@@ -125,11 +125,11 @@ class Outcomes:
         """The next size of a climb; where there is none, the job ends with what was found."""
         size, why = self._guard.next_probe(job.request.model, job.request.size, done)
         if size is None:
-            found = ""
+            found = NOTHING
             if rows := self._guard.of_job(job.id):
                 last = rows[-1].measurement
-                found = f"Measured {last.size}: peak {gigabytes(last.peak)}."
-            self._jobs.end(job.id, State.DONE, f"{found} {why}".strip())
+                found = Text("worker.measured", size=last.size, peak=Memory(last.peak))
+            self._jobs.end(job.id, State.DONE, joined(found, why))
         return size
 
     def keep_probe(self, job: Job, size: Size, message: Probed, plan: Plan) -> bool:
@@ -141,56 +141,56 @@ class Outcomes:
             job.id, "probe", model, size, outcome, message.peaks, message.seconds, plan
         )
         if not fits:
-            self._jobs.end(
-                job.id,
-                State.DONE,
-                f"{size} ran with a peak of {gigabytes(peak)}, which leaves less than the margin.",
-            )
+            note = Text("worker.over_margin", size=size, peak=Memory(peak))
+            self._jobs.end(job.id, State.DONE, note)
         return fits
 
     # ---- failures --------------------------------------------------------------------------
 
-    def keep_failure(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
+    def keep_failure(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text | None:
         """A failed run is a measurement too; an out-of-memory in a probe is its result.
 
         Returns:
-            What to tell beside the job; "" where nothing of the user's was lost.
+            What to tell beside the job; None where nothing of the user's was lost.
         """
         out = message.kind == "out_of_memory"
         outcome: Outcome = "out_of_memory" if out else "failed"
         self._guard.record(job.id, job.kind, job.request.model, size, outcome, {}, {}, plan)
         if not out:
             self._jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
-            return ""
+            return None
         if job.kind == "probe":
-            self._jobs.end(
-                job.id,
-                State.DONE,
-                f"Memory ran out at {size}, as a probe may: it and every larger size stay closed.",
-            )
-            return ""
+            self._jobs.end(job.id, State.DONE, Text("worker.probe_ran_out", size=size))
+            return None
         return self._recover(job, size, message, plan)
 
-    def fall_back_while_loading(self, model: str, message: Failed, plan: Plan) -> str:
-        """Loading ran out of memory: settle a smaller way; returns it in words, "" without one."""
-        fallback = self._fallback(model, message, plan, "")
-        if fallback is None:
-            return ""
-        self._plans.learn(model, *fallback)
-        return f"{what_ran_out(message, '')} Next: {describe_fallback(fallback)}."
+    def fall_back_while_loading(self, model: str, message: Failed, plan: Plan) -> Text | None:
+        """Loading ran out of memory: settle a smaller way.
 
-    def killed_for_memory(self, worker: WorkerProcess, stage: Stage | None, why: str) -> str:
+        Returns:
+            What to tell of it; None where there is no smaller way.
+        """
+        fallback = self._fallback(model, message, plan, None)
+        if fallback is None:
+            return None
+        self._plans.learn(model, *fallback)
+        then = Text("worker.next", how=describe_fallback(fallback))
+        return joined(what_ran_out(message, None), then)
+
+    def killed_for_memory(
+        self, worker: WorkerProcess, stage: Stage | None, why: Text
+    ) -> Text | None:
         """The worker was killed, and RAM was nearly spent just before: the system's out-of-memory
         killer, which leaves no other trace. Settle a smaller way.
 
         Returns:
-            What is tried next, in words; "" if it was something else, or nothing is left to try.
+            What to tell of it; None if it was something else, or nothing is left to try.
         """
         samples = self._recorder.window(STARVED_SECONDS)
         if not any(s.host.available < STARVED_SHARE * s.host.total for s in samples):
-            return ""
+            return None
         job, model = worker.job, worker.preset.id
-        message = Failed(job.id if job else None, "out_of_memory", why, "", stage, "RAM")
+        message = Failed(job.id if job else None, "out_of_memory", why, NOTHING, stage, "RAM")
         if job is not None:
             size = worker.probing or job.request.size
             self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, worker.plan)
@@ -202,41 +202,47 @@ class Outcomes:
         rows = self._guard.of_job(job.id) if job.attempts else []
         return any(row.measurement.outcome == "out_of_memory" for row in rows)
 
-    def _recover(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
+    def _recover(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text | None:
         """Try a clip once more in a smaller way, or fail it; a smaller size is never our choice."""
-        model, what = job.request.model, what_ran_out(message, str(size))
+        model, what = job.request.model, what_ran_out(message, size)
         kept = self._keep_samples(job, size, message, plan)
-        fallback = self._fallback(model, message, plan, str(size))
+        fallback = self._fallback(model, message, plan, size)
         if fallback is not None:
             self._plans.learn(model, *fallback)
-            note = f"{what} It is tried once more with {describe_fallback(fallback)}."
-            if self._jobs.retry(job.id, f"{note} {kept}".strip()):
+            how = describe_fallback(fallback)
+            note = joined(what, Text("worker.tried_with", how=how))
+            if self._jobs.retry(job.id, joined(note, kept)):
                 return note
         if self._jobs.get(job.id).cancel_requested:
-            self._jobs.end(job.id, State.CANCELLED, "Cancelled.")
-            return ""
+            self._jobs.end(job.id, State.CANCELLED, CANCELLED)
+            return None
         self._jobs.end(job.id, State.FAILED, what, self._remedy(job, size, message, fallback, kept))
         return what
 
     def _remedy(
-        self, job: Job, size: Size, message: Failed, fallback: Fallback | None, kept: str
-    ) -> str:
+        self, job: Job, size: Size, message: Failed, fallback: Fallback | None, kept: Text
+    ) -> Text:
         told = [message.remedy]
         if fallback is not None:
-            told.append(f"From now on: {describe_fallback(fallback)}; measure {size} to try that.")
+            how = describe_fallback(fallback)
+            told.append(Text("worker.from_now_on", how=how, size=size))
         nearest = self._guard.nearest(job.request.model, size)
         if nearest is not None:
-            told.append(f"The nearest size that is open: {nearest}.")
-        return " ".join([*told, kept]).strip()
+            told.append(Text("guard.nearest_open", size=nearest))
+        return joined(*told, kept)
 
-    def _fallback(self, model: str, message: Failed, plan: Plan, where: str) -> Fallback | None:
+    def _fallback(
+        self, model: str, message: Failed, plan: Plan, where: Size | None
+    ) -> Fallback | None:
         def allowed(name: str, value: str | int | float) -> bool:
             return self._plans.may_learn(model, name, value)
 
-        return next_fallback(plan, message.stage, message.memory, allowed, where)
+        size = "" if where is None else str(where)
+        return next_fallback(plan, message.stage, message.memory, allowed, size)
 
-    def _keep_samples(self, job: Job, size: Size, message: Failed, plan: Plan) -> str:
-        """The flight recorder's last samples in a file; returns the sentence that names it."""
+    def _keep_samples(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text:
+        """The flight recorder's last samples in a file; returns the sentence that names it, or
+        nothing where it couldn't be written."""
         samples = self._recorder.window(AROUND_SECONDS) or (self._recorder.latest(),)
         end = samples[-1].at
         told = {
@@ -245,7 +251,7 @@ class Outcomes:
             "size": asdict(size),
             "stage": message.stage,
             "memory": message.memory,
-            "sentence": message.sentence,
+            **programs("sentence", message.sentence),
             "plan": plan_to_json(plan),
             # Seconds before the last sample; bytes.
             "samples": [{**asdict(s), "at": round(s.at - end, 3)} for s in samples],
@@ -255,15 +261,19 @@ class Outcomes:
             file.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
         except OSError:
             log.exception("%s could not be written", file)
-            return ""
-        return f"logs/{file.name} has the memory of the last {AROUND_SECONDS:.0f} s."
+            return NOTHING
+        return Text("worker.samples_kept", file=file.name, seconds=AROUND_SECONDS)
 
 
-def what_ran_out(failed: Failed, where: str) -> str:
+def what_ran_out(failed: Failed, where: Size | None) -> Text:
     """Which memory, in which stage, at which size: one sentence after the pipeline's own, which
     tells neither."""
-    doing = " ".join(filter(None, (DOING[failed.stage or "load"], where)))
-    return f"{failed.sentence} {failed.memory or 'Memory'} ran out while {doing}."
+    at = NOTHING if where is None else Text("worker.at_size", size=where)
+    doing = Text(f"worker.doing_{failed.stage or 'load'}", where=at)
+    memory = Text("worker.some_memory")
+    if failed.memory is not None:
+        memory = Text(f"worker.memory_{failed.memory.lower()}")
+    return joined(failed.sentence, Text("worker.ran_out", memory=memory, doing=doing))
 
 
 def without_prompt(request: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from engine.machine.memory import MemorySample
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
+from engine.text import NOTHING, Text
 from engine.worker.messages import Occupied, Stop, ToWorker
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
@@ -41,7 +42,7 @@ class WorkerProcess:
     ready: bool = False
     job: Job | None = None
     cancel_sent: float | None = None
-    occupied: str = ""
+    occupied: Text | None = None
     excused_until: float = 0.0
     probing: Size | None = None
     probed: list[Size] = field(default_factory=list)
@@ -86,24 +87,23 @@ class WorkerProcess:
 
     def end_excuse(self) -> None:
         """Only from now on it can answer; what it was asked before doesn't count against it."""
-        if self.occupied:
-            self.occupied, self.excused_until = "", time.monotonic()
+        if self.occupied is not None:
+            self.occupied, self.excused_until = None, time.monotonic()
 
-    def overdue(self) -> str:
-        """Why it has to be killed: it hangs, or hasn't answered a cancel. "" while all is well."""
+    def overdue(self) -> Text | None:
+        """Why it has to be killed: it hangs, or hasn't answered a cancel; None as a rule."""
         now = time.monotonic()
         if self.ready and now - self.heard > SILENCE_SECONDS:
-            return f"The engine process hung for {now - self.heard:.0f} s and was stopped."
+            return Text("worker.hung", seconds=now - self.heard)
         if self.job is None or self.cancel_sent is None:
-            return ""
+            return None
         if now > max(self.cancel_sent, self.excused_until) + CANCEL_SECONDS:
-            waited = now - self.cancel_sent
-            return f"The engine process didn't answer the cancel in {waited:.0f} s and was stopped."
-        return ""
+            return Text("worker.no_answer", seconds=now - self.cancel_sent)
+        return None
 
     def take(self, job: Job) -> None:
         self.job, self.cancel_sent = job, None
-        self.occupied, self.excused_until = "", 0.0
+        self.occupied, self.excused_until = None, 0.0
         self.probing, self.probed = None, []
 
     def drop(self) -> None:
@@ -126,17 +126,17 @@ class WorkerProcess:
         """By signal 9, as the system's out-of-memory killer does; call it once it is gone."""
         return self.process.exitcode == -9
 
-    def how_it_ended(self) -> str:
+    def how_it_ended(self) -> Text:
         """Half a sentence; call it once the pipe has ended. The process may take its time to go:
         the system takes tens of GB of page-locked memory back first."""
         self.process.join(timeout=DYING_SECONDS)
         code = self.process.exitcode
         if code is not None and code < 0:
-            cause = " (often the system's out-of-memory killer)" if code == -9 else ""
-            return f"The engine process was killed by signal {-code}{cause}"
+            cause = Text("worker.often_out_of_memory") if code == -9 else NOTHING
+            return Text("worker.killed", signal=-code, cause=cause)
         if code is None:
-            return "The engine process stopped answering"
-        return f"The engine process ended by itself with exit code {code}"
+            return Text("worker.silent")
+        return Text("worker.ended_by_itself", code=code)
 
 
 def worker_environment(

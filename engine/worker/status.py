@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.request import Size
+from engine.text import NOTHING, Text
 from engine.worker.progress import Progress
 
 
@@ -26,13 +27,13 @@ class Status:
 
     state: EngineState = EngineState.OFF
     model: str = ""
-    label: str = ""
+    label: Text = NOTHING
     worker_pid: int | None = None
     device_bytes: int | None = None
     job: int | None = None
     progress: Progress | None = None
     preview: bytes | None = None
     probing: Size | None = None
-    waiting_for: str = ""
-    notice: str = ""
+    waiting_for: Text = NOTHING
+    notice: Text = NOTHING
     notice_at: float = 0.0

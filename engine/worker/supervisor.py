@@ -9,7 +9,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
@@ -19,14 +19,16 @@ from engine import logs
 from engine.guard.guard import Guard
 from engine.guard.verdict import Word
 from engine.home import Home
-from engine.jobs import Job, Jobs, State
+from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.plan.choice import PlanError
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
+from engine.stages import Stage
 from engine.store import StoreError
+from engine.text import NOTHING, Said, Text, as_text, joined
 from engine.worker.deferred import DeferredWrites
 from engine.worker.messages import (
     Advance,
@@ -55,6 +57,14 @@ CLOSE_SECONDS = 3.0  # with what the page needs, Ctrl-C is done within 5
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a job that waited can't run any more, and what to do about it."""
+
+    reason: Text
+    remedy: Said
+
+
 class Supervisor:
     """See the module's docstring. ``start`` and ``close`` frame its life.
 
@@ -77,7 +87,7 @@ class Supervisor:
         self.status = Status()
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
         self._deferred = DeferredWrites(lambda text: self._tell(notice=text))
-        if jobs.store.mended:
+        if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended)
         self._lock = FileLock(home.engine_lock, thread_local=False)
         self._worker: WorkerProcess | None = None
@@ -146,7 +156,7 @@ class Supervisor:
             log.exception("the supervisor stopped")
             self._tell(
                 state=EngineState.FAILED,
-                notice="The engine's supervisor stopped; the log says why. Restart Headroom.",
+                notice=Text("worker.supervisor_stopped"),
             )
         finally:
             self._shut_down()
@@ -167,7 +177,7 @@ class Supervisor:
         self.jobs.cancel_visitors()  # a share ends with its program
         while job := self.jobs.running():
             if not self._outcomes.complete_move(job):
-                self.jobs.interrupted(job.id, "Headroom was ended while this clip was made.")
+                self.jobs.interrupted(job.id, Text("worker.program_ended"))
         self._outcomes.discard_all()
         self._tell(state=EngineState.OFF)
 
@@ -227,24 +237,30 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look: memory and measurements may have changed since queueing."""
-        reason = remedy = ""
+        refusal = None
         if job.request.model not in self.presets.models:
-            reason = f"The model {job.request.model} isn't part of this installation any more."
-            remedy = "Generate again with another model."
+            gone = Text("worker.no_such_model", model=job.request.model)
+            refusal = Refusal(gone, Text("worker.another_model"))
         elif job.kind == "clip":
             verdict = self.guard.verdict(job.request.model, job.request.size)
             if verdict.word is Word.BUSY:
-                self._tell(waiting_for=verdict.reason)
+                self._tell(waiting_for=as_text(verdict.reason))
                 return False
             # A second try runs in a smaller way, which nobody can have measured: it was open, and
             # it runs under its ceiling.
             locked = verdict.word is Word.LOCKED
             if not verdict.open and not (locked and self._outcomes.was_out_of_memory(job)):
-                reason, remedy = f"It was {verdict.word}: {verdict.reason}", verdict.remedy
-        self._tell(waiting_for="")
-        if reason and self.jobs.claim(job.id):
-            self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, reason, remedy))
-        return not reason
+                closed = Text(
+                    "worker.closed_meanwhile", verdict=verdict.word.text, reason=verdict.reason
+                )
+                refusal = Refusal(closed, verdict.remedy)
+        self._tell(waiting_for=NOTHING)
+        if refusal is None:
+            return True
+        if self.jobs.claim(job.id):
+            told = refusal.reason, refusal.remedy
+            self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, *told))
+        return False
 
     def _order(self, worker: WorkerProcess, job: Job) -> None:
         worker.take(job)
@@ -293,9 +309,9 @@ class Supervisor:
             case Ready(label=label, plan=plan, notice=notice):
                 worker.ready, worker.plan = True, plan
                 self._tell(state=EngineState.READY, label=label)
-                told = [*self.plans.adopt_replacements(worker.preset.id, worker.sent, plan), notice]
-                if any(told):
-                    self._tell(notice=" ".join(filter(None, told)))
+                undone = self.plans.adopt_replacements(worker.preset.id, worker.sent, plan)
+                if told := joined(*undone, notice):
+                    self._tell(notice=told)
             case Failed(job=None):
                 self._load_failed(worker, message)
             case Occupied() if job:
@@ -315,7 +331,7 @@ class Supervisor:
             case Probed() if job and worker.probing:
                 self._probed(worker, job, worker.probing, message)
             case CancelDone() if job:
-                self.jobs.end(job.id, State.CANCELLED, "Cancelled.")
+                self.jobs.end(job.id, State.CANCELLED, CANCELLED)
                 self._idle(worker)
             case Failed() if job:
                 self._job_failed(worker, job, message)
@@ -331,7 +347,7 @@ class Supervisor:
     def _job_failed(self, worker: WorkerProcess, job: Job, message: Failed) -> None:
         if message.kind == "broken":
             self._end_worker(worker)
-            self._after_death(worker, message.sentence, message.remedy)
+            self._after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
             return
         size = worker.probing or job.request.size
         told = self._outcomes.keep_failure(job, size, message, worker.plan)
@@ -339,8 +355,8 @@ class Supervisor:
         if message.kind == "out_of_memory":
             # After an out-of-memory nothing in that process can be trusted.
             self._end_worker(worker)
-            if told:
-                self._tell(notice=f"{told} The engine was restarted.")
+            if told is not None:
+                self._tell(notice=joined(told, Text("worker.engine_restarted")))
             self._start_worker(worker.preset.id)
 
     def _idle(self, worker: WorkerProcess) -> None:
@@ -355,21 +371,21 @@ class Supervisor:
         model = worker.preset.id
         if message.kind == "out_of_memory":
             told = self._outcomes.fall_back_while_loading(model, message, worker.plan)
-            if told and not self._fits(worker, model):
+            if told is not None and not self._fits(worker, model):
                 self._tell(notice=told)
                 self._start_worker(model)
                 return
         if message.kind == "broken" and self._may_restart():
-            self._tell(notice=f"{message.sentence} The engine was restarted.")
+            self._tell(notice=joined(message.sentence, Text("worker.engine_restarted")))
             self._start_worker(model)
             return
         self._cannot_run(model, message.sentence, message.remedy)
 
-    def _cannot_run(self, model: str, sentence: str, remedy: str) -> None:
-        self._tell(state=EngineState.FAILED, notice=f"{sentence} {remedy}")
+    def _cannot_run(self, model: str, sentence: Text, remedy: Text) -> None:
+        self._tell(state=EngineState.FAILED, notice=joined(sentence, remedy))
         self._fail_waiting(model, sentence, remedy)
 
-    def _fail_waiting(self, model: str, sentence: str, remedy: str) -> None:
+    def _fail_waiting(self, model: str, sentence: Text, remedy: Text) -> None:
         """No job of ``model`` can run: say so on each, instead of trying for ever."""
         for job in self.jobs.waiting():
             mine = self._only in (None, job.id)
@@ -391,7 +407,7 @@ class Supervisor:
         self._tell(
             state=EngineState.LOADING,
             model=model,
-            label="",
+            label=NOTHING,
             worker_pid=worker.process.pid,
             job=None,
             progress=None,
@@ -400,7 +416,8 @@ class Supervisor:
 
     def _watch(self, worker: WorkerProcess) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
-        if why := worker.overdue():
+        why = worker.overdue()
+        if why is not None:
             worker.kill()
             self._deferred.do(partial(self._died, worker, why))
         elif worker.job is not None and worker.cancel_sent is None:
@@ -410,54 +427,51 @@ class Supervisor:
                 self._tell_waiting_cancel(worker)
 
     def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:
-        if worker.cancel_sent is not None and worker.occupied:
-            self._tell(notice=f"Cancel waits while {worker.occupied}.")
+        if worker.cancel_sent is not None and worker.occupied is not None:
+            self._tell(notice=Text("worker.cancel_waits", doing=worker.occupied))
 
-    def _died(self, worker: WorkerProcess, why: str = "") -> None:
+    def _died(self, worker: WorkerProcess, overdue: Text | None = None) -> None:
         """The child is gone: settle its job, say what happened, have a fresh one ready."""
         stage = self.status.progress.stage if self.status.progress else None
         logs.about(*((worker.job.id, worker.job.request.prompt) if worker.job else (None,)))
-        smaller = ""
-        if not why:
-            why = f"{worker.how_it_ended()}{f' during {stage}' if stage else ''}."
+        why, smaller = overdue, None
+        if why is None:
+            why = _how_it_ended(worker, stage)
             if worker.was_killed:
                 smaller = self._outcomes.killed_for_memory(worker, stage, why)
-        log.warning("worker %s: %s", worker.process.pid, smaller or why)
+        why = why if smaller is None else smaller
+        log.warning("worker %s: %s", worker.process.pid, why)
         worker.kill()  # if it is still there, it holds memory that the next one needs
         self._forget(worker)
-        why = smaller or why
-        if not worker.ready and smaller and not self._fits(worker, worker.preset.id):
-            self._tell(notice=smaller)
+        lost = not worker.ready and smaller is not None
+        if lost and not self._fits(worker, worker.preset.id):
+            self._tell(notice=why)
             self._start_worker(worker.preset.id)
             return
         if not worker.ready and self._may_restart():
-            self._tell(notice=f"{why} It was restarted.")
+            self._tell(notice=joined(why, Text("worker.restarted")))
             self._start_worker(worker.preset.id)
             return
         if not worker.ready:
-            sentence = f"The engine could not load {worker.preset.name}. {why}"
-            remedy = "Look into logs/worker.log, then generate again."
-            self._cannot_run(worker.preset.id, sentence, remedy)
+            sentence = joined(Text("worker.cant_load", model=worker.preset.name), why)
+            self._cannot_run(worker.preset.id, sentence, Text("worker.look_into_log"))
             return
         self._after_death(worker, why)
 
-    def _after_death(self, worker: WorkerProcess, why: str, remedy: str = "") -> None:
+    def _after_death(self, worker: WorkerProcess, why: Text, remedy: Text = TRY_SMALLER) -> None:
         """Settle the job of a ready worker that is no more, and have a fresh one ready."""
-        then = "It was restarted."
+        then = Text("worker.restarted")
         if worker.job is not None:
             self._outcomes.discard(worker.job.id)
-            state = self.jobs.interrupted(worker.job.id, why, *filter(None, [remedy]))
+            state = self.jobs.interrupted(worker.job.id, why, remedy)
             if state is State.QUEUED:
-                then = "It was restarted, and the clip is tried once more."
+                then = Text("worker.restarted_and_tried")
             elif state is State.FAILED:
-                then = "It was restarted. The clip was given up after its second try."
+                then = Text("worker.restarted_and_given_up")
         elif not self._may_restart():
-            self._tell(
-                notice=f"{why} That happened {IDLE_DEATHS} times while it had nothing to do, so it "
-                "stays off until the next clip."
-            )
+            self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
             return
-        self._tell(notice=f"{why} {then}")
+        self._tell(notice=joined(why, then))
         self._start_worker(worker.preset.id)
 
     def _may_restart(self) -> bool:
@@ -477,7 +491,7 @@ class Supervisor:
             state=EngineState.OFF,
             worker_pid=None,
             device_bytes=None,
-            label="",
+            label=NOTHING,
             job=None,
             progress=None,
             preview=None,
@@ -505,3 +519,10 @@ class Supervisor:
             changes["notice_at"] = time.time()
         # Readers get the old or the new object, never half of one.
         self.status = replace(self.status, **changes)  # type: ignore[arg-type]
+
+
+def _how_it_ended(worker: WorkerProcess, stage: Stage | None) -> Text:
+    during = NOTHING
+    if stage is not None:
+        during = Text("worker.during", stage=Text(f"worker.stage_{stage}"))
+    return Text("worker.ended", how=worker.how_it_ended(), during=during)

@@ -141,7 +141,7 @@ class QueueContract:
         pid = running.pid
         failed = running.finish(running.submit(fault=f"{place} bug"))
         assert failed.state is State.FAILED
-        assert "ValueError: injected" in failed.note
+        assert "ValueError: injected" in str(failed.note)
         assert running.clip()["frames_sha256"] == first["frames_sha256"]
         assert running.pid == pid
 
@@ -153,9 +153,9 @@ class QueueContract:
         wide = {"block": 128, "decode": 112}[place]  # the guard closes what failed, and larger
         failed = running.finish(running.submit(size=(64, wide, 9), fault=f"{place} oom"))
         assert failed.state is State.FAILED
-        assert "VRAM" in failed.note
-        assert stage in failed.note
-        assert "smaller size" in failed.remedy
+        assert "VRAM" in str(failed.note)
+        assert stage in str(failed.note)
+        assert "smaller size" in str(failed.remedy)
         assert running.clip()["frames_sha256"] == first["frames_sha256"]
         assert running.pid != pid
 
@@ -201,6 +201,6 @@ class QueueContract:
     def test_files_of_another_precision_are_refused_unread(self, running: RunningEngine) -> None:
         failed = running.finish(running.submit(model="tiny-mistaken"))
         assert failed.state is State.FAILED
-        assert "transformer.safetensors" in failed.note
-        assert "F8_E4M3, and BF16 was promised" in failed.note
-        assert "weights pull" in failed.remedy
+        assert "transformer.safetensors" in str(failed.note)
+        assert "F8_E4M3, and BF16 was promised" in str(failed.note)
+        assert "weights pull" in str(failed.remedy)

@@ -9,9 +9,10 @@ import pytest
 
 from engine import store as store_module
 from engine.home import Home, HomeError
-from engine.jobs import Jobs, State, TooLate
+from engine.jobs import CANCELLED, TRY_SMALLER, Jobs, State, TooLate
 from engine.library.library import Library
 from engine.store import MIGRATIONS, Store, StoreError
+from engine.text import Text, plain
 from tests.conftest import Ask
 
 
@@ -43,6 +44,7 @@ def test_a_waiting_job_is_cancelled_at_once_a_running_one_is_asked(jobs: Jobs, a
     assert jobs.cancel(waiting.id) is State.CANCELLED
     assert jobs.cancel(running.id) is State.RUNNING
     assert jobs.get(running.id).cancel_requested
+    assert jobs.get(waiting.id).note == CANCELLED
 
 
 def test_final_states_are_never_left(jobs: Jobs, ask: Ask) -> None:
@@ -53,19 +55,37 @@ def test_final_states_are_never_left(jobs: Jobs, ask: Ask) -> None:
     jobs.put_back(job.id)
     assert jobs.cancel(job.id) is State.FAILED
     assert jobs.interrupted(job.id, "Gone.") is State.FAILED
-    assert jobs.get(job.id).note == "It failed."
+    assert jobs.get(job.id).note == plain("It failed.")
 
 
 def test_an_interrupted_job_is_tried_twice_and_no_more(jobs: Jobs, ask: Ask) -> None:
     job, later = jobs.add(ask()), jobs.add(ask())
     jobs.claim()
     assert jobs.interrupted(job.id, "The engine was killed.") is State.QUEUED
-    assert "tried once more" in jobs.get(job.id).note
+    assert "tried once more" in str(jobs.get(job.id).note)
     assert jobs.claim().id == job.id, "it keeps its place"  # type: ignore[union-attr]
     assert jobs.interrupted(job.id, "The engine was killed.") is State.FAILED
-    assert "happened twice" in jobs.get(job.id).note
-    assert jobs.get(job.id).remedy
+    assert "happened twice" in str(jobs.get(job.id).note)
+    assert jobs.get(job.id).remedy == TRY_SMALLER
     assert jobs.claim().id == later.id  # type: ignore[union-attr]
+
+
+def test_a_note_outlives_its_row_as_an_id_with_values(jobs: Jobs, ask: Ask) -> None:
+    job = jobs.add(ask())
+    jobs.claim()
+    note = Text("worker.ended_by_itself", code=7)
+    jobs.retry(job.id, note)
+    jobs.claim()
+    jobs.end(job.id, State.DONE)
+    assert jobs.get(job.id).note == note, "an end without words keeps what was said before"
+    assert not jobs.get(job.id).remedy
+
+
+def test_a_note_of_an_older_version_stays_its_words(jobs: Jobs, ask: Ask) -> None:
+    job = jobs.add(ask())
+    with jobs.store.transaction() as db:
+        db.execute("update jobs set state = 'failed', note = 'It broke.' where id = ?", (job.id,))
+    assert jobs.get(job.id).note == plain("It broke.")
 
 
 def test_closing_the_program_counts_no_attempt(jobs: Jobs, ask: Ask) -> None:

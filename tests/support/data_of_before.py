@@ -390,4 +390,4 @@ def states(engine: Engine) -> dict[str, list[Any]]:
 
 
 def _plain(told: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(told)))
+    return dict(json.loads(json.dumps(told, default=str)))  # texts in English

@@ -37,6 +37,7 @@ from engine.plan.choice import Plan, values
 from engine.presets import Role
 from engine.prompts.enhancer import Enhancer
 from engine.request import ClipRequest, Kind, Size
+from engine.text import plain
 from engine.units import GIB
 from engine.weights.linked_folders import link
 from engine.weights.manifest import OURS, Manifest, Promise
@@ -183,8 +184,15 @@ def in_the_workshop(engine: Engine) -> None:
     large = Size(720, 1280, 81)
     second = jobs.add(asked(engine, "a city in the rain", large, 12, LARGE))
     for fault in (
-        Failed(second.id, "out_of_memory", "The GPU is full.", "Close others.", "decode", "VRAM"),
-        Failed(second.id, "error", "The pipeline failed.", "Report it.", "denoise"),
+        Failed(
+            second.id,
+            "out_of_memory",
+            plain("The GPU is full."),
+            plain("Close others."),
+            "decode",
+            "VRAM",
+        ),
+        Failed(second.id, "error", plain("The pipeline failed."), plain("Report it."), "denoise"),
     ):
         claimed = jobs.claim(second.id)
         assert claimed is not None

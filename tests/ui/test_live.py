@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from engine.engine import Engine
 from engine.jobs import State
 from tests.conftest import Ask, finish, wait_until
+from ui import wording
 from ui.live import Live, add_routes
 
 KEYS = {
@@ -51,13 +53,18 @@ KEYS = {
 }
 
 
-def fresh(live: Live) -> dict[str, object]:
+def fresh(live: Live) -> dict[str, Any]:
     live._at = 0.0  # two looks within a turn share one answer
-    return live.state()
+    return said(live)
+
+
+def said(live: Live) -> dict[str, Any]:
+    """As an English browser gets it."""
+    return dict(wording.spoken(live.state(), "en"))
 
 
 def test_an_idle_page(engine: Engine) -> None:
-    state = Live(engine).state()
+    state = said(Live(engine))
     assert set(state) == KEYS
     assert json.loads(json.dumps(state)) == state
     assert state["queue"] == {"waiting": [], "more": 0, "ended": []}
@@ -81,7 +88,7 @@ def test_a_run_is_told_from_start_to_end(engine: Engine, ask: Ask) -> None:
     assert state["title"] == "steps=3 step_seconds=1 <b>bold</b>"
     assert "Denoising, step" in str(state["stage"])
     assert "left" in str(state["left"])
-    assert [row["title"] for row in state["queue"]["waiting"]] == ["waits"]  # type: ignore[index]
+    assert [row["title"] for row in state["queue"]["waiting"]] == ["waits"]
     assert str(state["preview"]).startswith("data:image/webp;base64,")
     assert 0 < float(str(state["fraction"])) < 1
     finish(engine, job)

@@ -16,6 +16,7 @@ from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole
+from engine.text import programs
 from ui import wording
 
 TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue
@@ -61,7 +62,8 @@ class Waiting(TypedDict):
 
 class JobTold(TypedDict):
     """One job. ``state``: queued, running, done, failed or cancelled; ``clip``: its number in the
-    library and ``url`` where it lies, null until it is done."""
+    library and ``url`` where it lies, null until it is done. ``note`` and ``remedy`` are English;
+    their ids and values stand beside them, but for what is somebody else's words, or nothing."""
 
     job: int
     state: str
@@ -69,7 +71,11 @@ class JobTold(TypedDict):
     request: dict[str, Any]
     seed: int
     note: str
+    note_id: NotRequired[str]
+    note_values: NotRequired[dict[str, Any]]
     remedy: str
+    remedy_id: NotRequired[str]
+    remedy_values: NotRequired[dict[str, Any]]
     clip: int | None
     url: str | None
 
@@ -228,7 +234,7 @@ class Answers:
                 Waiting(job=one.id, place=place, prompt=one.request.prompt)
                 for place, one in enumerate(waiting, 1)
             ],
-            waiting_for=status.waiting_for if waiting else "",
+            waiting_for=str(status.waiting_for) if waiting else "",
             job=None if asked is None else self._told(asked, base),
         )
 
@@ -252,15 +258,16 @@ class Answers:
 
     def _told(self, job: Job, base: str) -> JobTold:
         clip = self.engine.library.of_job(job.id)
-        return JobTold(
+        told = {
             **self.queued(job),
-            request=job.request.to_json(),
-            seed=job.seed,
-            note=job.note,
-            remedy=job.remedy,
-            clip=None if clip is None else clip.id,
-            url=None if clip is None else base + PLACE.format(clip.id),
-        )
+            "request": job.request.to_json(),
+            "seed": job.seed,
+            **programs("note", job.note),
+            **programs("remedy", job.remedy),
+            "clip": None if clip is None else clip.id,
+            "url": None if clip is None else base + PLACE.format(clip.id),
+        }
+        return cast(JobTold, told)
 
     def library(self, search: object, limit: object, offset: object, base: str) -> LibraryTold:
         """Clips whose prompt has all words of ``search``, as the page finds them; newest first.
@@ -336,7 +343,7 @@ class Answers:
         progress = status.progress
         if progress is None or progress.job != number:
             return job, (0.0, f"Job {number} starts")
-        return job, (round(progress.total, 3), wording.stage(progress))
+        return job, (round(progress.total, 3), wording.say(wording.stage(progress), "en"))
 
     def made(self, job: Job) -> Clip:
         """The clip of a job that has ended.

@@ -7,7 +7,7 @@ from engine.guard.budget import device_for, held_by
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.presets import ModelPreset
-from engine.units import gigabytes
+from engine.text import NOTHING, Memory, Said, Text, listed
 
 SPARK_SECONDS = 60.0
 SPARK_POINTS = 60
@@ -55,17 +55,19 @@ def gauge_state(
     on_gauge = device is not None and (device.physical or device.total) == total
     budget = device.budget if device is not None and on_gauge else 0
     others = max(0, used - ours)
-    split = (
-        f"this program {gigabytes(ours)}, others {gigabytes(others)}, "
-        f"free {gigabytes(max(0, total - used))}"
+    split = Text(
+        "gauge.split",
+        ours=Memory(ours),
+        others=Memory(others),
+        free=Memory(max(0, total - used)),
+        budget=Text("gauge.budget", budget=Memory(budget)) if budget else NOTHING,
+        peak=Text("gauge.peak", peak=Memory(peak)) if peak else NOTHING,
     )
-    if budget:
-        split += f", budget {gigabytes(budget)}"
-    if peak:
-        split += f", peak {gigabytes(peak)}"
+    in_use = {"used": Memory(used), "total": Memory(total)}
+    ram = {"used": Memory(sample.host.used), "total": Memory(sample.host.total)}
     return {
-        "gauge-name": sample.gpu.name if sample.gpu else "RAM",
-        "gauge-use": f"{gigabytes(used)} of {gigabytes(total)}",
+        "gauge-name": sample.gpu.name if sample.gpu else Text("gauge.ram"),
+        "gauge-use": Text("gauge.used_of", **in_use),
         "gauge-split": split,
         "gauge-health": _health(sample),
         "gauge-problem": _problem(sample),
@@ -74,11 +76,9 @@ def gauge_state(
             "others": _share(others, total),
             "budget": _share(ours + budget, total) if budget else None,
             "peak": _share(peak, total) if peak else None,
-            "text": f"{gigabytes(used)} of {gigabytes(total)} in use: {split}",
+            "text": Text("gauge.in_use", **in_use, split=split),
         },
-        "ram-text": f"RAM {gigabytes(sample.host.used)} of {gigabytes(sample.host.total)}"
-        if sample.gpu
-        else "",
+        "ram-text": Text("gauge.ram_used_of", **ram) if sample.gpu else NOTHING,
         "ram": _share(sample.host.used, sample.host.total) if sample.gpu else None,
         "spark": _spark(recorder.window(SPARK_SECONDS), sample.at),
     }
@@ -94,24 +94,25 @@ def _device(
     return gpu.total, gpu.used, held_by(gpu, worker, told)
 
 
-def _health(sample: MemorySample) -> str:
+def _health(sample: MemorySample) -> Text:
     gpu = sample.gpu
     if gpu is None:
-        return ""
-    parts = []
+        return NOTHING
+    parts: list[Said] = []
     if gpu.utilisation is not None:
-        parts.append(f"{gpu.utilisation} % busy")
+        parts.append(Text("gauge.utilisation", percent=gpu.utilisation))
     if gpu.temperature is not None:
         parts.append(f"{gpu.temperature} °C")
-    if gpu.power is not None:
-        limit = f" of {gpu.power_limit:.0f}" if gpu.power_limit is not None else ""
-        parts.append(f"{gpu.power:.0f}{limit} W")
-    return ", ".join([*parts, f"driver {gpu.driver}"])
+    if gpu.power is not None and gpu.power_limit is not None:
+        parts.append(Text("gauge.power_of", power=gpu.power, limit=gpu.power_limit))
+    elif gpu.power is not None:
+        parts.append(Text("gauge.power", power=gpu.power))
+    return listed(*parts, Text("gauge.driver", version=gpu.driver))
 
 
-def _problem(sample: MemorySample) -> str:
+def _problem(sample: MemorySample) -> Said:
     if sample.gpu is None and sample.state == "none":
-        return "No NVIDIA GPU here: the processor makes the clips, so RAM is what counts."
+        return Text("gauge.no_gpu")
     return sample.problem
 
 

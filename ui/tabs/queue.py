@@ -3,6 +3,7 @@
 ``Live`` sends ``QueueView.state``; queue.js draws it and calls ``act`` for its buttons.
 """
 
+import html
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,19 +17,17 @@ from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
+from engine.text import NOTHING, Said, Text, joined
 from engine.worker.status import Status
 from ui import wording
 from ui.tabs.generate import Controls, brought_back, judged, refusal_html, request_values
 from ui.theme import ASSETS
 from ui.wiring import QUIET
+from ui.wording import say
 
 SHOWN = 20  # of the waiting jobs; the others are counted
 ENDED_SHOWN = 5
 FRESH_SECONDS = 2.0  # verdicts and seconds of earlier clips are looked up this often at the most
-FORGOTTEN = (
-    "<p role='alert'>The page has forgotten which job is in the form, so nothing was saved. Copy "
-    "what you changed, then press Edit at the job again.</p>"
-)
 QUEUE = """
 <section class="queue" aria-label="Queue" hidden>
   <div class="queue-head"><strong data-queue="head"></strong>
@@ -53,7 +52,7 @@ class QueueView:
         self._past: dict[tuple[str, Size], Mapping[str, float]] = {}
 
     def state(self, status: Status) -> dict[str, Any]:
-        """JSON-ready: places, when each starts, and the verdict that it would meet now."""
+        """Places, when each starts, and the verdict that it would meet now; yet to be words."""
         jobs = self._engine.jobs
         waiting = jobs.waiting(SHOWN)
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
@@ -76,22 +75,27 @@ class QueueView:
         closed = job.kind == "clip" and verdict is not None and not verdict.open
         # A minute's precision is all that a guess so far ahead is worth; it also keeps the stream
         # quiet.
-        starts = "" if until is None else f"starts in about {wording.roughly(until)}"
+        starts = NOTHING
+        if until is not None:
+            starts = Text("queue.starts_in", time=wording.roughly(until))
+            starts = starts if until >= 1 else Text("queue.starts_next")
         return {
             "id": job.id,
             "place": place,
             "title": title(job, self._engine.presets),
             "kind": job.kind,
             "size": self._size(job),
-            "starts": starts if until is None or until >= 1 else "starts next",
+            "starts": starts,
             "verdict": verdict.word.value if closed and verdict else "",
-            "why": f"{verdict.reason} {verdict.remedy}".strip() if closed and verdict else job.note,
+            "why": joined(verdict.reason, verdict.remedy) if closed and verdict else job.note,
         }
 
-    def _size(self, job: Job) -> str:
+    def _size(self, job: Job) -> Text:
+        if job.kind != "clip":
+            return NOTHING
         shape = wording.size_of(self._engine.presets, job.request.model, job.request.size)
-        whose = f", for {job.visitor_name}" if job.visitor else ""
-        return f"{shape}, seed {job.seed}{whose}" if job.kind == "clip" else ""
+        whose = Text("queue.whose", name=job.visitor_name) if job.visitor else NOTHING
+        return Text("queue.size", shape=shape, seed=job.seed, whose=whose)
 
     def _ended(self, job: Job) -> dict[str, Any]:
         return {
@@ -99,7 +103,7 @@ class QueueView:
             "title": title(job, self._engine.presets),
             "kind": job.kind,
             "state": job.state.value,
-            "why": f"{job.note} {job.remedy}".strip(),
+            "why": joined(job.note, job.remedy),
         }
 
     def _look_up(self, waiting: list[Job]) -> None:
@@ -134,17 +138,18 @@ class QueueView:
         return None if left is None or left.at_least else left.seconds
 
 
-def title(job: Job, presets: Presets) -> str:
+def title(job: Job, presets: Presets) -> Said:
     if job.kind == "probe":
-        return f"Measuring {wording.size_of(presets, job.request.model, job.request.size)}"
+        size = wording.size_of(presets, job.request.model, job.request.size)
+        return Text("queue.measuring", size=size)
     return job.request.prompt
 
 
 # ---- what its buttons do ---------------------------------------------------------------------
 
 
-def act(engine: Engine, asked: object) -> str:
-    """Do what a button of the queue says; returns what went wrong, as a sentence, or "".
+def act(engine: Engine, asked: object) -> Text | None:
+    """Do what a button of the queue says; returns what went wrong, if anything did.
 
     Args:
         asked: ``{"do": NAME, "job": NUMBER}``, from the browser: nothing in it is trusted.
@@ -168,10 +173,10 @@ def act(engine: Engine, asked: object) -> str:
         elif name == "again":
             engine.again(job)
         else:
-            return "The queue has no such button. Load the page again."
+            return Text("queue.no_such_button")
     except HeadroomError as error:
-        return str(error)
-    return ""
+        return error.text
+    return None
 
 
 def build_queue(engine: Engine) -> gr.HTML:
@@ -179,7 +184,8 @@ def build_queue(engine: Engine) -> gr.HTML:
     shall come into the form."""
 
     def pressed(asked: object = None) -> str:
-        return act(engine, asked)
+        wrong = act(engine, asked)
+        return "" if wrong is None else say(wrong)
 
     script = (ASSETS / "page/queue.js").read_text(encoding="utf-8")
     return gr.HTML(
@@ -216,7 +222,7 @@ def build_editing(
     def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
         told = [gr.skip()] * len(everything)
         if number is None:  # Gradio drops what it kept for a tab that was away for long
-            told[3] = FORGOTTEN
+            told[3] = f"<p role='alert'>{html.escape(say(Text('queue.forgotten')))}</p>"
             return told
         try:
             request = ClipRequest.check(request_values(*values), engine.presets)
@@ -252,7 +258,7 @@ def _editable(engine: Engine, asked: object) -> Job:
 
 
 def _gone() -> TooLate:
-    return TooLate("There is no such job any more.", "Look at the queue.")
+    return TooLate(Text("jobs.no_such_job"), Text("jobs.look"))
 
 
 def _known(number: object, engine: Engine) -> TypeGuard[int]:
@@ -263,7 +269,7 @@ def _known(number: object, engine: Engine) -> TypeGuard[int]:
 
 
 def _said(job: int) -> str:
-    return f"<p>Job {job} of the queue is in the form.</p>"
+    return f"<p>{html.escape(say(Text('queue.in_the_form', job=job)))}</p>"
 
 
 def _form(engine: Engine, values: list[Any]) -> list[Any]:

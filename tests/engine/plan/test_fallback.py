@@ -6,7 +6,9 @@ import pytest
 
 from engine.plan.choice import Choice, Plan
 from engine.plan.fallback import describe_fallback, next_fallback
+from engine.request import Size
 from engine.stages import Memory, Stage
+from engine.text import NOTHING, plain
 from engine.worker.messages import Failed
 from engine.worker.outcomes import what_ran_out
 
@@ -86,5 +88,6 @@ def test_it_is_told_which_memory_where_and_what_comes() -> None:
     assert fallback is not None
     assert fallback[1].reason == "VRAM ran out while decoding 720×1280×81."
     assert describe_fallback(fallback) == "decoding in tiles (decode: tiled)"
-    failed = Failed(1, "out_of_memory", "No room.", "", "denoise", "RAM")
-    assert what_ran_out(failed, "480×832×81") == "No room. RAM ran out while denoising 480×832×81."
+    failed = Failed(1, "out_of_memory", plain("No room."), NOTHING, "denoise", "RAM")
+    what = what_ran_out(failed, Size(480, 832, 81))
+    assert str(what) == "No room. RAM ran out while denoising 480×832×81."

@@ -56,7 +56,7 @@ def test_a_hung_worker_is_replaced(
     pid = started.status().worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: "hung for" in started.status().notice, "the notice")
+    wait_until(lambda: "hung for" in str(started.status().notice), "the notice")
     assert not psutil.pid_exists(pid)
     if job is not None:
         done = finish(started, job)
@@ -75,7 +75,7 @@ def test_a_worker_that_ends_at_import(
     engine.start()
     failed = finish(engine, engine.submit(ask()))
     assert failed.state is State.FAILED
-    assert "exit code 7" in failed.note
+    assert "exit code 7" in str(failed.note)
     assert failed.remedy
     monkeypatch.delenv("PYTHONPATH")
     next_job_succeeds(engine, ask)
@@ -88,7 +88,7 @@ def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None
     (started.home.clips / file).mkdir()
     failed = finish(started, started.submit(ask()))
     assert failed.state is State.FAILED
-    assert failed.note.startswith("The clip could not be written: ")
+    assert str(failed.note).startswith("The clip could not be written: ")
     next_job_succeeds(started, ask)
 
 
@@ -126,8 +126,8 @@ def test_a_full_disk_fails_the_clip_and_leaves_no_half(
             fill(filler)
         failed = finish(started, started.submit(ask()))
         assert failed.state is State.FAILED
-        assert "No space left" in failed.note
-        assert "Free some space" in failed.remedy
+        assert "No space left" in str(failed.note)
+        assert "Free some space" in str(failed.remedy)
         assert not list(started.home.clips.glob(".partial*"))
         filler.unlink()
         next_job_succeeds(started, ask)
@@ -144,7 +144,7 @@ def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
     worker.rlimit(psutil.RLIMIT_FSIZE, (1500, before[1]))
     failed = finish(started, started.submit(ask(frames=17, height=128, width=128)))
     assert failed.state is State.FAILED
-    assert "could not be written: File too large" in failed.note
+    assert "could not be written: File too large" in str(failed.note)
     assert not list(started.home.clips.glob(".partial*"))
     worker.rlimit(psutil.RLIMIT_FSIZE, before)
     next_job_succeeds(started, ask)
@@ -170,7 +170,7 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
         db.execute(f"pragma max_page_count = {db.execute('pragma page_count').fetchone()[0]}")
     with pytest.raises(StoreError, match="disk is full"):
         fill_up(store)
-    wait_until(lambda: "disk is full" in started.status().notice, "the notice")
+    wait_until(lambda: "disk is full" in str(started.status().notice), "the notice")
     with pytest.raises(StoreError, match="Free some space"):
         started.submit_all([ask("x" * 1500)] * 20)
     assert Live(started).state()["running"], "the page goes on"
@@ -218,7 +218,7 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
     with locked_elsewhere(started.home.database):
         with pytest.raises(StoreError, match="Another program has held"):
             started.submit(ask())
-        wait_until(lambda: "Another program has held" in started.status().notice, "the notice")
+        wait_until(lambda: "Another program has held" in str(started.status().notice), "the notice")
         began = time.monotonic()
         assert live.state()["running"]
         assert time.monotonic() - began < 0.5, "who only looks waits for nobody"
@@ -270,15 +270,15 @@ def test_damage_while_running_is_told_and_mended_at_the_next_start(
         connection.execute("pragma shrink_memory")  # forget the pages that were read before
     with pytest.raises(Damaged, match="start it again"):
         started.submit(ask())
-    wait_until(lambda: "is damaged" in started.status().notice, "the notice")
-    assert "is damaged" in Live(started).state()["notice"]
+    wait_until(lambda: "is damaged" in str(started.status().notice), "the notice")
+    assert "is damaged" in str(Live(started).state()["notice"])
     started.close()
     store.close()
     settle(started.home)
     with open_engine() as again:
         kept = list(again.home.root.glob("headroom.sqlite3.damaged-*"))
         assert kept
-        assert kept[0].name in again.status().notice
+        assert kept[0].name in str(again.status().notice)
         assert again.folder_sync.scan().added == 1
         (back,) = again.library.newest()
         assert (back.file, back.request) == (clip.file, clip.request)
@@ -305,7 +305,7 @@ def test_a_file_that_is_no_database_is_set_aside(content: bytes) -> None:
     home.database.write_bytes(content)
     for count in (1, 2):
         store = open_store(home)
-        assert "A copy is kept as headroom.sqlite3.damaged-" in store.mended
+        assert "A copy is kept as headroom.sqlite3.damaged-" in str(store.mended)
         store.close()
         kept = [f for f in home.root.glob("*.damaged-*") if not f.name.endswith(("-wal", "-shm"))]
         assert len(kept) == count
@@ -321,7 +321,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
     wait_until(lambda: started.status().state == "ready", "loading")
     monkeypatch.setattr("engine.store.TIMEOUT_SECONDS", 0.5)
     store = open_store(home)
-    assert store.mended == ""
+    assert store.mended is None
     store.close()
     with (
         locked_elsewhere(home.database),

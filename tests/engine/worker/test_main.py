@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError
+from engine.text import Text
 from engine.worker import main
 from engine.worker.main import Pipe, _failure
 from engine.worker.messages import Finished, Heartbeat
@@ -90,3 +91,10 @@ def test_what_a_failure_means_for_the_process(error: Exception, kind: str) -> No
     assert failed.kind == kind
     assert failed.sentence
     assert failed.remedy
+
+
+def test_a_full_ram_is_an_id_and_a_strange_error_keeps_its_own_words() -> None:
+    full, strange = _failure(1, MemoryError(), "denoise"), _failure(1, ValueError("x"), "denoise")
+    assert full.sentence == Text("worker.ram_ran_out")
+    assert strange.sentence == Text("worker.pipeline_failed", error="ValueError", why="x")
+    assert str(strange.sentence) == "The pipeline failed with ValueError: x."

@@ -56,10 +56,10 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     job = planned.submit(ask(script, **size))
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "RAM ran out while decoding 128×128×17." in done.note
-    assert "tried once more with decoding in tiles (decode: tiled)" in done.note
+    assert "RAM ran out while decoding 128×128×17." in str(done.note)
+    assert "tried once more with decoding in tiles (decode: tiled)" in str(done.note)
     assert plan_of(planned, job.id)["decode"] == "tiled"
-    assert "tried once more" in planned.status().notice
+    assert "tried once more" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
     assert settled.reason == "RAM ran out while decoding 128×128×17."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
@@ -93,10 +93,10 @@ def test_out_of_memory_twice_fails_with_an_open_size_and_the_record(
     job = planned.submit(ask("fail=oom at=decode memory=RAM", model="scripted-fp8"))
     failed = finish(planned, job)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
-    assert "RAM ran out while decoding 32×48×5." in failed.note
-    assert "The nearest size that is open: " in failed.remedy
+    assert "RAM ran out while decoding 32×48×5." in str(failed.note)
+    assert "The nearest size that is open: " in str(failed.remedy)
     name = f"out-of-memory-{job.id}.json"
-    assert f"logs/{name}" in failed.remedy
+    assert f"logs/{name}" in str(failed.remedy)
     kept = json.loads((planned.home.logs / name).read_text(encoding="utf-8"))
     assert (kept["stage"], kept["memory"]) == ("decode", "RAM")
     assert kept["plan"]["decode"]["value"] == "tiled", "of the second try"
@@ -130,7 +130,7 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
     first = finish(engine, engine.submit(ask(model="scripted-fp8")))
     pid = engine.status().worker_pid
     assert plan_of(engine, first.id)["decode"] == "tiled"
-    assert "Your choice decode=whole was undone" in engine.status().notice
+    assert "Your choice decode=whole was undone" in str(engine.status().notice)
     assert engine.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
     finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert engine.status().worker_pid == pid
@@ -154,7 +154,7 @@ def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
     job = finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert job.state is State.DONE
     assert plan_of(engine, job.id)["offload"] == "lazy"
-    assert "Next: reading the model's blocks from disk" in engine.status().notice
+    assert "Next: reading the model's blocks from disk" in str(engine.status().notice)
 
 
 def test_a_model_that_no_plan_fits_fails_its_probe_and_not_the_program(
@@ -167,7 +167,7 @@ def test_a_model_that_no_plan_fits_fails_its_probe_and_not_the_program(
         engine.measure(ask(model="scripted-fp8"))
     engine.start()
     failed = finish(engine, job)
-    assert "needs PyTorch 2.7" in failed.note
+    assert "needs PyTorch 2.7" in str(failed.note)
     assert finish(engine, engine.submit(ask())).state is State.DONE
 
 
@@ -212,8 +212,8 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
     done = finish(engine, job)
     engine.close()
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "killed by signal 9" in done.note
-    assert ("RAM ran out while denoising" in done.note) is starving
+    assert "killed by signal 9" in str(done.note)
+    assert ("RAM ran out while denoising" in str(done.note)) is starving
     plan = engine.library.of_job(job.id)
     assert plan is not None
     assert plan.receipt["plan"]["rope_chunk"]["value"] == (2048 if starving else 8192)

@@ -17,6 +17,7 @@ from engine.jobs import Jobs, State
 from engine.library import mp4
 from engine.presets import Presets
 from engine.store import Store
+from engine.text import FOLDER, NOTHING, plain, rendered, tables
 from engine.worker.messages import Occupied
 from engine.worker.process import WorkerProcess
 from engine.worker.status import EngineState
@@ -37,7 +38,7 @@ def running_stage(engine: Engine) -> str | None:
 
 def test_a_prompt_becomes_a_clip_with_its_receipt(started: Engine, ask: Ask) -> None:
     job = finish(started, started.submit(ask("a show", seed=3)))
-    assert (job.state, job.note) == (State.DONE, "")
+    assert (job.state, job.note) == (State.DONE, NOTHING)
     clip = started.library.of_job(job.id)
     assert clip is not None
     path = started.home.clips / clip.file
@@ -100,7 +101,7 @@ def test_a_worker_that_ignores_cancel_is_killed(
     assert finish(started, job).state is State.CANCELLED
     assert finish(started, started.submit(ask())).state is State.DONE
     assert started.status().worker_pid != pid
-    assert "didn't answer the cancel" in started.status().notice
+    assert "didn't answer the cancel" in str(started.status().notice)
 
 
 def test_a_worker_that_says_it_is_occupied_gets_its_time(
@@ -113,7 +114,7 @@ def test_a_worker_that_says_it_is_occupied_gets_its_time(
     pid = started.status().worker_pid
     started.cancel(job.id)
     wait_until(lambda: started.status().notice, "a notice")
-    assert started.status().notice == "Cancel waits while the script is busy."
+    assert str(started.status().notice) == "Cancel waits while the script is busy."
     assert finish(started, job).state is State.CANCELLED
     assert started.status().worker_pid == pid
     late = started.submit(ask("fail=busy at=encode busy=0 step_seconds=0.5"))
@@ -127,19 +128,19 @@ def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
         cast(Any, None), cast(Any, None), presets.models["scripted"], {}, {}, ready=True
     )
     child.take(jobs.add(ask()))
-    assert child.overdue() == ""
+    assert child.overdue() is None
     child.cancel_sent = time.monotonic() - 30
-    assert "didn't answer the cancel in 30 s" in child.overdue()
-    child.excuse(Occupied(1, "reading", 60))
-    assert child.overdue() == ""
+    assert "didn't answer the cancel in 30 s" in str(child.overdue())
+    child.excuse(Occupied(1, plain("reading"), 60))
+    assert child.overdue() is None
     child.end_excuse()
-    assert child.overdue() == "", "it gets its seconds from now on"
+    assert child.overdue() is None, "it gets its seconds from now on"
     child.excused_until -= 30
     child.end_excuse()
-    assert "didn't answer" in child.overdue(), "an advance alone is no answer"
+    assert "didn't answer" in str(child.overdue()), "an advance alone is no answer"
     child.heard -= 61
-    child.excuse(Occupied(1, "reading", 60))
-    assert "hung for 61 s" in child.overdue()
+    child.excuse(Occupied(1, plain("reading"), 60))
+    assert "hung for 61 s" in str(child.overdue())
 
 
 def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
@@ -149,8 +150,8 @@ def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
     pid = started.status().worker_pid
     failed = finish(started, bad)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
-    assert failed.note.startswith("The script's GPU is gone. It happened twice")
-    assert failed.remedy == "Change the script."
+    assert str(failed.note).startswith("The script's GPU is gone. It happened twice")
+    assert str(failed.remedy) == "Change the script."
     assert finish(started, good).state is State.DONE
     assert started.status().worker_pid != pid
 
@@ -162,7 +163,7 @@ def test_a_broken_load_is_tried_again_but_not_for_ever(
     engine.start()
     failed = finish(engine, engine.submit(ask()))
     assert failed.state is State.FAILED
-    assert failed.note == "The script's GPU is gone."
+    assert str(failed.note) == "The script's GPU is gone."
     log_lines = (engine.home.logs / "worker.log").read_text().count("loading scripted failed")
     assert log_lines == IDLE_DEATHS
 
@@ -176,9 +177,9 @@ def test_a_worker_that_dies_again_and_again_stays_off_until_it_is_needed(
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         wait_until(partial(_is_another, started, pid), f"death {death}")
-    wait_until(lambda: "stays off" in started.status().notice, "the notice")
+    wait_until(lambda: "stays off" in str(started.status().notice), "the notice")
     assert started.status().state is EngineState.OFF
-    assert f"{IDLE_DEATHS} times while it had nothing to do" in started.status().notice
+    assert f"{IDLE_DEATHS} times while it had nothing to do" in str(started.status().notice)
     assert finish(started, started.submit(ask())).state is State.DONE
 
 
@@ -196,12 +197,14 @@ def test_kill_9_is_told_tried_again_and_the_next_job_works(
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: started.status().notice, "a notice")
-    assert "killed by signal 9" in started.status().notice
-    assert "during denoise" in started.status().notice
-    assert "tried once more" in started.status().notice
+    assert "killed by signal 9" in str(started.status().notice)
+    assert "during denoise" in str(started.status().notice)
+    assert "tried once more" in str(started.status().notice)
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "killed by signal 9" in done.note
+    assert "killed by signal 9" in str(done.note)
+    chinese = rendered(done.note, "zh", tables(FOLDER))
+    assert "信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。会再试一次。" in chinese
     assert finish(started, started.submit(ask())).state is State.DONE
 
 
@@ -209,7 +212,7 @@ def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Engine, ask
     bad, good = started.submit(ask("fail=exit")), started.submit(ask("fine"))
     failed = finish(started, bad)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
-    assert "exit code 9" in failed.note
+    assert "exit code 9" in str(failed.note)
     assert failed.remedy
     assert finish(started, good).state is State.DONE
 
@@ -222,7 +225,7 @@ def test_an_exception_fails_the_job_and_keeps_the_worker(
     failed = finish(started, started.submit(ask(f"fail=error at={stage}")))
     pid = started.status().worker_pid
     assert failed.state is State.FAILED
-    assert "ValueError: scripted failure" in failed.note
+    assert "ValueError: scripted failure" in str(failed.note)
     assert finish(started, started.submit(ask())).state is State.DONE
     assert started.status().worker_pid == pid
 
@@ -232,8 +235,8 @@ def test_after_out_of_memory_the_worker_is_replaced(started: Engine, ask: Ask) -
     pid = started.status().worker_pid
     failed = finish(started, started.submit(ask("fail=oom at=decode")))
     assert failed.state is State.FAILED
-    assert "ran out of memory" in failed.note
-    assert "smaller size" in failed.remedy
+    assert "ran out of memory" in str(failed.note)
+    assert "smaller size" in str(failed.remedy)
     smaller = ask(height=16)  # the guard has closed the size that failed
     assert finish(started, started.submit(smaller)).state is State.DONE
     assert started.status().worker_pid != pid
@@ -262,7 +265,7 @@ def test_an_idle_worker_that_dies_is_replaced_and_told(started: Engine) -> None:
         lambda: started.status().state is EngineState.READY and started.status().worker_pid != pid,
         "a fresh worker",
     )
-    assert "It was restarted." in started.status().notice
+    assert "It was restarted." in str(started.status().notice)
 
 
 def test_closing_ends_the_worker_and_keeps_the_running_job(

@@ -19,9 +19,9 @@ def measure(seconds: float) -> None:
     import os
 
     from engine.machine.memory import Meter
-    from engine.machine.recorder import FlightRecorder
+    from engine.machine.recorder import Busy, FlightRecorder
 
-    for busy in ("1:denoise", None):
+    for busy in (Busy(1, "denoise"), None):
         meter = Meter()
         recorder = FlightRecorder(meter, os.getpid, lambda key=busy: key)  # type: ignore[misc]
         recorder.latest()  # the first sample loads NVML

@@ -168,6 +168,20 @@ def test_a_job_without_a_clip_says_why(answers: Answers, engine: Engine) -> None
     assert (found.value.sentence, found.value.remedy) == (failed.note, failed.remedy)
 
 
+def test_a_note_is_english_with_its_id_beside_it(answers: Answers, engine: Engine) -> None:
+    job = answers.submit({"prompt": "never", "model": "scripted"})
+    engine.jobs.cancel(job.id)
+    told = answers.status(job.id)["job"]
+    assert told is not None
+    assert (told["note"], told["note_id"], told["note_values"]) == (
+        "Cancelled.",
+        "jobs.cancelled",
+        {},
+    )
+    assert told["remedy"] == ""
+    assert "remedy_id" not in told
+
+
 def test_so_many_may_wait(answers: Answers) -> None:
     seats = [answers.a_seat() for _ in range(MOST_WAITING)]
     for seat in seats:

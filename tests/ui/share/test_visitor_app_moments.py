@@ -98,5 +98,5 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
     monkeypatch.setattr(doors.engine.jobs, "of_visitor", locked)
     live._at = 0.0
     state = live.state()
-    assert state["notice"] == "The database is locked. Close what holds it."
+    assert str(state["notice"]) == "The database is locked. Close what holds it."
     assert state["share-visitors"] == before["share-visitors"], "what was shown last stays"

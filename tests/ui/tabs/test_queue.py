@@ -18,6 +18,7 @@ from engine.home import Home
 from engine.jobs import State
 from engine.request import Size
 from engine.store import Store
+from engine.text import Text
 from engine.worker.status import Status
 from tests.conftest import Ask, finish
 from tests.support.handlers import handler
@@ -27,9 +28,15 @@ from ui.tabs.queue import SHOWN, QueueView, act
 
 
 def view(engine: Engine) -> dict[str, Any]:
-    state = QueueView(engine).state(engine.status())
+    """As an English browser gets it."""
+    state: dict[str, Any] = wording.spoken(QueueView(engine).state(engine.status()), "en")
     assert json.loads(json.dumps(state)) == state
     return state
+
+
+def told(wrong: Text | None) -> str:
+    assert wrong is not None
+    return wording.say(wrong, "en")
 
 
 def titles(engine: Engine) -> list[str]:
@@ -108,17 +115,17 @@ def test_verdicts_are_looked_up_seldom(
 
 def test_buttons_move_and_remove(engine: Engine, ask: Ask) -> None:
     jobs = [engine.jobs.add(ask(name)) for name in "abc"]
-    assert act(engine, {"do": "up", "job": jobs[2].id}) == ""
-    assert act(engine, {"do": "cancel", "job": jobs[0].id}) == ""
+    assert act(engine, {"do": "up", "job": jobs[2].id}) is None
+    assert act(engine, {"do": "cancel", "job": jobs[0].id}) is None
     assert titles(engine) == ["c", "b"]
-    assert act(engine, {"do": "again", "job": jobs[0].id}) == ""
+    assert act(engine, {"do": "again", "job": jobs[0].id}) is None
     assert titles(engine) == ["c", "b", "a"]
-    assert "can't be tried again" in act(engine, {"do": "again", "job": jobs[0].id})
-    assert "isn't waiting" in act(engine, {"do": "up", "job": jobs[0].id})
-    assert act(engine, {"do": "cancel_waiting", "job": None}) == ""
+    assert "can't be tried again" in told(act(engine, {"do": "again", "job": jobs[0].id}))
+    assert "isn't waiting" in told(act(engine, {"do": "up", "job": jobs[0].id}))
+    assert act(engine, {"do": "cancel_waiting", "job": None}) is None
     assert titles(engine) == []
     assert len(view(engine)["ended"]) == 3
-    assert act(engine, {"do": "clear_ended"}) == ""
+    assert act(engine, {"do": "clear_ended"}) is None
     assert view(engine)["ended"] == []
 
 
@@ -135,10 +142,10 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
         (99, "There is no such job any more. Look at the queue."),
     ):
         asked = {"do": "edit", "job": job}
-        assert said in act(engine, asked)
+        assert said in told(act(engine, asked))
         with pytest.raises(gr.Error, match=re.escape(said)):
             begin(gr.EventData(None, asked), None, None)
-    assert act(engine, {"do": "edit", "job": waits.id}) == ""
+    assert act(engine, {"do": "edit", "job": waits.id}) is None
     number, kept, row, said, prompt, *_ = begin(
         gr.EventData(None, {"job": waits.id}), None, None, "typed"
     )
@@ -179,7 +186,7 @@ def test_whatever_a_browser_sends_is_answered_with_a_sentence(
     engine: Engine, ask: Ask, asked: object
 ) -> None:
     engine.jobs.add(ask("a"))
-    assert act(engine, asked).endswith(".")
+    assert told(act(engine, asked)).endswith(".")
     assert titles(engine) == ["a"]
 
 
@@ -204,4 +211,4 @@ def test_the_queue_outlives_the_program(engine: Engine, ask: Ask) -> None:
     [(0, "10 s"), (44, "40 s"), (54.9, "50 s"), (56, "1 min"), (100, "2 min"), (5000, "1.4 h")],
 )
 def test_a_far_guess_is_rough(count: float, said: str) -> None:
-    assert wording.roughly(count) == said
+    assert wording.say(wording.roughly(count), "en") == said
