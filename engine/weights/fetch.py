@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.weights.hub import FetchError, explain
+from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet
 from engine.weights.manifest import Promise
 
 log = logging.getLogger("headroom.transfer")
@@ -118,47 +119,34 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
 
 
 def _once(promise: Promise, part: Path) -> None:
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub import hf_hub_url
+
+    # Documented there, but nothing tells type checkers that it is exported.
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     part.parent.mkdir(parents=True, exist_ok=True)
     url = hf_hub_url(promise.repo, promise.path, revision=promise.commit)
     headers = build_hf_headers(library_name="headroom")
-    if constants.HF_XET_HIGH_PERFORMANCE and _through_xet(promise, part, url, headers):
+    if wants_xet() and _through_xet(promise, part, url, headers):
         return
     if held(part) > promise.bytes:
         part.unlink()
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
     # A range of compressed bytes would be no range of the file.
     headers["Accept-Encoding"] = "identity"
     with part.open("ab") as gathered:
-        http_get(
-            url,
-            gathered,
-            resume_size=gathered.tell(),
-            headers=headers,
-            expected_size=promise.bytes,
-        )
+        fetch_rest(url, gathered, headers, promise.bytes, CHUNK)
 
 
 def _through_xet(promise: Promise, part: Path, url: str, headers: dict[str, str]) -> bool:
     """Fetch by chunks of content, where the hub has the file that way; it begins afresh."""
-    from huggingface_hub.file_download import get_hf_file_metadata, xet_get
-    from huggingface_hub.utils._runtime import is_xet_available
+    from huggingface_hub import get_hf_file_metadata
 
-    data = get_hf_file_metadata(url, headers=headers).xet_file_data if is_xet_available() else None
+    data = get_hf_file_metadata(url, headers=headers).xet_file_data
     if data is None:
         return False
     place = _xet_place(part)
     place.unlink(missing_ok=True)
-    xet_get(
-        incomplete_path=place,
-        xet_file_data=data,
-        headers=headers,
-        expected_size=promise.bytes,
-        displayed_filename=promise.path,
-    )
+    fetch_by_xet(data, place, headers, promise.bytes, promise.path)
     os.replace(place, part)
     return True
 

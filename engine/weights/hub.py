@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import Role, Source, WeightFile
 from engine.weights.checkpoint import SPOKEN, is_own_name, is_whole
+from engine.weights.hub_private import limit_waiting, retry_after
 from engine.weights.manifest import Promise
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _promises(role: Role, source: Source, layers: int) -> tuple[Promise, ...]:
     """The files of ``source``; none where it lacks some."""
     from huggingface_hub import HfApi, RepoFile
 
-    _limit_waiting()
+    limit_waiting(TIMEOUT_SECONDS)
     api = HfApi()
     what = f"{source.path} of {source.repo}"
     try:
@@ -139,19 +140,6 @@ def _patiently(asked: Callable[[], T]) -> T:
                 raise
             time.sleep(error.wait * turn)
     return asked()
-
-
-def _limit_waiting() -> None:
-    """huggingface_hub's client waits for ever unless a call says otherwise, and some can't."""
-    from huggingface_hub.utils import _http
-
-    def client() -> object:
-        made = _http.default_client_factory()
-        made.timeout = TIMEOUT_SECONDS
-        return made
-
-    if _http._GLOBAL_CLIENT_FACTORY is _http.default_client_factory:
-        _http.set_client_factory(client)  # type: ignore[arg-type]
 
 
 # ---- refusals ------------------------------------------------------------------------------
@@ -248,14 +236,14 @@ def _http_refusal(error: Exception, what: str) -> FetchError:
 
 
 def _named_wait(response: object) -> float | None:
-    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+    # Documented there, but nothing tells type checkers that it is exported.
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     headers = response.headers  # type: ignore[attr-defined]
     limits = parse_ratelimit_headers(headers)
     if limits is not None and limits.remaining == 0:
         return float(limits.reset_in_seconds)
-    asked = _parse_retry_after(headers)
-    return None if asked is None else float(asked)
+    return retry_after(headers)
 
 
 def _disk_refusal(error: OSError, what: str) -> FetchError:
