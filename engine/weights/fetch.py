@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.text import NOTHING, Text, joined
 from engine.weights.hub import FetchError, explain
 from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet
 from engine.weights.manifest import Promise
@@ -26,14 +27,14 @@ GIVE_UP_SECONDS = 300.0  # without a single new byte
 LONGEST_PAUSE = 30.0
 READ = 1 << 22
 
-Told = Callable[[str], None]
+Told = Callable[[Text], None]
 
 
 def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None) -> None:
     """Bring what is missing of ``promise`` to ``part``, verify it, and move it to ``target``.
 
     Args:
-        say: hears why it waits before it tries again ("" once bytes flow).
+        say: hears why it waits before it tries again (``NOTHING`` once bytes flow).
 
     Raises:
         FetchError: it can't be had; ``part`` is kept, and whatever was at ``target``.
@@ -46,10 +47,8 @@ def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None
         part.unlink()
         if wrong_before:
             raise FetchError(
-                f"{promise.path} of {promise.repo} came with other bytes than the hub promises, "
-                "twice.",
-                "Something on the way changes them, or the mirror is out of date: try another "
-                "network, or without HF_ENDPOINT.",
+                Text("weights.wrong_bytes_twice", path=promise.path, repo=promise.repo),
+                Text("weights.something_changes_them"),
             )
         log.warning("%s: wrong bytes, once more from the start", promise.path)
         wrong_before = True
@@ -104,18 +103,19 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
         try:
             _once(promise, part)
         except Exception as error:
-            refusal = explain(error, f"{promise.path} of {promise.repo}")
+            what = Text("weights.path_of_repo", path=promise.path, repo=promise.repo)
+            refusal = explain(error, what)
             now = held(part)
             if now > before:
                 pause, moved, before = 1.0, time.monotonic(), now
             if not refusal.again or time.monotonic() - moved > GIVE_UP_SECONDS:
                 raise refusal from error
             wait = max(pause, refusal.wait or 0.0)
-            say(f"{refusal.sentence} Next try in {wait:.0f} s.")
+            say(joined(refusal.sentence, Text("weights.next_try", seconds=wait)))
             log.warning("%s: %s", promise.path, refusal.sentence)
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
-    say("")
+    say(NOTHING)
 
 
 def _once(promise: Promise, part: Path) -> None:

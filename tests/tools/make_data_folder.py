@@ -37,6 +37,7 @@ from engine.plan.choice import Plan, values
 from engine.presets import Role
 from engine.prompts.enhancer import Enhancer
 from engine.request import ClipRequest, Kind, Size
+from engine.text import plain
 from engine.units import GIB
 from engine.weights.linked_folders import link
 from engine.weights.manifest import OURS, Manifest, Promise
@@ -268,7 +269,7 @@ def fetch(engine: Engine, elsewhere: Path) -> None:
     manifest.save()
     link(folder, [elsewhere, elsewhere.parent / "a drive that is unplugged"])
     total = begun.bytes + vae.bytes + words.bytes
-    DownloadProgress("paused", done=1006, total=total, told="You paused it.").save(folder)
+    DownloadProgress("paused", done=1006, total=total, told=plain("You paused it.")).save(folder)
 
 
 def promise(role: Role, repo: str, size: int, digit: str, path: str = "") -> Promise:
