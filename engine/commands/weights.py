@@ -9,6 +9,7 @@ from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
+from engine.text import NOTHING, Text, listed, programs
 from engine.units import size_text
 from engine.weights.download_process import What
 from engine.weights.downloads import Downloads
@@ -51,16 +52,18 @@ def run(
     """
     weights = engine.downloads
     if folder is not None and action != "pull":
-        raise NoSuchWeights("--from belongs to weights pull.", "Leave it out.")
+        raise NoSuchWeights(Text("weights.from_is_for_pull"), Text("weights.leave_it_out"))
     if model is not None and model not in engine.presets.models:
-        known = ", ".join(engine.presets.models)
-        raise NoSuchWeights(f"--model {model}: there is no such model.", f"Choose among: {known}.")
+        known = Text("weights.choose_among", models=listed(*engine.presets.models))
+        raise NoSuchWeights(Text("weights.no_such_model", model=model), known)
     if action == "list":
         models = [model] if model else list(engine.presets.models)
         return ExitCode.DONE, {"models": [as_json(engine, name) for name in models]}
     if model is not None and not engine.presets.models[model].weights:
         name = engine.presets.models[model].name
-        raise NoSuchWeights(f"The weights of {name} come with the program.", "Nothing to do.")
+        raise NoSuchWeights(
+            Text("weights.come_with_the_program", model=name), Text("weights.nothing_to_do")
+        )
     if action == "verify":
         return _verify(weights, [model] if model else None, say)
     chosen = model or suited(engine).id
@@ -72,7 +75,7 @@ def suited(engine: Engine) -> ModelPreset:
     where it can run any."""
     models = engine.downloads.models
     if not models:
-        raise NoSuchWeights("No model here has weights to fetch.", "Nothing to do.")
+        raise NoSuchWeights(Text("weights.nothing_to_fetch"), Text("weights.nothing_to_do"))
 
     def rank(preset: ModelPreset) -> tuple[bool, int]:
         impossible = usable(engine, preset.id).word is Word.IMPOSSIBLE
@@ -102,9 +105,9 @@ def as_json(engine: Engine, model: str) -> Result:
         "linked_but_gone": [str(other) for other in seen.gone],
         "found_elsewhere": [str(other) for other in weights.offers(model)],
         "damaged": [str(file) for file in seen.damaged],
-        "problem": seen.told or None,
+        **_problem(seen),
         "verdict": verdict.word.value,
-        "reason": verdict.reason,
+        **programs("reason", verdict.reason),
         "parts": [
             {
                 "role": part.role,
@@ -118,6 +121,11 @@ def as_json(engine: Engine, model: str) -> Result:
             for part in seen.parts
         ],
     }
+
+
+def _problem(seen: Weights) -> Result:
+    """What is wrong with damaged files; None where nothing is."""
+    return programs("problem", seen.told) if seen.told else {"problem": None}
 
 
 def lines(action: str, result: Result) -> list[str]:
@@ -168,7 +176,7 @@ def _pull(engine: Engine, model: str, folder: str | None, say: Say) -> tuple[int
     begun = time.monotonic()
     progress = _follow(weights, model, "pull", say)
     seen = weights.look(model)
-    _refuse_unless_done(progress, seen, f"Run weights pull --model {model} again to go on.")
+    _refuse_unless_done(progress, seen, Text("weights.pull_again", model=model))
     return ExitCode.DONE, {
         "model": model,
         "state": seen.state,
@@ -189,15 +197,13 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
         progress = _follow(weights, model, "verify", say)
         seen = weights.look(model)
         if progress.phase != "done":
-            _refuse_unless_done(progress, seen, "Run weights verify again.")
+            _refuse_unless_done(progress, seen, Text("weights.verify_again"))
         damaged, whole = list(progress.damaged), seen.state == "ready"
-        said = (
-            "every file is as the hub promised"
-            if not progress.unknown
-            else ("the headers are right; no checksum is known of " + ", ".join(progress.unknown))
-        )
+        said = Text("weights.as_promised")
+        if progress.unknown:
+            said = Text("weights.no_checksum_of", files=listed(*progress.unknown))
         if not whole and not damaged:
-            said = f"what is here is right, and the weights are {weights_text(seen)}"
+            said = Text("weights.right_but", state=weights_text(seen))
         good = good and whole and not damaged
         checked.append(
             {
@@ -206,8 +212,8 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
                 "files": len(progress.files),
                 "damaged": damaged,
                 "unknown": list(progress.unknown),
-                "problem": seen.told or None,
-                "said": said,
+                **_problem(seen),
+                **programs("said", said),
             }
         )
         if damaged:
@@ -243,7 +249,7 @@ def _follow(weights: Downloads, model: str, what: What, say: Say) -> DownloadPro
 
 def _watch(weights: Downloads, model: str, say: Say) -> DownloadProgress:
     """Tell each file that is here, and the whole at every percent and every few seconds."""
-    told, spoke = (-1, ""), 0.0
+    told, spoke = (-1, NOTHING), 0.0
     whole: set[str] = set()
     while (progress := weights.progress(model)).phase in WORKING:
         here = {file.path for file in progress.files if file.done == file.bytes}
@@ -254,17 +260,17 @@ def _watch(weights: Downloads, model: str, say: Say) -> DownloadProgress:
         now = time.monotonic()
         if (progress.percent, progress.told) != told or now - spoke > SPEAK_SECONDS:
             told, spoke = (progress.percent, progress.told), now
-            say(progress_text(progress))
+            say(str(progress_text(progress)))
         time.sleep(LOOK_SECONDS)
     return progress
 
 
-def _refuse_unless_done(progress: DownloadProgress, seen: Weights, remedy: str) -> None:
+def _refuse_unless_done(progress: DownloadProgress, seen: Weights, remedy: Text) -> None:
     if progress.phase == "done" and seen.state == "ready":
         return
     if progress.phase == "done":
-        told = seen.told or f"The weights are {weights_text(seen)}."
+        told = seen.told or Text("weights.they_are", state=weights_text(seen))
         raise WeightsFailed(told, seen.remedy or remedy)
     if progress.phase == "paused":
-        raise WeightsFailed(f"Paused at {progress.percent} %.", remedy)
+        raise WeightsFailed(Text("weights.paused_at", percent=progress.percent), remedy)
     raise WeightsFailed(progress.told, progress.remedy)

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from engine.errors import ExitCode, HeadroomError
-from engine.presets import ModelPreset, Source, WeightFile
-from engine.units import size_text
+from engine.presets import ModelPreset, Role, Source, WeightFile
+from engine.text import NOTHING, FileSize, Said, Text, joined, listed
 from engine.weights.linked_folders import folders
 from engine.weights.safetensors_header import DamagedFile, TensorHeader, WrongWeights, read_header
 
@@ -41,8 +41,6 @@ VOCABULARIES = ("tokenizer.json", "spiece.model")  # either will do for a tokeni
 COMFYUI = "_comfyui"  # in the names of upstream's files for ComfyUI
 COMFYUI_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
-SPOKEN = {"text_encoder": "text encoder", "vae": "VAE"}
-
 ATTENTIONS = ("self_attn", "cross_attn")
 FLOATS = ("F32", "BF16", "F16")
 DTYPES: dict[str, tuple[str, ...]] = {"fp8": ("F8_E4M3",), "int8": ("I8",), "bf16": FLOATS}
@@ -56,7 +54,7 @@ class WeightsMissing(HeadroomError):
 
     exit_code = ExitCode.SETUP_MISSING
 
-    def __init__(self, sentence: str, remedy: str, missing: tuple[WeightFile, ...]) -> None:
+    def __init__(self, sentence: Said, remedy: Said, missing: tuple[WeightFile, ...]) -> None:
         super().__init__(sentence, remedy)
         self.missing = missing
 
@@ -182,25 +180,41 @@ def _own_files(folder: Path) -> list[Path]:
 
 
 def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...]) -> WeightsMissing:
-    parts = "; ".join(
-        f"the {SPOKEN.get(file.role, file.role)} ({file.sources[0].path} of "
-        f"{file.sources[0].repo}, {size_text(file.bytes)})"
+    parts = one_after_another(
+        Text(
+            "weights.missing_part",
+            part=part_text(file.role),
+            path=file.sources[0].path,
+            repo=file.sources[0].repo,
+            size=FileSize(file.bytes),
+        )
         for file in missing
     )
-    told = f"{preset.name} isn't whole in {folder}. Missing: {parts}."
+    told = Text("weights.not_whole", model=preset.name, folder=folder, parts=parts)
     if any(file.role == "transformer" for file in missing):
         others = [f for top in _tops(folder) for f in _tensor_files(top) if COMFYUI in f.name]
         if others:
-            told += f" {others[0].name} is there, but ComfyUI's layout is not what LightX2V reads."
+            told = joined(told, Text("weights.only_comfyui_there", file=others[0].name))
     return WeightsMissing(told, get_it(preset), missing)
 
 
-def get_it(preset: ModelPreset) -> str:
+def get_it(preset: ModelPreset) -> Text:
     """The remedy for weights that are missing or wrong."""
-    return (
-        f"Fetch it in the Set-up tab, or with weights pull --model {preset.id}; --from FOLDER uses "
-        "what you have elsewhere."
-    )
+    return Text("weights.get_it", model=preset.id)
+
+
+def part_text(role: Role) -> Text:
+    """A part of a checkpoint as people call it."""
+    return Text(f"weights.role_{role}")
+
+
+def one_after_another(parts: Iterable[Said]) -> Said:
+    """``parts`` with semicolons between them."""
+    every = iter(parts)
+    said = next(every, NOTHING)
+    for part in every:
+        said = Text("weights.and_then", before=said, after=part)
+    return said
 
 
 # ---- checking ------------------------------------------------------------------------------
@@ -220,7 +234,7 @@ def check_files(transformer: Path, preset: ModelPreset) -> None:
     """``check_transformer`` for one that lies there alone: a folder (blocks) or a file."""
     check = _Check(preset)
     if COMFYUI in transformer.name.lower():
-        raise check.comfyui(transformer, "its name")
+        raise check.comfyui(transformer, Text("weights.sign_name"))
     if transformer.is_dir():
         check.folder(transformer)
     else:
@@ -253,7 +267,7 @@ class _Check:
         """A file for each block, and one for the rest."""
         rest = folder / NON_BLOCK
         if not rest.is_file():
-            raise self.wrong(rest, "is missing")
+            raise self.wrong(rest, Text("weights.is_missing"))
         header = read_header(rest)
         self.model(rest, header)  # first: another model has another number of blocks, too
         files = {}
@@ -272,10 +286,7 @@ class _Check:
         mark = ("blocks.", *COMFYUI_PREFIXES)
         if any(key in rest or key.startswith(mark) for key in read_header(file)):
             raise WrongWeights(
-                f"{file} lies among the transformer's files and holds another transformer, which "
-                "would be loaded over them.",
-                "Move it to another folder.",
-                file,
+                Text("weights.second_transformer", file=file), Text("weights.move_it"), file
             )
 
     def model(self, file: Path, header: Mapping[str, TensorHeader]) -> None:
@@ -284,27 +295,35 @@ class _Check:
         dim = self.its.dim
         patches = header.get("patch_embedding.weight")
         if patches is None:
-            raise self.wrong(file, "holds no patch_embedding: a part of a checkpoint, or a LoRA")
+            raise self.wrong(file, Text("weights.no_patch_embedding"))
         if len(patches.shape) == 5 and patches.shape[1] == I2V_CHANNELS:
-            raise self.wrong(file, "is an image-to-video model (36 input channels instead of 16)")
+            raise self.wrong(file, Text("weights.image_to_video"))
         if patches.shape and patches.shape[0] != dim:
-            size = " (Wan's 1.3B model)" if patches.shape[0] == DIM_OF_1_3B else ""
-            raise self.wrong(file, f"is a model of width {patches.shape[0]}{size} instead of {dim}")
+            width = patches.shape[0]
+            what = Text(
+                "weights.wans_small_model" if width == DIM_OF_1_3B else "weights.other_width",
+                width=width,
+                promised=dim,
+            )
+            raise self.wrong(file, what)
         for name, shape in {
             "patch_embedding.weight": (dim, *PATCH),
             "head.head.weight": (math.prod(PATCH), dim),
             "text_embedding.0.weight": (dim, self.its.text_dim),
         }.items():
-            self.tensor(file, header, name, shape, FLOATS, "these parts are never quantised")
+            self.tensor(file, header, name, shape, FLOATS, Text("weights.never_quantised"))
 
     def count(self, place: Path, blocks: Iterable[int]) -> None:
         have, layers = set(blocks), self.its.layers
         missing = sorted(set(range(layers)) - have)
         if missing:
-            named = ", ".join(str(i) for i in missing[:5]) + (", …" if len(missing) > 5 else "")
-            raise self.wrong(place, f"lacks {len(missing)} of its {layers} blocks: {named}")
+            named = listed(*(str(i) for i in missing[:5]), "…" if len(missing) > 5 else "")
+            count = len(missing)
+            what = Text("weights.lacks_blocks", count=count, layers=layers, blocks=named)
+            raise self.wrong(place, what)
         if len(have) > layers:
-            raise self.wrong(place, f"has {len(have)} blocks instead of {layers}: another model")
+            what = Text("weights.too_many_blocks", count=len(have), layers=layers)
+            raise self.wrong(place, what)
 
     def block(self, file: Path, index: int, header: Mapping[str, TensorHeader]) -> None:
         """Every linear layer of a block: its weight, and its scales where they belong."""
@@ -314,7 +333,7 @@ class _Check:
         shapes |= {"ffn.0": (wide, dim), "ffn.2": (dim, wide)}
         for name, shape in shapes.items():
             layer = f"blocks.{index}.{name}"
-            promised = f"{self.precision.upper()} was promised"
+            promised = Text("weights.precision_promised", precision=self.precision.upper())
             self.tensor(file, header, f"{layer}.weight", shape, DTYPES[self.precision], promised)
             if self.precision != "bf16":
                 self.scale(file, header, layer, shape[0])
@@ -323,14 +342,11 @@ class _Check:
         name = f"{layer}.weight_scale"
         scale = header.get(name)
         if scale is None:
-            raise self.wrong(
-                file,
-                f"has {self.precision.upper()} weights without their scales ({name}); they would "
-                "run as noise",
-            )
+            precision = self.precision.upper()
+            raise self.wrong(file, Text("weights.no_scales", precision=precision, key=name))
         if math.prod(scale.shape) == 1 and out != 1:
-            raise self.comfyui(file, f"one scale for a whole tensor in {name}")
-        self.tensor(file, header, name, (out, 1), FLOATS, "scales are floats")
+            raise self.comfyui(file, Text("weights.sign_one_scale", key=name))
+        self.tensor(file, header, name, (out, 1), FLOATS, Text("weights.scales_are_floats"))
 
     def tensor(
         self,
@@ -339,30 +355,29 @@ class _Check:
         name: str,
         shape: tuple[int, ...],
         dtypes: tuple[str, ...],
-        why: str,
+        why: Text,
     ) -> None:
         """``header`` has to hold ``name`` in this shape and one of ``dtypes``; ``why`` those."""
         tensor = header.get(name)
         if tensor is None:
-            raise self.wrong(file, f"lacks {name}")
+            raise self.wrong(file, Text("weights.lacks_key", key=name))
         if tensor.dtype not in dtypes:
-            raise self.wrong(file, f"has {name} in {tensor.dtype}, and {why}")
+            what = Text("weights.other_dtype", key=name, dtype=tensor.dtype, why=why)
+            raise self.wrong(file, what)
         if tensor.shape != shape:
-            raise self.wrong(file, f"has {name} of shape {list(tensor.shape)} not {list(shape)}")
+            has, promised = str(list(tensor.shape)), str(list(shape))
+            raise self.wrong(
+                file, Text("weights.other_shape", key=name, shape=has, promised=promised)
+            )
 
     def refuse_comfyui(self, file: Path, header: Mapping[str, TensorHeader]) -> None:
         for key in header:
             if key.startswith(COMFYUI_PREFIXES) or key.endswith(".scale_weight"):
-                raise self.comfyui(file, f"the key {key}")
+                raise self.comfyui(file, Text("weights.sign_key", key=key))
 
-    def comfyui(self, file: Path, seen: str) -> WrongWeights:
-        return self.wrong(
-            file, f"is in ComfyUI's layout, which LightX2V can't read (seen by {seen})"
-        )
+    def comfyui(self, file: Path, sign: Text) -> WrongWeights:
+        return self.wrong(file, Text("weights.comfyui", sign=sign))
 
-    def wrong(self, file: Path, what: str) -> WrongWeights:
-        return WrongWeights(
-            f"{file} {what}; {self.preset.name} can't be loaded from it.",
-            get_it(self.preset),
-            file,
-        )
+    def wrong(self, file: Path, what: Text) -> WrongWeights:
+        sentence = Text("weights.wrong", file=file, what=what, model=self.preset.name)
+        return WrongWeights(sentence, get_it(self.preset), file)

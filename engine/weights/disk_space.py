@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.units import size_text
+from engine.text import FileSize, Text
 from engine.weights.hub import WeightsError
 
 SPARE = 2 * 10**9  # bytes that stay free: the system and the clips need room as well
@@ -25,10 +25,15 @@ def refuse_too_full(folder: Path, needed: int, name: str) -> None:
     free = free_bytes(folder)
     if needed and free < needed + SPARE:
         raise WeightsError(
-            f"{name} needs {size_text(needed)} more and {size_text(SPARE)} to spare, and "
-            f"{size_text(free)} are free on the drive of {folder}.",
-            f"Make room for {size_text(needed + SPARE - free)}, or set HEADROOM_HOME to another "
-            "drive.",
+            Text(
+                "weights.too_full",
+                model=name,
+                needed=FileSize(needed),
+                spare=FileSize(SPARE),
+                free=FileSize(free),
+                folder=folder,
+            ),
+            Text("weights.make_room_for", size=FileSize(needed + SPARE - free)),
         )
 
 
@@ -37,7 +42,6 @@ def refuse_long_paths(files: Iterable[Path], system: str = sys.platform) -> None
     longest = max((str(file) for file in files), key=len, default="")
     if system == "win32" and len(longest) > WINDOWS_PATH:
         raise WeightsError(
-            f"The path {longest} has {len(longest)} characters, and programs on Windows can open "
-            f"{WINDOWS_PATH}.",
-            "Set HEADROOM_HOME to a folder with a shorter path, for example C:\\Headroom.",
+            Text("weights.path_too_long", path=longest, length=len(longest), longest=WINDOWS_PATH),
+            Text("weights.shorten_home"),
         )

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.presets import ModelPreset, Role, Source, WeightFile, load_presets
+from engine.text import NOTHING, Text
 from engine.weights.checkpoint import check_files, check_transformer, find_checkpoint, find_part
 from engine.weights.disk_space import refuse_long_paths, refuse_too_full
 from engine.weights.fetch import digest, fetch, held
@@ -56,7 +57,7 @@ class Download:
         self.folder, self.preset, self.what = folder, preset, what
         self.manifest = Manifest.load(folder)
         self.phase: Phase = "asking"
-        self._waits: dict[str, str] = {}
+        self._waits: dict[str, Text] = {}
         self._pace = Pace()
         self._hashed: dict[str, int] = {}
         self._hashing: set[str] = set()
@@ -82,8 +83,8 @@ class Download:
                 error if isinstance(error, HeadroomError) else explain(error, self.preset.name)
             )
             progress = self.progress("failed")
-            return replace(progress, told=str(refusal.sentence), remedy=str(refusal.remedy))
-        return replace(self.progress("done"), told="", damaged=damaged, unknown=unknown)
+            return replace(progress, told=refusal.sentence, remedy=refusal.remedy)
+        return replace(self.progress("done"), told=NOTHING, damaged=damaged, unknown=unknown)
 
     def pull(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Have every file, whole."""
@@ -243,7 +244,7 @@ class Download:
         self._save()
 
     def _fetch_one(self, promise: Promise) -> None:
-        def say(sentence: str) -> None:
+        def say(sentence: Text) -> None:
             self._waits[promise.path] = sentence
 
         target = self.folder / promise.path
@@ -285,7 +286,7 @@ class Download:
             try:
                 self.manifest.save()
             except OSError as error:
-                raise explain(error, "the record of the files") from error
+                raise explain(error, Text("weights.the_record")) from error
 
     # ---- telling ---------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ class Download:
             left=left,
             fetched=fetched,
             files=tuple(files),
-            told=next(filter(None, list(self._waits.values())), ""),
+            told=next(filter(None, list(self._waits.values())), NOTHING),
             pid=os.getpid(),
         )
 
@@ -362,7 +363,7 @@ def finish(download: Download, progress: DownloadProgress) -> None:
     progress.save(download.folder)
     (download.folder / OURS / PAUSE).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        sys.stdout.write(json.dumps(asdict(progress)) + "\n")
+        sys.stdout.write(json.dumps(progress.to_json()) + "\n")
         sys.stdout.flush()
     logging.shutdown()
     os._exit(0)
@@ -384,9 +385,9 @@ def main(arguments: list[str]) -> int:
     except Timeout:
         return ELSEWHERE
     except OSError as error:
-        refusal = explain(error, f"{preset.name} in {folder}")
-        failed = DownloadProgress("failed", told=str(refusal.sentence), remedy=str(refusal.remedy))
-        sys.stdout.write(json.dumps(asdict(failed)) + "\n")
+        refusal = explain(error, Text("weights.model_in_folder", model=preset.name, folder=folder))
+        failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
+        sys.stdout.write(json.dumps(failed.to_json()) + "\n")
         return 0
     owner = threading.Thread(target=sys.stdin.read, daemon=True)
     owner.start()

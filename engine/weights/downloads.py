@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.home import PROJECT, Home
 from engine.presets import ModelPreset, Presets
+from engine.text import Text, listed
 from engine.weights.checkpoint import get_it
 from engine.weights.download_process import ELSEWHERE, What
 from engine.weights.hub import KEPT, WeightsError
@@ -87,8 +88,8 @@ class _Run:
             try:
                 self.ended = DownloadProgress.parse(text)
             except (ValueError, KeyError, TypeError):
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                told = f"The download's process ended by itself ({how})."
+                how = Text("weights.signal" if code < 0 else "weights.exit_code", number=abs(code))
+                told = Text("weights.process_ended", how=how)
                 self.ended = DownloadProgress(
                     "failed", self.what, told=told, remedy=KEPT, at=time.time()
                 )
@@ -119,8 +120,10 @@ class Downloads:
         after minutes of loading."""
         damaged = self.look(model).damaged
         if damaged:
-            named = ", ".join(str(file) for file in damaged)
-            raise WeightsError(f"Damaged: {named}.", get_it(self.presets.models[model]))
+            named = listed(*map(str, damaged))
+            raise WeightsError(
+                Text("weights.damaged_files", files=named), get_it(self.presets.models[model])
+            )
 
     def start(self, model: str, what: What = "pull") -> None:
         """Fetch, or verify, unless somebody is at it already."""
@@ -154,7 +157,8 @@ class Downloads:
             if ended is not None and ended.at >= found.at:  # else another program went on since
                 return ended
         if found.phase in WORKING and not found.working:
-            return replace(found, phase="paused", rate=0.0, left=None, told="It was interrupted.")
+            told = Text("weights.interrupted")
+            return replace(found, phase="paused", rate=0.0, left=None, told=told)
         return found
 
     def offers(self, model: str) -> list[Path]:
@@ -174,7 +178,7 @@ class Downloads:
             WeightsError: also while a process works on this model.
         """
         if self.progress(model).phase in WORKING:
-            raise WeightsError("This model is being fetched or verified.", "Pause that first.")
+            raise WeightsError(Text("weights.in_work"), Text("weights.pause_first"))
         return use(self.folder(model), self.presets.models[model], named)
 
     def close(self) -> None:

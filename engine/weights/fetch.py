@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.text import NOTHING, Text, joined
 from engine.weights.hub import FetchError, explain
+from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet
 from engine.weights.manifest import Promise
 
 log = logging.getLogger("headroom.transfer")
@@ -25,14 +27,14 @@ GIVE_UP_SECONDS = 300.0  # without a single new byte
 LONGEST_PAUSE = 30.0
 READ = 1 << 22
 
-Told = Callable[[str], None]
+Told = Callable[[Text], None]
 
 
 def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None) -> None:
     """Bring what is missing of ``promise`` to ``part``, verify it, and move it to ``target``.
 
     Args:
-        say: hears why it waits before it tries again ("" once bytes flow).
+        say: hears why it waits before it tries again (``NOTHING`` once bytes flow).
 
     Raises:
         FetchError: it can't be had; ``part`` is kept, and whatever was at ``target``.
@@ -45,10 +47,8 @@ def fetch(promise: Promise, target: Path, part: Path, say: Told = lambda _: None
         part.unlink()
         if wrong_before:
             raise FetchError(
-                f"{promise.path} of {promise.repo} came with other bytes than the hub promises, "
-                "twice.",
-                "Something on the way changes them, or the mirror is out of date: try another "
-                "network, or without HF_ENDPOINT.",
+                Text("weights.wrong_bytes_twice", path=promise.path, repo=promise.repo),
+                Text("weights.something_changes_them"),
             )
         log.warning("%s: wrong bytes, once more from the start", promise.path)
         wrong_before = True
@@ -103,62 +103,50 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
         try:
             _once(promise, part)
         except Exception as error:
-            refusal = explain(error, f"{promise.path} of {promise.repo}")
+            what = Text("weights.path_of_repo", path=promise.path, repo=promise.repo)
+            refusal = explain(error, what)
             now = held(part)
             if now > before:
                 pause, moved, before = 1.0, time.monotonic(), now
             if not refusal.again or time.monotonic() - moved > GIVE_UP_SECONDS:
                 raise refusal from error
             wait = max(pause, refusal.wait or 0.0)
-            say(f"{refusal.sentence} Next try in {wait:.0f} s.")
+            say(joined(refusal.sentence, Text("weights.next_try", seconds=wait)))
             log.warning("%s: %s", promise.path, refusal.sentence)
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
-    say("")
+    say(NOTHING)
 
 
 def _once(promise: Promise, part: Path) -> None:
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub import hf_hub_url
+
+    # Documented there, but nothing tells type checkers that it is exported.
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     part.parent.mkdir(parents=True, exist_ok=True)
     url = hf_hub_url(promise.repo, promise.path, revision=promise.commit)
     headers = build_hf_headers(library_name="headroom")
-    if constants.HF_XET_HIGH_PERFORMANCE and _through_xet(promise, part, url, headers):
+    if wants_xet() and _through_xet(promise, part, url, headers):
         return
     if held(part) > promise.bytes:
         part.unlink()
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
     # A range of compressed bytes would be no range of the file.
     headers["Accept-Encoding"] = "identity"
     with part.open("ab") as gathered:
-        http_get(
-            url,
-            gathered,
-            resume_size=gathered.tell(),
-            headers=headers,
-            expected_size=promise.bytes,
-        )
+        fetch_rest(url, gathered, headers, promise.bytes, CHUNK)
 
 
 def _through_xet(promise: Promise, part: Path, url: str, headers: dict[str, str]) -> bool:
     """Fetch by chunks of content, where the hub has the file that way; it begins afresh."""
-    from huggingface_hub.file_download import get_hf_file_metadata, xet_get
-    from huggingface_hub.utils._runtime import is_xet_available
+    from huggingface_hub import get_hf_file_metadata
 
-    data = get_hf_file_metadata(url, headers=headers).xet_file_data if is_xet_available() else None
+    data = get_hf_file_metadata(url, headers=headers).xet_file_data
     if data is None:
         return False
     place = _xet_place(part)
     place.unlink(missing_ok=True)
-    xet_get(
-        incomplete_path=place,
-        xet_file_data=data,
-        headers=headers,
-        expected_size=promise.bytes,
-        displayed_filename=promise.path,
-    )
+    fetch_by_xet(data, place, headers, promise.bytes, promise.path)
     os.replace(place, part)
     return True
 

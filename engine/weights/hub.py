@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import Role, Source, WeightFile
-from engine.weights.checkpoint import SPOKEN, is_own_name, is_whole
+from engine.text import NOTHING, Said, Text, joined
+from engine.weights.checkpoint import is_own_name, is_whole, one_after_another, part_text
+from engine.weights.hub_private import limit_waiting, retry_after
 from engine.weights.manifest import Promise
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ TIMEOUT_SECONDS = 30.0
 ASKED = 4  # times, when a server is out of order or asks to wait
 LONGEST_WAIT = 60.0
 
-KEPT = "What was fetched until now is kept; a later try goes on from there."
+KEPT = Text("weights.kept")
 # Windows has numbers of its own for a full disk (112) and for a full quota (1295).
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -43,8 +45,8 @@ class FetchError(WeightsError):
 
     def __init__(
         self,
-        sentence: str,
-        remedy: str,
+        sentence: Said,
+        remedy: Said,
         again: bool = False,
         elsewhere: bool = False,
         wait: float | None = None,
@@ -84,20 +86,24 @@ def ask(file: WeightFile, layers: int, without: Collection[str] = ()) -> tuple[P
     refused = [error for error in refusals if not isinstance(error, _Absent)]
     if refused:
         raise refused[0]
-    named = "; ".join(f"{source.path} of {source.repo}" for source in file.sources)
+    places = one_after_another(_named(source) for source in file.sources)
     raise FetchError(
-        f"The {SPOKEN.get(file.role, file.role)} is no longer where it was: {named}.",
-        "Look for a newer Headroom, or use a folder that has the files.",
+        Text("weights.no_longer_there", part=part_text(file.role), places=places),
+        Text("weights.look_for_newer"),
     )
+
+
+def _named(source: Source) -> Text:
+    return Text("weights.path_of_repo", path=source.path, repo=source.repo)
 
 
 def _promises(role: Role, source: Source, layers: int) -> tuple[Promise, ...]:
     """The files of ``source``; none where it lacks some."""
     from huggingface_hub import HfApi, RepoFile
 
-    _limit_waiting()
+    limit_waiting(TIMEOUT_SECONDS)
     api = HfApi()
-    what = f"{source.path} of {source.repo}"
+    what = _named(source)
     try:
         commit = api.repo_info(source.repo, revision=source.revision, timeout=TIMEOUT_SECONDS).sha
         if source.layout in ("blocks", "folder"):
@@ -120,7 +126,8 @@ def _promise(role: Role, source: Source, commit: str, entry: "RepoFile") -> Prom
     many = source.layout in ("blocks", "folder")
     within = entry.path.removeprefix(f"{source.path}/") if many else ""
     if (many and not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)*", within)) or ".." in within:
-        raise FetchError(f"{source.repo} holds a file of the name {entry.path!r}.", "Report this.")
+        odd = Text("weights.odd_name", repo=source.repo, name=repr(entry.path))
+        raise FetchError(odd, Text("weights.report_this"))
     lfs = entry.lfs
     size, sha256 = (lfs.size, lfs.sha256) if lfs else (entry.size, None)
     return Promise(role, source.repo, commit, entry.path, within, size, sha256, entry.blob_id)
@@ -141,19 +148,6 @@ def _patiently(asked: Callable[[], T]) -> T:
     return asked()
 
 
-def _limit_waiting() -> None:
-    """huggingface_hub's client waits for ever unless a call says otherwise, and some can't."""
-    from huggingface_hub.utils import _http
-
-    def client() -> object:
-        made = _http.default_client_factory()
-        made.timeout = TIMEOUT_SECONDS
-        return made
-
-    if _http._GLOBAL_CLIENT_FACTORY is _http.default_client_factory:
-        _http.set_client_factory(client)  # type: ignore[arg-type]
-
-
 # ---- refusals ------------------------------------------------------------------------------
 
 
@@ -162,18 +156,19 @@ class _Absent(FetchError):
 
 
 def _incomplete(source: Source) -> FetchError:
-    return _Absent(f"{source.repo} lacks a part of {source.path}.", "", elsewhere=True)
+    lacks = Text("weights.source_incomplete", repo=source.repo, path=source.path)
+    return _Absent(lacks, NOTHING, elsewhere=True)
 
 
-def _not_a_hub(what: str) -> FetchError:
-    return FetchError(
-        f"The answer about {what} isn't the hub's: a mirror that isn't one, or a login page of the "
-        "network stands between.",
-        "Open a web page in a browser and log in to the network; check HF_ENDPOINT if you set it.",
-    )
+def _absent(what: Said) -> FetchError:
+    return _Absent(Text("weights.absent", what=what), NOTHING, elsewhere=True)
 
 
-def explain(error: Exception, what: str) -> FetchError:
+def _not_a_hub(what: Said) -> FetchError:
+    return FetchError(Text("weights.not_a_hub", what=what), Text("weights.open_a_browser"))
+
+
+def explain(error: Exception, what: Said) -> FetchError:
     """``error`` of huggingface_hub, its HTTP client or the disk, as a sentence about ``what``."""
     import httpx2
     from huggingface_hub.errors import (
@@ -188,100 +183,89 @@ def explain(error: Exception, what: str) -> FetchError:
         case FetchError():
             return error
         case OfflineModeIsEnabled():
-            return FetchError(
-                "HF_HUB_OFFLINE is set, so nothing may be fetched.",
-                "Unset it (and TRANSFORMERS_OFFLINE), or use a folder that has the files.",
-            )
+            return FetchError(Text("weights.offline"), Text("weights.unset_offline"))
         case EntryNotFoundError() | RevisionNotFoundError():
-            return _Absent(f"{what} isn't there (404).", "", elsewhere=True)
+            return _absent(what)
         case HfHubHTTPError():
             return _http_refusal(error, what)
         case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
             return FetchError(
-                f"The way to {what} is set wrongly: {error}.",
-                "Check HTTPS_PROXY, ALL_PROXY and HF_ENDPOINT.",
+                Text("weights.way_set_wrongly", what=what, why=str(error)),
+                Text("weights.check_the_way"),
             )
         case httpx2.TransportError():
             return FetchError(
-                f"The hub can't be reached for {what}: {_reason(error)}.",
-                "Check the network; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror. " + KEPT,
+                Text("weights.unreachable", what=what, why=_reason(error)),
+                joined(Text("weights.check_network"), KEPT),
                 again=True,
             )
         case FileMetadataError() | ValueError() | LookupError() | TypeError():
             return _not_a_hub(what)
         case OSError():
             return _disk_refusal(error, what)
-    return FetchError(f"{what} can't be fetched: {_reason(error)}.", KEPT)
+    return FetchError(Text("weights.cant_fetch", what=what, why=_reason(error)), KEPT)
 
 
-def _http_refusal(error: Exception, what: str) -> FetchError:
+def _http_refusal(error: Exception, what: Said) -> FetchError:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     response = error.response  # type: ignore[attr-defined]
     status = response.status_code
-    token = "Log in with 'hf auth login', or set HF_TOKEN to a token that may read it."
+    log_in = Text("weights.log_in")
     if isinstance(error, GatedRepoError) or status == 403:
-        remedy = "Open the model's page on the hub and accept its terms there. " + token
-        return FetchError(f"Access to {what} is refused ({status}).", remedy, elsewhere=True)
+        refused = Text("weights.access_refused", what=what, status=status)
+        return FetchError(refused, joined(Text("weights.accept_terms"), log_in), elsewhere=True)
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
-        return FetchError(
-            f"The hub doesn't accept the login for {what} (401).",
-            "HF_TOKEN, or the token of 'hf auth login', is wrong or has expired: renew it.",
-            elsewhere=True,
-        )
+        refused = Text("weights.login_refused", what=what)
+        return FetchError(refused, Text("weights.renew_token"), elsewhere=True)
     if isinstance(error, RepositoryNotFoundError) and status == 401:
-        sentence = f"{what} needs a login, or isn't there (401)."
-        return FetchError(sentence, token, elsewhere=True)
+        return FetchError(Text("weights.needs_login", what=what), log_in, elsewhere=True)
     if status == 404:
-        return _Absent(f"{what} isn't there (404).", "", elsewhere=True)
+        return _absent(what)
     if status == 429:
         wait = _named_wait(response)
-        after = f" It asks for {wait:.0f} s of patience." if wait else ""
-        remedy = f"Wait a little, or log in with 'hf auth login': that allows more. {KEPT}"
-        sentence = f"The hub has had too many requests from here (429).{after}"
+        asked = Text("weights.asks_patience", seconds=wait) if wait else NOTHING
+        sentence = joined(Text("weights.too_many_requests"), asked)
+        remedy = joined(Text("weights.wait_or_log_in"), KEPT)
         return FetchError(sentence, remedy, again=True, wait=wait or 1.0)
     if status >= 500:
-        remedy = f"That is the server's trouble: try again later. {KEPT}"
-        sentence = f"The hub failed at {what} ({status})."
+        remedy = joined(Text("weights.try_later"), KEPT)
+        sentence = Text("weights.hub_failed", what=what, status=status)
         return FetchError(sentence, remedy, again=True, elsewhere=True, wait=1.0)
-    return FetchError(f"The hub refuses {what} ({status}).", KEPT, elsewhere=True)
+    refused = Text("weights.hub_refuses", what=what, status=status)
+    return FetchError(refused, KEPT, elsewhere=True)
 
 
 def _named_wait(response: object) -> float | None:
-    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+    # Documented there, but nothing tells type checkers that it is exported.
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     headers = response.headers  # type: ignore[attr-defined]
     limits = parse_ratelimit_headers(headers)
     if limits is not None and limits.remaining == 0:
         return float(limits.reset_in_seconds)
-    asked = _parse_retry_after(headers)
-    return None if asked is None else float(asked)
+    return retry_after(headers)
 
 
-def _disk_refusal(error: OSError, what: str) -> FetchError:
+def _disk_refusal(error: OSError, what: Said) -> FetchError:
     if error.errno in FULL or getattr(error, "winerror", None) in (112, 1295):
         return FetchError(
-            f"The disk is full: {what} doesn't fit.",
-            f"Make room, or set HEADROOM_HOME to another disk. {KEPT}",
+            Text("weights.disk_full", what=what), joined(Text("weights.make_room"), KEPT)
         )
     if error.errno in CLOSED:
-        place = error.filename or "the folder of the weights"
+        place = str(error.filename) if error.filename else Text("weights.the_folder")
         return FetchError(
-            f"{what} can't be written: {place} is read-only for this program.",
-            "Make it writable, close what else uses it, or set HEADROOM_HOME to another folder.",
+            Text("weights.read_only", what=what, place=place), Text("weights.make_writable")
         )
     if error.errno == errno.EFBIG:
         return FetchError(
-            f"The drive can't hold a file as large as {what}; FAT32 ends at 4 GB.",
-            "Set HEADROOM_HOME to a folder on another drive (NTFS, exFAT, ext4).",
+            Text("weights.too_large_for_drive", what=what), Text("weights.another_drive")
         )
     if error.errno == errno.ENAMETOOLONG:
-        return FetchError(
-            f"The path of {what} is too long for this drive.",
-            "Set HEADROOM_HOME to a shorter one.",
-        )
+        return FetchError(Text("weights.name_too_long", what=what), Text("weights.shorter_home"))
     # http_get's own check of the length has no number: the connection ended early.
-    return FetchError(f"{what} didn't come whole: {_reason(error)}.", KEPT, again=not error.errno)
+    cut = Text("weights.not_come_whole", what=what, why=_reason(error))
+    return FetchError(cut, KEPT, again=not error.errno)
 
 
 def _reason(error: Exception) -> str:

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
-from engine.units import size_text
+from engine.text import NOTHING, FileSize, Text, from_row, to_row
 from engine.weights.manifest import OURS, write_json
 
 NAME = "progress.json"
@@ -48,8 +48,8 @@ class DownloadProgress:
     left: float | None = None
     fetched: int = 0
     files: tuple[FileProgress, ...] = ()
-    told: str = ""
-    remedy: str = ""
+    told: Text = NOTHING
+    remedy: Text = NOTHING
     damaged: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     pid: int = 0
@@ -69,7 +69,7 @@ class DownloadProgress:
     def save(self, folder: Path) -> None:
         """Best effort: on a full disk the work itself tells what is wrong."""
         with contextlib.suppress(OSError):
-            write_json(folder / OURS / NAME, asdict(replace(self, at=time.time())))
+            write_json(folder / OURS / NAME, replace(self, at=time.time()).to_json())
 
     @classmethod
     def load(cls, folder: Path) -> "DownloadProgress | None":
@@ -77,9 +77,15 @@ class DownloadProgress:
             return cls.parse((folder / OURS / NAME).read_text(encoding="utf-8"))
         return None
 
+    def to_json(self) -> dict[str, Any]:
+        """What ``parse`` reads: its texts as rows keep them."""
+        return asdict(self) | {"told": to_row(self.told), "remedy": to_row(self.remedy)}
+
     @classmethod
     def parse(cls, text: str) -> "DownloadProgress":
+        """A version before this one wrote plain English; it stays as it is."""
         told = json.loads(text)
+        told["told"], told["remedy"] = from_row(str(told["told"])), from_row(str(told["remedy"]))
         told["files"] = tuple(FileProgress(**entry) for entry in told["files"])
         told["damaged"], told["unknown"] = tuple(told["damaged"]), tuple(told["unknown"])
         return cls(**told)
@@ -99,26 +105,31 @@ class Pace:
         return max(0.0, (done - before) / (now - begun)) if now > begun else 0.0
 
 
-def progress_text(progress: DownloadProgress) -> str:
+def progress_text(progress: DownloadProgress) -> Text:
     """How far it is: "61 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"."""
     if progress.phase == "asking" or not progress.total:
-        verifying = progress.what == "verify"
-        return "Looking at the files." if verifying else "Asking the hub what there is."
-    did = " checked" if progress.phase == "checking" else ""
-    parts = [
-        f"{progress.percent} %{did}",
-        f"{size_text(progress.done)} of {size_text(progress.total)}",
-    ]
+        return Text("weights.looking" if progress.what == "verify" else "weights.asking")
+    rate, left = NOTHING, NOTHING
     if progress.rate > 0:
-        parts.append(f"{size_text(round(progress.rate))}/s")
+        rate = Text("weights.rate", size=FileSize(round(progress.rate)))
     if progress.left is not None:
-        parts.append(f"about {_time_text(progress.left)} left")
-    return f"{', '.join(parts)}. {progress.told}" if progress.told else ", ".join(parts)
+        left = Text("weights.left", time=_time_text(progress.left))
+    so_far = Text(
+        "weights.so_far_checked" if progress.phase == "checking" else "weights.so_far",
+        percent=progress.percent,
+        done=FileSize(progress.done),
+        total=FileSize(progress.total),
+        rate=rate,
+        left=left,
+    )
+    if progress.told:
+        return Text("weights.so_far_and", so_far=so_far, told=progress.told)
+    return so_far
 
 
-def _time_text(seconds: float) -> str:
+def _time_text(seconds: float) -> Text:
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return Text("weights.seconds", count=seconds)
     if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return Text("weights.minutes", count=seconds / 60)
+    return Text("weights.hours", count=seconds / 3600)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.errors import ExitCode, HeadroomError
-from engine.units import size_text
+from engine.text import FileSize, Said, Text
 
 PREFIX = 8  # bytes before the header, which hold its length
 MAX_HEADER = 100_000_000  # bytes; safetensors itself refuses more
@@ -30,14 +30,14 @@ BYTES = {
     "U8": 1,
     "BOOL": 1,
 }
-AGAIN = "Delete this file and fetch it again."
+AGAIN = Text("weights.fetch_again")
 # What stands at the start of a file that was saved under a false name.
 OTHERS = {
-    b"version https://git-lfs": "a Git LFS pointer: the text that stands in for a file of weights",
-    b"<!doctype": "a web page: the download saved an error page or a login",
-    b"<html": "a web page: the download saved an error page or a login",
-    b"pk\x03\x04": "a PyTorch or ZIP archive",
-    b"gguf": "a GGUF file, which is another format",
+    b"version https://git-lfs": Text("weights.kind_lfs_pointer"),
+    b"<!doctype": Text("weights.kind_web_page"),
+    b"<html": Text("weights.kind_web_page"),
+    b"pk\x03\x04": Text("weights.kind_archive"),
+    b"gguf": Text("weights.kind_gguf"),
 }
 
 
@@ -46,7 +46,7 @@ class WrongWeights(HeadroomError):
 
     exit_code = ExitCode.SETUP_MISSING
 
-    def __init__(self, sentence: str, remedy: str, file: Path) -> None:
+    def __init__(self, sentence: Said, remedy: Said, file: Path) -> None:
         super().__init__(sentence, remedy)
         self.file = file
 
@@ -78,18 +78,18 @@ def read_header(file: Path) -> Mapping[str, TensorHeader]:
             start = opened.read(64)
             _refuse_others(file, start)
             if len(start) < PREFIX:
-                raise DamagedFile(f"{file} holds only {size} bytes.", AGAIN, file)
+                raise DamagedFile(Text("weights.few_bytes", file=file, bytes=size), AGAIN, file)
             length = int.from_bytes(start[:PREFIX], "little")
             if length > MAX_HEADER or start[PREFIX : PREFIX + 1] not in (b"{", b""):
-                raise DamagedFile(f"{file} isn't a safetensors file.", AGAIN, file)
+                raise DamagedFile(Text("weights.not_safetensors", file=file), AGAIN, file)
             if PREFIX + length > size:
                 raise _cut(file, size, PREFIX + length)
             opened.seek(PREFIX)
             text = opened.read(length)
     except OSError as error:
         raise DamagedFile(
-            f"{file} can't be read: {error.strerror or error}.",
-            "Make the file readable, or fetch it again.",
+            Text("weights.unreadable", file=file, why=error.strerror or str(error)),
+            Text("weights.make_readable"),
             file,
         ) from error
     tensors = _parse(file, text)
@@ -97,11 +97,8 @@ def read_header(file: Path) -> Mapping[str, TensorHeader]:
     if promised > size:
         raise _cut(file, size, promised)
     if promised < size:
-        raise DamagedFile(
-            f"{file} holds {size:,} bytes, {size - promised:,} more than its header says.",
-            AGAIN,
-            file,
-        )
+        more = size - promised
+        raise DamagedFile(Text("weights.too_long", file=file, bytes=size, more=more), AGAIN, file)
     return MappingProxyType(tensors)
 
 
@@ -109,14 +106,20 @@ def _refuse_others(file: Path, start: bytes) -> None:
     begins = start.lstrip().lower()
     for mark, kind in OTHERS.items():
         if begins.startswith(mark):
-            raise DamagedFile(f"{file} isn't a safetensors file but {kind}.", AGAIN, file)
+            raise DamagedFile(Text("weights.something_else", file=file, kind=kind), AGAIN, file)
 
 
 def _cut(file: Path, size: int, promised: int) -> DamagedFile:
     return DamagedFile(
-        f"{file} is only half there: {size:,} bytes, and its header promises {promised:,}"
-        f" ({size_text(size)} of at least {size_text(promised)}).",
-        "Fetch it again; the download was cut off.",
+        Text(
+            "weights.half_there",
+            file=file,
+            bytes=size,
+            promised=promised,
+            size=FileSize(size),
+            whole=FileSize(promised),
+        ),
+        Text("weights.cut_off"),
         file,
     )
 
@@ -125,15 +128,16 @@ def _parse(file: Path, text: bytes) -> dict[str, TensorHeader]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f"{file}: its header is damaged.", AGAIN, file) from error
+        raise DamagedFile(Text("weights.damaged_header", file=file), AGAIN, file) from error
     if not isinstance(entries, dict):
-        raise DamagedFile(f"{file}: its header is damaged.", AGAIN, file)
+        raise DamagedFile(Text("weights.damaged_header", file=file), AGAIN, file)
     entries.pop("__metadata__", None)
     tensors = {name: _tensor(entry) for name, entry in entries.items()}
     whole = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     if len(whole) != len(tensors):
         broken = next(name for name, tensor in tensors.items() if tensor is None)
-        raise DamagedFile(f"{file}: its header is damaged at {broken!r}.", AGAIN, file)
+        at = Text("weights.damaged_header_at", file=file, key=repr(broken))
+        raise DamagedFile(at, AGAIN, file)
     return whole
 
 

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from engine.presets import ModelPreset, Role, WeightFile
-from engine.units import size_text
-from engine.weights.checkpoint import check_files, find_checkpoint, find_part
+from engine.text import NOTHING, FileSize, Text
+from engine.weights.checkpoint import (
+    check_files,
+    find_checkpoint,
+    find_part,
+    one_after_another,
+)
 from engine.weights.disk_space import SPARE, free_bytes
 from engine.weights.fetch import held
 from engine.weights.hub import WeightsError
@@ -57,8 +62,8 @@ class Weights:
     parts: tuple[WeightPart, ...]
     linked: tuple[Path, ...] = ()
     gone: tuple[Path, ...] = ()
-    told: str = ""
-    remedy: str = ""
+    told: Text = NOTHING
+    remedy: Text = NOTHING
 
     @property
     def total(self) -> int:
@@ -108,16 +113,18 @@ def _state(present: int, total: int, damaged: bool) -> State:
     return "partial" if present else "missing"
 
 
-def weights_text(seen: Weights) -> str:
+def weights_text(seen: Weights) -> Text:
     """The state in a few words: "ready, 22.3 GB", "partial 61 %", "missing 22.3 GB"."""
     match seen.state:
         case "ready":
-            return f"ready, {size_text(seen.total)}" if seen.total else "ready"
+            if not seen.total:
+                return Text("weights.ready")
+            return Text("weights.ready_size", size=FileSize(seen.total))
         case "partial":
-            return f"partial {seen.percent} %, {size_text(seen.missing)} to go"
+            return Text("weights.partial", percent=seen.percent, size=FileSize(seen.missing))
         case "damaged":
-            return "damaged"
-    return f"missing {size_text(seen.total)}"
+            return Text("weights.damaged")
+    return Text("weights.missing", size=FileSize(seen.total))
 
 
 # ---- looking -------------------------------------------------------------------------------
@@ -225,21 +232,21 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
     """
     place = Path(os.path.abspath(Path(named).expanduser()))
     if not place.is_dir():
-        raise WeightsError(f"There is no folder {place}.", "Name one that holds the weights.")
+        raise WeightsError(Text("weights.no_folder", folder=place), Text("weights.name_a_folder"))
     found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
     if not found:
-        parts = "; ".join(f"{file.sources[0].path}" for file in preset.weights)
+        paths = one_after_another(file.sources[0].path for file in preset.weights)
         raise WeightsError(
-            f"{place} holds nothing of {preset.name}.",
-            f"Name the folder that has one of these in it: {parts}.",
+            Text("weights.holds_nothing", folder=place, model=preset.name),
+            Text("weights.name_the_folder_with", paths=paths),
         )
     try:
         link(folder, found)
         _forget_what_is_whole_elsewhere(folder, preset)
     except OSError as error:
         raise WeightsError(
-            f"The link can't be kept in {folder}: {error.strerror or error}.",
-            "Make the folder writable, or set HEADROOM_HOME to another.",
+            Text("weights.link_not_kept", folder=folder, why=error.strerror or str(error)),
+            Text("weights.make_folder_writable"),
         ) from error
     return found
 

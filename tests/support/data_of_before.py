@@ -343,7 +343,7 @@ def _weights(engine: Engine) -> dict[str, Any]:
             path: manifest.verdict(path, Path(check.place))
             for path, check in manifest.checks.items()
         },
-        "tally": tally and [tally.phase, tally.what, tally.done, tally.total, tally.told],
+        "tally": tally and [tally.phase, tally.what, tally.done, tally.total, str(tally.told)],
     }
 
 

@@ -276,7 +276,7 @@ def fetch(engine: Engine, elsewhere: Path) -> None:
     manifest.save()
     link(folder, [elsewhere, elsewhere.parent / "a drive that is unplugged"])
     total = begun.bytes + vae.bytes + words.bytes
-    DownloadProgress("paused", done=1006, total=total, told="You paused it.").save(folder)
+    DownloadProgress("paused", done=1006, total=total, told=plain("You paused it.")).save(folder)
 
 
 def promise(role: Role, repo: str, size: int, digit: str, path: str = "") -> Promise:

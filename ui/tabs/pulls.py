@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.units import size_text
+from engine.text import FileSize, Text
 from engine.weights.downloads import Downloads
 from engine.weights.progress import WORKING, DownloadProgress, progress_text
 
@@ -10,7 +10,7 @@ FILES_SHOWN = 6
 
 
 def pulls_state(weights: Downloads) -> dict[str, Any]:
-    """The running work by model, and one text that changes when some begins or ends."""
+    """The running work by model, and one mark that changes when some begins or ends."""
     progresses = {preset.id: weights.progress(preset.id) for preset in weights.models}
     running = {
         model: progress for model, progress in progresses.items() if progress.phase in WORKING
@@ -30,13 +30,23 @@ def pull_state(progress: DownloadProgress) -> dict[str, Any]:
     moving = [f for f in progress.files if 0 < f.done < f.bytes]
     done = sum(file.done == file.bytes for file in progress.files)
     told = [
-        f"{file.path.rpartition('/')[2]}: {100 * file.done // file.bytes} % of "
-        f"{size_text(file.bytes)}"
+        Text(
+            "setup.file_so_far",
+            file=file.path.rpartition("/")[2],
+            percent=100 * file.done // file.bytes,
+            size=FileSize(file.bytes),
+        )
         for file in moving[:FILES_SHOWN]
     ]
     if progress.files:
-        word = "checked" if progress.what == "verify" else "here"
-        told.append(f"{done} of {len(progress.files)} files are {word}.")
+        checking = progress.what == "verify"
+        told.append(
+            Text(
+                "setup.files_checked" if checking else "setup.files_here",
+                count=done,
+                all=len(progress.files),
+            )
+        )
     return {
         "text": progress_text(progress),
         "fraction": round(progress.done / progress.total, 4) if progress.total else 0.0,

@@ -13,7 +13,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
-from engine.units import size_text
+from engine.text import FileSize, Said, Text, joined
 from engine.weights.download_process import What
 from engine.weights.progress import WORKING, DownloadProgress
 from engine.weights.state import Weights, weights_text
@@ -21,10 +21,15 @@ from ui.tabs.generate import refusal_html
 from ui.tabs.pulls import pull_state
 from ui.tabs.report import build_report
 from ui.wiring import QUIET
+from ui.wording import say
 
 # A mark beside the colour, as in the headroom tab.
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
-LINES = {"good": ("✓", "good"), "warn": ("!", "look"), "bad": ("✕", "bad")}
+LINES = {
+    "good": ("✓", Text("setup.line_good")),
+    "warn": ("!", Text("setup.line_look")),
+    "bad": ("✕", Text("setup.line_bad")),
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def act(engine: Engine, model: str, what: What | None) -> list[Any]:
     except HeadroomError as error:
         said = refusal_html(error)
     except OSError as error:
-        said = _problem(f"The work can't be begun: {error.strerror or error}.")
+        said = _problem(Text("setup.cant_begin", why=error.strerror or str(error)))
     return [said, *refreshed_card(engine, model)]
 
 
@@ -150,11 +155,12 @@ def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:
             said = refusal_html(error)
             break
         except (OSError, ValueError, RuntimeError) as error:  # no path at all, or ~ of nobody
-            why = getattr(error, "strerror", None) or "it can't be a folder's name"
-            said = _problem(f"That folder can't be used: {why}.")
+            why = getattr(error, "strerror", None) or Text("setup.no_folders_name")
+            said = _problem(Text("setup.cant_use_folder", why=why))
             break
         named = "".join(f"<br>{html.escape(str(place))}" for place in linked)
-        said = f"<p>Used where they lie, not copied:<span translate='no'>{named}</span></p>"
+        used = _words(Text("setup.used_not_copied"))
+        said = f"<p>{used}<span translate='no'>{named}</span></p>"
     return [said, *refreshed_card(engine, model)]
 
 
@@ -178,7 +184,7 @@ def refreshed_card(engine: Engine, model: str) -> list[Any]:
     return [
         card_html(engine, model, seen, progress, found),
         gr.Button(
-            _fetch_words(seen),
+            say(_fetch_text(seen)),
             visible=not working and not ready,
             variant="primary" if useful else "secondary",
         ),
@@ -190,20 +196,21 @@ def refreshed_card(engine: Engine, model: str) -> list[Any]:
 
 def shipped_html(preset: ModelPreset) -> str:
     """A model whose weights come with the program."""
-    text = html.escape(f"{preset.summary} It comes with the program.")
+    text = _words(Text("setup.comes_with_the_program", summary=preset.summary))
     if is_here(preset):
-        return _frame(preset.name, "ready", "ready", f"<p>{text}</p>")
-    why, remedy = (html.escape(told) for told in why_not_here(preset))
-    return _frame(preset.name, "missing", "waits", f"<p>{text}</p><p>{why} {remedy}</p>")
+        return _frame(preset.name, "ready", Text("setup.state_ready"), f"<p>{text}</p>")
+    why = _words(joined(*why_not_here(preset)))
+    return _frame(preset.name, "missing", Text("setup.state_waits"), f"<p>{text}</p><p>{why}</p>")
 
 
-def _fetch_words(seen: Weights) -> str:
+def _fetch_text(seen: Weights) -> Text:
+    size = FileSize(seen.missing)
     match seen.state:
         case "damaged":
-            return f"Fetch the damaged files again ({size_text(seen.missing)})"
+            return Text("setup.fetch_damaged", size=size)
         case "partial":
-            return f"Resume ({size_text(seen.missing)} to go)"
-    return f"Download {size_text(seen.missing)}"
+            return Text("setup.resume", size=size)
+    return Text("setup.download", size=size)
 
 
 def card_html(
@@ -215,54 +222,64 @@ def card_html(
         found: folders of the hub's cache that hold some of them.
     """
     preset, working = engine.presets.models[model], progress.phase in WORKING
-    lines = [preset.summary]
+    lines: list[Said] = [preset.summary]
     verdict = usable(engine, model)
     if verdict.word is Word.IMPOSSIBLE:
-        lines.append(f"This machine can't use it: {verdict.reason}")
+        lines.append(Text("setup.cant_use_it", reason=verdict.reason))
     elif not is_here(preset):
-        lines.append(" ".join(why_not_here(preset)))
+        lines.append(joined(*why_not_here(preset)))
     if seen.missing and not working:
         lines.append(
-            ("" if seen.fits else "It doesn't fit: ")
-            + f"{size_text(seen.missing)} to fetch and 2 GB to spare; {size_text(seen.free)} are "
-            f"free on the drive of {seen.folder}."
+            Text(
+                "setup.to_fetch" if seen.fits else "setup.wont_fit",
+                size=FileSize(seen.missing),
+                free=FileSize(seen.free),
+                folder=seen.folder,
+            )
         )
-    lines += [f"Damaged: {file}" for file in seen.damaged] + ([seen.told] if seen.told else [])
-    lines += [f"Linked, but not there now: {folder}" for folder in seen.gone]
-    lines += [f"Found in the hub's cache: {folder}" for folder in found]
+    lines += [Text("setup.damaged", file=file) for file in seen.damaged]
+    lines += [seen.told] if seen.told else []
+    lines += [Text("setup.linked_but_gone", folder=folder) for folder in seen.gone]
+    lines += [Text("setup.found_in_cache", folder=folder) for folder in found]
     if seen.state == "ready":
-        lines += [f"Used where it lies: {folder}" for folder in seen.linked]
-    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+        lines += [Text("setup.used_where_it_lies", folder=folder) for folder in seen.linked]
+    body = "".join(f"<p>{_words(line)}</p>" for line in lines)
     if not working:
         body += _ended_html(progress, seen)
     body += _pull_html(model, progress)
     if working:
-        said = "verifying" if progress.what == "verify" else "fetching"
-        return _frame(preset.name, "working", said, body)
+        verifying = progress.what == "verify"
+        doing = Text("setup.state_verifying" if verifying else "setup.state_fetching")
+        return _frame(preset.name, "working", doing, body)
     return _frame(preset.name, seen.state, weights_text(seen), body)
 
 
 def _ended_html(progress: DownloadProgress, seen: Weights) -> str:
     """How the last work ended, where that isn't plain from the state."""
     if progress.phase == "failed":
-        return _problem(f"{progress.told} {progress.remedy}")
+        return _problem(joined(progress.told, progress.remedy))
     if progress.phase == "paused" and seen.state != "ready":
-        return f"<p>Paused. {html.escape(progress.told)}</p>"
+        return f"<p>{_words(Text('setup.paused', told=progress.told))}</p>"
     if progress.phase == "done" and progress.what == "verify" and not seen.damaged:
-        unknown = " No checksum is known of what you brought." if progress.unknown else ""
-        return f"<p>Verified: what is here is whole.{unknown}</p>"
+        unknown = Text("setup.no_checksum") if progress.unknown else ""
+        return f"<p>{_words(joined(Text('setup.verified'), unknown))}</p>"
     return ""
 
 
-def _problem(text: str) -> str:
-    return f"<div class='refusal' role='alert'><p>{html.escape(text)}</p></div>"
+def _words(said: Said) -> str:
+    """``said`` in the reader's language, as HTML."""
+    return html.escape(say(said))
 
 
-def _frame(name: str, state: str, text: str, body: str) -> str:
+def _problem(said: Said) -> str:
+    return f"<div class='refusal' role='alert'><p>{_words(said)}</p></div>"
+
+
+def _frame(name: str, state: str, said: Said, body: str) -> str:
     return (
         f"<div class='model'><div class='model-head'><b>{html.escape(name)}</b>"
         f"<span class='state {state}'><span aria-hidden='true'>{STATES[state]}</span> "
-        f"{html.escape(text)}</span></div>{body}</div>"
+        f"{_words(said)}</span></div>{body}</div>"
     )
 
 
@@ -271,13 +288,13 @@ def _pull_html(model: str, progress: DownloadProgress) -> str:
     working = progress.phase in WORKING
     pull = pull_state(progress)
     percent = round(100 * pull["fraction"], 1) if working else 0
-    files = "".join(f"<li>{html.escape(told)}</li>" for told in pull["files"]) if working else ""
+    files = "".join(f"<li>{_words(told)}</li>" for told in pull["files"]) if working else ""
     return (
         f"<div class='pull' data-pull='{html.escape(model, quote=True)}'"
         f"{'' if working else ' hidden'}><div class='progress' role='progressbar' "
-        "aria-label='This download' aria-valuemin='0' aria-valuemax='100' "
+        f"aria-label='{_words(Text('setup.this_download'))}' aria-valuemin='0' aria-valuemax='100' "
         f"aria-valuenow='{percent:.0f}'><span style='width:{percent}%'></span></div>"
-        f"<p class='told' aria-live='off'>{html.escape(pull['text']) if working else ''}</p>"
+        f"<p class='told' aria-live='off'>{_words(pull['text']) if working else ''}</p>"
         f"<ul class='files'>{files}</ul></div>"
     )
 
@@ -289,11 +306,11 @@ def machine_html(engine: Engine) -> str:
 
 def _line(line: Line) -> str:
     mark, word = LINES[line.state]
-    remedy = f"<div class='why'>{html.escape(line.remedy)}</div>" if line.remedy else ""
+    remedy = f"<div class='why'>{_words(line.remedy)}</div>" if line.remedy else ""
     return (
-        f"<tr class='{line.state}'><th scope='row'><span class='mark' title='{word}'>"
-        f"{mark}</span> {html.escape(line.subject)}</th>"
-        f"<td>{html.escape(line.meaning)}{remedy}</td></tr>"
+        f"<tr class='{line.state}'><th scope='row'><span class='mark' title='{_words(word)}'>"
+        f"{mark}</span> {_words(line.subject)}</th>"
+        f"<td>{_words(line.meaning)}{remedy}</td></tr>"
     )
 
 
@@ -303,8 +320,5 @@ def first_run_html(engine: Engine) -> str:
     ready = [preset for preset in models if engine.downloads.look(preset.id).state == "ready"]
     if ready or not models:
         return ""
-    name = html.escape(engine.presets.default.name)
-    return (
-        f"<p class='first-run'>{name} is all that is installed so far. It works at once, in its "
-        "own small world; the Set-up tab gets you a large model.</p>"
-    )
+    text = _words(Text("setup.first_run", model=engine.presets.default.name))
+    return f"<p class='first-run'>{text}</p>"

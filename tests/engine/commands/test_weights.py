@@ -40,6 +40,8 @@ def test_list_pull_list_verify(hub: Hub, capsys: Capture) -> None:
     assert before["bytes_needed"] == before["bytes_missing"] + 2 * 10**9
     assert before["fits"] is (before["bytes_free"] >= before["bytes_needed"])
     assert before["verdict"] == "open"
+    assert before["reason_id"].startswith("guard.open_")
+    assert before["problem"] is None
     pulled = weights(capsys, "pull", "--model", MODEL)
     assert pulled["state"] == "ready"
     assert pulled["bytes_fetched"] == hub.size
@@ -50,6 +52,7 @@ def test_list_pull_list_verify(hub: Hub, capsys: Capture) -> None:
     verified = weights(capsys, "verify")
     assert verified["ok"] is True
     assert [(m["model"], m["files"], m["damaged"]) for m in verified["models"]] == [(MODEL, 8, [])]
+    assert verified["models"][0]["said_id"] == "weights.as_promised"
     assert main(["weights", "verify"]) == 0
     assert capsys.readouterr().out == "fetched: every file is as the hub promised\n"
 
@@ -135,6 +138,29 @@ def test_a_folder_that_is_whole_needs_no_network(
     assert "no checksum is known" in verified["models"][0]["said"]
 
 
+def test_programs_are_told_what_is_wrong_by_its_id(
+    hub: Hub, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write_blocks(theirs / "distill_fp8", "fp8")
+    write_others(theirs / "distill_fp8", "fp8")
+    (theirs / "distill_fp8/google").rename(theirs / "google")
+    weights(capsys, "pull", "--model", MODEL, "--from", str(theirs))
+    block = theirs / "distill_fp8/block_1.safetensors"
+    block.write_bytes(b"<html>Please log in")
+    entry = listed(capsys)
+    assert entry["problem"].startswith(f"{block} isn't a safetensors file but a web page")
+    assert entry["problem_id"] == "weights.something_else"
+    assert entry["problem_values"] == {
+        "file": str(block),
+        "kind": {"id": "weights.kind_web_page", "values": {}},
+    }
+    told = weights(capsys, "verify", "--from", "x", code=2)
+    assert told["error_id"] == "weights.from_is_for_pull"
+    assert told["remedy_id"] == "weights.leave_it_out"
+
+
 def test_what_a_folder_lacks_is_fetched_beside_it(
     hub: Hub, capsys: Capture, tmp_path: Path
 ) -> None:
@@ -213,6 +239,8 @@ def test_an_unreachable_hub_is_set_up_missing(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     told = weights(capsys, "pull", "--model", MODEL, code=5)
     assert "can't be reached" in told["error"]
+    assert told["error_id"] == "weights.unreachable"
+    assert told["error_values"]["what"]["values"]["repo"] == "one/distilled"
     assert "HTTPS_PROXY" in told["remedy"]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from engine.home import Home
 from engine.presets import load_presets
+from engine.text import NOTHING, Text
 from engine.weights.download_process import lock_of
 from engine.weights.downloads import Downloads
 from engine.weights.fetch import CHUNK
@@ -23,7 +24,7 @@ from tests.support.hub import COMMIT, PIECE, Hub
 def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None:
     assert downloads.look(MODEL).state == "missing"
     progress = pull(downloads)
-    assert (progress.phase, progress.percent, progress.told) == ("done", 100, "")
+    assert (progress.phase, progress.percent, progress.told) == ("done", 100, NOTHING)
     assert_whole(downloads, hub)
     assert hub.count == hub.size == progress.fetched
     assert not (downloads.folder(MODEL) / "distill_fp8/README.md").exists(), "not asked for"
@@ -53,7 +54,9 @@ def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> N
     os.kill(downloads.progress(MODEL).pid, signal.SIGKILL)
     progress = end(downloads)
     assert progress.phase == "failed"
-    assert "signal 9" in progress.told
+    killed = Text("weights.process_ended", how=Text("weights.signal", number=9))
+    assert progress.told == killed
+    assert str(killed) == "The download's process ended by itself (signal 9)."
     kept, requests = here(downloads), len(hub.sent)
     assert downloads.look(MODEL).state == "partial"
     assert downloads.look(MODEL).percent == 100 * kept // hub.size
@@ -73,7 +76,7 @@ def test_pause_ends_it_and_resume_goes_on(hub: Hub, downloads: Downloads) -> Non
     wait_until(lambda: downloads.progress(MODEL).done > 3_000_000, "half of it")
     downloads.pause(MODEL)
     progress = downloads.progress(MODEL)
-    assert (progress.phase, progress.told) == ("paused", "")
+    assert (progress.phase, progress.told) == ("paused", NOTHING)
     assert 30 < progress.percent < 100
     kept, requests = here(downloads), len(hub.sent)
     hub.commits.append("f" * 40)  # main moves on meanwhile
@@ -171,8 +174,8 @@ def test_a_server_that_lies_is_named_and_the_old_file_stays(
     hub.fault("block_1", wrong=9000)
     progress = here_and_now(downloads)
     assert progress.phase == "failed"
-    assert "block_1.safetensors of one/distilled came with other bytes" in progress.told
-    assert "HF_ENDPOINT" in progress.remedy
+    assert "block_1.safetensors of one/distilled came with other bytes" in str(progress.told)
+    assert "HF_ENDPOINT" in str(progress.remedy)
     assert old.read_bytes() == b"an older one"
     hub.heal()
     assert here_and_now(downloads).phase == "done"

@@ -1,6 +1,7 @@
 """What is here, told without a network; folders that people already have; rooms and refusals."""
 
 import errno
+import json
 import os
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from engine.home import Home
 from engine.presets import ModelPreset, Presets, load_presets
+from engine.text import NOTHING, FileSize, Text, joined, plain
 from engine.weights import fetch
 from engine.weights.checkpoint import WrongWeights, check_transformer, find_checkpoint
 from engine.weights.disk_space import WINDOWS_PATH, refuse_long_paths, refuse_too_full
@@ -23,6 +25,7 @@ from engine.weights.progress import DownloadProgress, FileProgress, Pace, progre
 from engine.weights.state import look, use, weights_text
 from tests.conftest import TESTS
 from tests.support.tensorfiles import tiny, write, write_blocks, write_others
+from ui.wording import say
 
 FP8 = "wan2.1-t2v-14b-fp8"
 T5 = "models_t5_umt5-xxl-enc-fp8.pth"
@@ -51,7 +54,8 @@ def whole(place: Path) -> Path:
 def test_the_states_are_told_from_what_lies_there(folder: Path, preset: ModelPreset) -> None:
     seen = look(folder, preset)
     assert (seen.state, seen.percent, seen.present) == ("missing", 0, 0)
-    assert weights_text(seen) == "missing 22.3 GB"
+    assert weights_text(seen) == Text("weights.missing", size=FileSize(22_258_000_000))
+    assert str(weights_text(seen)) == "missing 22.3 GB"
     assert seen.needed == seen.total + 2 * 10**9
     assert not folder.exists(), "looking leaves nothing behind"
     write_others(folder / "distill_fp8", "fp8")
@@ -66,13 +70,15 @@ def test_the_states_are_told_from_what_lies_there(folder: Path, preset: ModelPre
     (folder / "distill_fp8/block_1.safetensors").write_bytes(b"<html>Please log in")
     seen = look(folder, preset)
     assert seen.state == "damaged"
-    assert "web page" in seen.told
+    assert seen.told.id == "weights.something_else"
+    assert seen.told.values["kind"] == Text("weights.kind_web_page")
+    assert "web page" in str(seen.told)
 
 
 def test_a_model_that_comes_with_the_program_is_ready(presets: Presets, folder: Path) -> None:
     seen = look(folder, presets.models["wan-tiny"])
     assert (seen.state, seen.percent, seen.parts) == ("ready", 100, ())
-    assert weights_text(seen) == "ready"
+    assert str(weights_text(seen)) == "ready"
 
 
 def test_a_record_that_is_damaged_is_no_obstacle(folder: Path, preset: ModelPreset) -> None:
@@ -202,6 +208,8 @@ def test_a_download_that_wont_fit_is_refused_with_the_numbers(tmp_path: Path) ->
     refuse_too_full(tmp_path / "not there yet", 0, "Wan")
     with pytest.raises(WeightsError) as caught:
         refuse_too_full(tmp_path / "not there yet", 10**18, "Wan")
+    assert caught.value.sentence.id == "weights.too_full"
+    assert caught.value.sentence.values["needed"] == FileSize(10**18)
     assert "1000000000.0 GB more and 2.0 GB to spare" in str(caught.value.sentence)
 
 
@@ -240,7 +248,7 @@ def test_what_may_pass_is_told_apart_from_what_wont() -> None:
     ):
         assert explain(passing, "a file").again
     assert not explain(httpx2.ProxyError("407"), "a file").again
-    assert explain(FetchError("said", "so"), "a file").sentence == "said"
+    assert explain(FetchError("said", "so"), "a file").sentence == plain("said")
     assert "boom" in str(explain(RuntimeError("boom\nmore"), "a file").sentence)
 
 
@@ -248,7 +256,7 @@ def test_a_network_that_stays_away_is_given_up_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    heard: list[str] = []
+    heard: list[Text] = []
     clock = iter(range(0, 10_000, 50))
     monkeypatch.setattr(time, "sleep", waits.append)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
@@ -261,7 +269,10 @@ def test_a_network_that_stays_away_is_given_up_in_the_end(
     with pytest.raises(FetchError, match="can't be reached"):
         fetch.fetch(promise, tmp_path / "vae.pth", tmp_path / "part", heard.append)
     assert waits == [1, 2, 4, 8, 16, 30], "each wait is longer, up to half a minute"
-    assert "Next try in 4 s." in heard[2]
+    assert str(heard[2]) == (
+        "The hub can't be reached for vae.pth of a/b: no route to host. Next try in 4 s."
+    )
+    assert heard[2].values["parts"][1] == Text("weights.next_try", seconds=4.0)
 
 
 def test_small_files_are_checked_by_gits_own_hash(tmp_path: Path) -> None:
@@ -284,10 +295,19 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
         left=193.3,
         files=(FileProgress("a", 1, 2),),
     )
-    assert progress_text(progress) == "60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left"
-    waits = replace(progress, rate=0.0, left=None, told="The hub failed. Next try in 4 s.")
-    assert progress_text(waits) == "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
-    assert progress_text(DownloadProgress("asking")) == "Asking the hub what there is."
+    assert str(progress_text(progress)) == ("60 %, 13.6 GB of 22.3 GB, 45.0 MB/s, about 3 min left")
+    assert say(progress_text(progress), "zh") == (
+        "60%，13.6 GB / 22.3 GB，45.0 MB/秒，大约还需 3 分"
+    )
+    checks = replace(progress, phase="checking", rate=0.0, left=5400.0)
+    assert str(progress_text(checks)) == "60 % checked, 13.6 GB of 22.3 GB, about 1.5 h left"
+    told = joined(plain("The hub failed."), Text("weights.next_try", seconds=4.0))
+    waits = replace(progress, rate=0.0, left=None, told=told)
+    assert str(progress_text(waits)) == (
+        "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
+    )
+    assert progress_text(DownloadProgress("asking")) == Text("weights.asking")
+    assert str(progress_text(DownloadProgress("asking"))) == "Asking the hub what there is."
     assert DownloadProgress("done", done=99_999, total=100_000).percent == 99, "100 means all of it"
     assert not DownloadProgress("fetching", pid=os.getpid(), at=0.0).working, "it stopped writing"
     other = Downloads(Home.find(), load_presets())
@@ -296,8 +316,48 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
     assert other.progress(FP8).working
     DownloadProgress("fetching", done=1, total=2, pid=2**22 + 1).save(folder)
     assert other.progress(FP8).phase == "paused"
-    assert "interrupted" in other.progress(FP8).told
+    assert other.progress(FP8).told == Text("weights.interrupted")
     other.close()
+
+
+def test_how_it_ended_outlives_the_process_as_an_id_and_values(tmp_path: Path) -> None:
+    refusal = explain(OSError(errno.ENOSPC, "no space"), Text("weights.the_record"))
+    ended = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
+    ended.save(tmp_path)
+    kept = DownloadProgress.load(tmp_path)
+    assert kept is not None
+    assert (kept.told, kept.remedy) == (refusal.sentence, refusal.remedy)
+    assert kept.told.id == "weights.disk_full"
+    assert say(kept.told, "zh") == "磁盘已满：放不下 文件清单。"
+
+
+def test_a_record_of_the_version_before_is_read_as_it_stands(tmp_path: Path) -> None:
+    """It kept plain English under the same names."""
+    (tmp_path / OURS).mkdir()
+    (tmp_path / OURS / "progress.json").write_text(
+        json.dumps(
+            {
+                "phase": "failed",
+                "what": "pull",
+                "done": 1,
+                "total": 4,
+                "rate": 0.0,
+                "left": None,
+                "fetched": 1,
+                "files": [{"path": "a.pth", "done": 1, "bytes": 4}],
+                "told": "The disk is full: a.pth doesn't fit.",
+                "remedy": "",
+                "damaged": [],
+                "unknown": [],
+                "pid": 7,
+                "at": 5.0,
+            }
+        )
+    )
+    kept = DownloadProgress.load(tmp_path)
+    assert kept is not None
+    assert kept.told == plain("The disk is full: a.pth doesn't fit.")
+    assert (kept.remedy, kept.files) == (NOTHING, (FileProgress("a.pth", 1, 4),))
 
 
 def test_the_products_presets_name_files_for_every_role(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The Set-up tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from engine.engine import Engine
 from engine.presets import Presets
+from engine.text import FileSize, Text, plain
 from engine.weights.hub import WeightsError
 from engine.weights.progress import DownloadProgress, FileProgress
 from tests.conftest import wait_until
@@ -15,6 +17,7 @@ from tests.support.tensorfiles import write_blocks, write_others
 from ui.page import build_page, first_run
 from ui.tabs import setup
 from ui.tabs.pulls import pull_state, pulls_state
+from ui.wording import speak, spoken
 
 MODEL = "fetched"
 BIG = "wan2.1-t2v-14b-fp8"
@@ -59,7 +62,8 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
 
 def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Engine) -> None:
     folder = on_hub.downloads.folder(MODEL)
-    DownloadProgress("failed", told=f"The disk is full {HOSTILE}", remedy="Make room.").save(folder)
+    told, remedy = plain(f"The disk is full {HOSTILE}"), plain("Make room.")
+    DownloadProgress("failed", told=told, remedy=remedy).save(folder)
     text = card(on_hub)["text"]
     assert "Make room." in text
     assert "<img" not in text
@@ -70,7 +74,7 @@ def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Engine) -> None:
 def test_a_download_that_wont_fit_is_told_before_it_is_tried(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.downloads.state.free_bytes", lambda folder: 10**10)
+    monkeypatch.setattr("engine.weights.state.free_bytes", lambda folder: 10**10)
     text = card(engine, BIG)["text"]
     assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
 
@@ -142,7 +146,39 @@ def test_files_on_their_way_are_named() -> None:
     files = (FileProgress("a/done.pth", 9, 9), FileProgress("a/half.pth", 10**9, 2 * 10**9))
     shown = pull_state(DownloadProgress("fetching", done=1, total=4, files=files))
     assert shown["fraction"] == 0.25
-    assert shown["files"] == ["half.pth: 50 % of 2.0 GB", "1 of 2 files are here."]
+    assert spoken(shown, "en")["files"] == [
+        "half.pth: 50 % of 2.0 GB",
+        "1 of 2 files are here.",
+    ]
+    assert shown["files"][0] == Text(
+        "setup.file_so_far", file="half.pth", percent=50, size=FileSize(2 * 10**9)
+    )
+    assert spoken(shown, "zh")["files"] == [
+        "half.pth：50%，共 2.0 GB",
+        "2 个文件中已有 1 个就位。",
+    ]
+
+
+@pytest.fixture
+def in_chinese() -> Iterator[None]:
+    speak("zh")
+    yield
+    speak("en")
+
+
+@pytest.mark.usefixtures("in_chinese")
+def test_a_card_speaks_the_readers_language(on_hub: Engine) -> None:
+    shown = card(on_hub)
+    assert "缺少 8.0 MB" in shown["text"]
+    assert "需下载 8.0 MB 并另留 2 GB" in shown["text"]
+    assert shown["fetch"].value == "下载 8.0 MB"
+    refusal = Text("weights.disk_full", what=HOSTILE)
+    DownloadProgress("failed", told=refusal).save(on_hub.downloads.folder(MODEL))
+    text = card(on_hub)["text"]
+    assert "磁盘已满：放不下 &lt;img" in text
+    assert "<img" not in text
+    assert "目前只安装了 Wan tiny。" in setup.first_run_html(on_hub)
+    assert "title='良好'" in setup.machine_html(on_hub)
 
 
 def test_the_models_that_ship_come_in_a_helpful_order(engine: Engine, presets: Presets) -> None:
