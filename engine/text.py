@@ -22,6 +22,7 @@ from engine.units import gigabytes, size_text
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 FOLDER = Path(__file__).parent / "texts"
+FOLDERS = [FOLDER]  # whose English ``str`` knows; the page adds its own (ui/__init__.py)
 PLAIN, JOINED, LISTED = "plain", "joined", "listed"  # ids that no table has
 CLOSED = tuple("、。！，：；？）”…")  # Chinese signs that need no space behind them
 
@@ -66,7 +67,7 @@ class Text:
         self.id, self.values = id, values
 
     def __str__(self) -> str:
-        return rendered(self, "en", tables(FOLDER))
+        return rendered(self, "en", tables(*FOLDERS))
 
     def __repr__(self) -> str:
         given = "".join(f", {name}={value!r}" for name, value in self.values.items())

@@ -1,19 +1,32 @@
 """What the page's handlers do with what people and files bring in."""
 
 import html
+from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from engine.engine import Engine
+from engine.errors import HeadroomError
 from engine.jobs import State
+from engine.library.library import Clip
 from engine.presets import Presets
-from engine.request import ClipRequest, RequestError
+from engine.request import ClipRequest, Problem, RequestError
+from engine.text import Text
 from tests.conftest import Ask, finish
 from ui.page import build_page
 from ui.tabs import generate, library, prompts, result
+from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def chinese() -> Iterator[None]:
+    speak("zh")
+    yield
+    speak("en")
 
 
 def test_the_controls_make_valid_requests(presets: Presets) -> None:
@@ -71,6 +84,16 @@ def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
     assert "<img" not in text
 
 
+@pytest.mark.usefixtures("chinese")
+def test_refusals_are_in_the_readers_language() -> None:
+    busy = HeadroomError(Text("guard.nothing_as_large"), Text("guard.measure_it"))
+    assert "<p>本机还没有测过这么大的尺寸。请测量：" in generate.refusal_html(busy)
+    problem = Problem("model", "said as it is", None)
+    assert "<p>said as it is</p>" in generate.refusal_html(RequestError((problem,)))
+    with pytest.raises(gr.Error, match="请另选一个"):
+        generate._as_count("x")
+
+
 def test_cancel_takes_what_runs_then_what_waits(engine: Engine, ask: Ask) -> None:
     generate.cancel_current(engine)  # nothing to cancel is no error
     first, second = engine.submit(ask()), engine.submit(ask())
@@ -110,10 +133,45 @@ def test_a_clip_is_shown_with_every_choice_and_its_reason(engine: Engine, ask: A
     assert "11" in receipt
     for choice in clip.receipt["plan"].values():
         assert html.escape(choice["reason"]) in receipt
+    rows = library.rows(clip, engine)
+    assert (rows[0].name, rows[0].value) == (Text("receipt_table.prompt"), HOSTILE)
+    assert rows[-1].name == Text("receipt_table.file")
     (engine.home.clips / clip.file).unlink()
     _, video, *_, receipt, _ = result.newest(engine)
     assert video.visible is False
     assert "no longer in the clips folder" in receipt
+
+
+@pytest.mark.usefixtures("chinese")
+def test_a_receipt_is_in_the_readers_language_as_far_as_it_is_known(engine: Engine) -> None:
+    """What a file from elsewhere says in words of its own stays as it is."""
+    choices = {
+        "decode": {"value": "tiled", "reason": "Less memory."},
+        "rope_chunk": {"value": 100, "reason": ""},
+        "of_tomorrow": {"value": "a new way", "reason": ""},
+    }
+    request = ClipRequest("load", 32, 48, 5, 1, "scripted")
+    kept = {
+        "request": request.to_json(),
+        "seed": 1,
+        "model": "Of tomorrow",
+        "label": "",
+        "device": "cpu",
+        "stages": {"load": 1.5, "dream": 2.0},
+        "peaks": {"decode": 2**30},
+        "versions": {"torch": "3"},
+        "plan": choices,
+    }
+    clip = Clip(1, None, "", "a.mp4", kept, False, None, False)
+    told = {name: (value, why) for name, value, why in library.receipt_rows(clip, engine)}
+    assert told["提示词"] == ("load", "")
+    assert told["方案：解码"] == ("分块（tiled）", "Less memory.")
+    assert told["方案：旋转编码分段"] == ("100", "")
+    assert told["方案：of_tomorrow"] == ("a new way", "")
+    assert told["耗时"][0].startswith("加载 1.5")
+    assert "、dream 2.0" in told["耗时"][0]
+    assert told["内存峰值"] == ("解码 1.0 GB", "引擎进程的峰值。")
+    assert told["文件"] == ("a.mp4", "手动放入：从别处放进了片段文件夹。")
 
 
 def test_a_tab_that_was_forgotten_is_about_the_newest_clip(engine: Engine, ask: Ask) -> None:

@@ -16,7 +16,7 @@ from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
 from engine.request import ClipRequest, Problem, RequestError, whole
-from engine.text import programs
+from engine.text import NOTHING, Text, programs
 from ui import wording
 
 TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue
@@ -98,10 +98,16 @@ class Sides(TypedDict):
 
 
 class Checked(TypedDict):
-    """As ``app.py check --json`` prints it."""
+    """As ``app.py check --json`` prints it: texts in English, and the ids and values behind them,
+    which a sentence that is somebody else's hasn't."""
 
     verdict: str
     reason: str
+    reason_id: NotRequired[str]
+    reason_values: NotRequired[dict[str, Any]]
+    remedy: str
+    remedy_id: NotRequired[str]
+    remedy_values: NotRequired[dict[str, Any]]
     basis: str
     predicted_peak_bytes: int | None
     budget_bytes: int
@@ -207,7 +213,7 @@ class Answers:
         if found is not None and self.engine.jobs.has(found):
             return self.engine.jobs.get(found)
         raise NoSuchJob(
-            f"There is no job {str(number)[:40]}.", "generate gives the number of its job."
+            Text("api.no_such_job", number=str(number)[:40]), Text("api.generate_gives_it")
         )
 
     def queued(self, job: Job) -> Queued:
@@ -298,8 +304,7 @@ class Answers:
         """
         if self._waiting >= MOST_WAITING:
             raise TooMany(
-                f"{MOST_WAITING} calls wait for clips already.",
-                "Call generate with wait false, and ask status for the job.",
+                Text("api.too_many_wait", count=MOST_WAITING), Text("api.ask_status_instead")
             )
         self._waiting += 1
         try:
@@ -322,9 +327,7 @@ class Answers:
         began, last = clock(), (0.0, "")
         while not job.state.final and (seconds is None or clock() - began < seconds):
             if self.closed:
-                raise Unfinished(
-                    "Headroom is being closed.", f"Job {job.id} goes on at its next start."
-                )
+                raise Unfinished(Text("api.closing"), Text("api.job_goes_on", job=job.id))
             await asyncio.sleep(TURN_SECONDS)
             job, (fraction, sentence) = await asyncio.to_thread(self._look, job.id)
             now = max(last[0], fraction), sentence  # a second try begins anew, a bar never shrinks
@@ -338,12 +341,13 @@ class Answers:
         job, status = self.engine.jobs.get(number), self.engine.status()
         if job.state is State.QUEUED:
             place = self.queued(job)["place"]
-            why = f": {status.waiting_for}" if status.waiting_for and place == 1 else ""
-            return job, (0.0, f"Job {number} waits at place {place}{why}")
+            told = status.waiting_for if place == 1 else NOTHING
+            why = Text("api.waits_for", reason=told) if told else NOTHING
+            return job, (0.0, str(Text("api.job_waits", job=number, place=place, why=why)))
         progress = status.progress
         if progress is None or progress.job != number:
-            return job, (0.0, f"Job {number} starts")
-        return job, (round(progress.total, 3), wording.say(wording.stage(progress), "en"))
+            return job, (0.0, str(Text("api.job_starts", job=number)))
+        return job, (round(progress.total, 3), str(wording.stage(progress)))
 
     def made(self, job: Job) -> Clip:
         """The clip of a job that has ended.
@@ -355,7 +359,7 @@ class Answers:
         if clip is not None:
             return clip
         if job.state is State.CANCELLED:
-            raise Unfinished(f"Job {job.id} was cancelled.", "Generate it again if you want it.")
+            raise Unfinished(Text("api.job_cancelled", job=job.id), Text("api.generate_again"))
         raise Unfinished(job.note, job.remedy)
 
 

@@ -21,8 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.errors import HeadroomError
 from ui.server import gate
 from ui.server.gate import refuse
+from ui.wording import say
 
 log = logging.getLogger(__name__)
 BODY_LIMIT = 2**20  # bytes: the largest is a prompt for every line of a batch
@@ -191,4 +193,5 @@ def _telling(act: Callable[..., Any]) -> Callable[..., Any]:
 
 def no_store(_request: Request, error: Exception) -> Response:
     """A route that the database refused: locked, full or damaged, and what to do."""
-    return JSONResponse({"detail": str(error)}, 503)
+    said = say(error.text) if isinstance(error, HeadroomError) else str(error)
+    return JSONResponse({"detail": said}, 503)

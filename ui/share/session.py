@@ -15,6 +15,7 @@ import uvicorn
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.text import NOTHING, Text
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_door
 from ui.share.visitors import Share, Visits
@@ -62,7 +63,7 @@ class Sharing:
         """
         with self._lock:
             if self._visits is not None:
-                raise SharingError("It is shared already.", "Stop sharing first.")
+                raise SharingError(Text("share.already"), Text("share.stop_first"))
             try:
                 return self._start(where, hours, model)
             except BaseException:
@@ -75,7 +76,7 @@ class Sharing:
         hosts: set[str] = set()
         local = own_addresses() if where == "network" else []
         if where == "network" and not local:
-            raise SharingError("This computer is in no network now.", "Connect it and try again.")
+            raise SharingError(Text("share.no_network"), Text("share.connect"))
         port = self._listen(visits, hosts, "0.0.0.0" if where == "network" else "127.0.0.1")
         if where == "network":
             hosts.update(local)
@@ -109,7 +110,7 @@ class Sharing:
         deadline = time.monotonic() + START_SECONDS
         while not self._server.started:
             if time.monotonic() > deadline:
-                raise SharingError("The visitors' page did not start.", "Try again.")
+                raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
         return int(listener.getsockname()[1])
 
@@ -149,14 +150,13 @@ class Sharing:
         """
         visits, tunnel = self._visits, self._tunnel
         if visits is None or not self.open:
-            return {"open": False, "address": "", "left": 0, "trouble": "", "visitors": []}
+            return {"open": False, "address": "", "left": 0, "trouble": NOTHING, "visitors": []}
         lost = tunnel is not None and not tunnel.alive
-        trouble = "The link is broken: the program that makes it has ended. Stop, and share again."
         return {
             "open": True,
             "address": self.address,
             "left": round(visits.share.left),
-            "trouble": trouble if lost else "",
+            "trouble": Text("share.link_broken") if lost else NOTHING,
             "visitors": [self._visitor(visits, v.id, v.name) for v in visits.share.visitors()],
         }
 

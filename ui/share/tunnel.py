@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.errors import HeadroomError, first_line
+from engine.text import Text
 
-SHARE_IN_NETWORK = "Share in your own network instead, or try again later."
+SHARE_IN_NETWORK = Text("share.in_your_network")
 
 
 class TunnelError(HeadroomError):
@@ -72,29 +73,26 @@ def _why_not(error: Exception, program: Path) -> TunnelError:
 
     if isinstance(error, ChecksumMismatchError):
         return TunnelError(
-            "The program that makes share links (frpc) arrived damaged, so it was not run.",
-            f"Delete {program.name} in Gradio's folder and try again.",
+            Text("share.program_damaged"), Text("share.delete_program", file=program.name)
         )
     if isinstance(error, RuntimeError) and "API Server" in str(error):
         return TunnelError(
-            "Gradio's share service can't be reached: there is no network, or it is down.",
+            Text("share.service_unreachable"),
             SHARE_IN_NETWORK,
         )
     if isinstance(error, httpx.HTTPError):
         return TunnelError(
-            "The program that makes share links (frpc) couldn't be downloaded: no network.",
+            Text("share.program_not_downloaded"),
             SHARE_IN_NETWORK,
         )
     virus = getattr(error, "winerror", None) == 225  # ERROR_VIRUS_INFECTED
     if virus or (isinstance(error, OSError) and not _runs(program)):
         return TunnelError(
-            "The program that makes share links (frpc) was removed or blocked; on Windows that is "
-            "mostly Defender.",
-            f"Allow {program.name} there, or share in your own network instead.",
+            Text("share.program_blocked"), Text("share.allow_program", file=program.name)
         )
     if isinstance(error, ValueError):
-        return TunnelError("The share service refused or didn't answer.", SHARE_IN_NETWORK)
-    return TunnelError(f"No share link could be made: {first_line(error)}.", SHARE_IN_NETWORK)
+        return TunnelError(Text("share.service_refused"), SHARE_IN_NETWORK)
+    return TunnelError(Text("share.no_link", reason=first_line(error)), SHARE_IN_NETWORK)
 
 
 def _runs(program: Path) -> bool:

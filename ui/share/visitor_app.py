@@ -4,27 +4,30 @@ It isn't Gradio's: a share link needs a few small routes, and whatever isn't ser
 Which port a request came through says whose it is; no header does, as headers can be made up.
 """
 
-import json
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
 from engine.library.library import is_own_file
 from engine.request import Size
+from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
 from ui.server.texts import texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
 from ui.theme import ASSETS
+from ui.wording import language_of, say, speak, spoken
 
 COOKIE = "headroom_visit"
 BODY_LIMIT = 20_000  # bytes: a prompt has at most 2,000 characters
@@ -37,7 +40,43 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-Next = Callable[[Request], Awaitable[Response]]
+NOTHING_HERE = Text("visitors.nothing_here")
+NO_TEXTS = Text("visitors.no_texts")
+# By the body's field that isn't what it should be.
+WRONG_FIELDS = {
+    "password": NO_TEXTS,
+    "name": NO_TEXTS,
+    "job": Text("visitors.no_number"),
+}
+
+
+class Refusal(HTTPException):
+    """A status, and what is told with it."""
+
+    def __init__(self, status: int, said: Text) -> None:
+        super().__init__(status, str(said))
+        self.said = said
+
+
+class Body(BaseModel):
+    """What isn't known is refused, so that no misspelt field seems to work."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Entering(Body):
+    password: str = ""
+    name: str = ""
+
+
+class Asked(BaseModel):
+    """A request as it came: ``ClipRequest.check`` says in sentences what is wrong with it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Cancelling(Body):
+    job: int
 
 
 def build_door(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
@@ -49,15 +88,7 @@ def build_door(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
             page elsewhere can have its own name point here. Filled as they become known.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-
-    @app.middleware("http")
-    async def guard(request: Request, go_on: Next) -> Response:
-        refused = _refuse(request, hosts)
-        response = refused or await go_on(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
+    app.add_middleware(Guard, hosts=hosts)
     _tell_errors(app)
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
@@ -65,16 +96,58 @@ def build_door(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
     return app
 
 
+class Guard:
+    """ASGI middleware, before all else: it sets the language that the answer is in, lets none but
+    this page itself ask, and no endless body in."""
+
+    def __init__(self, app: ASGIApp, hosts: set[str]) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        speak(language_of(request.headers))
+        answer = _refuse(request, self._hosts) or self._app
+        await answer(scope, _limited(receive), _with_headers(send))
+
+
 def _refuse(request: Request, hosts: set[str]) -> Response | None:
     """The answer to a request under another name, or sent by another site's page."""
     host = request.headers.get("host", "")
     if _name_in(host) not in hosts:
-        return JSONResponse({"error": "This address isn't served here."}, 400)
+        return _error(Text("visitors.not_served"), 400)
     if request.method not in ("GET", "HEAD"):
         origin = request.headers.get("origin")
         if origin is None or urlsplit(origin).netloc != host:
-            return JSONResponse({"error": "Only this page itself may ask for that."}, 403)
+            return _error(Text("visitors.other_site"), 403)
     return None
+
+
+def _limited(receive: Receive) -> Receive:
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_LIMIT:
+            raise Refusal(413, Text("visitors.too_long"))  # FastAPI passes it on
+        return message
+
+    return counted
+
+
+def _with_headers(send: Send) -> Send:
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return told
 
 
 def _name_in(host: str) -> str:
@@ -91,20 +164,36 @@ def _tell_errors(app: FastAPI) -> None:
         status = 409 if isinstance(error, ShareError) else 422
         if isinstance(error, WrongPassword):
             status, headers = 429, {"Retry-After": str(max(1, round(error.wait)))}
-        return JSONResponse({"error": str(error)}, status, headers)
+        return _error(error.text, status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"error": "That isn't what this address takes."}, 422)
+        return _error(_why_invalid(error), 422)
 
     @app.exception_handler(StarletteHTTPException)
     async def http(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        said = error.detail if isinstance(error, HTTPException) else "There is nothing here."
-        return JSONResponse({"error": said}, error.status_code)
+        if error.status_code == 400:  # FastAPI's own: bytes that it can't read
+            return _error(Text("visitors.no_json"), 422)
+        said = error.said if isinstance(error, Refusal) else NOTHING_HERE
+        return _error(said, error.status_code)
 
     @app.exception_handler(Exception)
-    async def other(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": "That went wrong here; the owner's log says why."}, 500)
+    async def other(request: Request, error: Exception) -> JSONResponse:
+        speak(language_of(request.headers))  # this one answers from outside of Guard
+        return _error(Text("visitors.broken"), 500)
+
+
+def _why_invalid(error: RequestValidationError) -> Text:
+    """What is told of the first thing that is wrong with a body."""
+    first = error.errors()[0]
+    kind, where = first["type"], first["loc"]
+    if kind == "json_invalid" or (kind == "missing" and where == ("body",)):
+        return Text("visitors.no_json")
+    return WRONG_FIELDS.get(str(where[-1]), Text("visitors.not_taken"))
+
+
+def _error(said: Said, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": say(said)}, status, headers)
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -122,7 +211,7 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/static/{name}")
     async def static(name: str) -> Response:
         if name not in files:
-            raise HTTPException(404, "There is nothing here.")
+            raise Refusal(404, NOTHING_HERE)
         file, kind = files[name]
         return Response((ASSETS / file).read_text(encoding="utf-8"), media_type=kind)
 
@@ -132,13 +221,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
+    def who(request: Request) -> Visitor:
+        return _visitor(visits, request)
+
     @app.post("/enter")
-    async def enter(request: Request) -> JSONResponse:
-        asked = await _body(request, {"password", "name"})
-        password, name = asked.get("password", ""), asked.get("name", "")
-        if not isinstance(password, str) or not isinstance(name, str):
-            raise HTTPException(422, "Password and name are texts.")
-        token = visits.share.enter(password, name, _address(request, tunnelled))
+    async def enter(request: Request, asked: Entering) -> JSONResponse:
+        address = _address(request, tunnelled)
+        token = visits.share.enter(asked.password, asked.name, address)
         answer = JSONResponse({"entered": True})
         answer.set_cookie(
             COOKIE,
@@ -151,24 +240,17 @@ def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
         return answer
 
     @app.get("/state")
-    def state(request: Request) -> dict[str, Any]:
-        return state_for(visits, _visitor(visits, request))
+    def state(visitor: Annotated[Visitor, Depends(who)]) -> Any:
+        return spoken(state_for(visits, visitor))
 
     @app.post("/generate")
-    async def generate(request: Request) -> dict[str, Any]:
-        visitor = _visitor(visits, request)
-        asked = await _body(request, None)
-        job = await run_in_threadpool(visits.submit, visitor, asked)
-        return {"job": job.id}
+    def generate(asked: Asked, visitor: Annotated[Visitor, Depends(who)]) -> dict[str, Any]:
+        return {"job": visits.submit(visitor, asked.model_dump()).id}
 
     @app.post("/cancel")
-    async def cancel(request: Request) -> dict[str, Any]:
-        visitor = _visitor(visits, request)
-        job = (await _body(request, {"job"})).get("job")
-        if not isinstance(job, int) or isinstance(job, bool):
-            raise HTTPException(422, "job: it is a number.")
-        await run_in_threadpool(visits.cancel, visitor, job)
-        return {"cancelled": job}
+    def cancel(asked: Cancelling, visitor: Annotated[Visitor, Depends(who)]) -> dict[str, Any]:
+        visits.cancel(visitor, asked.job)
+        return {"cancelled": asked.job}
 
 
 def _add_files(app: FastAPI, visits: Visits) -> None:
@@ -176,45 +258,27 @@ def _add_files(app: FastAPI, visits: Visits) -> None:
     def clip(request: Request, job: str, kind: str) -> FileResponse:
         visitor = _visitor(visits, request)
         if not JOB.fullmatch(job) or kind not in ("mp4", "jpg"):
-            raise HTTPException(404, "There is nothing here.")
+            raise Refusal(404, NOTHING_HERE)
         found = visits.clip(visitor, int(job))
         path = visits.engine.home.clips / found.file if found else None
         if path is not None and kind == "jpg":
             path = path.with_suffix(".jpg")
         if path is None or not is_own_file(path):
-            raise HTTPException(404, "This clip isn't there.")
+            raise Refusal(404, Text("visitors.no_clip"))
         name = f"headroom-{job}.mp4" if "download" in request.query_params else None
         media = "video/mp4" if kind == "mp4" else "image/jpeg"
         return FileResponse(path, media_type=media, filename=name)
 
 
 def _visitor(visits: Visits, request: Request) -> Visitor:
-    """Who asks. Raises HTTPException: nobody that was let in."""
+    """Who asks. Raises Refusal: nobody that was let in."""
     visitor = visits.share.visitor(request.cookies.get(COOKIE))
     if visitor is None:
-        ended = not visits.share.open
-        raise HTTPException(401, "This share has ended." if ended else "Enter the password first.")
+        # The page knows by the status whether the password would help.
+        if not visits.share.open:
+            raise Refusal(410, Text("visitors.ended"))
+        raise Refusal(401, Text("visitors.password_first"))
     return visitor
-
-
-async def _body(request: Request, fields: set[str] | None) -> dict[str, object]:
-    """A small JSON object with none but these fields.
-
-    Raises:
-        HTTPException: it is something else.
-    """
-    data = b""
-    async for part in request.stream():
-        data += part
-        if len(data) > BODY_LIMIT:
-            raise HTTPException(413, "That is too long.")
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(422, "That isn't JSON.") from error
-    if not isinstance(found, dict) or (fields is not None and not set(found) <= fields):
-        raise HTTPException(422, "That isn't what this address takes.")
-    return found
 
 
 def _address(request: Request, tunnelled: bool) -> str:
@@ -228,18 +292,20 @@ def _address(request: Request, tunnelled: bool) -> str:
 
 
 def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
-    """Flat and JSON-ready: their own jobs, what they may ask for, how long the share lasts."""
+    """Flat, with texts where words belong: their own jobs, what they may ask for, how long the
+    share lasts."""
     engine, preset = visits.engine, visits.preset
-    said = {EngineState.FAILED: "not working now", EngineState.LOADING: "being loaded"}.get(
-        engine.status().state, "ready"
-    )
+    said = {
+        EngineState.FAILED: Text("visitors.engine_failed"),
+        EngineState.LOADING: Text("visitors.engine_loading"),
+    }.get(engine.status().state, Text("visitors.engine_ready"))
     return {
         "left": round(visits.share.left),
         "model": preset.name,
         "engine": said,
         "sizes": _sizes(visits),
         "lengths": [
-            {"frames": n, "text": f"{preset.seconds(n):.1f} s"}
+            {"frames": n, "text": Text("visitors.length", seconds=preset.seconds(n))}
             for n in engine.presets.frames_for(preset.id)
             if n <= visits.most.frames
         ],

@@ -20,6 +20,7 @@ from engine.library.library import Clip
 from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
+from engine.text import NOTHING, Said, Text
 from ui.server.throttle import Throttle
 
 HOURS = (1, 2, 4, 8)
@@ -40,14 +41,14 @@ class ShareError(HeadroomError):
 class WrongPassword(ShareError):
     """``wait``: seconds before this address may try again."""
 
-    def __init__(self, sentence: str, remedy: str, wait: float) -> None:
+    def __init__(self, sentence: Said, remedy: Said, wait: float) -> None:
         super().__init__(sentence, remedy)
         self.wait = wait
 
 
 @dataclass
 class Visitor:
-    """Somebody who knew the password. ``id`` is what their jobs carry."""
+    """Somebody who knew the password. ``id`` is what their jobs carry; ``name`` may be empty."""
 
     id: str
     name: str
@@ -93,14 +94,14 @@ class Share:
         with self._lock:
             now = self.clock()
             if not self.open:
-                raise ShareError("This share has ended.", "Ask its owner for a new one.")
+                raise ShareError(Text("visitors.ended"), Text("visitors.ask_for_new"))
             if wait := self._throttle.wait(address):
                 raise _wait(wait)
             if not secrets.compare_digest(_plain(password), _plain(self.password)):
                 raise _wait(self._throttle.wrong(address))
             self._throttle.right(address)
             if len(self._visitors) >= VISITORS:
-                raise ShareError("There are too many visitors.", "Try again later.")
+                raise ShareError(Text("visitors.too_many"), Text("visitors.later"))
             token = secrets.token_urlsafe(24)
             visitor = Visitor(secrets.token_hex(8), _name(name), now, now)
             self._visitors[token] = visitor
@@ -147,37 +148,33 @@ class Visits:
             ShareError: over a cap, or not open on this machine now; no details of it.
         """
         if "model" in raw:
-            raise ShareError("The model can't be chosen here.", "Leave it out.")
+            raise ShareError(Text("visitors.no_model"), Text("visitors.leave_it_out"))
         request = ClipRequest.check({**raw, "model": self.share.model}, self.engine.presets)
         most = self.most
         if request.size.tokens > most.tokens or request.size.pixels > most.pixels:
             raise ShareError(
-                f"Visitors get {most.width} × {most.height} with {most.frames} frames at the most.",
-                "Choose a smaller size or fewer seconds.",
+                Text("visitors.largest", width=most.width, height=most.height, frames=most.frames),
+                Text("visitors.choose_smaller"),
             )
         if not is_here(self.preset):
-            raise ShareError("Clips can't be made here yet.", "Try again in some minutes.")
+            raise ShareError(Text("visitors.not_yet"), Text("visitors.in_minutes"))
         with self._lock:
             if not self.share.open:  # it was when the visitor's cookie was looked at
-                raise ShareError("This share has ended.", "Ask its owner for a new one.")
+                raise ShareError(Text("visitors.ended"), Text("visitors.ask_for_new"))
             unfinished = self.engine.jobs.unfinished_of_visitors()
             if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
-                raise ShareError(
-                    f"You have {UNFINISHED_EACH} clips waiting already.", "Wait for one of them."
-                )
+                yours = Text("visitors.yours_wait", count=UNFINISHED_EACH)
+                raise ShareError(yours, Text("visitors.wait_for_one"))
             if len(unfinished) >= UNFINISHED_ALL:
-                raise ShareError("Too many clips wait already.", "Try again in some minutes.")
+                raise ShareError(Text("visitors.too_many_wait"), Text("visitors.in_minutes"))
             try:
-                who = (visitor.id, visitor.name)
+                who = (visitor.id, visitor.name or "somebody")
                 return self.engine.submit_all([request], visitor=who)[0]
             except Refused as error:
-                near = error.nearest
-                remedy = f"Take {near.width} × {near.height}, {near.frames} frames." if near else ""
-                raise ShareError(
-                    "This size can't be made here now.", remedy or "Try again later."
-                ) from error
+                remedy = Text("visitors.later") if error.nearest is None else _take(error.nearest)
+                raise ShareError(Text("visitors.size_not_now"), remedy) from error
             except HeadroomError as error:
-                raise ShareError("Clips can't be made here now.", "Tell the owner.") from error
+                raise ShareError(Text("visitors.not_now"), Text("visitors.tell_owner")) from error
 
     def jobs(self, visitor: Visitor) -> list[Job]:
         """Their own, the newest first."""
@@ -206,7 +203,7 @@ class Visits:
 
     def _own(self, visitor: Visitor, job: int) -> None:
         if job not in [own.id for own in self.jobs(visitor)]:
-            raise ShareError("There is no such clip of yours.", "Look at your list.")
+            raise ShareError(Text("visitors.not_yours"), Text("visitors.look_at_list"))
 
     def end(self) -> None:
         """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
@@ -224,11 +221,15 @@ def draw_password() -> str:
     return "-".join(text[at : at + 4] for at in range(0, 16, 4))
 
 
-def told(job: Job) -> str:
+def told(job: Job) -> Text:
     """What a visitor learns of the job's end; why something failed is the owner's to know."""
     if job.state is State.FAILED:
-        return "It could not be made. Try a smaller size, or ask the owner."
-    return "Cancelled." if job.state is State.CANCELLED else ""
+        return Text("visitors.failed")
+    return Text("visitors.cancelled") if job.state is State.CANCELLED else NOTHING
+
+
+def _take(size: Size) -> Text:
+    return Text("visitors.take", width=size.width, height=size.height, frames=size.frames)
 
 
 def _plain(password: str) -> bytes:
@@ -239,10 +240,9 @@ def _plain(password: str) -> bytes:
 
 def _name(text: str) -> str:
     kept = "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()
-    return " ".join(kept.split())[:NAME_LIMIT] or "somebody"
+    return " ".join(kept.split())[:NAME_LIMIT]
 
 
 def _wait(seconds: float) -> WrongPassword:
-    return WrongPassword(
-        "That isn't the password.", f"Try again in {max(1, round(seconds))} s.", seconds
-    )
+    again = Text("visitors.again_in", seconds=max(1, round(seconds)))
+    return WrongPassword(Text("visitors.wrong_password"), again, seconds)

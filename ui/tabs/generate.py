@@ -25,12 +25,13 @@ from engine.request import (
     Size,
     whole,
 )
-from engine.units import gigabytes
+from engine.text import Memory, Said, Text, joined, plain
 from ui import wording
 from ui.tabs import cards, prompts
 from ui.tabs.gauge import GAUGE
 from ui.theme import ASSETS
 from ui.wiring import QUIET
+from ui.wording import say
 
 HEAD = """
 <div class="head">
@@ -61,6 +62,7 @@ PANEL = """
   <p class="notice" data-live="waiting-for" hidden></p>
 </div>
 """
+NAMES = ("wide", "tall")  # of sizes, in presets/sizes.yaml
 
 
 @dataclass(frozen=True)
@@ -255,13 +257,13 @@ def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any
     best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
     times = engine.guard.durations(model, [here, *others.values()])
     told = [
-        (cards.label(name, value in best, verdicts[s], times[s]), value)
+        (say(cards.label(name, value in best, verdicts[s], times[s])), value)
         for (name, value), s in zip(sizes["choices"], others.values(), strict=True)
     ]
     style = cards.style((value, s, verdicts[s]) for value, s in others.items())
     told_frames = [
-        (text if verdicts[s].open else f"{text}, {verdicts[s].word}", value)
-        for (text, value), s in zip(lengths["choices"], longer, strict=True)
+        (length if verdicts[s].open else _not_open(length, verdicts[s]), value)
+        for (length, value), s in zip(lengths["choices"], longer, strict=True)
     ]
     verdict = verdicts[here]
     return [
@@ -272,6 +274,10 @@ def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any
     ]
 
 
+def _not_open(length: str, verdict: Verdict) -> str:
+    return say(Text("generate.length_not_open", length=length, verdict=verdict.word.text))
+
+
 def known_model(presets: Presets, name: object) -> str:
     """``name``, if it is a model's: a list of choices lets nothing and a list pass.
 
@@ -280,7 +286,7 @@ def known_model(presets: Presets, name: object) -> str:
     """
     if isinstance(name, str) and name in presets.models:
         return name
-    raise gr.Error("There is no such model here. Choose one.", print_exception=False)
+    raise gr.Error(say(Text("generate.no_such_model")), print_exception=False)
 
 
 def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[Any]]:
@@ -311,17 +317,19 @@ def _as_count(value: object) -> int:
     """Raises gr.Error for what no radio of ours has sent."""
     count = whole(value)
     if count is None or not 0 < count < 10**5:
-        raise gr.Error("There is no such size or length. Choose one.", print_exception=False)
+        raise gr.Error(say(Text("generate.no_such_size")), print_exception=False)
     return count
 
 
 def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | None) -> str:
-    more = f"The budget is {gigabytes(verdict.budget)}. {wording.takes(duration)}"
-    text = html.escape(f"{verdict.reason} {more if verdict.open else verdict.remedy}".strip())
-    word = verdict.word.value
+    word, why = verdict.word.value, joined(verdict.reason, verdict.remedy)
+    if verdict.open:
+        budget = Text("generate.budget", budget=Memory(verdict.budget))
+        why = joined(verdict.reason, budget, wording.takes(duration))
+    said = say(Text(f"generate.verdict_{word}"))
     return (
         f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
-        f"aria-live='polite'><b>{word.capitalize()}.</b> {text}</p>"
+        f"aria-live='polite'><b>{html.escape(said)}</b> {html.escape(say(why))}</p>"
     )
 
 
@@ -335,7 +343,7 @@ def model_choices(presets: Presets) -> list[tuple[str, str]]:
 
 
 def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
-    """Value and choices of the size radio: "height×width" behind what people read.
+    """Value and choices of the size radio: "height×width" behind what people read, in words.
 
     Args:
         also: a value that has to be among them, because it is chosen.
@@ -344,18 +352,25 @@ def size_choices(presets: Presets, model: str, also: object = None) -> dict[str,
     sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
     if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
         sizes.insert(0, ("", default.height, default.width))
-    choices = [(f"{w} × {h} {name}".rstrip(), f"{h}×{w}") for name, h, w in sizes]
+    choices = [(say(_sides(w, h, name)), f"{h}×{w}") for name, h, w in sizes]
     if also and also not in [value for _, value in choices]:
         height, _, width = str(also).partition("×")
         choices.append((f"{width} × {height}", str(also)))
     return {"choices": choices, "value": f"{default.height}×{default.width}"}
 
 
+def _sides(width: int, height: int, name: str) -> Text:
+    if name in NAMES:
+        return Text(f"generate.size_{name}", width=width, height=height)
+    return plain(f"{width} × {height} {name}".rstrip())
+
+
 def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
     """Likewise for the length, in frames."""
     preset = presets.models[model]
     counts = {*presets.frames_for(model), *([int(str(also))] if also else [])}
-    choices = [(f"{preset.seconds(n):.1f} s, {n} frames", n) for n in sorted(counts)]
+    said = {n: Text("generate.length", seconds=preset.seconds(n), frames=n) for n in sorted(counts)}
+    choices = [(say(length), n) for n, length in said.items()]
     return {"choices": choices, "value": preset.default.frames}
 
 
@@ -376,12 +391,10 @@ def request_values(
 
 def refusal_html(error: HeadroomError) -> str:
     """The refused fields, one sentence each, near the button that was pressed."""
-    lines = (
-        [problem.sentence for problem in error.problems]
-        if isinstance(error, RequestError)
-        else [str(error)]
-    )
-    text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    lines: list[Said] = [error.text]
+    if isinstance(error, RequestError):
+        lines = [problem.sentence for problem in error.problems]
+    text = "".join(f"<p>{html.escape(say(line))}</p>" for line in lines)
     return f'<div class="refusal" role="alert">{text}</div>'
 
 

@@ -13,24 +13,30 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.measurements import MeasurementRow
 from engine.request import ClipRequest, Size
-from engine.units import gigabytes
+from engine.text import NOTHING, Memory, Text, joined
 from ui import wording
 from ui.tabs.generate import known_model, refusal_html
 from ui.wiring import QUIET
+from ui.wording import say
 
 # A mark beside the colour: nobody has to tell green from red.
 LOOKS = {
-    "measured": ("✓", "measured"),
-    "predicted": ("≈", "predicted"),
-    "recipe": ("●", "open"),
-    "busy": ("…", "busy"),
-    "locked": ("–", "locked"),
-    "impossible": ("✕", "impossible"),
+    "measured": "✓",
+    "predicted": "≈",
+    "recipe": "●",
+    "busy": "…",
+    "locked": "–",
+    "impossible": "✕",
 }
 
 
 def look_of(verdict: Verdict) -> str:
     return verdict.basis if verdict.open else verdict.word.value
+
+
+def look_text(look: str) -> Text:
+    """The word beside the mark."""
+    return Text(f"headroom.look_{look}")
 
 
 def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
@@ -67,7 +73,7 @@ def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown,
 def measure_size(engine: Engine, model: str, chosen: str | None) -> str:
     """Queue a probe; returns what to say about it."""
     if not chosen:
-        return "<p>Every size on offer is measured already, or can't fit.</p>"
+        return f"<p>{html.escape(say(Text('headroom.nothing_to_measure')))}</p>"
     height, width, frames = (*str(chosen).split("×"), "", "")[:3]
     raw = {
         "prompt": PROBE_PROMPT,
@@ -82,10 +88,7 @@ def measure_size(engine: Engine, model: str, chosen: str | None) -> str:
     except HeadroomError as error:
         return refusal_html(error)
     size = wording.size_of(engine.presets, model, request.size)
-    return (
-        f"<p>Measuring {size}: it climbs there in small steps and stops at the first that doesn't "
-        "fit. See its progress beside the prompt; Cancel ends it.</p>"
-    )
+    return f"<p>{html.escape(say(Text('headroom.measuring', size=size)))}</p>"
 
 
 def refreshed(engine: Engine, model: str, chosen: str | None = None) -> tuple[str, Any]:
@@ -103,11 +106,16 @@ def refreshed(engine: Engine, model: str, chosen: str | None = None) -> tuple[st
         for size in sorted(offered, key=lambda s: (s.pixels, s.frames))
         if verdicts[size].word is not Word.IMPOSSIBLE and size not in measured
     ]
-    choices = [(f"{wording.size(size, fps)} ({verdicts[size].word})", str(size)) for size in sizes]
+    choices = [(say(_choice(size, fps, verdicts[size])), str(size)) for size in sizes]
     kept = [size for size in sizes if str(size) == chosen]
     locked = [size for size in sizes if verdicts[size].word is Word.LOCKED]
     value = next((str(size) for size in [*kept, *locked, *sizes]), None)
     return picture_html(engine, model, verdicts, rows), gr.Dropdown(choices, value=value)
+
+
+def _choice(size: Size, fps: int, verdict: Verdict) -> Text:
+    said = wording.size(size, fps)
+    return Text("headroom.choice", size=said, verdict=verdict.word.text)
 
 
 def _measured(rows: list[MeasurementRow]) -> dict[Size, list[MeasurementRow]]:
@@ -126,7 +134,8 @@ def picture_html(
     measured = _measured(rows)
     frames = sorted({size.frames for size in verdicts})
     shapes = sorted({(s.pixels, s.height, s.width) for s in verdicts})
-    head = "".join(f"<th scope='col'>{n / preset.fps:.1f} s</th>" for n in frames)
+    lengths = [say(Text("headroom.seconds", seconds=n / preset.fps)) for n in frames]
+    head = "".join(f"<th scope='col'>{length}</th>" for length in lengths)
     body = ""
     for _, height, width in shapes:
         cells = "".join(
@@ -137,13 +146,13 @@ def picture_html(
         )
         body += f"<tr><th scope='row'>{width} × {height}</th>{cells}</tr>"
     legend = "".join(
-        f"<li class='{look}'><b aria-hidden='true'>{mark}</b> {word}</li>"
-        for look, (mark, word) in LOOKS.items()
+        f"<li class='{look}'><b aria-hidden='true'>{mark}</b> {say(look_text(look))}</li>"
+        for look, mark in LOOKS.items()
     )
+    about, picture = Text("headroom.about", model=preset.name), Text("headroom.picture")
     return (
-        f"<p>What {html.escape(preset.name)} can do on this machine. A size opens when it was "
-        "measured here, or lies close enough to what was.</p>"
-        f"<table class='picture'><thead><tr><th scope='col'>Picture</th>{head}</tr></thead>"
+        f"<p>{html.escape(say(about))}</p>"
+        f"<table class='picture'><thead><tr><th scope='col'>{say(picture)}</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table><ul class='legend'>{legend}</ul>"
     )
 
@@ -155,20 +164,27 @@ def warm_seconds(row: MeasurementRow) -> float:
 
 def _cell(size: Size, fps: int, verdict: Verdict, rows: list[MeasurementRow]) -> str:
     look = look_of(verdict)
-    mark, word = LOOKS[look]
-    lines = [f"<b><span aria-hidden='true'>{mark}</span> {word}</b>"]
+    lines = [f"<b><span aria-hidden='true'>{LOOKS[look]}</span> {say(look_text(look))}</b>"]
     if rows:
-        peak = max(row.measurement.peak for row in rows)
-        whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
-        time = f", {wording.seconds(median(whole))}" if whole else ""
-        count = sum({row.measurement.outcome: row.runs for row in rows}.values())
-        runs = f"{count} run{'s' if count > 1 else ''}"
-        lines.append(f"peak {gigabytes(peak)}{time}, {runs}")
+        lines.append(html.escape(say(_ran(rows))))
     elif verdict.peak:
-        lines.append(f"{verdict.hedge} {gigabytes(verdict.peak)}")
-    why = html.escape(f"{verdict.reason} {verdict.remedy}".strip())
+        peak = Text(f"headroom.peak_{verdict.hedge}", peak=Memory(verdict.peak))
+        lines.append(html.escape(say(peak)))
+    why = html.escape(say(joined(verdict.reason, verdict.remedy)))
     # The reason opens for fingers and the keyboard, too; a title is for the mouse alone.
     return (
-        f"<td class='{look}'><details><summary title='{wording.size(size, fps)}'>"
+        f"<td class='{look}'><details><summary title='{say(wording.size(size, fps))}'>"
         f"{'<br>'.join(lines)}</summary><p>{why}</p></details></td>"
+    )
+
+
+def _ran(rows: list[MeasurementRow]) -> Text:
+    """What runs of one size have taken, and how many there were."""
+    whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
+    count = sum({row.measurement.outcome: row.runs for row in rows}.values())
+    return Text(
+        "headroom.ran",
+        peak=Memory(max(row.measurement.peak for row in rows)),
+        time=Text("headroom.ran_time", time=wording.seconds(median(whole))) if whole else NOTHING,
+        runs=Text("headroom.runs", count=count) if count > 1 else Text("headroom.run"),
     )

@@ -4,19 +4,39 @@ Both lists are drawn by library.js from what ui/tabs/library_routes.py answers.
 """
 
 import html
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from engine.engine import Engine
 from engine.library.library import Clip
+from engine.stages import STAGES
+from engine.text import NOTHING, Said, Text, listed
 from engine.units import gigabytes
 from ui import wording
 from ui.theme import ASSETS
+from ui.wording import say
 
 EMPTY = "<p>No clip yet. Write what it should show, press Generate, and it appears here.</p>"
-# What a receipt says in the words of people and machines; library_tools.js has the same list.
-THEIRS = ("Prompt", "Model", "Device", "Versions", "File")
+# What a receipt's plan may hold that has words of its own; files from elsewhere hold others, too.
+CHOICES = (
+    "attention",
+    "compile",
+    "decode",
+    "device",
+    "dtype",
+    "fp16_accumulation",
+    "matmul",
+    "modulation",
+    "offload",
+    "precision",
+    "rope_chunk",
+    "sampler",
+    "text_encoder",
+    "threads",
+)
+VALUES = ("none", "whole", "tiled", "block", "block-exact", "lazy", "resident", "on", "off")
 # The lists' frames; what is in them comes from the program and is only ever set as text.
 STRIP = """
 <section class="library" data-show="strip" aria-label="Newest clips">
@@ -62,44 +82,91 @@ def _script() -> str:
     return "\n".join((ASSETS / "library" / part).read_text(encoding="utf-8") for part in parts)
 
 
+class Row(NamedTuple):
+    """What a receipt says of one thing and, where there is something to say, why."""
+
+    name: Text
+    value: Said
+    why: Said = NOTHING
+
+
 def receipt_html(clip: Clip, engine: Engine) -> str:
     """A table; every automatic choice stands with its reason."""
+    # What people, files and machines have said isn't to be taken for one of the page's words.
     cells = "".join(
-        f"<tr><th scope='row'>{html.escape(name)}</th><td>"
-        f"<span{' translate=no' if name in THEIRS else ''}>{html.escape(value)}</span>"
-        f"<div class='why'>{html.escape(why)}</div></td></tr>"
+        f"<tr><th scope='row'>{html.escape(name)}</th><td translate=no>"
+        f"<span>{html.escape(value)}</span><div class='why'>{html.escape(why)}</div></td></tr>"
         for name, value, why in receipt_rows(clip, engine)
     )
     return f"<table class='receipt'>{cells}</table>"
 
 
 def receipt_rows(clip: Clip, engine: Engine) -> list[tuple[str, str, str]]:
-    """Name, value and, where there is something to say, the reason; all of it plain text."""
+    """Each row's name, value and reason in words of the present request's language."""
+    return [(say(row.name), say(row.value), say(row.why)) for row in rows(clip, engine)]
+
+
+def rows(clip: Clip, engine: Engine) -> list[Row]:
+    """What the receipt says; its own words are English, and those that aren't known stay so."""
     receipt = clip.receipt
-    made = "" if clip.job else "It came by hand: into the clips folder, from elsewhere."
-    rows = [
-        ("Prompt", clip.request.prompt, ""),
-        ("Size", f"{size_of(clip, engine)} ({clip.request.frames} frames)", ""),
-        ("Seed", str(receipt["seed"]), "The same seed makes the same clip again."),
-        ("Model", receipt["model"], receipt["label"]),
-        ("Seconds", _pairs(receipt["stages"], wording.seconds), ""),
-        ("Peak memory", _pairs(receipt["peaks"], gigabytes), "Of the engine's process."),
-        ("Device", receipt["device"], ""),
+    size = Text(
+        "receipt_table.size_and_frames",
+        size=wording.size_of(engine.presets, clip.request.model, clip.request.size),
+        frames=clip.request.frames,
+    )
+    by_hand = NOTHING if clip.job else Text("receipt_table.by_hand")
+    seconds, peaks = receipt["stages"], receipt["peaks"]
+    return [
+        Row(Text("receipt_table.prompt"), clip.request.prompt),
+        Row(Text("receipt_table.size"), size),
+        Row(Text("receipt_table.seed"), str(receipt["seed"]), Text("receipt_table.same_seed")),
+        Row(Text("receipt_table.model"), receipt["model"], receipt["label"]),
+        Row(Text("receipt_table.seconds"), _by_stage(seconds, wording.seconds)),
+        Row(
+            Text("receipt_table.peaks"),
+            _by_stage(peaks, gigabytes),
+            Text("receipt_table.of_the_process"),
+        ),
+        Row(Text("receipt_table.device"), receipt["device"]),
+        *(
+            Row(
+                Text("receipt_table.plan", choice=_choice(name)),
+                _value(choice["value"]),
+                choice["reason"],
+            )
+            for name, choice in receipt["plan"].items()
+        ),
+        Row(
+            Text("receipt_table.versions"),
+            ", ".join(f"{name} {version}" for name, version in receipt["versions"].items()),
+        ),
+        Row(Text("receipt_table.file"), clip.file, by_hand),
     ]
-    rows += [
-        (f"Plan: {name}", str(choice["value"]), choice["reason"])
-        for name, choice in receipt["plan"].items()
-    ]
-    rows += [
-        ("Versions", ", ".join(f"{k} {v}" for k, v in receipt["versions"].items()), ""),
-        ("File", clip.file, made),
-    ]
-    return rows
 
 
 def size_of(clip: Clip, engine: Engine) -> str:
-    return wording.size_of(engine.presets, clip.request.model, clip.request.size)
+    return say(wording.size_of(engine.presets, clip.request.model, clip.request.size))
 
 
-def _pairs(values: dict[str, Any], write: Any) -> str:
-    return ", ".join(f"{name} {write(value)}" for name, value in values.items())
+def _by_stage(values: Mapping[str, Any], write: Callable[[Any], Said]) -> Text:
+    """What each stage took; a file from elsewhere may name others."""
+    return listed(
+        *(
+            Text(
+                "receipt_table.of_stage",
+                stage=Text(f"receipt_table.stage_{name}") if name in STAGES else name,
+                amount=write(value),
+            )
+            for name, value in values.items()
+        )
+    )
+
+
+def _choice(name: str) -> Said:
+    return Text(f"receipt_table.plan_{name}") if name in CHOICES else name
+
+
+def _value(value: object) -> Said:
+    """What was chosen: kernels, devices and numbers are called the same in every language."""
+    said = str(value)
+    return Text(f"receipt_table.value_{said.replace('-', '_')}") if said in VALUES else said

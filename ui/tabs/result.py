@@ -15,6 +15,7 @@ from engine.library.receipt import asked_again
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import ClipRequest
+from engine.text import Text
 from ui.tabs.batch import embeds
 from ui.tabs.dropped import usable
 from ui.tabs.generate import Controls, brought_back, refusal_html
@@ -22,6 +23,7 @@ from ui.tabs.library import EMPTY, receipt_html
 from ui.tabs.library_routes import found, queue_again
 from ui.tabs.prompts import put_into
 from ui.wiring import QUIET
+from ui.wording import say
 
 EXAMPLES = 3
 BEGIN = """
@@ -107,7 +109,7 @@ def _receipt(engine: Engine, clip: Clip | None, path: str | None) -> str:
     if clip is None:
         return EMPTY
     if path is None:
-        return f"<p>{html.escape(clip.file)} is no longer in the clips folder.</p>"
+        return f"<p>{html.escape(say(Text('result.gone', file=clip.file)))}</p>"
     return receipt_html(clip, engine)
 
 
@@ -155,7 +157,7 @@ def wire(engine: Engine, parts: ResultParts, controls: Controls, judged_parts: l
             request = usable(engine, asked_again(found(engine, _number(engine, number)).receipt))
             above = larger(engine.presets, request)
             if above is None:
-                return [*kept, "<p>No larger size of this form is on offer.</p>"]
+                return [*kept, f"<p>{html.escape(say(Text('result.no_larger')))}</p>"]
             fields, verdict = brought_back(engine, above)
             kept = [*fields, *verdict]
             engine.submit(above, embed=embeds(engine))

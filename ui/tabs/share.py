@@ -10,19 +10,23 @@ from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.presets import Presets
+from engine.text import NOTHING, Text
 from ui.share.session import Opened, Sharing
-from ui.share.visitors import DEFAULT_HOURS, HOURS, UNFINISHED_EACH
+from ui.share.visitors import DEFAULT_HOURS, HOURS
 from ui.tabs.generate import model_choices, refusal_html
 from ui.theme import ASSETS
 from ui.wiring import QUIET
+from ui.wording import say
 
-ABOUT = f"""
+# What the page is built with has no values in it: the browser swaps whole texts (ui/texts/zh).
+LENGTHS = {1: "1 hour", 2: "2 hours", 4: "4 hours", 8: "8 hours"}
+ABOUT = """
 <p>Let others make clips on this computer, with nothing to install. They get a page of their own:
 they can ask for clips and see those, and nothing else of yours. No library, no prompts, no
 settings, no files.</p>
 <ul>
 <li>Their clips come after yours, are no larger than the model's usual size, and each visitor has
-{UNFINISHED_EACH} unfinished at the most.</li>
+2 unfinished at the most.</li>
 <li>Nobody comes in without the password, which is drawn anew each time.</li>
 <li>It ends by itself, and at once when you stop it; what visitors have unfinished is cancelled.
 </li>
@@ -48,7 +52,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
         ]
         where = gr.Radio(choices, value="link", label="From where", elem_id="share-where")
         hours = gr.Radio(
-            [(f"{n} {'hour' if n == 1 else 'hours'}", n) for n in HOURS],
+            [(said, n) for n, said in LENGTHS.items()],
             value=DEFAULT_HOURS,
             label="For how long",
             elem_id="share-hours",
@@ -81,7 +85,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
         """Also once its time is over. A share that was begun since keeps its password on show."""
         if sharing.open:
             return [gr.skip()] * len(parts)
-        return refreshed(engine, sharing, "<p>Sharing has ended.</p>")
+        return refreshed(engine, sharing, Text("share.ended"))
 
     # Opening a tunnel takes seconds, so this button shows that it works.
     start.click(begin, [where, hours, model], parts, **{**QUIET, "show_progress": "minimal"})
@@ -99,17 +103,14 @@ def _checked(
     return ("network" if place == "network" else "link"), float(hours), model
 
 
-def refreshed(engine: Engine, sharing: Sharing, told: str = "") -> list[Any]:
+def refreshed(engine: Engine, sharing: Sharing, told: Text = NOTHING) -> list[Any]:
     """What the tab shows when it is opened: the password is never shown again."""
     is_open = sharing.open
-    again = (
-        "<p>It is shared. The password was shown once, when sharing began; whoever lost it stops "
-        "sharing and starts anew.</p>"
-    )
+    shown = Text("share.is_open") if is_open else told
     return [
         gr.Column(visible=not is_open),
         gr.Dropdown(model_choices(engine.presets)),
-        again if is_open else told,
+        f"<p>{html.escape(say(shown))}</p>" if shown else "",
         gr.Button(visible=is_open),
     ]
 
@@ -117,13 +118,15 @@ def refreshed(engine: Engine, sharing: Sharing, told: str = "") -> list[Any]:
 def opened_html(opened: Opened) -> str:
     """Address and password, in words and as a QR code that holds both."""
     code = segno.make(opened.invitation, error="m").svg_inline(scale=4, border=3, light="#fff")
+    picture, once = say(Text("share.qr_code")), say(Text("share.pass_on"))
+    address, password = say(Text("share.address")), say(Text("share.password"))
     return (
         "<div class='opened' role='status'>"
-        "<div class='qr' role='img' aria-label='The address with the password, as a QR code'>"
-        f"{code}</div><div><p>Pass this on; it is shown once.</p>"
-        f"<p>Address<br><code id='share-address'>{html.escape(opened.address)}</code></p>"
-        f"<p>Password<br><code id='share-password'>{html.escape(opened.password)}</code></p></div>"
-        "</div>"
+        f"<div class='qr' role='img' aria-label='{html.escape(picture)}'>"
+        f"{code}</div><div><p>{once}</p>"
+        f"<p>{address}<br><code id='share-address'>{html.escape(opened.address)}</code></p>"
+        f"<p>{password}<br><code id='share-password'>{html.escape(opened.password)}</code></p>"
+        "</div></div>"
     )
 
 
@@ -131,24 +134,38 @@ def share_state(sharing: Sharing | None) -> dict[str, Any]:
     """The live stream's part: how long it is open, and who is there."""
     state: dict[str, Any] = sharing.state() if sharing is not None else {}
     if not state.get("open"):
-        return {"share-text": "", "share-short": "", "share-trouble": "", "share-visitors": []}
+        told = dict.fromkeys(("share-text", "share-short", "share-trouble"), NOTHING)
+        return {**told, "share-visitors": []}
     minutes = max(1, -(-int(state["left"]) // 60))
-    left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    count = len(state["visitors"])
-    people = "nobody came yet" if count == 0 else f"{count} visitor{'s' if count > 1 else ''}"
+    left, people = _left(minutes), _people(len(state["visitors"]))
+    address = state["address"]
     return {
-        "share-text": f"Shared at {state['address']} for {left} more; {people}.",
-        "share-short": f"Shared, {left} left, {people}",
+        "share-text": Text("share.shared_at", address=address, left=left, people=people),
+        "share-short": Text("share.shared", left=left, people=people),
         "share-trouble": state["trouble"],
-        "share-visitors": [
-            f"{v['name']}: {v['done']} made, {v['unfinished']} unfinished"
-            for v in state["visitors"]
-        ],
+        "share-visitors": [_visitor(**visitor) for visitor in state["visitors"]],
     }
 
 
+def _visitor(name: str, done: int, unfinished: int) -> Text:
+    who = name or Text("share.somebody")
+    return Text("share.visitor_made", name=who, done=done, unfinished=unfinished)
+
+
+def _left(minutes: int) -> Text:
+    if minutes < 60:
+        return Text("share.minutes", minutes=minutes)
+    return Text("share.hours_minutes", hours=minutes // 60, minutes=minutes % 60)
+
+
+def _people(count: int) -> Text:
+    if count == 0:
+        return Text("share.nobody_yet")
+    return Text("share.visitors", count=count) if count > 1 else Text("share.one_visitor")
+
+
 def invitation_lines(opened: Opened) -> list[str]:
-    """The same for a terminal."""
+    """The same for a terminal, in English."""
     import io
 
     picture = io.StringIO()

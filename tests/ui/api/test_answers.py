@@ -10,6 +10,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.request import RequestError
+from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, Running, TooMany, Unfinished
 from ui.api.gradio_endpoints import knows_login
@@ -63,8 +64,9 @@ def test_what_runs_is_told_with_its_stage(answers: Answers, engine: Engine) -> N
 
 @pytest.mark.parametrize("number", [0, -1, 77, 2**70, "x", None, True, 1.5, [1]])
 def test_what_is_no_job_is_refused(answers: Answers, number: object) -> None:
-    with pytest.raises(NoSuchJob, match="There is no job"):
+    with pytest.raises(NoSuchJob, match="There is no job") as refused:
         answers.cancel(number)
+    assert refused.value.sentence == Text("api.no_such_job", number=str(number)[:40])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,8 @@ def test_a_job_without_a_clip_says_why(answers: Answers, engine: Engine) -> None
     failed = finish(engine, failed)
     with pytest.raises(Unfinished) as found:
         answers.made(failed)
-    assert (found.value.sentence, found.value.remedy) == (failed.note, failed.remedy)
+    assert str(found.value.sentence) == str(failed.note) != ""
+    assert str(found.value.remedy) == str(failed.remedy) != ""
 
 
 def test_a_note_is_english_with_its_id_beside_it(answers: Answers, engine: Engine) -> None:

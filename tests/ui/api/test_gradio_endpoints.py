@@ -143,6 +143,9 @@ def test_the_verdict_has_the_shape_of_the_command(client: Client) -> None:
     assert list(verdict) == [
         "verdict",
         "reason",
+        "reason_id",
+        "reason_values",
+        "remedy",
         "basis",
         "predicted_peak_bytes",
         "budget_bytes",
@@ -152,6 +155,8 @@ def test_the_verdict_has_the_shape_of_the_command(client: Client) -> None:
     assert (verdict["verdict"], verdict["tokens"]) == ("open", 48)
     locked = ask(client, "check", model="scripted", height=256, width=256, frames=81)
     assert locked["verdict"] == "locked"
+    assert locked["remedy"] == "Measure it: a short real run that finds out."
+    assert (locked["remedy_id"], locked["remedy_values"]) == ("guard.measure_it", {})
     assert set(locked["nearest_open"]) == {"height", "width", "frames"}
 
 

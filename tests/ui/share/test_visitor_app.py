@@ -12,10 +12,20 @@ import pytest
 
 from engine.engine import Engine
 from engine.jobs import State
+from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from ui.share.session import Opened, Sharing, SharingError, own_addresses
 from ui.share.tunnel import Tunnel, TunnelError, open_tunnel
-from ui.share.visitors import UNFINISHED_ALL, UNFINISHED_EACH, Share, WrongPassword, draw_password
+from ui.share.visitors import (
+    HOURS,
+    UNFINISHED_ALL,
+    UNFINISHED_EACH,
+    Share,
+    WrongPassword,
+    draw_password,
+)
+from ui.tabs.share import ABOUT, LENGTHS, share_state
+from ui.wording import spoken
 
 SECRET = "the owner's own secret prompt"
 OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or another visitor's")
@@ -123,7 +133,7 @@ def test_the_password_is_strong_and_shown_once(doors: Doors) -> None:
     passwords = {draw_password() for _ in range(50)}
     assert len(passwords) == 50
     assert all(re.fullmatch(r"([a-z2-7]{4}-){3}[a-z2-7]{4}", p) for p in passwords), "80 bits"
-    assert doors.opened.password not in json.dumps(doors.sharing.state())
+    assert doors.opened.password not in json.dumps(spoken(doors.sharing.state()))
     assert doors.opened.invitation.endswith(f"/#{doors.opened.password}")
     upper = doors.opened.password.upper().replace("-", " ")
     assert doors.client().post("enter", json={"password": upper, "name": ""}).status_code == 200
@@ -273,12 +283,109 @@ def test_every_input_is_checked_here(doors: Doors, body: object, says: str) -> N
     assert says in error(answer)
 
 
-def test_broken_and_enormous_bodies(doors: Doors) -> None:
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("path", ["enter", "generate", "cancel"])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "isn't JSON"),
+        (b"{", "isn't JSON"),
+        (b"\xff\xfe", "isn't JSON"),
+        (b"[" * 10_000, "isn't JSON"),
+        (b'{"job": 1' + b"0" * 5000 + b"}", "isn't JSON"),
+        (b"[]", "isn't what this address takes"),
+        (b"null", "isn't what this address takes"),
+        (b'"text"', "isn't what this address takes"),
+        (b"5", "isn't what this address takes"),
+    ],
+)
+def test_senseless_bodies_get_a_sentence(doors: Doors, path: str, body: bytes, says: str) -> None:
     ana = doors.visitor()
-    for body in (b"", b"{", b"\xff\xfe", b"[" * 10_000):
-        assert ana.post("generate", content=body).status_code == 422
-    assert ana.post("generate", content=b"x" * 10**6).status_code == 413
-    assert doors.client().post("enter", json={"password": 5, "name": []}).status_code == 422
+    answer = ana.post(path, content=body, headers=JSON)
+    assert (answer.status_code, says in error(answer)) == (422, True), error(answer)
+    assert ana.post(path, content=body).status_code == 422, "and so it is under no type"
+    assert doors.engine.jobs.waiting() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("enter", {"password": 5, "name": []}, "Password and name are texts."),
+        ("enter", {"password": None}, "Password and name are texts."),
+        ("enter", {"name": True}, "Password and name are texts."),
+        ("enter", {"passwort": "x"}, "That isn't what this address takes."),
+        ("cancel", {}, "job: it is a number."),
+        ("cancel", {"job": "1"}, "job: it is a number."),
+        ("cancel", {"job": True}, "job: it is a number."),
+        ("cancel", {"job": 1.5}, "job: it is a number."),
+        ("cancel", {"job": [1]}, "job: it is a number."),
+        ("cancel", {"job": 1, "all": True}, "That isn't what this address takes."),
+    ],
+)
+def test_senseless_fields_get_a_sentence(
+    doors: Doors, path: str, body: dict[str, object], says: str
+) -> None:
+    answer = doors.visitor().post(path, json=body)
+    assert (answer.status_code, error(answer)) == (422, says)
+
+
+@pytest.mark.parametrize("path", ["enter", "generate", "cancel"])
+def test_enormous_bodies_are_cut_off(doors: Doors, path: str) -> None:
+    ana = doors.visitor()
+    for headers in (JSON, {}):
+        answer = ana.post(path, content=b"x" * 10**6, headers=headers)
+        assert (answer.status_code, error(answer)) == (413, "That is too long.")
+        assert "frame-ancestors" in answer.headers["content-security-policy"]
+
+
+def test_the_door_speaks_the_visitors_language(doors: Doors) -> None:
+    """What the browser asks for, or what somebody chose on the page."""
+    ana = doors.visitor()
+    client = doors.client(**{"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
+    assert error(client.get("state")) == "请先输入密码。"
+    assert error(client.get("nowhere")) == "这里什么也没有。"
+    assert error(client.post("enter", json={"name": 5})) == "密码和名字必须是文本。"
+    assert error(client.get("state", headers={"Host": "evil.example"})) == "这里不提供这个地址。"
+    wrong = client.post("enter", json={"password": "wrong"})
+    assert error(wrong) == "密码不对。请 1 秒后再试。"
+    english = client.get("state", headers={"Cookie": "headroom-lang=en"})
+    assert error(english) == "Enter the password first."
+    ana.headers["Cookie"] += "; headroom-lang=zh"
+    shown = state(ana)
+    assert shown["engine"] == "已就绪"
+    assert shown["lengths"][0]["text"].endswith(" 秒")
+    big = ana.post("generate", json=asked(height=64, width=64))
+    assert error(big) == "访客最多可用 48 × 32、5 帧。请选更小的尺寸或更短的时长。"
+    doors.engine.cancel(ana.post("generate", json=asked()).json()["job"])
+    assert state(ana)["jobs"][0]["told"] == "已取消。"
+
+
+def test_what_went_wrong_here_is_no_traceback(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = doors.visitor()
+
+    def fails(_visitor: str) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(doors.engine.jobs, "of_visitor", fails)
+    answer = ana.get("state", headers={"Accept-Language": "zh"})
+    assert (answer.status_code, error(answer)) == (500, "这里出错了；主人的日志里有原因。")
+
+
+def test_who_gives_no_name_is_somebody(doors: Doors) -> None:
+    doors.visitor("\x00 \n").post("generate", json=asked())
+    assert [job.visitor_name for job in doors.engine.jobs.waiting()] == ["somebody"]
+    (line,) = share_state(doors.sharing)["share-visitors"]
+    assert line.values["name"] == Text("share.somebody")
+    assert str(line) == "somebody: 0 made, 1 unfinished"
+
+
+def test_the_share_tab_says_what_the_caps_are() -> None:
+    assert f"has\n{UNFINISHED_EACH} unfinished" in ABOUT
+    assert tuple(LENGTHS) == HOURS
 
 
 @OWNERS

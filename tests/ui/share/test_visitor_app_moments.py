@@ -71,14 +71,19 @@ def test_it_is_told_once_it_has_an_address(engine: Engine) -> None:
 
     def opens(port: int, token: str, folder: Path) -> Tunnel:
         told.append(sharing.open or sharing.state()["open"])
-        assert share_state(sharing)["share-text"] == ""
+        assert not share_state(sharing)["share-text"]
         return Tunnel("https://abc123.share.test", None)
 
     sharing = Sharing(engine, opens)
     sharing.start("link", 2, "scripted")
     told.append(sharing.open)
     assert told == [False, True]
-    assert share_state(sharing)["share-text"].startswith("Shared at https://abc123.share.test/ for")
+    shared = share_state(sharing)["share-text"]
+    assert shared.id == "share.shared_at"
+    assert shared.values["address"] == "https://abc123.share.test/"
+    assert str(shared) == (
+        "Shared at https://abc123.share.test/ for 2 h 0 min more; nobody came yet."
+    )
     sharing.close()
     assert not sharing.open
 
@@ -90,7 +95,7 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
     doors.visitor()
     live = Live(doors.engine, sharing=doors.sharing)
     before = live.state()
-    assert before["share-visitors"] == ["Ana: 0 made, 0 unfinished"]
+    assert [*map(str, before["share-visitors"])] == ["Ana: 0 made, 0 unfinished"]
 
     def locked(_visitor: str) -> list[Job]:
         raise StoreError("The database is locked.", "Close what holds it.")

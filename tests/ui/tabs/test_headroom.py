@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.engine import Engine
+from engine.guard.verdict import Hedge, Verdict, Word
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
@@ -13,6 +14,7 @@ from engine.units import GIB
 from tests.conftest import Ask
 from tests.support.scripted_memory import ScriptedMeter
 from ui.tabs import generate, headroom
+from ui.wording import speak
 
 
 @pytest.fixture
@@ -20,6 +22,13 @@ def guarded(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
     made = Engine(Home.find(), presets, jobs, ScriptedMeter())
     yield made
     made.close()
+
+
+@pytest.fixture
+def chinese() -> Iterator[None]:
+    speak("zh")
+    yield
+    speak("en")
 
 
 def record(engine: Engine, ask: Ask, size: Size, outcome: str, peak: int) -> None:
@@ -43,8 +52,10 @@ def test_every_state_has_its_own_mark_and_word(guarded: Engine, ask: Ask) -> Non
     assert "peak 1.1 GB, 3.0 s, 2 runs" in picture
     assert "✕</span> impossible" in picture
     assert "–</span> locked" in picture
-    marks = [mark for mark, _ in headroom.LOOKS.values()]
+    marks = list(headroom.LOOKS.values())
     assert len(set(marks)) == len(marks)
+    words = [str(headroom.look_text(look)) for look in headroom.LOOKS]
+    assert words == ["measured", "predicted", "open", "busy", "locked", "impossible"]
     values = [value for _, value in dropdown.choices]
     assert "128×128×17" not in values, "it is measured already"
     assert "224×128×33" not in values, "it can't fit"
@@ -88,3 +99,32 @@ def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
     (job,) = guarded.jobs.waiting()
     assert (job.kind, job.request.size) == ("probe", Size(256, 256, 17))
     assert "measured already" in headroom.measure_size(guarded, "wan-tiny", None)
+
+
+@pytest.mark.parametrize(
+    ("hedge", "said"),
+    [("about", "about 1.0 GB"), ("up_to", "up to 1.0 GB"), ("at_least", "at least 1.0 GB")],
+)
+def test_a_peak_that_wasnt_measured_says_how_it_is_meant(hedge: Hedge, said: str) -> None:
+    verdict = Verdict(Word.OPEN, "Why.", "predicted", GIB, 4 * GIB, hedge=hedge)
+    assert f"<br>{said}</summary>" in headroom._cell(Size(64, 64, 9), 8, verdict, [])
+
+
+@pytest.mark.usefixtures("chinese")
+def test_the_tab_and_the_choices_are_in_the_readers_language(guarded: Engine, ask: Ask) -> None:
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB)
+    size, frames, verdict, _ = generate.judged(guarded, "wan-tiny", "256×256", 17)
+    assert "<b>未测。</b>" in verdict
+    assert "请测量" in verdict
+    labels = {value: text for text, value in size.choices}
+    assert labels["128×224"].startswith("224 × 128 宽屏")
+    assert any(text.endswith(" 帧，未测") for text, _ in frames.choices)
+    record(guarded, ask, Size(224, 128, 33), "out_of_memory", 0)
+    picture, dropdown = headroom.refreshed(guarded, "wan-tiny")
+    assert "✓</span> 已测" in picture
+    assert "峰值 1.0 GB，3.0" in picture
+    assert "运行 1 次" in picture
+    assert "<p>本机在 224×128×33 时内存耗尽" in picture
+    assert any(text.endswith("（未测）") for text, _ in dropdown.choices)
+    said = headroom.measure_size(guarded, "wan-tiny", "256×256×17")
+    assert said.startswith("<p>正在测量 256 × 256")
