@@ -193,7 +193,8 @@ def _visitor(visits: Visits, request: Request) -> Visitor:
     visitor = visits.share.visitor(request.cookies.get(COOKIE))
     if visitor is None:
         ended = not visits.share.open
-        raise HTTPException(401, "This share has ended." if ended else "Enter the password first.")
+        said = "This share has ended." if ended else "Enter the password first."
+        raise HTTPException(410 if ended else 401, said)  # by which the page knows them apart
     return visitor
 
 

@@ -99,11 +99,11 @@ const look = async () => {
     draw(await ask("state"));
     if ($("told").dataset.lost) { tell(""); delete $("told").dataset.lost; }
   } catch (error) {
-    if (error.status === 401) {
-      $("enter").hidden = error.message.includes("ended");
+    if (error.status === 401 || error.status === 410) { // not let in, or there is no share any more
+      $("enter").hidden = error.status === 410;
       $("make").hidden = true;
       $("jobs").replaceChildren();
-      if ($("enter").hidden) { tell(error.message); return; }
+      if (error.status === 410) tell(error.message);
       return;
     }
     tell("The computer behind this page can't be reached. Perhaps the share has ended.");
