@@ -1,64 +1,47 @@
-"""Finds every text that can reach the page, in the code and the presets, for tests/ui/test_texts.
+"""The English that the page is built with, and the sentences that the code still has in it.
 
-``python -m tests.support.texts`` prints those that the catalogue lacks, and its entries that
-nothing says. A value within a text is HOLE; what differs by a condition is told once for each way.
+``python -m tests.support.texts`` prints what ui/texts/zh lacks, which of its entries nothing says
+any more, and sentences that should be texts (engine/text.py). A value within a text is HOLE.
 """
 
 import ast
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from html.parser import HTMLParser
-from itertools import product
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import yaml
 
-from engine.home import PROJECT
-from tests.support.texts_js import strings as js_strings
-from tests.support.texts_left_out import COMPOSED, MODULES, NOT_SHOWN, SINGLE
+from engine.engine import Engine
+from engine.home import PROJECT, Home
+from engine.jobs import Jobs
+from engine.presets import load_presets
+from engine.store import Store
+from tests.support.texts_left_out import GRADIO, MODULES, NOT_SHOWN, SAID_ANEW
+from ui.page import build_page
 from ui.server.texts import catalogue
 
 HOLE = "\ue000"
 ATTRIBUTES = {"placeholder", "title", "aria-label", "aria-valuetext", "alt"}
 SPARED = {"script", "style", "code", "pre"}
-MOST_WAYS = 64
-# Where a single word is a text: arguments of Gradio's parts, and the doctor's subjects.
-NAMED = {"label", "value", "placeholder", "info", "title"}
-FIRST = {"Button", "Tab", "Accordion", "Line", "Checkbox", "HTML"}
+PROPS = ("label", "value", "placeholder", "info", "title")
 SILENT_CALLS = re.compile(
     r"^(log\.\w+|logging\.\w+|\w*[Pp]arser\.\w+|re\.\w+|.*\.(execute|executemany|executescript|_?rows"
     r"|value|row|getenv|environ\.get|startswith|endswith|encode|strftime)|ValueError|KeyError"
     r"|TypeError|AssertionError|RuntimeError|NotImplementedError|StoreError\.of|Path|subprocess\.\w+)$"
 )
-
 _SILENT = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_SHOWN))
 
 
-@dataclass
-class Found:
-    """Texts with where they stand first."""
-
-    texts: dict[str, str] = field(default_factory=dict)
-
-    def add(self, text: str, where: str, sure: bool = False) -> None:
-        """Args: sure: it is a text even where it is a single word."""
-        if "<" in text and re.search(r"</?[a-z]|[a-z'\"]>", text):
-            for piece in html_pieces(text):
-                self._keep(piece, where, True)
-        else:
-            self._keep(text, where, sure)
-
-    def _keep(self, text: str, where: str, sure: bool) -> None:
-        text = re.sub(r"\s+", " ", text).strip()
-        if not re.search(r"[A-Za-z]{2}|\ue000 [a-z]\b", text) or _SILENT.fullmatch(text):
-            return
-        named = re.fullmatch(r"[A-Z][a-z]+[.…]?", text) and not where.startswith("engine/")
-        if not (sure or named or re.search(r"\s", text) or text in SINGLE):
-            return
-        self.texts.setdefault(text, where)
+# ---- markup ----------------------------------------------------------------------------------
 
 
 class _Pieces(HTMLParser):
@@ -92,74 +75,113 @@ def html_pieces(text: str) -> list[str]:
     return parser.found
 
 
-# ---- Python --------------------------------------------------------------------------------
+def pieces(text: str) -> list[str]:
+    """What texts.js would see of ``text``, which may be markup, as it looks for it."""
+    found = html_pieces(text) if re.search(r"</?[a-z]|[a-z'\"]>", text) else [text]
+    flat = (re.sub(r"\s+", " ", piece).strip() for piece in found)
+    return [piece for piece in flat if re.search("[A-Za-z]{2}", piece)]
 
 
-def is_text(node: ast.AST) -> bool:
-    """Whether an expression is put together from literal texts."""
-    match node:
-        case ast.Constant(value=str()) | ast.JoinedStr():
-            return True
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return is_text(left) or is_text(right)
-        case ast.BinOp(left=left, op=ast.Mult()):
-            return is_text(left)
-        case ast.IfExp(body=body, orelse=orelse):
-            return is_text(body) or is_text(orelse)
-        case ast.Call(func=ast.Attribute(value=value, attr="strip" | "capitalize" | "rstrip")):
-            return is_text(value)
-    return False
+# ---- what the page is built with -------------------------------------------------------------
 
 
-def ways(node: ast.AST) -> list[str]:
-    """Every text that the expression can be, with HOLE for what isn't written there."""
-    match node:
-        case ast.Constant(value=str(value)):
-            return [value]
-        case ast.JoinedStr(values=values):
-            parts = [ways(v.value if isinstance(v, ast.FormattedValue) else v) for v in values]
-            return _together(parts)
-        case ast.BinOp(left=left, op=ast.Add(), right=right) if is_text(node):
-            return _together([ways(left), ways(right)])
-        case ast.BinOp(left=left, op=ast.Mult()) if is_text(node):
-            return [*ways(left), ""]
-        case ast.IfExp(body=body, orelse=orelse) if is_text(node):
-            return list(dict.fromkeys([*ways(body), *ways(orelse)]))
-        case ast.Call(func=ast.Attribute(value=value)) if is_text(node):
-            return ways(value)
-    return [HOLE]
+@cache
+def built() -> Mapping[str, str]:
+    """Every text of the Blocks, of the visitors' page and of the presets, with where it stands."""
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
+        os.environ.pop("HEADROOM_PRESETS", None)  # the tests' own models
+        home = Home(Path(folder))
+        home.create()
+        store = Store(home.database)
+        presets = load_presets()
+        engine = Engine(home, presets, Jobs(store))
+        try:
+            config = build_page(engine).get_config_file()
+        finally:
+            engine.close()
+            store.close()
+    for part in config["components"]:
+        props, kind = part["props"], part["type"]
+        where = f"{kind} {props.get('elem_id') or props.get('label') or ''}".strip()
+        for text in _props(kind, props):
+            for piece in pieces(text):
+                found.setdefault(piece, where)
+    visitors = (PROJECT / "ui/assets/share/visitors.html").read_text(encoding="utf-8")
+    for piece in pieces(visitors):
+        found.setdefault(piece, "visitors.html")
+    for text, where in _presets():
+        found.setdefault(text, where)
+    for text in GRADIO:
+        found.setdefault(text, "Gradio")
+    names = {preset.name for preset in presets.models.values()}
+    return {t: where for t, where in found.items() if t not in names and not _SILENT.fullmatch(t)}
 
 
-def _together(parts: list[list[str]]) -> list[str]:
-    whole = 1
-    for part in parts:
-        whole *= len(part)
-    assert whole <= MOST_WAYS, "too many ways to say it: write it plainer"
-    return ["".join(one) for one in product(*parts)]
+def _props(kind: str, props: Mapping[str, Any]) -> Iterator[str]:
+    if kind in ("api", "state") or "notranslate" in (props.get("elem_classes") or ()):
+        return
+    shown = PROPS if kind in ("html", "button") else tuple(p for p in PROPS if p != "value")
+    yield from (props[name] for name in shown if isinstance(props.get(name), str))
+    if props.get("elem_id") not in SAID_ANEW:
+        yield from (str(label) for label, _ in props.get("choices") or ())
 
 
-class _Python(ast.NodeVisitor):
-    def __init__(self, found: Found, name: str) -> None:
-        self.found, self.name = found, name
+def _presets() -> Iterator[tuple[str, str]]:
+    """What the presets show; models' names, and the prompts themselves, stay as they are."""
+    for file in sorted((PROJECT / "presets/models").glob("*.yaml")):
+        yield yaml.safe_load(file.read_text(encoding="utf-8"))["summary"], file.name
+    for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
+        if card.stem == card.parent.name.replace("-", "_"):
+            yield json.loads(card.read_text(encoding="utf-8"))["label"], card.name
+    ideas = yaml.safe_load((PROJECT / "presets/prompts.yaml").read_text(encoding="utf-8"))
+    for group in next(value for value in ideas.values() if isinstance(value, list)):
+        for theme in group["themes"]:
+            yield theme["name"].capitalize(), "prompts.yaml"
+            titles = (one.get("title", "") for one in theme["prompts"])
+            yield from ((title, "prompts.yaml") for title in titles if title)
 
-    def _take(self, node: ast.expr, sure: bool = False) -> None:
-        for text in ways(node):
-            self.found.add(text, f"{self.name}:{node.lineno}", sure)
-        self._within(node)
 
-    def _within(self, node: ast.AST) -> None:
-        """Texts within an expression's holes are texts of their own."""
-        for child in ast.iter_child_nodes(node):
-            if is_text(child):
-                self._within(child)
-            else:
-                self.visit(child)
+def missing() -> dict[str, str]:
+    """What the page is built with and ui/texts/zh lacks."""
+    known = catalogue()
+    return {text: where for text, where in built().items() if text not in known}
+
+
+def stale() -> list[str]:
+    """Entries that neither the page is built with, nor markup that an event sends has in it."""
+    said = {*built(), *(piece.text for piece in english("ui", single=True))}
+    return [text for text in catalogue() if text not in said]
+
+
+# ---- English in the code ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text.replace(HOLE, '{}')}"
+
+
+class Literals(ast.NodeVisitor):
+    """Every literal that could be shown: no docstring, no log, no query, no key."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, str]] = []
 
     def visit(self, node: ast.AST) -> None:
-        if isinstance(node, ast.expr) and is_text(node):
-            self._take(node)
+        text = _flat(node)
+        if text is None:
+            super().visit(node)
             return
-        super().visit(node)
+        assert isinstance(node, ast.expr)
+        self.found.append((node.lineno, text))
+        for child in ast.walk(node):  # what stands within its holes is of its own
+            if isinstance(child, ast.FormattedValue):
+                self.visit(child.value)
 
     def _body(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
         for child in node.body[1 if ast.get_docstring(node) is not None else 0 :]:
@@ -182,6 +204,10 @@ class _Python(ast.NodeVisitor):
     def visit_Assert(self, node: ast.Assert) -> None:
         pass
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # a docstring of a name
+            self.visit(node.value)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
@@ -193,95 +219,66 @@ class _Python(ast.NodeVisitor):
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
-        called = ast.unparse(node.func) if not is_text(node.func) else ""
-        if SILENT_CALLS.match(called):
+        if _flat(node.func) is None and SILENT_CALLS.match(ast.unparse(node.func)):
             return
-        name = called.rpartition(".")[2]
         self.visit(node.func)
-        for place, argument in enumerate(node.args):
-            if place == 0 and name in FIRST and is_text(argument):
-                self._take(argument, sure=True)
-            else:
-                self.visit(argument)
+        for argument in node.args:
+            self.visit(argument)
         for keyword in node.keywords:
-            if called.startswith("gr.") and keyword.arg in NAMED and is_text(keyword.value):
-                self._take(keyword.value, sure=True)
-            elif keyword.arg not in ("elem_id", "elem_classes", "js", "name", "dir"):
+            if keyword.arg not in ("elem_id", "elem_classes", "js", "name", "dir"):
                 self.visit(keyword.value)
 
 
-def python_files() -> Iterator[tuple[str, Path]]:
-    """The modules whose texts can reach the page, by name."""
-    for folder in ("engine", "ui"):
-        for file in sorted((PROJECT / folder).rglob("*.py")):
-            name = file.relative_to(PROJECT).as_posix()
-            if not any(re.fullmatch(pattern, name) for pattern in MODULES):
-                yield name, file
+def _flat(node: ast.AST) -> str | None:
+    """A literal as one text, or None."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr(values=values):
+            return "".join(_flat(value) or HOLE for value in values)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            one, other = _flat(left), _flat(right)
+            if one is not None or other is not None:
+                return (HOLE if one is None else one) + (HOLE if other is None else other)
+    return None
 
 
-# ---- everything ----------------------------------------------------------------------------
+def english_in(source: str, single: bool = False) -> Iterator[tuple[int, str]]:
+    """Texts of two words and more; with ``single`` also a word that begins with a capital."""
+    literals = Literals()
+    literals.visit(ast.parse(source))
+    for line, literal in literals.found:
+        for piece in pieces(literal):
+            words = re.search(r"\s", piece) and re.search(r"[A-Za-z]{2}", piece)
+            if words or (single and re.fullmatch(r"[A-Z][A-Za-z]+[.…]?", piece)):
+                yield line, piece
 
 
-def all_texts() -> dict[str, str]:
-    """Every text that can reach the page, with where it stands."""
-    found = Found()
-    for name, file in python_files():
-        _Python(found, name).visit(ast.parse(file.read_text(encoding="utf-8")))
-    for file in sorted((PROJECT / "ui/assets").rglob("*.js")):
-        if file.name != "texts.js":
-            for text in js_strings(file.read_text(encoding="utf-8"), HOLE):
-                found.add(text, file.name)
-    found.add(
-        (PROJECT / "ui/assets/share/visitors.html").read_text(encoding="utf-8"), "visitors.html"
-    )
-    for text, where in _presets():
-        found.add(text, where, sure=True)
-    return found.texts
+def english(folder: str, single: bool = False) -> Iterator[Found]:
+    """English in the modules of ``folder`` whose words a reader of the page can meet."""
+    for file in sorted((PROJECT / folder).rglob("*.py")):
+        name = file.relative_to(PROJECT).as_posix()
+        if any(re.fullmatch(pattern, name) for pattern in MODULES):
+            continue
+        for line, text in english_in(file.read_text(encoding="utf-8"), single):
+            if not _SILENT.fullmatch(text):
+                yield Found(f"{name}:{line}", text)
 
 
-def _presets() -> Iterator[tuple[str, str]]:
-    """What the presets show; models' names, and the prompts themselves, stay as they are."""
-    for file in sorted((PROJECT / "presets/models").glob("*.yaml")):
-        yield yaml.safe_load(file.read_text(encoding="utf-8"))["summary"], file.name
-    for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
-        if card.stem == card.parent.name.replace("-", "_"):
-            yield json.loads(card.read_text(encoding="utf-8"))["label"], card.name
-    sizes = yaml.safe_load((PROJECT / "presets/sizes.yaml").read_text(encoding="utf-8"))
-    for size in sizes["sizes"]:
-        yield size["name"], "sizes.yaml"
-    ideas = yaml.safe_load((PROJECT / "presets/prompts.yaml").read_text(encoding="utf-8"))
-    for group in next(value for value in ideas.values() if isinstance(value, list)):
-        for theme in group["themes"]:
-            yield theme["name"], "prompts.yaml"
-            yield from ((one.get("title", ""), "prompts.yaml") for one in theme["prompts"])
-
-
-def shape(text: str) -> str:
-    """A catalogue's text with HOLE for each placeholder."""
-    return re.sub(r"\{\w+\}", HOLE, text)
-
-
-def missing() -> dict[str, str]:
-    known = {shape(english) for english in catalogue()}
-    return {text: where for text, where in all_texts().items() if text not in known}
-
-
-def stale() -> list[str]:
-    said = {*all_texts(), *(text.replace("*", HOLE) for text in COMPOSED)}
-    return [english for english in catalogue() if shape(english) not in said]
-
-
-def written(text: str) -> str:
-    """A found text as an entry of the catalogue begins."""
-    count = iter(range(1, 100))
-    return re.sub(HOLE, lambda _: f"{{v{next(count)}}}", text)
+def unconverted() -> list[str]:
+    """Sentences that no table has: all of the engine's, and those of the page that aren't what it
+    is built with."""
+    in_page = (found for found in english("ui", single=True) if found.text not in catalogue())
+    return [str(found) for found in (*english("engine"), *in_page)]
 
 
 def main() -> None:
     for text, where in missing().items():
-        sys.stdout.write(f"{where}\t{written(text)}\n")
-    for english in stale():
-        sys.stdout.write(f"stale\t{english}\n")
+        sys.stdout.write(f"missing\t{where}\t{text}\n")
+    for text in stale():
+        sys.stdout.write(f"stale\t{text}\n")
+    for found in unconverted():
+        sys.stdout.write(f"english\t{found}\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The string literals of a JavaScript file, read without its grammar."""
+"""The string literals of a JavaScript file, read without its grammar, and what it has said."""
 
 import re
-from itertools import product
+from collections.abc import Iterator
 
 _TOKEN = re.compile(
     r"//[^\n]*|/\*.*?\*/"
@@ -10,12 +10,18 @@ _TOKEN = re.compile(
     r"|`",
     re.S,
 )
-_CHOICE = re.compile(r"^[^?`]*\?\s*(\"[^\"]*\"|'[^']*')\s*:\s*(\"[^\"]*\"|'[^']*')$", re.S)
+_CALL = re.compile(r'headroomText\("([\w.]+)"(?:, \{([^{}]*)\})?\)')
+_NAME = re.compile(r"(?:^|,)\s*(\w+)\s*(?=[:,]|$)")
+
+
+def calls(source: str) -> Iterator[tuple[str, set[str]]]:
+    """Each ``headroomText("id", { … })`` whose values stand there: the id, and their names."""
+    for id, values in _CALL.findall(source):
+        yield id, set(_NAME.findall(values.strip()))
 
 
 def strings(source: str, hole: str) -> list[str]:
-    """Every literal; a value in a template is ``hole``, and one that is one of two literals by a
-    condition gives both texts."""
+    """Every literal; a value in a template is ``hole``."""
     found: list[str] = []
     at = 0
     while (token := _TOKEN.search(source, at)) is not None:
@@ -24,38 +30,24 @@ def strings(source: str, hole: str) -> list[str]:
         if text == "`":
             at = _template(source, at, hole, found)
         elif text[0] in "\"'":
-            found.append(_plain(text))
+            found.append(re.sub(r"\\(.)", r"\1", text[1:-1]))
     return found
-
-
-def _plain(literal: str) -> str:
-    return re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), literal[1:-1])
 
 
 def _template(source: str, at: int, hole: str, found: list[str]) -> int:
     """Read a template from behind its first backtick; returns the place behind its last."""
-    parts: list[list[str]] = []
     literal = ""
     while source[at] != "`":
         if source[at] == "\\":
             literal, at = literal + source[at + 1], at + 2
         elif source.startswith("${", at):
             end = _closing(source, at + 2)
-            inner = source[at + 2 : end]
-            parts += [[literal], _ways(inner, hole)]
-            if parts[-1] == [hole]:
-                found += strings(inner, hole)
-            literal, at = "", end + 1
+            found += strings(source[at + 2 : end], hole)
+            literal, at = literal + hole, end + 1
         else:
             literal, at = literal + source[at], at + 1
-    parts.append([literal])
-    found += ["".join(one) for one in product(*parts)]
+    found.append(literal)
     return at + 1
-
-
-def _ways(inner: str, hole: str) -> list[str]:
-    choice = _CHOICE.match(inner.strip())
-    return [_plain(choice[1]), _plain(choice[2])] if choice else [hole]
 
 
 def _closing(source: str, at: int) -> int:

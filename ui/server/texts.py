@@ -1,7 +1,8 @@
-"""The page's texts in other languages: English -> Chinese, in ui/texts/zh, shown by texts.js.
+"""What the browser needs of the page's texts: what scripts say, and Chinese for what is built in.
 
-The program, its logs, its API and its database speak English; what is shown is translated in the
-browser, so that a sentence that is kept is read by everybody in their own language.
+The program makes words itself, in the reader's language (ui/wording.py). Two kinds are left to
+texts.js: the English that the page is built with, once for all readers, which it changes where a
+whole text stands in ui/texts/zh; and what scripts say, whose ids begin with ``script.``.
 """
 
 import hashlib
@@ -12,21 +13,18 @@ from pathlib import Path
 import yaml
 from fastapi import Depends, FastAPI, Request, Response
 
+from engine.text import Language, TextsError, tables
 from ui.server.access import known_fields, member
 from ui.theme import ASSETS
+from ui.wording import FOLDERS
 
 FOLDER = Path(__file__).parents[1] / "texts/zh"
-# Placeholders whose values are people's or files' own words. ``n``, ``n2`` … are numbers.
-VERBATIM = ("prompt", "file", "folder", "name", "host", "theirs")
-
-
-class TextsError(ValueError):
-    """The catalogue isn't as it should be."""
+SCRIPTS = "script."
 
 
 @cache
 def catalogue() -> dict[str, str]:
-    """English text -> Chinese text, from all files.
+    """English that the page is built with -> Chinese, from all files.
 
     Raises:
         TextsError: a text stands twice, or something isn't a text.
@@ -55,16 +53,24 @@ def _load(file: Path) -> dict[object, object] | None:
     return {key.value: value.value for key, value in pairs.value}
 
 
+def scripts(language: Language) -> dict[str, str]:
+    """Templates of what scripts say, by id."""
+    return {id: texts[language] for id, texts in tables(*FOLDERS).items() if id.startswith(SCRIPTS)}
+
+
+def _json(told: object) -> str:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
 @cache
 def _packed() -> tuple[bytes, str]:
     """What the browser gets, and its tag."""
-    told = {"verbatim": VERBATIM, "texts": catalogue()}
-    data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    data = _json({"scripts": scripts("zh"), "static": catalogue()}).encode()
     return data, f'"{hashlib.sha256(data).hexdigest()[:20]}"'
 
 
 def texts_answer(request: Request) -> Response:
-    """The catalogue as JSON, or that the browser's copy is still right."""
+    """The Chinese tables as JSON, or that the browser's copy is still right."""
     data, tag = _packed()
     headers = {"Cache-Control": "private, no-cache", "ETag": tag}
     if request.headers.get("if-none-match") == tag:
@@ -80,7 +86,14 @@ def add_texts_route(app: FastAPI) -> None:
         return texts_answer(request)
 
 
+@cache
+def script() -> str:
+    """texts.js behind the English that it begins with; what is drawn first needs it at once."""
+    english = _json(scripts("en")).replace("<", "\\u003c")  # it may stand within a page
+    code = (ASSETS / "page/texts.js").read_text(encoding="utf-8")
+    return f"window.headroomEnglish = {english};\n{code}"
+
+
 def head() -> str:
     """For the page's head, where it runs before anything is drawn."""
-    script = (ASSETS / "page/texts.js").read_text(encoding="utf-8")
-    return f"<script>{script}</script>"
+    return f"<script>{script()}</script>"

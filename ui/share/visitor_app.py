@@ -24,7 +24,7 @@ from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
-from ui.server.texts import texts_answer
+from ui.server.texts import script, texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
 from ui.theme import ASSETS
 from ui.wording import language_of, say, speak, spoken
@@ -200,7 +200,6 @@ def _add_pages(app: FastAPI) -> None:
     """The page and its files: the same for everybody, with nothing in them to hide."""
     files = {
         "visitors.js": ("share/visitors.js", "text/javascript"),
-        "texts.js": ("page/texts.js", "text/javascript"),
         "visitors.css": ("share/visitors.css", "text/css"),
     }
 
@@ -210,6 +209,8 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/static/{name}")
     async def static(name: str) -> Response:
+        if name == "texts.js":
+            return Response(script(), media_type="text/javascript")
         if name not in files:
             raise Refusal(404, NOTHING_HERE)
         file, kind = files[name]

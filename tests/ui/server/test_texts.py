@@ -1,50 +1,58 @@
-"""All texts of the page stand in the catalogue, in both languages, and nothing stale with them."""
+"""Chinese for all that the page is built with, nothing stale, and no sentence left in the code."""
 
 import re
+import string
+from pathlib import Path
 
 import pytest
 
 from engine.home import PROJECT
-from tests.support import texts
-from tests.support.texts import HOLE, Found, all_texts, html_pieces, missing, shape, stale
-from tests.support.texts_js import strings
-from tests.support.texts_left_out import MODULES, NAMES, SAME
-from ui.server.texts import FOLDER, catalogue
+from tests.support.texts import built, english_in, html_pieces, missing, stale, unconverted
+from tests.support.texts_js import calls, strings
+from tests.support.texts_left_out import MODULES, NAMES
+from ui.server.texts import FOLDER, catalogue, scripts
 
-PLACEHOLDER = re.compile(r"\{\w+\}")
+SCRIPTS = sorted((PROJECT / "ui/assets").rglob("*.js"))
+# Strict: it tells by itself when the last room's texts are here, and this mark can go.
+UNTIL_ALL_ROOMS_ARE_CONVERTED = pytest.mark.xfail(
+    reason="sentences of other rooms stand in the code, and their Chinese in ui/texts/zh",
+    strict=True,
+)
 
 
-def test_every_text_has_a_translation() -> None:
-    lacking = [f"{where}: {texts.written(text)}" for text, where in missing().items()]
+def test_what_the_page_is_built_with_is_in_chinese() -> None:
+    lacking = [f"{where}: {text}" for text, where in missing().items()]
     assert lacking == [], "write them into ui/texts/zh"
 
 
+def test_it_is_found() -> None:
+    assert {"Generate", "Search the prompts", "Come in", "Copy report"} <= set(built())
+    assert len(built()) > 150
+
+
+@UNTIL_ALL_ROOMS_ARE_CONVERTED
 def test_no_translation_is_left_over() -> None:
     assert stale() == [], "nothing says these any more"
 
 
-def test_the_extractor_finds_what_it_should() -> None:
-    assert len(all_texts()) > 900
+@UNTIL_ALL_ROOMS_ARE_CONVERTED
+def test_no_translation_has_values() -> None:
+    assert [english for english in catalogue() if re.search(r"\{\w+\}", english)] == []
 
 
-def test_values_are_the_same_on_both_sides() -> None:
-    wrong = [
-        english
-        for english, chinese in catalogue().items()
-        if sorted(PLACEHOLDER.findall(english)) != sorted(PLACEHOLDER.findall(chinese))
-    ]
-    assert wrong == []
+@UNTIL_ALL_ROOMS_ARE_CONVERTED
+def test_no_sentence_is_left_in_the_code() -> None:
+    """Of the modules whose English a reader can meet: tests/support/texts_left_out.py."""
+    assert unconverted() == [], "make texts of them, or built-in words with Chinese in ui/texts/zh"
 
 
 def test_every_translation_is_one() -> None:
     """One of values and signs alone has none of the English words."""
-    same = {text.replace("*", HOLE) for text in SAME}
     wrong = [
         english
-        for english, chinese in catalogue().items()
-        if shape(english) not in same
-        and not re.search(r"[\u4e00-\u9fff]", chinese)
-        and (not chinese or set(re.findall("[a-z]+", PLACEHOLDER.sub("", chinese))) - NAMES)
+        for english, chinese in [*catalogue().items(), *scripts("zh").items()]
+        if not re.search(r"[\u4e00-\u9fff]", chinese)
+        and (not chinese or set(re.findall("[a-z]+", re.sub(r"\{\w+\}", "", chinese))) - NAMES)
     ]
     assert wrong == []
 
@@ -52,13 +60,10 @@ def test_every_translation_is_one() -> None:
 def test_sentences_end_as_chinese_ones_do() -> None:
     """Half-width punctuation beside a Chinese sign is a slip."""
     slip = re.compile(r"[\u4e00-\u9fff][,;:!?]|[\u4e00-\u9fff]\.(?!\w)|[,;] ?[\u4e00-\u9fff]")
-    wrong = [chinese for chinese in catalogue().values() if slip.search(chinese)]
+    wrong = [zh for zh in [*catalogue().values(), *scripts("zh").values()] if slip.search(zh)]
     assert wrong == []
-    unended = [
-        english
-        for english, chinese in catalogue().items()
-        if re.search(r"[a-z\ue000}]\.$", english) and chinese[-1] not in "。}…"
-    ]
+    pairs = [*catalogue().items(), *((scripts("en")[id], zh) for id, zh in scripts("zh").items())]
+    unended = [en for en, zh in pairs if re.search(r"[a-z}]\.$", en) and zh[-1] not in "。}…"]
     assert unended == []
 
 
@@ -83,15 +88,38 @@ def test_what_is_left_out_exists() -> None:
         assert any(re.fullmatch(pattern, name) for name in names), pattern
 
 
+# ---- what scripts say ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_scripts_say_what_is_in_the_table(file: Path) -> None:
+    """Ids that are there, with the values that their texts have."""
+    source = file.read_text(encoding="utf-8")
+    table = scripts("en")
+    assert [s for s in strings(source, "*") if s.startswith("script.") and s not in table] == []
+    for id, given in calls(source):
+        assert given == _values(table[id]), id
+
+
+def _values(template: str) -> set[str]:
+    """A template's names; the browser fills in no other kind of placeholder."""
+    names = set()
+    for _, name, written, converted in string.Formatter().parse(template):
+        if name is not None:
+            assert (written, converted) == ("", None), template
+            names.add(name)
+    return names
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_scripts_have_no_english_of_their_own(file: Path) -> None:
+    source = file.read_text(encoding="utf-8")
+    english = re.compile(r"[A-Z“*].*[A-Za-z*] [a-z].*|[A-Z][a-z]+")
+    said = {text for text in strings(source, "*") if english.fullmatch(text)}
+    assert said <= {"Headroom", "Notification", "Enter", "Files"}, "names of things"
+
+
 # ---- the extractor itself ------------------------------------------------------------------
-
-
-def found(source: str) -> list[str]:
-    import ast
-
-    collected = Found()
-    texts._Python(collected, "ui/made_up.py").visit(ast.parse(source))
-    return [texts.written(text) for text in collected.texts]
 
 
 @pytest.mark.parametrize(
@@ -99,17 +127,13 @@ def found(source: str) -> list[str]:
     [
         ('x = "A plain sentence."', ["A plain sentence."]),
         ('x = "In two " "parts."', ["In two parts."]),
-        ("x = f'It has {size(a)} of {b}.'", ["It has {v1} of {v2}."]),
-        (
-            'x = f\'{n} run{"s" if n > 1 else ""} here\'',
-            ["{v1} runs here", "{v1} run here"],
-        ),
+        ("x = f'It has {size(a)} of {b}.'", ["It has * of *."]),
         ("x = 'one way' if c else 'or two'", ["one way", "or two"]),
-        ("x = f'<p>One <b>two</b> {three} four.</p>'", ["One", "two", "{v1} four."]),
+        ("x = f'<p>One <b>two</b> {three} four.</p>'", ["* four.", "One"]),
         ("x = '<p title=\"A tip\">See <code>not this</code></p>'", ["A tip", "See"]),
         ("x = '<b translate=no>Nor this</b> but that'", ["but that"]),
-        ("x = f'{f(\"inner words\")} and more'", ["{v1} and more", "inner words"]),
-        ("x = 'two words' + y", ["two words{v1}"]),
+        ("x = f'{f(\"inner words\")} and more'", ["* and more", "inner words"]),
+        ("x = 'two words' + y", ["two words*"]),
         ("log.info('not this one')", []),
         ("def f():\n    'Not this one.'\n    return 'But this.'", ["But this."]),
         ("gr.Button('Go')", ["Go"]),
@@ -118,7 +142,8 @@ def found(source: str) -> list[str]:
     ],
 )
 def test_texts_are_found_in_python(source: str, said: list[str]) -> None:
-    assert sorted(found(source)) == sorted(said)
+    found = [text.replace("\ue000", "*") for _, text in english_in(source, single=True)]
+    assert sorted(found) == sorted(said)
 
 
 def test_texts_are_found_in_javascript() -> None:
@@ -126,15 +151,12 @@ def test_texts_are_found_in_javascript() -> None:
     // 'not this one'
     const a = "One", b = 'Two \\' quotes'; /* nor "this" */
     const re = /['"]/g;
-    say(`It has ${n === 1 ? "1 file" : `${n} files`}, ${n > 1 ? "all" : "none"}`);
+    say(`It has ${n === 1 ? "1 file" : `${n} files`}`);
     """
-    assert strings(source, "*") == [
-        "One",
-        "Two ' quotes",
-        "1 file",
-        "* files",
-        "It has *, all",
-        "It has *, none",
+    assert strings(source, "*") == ["One", "Two ' quotes", "1 file", "* files", "It has *"]
+    assert list(calls('headroomText("a.b", { n: f(x, 4), what }) + headroomText("c")')) == [
+        ("a.b", {"n", "what"}),
+        ("c", set()),
     ]
 
 

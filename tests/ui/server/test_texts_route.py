@@ -1,13 +1,15 @@
 """The catalogue's route: to members only, once, and what a broken catalogue says."""
 
+import json
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from engine.text import TextsError
 from ui.server import texts
-from ui.server.texts import TextsError, add_texts_route, catalogue, head
+from ui.server.texts import add_texts_route, catalogue, head, script, scripts
 
 
 def asked(login: object = None) -> TestClient:
@@ -20,8 +22,8 @@ def asked(login: object = None) -> TestClient:
 
 def test_the_catalogue_comes_once() -> None:
     first = asked().get("/texts/zh.json")
-    assert first.json()["texts"]["Generate"] == "生成"
-    assert "prompt" in first.json()["verbatim"]
+    assert first.json()["static"]["Generate"] == "生成"
+    assert first.json()["scripts"]["script.clips_found"] == "找到 {n} 个"
     tag = first.headers["ETag"]
     again = asked().get("/texts/zh.json", headers={"If-None-Match": tag})
     assert (again.status_code, again.content) == (304, b"")
@@ -32,8 +34,12 @@ def test_only_members_get_it_and_fields_are_refused() -> None:
     assert asked().get("/texts/zh.json?x=1").status_code == 422
 
 
-def test_the_head_holds_the_script_whole() -> None:
+def test_the_head_holds_the_script_whole_behind_its_english() -> None:
     assert head().count("</script>") == 1
+    first = script().splitlines()[0]
+    told = json.loads(first.removeprefix("window.headroomEnglish = ").removesuffix(";"))
+    assert told == scripts("en")
+    assert told["script.clips_found"] == "{n} found"
 
 
 @pytest.mark.parametrize(

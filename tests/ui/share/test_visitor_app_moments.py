@@ -19,6 +19,15 @@ from ui.tabs.share import share_state
 __all__ = ["doors"]
 
 
+def test_who_comes_after_its_end_is_told_apart(doors: Doors) -> None:
+    """By the status: the page hides what asks for a password that opens nothing any more."""
+    ana, visits = doors.visitor(), doors.sharing._visits
+    assert visits is not None
+    visits.end()
+    answer = ana.get("state")
+    assert (answer.status_code, error(answer)) == (410, "This share has ended.")
+
+
 def test_nothing_is_queued_once_it_has_ended(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The share ends after the visitor's cookie was looked at, and before their clip is queued."""
     ana = doors.visitor()

@@ -64,14 +64,14 @@ const favourite = async (clip) => {
 const remove = async (clip) => {
   if (!await act(clip, "trash")) return;
   choose(clip, false);
-  const undo = button("Undo", async () => {
+  const undo = button(headroomText("script.undo"), async () => {
     if (!await act(clip, "restore")) return;
-    say("It is back.");
+    say(headroomText("script.undone"));
     tellOthers();
     await reload();
     giveBack({ id: String(clip.id), index: 0, button: 0 });
   });
-  say("Deleted. It stays in the trash for 7 days.", undo);
+  say(headroomText("script.deleted"), undo);
   tellOthers();
   drop(clip, undo);
 };
@@ -79,13 +79,13 @@ const remove = async (clip) => {
 const restore = async (clip) => {
   if (!await act(clip, "restore")) return;
   drop(clip, field("trash"));
-  say("Restored. It is among the clips again.");
+  say(headroomText("script.restored"));
   tellOthers();
 };
 
 const again = async (clip, fresh) => {
   await ask(`clip/${clip.id}/again`, { fresh });
-  return fresh ? "It waits in the queue, with a new seed." : "It waits in the queue, with the same seed.";
+  return headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed");
 };
 
 const choose = (clip, on) => {
@@ -99,39 +99,48 @@ const choose = (clip, on) => {
   if (!bar) return;
   bar.hidden = chosen.length === 0;
   bar.replaceChildren(
-    make("span", { text: chosen.length === 1 ? `“${short(chosen[0], 40)}”: choose another one to compare it with.` : "Two clips are chosen." }),
-    ...(chosen.length === 2 ? [button("Compare", () => compare(chosen))] : []),
-    button("Clear", () => { chosen = []; choose({ id: 0 }, false); }));
+    make("span", { text: chosen.length === 1
+      ? headroomText("script.choose_another", { prompt: short(chosen[0], 40) }) : headroomText("script.two_chosen") }),
+    ...(chosen.length === 2 ? [button(headroomText("script.compare"), () => compare(chosen))] : []),
+    button(headroomText("script.clear"), () => { chosen = []; choose({ id: 0 }, false); }));
 };
 
 const openClip = (clip) => {
   const acts = [
-    ["Same again", () => again(clip, false)],
-    ["New seed", () => again(clip, true)],
-    ["Use settings", () => { trigger("select", { id: clip.id }); return true; }],
+    [headroomText("script.same_again"), () => again(clip, false)],
+    [headroomText("script.new_seed"), () => again(clip, true)],
+    [headroomText("script.use_settings"), () => { trigger("select", { id: clip.id }); return true; }],
   ];
-  if (!strip && clip.days === null) acts.push(["Compare", () => { choose(clip, true); return true; }]);
-  if (mayOpenFolders) acts.push(["Open folder", () => ask(`clip/${clip.id}/folder`, {}).then(() => "The file manager is asked.")]);
+  if (!strip && clip.days === null) acts.push([headroomText("script.compare"), () => { choose(clip, true); return true; }]);
+  if (mayOpenFolders) {
+    acts.push([headroomText("script.open_folder"),
+      () => ask(`clip/${clip.id}/folder`, {}).then(() => headroomText("script.folder_asked"))]);
+  }
   acts.push(clip.days === null
-    ? ["Delete", (video) => { video.removeAttribute("src"); video.load(); remove(clip); return true; }]
-    : ["Restore", () => { restore(clip); return true; }]);
+    ? [headroomText("script.delete"), (video) => { video.removeAttribute("src"); video.load(); remove(clip); return true; }]
+    : [headroomText("script.restore"), () => { restore(clip); return true; }]);
   showClip(clip, acts);
 };
 
 // ---- drawing -------------------------------------------------------------------------------
 
 const card = (clip) => {
-  const name = short(clip, 80);
+  const named = { prompt: short(clip, 80) };
+  const left = clip.days === 1 ? headroomText("script.one_day_left") : headroomText("script.days_left", { n: clip.days });
   const acts = clip.days === null
     ? [
       button(clip.favourite ? "★" : "☆", () => favourite(clip), {
-        class: "lib-icon", "aria-pressed": String(clip.favourite), "aria-label": `Favourite: ${name}`, title: "Favourite" }),
+        class: "lib-icon", "aria-pressed": String(clip.favourite),
+        "aria-label": headroomText("script.favourite_clip", named), title: headroomText("script.favourite") }),
       ...(strip ? [] : [button("⇄", (event) => choose(clip, event.currentTarget.getAttribute("aria-pressed") !== "true"), {
-        class: "lib-icon lib-compare", "aria-pressed": String(chosen.some((one) => one.id === clip.id)), "aria-label": `Compare: ${name}`, title: "Compare" })]),
-      button("✕", () => remove(clip), { class: "lib-icon", "aria-label": `Delete: ${name}`, title: "Delete" }),
+        class: "lib-icon lib-compare", "aria-pressed": String(chosen.some((one) => one.id === clip.id)),
+        "aria-label": headroomText("script.compare_clip", named), title: headroomText("script.compare") })]),
+      button("✕", () => remove(clip), {
+        class: "lib-icon", "aria-label": headroomText("script.delete_clip", named), title: headroomText("script.delete") }),
     ]
-    : [make("span", { class: "lib-days", text: clip.days === 1 ? "1 day left" : `${clip.days} days left` }),
-      button("Restore", () => restore(clip), { "aria-label": `Restore: ${name}` })];
+    : [make("span", { class: "lib-days", text: left }),
+      button(headroomText("script.restore"), () => restore(clip), { "aria-label": headroomText("script.restore_clip", named) })];
+  const { width, height, length } = clip;
   const picture = make("img", { src: place("thumb", clip), alt: "", loading: "lazy", decoding: "async" });
   let tries = 0;
   picture.addEventListener("load", () => {
@@ -141,9 +150,11 @@ const card = (clip) => {
     setTimeout(() => { if (picture.isConnected) picture.src = place("thumb", clip, `&try=${tries}`); }, 700 * 2 ** (tries - 1));
   });
   return make("article", { class: "lib-card", "data-id": clip.id },
-    make("button", { type: "button", class: "lib-picture", "aria-label": `Open: ${name}`, onclick: () => openClip(clip) }, picture),
+    make("button", {
+      type: "button", class: "lib-picture", "aria-label": headroomText("script.open_clip", named), onclick: () => openClip(clip),
+    }, picture),
     make("p", { class: "lib-prompt", translate: "no", text: clip.prompt, title: clip.prompt }),
-    make("p", { class: "lib-facts", text: `${clip.width} × ${clip.height}, ${clip.length}` }),
+    make("p", { class: "lib-facts", text: headroomText("script.clip_size", { width, height, length }) }),
     make("p", { class: "lib-facts", text: when(clip, brief) }),
     make("div", { class: "lib-acts" }, ...acts));
 };
@@ -186,14 +197,14 @@ const drop = async (clip, instead) => {
 };
 
 const EMPTY = () => {
-  if (inTrash()) return "The trash is empty. A deleted clip waits here for 7 days and can be taken back.";
-  if (filtered()) return "No clip is like that. Fewer words, or other filters, find more.";
-  return "No clip yet. What you make appears here, and so does an MP4 of Headroom's that you put into the clips folder.";
+  if (inTrash()) return headroomText("script.trash_empty");
+  if (filtered()) return headroomText("script.nothing_found");
+  return headroomText("script.no_clip_yet");
 };
 
 const tellCount = () => {
-  const some = () => (filtered() ? `${count} found` : `${count} ${count === 1 ? "clip" : "clips"}`);
-  at(".lib-count").textContent = !count || strip ? "" : inTrash() ? `${count} in the trash` : some();
+  const some = filtered() ? "script.clips_found" : count === 1 ? "script.one_clip" : "script.clips";
+  at(".lib-count").textContent = !count || strip ? "" : headroomText(inTrash() ? "script.clips_in_trash" : some, { n: count });
   if (strip) root.hidden = count === 0; // the panel above says what to do first
   else if (count === 0 && !next) pagesNode.replaceChildren(make("p", { class: "lib-empty", text: EMPTY() }));
 };
@@ -201,7 +212,7 @@ const tellCount = () => {
 const options = (name, choices) => {
   const select = field(name);
   const value = select.value;
-  select.replaceChildren(make("option", { value: "", text: "all" }), ...choices.map(([id, text]) => make("option", { value: id, translate: "no", text })));
+  select.replaceChildren(make("option", { value: "", text: headroomText("script.all") }), ...choices.map(([id, text]) => make("option", { value: id, translate: "no", text })));
   if (choices.some(([id]) => id === value)) select.value = value;
 };
 
@@ -268,7 +279,7 @@ if (strip) {
       const box = at(".lib-refused");
       box.hidden = told.not_taken.length === 0;
       box.querySelector("summary").textContent = told.not_taken.length === 1
-        ? "A file in the clips folder isn't shown" : `${told.not_taken.length} files in the clips folder aren't shown`;
+        ? headroomText("script.one_file_not_shown") : headroomText("script.files_not_shown", { n: told.not_taken.length });
       box.querySelector("ul").replaceChildren(...told.not_taken.slice(0, 50).map((text) => make("li", { text })));
       if (told.young) setTimeout(async () => { if (root.offsetParent && await lookAround()) renew(); }, 4000);
       return told.changed;

@@ -23,12 +23,12 @@ const ask = async (path, body) => {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The page can't reach the program. Start Headroom again, then reload the page.");
+    throw new Error(headroomText("script.start_again"));
   }
-  if (answer.status === 401) throw new Error("The login has ended. Reload the page to log in again.");
+  if (answer.status === 401) throw new Error(headroomText("script.login_ended"));
   const told = await answer.json().catch(() => ({}));
   const why = [told.refused, told.detail, told.error].find((one) => typeof one === "string");
-  if (why || !answer.ok) throw new Error(why || "The program could not answer. Reload the page; its log says more.");
+  if (why || !answer.ok) throw new Error(why || headroomText("script.no_answer"));
   return told;
 };
 
@@ -43,10 +43,9 @@ const short = (clip, most = 60) => {
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
 
-// What a receipt says in the words of people and machines, which no translation touches.
-const THEIRS = ["Prompt", "Model", "Device", "Versions", "File"];
-const own = (name) => THEIRS.includes(name) && "no";
+// A receipt comes in the reader's language; what stands in it is also people's and machines' words,
+// of which none is to be taken for one of the page's.
 const receiptTable = (rows) => make("table", { class: "receipt" }, make("tbody", {},
   ...rows.map(([name, value, why]) => make("tr", {},
     make("th", { scope: "row", text: name }),
-    make("td", {}, make("span", { translate: own(name), text: value }), make("div", { class: "why", text: why }))))));
+    make("td", { translate: "no" }, make("span", { text: value }), make("div", { class: "why", text: why }))))));

@@ -15,7 +15,7 @@ const show = () => {
 
 const tell = (title, body) => {
   if (watched() || !("Notification" in window) || Notification.permission !== "granted") return;
-  const told = new Notification(window.headroomText?.(title) ?? title, { body, tag: "headroom" });
+  const told = new Notification(title, { body, tag: "headroom" });
   told.onclick = () => { window.focus(); told.close(); };
 };
 
@@ -38,7 +38,7 @@ window.addEventListener("headroom-live", ({ detail }) => {
   // Of a batch, only the end of all of it.
   if (before && !seen.running && seen.waiting === 0) {
     done = !watched();
-    if (seen.outcome_kind) tell(window.headroomText?.(seen.outcome) ?? seen.outcome, last);
+    if (seen.outcome_kind) tell(seen.outcome, last);
   }
   show();
 });

@@ -14,22 +14,22 @@ const say = (text, bad = true) => {
 const take = async (files) => {
   const [file] = files;
   if (!file) return;
-  if (files.length > 1) return say("Drop one clip at a time.");
-  if (!/\.mp4$/i.test(file.name)) return say(`${file.name} is no MP4. Drop one that Headroom made.`);
-  if (file.size > MOST) return say(`${file.name} has more than 256 MB. No clip of Headroom's is so large.`);
-  say(`Reading ${file.name}…`, false);
+  if (files.length > 1) return say(headroomText("script.drop_one"));
+  if (!/\.mp4$/i.test(file.name)) return say(headroomText("script.drop_no_mp4", { file: file.name }));
+  if (file.size > MOST) return say(headroomText("script.drop_too_large", { file: file.name }));
+  say(headroomText("script.drop_reading", { file: file.name }), false);
   try {
     const answer = await fetch(`receipt?${new URLSearchParams({ name: file.name })}`, {
       method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
     });
-    if (answer.status === 401) return say("The login has ended. Reload the page to log in again.");
+    if (answer.status === 401) return say(headroomText("script.login_ended"));
     const found = await answer.json().catch(() => ({}));
     const why = [found.refused, found.detail, found.error].find((one) => typeof one === "string");
-    if (why || !answer.ok) return say(why || "The program could not answer. Reload the page; its log says more.");
-    say(`Read from ${file.name}.`, false);
+    if (why || !answer.ok) return say(why || headroomText("script.no_answer"));
+    say(headroomText("script.drop_read", { file: file.name }), false);
     trigger("select", { request: found.request });
   } catch {
-    say("The page could not send the file to the program. Try again, or reload the page.");
+    say(headroomText("script.drop_not_sent"));
   }
 };
 

@@ -110,13 +110,9 @@ const receive = (state) => {
   }
 };
 
-const LOST = {
-  "": "",
-  program: "The page has lost the program. It reconnects by itself once Headroom runs again.",
-  login: "The login has ended. Reload the page to log in again.",
-};
+const LOST = { program: "script.lost_program", login: "script.login_ended" };
 const told = ({ lost, state }) => {
-  if (lost !== undefined) text("offline", LOST[lost]);
+  if (lost !== undefined) text("offline", lost && headroomText(LOST[lost]));
   if (state !== undefined) receive(state);
 };
 
@@ -131,7 +127,8 @@ const connect = () => {
     () => { told({ lost: "program" }); setTimeout(() => { if (mine === turn) connect(); }, 2000); },
   );
   try {
-    const worker = new SharedWorker(feed, { type: "module", name: "headroom" });
+    // Its words come in one language: a tab of another one has a worker of its own.
+    const worker = new SharedWorker(feed, { type: "module", name: `headroom-${headroomLanguage}` });
     worker.onerror = alone; // this browser knows no modules there, or got none
     worker.port.onmessage = (event) => told(event.data);
     leave = () => { worker.port.postMessage("bye"); worker.port.close(); };

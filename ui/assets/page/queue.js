@@ -10,22 +10,25 @@ const press = async (name, job = null) => {
     say(told);
     if (name === "edit" && told === "") trigger("edit", { job });
   } catch {
-    say("The page could not reach the program. Press again once it is back.");
+    say(headroomText("script.unreached"));
   }
 };
 
-const BUTTONS = {
-  clip: [["up", "↑", "Earlier"], ["down", "↓", "Later"], ["edit", "✎", "Edit"], ["cancel", "✕", "Remove"]],
-  probe: [["up", "↑", "Earlier"], ["down", "↓", "Later"], ["cancel", "✕", "Remove"]],
-  ended: [["again", "↻", "Try again"]],
-};
-const button = (job, [name, sign, label], title) => {
+// A button's name, its sign, what it is called, and what it is called with its job.
+const UP = ["up", "↑", "script.earlier", "script.earlier_job"];
+const DOWN = ["down", "↓", "script.later", "script.later_job"];
+const EDIT = ["edit", "✎", "script.edit", "script.edit_job"];
+const CANCEL = ["cancel", "✕", "script.remove", "script.remove_job"];
+const AGAIN = ["again", "↻", "script.try_again", "script.try_job_again"];
+const BUTTONS = { clip: [UP, DOWN, EDIT, CANCEL], probe: [UP, DOWN, CANCEL], ended: [AGAIN] };
+const CLOSED = { busy: "script.job_busy", locked: "script.job_locked", impossible: "script.job_impossible" };
+const button = (job, [name, sign, called, calledWith], title) => {
   const made = document.createElement("button");
   made.type = "button";
   made.textContent = sign;
-  made.title = label;
-  made.dataset.label = label;
-  made.setAttribute("aria-label", `${label}: ${title}`);
+  made.title = headroomText(called);
+  made.dataset.called = calledWith;
+  made.setAttribute("aria-label", headroomText(calledWith, { job: title }));
   made.dataset.do = name;
   made.onclick = () => press(name, job);
   return made;
@@ -59,12 +62,12 @@ const row = (job, buttons) => {
     item.dataset.words = words;
     item.className = job.verdict || "";
     const small = [job.size, job.starts].filter(Boolean).join(" · ");
-    const why = job.verdict ? `${job.verdict[0].toUpperCase()}${job.verdict.slice(1)}. ${job.why}` : job.why;
+    const why = job.verdict ? headroomText(CLOSED[job.verdict], { why: job.why }) : job.why;
     const title = line("title", job.title);
     title.translate = job.kind === "probe"; // a prompt is its author's words
     item.firstElementChild.replaceChildren(title, line("small", small), line("small why", why));
     for (const made of item.querySelectorAll("button")) {
-      made.setAttribute("aria-label", `${made.dataset.label}: ${job.title}`);
+      made.setAttribute("aria-label", headroomText(made.dataset.called, { job: job.title }));
     }
   }
   return item;
@@ -87,9 +90,9 @@ const draw = () => {
   for (const key of rows.keys()) if (!here.has(key)) rows.delete(key);
   fill(part("waiting"), waiting.map((job) => row(job, job.kind)));
   fill(part("ended"), ended.map((job) => row(job, "ended")));
-  part("head").textContent = waiting.length ? `Waiting: ${waiting.length + more}` : "";
+  part("head").textContent = waiting.length ? headroomText("script.jobs_waiting", { n: waiting.length + more }) : "";
   part("head").parentElement.hidden = waiting.length === 0;
-  part("more").textContent = more ? `and ${more} more` : "";
+  part("more").textContent = more ? headroomText("script.jobs_more", { n: more }) : "";
   part("more").hidden = !more;
   part("ended-head").hidden = ended.length === 0;
   element.querySelector(".queue").hidden = waiting.length + ended.length === 0;

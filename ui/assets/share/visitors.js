@@ -5,9 +5,9 @@ const ask = async (path, body) => {
   const answer = await fetch(path, body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   }).catch(() => {
-    throw new Error("The computer behind this page can't be reached. Try again, or ask its owner.");
+    throw new Error(headroomText("script.door_unreached"));
   });
-  const said = await answer.json().catch(() => ({ error: "The computer behind this page gave no answer." }));
+  const said = await answer.json().catch(() => ({ error: headroomText("script.door_silent") }));
   if (!answer.ok) throw Object.assign(new Error(said.error), { status: answer.status });
   return said;
 };
@@ -26,21 +26,21 @@ const build = (item, job, awaited) => {
   prompt.translate = false;
   const bar = make("progress");
   bar.max = 1;
-  bar.setAttribute("aria-label", "This clip");
+  bar.setAttribute("aria-label", headroomText("script.this_clip"));
   const acts = make("div", "", "acts");
   const parts = [prompt, make("p", "", "small"), bar];
   if (job.clip) {
     const video = make("video");
     Object.assign(video, { src: `clip/${job.id}.mp4`, poster: `clip/${job.id}.jpg`, controls: true, loop: true, playsInline: true, preload: "none" });
-    const link = make("a", "Download");
+    const link = make("a", headroomText("script.download"));
     link.href = `clip/${job.id}.mp4?download`;
     acts.append(link);
     parts.push(video);
   }
   if (awaited) {
-    const stop = make("button", "Cancel", "quiet");
+    const stop = make("button", headroomText("script.cancel"), "quiet");
     stop.type = "button";
-    stop.setAttribute("aria-label", `Cancel: ${job.prompt}`);
+    stop.setAttribute("aria-label", headroomText("script.cancel_clip", { prompt: job.prompt }));
     stop.onclick = () => ask("cancel", { job: job.id }).then(look, (error) => tell(error.message));
     acts.append(stop);
   }
@@ -58,8 +58,9 @@ const row = (job) => {
   }
   const small = item.querySelector(".small");
   const words = {
-    queued: job.before ? `Waiting; ${job.before} before it` : "Next",
-    running: [job.stage, job.left].filter(Boolean).join(", ") || "Starting",
+    queued: job.before ? headroomText("script.waiting_behind", { n: job.before }) : headroomText("script.next"),
+    running: job.left ? headroomText("script.stage_and_left", { stage: job.stage, left: job.left })
+      : job.stage || headroomText("script.starting"),
   }[job.state] || job.told;
   if (small.dataset.words !== words) small.textContent = small.dataset.words = words;
   small.hidden = words === "";
@@ -74,8 +75,9 @@ const draw = (state) => {
   $("enter").hidden = true;
   $("make").hidden = false;
   const minutes = Math.ceil(state.left / 60);
-  $("left").textContent = `It ends in ${minutes} ${minutes === 1 ? "minute" : "minutes"}.`;
-  $("engine").textContent = `${state.model} is ${state.engine}. The owner's clips come first.`;
+  $("left").textContent = minutes === 1
+    ? headroomText("script.ends_in_minute") : headroomText("script.ends_in_minutes", { n: minutes });
+  $("engine").textContent = headroomText("script.engine_for_visitors", { model: state.model, state: state.engine });
   const form = $("make").elements;
   if (!filled) {
     for (const size of state.sizes) form.size.add(new Option(size.text, `${size.height}×${size.width}`));
@@ -99,14 +101,14 @@ const look = async () => {
     draw(await ask("state"));
     if ($("told").dataset.lost) { tell(""); delete $("told").dataset.lost; }
   } catch (error) {
-    if (error.status === 401) {
-      $("enter").hidden = error.message.includes("ended");
+    if (error.status === 401 || error.status === 410) { // not let in, or there is no share any more
+      $("enter").hidden = error.status === 410;
       $("make").hidden = true;
       $("jobs").replaceChildren();
-      if ($("enter").hidden) { tell(error.message); return; }
+      if (error.status === 410) tell(error.message);
       return;
     }
-    tell("The computer behind this page can't be reached. Perhaps the share has ended.");
+    tell(headroomText("script.door_lost"));
     $("told").dataset.lost = "yes";
   }
   timer = setTimeout(look, document.hidden ? 5000 : 1000);
