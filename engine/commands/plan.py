@@ -1,14 +1,13 @@
 """``app.py plan``: how this machine runs a model and why, and the user's own choices."""
 
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from engine.errors import ExitCode, HeadroomError
 from engine.plan.choice import Options, Plan
-from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.text import Text, listed, programs
 
 
 class PlanInputError(HeadroomError):
@@ -26,13 +25,14 @@ def change(plans: Plans, presets: Presets, model: str, wanted: list[str], reset:
     """
     if model not in presets.models:
         raise PlanInputError(
-            f"There is no model {model[:40]!r}.", f"There are: {', '.join(presets.models)}."
+            Text("plan.no_such_model", model=model[:40]),
+            Text("plan.there_are", names=listed(*presets.models)),
         )
     pairs = [text.partition("=") for text in wanted]
     for text, (name, sign, value) in zip(wanted, pairs, strict=True):
         if not (name and sign and value):
             raise PlanInputError(
-                f"--set {text[:40]!r} has to be NAME=VALUE.", "For example --set decode=tiled."
+                Text("plan.not_name_value", text=text[:40]), Text("plan.for_example")
             )
     if reset:
         plans.reset(model)
@@ -44,9 +44,15 @@ def as_json(plans: Plans, model: str) -> dict[str, Any]:
     """The plan, what else could be chosen, and what the user chose."""
     return {
         "model": model,
-        "plan": plan_to_json(plans.plan(model)),
+        "plan": {
+            name: {"value": choice.value, **programs("reason", choice.reason), "by": choice.by}
+            for name, choice in plans.plan(model).items()
+        },
         "options": {
-            name: [asdict(option) for option in offered]
+            name: [
+                {"value": o.value, "works": o.works, **programs("reason", o.reason)}
+                for o in offered
+            ]
             for name, offered in plans.options(model).items()
         },
         "chosen": plans.overrides(model),

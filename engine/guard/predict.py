@@ -12,6 +12,7 @@ from typing import Literal
 from engine.guard.budget import Device
 from engine.measurements import Measurement
 from engine.request import Size
+from engine.text import Said
 from engine.units import MIB
 
 STEP = 1.5  # neither a prediction nor a probe goes further than this beyond what was measured
@@ -36,7 +37,7 @@ class Rules:
     token_pixels: float
     reference: tuple[tuple[int, int], ...] = ()
     impossible_below: int = 0
-    impossible_reason: str = ""
+    impossible_reason: Said = ""
 
 
 @dataclass(frozen=True)

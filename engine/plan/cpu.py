@@ -3,25 +3,25 @@
 from engine.machine.facts import Machine
 from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
+from engine.text import Text
 
 
 def make(machine: Machine, preset: ModelPreset) -> Plan:
     return {
-        "device": Choice("cpu", f"{preset.name} is small enough for any processor; no GPU needed."),
-        "dtype": Choice(
-            "float32",
-            "Processors without bf16 units convert it back and forth; float32 runs on all of them.",
-        ),
-        "threads": Choice(
-            machine.cores,
-            f"One thread a physical core ({machine.cores} that this program may use); "
-            "a second one on the same core only waits for its arithmetic units.",
-        ),
-        "attention": Choice("sdpa", "PyTorch's own attention is the fastest kernel on a CPU."),
-        "offload": Choice("none", "The whole model fits in memory many times over."),
-        "decode": Choice("whole", "At these sizes the decoder needs no tiles."),
+        "device": Choice("cpu", Text("plan.small_enough", model=preset.name)),
+        "dtype": Choice("float32", Text("plan.float32")),
+        "threads": Choice(machine.cores, Text("plan.thread_a_core", cores=machine.cores)),
+        "attention": Choice("sdpa", Text("plan.sdpa_on_cpu")),
+        "offload": Choice("none", Text("plan.fits_many_times")),
+        "decode": Choice("whole", Text("plan.no_tiles_needed")),
         "sampler": Choice(
             f"{preset.steps} steps, shift {preset.shift:g}, guidance {preset.guidance:g}",
-            "What the model was trained for; more steps would not make the clip better.",
+            Text("plan.trained_for"),
+            label=Text(
+                "plan.sampler",
+                steps=Text("plan.steps", n=preset.steps),
+                shift=preset.shift,
+                guidance=Text("plan.guidance", guidance=preset.guidance),
+            ),
         ),
     }

@@ -1,27 +1,22 @@
 """After an out-of-memory: what is tried next, and how it is told. Pure functions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from engine.plan.choice import Choice, Plan, Value
 from engine.plan.lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
-from engine.stages import Memory, Stage
+from engine.stages import STAGES, Memory, Stage
+from engine.text import Text
 
 Fallback = tuple[str, Choice]
 Allowed = Callable[[str, Value], bool]
 
-DOING = {
-    "load": "loading the model",
-    "encode": "reading the prompt",
-    "denoise": "denoising",
-    "decode": "decoding",
-    "save": "saving",
-}
-TRIED = {
-    ("decode", "tiled"): "decoding in tiles",
-    ("rope_chunk", SMALL_ROPE_CHUNK): "smaller parts in attention's positions",
-    ("offload", "block"): "keeping the model's blocks in RAM instead of on the GPU",
-    ("offload", "block-exact"): "page-locked memory of exact size",
-    ("offload", "lazy"): "reading the model's blocks from disk",
+DOING: Mapping[Stage, Text] = {stage: Text(f"plan.doing_{stage}") for stage in STAGES}
+TRIED: Mapping[tuple[str, Value], Text] = {
+    ("decode", "tiled"): Text("plan.try_tiles"),
+    ("rope_chunk", SMALL_ROPE_CHUNK): Text("plan.try_smaller_parts"),
+    ("offload", "block"): Text("plan.try_blocks_in_ram"),
+    ("offload", "block-exact"): Text("plan.try_exact_size"),
+    ("offload", "lazy"): Text("plan.try_from_disk"),
 }
 
 
@@ -42,16 +37,29 @@ def next_fallback(
     """
     for name, value in _ladder(plan, stage, memory):
         if allowed(name, value):
-            doing = " ".join(filter(None, (DOING[stage or "load"], where)))
-            return name, Choice(value, f"{memory or 'Memory'} ran out while {doing}.")
+            return name, Choice(value, ran_out(memory, stage, where))
     return None
 
 
-def describe_fallback(fallback: Fallback) -> str:
+def ran_out(memory: Memory | None, stage: Stage | None, where: str = "") -> Text:
+    """Which memory, in which stage, at which size: one sentence.
+
+    Args:
+        stage: None while loading.
+        where: the size, or "".
+    """
+    doing = DOING[stage or "load"]
+    if where:
+        doing = Text("plan.at_size", doing=doing, size=where)
+    which = Text("plan.memory") if memory is None else Text(f"plan.memory_{memory.lower()}")
+    return Text("plan.ran_out", memory=which, doing=doing)
+
+
+def describe_fallback(fallback: Fallback) -> Text:
     """Half a sentence: "decoding in tiles (decode: tiled)"."""
     name, choice = fallback
-    words = TRIED.get((name, choice.value), "a smaller way")
-    return f"{words} ({name}: {choice.value})"
+    how = TRIED.get((name, choice.value), Text("plan.try_smaller"))
+    return Text("plan.fallback", how=how, name=name, value=choice.value)
 
 
 def _ladder(plan: Plan, stage: Stage | None, memory: Memory | None) -> Iterator[tuple[str, Value]]:

@@ -5,10 +5,11 @@ from engine/plan/host_memory.py. The worker reads these keys and values, so they
 """
 
 from engine.machine.facts import UNKNOWN, Machine
-from engine.plan.choice import Choice, Option, Options, Plan, PlanError, Value, first_that_works
+from engine.plan.choice import Choice, Option, Options, Plan, PlanError, first_that_works
 from engine.plan.host_memory import host_need, pinned_need, resident_need
 from engine.presets import ModelPreset, Precision
-from engine.units import GIB, gigabytes
+from engine.text import NOTHING, Memory, Text, joined
+from engine.units import GIB
 
 FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
 BF16_CAPABILITY = (8, 0)  # Ampere; everything that isn't quantised runs in bf16
@@ -31,7 +32,7 @@ def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan
     known = options(machine, preset)
     return {
         "device": _device(machine, preset),
-        "precision": Choice(str(preset.precision), _PRECISION[str(preset.precision)]),
+        "precision": Choice(str(preset.precision), Text(f"plan.own_{preset.precision}")),
         "attention": _best("attention", known["attention"], preset),
         "matmul": _best("matmul", known["matmul"], preset),
         "text_encoder": _best("text_encoder", known["text_encoder"], preset),
@@ -40,11 +41,7 @@ def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan
         "rope_chunk": _best("rope_chunk", known["rope_chunk"], preset),
         "compile": _best("compile", known["compile"], preset),
         "modulation": _modulation(machine, preset),
-        "fp16_accumulation": Choice(
-            "off",
-            "It would do nothing here: torch's switch is for FP16 multiplications, and these run "
-            "in FP8, INT8 or bf16.",
-        ),
+        "fp16_accumulation": Choice("off", Text("plan.no_fp16_here")),
         "sampler": _sampler(preset),
     }
 
@@ -64,12 +61,6 @@ def options(machine: Machine, preset: ModelPreset) -> Options:
 
 # ---- the machine ---------------------------------------------------------------------------
 
-_PRECISION = {
-    "fp8": "The checkpoint's own: one byte a weight, and the GPU's FP8 units compute with it.",
-    "int8": "The checkpoint's own: one byte a weight, for cards without FP8 units as well.",
-    "bf16": "The checkpoint's own: two bytes a weight, nothing is rounded.",
-}
-
 
 def _check_gpu(machine: Machine, preset: ModelPreset) -> None:
     if preset.runs_on == "cpu":
@@ -77,21 +68,21 @@ def _check_gpu(machine: Machine, preset: ModelPreset) -> None:
     gpu = machine.gpu
     if gpu is None:
         raise PlanError(
-            f"{preset.name} needs an NVIDIA GPU, and none is here.", "Choose another model."
+            Text("plan.needs_gpu", model=preset.name), Text("plan.choose_another_model")
         )
     if gpu.capability is None:  # the kernels themselves will tell
         return
     needed = FP8_CAPABILITY if preset.precision == "fp8" else BF16_CAPABILITY
     if gpu.capability < needed:
-        has = f"{gpu.name} has compute capability {_dotted(gpu.capability)}"
+        has, least = _dotted(gpu.capability), _dotted(needed)
         if gpu.capability >= BF16_CAPABILITY:
             raise PlanError(
-                f"{has}; FP8 begins with {_dotted(needed)} (RTX 40 series).",
-                "Choose the INT8 model.",
+                Text("plan.no_fp8_units", gpu=gpu.name, has=has, needed=least),
+                Text("plan.choose_int8"),
             )
         raise PlanError(
-            f"{has}; {preset.name} begins with {_dotted(needed)}.",
-            "It needs a newer card; the CPU default runs on any machine.",
+            Text("plan.card_too_old", gpu=gpu.name, has=has, model=preset.name, needed=least),
+            Text("plan.needs_newer_card"),
         )
 
 
@@ -101,12 +92,12 @@ def _dotted(capability: tuple[int, int]) -> str:
 
 def _device(machine: Machine, preset: ModelPreset) -> Choice:
     if preset.runs_on == "cpu" or machine.gpu is None:
-        return Choice("cpu", f"{preset.name} is made to run without a GPU.")
-    gpu = machine.gpu
-    capability = f", compute capability {_dotted(gpu.capability)}" if gpu.capability else ""
-    return Choice(
-        gpu.name, f"GPU {gpu.index}, {gigabytes(gpu.total)} for this program{capability}."
-    )
+        return Choice("cpu", Text("plan.made_for_no_gpu", model=preset.name))
+    gpu, capability = machine.gpu, NOTHING
+    if gpu.capability:
+        capability = Text("plan.capability", capability=_dotted(gpu.capability))
+    total = Memory(gpu.total)
+    return Choice(gpu.name, Text("plan.gpu", number=gpu.index, total=total, capability=capability))
 
 
 def _reaches(machine: Machine, capability: tuple[int, int]) -> bool:
@@ -117,10 +108,11 @@ def _reaches(machine: Machine, capability: tuple[int, int]) -> bool:
 def _best(name: str, known: tuple[Option, ...], preset: ModelPreset) -> Choice:
     choice = first_that_works(known)
     if choice is None:
-        why = " ".join(f"{option.value}: {option.reason}" for option in known)
+        why = (Text("plan.why_not", value=option.text, why=option.reason) for option in known)
+        what = Text(f"plan.name_{name}")
         raise PlanError(
-            f"No {name.replace('_', ' ')} of {preset.name} works on this machine. {why}",
-            "Run ./launch.sh setup (launch.bat setup on Windows), or choose another model.",
+            Text("plan.nothing_works", what=what, model=preset.name, why=joined(*why)),
+            Text("plan.run_setup"),
         )
     return choice
 
@@ -129,9 +121,15 @@ def _sampler(preset: ModelPreset) -> Choice:
     at = ", ".join(str(step) for step in preset.denoising_steps)
     guided = f"guidance {preset.guidance:g}" if preset.guidance > 1 else "no guidance"
     count = f"{preset.steps} steps ({at})" if at else f"{preset.steps} steps"
+    steps, guidance = Text("plan.steps", n=preset.steps), Text("plan.no_guidance")
+    if at:
+        steps = Text("plan.steps_at", n=preset.steps, at=at)
+    if preset.guidance > 1:
+        guidance = Text("plan.guidance", guidance=preset.guidance)
     return Choice(
         f"{count}, shift {preset.shift:g}, {guided}",
-        "What the model was distilled for; more steps would not make the clip better.",
+        Text("plan.distilled_for"),
+        label=Text("plan.sampler", steps=steps, shift=preset.shift, guidance=guidance),
     )
 
 
@@ -139,38 +137,36 @@ def _sampler(preset: ModelPreset) -> Choice:
 
 
 def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
-    plain = Option("torch_sdpa", True, "PyTorch's own attention: exact, and always there.")
+    plain = Option("torch_sdpa", True, Text("plan.sdpa"))
     if preset.runs_on == "cpu":
-        no = "SageAttention runs on GPUs only."
+        no = Text("plan.sage_on_gpus")
         return Option("sage_attn2", False, no), Option("sage_attn1", False, no), plain
     version = machine.version("sageattention")
     told = machine.packages.get("sageattention")
     able = _reaches(machine, BF16_CAPABILITY) and "triton" in machine.packages
-    unable = "SageAttention needs Triton, which isn't installed."
+    unable = Text("plan.sage_needs_triton")
     if version is None:
         return (
-            Option("sage_attn2", False, "SageAttention 2 isn't installed; it must be compiled."),
-            Option("sage_attn1", False, "The package sageattention (1.0.6) isn't installed."),
+            Option("sage_attn2", False, Text("plan.no_sage2")),
+            Option("sage_attn1", False, Text("plan.no_sage1")),
             plain,
         )
     if version[:1] >= (2,):
-        two = f"SageAttention {told} is installed: attention in INT8, about twice as fast."
+        two = Text("plan.sage2", version=told)
         return (
             Option("sage_attn2", able, two if able else unable),
-            Option("sage_attn1", False, f"SageAttention {told} is installed, which is newer."),
+            Option("sage_attn1", False, Text("plan.sage_newer", version=told)),
             plain,
         )
-    named = "SageAttention of unknown version" if told == UNKNOWN else f"SageAttention {told}"
-    alias = ""
+    named, alias = Text("plan.sage_named", version=told), NOTHING
+    if told == UNKNOWN:
+        named = Text("plan.sage_unknown")
     if machine.gpu is not None and machine.gpu.capability in Q8_CAPABILITIES:
-        alias = " LightX2V finds it under the name that it looks for on this card."
+        alias = Text("plan.sage_alias")
+    one = joined(Text("plan.sage1", name=named), alias)
     return (
-        Option("sage_attn2", False, f"{named} is installed; this begins with 2."),
-        Option(
-            "sage_attn1",
-            able,
-            f"{named} is installed: attention in INT8 by Triton.{alias}" if able else unable,
-        ),
+        Option("sage_attn2", False, Text("plan.sage_older", name=named)),
+        Option("sage_attn1", able, one if able else unable),
         plain,
     )
 
@@ -179,7 +175,7 @@ def _matmul(
     machine: Machine, preset: ModelPreset, precision: Precision | None
 ) -> tuple[Option, ...]:
     if precision == "bf16":
-        return (Option("Default", True, "PyTorch's own; bf16 needs no kernel of its own."),)
+        return (Option("Default", True, Text("plan.bf16_default")),)
     if precision == "int8":
         return (
             _q8(machine, preset),
@@ -193,12 +189,12 @@ def _matmul(
     )
 
 
-def _short_of(needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> str | None:
+def _short_of(needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Text | None:
     """Why no kernel for ``needed`` or newer runs here; None if it does."""
     if preset.runs_on == "cpu":
-        return "It runs on GPUs only."
+        return Text("plan.gpus_only")
     if not _reaches(machine, needed):
-        return f"It needs compute capability {_dotted(needed)} or newer."
+        return Text("plan.needs_capability", needed=_dotted(needed))
     return None
 
 
@@ -206,28 +202,27 @@ def _q8(machine: Machine, preset: ModelPreset) -> Option:
     gpu = machine.gpu
     short = _short_of(BF16_CAPABILITY, machine, preset)
     if short is None and gpu and gpu.capability and gpu.capability not in Q8_CAPABILITIES:
-        short = "Q8 kernels are written for RTX 40 and RTX 50 cards."
+        short = Text("plan.q8_cards")
     if short is None and "q8-kernels" not in machine.packages:
-        short = "Q8 kernels aren't installed; they must be compiled."
-    return Option("int8-q8f", short is None, short or "Q8 kernels are installed: the fastest INT8.")
+        short = Text("plan.no_q8")
+    return Option("int8-q8f", short is None, short or Text("plan.q8"))
 
 
 def _sgl(value: str, needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Option:
     short = _short_of(needed, machine, preset)
     if short is None and not (machine.linux and machine.architecture in ("x86_64", "AMD64")):
-        short = "sgl-kernel exists for Linux on x86-64 only."
+        short = Text("plan.sgl_systems")
     if short is None and "sgl-kernel" not in machine.packages:
-        short = "sgl-kernel isn't installed."
-    return Option(value, short is None, short or "sgl-kernel is installed: compiled, no warm-up.")
+        short = Text("plan.not_installed", name="sgl-kernel")
+    return Option(value, short is None, short or Text("plan.sgl"))
 
 
 def _triton(value: str, needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Option:
     short = _short_of(needed, machine, preset)
     if short is None and "triton" not in machine.packages:
         name = "triton-windows" if machine.windows else "Triton"
-        short = f"{name} isn't installed."
-    good = "Triton is installed; the first clip of each size waits while its kernels are tuned."
-    return Option(value, short is None, short or good)
+        short = Text("plan.not_installed", name=name)
+    return Option(value, short is None, short or Text("plan.triton"))
 
 
 def _torchao(machine: Machine, preset: ModelPreset) -> Option:
@@ -235,39 +230,28 @@ def _torchao(machine: Machine, preset: ModelPreset) -> Option:
     short = None if preset.runs_on == "cpu" else _short_of(FP8_CAPABILITY, machine, preset)
     torch = machine.version("torch")
     if short is None and not machine.linux:
-        short = "PyTorch is built without this kernel on Windows."
+        short = Text("plan.not_on_windows")
     # Where torch isn't installed yet, set-up brings one that is new enough.
     if short is None and torch and torch < TORCHAO_TORCH:
-        short = f"It needs PyTorch 2.7; {machine.packages['torch']} is installed."
-    return Option(
-        "fp8-torchao", short is None, short or "PyTorch's own FP8; it needs no other package."
-    )
+        short = Text("plan.needs_pytorch", version=machine.packages["torch"])
+    return Option("fp8-torchao", short is None, short or Text("plan.torchao"))
 
 
 def _modulation(machine: Machine, preset: ModelPreset) -> Choice:
     """Not for the user: the worker tries the fused kernel and says which one runs."""
     if preset.runs_on == "nvidia" and "triton" in machine.packages:
-        return Choice("triton", "One fused kernel instead of two passes over the activations.")
-    missing = "Triton isn't installed" if preset.runs_on == "nvidia" else "Triton needs a GPU"
-    return Choice("torch", f"PyTorch's own operations: {missing}.")
+        return Choice("triton", Text("plan.fused"))
+    gpu = preset.runs_on == "nvidia"
+    return Choice("torch", Text("plan.unfused_no_triton" if gpu else "plan.unfused_no_gpu"))
 
 
 def _compile(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
-    off = Option(
-        "off",
-        True,
-        "torch.compile made no step faster on an H100, and the first clip of each size waited 24 s "
-        "more while it compiled.",
-    )
-    if preset.runs_on == "cpu" or "triton" not in machine.packages:
-        why = "It runs on GPUs only." if preset.runs_on == "cpu" else "Triton isn't installed."
-        return off, Option("on", False, why)
-    return off, Option(
-        "on",
-        True,
-        "The first clip of each size waits while it compiles: 24 s on an H100, where no step was "
-        "faster for it; other cards may differ.",
-    )
+    off = Option("off", True, Text("plan.compile_off"))
+    if preset.runs_on == "cpu":
+        return off, Option("on", False, Text("plan.gpus_only"))
+    if "triton" not in machine.packages:
+        return off, Option("on", False, Text("plan.not_installed", name="Triton"))
+    return off, Option("on", True, Text("plan.compile_on"))
 
 
 # ---- memory --------------------------------------------------------------------------------
@@ -277,52 +261,45 @@ def _offload(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     """The fastest first. "resident" works where the numbers allow to try it."""
     if preset.runs_on == "cpu":
         return (
-            Option("block", True, "Block by block, as on a GPU; here both sides are RAM."),
-            Option("block-exact", False, "Page-locked memory is for GPUs only."),
-            Option("lazy", True, "Each block is read from disk at every step."),
-            Option("resident", True, "Nothing is moved."),
+            Option("block", True, Text("plan.both_sides_ram")),
+            Option("block-exact", False, Text("plan.locked_for_gpus")),
+            Option("lazy", True, Text("plan.read_from_disk")),
+            Option("resident", True, Text("plan.nothing_moved")),
         )
     total = machine.gpu.total if machine.gpu else 0
     fits = resident_need(preset) < total and host_need(preset, "resident") <= _ram(machine)
-    need = gigabytes(resident_need(preset))
+    need = Memory(resident_need(preset))
+    resident = Text("plan.too_large_for_gpu", need=need, total=Memory(total))
+    if fits:
+        resident = Text("plan.may_fit_gpu", need=need)
     return (
-        Option(
-            "resident",
-            fits,
-            f"Everything stays on the GPU, about {need} at the baseline size; measure it first."
-            if fits
-            else f"Everything on the GPU would take about {need} of its {gigabytes(total)}.",
-        ),
-        _waiting(machine, preset, "block", "The blocks wait in page-locked RAM"),
-        _waiting(
-            machine,
-            preset,
-            "block-exact",
-            "The blocks wait in page-locked RAM of exact size, as torch rounds each up to a power "
-            "of two",
-        ),
-        _waiting(machine, preset, "lazy", "Each block is read from disk at every step"),
+        Option("resident", fits, resident),
+        _waiting(machine, preset, "block", Text("plan.waits_locked")),
+        _waiting(machine, preset, "block-exact", Text("plan.waits_exact")),
+        _waiting(machine, preset, "lazy", Text("plan.waits_on_disk")),
     )
 
 
-def _waiting(machine: Machine, preset: ModelPreset, value: str, how: str) -> Option:
-    need, has = host_need(preset, value), _ram(machine)
-    fits = need <= has
-    told = f"{how}: {gigabytes(need)} of RAM"
+def _waiting(machine: Machine, preset: ModelPreset, value: str, how: Text) -> Option:
+    need, has = Memory(host_need(preset, value)), Memory(_ram(machine))
+    fits = need.bytes <= has.bytes
     locked, lockable = pinned_need(preset, value), machine.ram * WINDOWS_LOCKS
     if fits and machine.windows and locked > lockable:
-        limit = f"Windows page-locks at most half of the RAM ({gigabytes(int(lockable))})"
+        limit = Memory(int(lockable))
         if (
             value == "block"
         ):  # the exact way locks less of it, and the rest waits unlocked there too
-            return Option(value, False, f"{limit}, and this locks {gigabytes(locked)}.")
-        rest = gigabytes(int(locked - lockable))
-        return Option(value, True, f"{told}. {limit}; {rest} wait unlocked and are copied slower.")
+            too_much = Text("plan.locks_too_much", limit=limit, locked=Memory(locked))
+            return Option(value, False, too_much)
+        rest = Memory(int(locked - lockable))
+        return Option(
+            value,
+            True,
+            Text("plan.waits_unlocked", how=how, need=need, limit=limit, rest=rest),
+        )
     if fits:
-        return Option(value, True, f"{told}, and {gigabytes(has)} are there.")
-    return Option(
-        value, False, f"It takes {gigabytes(need)} of RAM, and {gigabytes(has)} are there."
-    )
+        return Option(value, True, Text("plan.waits", how=how, need=need, has=has))
+    return Option(value, False, Text("plan.too_little_ram", need=need, has=has))
 
 
 def _ram(machine: Machine) -> int:
@@ -334,36 +311,35 @@ def _offload_choice(
 ) -> Choice:
     resident = next(option for option in known["offload"] if option.value == "resident")
     if preset.runs_on != "cpu" and resident.works and resident_measured:
-        return Choice("resident", "Everything stays on the GPU: it was measured to fit here.")
+        return Choice("resident", Text("plan.measured_to_fit"))
     choice = first_that_works(tuple(o for o in known["offload"] if o.value != "resident"))
     if choice is None:
         raise PlanError(
-            f"{preset.name} needs {gigabytes(host_need(preset, 'lazy'))} of RAM even when it reads "
-            f"each block from disk, and this machine has {gigabytes(_ram(machine))} to give.",
-            "Put more RAM into the machine, or choose a smaller model.",
+            Text(
+                "plan.too_little_ram_at_all",
+                model=preset.name,
+                need=Memory(host_need(preset, "lazy")),
+                has=Memory(_ram(machine)),
+            ),
+            Text("plan.more_ram"),
         )
     return choice
 
 
 def _decode(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
-    whole = Option("whole", True, "The GPU has room to decode a frame at once, without seams.")
-    tiled = Option("tiled", True, "The frame is decoded in tiles: less memory, a little slower.")
+    whole = Option("whole", True, Text("plan.decode_whole"))
+    tiled = Option("tiled", True, Text("plan.decode_tiled"))
     gpu = machine.gpu
     if preset.runs_on == "nvidia" and gpu is not None and gpu.total <= WHOLE_DECODE_ABOVE:
-        total = gigabytes(gpu.total)
-        tiled = Option("tiled", True, f"With {total} the frame is decoded in tiles: less memory.")
+        total = Memory(gpu.total)
+        tiled = Option("tiled", True, Text("plan.decode_tiled_for", total=total))
         return tiled, whole
     return whole, tiled
 
 
 def _rope_chunk() -> tuple[Option, ...]:
-    def option(value: Value, reason: str) -> Option:
-        return Option(value, True, reason)
-
     return (
-        option(
-            ROPE_CHUNK, "Positions are applied so many tokens at a time: large enough for speed."
-        ),
-        option(SMALL_ROPE_CHUNK, "Smaller parts take less memory, and a little longer."),
-        option(0, "All tokens at once: the fastest, and the most memory."),
+        Option(ROPE_CHUNK, True, Text("plan.rope_large")),
+        Option(SMALL_ROPE_CHUNK, True, Text("plan.rope_small")),
+        Option(0, True, Text("plan.rope_all")),
     )

@@ -1,7 +1,7 @@
 """How a request is run on this machine. Every choice keeps its reason, and the page shows it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.machine.facts import Machine
@@ -17,6 +17,7 @@ from engine.plan.choice import (
     values,
 )
 from engine.presets import ModelPreset
+from engine.text import Text, listed
 
 __all__ = [
     "Choice",
@@ -68,7 +69,7 @@ def make_plan(
     for name, value in (overrides or {}).items():
         option = checked(known, preset, name, value)
         automatic = plan[name]
-        reason = f"You chose it. Automatic would be {automatic.value}: {automatic.reason}"
+        reason = Text("plan.you_chose", value=automatic.text, why=automatic.reason)
         plan[name] = Choice(option.value, reason, "user")
     return plan
 
@@ -88,27 +89,35 @@ def checked(known: Options, preset: ModelPreset, name: str, value: Value) -> Opt
         OverrideError: there is no such choice or value, or it can't work here.
     """
     if not known:
-        raise OverrideError(f"{preset.name} leaves nothing to choose.", "It runs as it is.")
+        raise OverrideError(
+            Text("plan.nothing_to_choose", model=preset.name), Text("plan.runs_as_it_is")
+        )
     if name not in known:
-        names = ", ".join(known)
-        raise OverrideError(f"{preset.name} has no choice named {name[:40]!r}.", f"It has {names}.")
+        raise OverrideError(
+            Text("plan.no_such_choice", model=preset.name, name=name[:40]),
+            Text("plan.it_has", names=listed(*known)),
+        )
     for option in known[name]:
         if str(option.value) == str(value):
             if option.works:
                 return option
-            works = ", ".join(str(o.value) for o in known[name] if o.works)
+            works = listed(*(str(o.value) for o in known[name] if o.works))
             raise OverrideError(
-                f"{name} can't be {option.value} here: {option.reason}",
-                f"Leave it to the program, or choose one that works: {works}.",
+                Text("plan.cant_be_here", name=name, value=option.text, why=option.reason),
+                Text("plan.choose_one", values=works),
             )
-    offered = ", ".join(str(option.value) for option in known[name])
     raise OverrideError(
-        f"{name} can't be {str(value)[:40]!r}; there is no such value.", f"There are: {offered}."
+        Text("plan.no_such_value", name=name, value=str(value)[:40]),
+        Text("plan.there_are", names=listed(*(str(option.value) for option in known[name]))),
     )
 
 
 def plan_to_json(plan: Plan) -> dict[str, dict[str, Any]]:
-    return {name: asdict(choice) for name, choice in plan.items()}
+    """With the reasons in English, as receipts and logs keep them."""
+    return {
+        name: {"value": choice.value, "reason": str(choice.reason), "by": choice.by}
+        for name, choice in plan.items()
+    }
 
 
 def _has_options(preset: ModelPreset) -> bool:

@@ -11,6 +11,7 @@ from engine.plan.make import checked, make_plan, options
 from engine.presets import Presets
 from engine.request import Size
 from engine.store import Store, now
+from engine.text import Text, from_row, to_row
 
 
 class Plans:
@@ -97,7 +98,7 @@ class Plans:
         works = any(option.works and option.value == value for option in offered)
         return works and name not in self.overrides(model)
 
-    def adopt_replacements(self, model: str, sent: Plan, runs: Plan) -> list[str]:
+    def adopt_replacements(self, model: str, sent: Plan, runs: Plan) -> list[Text]:
         """Settle what the worker had to replace while it loaded.
 
         A choice of the user's that was replaced can't work here, so it is dropped.
@@ -115,8 +116,13 @@ class Plans:
             if name in overrides:
                 self.reset(model, name)
                 told.append(
-                    f"Your choice {name}={overrides[name]} was undone, {choice.value} is used: "
-                    f"{choice.reason}"
+                    Text(
+                        "plan.undone",
+                        name=name,
+                        value=overrides[name],
+                        instead=choice.text,
+                        why=choice.reason,
+                    )
                 )
         return told
 
@@ -126,14 +132,24 @@ class Plans:
             " where model = ? and source = 'engine' and facts = ?",
             (model, machine.facts()),
         )
-        return {row["name"]: Choice(json.loads(row["value"]), row["reason"]) for row in rows}
+        return {
+            row["name"]: Choice(json.loads(row["value"]), from_row(row["reason"])) for row in rows
+        }
 
     def _keep(self, model: str, name: str, choice: Choice, source: str, facts: str) -> None:
         with self._store.transaction() as db:
             db.execute(
                 "insert or replace into choices (model, name, value, reason, source, facts,"
                 " created) values (?, ?, ?, ?, ?, ?, ?)",
-                (model, name, json.dumps(choice.value), choice.reason, source, facts, now()),
+                (
+                    model,
+                    name,
+                    json.dumps(choice.value),
+                    to_row(choice.reason),
+                    source,
+                    facts,
+                    now(),
+                ),
             )
 
     def _resident_measured(self, model: str, machine: Machine) -> bool:

@@ -10,25 +10,27 @@ from collections.abc import Iterable
 from engine.guard.duration import Duration
 from engine.guard.verdict import Verdict
 from engine.request import Size
+from engine.text import NOTHING, Said, Text, plain
 from engine.units import gigabytes
 from ui import wording
+from ui.wording import say
 
-BEST = "best for quality"
 
-
-def label(name: str, best: bool, verdict: Verdict, duration: Duration | None) -> str:
+def label(name: Said, best: bool, verdict: Verdict, duration: Duration | None) -> str:
     """Up to three lines: ``name``; what it takes, or its verdict; whether it is a best one."""
-    lines = (name, takes(verdict, duration), BEST if best else "")
-    return "\n".join(line for line in lines if line)
+    lines = (name, takes(verdict, duration), Text("cards.best") if best else NOTHING)
+    return "\n".join(say(line) for line in lines if line)
 
 
-def takes(verdict: Verdict, duration: Duration | None) -> str:
+def takes(verdict: Verdict, duration: Duration | None) -> Said:
     """Seconds and memory, as in "14 s, 6.0 GB", or the verdict's word where it isn't open."""
     if not verdict.open:
-        return verdict.word.value
-    memory = "" if verdict.peak is None else gigabytes(verdict.peak)
+        return verdict.word.text
+    memory = plain("" if verdict.peak is None else gigabytes(verdict.peak))
     time = "" if duration is None else wording.seconds(duration.seconds)
-    return ", ".join(part for part in (time, memory) if part)
+    if time and memory:
+        return Text("cards.takes", time=time, memory=memory)
+    return time or memory
 
 
 def style(cards: Iterable[tuple[str, Size, Verdict]]) -> str:

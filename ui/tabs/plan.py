@@ -9,10 +9,25 @@ import gradio as gr
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.plan.choice import Choice, Option, Options, PlanError
+from engine.plan.choice import Choice, Option, Options, PlanError, in_words
+from engine.text import Said, Text, plain
 from ui import wording
 from ui.tabs.generate import known_model, refusal_html
 from ui.wiring import QUIET
+from ui.wording import say
+
+# Choices that the table has a name for; any other is told by its key.
+NAMED = (
+    *wording.CHOICES,
+    "model",
+    "device",
+    "dtype",
+    "threads",
+    "sampler",
+    "precision",
+    "modulation",
+    "fp16_accumulation",
+)
 
 
 @dataclass(frozen=True)
@@ -71,15 +86,14 @@ def use(engine: Engine, model: str, name: str, value: str | int | None) -> str:
         engine.plans.override(known_model(engine.presets, model), name, value)
     except HeadroomError as error:
         return refusal_html(error)
-    said = html.escape(wording.choice(name))
-    return f"<p>{said}: {html.escape(str(value))}. {wording.NEXT_CLIP}</p>"
+    said = Text("plan_tab.used", choice=_name(name), value=in_words(value))
+    return f"<p>{_escaped(said)}</p>"
 
 
 def reset(engine: Engine, model: str, name: str) -> str:
     """Back to the automatic choice; returns what to say about it."""
     engine.plans.reset(known_model(engine.presets, model), name)
-    said = html.escape(wording.choice(name))
-    return f"<p>{said}: {wording.DECIDES}</p>"
+    return f"<p>{_escaped(Text('plan_tab.reset', choice=_name(name)))}</p>"
 
 
 def refreshed(engine: Engine, model: str) -> list[Any]:
@@ -109,26 +123,41 @@ def table_html(engine: Engine, model: str) -> str:
     except PlanError as error:
         return refusal_html(error)
     usual = default_model(engine)
-    reason = usual.reason
+    reason: Said = usual.reason
+    named = engine.presets.models[model].name
     if usual.preset.id != model:
-        reason = f"You chose this model. Automatic would be {usual.preset.name}: {reason}"
-    chosen = Choice(engine.presets.models[model].name, reason)
+        reason = Text("plan_tab.chose_model", model=usual.preset.name, why=reason)
+    rows = [("model", Choice(named, reason)), *plan.items()]
     cells = "".join(
-        f"<tr><th scope='row'>{html.escape(wording.choice(name))}</th>"
-        f"<td>{html.escape(str(choice.value))}</td>"
-        f"<td class='why'>{html.escape(choice.reason)}</td></tr>"
-        for name, choice in [("model", chosen), *plan.items()]
+        f"<tr><th scope='row'>{_escaped(_name(name))}</th>"
+        f"<td>{_escaped(choice.text)}</td>"
+        f"<td class='why'>{_escaped(choice.reason)}</td></tr>"
+        for name, choice in rows
     )
-    named = html.escape(engine.presets.models[model].name)
-    head = "<tr><th scope='col'>Choice</th><th scope='col'>Value</th><th scope='col'>Why</th></tr>"
+    head = "".join(
+        f"<th scope='col'>{_escaped(Text(f'plan_tab.column_{column}'))}</th>"
+        for column in ("choice", "value", "why")
+    )
     return (
-        f"<h2>How {named} runs here</h2><table class='receipt plan'><thead>{head}</thead>"
+        f"<h2>{_escaped(Text('plan_tab.heading', model=named))}</h2>"
+        f"<table class='receipt plan'><thead><tr>{head}</tr></thead>"
         f"<tbody>{cells}</tbody></table>"
     )
 
 
+def _name(choice: str) -> Text:
+    """A plan's key as people read it."""
+    return Text(f"plan_tab.name_{choice}") if choice in NAMED else plain(wording.choice(choice))
+
+
 def _said(option: Option) -> str:
-    return str(option.value) if option.works else f"{option.value} – can't work: {option.reason}"
+    if option.works:
+        return say(option.text)
+    return say(Text("plan_tab.cant_work", value=option.text, why=option.reason))
+
+
+def _escaped(said: Text) -> str:
+    return html.escape(say(said))
 
 
 def _used(engine: Engine, model: str, name: str, value: str | int | None) -> list[Any]:

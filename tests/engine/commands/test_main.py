@@ -203,6 +203,8 @@ def test_plan_shows_sets_and_resets(
     assert set(told) == {"model", "plan", "options", "chosen"}
     assert told["plan"]["decode"]["value"] == "whole"
     assert all(choice["reason"] for choice in told["plan"].values())
+    assert told["plan"]["decode"]["reason_id"] == "plan.decode_whole"
+    assert told["options"]["attention"][0]["reason_id"] == "plan.sage_on_gpus"
     assert {"value": "tiled", "works": True} == {
         key: told["options"]["decode"][1][key] for key in ("value", "works")
     }

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from engine.plan.choice import Choice, Plan
-from engine.plan.fallback import describe_fallback, next_fallback
+from engine.plan.fallback import describe_fallback, next_fallback, ran_out
 from engine.request import Size
 from engine.stages import Memory, Stage
-from engine.text import NOTHING, plain
+from engine.text import NOTHING, Text, plain
 from engine.worker.messages import Failed
 from engine.worker.outcomes import what_ran_out
 
@@ -86,8 +86,20 @@ def test_the_ladder_ends() -> None:
 def test_it_is_told_which_memory_where_and_what_comes() -> None:
     fallback = next_fallback(plan(), "decode", "VRAM", where="720×1280×81")
     assert fallback is not None
-    assert fallback[1].reason == "VRAM ran out while decoding 720×1280×81."
-    assert describe_fallback(fallback) == "decoding in tiles (decode: tiled)"
+    assert str(fallback[1].reason) == "VRAM ran out while decoding 720×1280×81."
+    assert str(describe_fallback(fallback)) == "decoding in tiles (decode: tiled)"
     failed = Failed(1, "out_of_memory", plain("No room."), NOTHING, "denoise", "RAM")
     what = what_ran_out(failed, Size(480, 832, 81))
     assert str(what) == "No room. RAM ran out while denoising 480×832×81."
+
+
+def test_what_ran_out_is_told_by_ids() -> None:
+    assert ran_out(None, None) == Text(
+        "plan.ran_out", memory=Text("plan.memory"), doing=Text("plan.doing_load")
+    )
+    assert str(ran_out("commit", "save")) == "commit ran out while saving."
+    fallback = next_fallback(plan(), "denoise", "VRAM")
+    assert fallback is not None
+    assert describe_fallback(fallback).values["how"] == Text("plan.try_smaller_parts")
+    told = describe_fallback(("kernel", Choice("b", "It is there.")))
+    assert str(told) == "a smaller way (kernel: b)"

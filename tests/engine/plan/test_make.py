@@ -1,5 +1,6 @@
 """The rules of the plan over scripted machines: what is installed, what fits, what can't be."""
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.machine.facts import Machine, this_machine
-from engine.plan.choice import Choice, OverrideError, Plan, PlanError, values
-from engine.plan.make import checked, make_plan, options
+from engine.plan.choice import WORDS, Choice, OverrideError, Plan, PlanError, in_words, values
+from engine.plan.make import checked, make_plan, options, plan_to_json
 from engine.presets import ModelPreset, load_presets
+from engine.text import Memory, Text
 from tests.support.machines import GIB, LINUX, TORCH, WINDOWS, with_gpu, with_packages
 
 PRESETS = load_presets().models
@@ -62,10 +64,12 @@ def test_a_4060_ti_with_32_gb_and_nothing_optional() -> None:
         "fp16_accumulation": "off",
         "sampler": "4 steps (1000, 750, 500, 250), shift 5, no guidance",
     }
-    assert "Not block: It takes 31.7 GB of RAM" in plan["offload"].reason
-    assert "sageattention (1.0.6) isn't installed" in plan["attention"].reason
-    assert "Triton isn't installed" in plan["matmul"].reason
+    assert "Not block: It takes 31.7 GB of RAM" in str(plan["offload"].reason)
+    assert "sageattention (1.0.6) isn't installed" in str(plan["attention"].reason)
+    assert "Triton isn't installed" in str(plan["matmul"].reason)
     assert pickle.loads(pickle.dumps(plan)) == plan
+    assert plan["compile"].reason == Text("plan.compile_off")
+    assert str(plan["sampler"].text) == plan["sampler"].value, "its words are those of its value"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_sage_1_says_by_which_name_it_is_found(capability: tuple[int, int], name
     machine = with_packages(LINUX, triton="3.6.0", sageattention="1.0.6")
     plan = make_plan(with_gpu(machine, "RTX", capability, 24), FP8)
     assert plan["attention"].value == "sage_attn1"
-    assert ("under the name" in plan["attention"].reason) is named
+    assert ("under the name" in str(plan["attention"].reason)) is named
 
 
 def test_windows_without_triton_is_told_what_is_missing() -> None:
@@ -117,7 +121,7 @@ def test_a_3090_is_sent_to_int8_and_runs_it() -> None:
     machine = with_gpu(with_packages(LINUX, triton="3.6.0"), "RTX 3090", (8, 6), 24)
     with pytest.raises(PlanError, match=r"RTX 3090 has compute capability 8\.6; FP8") as caught:
         make_plan(machine, FP8)
-    assert caught.value.remedy == "Choose the INT8 model."
+    assert str(caught.value.remedy) == "Choose the INT8 model."
     assert kernels(machine, INT8) == ("torch_sdpa", "int8-triton")
     assert kernels(machine, BF16) == ("torch_sdpa", "Default")
 
@@ -147,7 +151,7 @@ def test_int8_uses_q8_kernels_where_they_are(
     plan = make_plan(machine, INT8)
     assert chosen(plan, "matmul", "text_encoder") == (matmul, matmul)
     if matmul == "int8-triton":
-        assert "Not int8-sgl: sgl-kernel isn't installed" in plan["matmul"].reason
+        assert "Not int8-sgl: sgl-kernel isn't installed" in str(plan["matmul"].reason)
 
 
 def test_a_5090_may_hold_everything_once_that_was_measured() -> None:
@@ -155,7 +159,7 @@ def test_a_5090_may_hold_everything_once_that_was_measured() -> None:
     assert chosen(make_plan(machine, FP8), "offload") == ("block-exact",)
     measured = make_plan(machine, FP8, resident_measured=True)
     assert chosen(measured, "offload") == ("resident",)
-    assert "measured" in measured["offload"].reason
+    assert "measured" in str(measured["offload"].reason)
     assert chosen(make_plan(machine, FP8, {"offload": "resident"}), "offload") == ("resident",)
     small = make_plan(LINUX, FP8, resident_measured=True)
     assert chosen(small, "offload") == ("block-exact",), "a measurement of another card's"
@@ -164,7 +168,7 @@ def test_a_5090_may_hold_everything_once_that_was_measured() -> None:
 def test_an_8_gb_card_decodes_in_tiles() -> None:
     plan = make_plan(with_gpu(LINUX, "RTX 4060", (8, 9), 8), FP8)
     assert chosen(plan, "decode") == ("tiled",)
-    assert "8.0 GB" in plan["decode"].reason
+    assert "8.0 GB" in str(plan["decode"].reason)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +188,10 @@ def test_windows_locks_half_of_the_ram() -> None:
     small, middle, large = with_ram(31.8), with_ram(47.8), with_ram(63.8)
     assert chosen(small, "offload") == chosen(middle, "offload") == ("block-exact",)
     assert chosen(large, "offload") == ("block",)
-    assert "wait unlocked and are copied slower" in small["offload"].reason
-    assert "at most half of the RAM (23.9 GB), and this locks 26.7 GB" in middle["offload"].reason
+    assert "wait unlocked and are copied slower" in str(small["offload"].reason)
+    assert "at most half of the RAM (23.9 GB), and this locks 26.7 GB" in str(
+        middle["offload"].reason
+    )
     on_linux = make_plan(replace(LINUX, ram=round(47.8 * GIB)), FP8)
     assert chosen(on_linux, "offload") == ("block",)
 
@@ -247,7 +253,9 @@ def test_an_override_says_what_it_overrides() -> None:
     assert plan["decode"].value == "tiled"
     assert plan["rope_chunk"].value == 2048, "text from a command line becomes the number"
     assert (plan["decode"].by, plan["offload"].by) == ("user", "automatic")
-    assert plan["decode"].reason.startswith("You chose it. Automatic would be whole: The GPU has")
+    assert str(plan["decode"].reason).startswith(
+        "You chose it. Automatic would be whole: The GPU has"
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,7 +285,7 @@ def test_what_was_settled_comes_between_automatic_and_chosen() -> None:
     assert plan["decode"] == learned["decode"]
     plan = make_plan(LINUX, FP8, {"decode": "whole"}, learned)
     assert plan["decode"].value == "whole"
-    assert "Automatic would be tiled: VRAM ran out" in plan["decode"].reason
+    assert "Automatic would be tiled: VRAM ran out" in str(plan["decode"].reason)
 
 
 def test_what_was_settled_and_doesnt_exist_is_left_out() -> None:
@@ -302,6 +310,38 @@ def test_what_only_the_worker_finds_out_is_part_of_the_plan() -> None:
     assert make_plan(machine, FP8)["modulation"].value == "triton"
     assert make_plan(machine, FP8, learned={"modulation": found})["modulation"] == found
     assert "modulation" not in options(machine, FP8), "it is not the user's"
+
+
+# ---- reasons are ids and values ------------------------------------------------------------
+
+
+def test_a_reason_keeps_its_numbers() -> None:
+    with pytest.raises(PlanError) as caught:
+        make_plan(replace(LINUX, ram=12 * GIB), FP8)
+    assert caught.value.sentence.id == "plan.too_little_ram_at_all"
+    assert caught.value.sentence.values["has"] == Memory(11 * GIB)
+
+
+def test_a_reason_within_a_reason_stays_a_text() -> None:
+    chosen = make_plan(LINUX, FP8, {"decode": "tiled"})["decode"].reason
+    assert chosen == Text(
+        "plan.you_chose", value=Text("plan.value_whole"), why=Text("plan.decode_whole")
+    )
+
+
+def test_words_are_the_values_that_they_stand_for() -> None:
+    assert [str(in_words(value)) for value in WORDS] == list(WORDS)
+    assert [str(in_words(value)) for value in (8192, 0, "fp8-sgl")] == ["8192", "0", "fp8-sgl"]
+
+
+def test_what_receipts_keep_is_english() -> None:
+    told = plan_to_json(make_plan(LINUX, FP8))
+    assert json.loads(json.dumps(told)) == told
+    assert told["decode"] == {
+        "value": "whole",
+        "reason": "The GPU has room to decode a frame at once, without seams.",
+        "by": "automatic",
+    }
 
 
 PACKAGES = st.sampled_from(["torch", "sageattention", "sgl-kernel", "triton", "q8-kernels"])
@@ -334,8 +374,8 @@ def test_the_plan_is_made_of_options_that_work_or_a_sentence_says_why_not(
     except PlanError as error:
         told = error
     if told is not None:
-        assert told.sentence.endswith(".")
-        assert told.remedy.endswith(".")
+        assert str(told.sentence).endswith(".")
+        assert str(told.remedy).endswith(".")
         return
     assert set(plan) == KEYS
     for name, offered in known.items():
@@ -343,4 +383,4 @@ def test_the_plan_is_made_of_options_that_work_or_a_sentence_says_why_not(
         for option in offered:
             if option.works:
                 assert make_plan(machine, preset, {name: option.value})[name].value == option.value
-    assert all(choice.reason.endswith(".") for choice in plan.values())
+    assert all(str(choice.reason).endswith(".") for choice in plan.values())

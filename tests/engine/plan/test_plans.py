@@ -15,6 +15,7 @@ from engine.plan.choice import Choice, OverrideError, PlanError, values
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
+from engine.text import NOTHING, Text
 from tests.support.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
 
 MODEL = "wan2.1-t2v-14b-fp8"
@@ -126,6 +127,15 @@ def test_what_was_learnt_counts_only_where_it_was(
     assert bench.value("decode") == "tiled", "a minor driver version is the same driver"
 
 
+def test_a_reason_outlives_its_row_and_words_of_before_stay_words(bench: Bench) -> None:
+    reason = Text("plan.ran_out", memory="VRAM", doing=Text("plan.doing_decode"))
+    bench.plans.learn(MODEL, "decode", Choice("tiled", reason))
+    assert bench.plans.plan(MODEL)["decode"].reason == reason
+    bench.plans.learn(MODEL, "decode", TILED)
+    (row,) = bench.jobs.store.rows("select reason from choices")
+    assert row["reason"] == "VRAM ran out while decoding 720×1280×81."
+
+
 def test_automatic_forgets_the_users_choice_first_and_the_engines_next(bench: Bench) -> None:
     bench.plans.learn(MODEL, "decode", TILED)
     bench.plans.override(MODEL, "decode", "whole")
@@ -149,7 +159,7 @@ def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Ben
     sent = bench.plans.plan(MODEL)
     fell_back = Choice("torch_sdpa", "Its output differed from SDPA's.", "engine")
     told = bench.plans.adopt_replacements(MODEL, sent, {**sent, "attention": fell_back})
-    assert told == [
+    assert [str(sentence) for sentence in told] == [
         "Your choice attention=sage_attn2 was undone, torch_sdpa is used: "
         "Its output differed from SDPA's."
     ]
@@ -195,7 +205,7 @@ def test_a_run_counts_for_the_plan_that_ran(bench: Bench) -> None:
 def test_no_plan_is_a_verdict_and_no_crash(bench: Bench) -> None:
     bench.machine = with_gpu(LINUX, "RTX 3090", (8, 6), 24)
     verdict = bench.guard.verdict(MODEL, BASELINE)
-    assert (verdict.word, verdict.remedy) == (Word.IMPOSSIBLE, "Choose the INT8 model.")
+    assert (verdict.word, str(verdict.remedy)) == (Word.IMPOSSIBLE, "Choose the INT8 model.")
     assert '"plan": {}' in bench.guard.fingerprint(MODEL)
     assert bench.guard.nearest(MODEL, BASELINE) is None
 
@@ -205,7 +215,7 @@ def test_a_climb_begins_where_something_is_known(bench: Bench, total: int, first
     """An out-of-memory at the baseline would end it on a small card, where less may well fit."""
     bench.machine = with_gpu(LINUX, "a card", (8, 9), total)
     assert bench.guard.verdict(MODEL, BASELINE).open is (first == BASELINE)
-    assert bench.guard.next_probe(MODEL, Size(720, 1280, 81), []) == (first, "")
+    assert bench.guard.next_probe(MODEL, Size(720, 1280, 81), []) == (first, NOTHING)
 
 
 def test_resident_is_measured_before_it_is_automatic(bench: Bench) -> None:
@@ -244,6 +254,6 @@ def test_a_model_too_large_for_the_card_says_the_presets_reason(
     large = Bench(bench.jobs, replace(presets, models=models))
     verdict = large.guard.verdict(MODEL, Size(256, 256, 17))
     assert verdict.word is Word.IMPOSSIBLE
-    assert verdict.reason.startswith("BF16 ran out on 48 GB. RTX 4060 Ti has 16.0 GB")
+    assert str(verdict.reason).startswith("BF16 ran out on 48 GB. RTX 4060 Ti has 16.0 GB")
     large.machine = with_gpu(LINUX, "A6000", (8, 9), 47.5)
     assert large.guard.verdict(MODEL, Size(256, 256, 17)).open

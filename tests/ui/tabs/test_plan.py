@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from engine.engine import Engine
+from engine.text import Text
 from tests.engine.machine.test_facts import seen
 from tests.support.machines import LINUX
 from ui import wording
 from ui.page import build_page
 from ui.tabs import plan
+from ui.wording import say
 
 MODEL = "wan2.1-t2v-14b-fp8"
 
@@ -39,6 +41,25 @@ def test_every_choice_is_shown_with_its_reason(card: Engine) -> None:
 
 def test_every_choice_of_the_plan_has_words(card: Engine) -> None:
     assert set(card.plans.options(MODEL)) == set(wording.CHOICES)
+    keys = {*card.plans.plan(MODEL), *card.plans.plan("wan-tiny")}
+    assert keys <= set(plan.NAMED)
+    for name, label in wording.CHOICES.items():
+        assert say(Text(f"plan_tab.name_{name}")) == label, "the table says it as the form does"
+
+
+def test_the_table_and_the_choices_speak_the_requests_language(card: Engine) -> None:
+    wording.speak("zh")
+    try:
+        table = plan.table_html(card, MODEL)
+        labels = {value: text for text, value in by_name(card, MODEL)["attention"]}
+        told = plan.use(card, MODEL, "decode", "tiled")
+    finally:
+        wording.speak("en")
+    for words in ("的运行方式", "<th scope='col'>原因</th>", "逐块精确（block-exact）", "无引导"):
+        assert words in table
+    assert "未用 逐块（block）：需要 31.7 GB 内存" in table
+    assert labels["sage_attn2"] == ("sage_attn2（不可用：没有安装 SageAttention 2；它需要编译。）")
+    assert told == "<p>解码：分块（tiled）。下一个片段生效；引擎会为此自动重启。</p>"
 
 
 def test_what_cant_work_says_so_and_is_refused_when_picked(card: Engine) -> None:
