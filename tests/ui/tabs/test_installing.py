@@ -49,9 +49,8 @@ def test_the_card_speaks_the_language_of_whoever_asks() -> None:
     text = chinese.run(installing.card_html, beginning)
     assert "正在安装" in text
     assert "<p class='told' data-live='arriving'>正在开始</p>" in text
-    failed = InstallState(
-        "failed", told="No space", remedy=Text("install.log_has_it", file="a.log")
-    )
+    remedy = Text("install.log_has_it", file="a.log")
+    failed = InstallState("failed", told="No space", remedy=remedy)
     assert "它的全部输出见 a.log。" in chinese.run(installing.card_html, failed)
     assert "All it said is in a.log." in installing.card_html(failed)
 
