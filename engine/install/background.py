@@ -24,6 +24,7 @@ import psutil
 from engine.home import PROJECT, Home
 from engine.install.installed import SETUP, engine_here, stamp
 from engine.machine.facts import forget_packages
+from engine.text import NOTHING, Said, Text
 
 log = logging.getLogger("headroom.arrival")
 
@@ -36,23 +37,26 @@ Phase = Literal["here", "working", "failed"]
 
 @dataclass(frozen=True)
 class InstallState:
-    """Where it stands. ``doing``: the step at work; ``told`` and ``remedy``: why it failed."""
+    """Where it stands. ``doing``: the step at work; ``told`` and ``remedy``: why it failed. What
+    set-up and pip say is kept as they say it."""
 
     phase: Phase
-    doing: str = ""
+    doing: Said = ""
     began: float = 0.0
-    told: str = ""
-    remedy: str = ""
+    told: Said = ""
+    remedy: Said = ""
 
-    def sentence(self) -> str:
-        """For the page's line about the engine; "" where there is nothing to say."""
+    def sentence(self) -> Text:
+        """For the page's line about the engine; ``NOTHING`` where there is nothing to say."""
         if self.phase == "working":
-            seconds = int(time.monotonic() - self.began)
-            took = f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
-            return f"Setting up what makes clips, once: {self.doing} ({took})"
+            minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+            took = Text("install.seconds", seconds=seconds)
+            if minutes:
+                took = Text("install.minutes", minutes=minutes, seconds=seconds)
+            return Text("install.at_work", doing=self.doing, time=took)
         if self.phase == "failed":
-            return "What makes clips isn't installed; the Set-up tab says why."
-        return ""
+            return Text("install.failed")
+        return NOTHING
 
 
 class BackgroundInstall:
@@ -84,8 +88,8 @@ class BackgroundInstall:
             return InstallState("here")
         return state or InstallState(
             "failed",
-            told="What makes clips isn't installed in this environment.",
-            remedy=f"Run {SETUP}.",
+            told=Text("install.missing"),
+            remedy=Text("install.run_setup", command=SETUP),
         )
 
     def begin(self) -> None:
@@ -101,7 +105,7 @@ class BackgroundInstall:
             working = self._state is not None and self._state.phase == "working"
             if working or self._closed or engine_here():
                 return
-            self._state = InstallState("working", "Beginning", time.monotonic())
+            self._state = InstallState("working", Text("install.beginning"), time.monotonic())
             threading.Thread(target=self._run, name="arrival", daemon=True).start()
 
     def close(self) -> None:
@@ -123,28 +127,28 @@ class BackgroundInstall:
     # ---- its own thread --------------------------------------------------------------------
 
     def _run(self) -> None:
+        told: Said
         try:
-            code, last = self._install()
+            code, told = self._install()
         except OSError as error:
-            code, last = 1, [f"Set-up can't be started: {error.strerror or error}."]
+            code, told = 1, Text("install.cant_start", reason=error.strerror or str(error))
         if code == 0 and engine_here():
             _look_again()
             self._state = InstallState("here")
             log.info("what makes clips was installed")
             self._ready()
             return
-        log.warning("set-up ended with code %d: %s", code, " ".join(last))
-        self._state = InstallState(
-            "failed", told=" ".join(last), remedy=f"All it said is in {self._log_file}."
-        )
+        log.warning("set-up ended with code %d: %s", code, told)
+        remedy = Text("install.log_has_it", file=self._log_file)
+        self._state = InstallState("failed", told=told, remedy=remedy)
 
-    def _install(self) -> tuple[int, list[str]]:
+    def _install(self) -> tuple[int, str]:
         """Exit code and last words."""
         last: deque[str] = deque(maxlen=LAST_LINES)
         with self._log_file.open("w", encoding="utf-8") as kept:
             with self._lock:
                 if self._closed:
-                    return 130, []
+                    return 130, ""
                 self._process = process = subprocess.Popen(
                     self._command,
                     cwd=PROJECT,
@@ -166,7 +170,7 @@ class BackgroundInstall:
                     self._state = replace(self._state, doing=text.removesuffix("…").strip())
                 elif not NOISE.match(line):
                     last.append(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
-            return process.wait(), list(last)
+            return process.wait(), " ".join(last)
 
 
 def _ours() -> bool:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine.library.library import LibraryError
+from engine.text import Text
 
 
 def show(path: Path) -> None:
@@ -16,10 +17,12 @@ def show(path: Path) -> None:
         LibraryError: the file is gone, or there is no file manager to ask.
     """
     if not path.exists():
-        raise LibraryError(f"{path.name} is no longer in {path.parent}.", "Reload the page.")
+        left = Text("library.left_folder", file=path.name, folder=path.parent)
+        raise LibraryError(left, Text("library.reload"))
     command = _command(path)
+    remedy = Text("library.folder_is", folder=path.parent)
     if command is None:
-        raise LibraryError("There is no file manager here to ask.", f"The folder is {path.parent}.")
+        raise LibraryError(Text("library.no_file_manager"), remedy)
     try:
         # Neither waited for nor ended with us: a file manager stays as long as its user likes.
         subprocess.Popen(
@@ -30,10 +33,8 @@ def show(path: Path) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise LibraryError(
-            f"The file manager can't be started: {error.strerror or error}.",
-            f"The folder is {path.parent}.",
-        ) from error
+        reason = error.strerror or str(error)
+        raise LibraryError(Text("library.file_manager_fails", reason=reason), remedy) from error
 
 
 def _command(path: Path) -> list[str] | str | None:

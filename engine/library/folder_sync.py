@@ -22,6 +22,7 @@ from engine.library.mp4 import ClipError
 from engine.library.posters import Stamp
 from engine.library.receipt import checked
 from engine.store import StoreError, timestamp
+from engine.text import Said, Text, from_row, to_row
 
 log = logging.getLogger("headroom.folder_sync")
 
@@ -37,9 +38,9 @@ class ScanReport:
 
     added: int = 0
     changed: int = 0
-    refused: tuple[tuple[str, str], ...] = ()
+    refused: tuple[tuple[str, Text], ...] = ()
     young: int = 0
-    problem: str = ""
+    problem: Said = ""
 
 
 class FolderSync:
@@ -51,7 +52,7 @@ class FolderSync:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="folder sync", daemon=True)
         self._refusals = self._home.cache / "not-taken-in.json"
-        self._refused: dict[str, tuple[Stamp, str]] | None = None
+        self._refused: dict[str, tuple[Stamp, Text]] | None = None
 
     def start(self) -> None:
         """Scan and empty the trash now, in the background, and once a day; sooner where a file was
@@ -85,13 +86,14 @@ class FolderSync:
             except OSError as error:
                 # A drive that isn't there: its clips aren't gone.
                 log.warning("the clips folder can't be listed: %s", error)
-                why = f"The clips folder can't be listed: {error.strerror or error}."
-                return ScanReport(problem=why)
-            added, problem = 0, ""
+                reason = error.strerror or str(error)
+                return ScanReport(problem=Text("library.cant_list", reason=reason))
+            added = 0
+            problem: Said = ""
             try:
                 added = self._take_in(unknown)
             except reader_process.ReaderError as error:
-                problem = str(error)
+                problem = error.text
             kept = self._known_refusals()
             refused = tuple((name, why) for name, (_, why) in kept.items())
             return ScanReport(added, added + moved, refused, young, problem)
@@ -167,7 +169,7 @@ class FolderSync:
             with self._library.moving, self._store.transaction() as db:
                 for path, answer in answers.items():
                     if isinstance(answer, ClipError):
-                        refused[path.name] = unknown[path], str(answer.sentence)
+                        refused[path.name] = unknown[path], answer.sentence
                     else:
                         refused.pop(path.name, None)
                         added += self._add(db, path, unknown[path], answer)
@@ -201,17 +203,20 @@ class FolderSync:
         db.execute("update clips set trashed = ? where file = ?", (trashed, path.name))
         return True
 
-    def _known_refusals(self) -> dict[str, tuple[Stamp, str]]:
+    def _known_refusals(self) -> dict[str, tuple[Stamp, Text]]:
         """What was opened once and isn't ours, so that it isn't opened at every start."""
         if self._refused is None:
             self._refused = {}
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
                 kept = json.loads(self._refusals.read_text(encoding="utf-8"))
-                self._refused = {n: ((int(m), int(s)), str(why)) for n, (m, s, why) in kept.items()}
+                self._refused = {
+                    name: ((int(changed), int(size)), from_row(str(why)))
+                    for name, (changed, size, why) in kept.items()
+                }
         return self._refused
 
-    def _keep_refusals(self, refused: dict[str, tuple[Stamp, str]]) -> None:
-        kept = {name: [*mark, why] for name, (mark, why) in refused.items()}
+    def _keep_refusals(self, refused: dict[str, tuple[Stamp, Text]]) -> None:
+        kept = {name: [*mark, to_row(why)] for name, (mark, why) in refused.items()}
         with contextlib.suppress(OSError):  # then they are opened once more
             self._refusals.write_text(json.dumps(kept), encoding="utf-8")
 

@@ -16,6 +16,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
 from engine.request import ClipRequest
 from engine.store import Store, folded, timestamp
+from engine.text import Text
 
 log = logging.getLogger("headroom.library")
 
@@ -227,7 +228,7 @@ class Library:
     def _found(self, number: int) -> Clip:
         clip = self.get(number)
         if clip is None:
-            raise LibraryError("This clip is no longer in the library.", "Reload the page.")
+            raise LibraryError(Text("library.gone"), Text("library.reload"))
         return clip
 
     def _change(self, number: int, column: str, value: object) -> None:
@@ -245,8 +246,8 @@ class Library:
                 (old / still).replace(new / still)
         except OSError as error:
             raise LibraryError(
-                f"{file} can't be moved: {error.strerror or error}.",
-                f"Close what plays it, and make sure that {new} can be written to.",
+                Text("library.cant_move", file=file, reason=error.strerror or str(error)),
+                Text("library.close_player", folder=new),
             ) from error
 
 

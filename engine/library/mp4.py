@@ -17,6 +17,7 @@ from PIL import Image
 from engine.errors import ExitCode, HeadroomError
 from engine.library import xmp
 from engine.stages import Frames
+from engine.text import Text
 
 RECEIPT_KIND = "headroom.receipt"
 # Without mbtree=0 the same frames give other bytes in another process: x264's vector code for
@@ -89,24 +90,19 @@ def read_receipt(path: Path) -> dict[str, Any]:
     import av.error
 
     if not path.is_file():
-        raise ClipError(f"There is no file {path}.", "Check the path.")
+        raise ClipError(Text("library.no_file", file=path), Text("library.check_path"))
     try:
         with av.open(str(path)) as container:
             comment = container.metadata.get("comment", "")
             if not container.streams.video:  # cut off before its index, or never a video
                 raise av.error.InvalidDataError(0, "no video")
     except (av.error.FFmpegError, OSError) as error:
-        raise ClipError(
-            f"{path.name} can't be read as a video; it is damaged or something else.",
-            "Use an MP4 that Headroom made.",
-        ) from error
+        wrong = Text("library.no_video", file=path.name)
+        raise ClipError(wrong, Text("library.use_ours")) from error
     receipt = _receipt_in(comment) or _receipt_in(xmp.read(path) or "")
     if receipt is None:
-        raise ClipError(
-            f"{path.name} holds no Headroom receipt.",
-            "It was made elsewhere or without a receipt, or a program that it went through "
-            "removed it.",
-        )
+        without = Text("library.no_receipt", file=path.name)
+        raise ClipError(without, Text("library.made_elsewhere"))
     return receipt
 
 
@@ -164,8 +160,8 @@ def poster_of(path: Path, poster: Path) -> None:
                 write_poster(poster, array[np.newaxis].astype(np.uint8))
                 return
     except (av.error.FFmpegError, IndexError) as error:
-        raise ClipError(f"No picture of {path.name} can be decoded.", "") from error
-    raise ClipError(f"{path.name} holds no picture.", "")
+        raise ClipError(Text("library.cant_decode", file=path.name)) from error
+    raise ClipError(Text("library.no_picture", file=path.name))
 
 
 def preview_webp(frames: Frames, milliseconds: int = 160) -> bytes:

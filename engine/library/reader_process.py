@@ -17,6 +17,7 @@ from engine.errors import HeadroomError
 from engine.home import PROJECT
 from engine.library.mp4 import ClipError, poster_of, read_receipt
 from engine.library.receipt import checked
+from engine.text import NOTHING, Text
 
 BATCH = 200
 # Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
@@ -43,7 +44,9 @@ def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
         if "receipt" in answer:
             found[path] = answer["receipt"]
         else:
-            found[path] = ClipError(answer["sentence"], answer["remedy"])
+            found[path] = ClipError(
+                Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"])
+            )
     return found
 
 
@@ -65,10 +68,8 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
-            found[left[0]] = {
-                "sentence": f"{left[0].name} can't be read as a video; it is damaged.",
-                "remedy": "Use an MP4 that Headroom made.",
-            }
+            damaged = Text("library.damaged", file=left[0].name)
+            found[left[0]] = _refusal(damaged, Text("library.use_ours"))
             left = left[1:]
     return found
 
@@ -91,14 +92,17 @@ def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""
     except OSError as error:
-        raise ReaderError(f"What opens clips can't be started: {error}.", "Try again.") from error
+        fails = Text("library.reader_fails", reason=str(error))
+        raise ReaderError(fails, Text("library.try_again")) from error
     begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
     if begun != READY:
-        raise ReaderError(
-            "What opens clips can't be started.",
-            "Try again; the doctor (Set-up tab) says whether a package is missing.",
-        )
+        raise ReaderError(Text("library.reader_silent"), Text("library.ask_doctor"))
     return [json.loads(line) for line in lines]
+
+
+def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
+    """Why a file gives nothing, as it crosses the pipe."""
+    return {"sentence": sentence.to_json(), "remedy": remedy.to_json()}
 
 
 # ---- the child -----------------------------------------------------------------------------
@@ -110,9 +114,10 @@ def _look(what: What, path: Path) -> dict[str, Any]:
             return {"receipt": checked(read_receipt(path), path.name)}
         _make_poster(path)
     except ClipError as error:
-        return {"sentence": error.sentence, "remedy": error.remedy}
+        return _refusal(error.sentence, error.remedy)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        return {"sentence": f"{path.name} can't be read: {type(error).__name__}.", "remedy": ""}
+        reason = type(error).__name__
+        return _refusal(Text("library.cant_read", file=path.name, reason=reason))
     return {}
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.library.mp4 import ClipError
 from engine.request import PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT
+from engine.text import Text
 
 MOST_BYTES = 200_000  # as JSON; a real one has about 3,000
 MOST_ENTRIES = 100
@@ -65,13 +66,14 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
         text = json.dumps(receipt, ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:
             return receipt
-        what = "it is far too long"
+        what = Text("library.far_too_long")
     except ValidationError as error:
         where = ".".join(str(part)[:40] for part in error.errors()[0]["loc"])
-        what = f"{where or 'it'} isn't what it should be"
+        what = Text("library.field_wrong", field=where) if where else Text("library.whole_wrong")
     except (ValueError, RecursionError):  # not a number, half a character, nested without end
-        what = "it holds what no file can keep"
-    raise ClipError(f"The receipt in {file} is damaged: {what}.", "Use an MP4 that Headroom made.")
+        what = Text("library.no_file_keeps_it")
+    damaged = Text("library.receipt_damaged", file=file, reason=what)
+    raise ClipError(damaged, Text("library.use_ours"))
 
 
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import cast
 from engine.install.installed import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Pipeline
 from engine.presets import ModelPreset
+from engine.text import Text
 
 _CLASSES = {
     "wan_tiny": ("engine.pipelines.wan_tiny.pipeline", "WanTiny"),
@@ -23,16 +24,16 @@ def is_here(preset: ModelPreset) -> bool:
     return preset.pipeline in _CLASSES
 
 
-def why_not_here(preset: ModelPreset) -> tuple[str, str]:
+def why_not_here(preset: ModelPreset) -> tuple[Text, Text]:
     """A sentence and its remedy for a ``preset`` whose engine isn't here."""
     if not engine_here():
         return (
-            f"What makes clips with {preset.name} isn't installed yet.",
-            f"The page installs it while it is open (Set-up tab); otherwise run {SETUP}.",
+            Text("pipelines.not_installed_yet", model=preset.name),
+            Text("pipelines.page_installs_it", command=SETUP),
         )
     return (
-        f"The engine for {preset.name}, LightX2V, isn't installed.",
-        f"Run {SETUP}: it says whether this machine can have it, and why.",
+        Text("pipelines.lightx2v_not_installed", model=preset.name),
+        Text("pipelines.setup_says_whether", command=SETUP),
     )
 
 

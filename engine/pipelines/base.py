@@ -1,5 +1,6 @@
 """The protocol between the worker and a pipeline: load once, generate often, say what you do."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from engine.errors import HeadroomError
 from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
+from engine.text import Said
 
 
 class Cancelled(Exception):
@@ -20,7 +22,7 @@ class PipelineError(HeadroomError):
 class OutOfMemory(PipelineError):
     """A memory ran out; the worker that met it is replaced rather than trusted."""
 
-    def __init__(self, sentence: str, remedy: str, memory: Memory = "RAM") -> None:
+    def __init__(self, sentence: Said, remedy: Said, memory: Memory = "RAM") -> None:
         super().__init__(sentence, remedy)
         self.memory = memory
 
@@ -45,7 +47,7 @@ class Run(Protocol):
     def check(self) -> None:
         """Raise Cancelled if the user has cancelled. Cheap: call it before every block."""
 
-    def occupied(self, doing: str, seconds: float) -> None:
+    def occupied(self, doing: Said, seconds: float) -> None:
         """What comes now can't be interrupted: no ``check`` for up to so many seconds.
 
         ``doing`` completes "Cancel waits while ...". It holds until the next ``advance`` or
@@ -108,6 +110,6 @@ class Pipeline(Protocol):
             OutOfMemory, Broken: the worker is restarted afterwards.
         """
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> Mapping[str, Said]:
         """What runs: package versions by name, ``label``, one honest sentence for the page, and
         perhaps ``notice``, what loading found that the user should know."""

@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from engine.errors import first_line
 from engine.pipelines.base import OutOfMemory, PipelineError
 from engine.stages import Memory
+from engine.text import NOTHING, Text
 
 log = logging.getLogger("headroom.cuda")
 
@@ -31,10 +32,10 @@ _COMMIT_SIGNS = (
 class TooFull(PipelineError):
     """Others hold so much memory now that nothing could be loaded: it says nothing of the plan."""
 
-    def __init__(self, what_for: str, error: BaseException) -> None:
+    def __init__(self, what_for: Text, error: BaseException) -> None:
         super().__init__(
-            f"There was too little memory left {what_for} ({first_line(error)}).",
-            "Close other programs that use the GPU, then generate again.",
+            Text("pipelines.too_full", what_for=what_for, reason=first_line(error)),
+            Text("pipelines.close_gpu_programs"),
         )
 
 
@@ -66,7 +67,7 @@ class CudaMeter:
         except RuntimeError as error:
             if what_ran_out(error) is None:
                 raise
-            raise TooFull("to begin with", error) from error
+            raise TooFull(Text("pipelines.to_begin_with"), error) from error
         gained = self._used_by_all() - before - torch.cuda.memory_reserved()
         self._outside = max(0, gained)
         gpu = torch.cuda.get_device_properties(0)
@@ -161,27 +162,16 @@ def what_ran_out(error: BaseException) -> Memory | None:
     return None
 
 
-_NAMES: Mapping[Memory, str] = {
-    "VRAM": "The GPU's memory (VRAM) is full",
-    "RAM": "The machine's memory (RAM) is full",
-    "commit": "Windows promises no more memory to programs (commit, set by the page file)",
-}
-_REMEDIES: Mapping[Memory, str] = {
-    "VRAM": "Close other programs that use the GPU, or choose a smaller size.",
-    "RAM": "Close other programs, or set offload to lazy on the Headroom tab.",
-    "commit": "Enlarge the page file (System, Advanced, Performance) to at least 32 GB.",
-}
-
-
 def out_of_memory(error: BaseException) -> OutOfMemory | None:
-    """``error`` as the sentence that it means, if it is about memory. In which stage and at which
+    """``error`` as the text that it means, if it is about memory. In which stage and at which
     size is for those to add who know both (recovery.py)."""
     memory = what_ran_out(error)
     if memory is None:
         return None
     wanted = re.search(r"Tried to allocate (\d[\d.]* [KMG]iB)", str(error))
-    more = f": {wanted[1]} more were wanted." if wanted else "."
-    return OutOfMemory(_NAMES[memory] + more, _REMEDIES[memory], memory)
+    more = Text("pipelines.more_wanted", size=wanted[1]) if wanted else NOTHING
+    full = Text(f"pipelines.full_{memory.lower()}", more=more)
+    return OutOfMemory(full, Text(f"pipelines.free_{memory.lower()}"), memory)
 
 
 def _pinned_at(error: BaseException) -> bool:

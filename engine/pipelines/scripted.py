@@ -24,6 +24,7 @@ from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
+from engine.text import Said
 
 
 class Scripted:
@@ -78,7 +79,7 @@ class Scripted:
         )
         return picture.repeat(16, axis=1).repeat(16, axis=2)
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, Said]:
         return {"label": "Scripted: for tests only.", "numpy": np.__version__}
 
     def _stage(self, stage: Stage, script: dict[str, str], run: Run, steps: int = 0) -> None:

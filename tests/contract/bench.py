@@ -15,6 +15,7 @@ from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
+from engine.text import Said
 
 PROMPT = "a red ball moves left"
 
@@ -42,8 +43,8 @@ class Recorder:
         if self.checks == self.stop_at:
             raise Cancelled
 
-    def occupied(self, doing: str, seconds: float) -> None:
-        self.told.append(("occupied", doing, seconds))
+    def occupied(self, doing: Said, seconds: float) -> None:
+        self.told.append(("occupied", str(doing), seconds))
 
 
 class Bench:

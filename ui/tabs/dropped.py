@@ -23,16 +23,17 @@ from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
 from engine.request import ClipRequest, RequestError
+from engine.text import Said, Text, as_text, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
 from ui.tabs.library_routes import found
 from ui.theme import ASSETS
 from ui.wiring import QUIET
+from ui.wording import say
 
 MOST_BYTES = 256 * 2**20
 HOUR = 3600.0
 AT_ONCE = 2  # uploads: more would fill the disk
-ROOM = "Make sure that the disk of Headroom's folder has room and can be written to."
 BUTTON = """
 <div class="from-clip">
   <label class="lib-button">From a clip…<input type="file" accept="video/mp4,.mp4"
@@ -96,13 +97,8 @@ def brought(engine: Engine, data: object) -> list[Any]:
         fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
         return [*[gr.skip() for _ in range(8)], refusal_html(error)]
-    prompt = html.escape(request.prompt[:60])
-    return [
-        *fields,
-        *verdict,
-        f"<p class='hint' role='status'>The form has the clip's settings now: “{prompt}”. "
-        "Generate makes the same clip again.</p>",
-    ]
+    back = html.escape(say(Text("dropped.brought_back", prompt=request.prompt[:60])))
+    return [*fields, *verdict, f"<p class='hint' role='status'>{back}</p>"]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
@@ -116,7 +112,7 @@ def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
     preset = engine.presets.models[request.model]
     if not is_here(preset) and preset != engine.presets.default:
         why, remedy = why_not_here(preset)
-        raise NotHereError(f"The clip was made with {preset.name}. {why}", remedy)
+        raise NotHereError(joined(Text("dropped.made_with", model=preset.name), why), remedy)
     return request
 
 
@@ -128,22 +124,25 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
     @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
-    async def receipt(request: Request, name: str = "The file") -> dict[str, Any]:
-        name = name.replace("\\", "/").rpartition("/")[2][:100] or "The file"
+    async def receipt(request: Request, name: str = "") -> dict[str, Any]:
+        given = name.replace("\\", "/").rpartition("/")[2][:100]
+        file: Said = given or Text("dropped.the_file")
         async with turn:
             try:
-                return {"request": (await _asked_in(request, engine, name)).to_json()}
+                return {"request": (await _asked_in(request, engine, file)).to_json()}
             except RequestError as error:
-                about = f"{name} can't be made here."
-                return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
+                about = Text("dropped.not_made_here", file=file)
+                told = joined(about, *(problem.sentence for problem in error.problems))
             except HeadroomError as error:
-                return {"refused": str(error)}
+                told = error.text
             except OSError as error:
-                why = f"{name} can't be read here: {error.strerror or error}."
-                return {"refused": f"{why} {ROOM}"}
+                reason = error.strerror or str(error)
+                why = Text("dropped.cant_read_here", file=file, reason=reason)
+                told = joined(why, Text("dropped.make_room"))
+        return {"refused": say(told)}
 
 
-async def _asked_in(request: Request, engine: Engine, name: str) -> ClipRequest:
+async def _asked_in(request: Request, engine: Engine, name: Said) -> ClipRequest:
     """The request inside the clip that is the body; the file is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=engine.home.cache))
     try:
@@ -154,24 +153,31 @@ async def _asked_in(request: Request, engine: Engine, name: str) -> ClipRequest:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def _receive(request: Request, file: Path, name: str) -> None:
+async def _receive(request: Request, file: Path, name: Said) -> None:
     """Write the body to ``file``; what can't be a clip of ours is refused while it comes."""
     size = 0
     with file.open("wb") as kept:
         async for part in request.stream():
             if size == 0 and part and part[4:8] != b"ftyp":
-                raise ClipError(f"{name} is no MP4.", "Drop an MP4 that Headroom made.")
+                raise ClipError(Text("dropped.no_mp4", file=name), Text("dropped.drop_ours"))
             size += len(part)
             if size > MOST_BYTES:
-                most = MOST_BYTES // 2**20
-                raise ClipError(f"{name} has more than {most} MB.", "No clip of ours is so large.")
+                large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
+                raise ClipError(large, Text("dropped.none_so_large"))
             await asyncio.to_thread(kept.write, part)
     if size == 0:
-        raise ClipError(f"{name} is empty.", "Drop an MP4 that Headroom made.")
+        raise ClipError(Text("dropped.empty", file=name), Text("dropped.drop_ours"))
 
 
-def _request_in(engine: Engine, file: Path, name: str) -> ClipRequest:
+def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:
     answer = reader_process.receipts([file])[file]
     if isinstance(answer, ClipError):
-        raise ClipError(str(answer.sentence).replace(file.name, name), answer.remedy)
+        raise ClipError(_about(name, answer.sentence), answer.remedy)
     return usable(engine, asked_again(answer))
+
+
+def _about(name: Said, sentence: Text) -> Text:
+    """``sentence`` about a file that its owner calls ``name``, and we something else."""
+    told = sentence.to_json()
+    told["values"]["file"] = as_text(name).to_json()
+    return Text.from_json(told)

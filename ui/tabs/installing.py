@@ -6,7 +6,9 @@ from typing import Any
 import gradio as gr
 
 from engine.install.background import BackgroundInstall, InstallState
+from engine.text import Text
 from ui.wiring import QUIET
+from ui.wording import say
 
 
 def build_card(installer: BackgroundInstall) -> list[Any]:
@@ -39,21 +41,22 @@ def card_html(state: InstallState) -> str:
     if state.phase == "here":
         return ""
     if state.phase == "working":
-        mark, word = "↓", "being installed"
+        mark, word = "↓", Text("installing.being_installed")
         body = (
-            "<p>PyTorch and what belongs to it, once. The page works meanwhile: look around, or "
-            "download a model. Clips can be made as soon as it is here.</p>"
-            f"<p class='told' data-live='arriving'>{html.escape(state.doing)}</p>"
+            f"<p>{html.escape(say(Text('installing.meanwhile')))}</p>"
+            f"<p class='told' data-live='arriving'>{html.escape(say(state.doing))}</p>"
         )
     else:
-        mark, word = "✕", "not installed"
+        mark, word = "✕", Text("installing.not_installed")
         body = (
-            f"<div class='refusal' role='alert'><p>{html.escape(state.told)}</p>"
-            f"<p>{html.escape(state.remedy)}</p></div>"
+            f"<div class='refusal' role='alert'><p>{html.escape(say(state.told))}</p>"
+            f"<p>{html.escape(say(state.remedy))}</p></div>"
         )
     kind = "working" if state.phase == "working" else "damaged"
+    title = html.escape(say(Text("installing.title")))
+    word_html = html.escape(say(word))
     return (
-        "<div class='model'><div class='model-head'><b>What makes clips</b>"
-        f"<span class='state {kind}'><span aria-hidden='true'>{mark}</span> {word}</span></div>"
-        f"{body}</div>"
+        f"<div class='model'><div class='model-head'><b>{title}</b>"
+        f"<span class='state {kind}'><span aria-hidden='true'>{mark}</span> {word_html}</span>"
+        f"</div>{body}</div>"
     )

@@ -19,10 +19,12 @@ from engine.library import file_manager
 from engine.library.library import Clip, Key, LibraryError, Query, days_left
 from engine.library.receipt import asked_again
 from engine.request import RANDOM_SEED, ClipRequest
+from engine.text import Text
 from ui import wording
 from ui.server.access import known_fields, member, ours
 from ui.tabs.batch import embeds
 from ui.tabs.library import receipt_rows, size_of
+from ui.wording import say, spoken
 
 MOST = 200  # clips an answer
 # A clip never changes, and its address names its time, too: a library begun afresh has other ones.
@@ -64,7 +66,7 @@ def add_clip_routes(app: FastAPI, engine: Engine) -> None:
     @app.post("/clip/{number}/folder", dependencies=changes)
     def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
         if not sits_here(request):
-            return {"refused": "A folder can only be opened from the computer that runs Headroom."}
+            return {"refused": say(Text("library_routes.only_here"))}
         return told(lambda: file_manager.show(engine.library.place(found(engine, number))))
 
 
@@ -73,7 +75,7 @@ def _add_files(app: FastAPI, engine: Engine, looks: list[Any]) -> None:
     def clip(number: Number, download: bool = False) -> Response:
         one = engine.library.get(number)
         if one is None or not engine.library.lies_here(one):
-            raise HTTPException(404, "This clip is no longer in the library.")
+            raise HTTPException(404, say(Text("library.gone")))
         return FileResponse(
             engine.library.place(one),
             headers=CACHED,
@@ -86,7 +88,7 @@ def _add_files(app: FastAPI, engine: Engine, looks: list[Any]) -> None:
     def thumb(number: Number) -> Response:
         one = engine.library.get(number)
         if one is None:
-            raise HTTPException(404, "This clip is no longer in the library.")
+            raise HTTPException(404, say(Text("library.gone")))
         still = engine.posters.of(one)
         if still is None:
             uncached = {"Cache-Control": "no-store"}
@@ -126,19 +128,20 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
     @app.post("/library/scan", dependencies=changes)
     def scan(_: Nothing | None = None) -> dict[str, Any]:
         seen = engine.folder_sync.scan()
+        refused = dict(seen.refused)
         return {
             "changed": seen.changed,
             "young": seen.young,
-            "not_taken": [why for _, why in sorted(seen.refused)],  # each names its file
-            "problem": seen.problem,
+            "not_taken": spoken([refused[file] for file in sorted(refused)]),  # each names its file
+            "problem": say(seen.problem),
         }
 
     @app.get("/clip/{number}/receipt", dependencies=looks)
     def receipt(number: Number) -> dict[str, Any]:
         try:
-            return {"rows": receipt_rows(found(engine, number), engine)}
+            return {"rows": spoken(receipt_rows(found(engine, number), engine))}
         except HeadroomError as error:
-            return {"refused": str(error)}
+            return {"refused": say(error.text)}
 
 
 def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
@@ -163,16 +166,17 @@ def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
 
 
 def card(engine: Engine, clip: Clip) -> dict[str, Any]:
-    """A clip as the lists draw it: plain text and numbers."""
+    """A clip as the lists draw it: words of the request's language, and numbers."""
     request, models = clip.request, engine.presets.models
     known = models.get(request.model)
+    seconds = request.frames / wording.fps_of(engine.presets, request.model)
     return {
         "id": clip.id,
         "version": "".join(filter(str.isdigit, clip.created)),
         "prompt": request.prompt,
         "model": known.name if known else request.model,
-        "size": size_of(clip, engine),
-        "length": f"{request.frames / wording.fps_of(engine.presets, request.model):.1f} s",
+        "size": say(size_of(clip, engine)),
+        "length": say(Text("library_routes.length", seconds=seconds)),
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],
@@ -198,7 +202,7 @@ def queue_again(engine: Engine, number: int, fresh: bool) -> None:
 def found(engine: Engine, number: int) -> Clip:
     clip = engine.library.get(number)
     if clip is None:
-        raise LibraryError("This clip is no longer in the library.", "Reload the page.")
+        raise LibraryError(Text("library.gone"), Text("library.reload"))
     return clip
 
 
@@ -206,7 +210,7 @@ def told(act: Callable[[], None]) -> dict[str, Any]:
     try:
         act()
     except HeadroomError as error:
-        return {"refused": str(error)}
+        return {"refused": say(error.text)}
     return {}
 
 

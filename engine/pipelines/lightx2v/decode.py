@@ -1,7 +1,7 @@
 """Latents to frames: each leaves the GPU as it is decoded, as bytes and with a look at it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ import torch
 from engine.pipelines.base import PipelineError
 from engine.plan.choice import Plan
 from engine.stages import Frames
+from engine.text import Text
 
 CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent frame
 BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
@@ -40,7 +41,7 @@ def collect(vae: Any, latents: torch.Tensor, plan: Plan, done: Callable[[float],
     for part in (part for piece in pieces for part in piece[0].split(CONVERTED_AT_ONCE, dim=1)):
         values = part.float()
         if not bool(torch.isfinite(values).all()):
-            raise _silent_failure("as not-a-number values", plan)
+            raise _silent_failure("nan", plan)
         pixels = ((values.clamp(-1, 1) + 1) * 127.5).round().byte()
         fresh = pixels.permute(1, 2, 3, 0).cpu().numpy()
         frames[filled : filled + len(fresh)] = fresh
@@ -55,9 +56,12 @@ def refuse_black(frames: Frames, plan: Plan) -> None:
         raise _silent_failure("black", plan)
 
 
-def _silent_failure(how: str, plan: Plan) -> PipelineError:
+def _silent_failure(how: Literal["black", "nan"], plan: Plan) -> PipelineError:
     return PipelineError(
-        f"The clip came out {how}, as it does when a kernel fails silently "
-        f"(attention {plan['attention'].value}, matrices {plan['matmul'].value}).",
-        "Choose other kernels on the Headroom tab, then generate again.",
+        Text(
+            f"pipelines.came_out_{how}",
+            attention=plan["attention"].value,
+            matmul=plan["matmul"].value,
+        ),
+        Text("pipelines.other_kernels"),
     )

@@ -22,6 +22,7 @@ from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
 from engine.plan.choice import Choice, Plan
 from engine.plan.host_memory import T5_DIM, T5_FFN
 from engine.presets import Architecture
+from engine.text import NOTHING, Text, joined
 
 log = logging.getLogger("headroom.kernels")
 
@@ -32,6 +33,7 @@ MATMULS: Mapping[str, tuple[str, ...]] = {
     "fp8": ("fp8-sgl", "fp8-triton", "fp8-torchao"),
     "int8": ("int8-q8f", "int8-sgl", "int8-triton"),
 }
+WITHOUT_BIAS = " without bias"  # behind a kernel's name in kernels.json
 STORED = {"fp8": (torch.float8_e4m3fn, 448.0), "int8": (torch.int8, 127.0)}
 
 
@@ -135,7 +137,7 @@ def _working_matmul(choice: Choice, layer: Layer, trials: Trials, device: str) -
         [*others],
         lambda kernel: try_matmul(kernel, precision, layer, device),
         trials,
-        "" if layer.bias else " without bias",
+        "" if layer.bias else WITHOUT_BIAS,
     )
 
 
@@ -147,27 +149,23 @@ def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
     try:
         speed = trials.ask(f"{kernel} speed", lambda: attention_speed(kernel, shape))
     except Exception as error:  # it computes rightly; how fast is worth no failure
-        _raise_if_not_the_kernels(error, kernel, trials)
+        _raise_if_not_the_kernels(error, kernel, "", trials)
         log.exception("%s could not be timed", kernel)
         return choice
     if speed >= 1:
         return choice
-    return Choice(
-        "torch_sdpa",
-        f"{kernel} works here, but takes {1 / speed:.2f} times as long as PyTorch's own attention "
-        "(measured when the model was loaded).",
-    )
+    return Choice("torch_sdpa", Text("kernels.slower", kernel=kernel, times=1 / speed))
 
 
 def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
     """LightX2V's fused scale and shift is a Triton kernel, which on Linux needs a C compiler."""
     planned = plan.get("modulation")
     if device != "cuda":
-        choice = Choice("torch", "Triton's kernels run on GPUs only.")
+        choice = Choice("torch", Text("kernels.triton_on_gpus"))
     elif problem := _problem("triton", lambda _: try_modulation(shape), trials):
-        choice = Choice("torch", f"{problem} PyTorch's own operations take more memory traffic.")
+        choice = Choice("torch", joined(problem, Text("kernels.more_traffic")))
     else:
-        choice = Choice("triton", "One fused kernel instead of two passes over the activations.")
+        choice = Choice("triton", Text("kernels.fused_modulation"))
     if planned is not None and planned.value == choice.value:
         return plan
     return {**plan, "modulation": choice}
@@ -180,51 +178,48 @@ def _first_working(
     trials: Trials,
     how: str = "",
 ) -> Choice:
-    """``how`` tells trials of one kernel apart."""
-    failed: list[str] = []
+    """``how``, "" or ``WITHOUT_BIAS``, tells trials of one kernel apart."""
+    failed: list[Text] = []
     for kernel in (str(choice.value), *others):
         problem = _problem(kernel, attempt, trials, how)
         if not problem:
-            return Choice(kernel, " ".join([*failed, _likeness(kernel)])) if failed else choice
+            instead = Text("kernels.works_instead", kernel=kernel)
+            return Choice(kernel, joined(*failed, instead)) if failed else choice
         log.warning("%s", problem)
         if choice.by == "user":
-            raise KernelFails(problem, f"Set it back to automatic; you chose {choice.value}.")
+            raise KernelFails(problem, Text("kernels.set_back", kernel=choice.value))
         failed.append(problem)
-    raise KernelFails(
-        " ".join(failed), "Update the NVIDIA driver, then install requirements-gpu.txt again."
-    )
+    raise KernelFails(joined(*failed), Text("kernels.update_driver"))
 
 
-def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials, how: str = "") -> str:
-    """ "" where it works, else one sentence."""
+def _problem(kernel: str, attempt: Callable[[str], float], trials: Trials, how: str = "") -> Text:
+    """``NOTHING`` where it works."""
     if kernel == "torch_sdpa":
-        return ""  # the yardstick
+        return NOTHING  # the yardstick
     try:
         cosine = trials.ask(kernel + how, lambda: attempt(kernel))
     except Exception as error:  # whatever a kernel's package raises means: not this one
-        _raise_if_not_the_kernels(error, kernel + how, trials)
-        return f"{kernel} can't be called here ({type(error).__name__}: {first_line(error)})."
+        _raise_if_not_the_kernels(error, kernel, how, trials)
+        name, reason = type(error).__name__, first_line(error)
+        return Text("kernels.cant_be_called", kernel=kernel, error=name, reason=reason)
     if cosine == FATAL:
-        return f"{kernel} crashed when it was tried here."
+        return Text("kernels.crashed_here", kernel=kernel)
     if not cosine >= LEAST_COSINE:  # also NaN
-        return f"{kernel} differs from PyTorch's own result here (cosine {cosine:.4f})."
-    return ""
+        return Text("kernels.differs", kernel=kernel, cosine=cosine)
+    return NOTHING
 
 
-def _raise_if_not_the_kernels(error: Exception, trial: str, trials: Trials) -> None:
+def _raise_if_not_the_kernels(error: Exception, kernel: str, how: str, trials: Trials) -> None:
     """Some failures of a trial say nothing of the kernel, and one leaves nothing to go on with."""
     if what_ran_out(error) is not None:
-        raise TooFull("to try the kernels in", error) from error
+        raise TooFull(Text("pipelines.to_try_kernels"), error) from error
     if torch.cuda.is_available() and is_dead():
-        trials.keep(trial, FATAL)
+        trials.keep(kernel + how, FATAL)
+        trial = Text("kernels.without_bias", kernel=kernel) if how else kernel
         raise Broken(
-            f"{trial} crashed when it was tried ({first_line(error)}).",
-            "It is left out from now on.",
+            Text("kernels.crashed", kernel=trial, reason=first_line(error)),
+            Text("kernels.left_out"),
         ) from error
-
-
-def _likeness(kernel: str) -> str:
-    return f"{kernel} works here instead."
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from engine.pipelines.lightx2v import standins
 from engine.plan.choice import Plan
 from engine.plan.host_memory import host_need
 from engine.presets import ModelPreset
-from engine.units import gigabytes
+from engine.text import Memory, Text
 
 
 def check_ram(plan: Plan, preset: ModelPreset) -> None:
@@ -29,10 +29,14 @@ def check_ram(plan: Plan, preset: ModelPreset) -> None:
     need, left = host_need(preset, offload), psutil.virtual_memory().available
     if left < need:
         raise PipelineError(
-            f"Loading {preset.name} with offload {offload} takes about {gigabytes(need)} of RAM; "
-            f"{gigabytes(left)} are left.",
-            "Close other programs, then generate again; or set offload to lazy on the Headroom "
-            "tab, which reads the blocks from the disk.",
+            Text(
+                "pipelines.too_little_ram",
+                model=preset.name,
+                offload=offload,
+                need=Memory(need),
+                left=Memory(left),
+            ),
+            Text("pipelines.close_or_lazy"),
         )
 
 
@@ -45,8 +49,8 @@ def import_lightx2v() -> str:
         from lightx2v_platform.base.global_var import AI_DEVICE
     except ImportError as error:
         raise PipelineError(
-            f"LightX2V can't be imported: {error}.",
-            f"Run {SETUP} with --repair.",
+            Text("pipelines.cant_import_lightx2v", reason=str(error)),
+            Text("pipelines.repair", command=SETUP),
         ) from error
     return str(AI_DEVICE)
 

@@ -45,7 +45,7 @@ from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
-from engine.units import gigabytes
+from engine.text import Memory, Said, Text
 from engine.weights.checkpoint import Checkpoint, check_transformer, find_checkpoint
 
 log = logging.getLogger("headroom.lightx2v")
@@ -172,14 +172,12 @@ class LightX2V:
         infer.run_block = watched
         return model
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, Said]:
         names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
-        found = {name: version for name in names if (version := version_of(name))}
+        found: dict[str, Said] = {name: version for name in names if (version := version_of(name))}
         if self._arena is not None and self._arena.pageable:
-            found["notice"] = (
-                f"{gigabytes(self._arena.pageable)} of the weights could not be page-locked (the "
-                "system gives no more), so they are copied to the GPU more slowly."
-            )
+            size = Memory(self._arena.pageable)
+            found["notice"] = Text("pipelines.not_page_locked", size=size)
         return {"label": self.preset.summary, "torch": torch.__version__, **found}
 
     # ---- generating ------------------------------------------------------------------------
@@ -241,12 +239,13 @@ class LightX2V:
         except Exception as second:
             # On a GPU every call fails once one has gone astray: only a new process helps.
             log.exception("nothing could be mended after %r", error)
-            raise Broken(
-                f"The engine failed with {type(error).__name__} during {self._reached} and could "
-                f"not go on: {first_line(error, 'no reason given', 200).rstrip('.')}.",
-                "If it comes back, choose other kernels on the Headroom tab (attention torch_sdpa "
-                "first), and update the NVIDIA driver.",
-            ) from second
+            why = Text(
+                "pipelines.could_not_go_on",
+                error=type(error).__name__,
+                stage=Text(f"pipelines.stage_{self._reached}"),
+                reason=first_line(error, "", 200).rstrip(".") or Text("pipelines.no_reason"),
+            )
+            raise Broken(why, Text("pipelines.choose_sdpa")) from second
 
     # ---- the text encoder ------------------------------------------------------------------
 
@@ -257,7 +256,7 @@ class LightX2V:
     def _text_encoder_wakes(self) -> list[Any]:
         """LightX2V calls this itself, for every prompt, where it loads lazily."""
         if self._run is not None:
-            self._run.occupied("the text encoder is read from the disk", WAKING_SECONDS)
+            self._run.occupied(Text("pipelines.reading_text_encoder"), WAKING_SECONDS)
         began = time.perf_counter()
         with repairs.no_random_weights(), repairs.mapped_files():
             encoders: list[Any] = self._load_text_encoder()
@@ -295,10 +294,10 @@ class LightX2V:
         # LightX2V pads with zeros; a token's row is never all zero behind T5's last norm.
         used = context.abs().amax(dim=1).ne(0).nonzero()
         if not bool(torch.isfinite(context).all()):
+            kernel = self._plan["text_encoder"].value
             raise PipelineError(
-                "The text encoder gave not-a-number values, as a kernel does that doesn't work on "
-                f"this machine ({self._plan['text_encoder'].value}).",
-                "Choose another kernel for it on the Headroom tab, then generate again.",
+                Text("pipelines.text_encoder_nan", kernel=kernel),
+                Text("pipelines.other_text_kernel"),
             )
         rows: torch.Tensor = context[: int(used.max()) + 1 if len(used) else 1].cpu()
         return rows
@@ -319,7 +318,7 @@ class LightX2V:
         if self._run is not None:
             self._run.check()
 
-    def _tuning(self) -> tuple[str, float] | None:
+    def _tuning(self) -> tuple[Text, float] | None:
         """What the first block of a new size waits for, and for how long at most."""
         assert self.preset.architecture is not None
         if self._size in self._tuned or not self._cuda:
@@ -328,9 +327,9 @@ class LightX2V:
             self._plan["compile"].value == "on"
             and self._blocks_done < self.preset.architecture.layers
         ):
-            return "the blocks are compiled for this size", COMPILING_SECONDS
+            return Text("pipelines.compiling_blocks"), COMPILING_SECONDS
         if "triton" in str(self._plan["matmul"].value) and self._blocks_done == 0:
-            return "the kernels are tuned for this size", TUNING_SECONDS
+            return Text("pipelines.tuning_kernels"), TUNING_SECONDS
         return None
 
     def _block_ended(self) -> None:

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from engine.pipelines.base import PipelineError
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
+from engine.text import Said, Text
 from engine.weights.checkpoint import Checkpoint
 
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "bf16": torch.bfloat16}
@@ -24,12 +25,8 @@ SCALE_TOLERANCE = 2**-7
 class NotAsPlanned(PipelineError):
     """What was loaded isn't what the plan says."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"LightX2V loaded something else than the plan says: {what}.",
-            "Nothing was generated with it. Install LightX2V again from requirements-lightx2v.txt; "
-            "if that doesn't help, report it with logs/worker.log.",
-        )
+    def __init__(self, what: Text) -> None:
+        super().__init__(Text("proof.not_as_planned", what=what), Text("proof.install_again"))
 
 
 def prove_sampling(runner: Any, preset: ModelPreset) -> None:
@@ -40,16 +37,17 @@ def prove_sampling(runner: Any, preset: ModelPreset) -> None:
     """
     scheduler, config = runner.scheduler, runner.config
     wanted: tuple[tuple[str, Any, Any], ...] = (
-        ("the scheduler", type(scheduler).__name__, "WanStepDistillScheduler"),
-        ("the steps", tuple(scheduler.denoising_step_list), preset.denoising_steps),
-        ("their number", scheduler.infer_steps, preset.steps),
-        ("the shift", float(scheduler.sample_shift), preset.shift),
-        ("guidance (enable_cfg)", config["enable_cfg"], False),
-        ("feature caching", config["feature_caching"], "NoCaching"),
+        ("scheduler", type(scheduler).__name__, "WanStepDistillScheduler"),
+        ("steps", tuple(scheduler.denoising_step_list), preset.denoising_steps),
+        ("step_count", scheduler.infer_steps, preset.steps),
+        ("shift", float(scheduler.sample_shift), preset.shift),
+        ("guidance", config["enable_cfg"], False),
+        ("feature_caching", config["feature_caching"], "NoCaching"),
     )
     for what, found, expected in wanted:
         if found != expected:
-            raise NotAsPlanned(f"{what} is {found!r} instead of {expected!r}")
+            values = {"found": repr(found), "wanted": repr(expected)}
+            raise NotAsPlanned(Text(f"proof.sampling_{what}", **values))
 
 
 def prove_weights(
@@ -70,25 +68,30 @@ def prove_weights(
     attention = str(plan["attention"].value)
     quantised = precision in ("fp8", "int8")
     if bool(runner.config.get("dit_quantized")) != quantised:
-        raise NotAsPlanned(f"quantised weights are {'off' if quantised else 'on'}")
-    if quantised and runner.config["dit_quant_scheme"] != scheme:
-        raise NotAsPlanned(f"the scheme is {runner.config['dit_quant_scheme']!r}, not {scheme!r}")
+        raise NotAsPlanned(Text("proof.quantised_off" if quantised else "proof.quantised_on"))
+    if quantised and (found := runner.config["dit_quant_scheme"]) != scheme:
+        raise NotAsPlanned(Text("proof.scheme", found=repr(found), wanted=repr(scheme)))
     assert preset.architecture is not None
     count = len(model.transformer_weights.blocks)
     if count != preset.architecture.layers:
-        raise NotAsPlanned(f"there are {count} blocks instead of {preset.architecture.layers}")
+        wanted = preset.architecture.layers
+        raise NotAsPlanned(Text("proof.block_count", found=count, wanted=wanted))
     kernel = MM_WEIGHT_REGISTER[scheme]
     attends = ATTN_WEIGHT_REGISTER[ATTENTION.get(attention, attention)]
-    for name, block in blocks_of(model):
+    for place, block in blocks_of(model):
         first, second = block.compute_phases[0], block.compute_phases[1]
         for weight in (first.self_attn_1, second.cross_attn_1):
             if type(weight) is not attends:
-                raise NotAsPlanned(f"{name} attends with {type(weight).__name__}")
+                name = type(weight).__name__
+                raise NotAsPlanned(Text("proof.attends", place=place, found=name))
         for part, matrix in matrices_of(block):
+            within = Text("proof.part", block=place, part=part)
             if type(matrix) is not kernel:
-                raise NotAsPlanned(f"{name}.{part} multiplies with {type(matrix).__name__}")
-            lazy = bool(runner.config.get("lazy_load")) and name.startswith("block ")
-            _prove_stored(f"{name}.{part}", matrix, precision, lazy)
+                name = type(matrix).__name__
+                raise NotAsPlanned(Text("proof.multiplies", place=within, found=name))
+            # Buffers are never on the disk.
+            lazy = bool(runner.config.get("lazy_load")) and isinstance(place, Text)
+            _prove_stored(within, matrix, precision, lazy)
     if quantised:
         _prove_scales(model, preset, checkpoint)
 
@@ -108,10 +111,11 @@ def prove_text_encoder(
     blocks = list(encoder.model.blocks)
     for index, block in enumerate(blocks):
         for part, matrix in _text_matrices(block):
-            name = f"text encoder block {index}.{part}"
+            place = Text("proof.text_part", number=index, part=part)
             if type(matrix) is not kernel:
-                raise NotAsPlanned(f"{name} multiplies with {type(matrix).__name__}")
-            _prove_stored(name, matrix, precision, lazy=False)
+                name = type(matrix).__name__
+                raise NotAsPlanned(Text("proof.multiplies", place=place, found=name))
+            _prove_stored(place, matrix, precision, lazy=False)
     if precision == "bf16":
         return
     # Mapped, not read: 6.7 GB of which a few kilobytes are looked at.
@@ -120,9 +124,8 @@ def prove_text_encoder(
         for part, matrix in _text_matrices(blocks[index]):
             scale = stored[f"blocks.{index}.{part}.weight_scale"]
             if not _same_scales(matrix, scale):
-                raise NotAsPlanned(
-                    f"text encoder block {index}.{part} has other scales than its file"
-                )
+                place = Text("proof.text_part", number=index, part=part)
+                raise NotAsPlanned(Text("proof.other_scales", place=place))
 
 
 def _text_matrices(block: Any) -> Iterator[tuple[str, Any]]:
@@ -133,23 +136,25 @@ def _text_matrices(block: Any) -> Iterator[tuple[str, Any]]:
         yield part, getattr(feed_forward, part.replace(".", "_"))
 
 
-def _prove_stored(name: str, matrix: Any, precision: str, lazy: bool) -> None:
+def _prove_stored(place: Text, matrix: Any, precision: str, lazy: bool) -> None:
     """``lazy``: the block stays on the disk until it is needed."""
     held = _held(matrix, "weight")
     if held is None and lazy:
         return
     if held is None:
-        raise NotAsPlanned(f"{name} has no weights")
-    if held.dtype != STORED[precision]:
-        raise NotAsPlanned(f"{name} is {held.dtype} in memory instead of {STORED[precision]}")
+        raise NotAsPlanned(Text("proof.no_weights", place=place))
+    if held.dtype != (wanted := STORED[precision]):
+        # As words: whoever unpickles this has no torch.
+        values = {"found": str(held.dtype), "wanted": str(wanted)}
+        raise NotAsPlanned(Text("proof.stored_otherwise", place=place, **values))
     if precision == "bf16":
         return
     scale = _held(matrix, "weight_scale")
     if scale is None:
-        raise NotAsPlanned(f"{name} has no scales")
+        raise NotAsPlanned(Text("proof.no_scales", place=place))
     out = max(scale.shape)
     if scale.numel() != out or out not in held.shape:
-        raise NotAsPlanned(f"{name} has scales of shape {tuple(scale.shape)}")
+        raise NotAsPlanned(Text("proof.scales_shape", place=place, found=tuple(scale.shape)))
 
 
 def _prove_scales(model: Any, preset: ModelPreset, checkpoint: Checkpoint) -> None:
@@ -159,15 +164,16 @@ def _prove_scales(model: Any, preset: ModelPreset, checkpoint: Checkpoint) -> No
     layers = preset.architecture.layers
     blocks = dict(blocks_of(model))
     for index in sorted({0, layers // 2, layers - 1}):
-        name = f"block {index}"
-        if _held(blocks[name].compute_phases[0].self_attn_q, "weight_scale") is None:
+        place: Said = Text("proof.block", number=index)
+        if _held(blocks[place].compute_phases[0].self_attn_q, "weight_scale") is None:
             if index > 0:
                 continue
-            name = "offload_block_cpu_buffers[0]"
+            place = "offload_block_cpu_buffers[0]"
         with _file(checkpoint, index) as stored:
-            for part, matrix in matrices_of(blocks[name]):
+            for part, matrix in matrices_of(blocks[place]):
                 if not _same_scales(matrix, stored(f"blocks.{index}.{part}.weight_scale")):
-                    raise NotAsPlanned(f"{name}.{part} has other scales than its file")
+                    within = Text("proof.part", block=place, part=part)
+                    raise NotAsPlanned(Text("proof.other_scales", place=within))
 
 
 def _same_scales(matrix: Any, stored: torch.Tensor) -> bool:
@@ -189,11 +195,12 @@ def _file(checkpoint: Checkpoint, index: int) -> Iterator[Callable[[str], torch.
         yield stored.get_tensor
 
 
-def blocks_of(model: Any) -> Iterator[tuple[str, Any]]:
-    """The transformer's blocks, and the buffers that they are computed from, each by a name."""
+def blocks_of(model: Any) -> Iterator[tuple[Said, Any]]:
+    """The transformer's blocks, each by a text, and by LightX2V's own names the buffers that they
+    are computed from."""
     weights = model.transformer_weights
     for index, block in enumerate(weights.blocks):
-        yield f"block {index}", block
+        yield Text("proof.block", number=index), block
     for place in ("offload_block_cuda_buffers", "offload_block_cpu_buffers"):
         for index, block in enumerate(getattr(weights, place, None) or ()):
             yield f"{place}[{index}]", block

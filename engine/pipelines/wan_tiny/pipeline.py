@@ -18,10 +18,11 @@ from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames
+from engine.text import NOTHING, Said, Text, listed
 
 log = logging.getLogger("headroom.wan_tiny")
 
-REMEDY = "It comes with the project: restore the folder, for example with git checkout."
+REMEDY = Text("pipelines.restore_folder")
 # torch's own words, and oneDNN's where it is the convolution's workspace that doesn't fit.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive")
 
@@ -49,10 +50,13 @@ class WanTiny:
                 self.folder, dtype=torch.float32, local_files_only=True
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise PipelineError(
-                f"The checkpoint of {self.preset.name} in {self.folder} can't be loaded: {error}.",
-                REMEDY,
-            ) from error
+            why = Text(
+                "pipelines.cant_load_checkpoint",
+                model=self.preset.name,
+                folder=self.folder,
+                reason=str(error),
+            )
+            raise PipelineError(why, REMEDY) from error
         self._pipe.set_progress_bar_config(disable=True)
         self._prove()
         use_flat_convolutions(self._pipe.vae)
@@ -94,13 +98,12 @@ class WanTiny:
             if not any(sign in str(error) for sign in OUT_OF_MEMORY):
                 raise
             raise OutOfMemory(
-                "The machine's memory (RAM) is full.",
-                "Close other programs, or choose a smaller size or fewer seconds.",
+                Text("pipelines.full_ram", more=NOTHING), Text("pipelines.choose_smaller")
             ) from error
         finally:
             self._run = self._velocity = None
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, Said]:
         return {
             "label": str(self.card["label"]),
             "torch": torch.__version__,
@@ -114,11 +117,8 @@ class WanTiny:
         """What was loaded is what the preset says; a mismatch must never make a quiet bad clip."""
         shift = float(self._pipe.scheduler.config.shift)
         if shift != self.preset.shift:
-            raise PipelineError(
-                f"The checkpoint samples with shift {shift:g}, the preset says "
-                f"{self.preset.shift:g}.",
-                REMEDY,
-            )
+            why = Text("pipelines.other_shift", found=shift, wanted=self.preset.shift)
+            raise PipelineError(why, REMEDY)
 
     def _hook(self) -> None:
         """Progress and cancel between blocks, without a line of diffusers changed.
@@ -184,10 +184,13 @@ def _read_card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / "wan_tiny.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PipelineError(f"The checkpoint in {folder} is missing or damaged.", REMEDY) from error
+        damaged = Text("pipelines.checkpoint_damaged", folder=folder)
+        raise PipelineError(damaged, REMEDY) from error
     missing = {"label", "trained", "max_sequence_length"} - set(card)
     if missing:
-        raise PipelineError(f"{folder / 'wan_tiny.json'} lacks {', '.join(missing)}.", REMEDY)
+        file = folder / "wan_tiny.json"
+        lacks = Text("pipelines.card_lacks", file=file, missing=listed(*sorted(missing)))
+        raise PipelineError(lacks, REMEDY)
     return dict(card)
 
 

@@ -17,6 +17,7 @@ from engine.install.environments import TRIAL, Stamp
 from engine.install.plan import ENGINE, FILES, PAGE
 from engine.pipelines import is_here
 from engine.presets import Presets
+from engine.text import Text
 from tests.conftest import wait_until
 
 BEGINS = "import sys; print('WARNING: noise'); print('Installing PyTorch …', flush=True); "
@@ -57,11 +58,12 @@ def test_the_steps_are_told_and_the_engine_starts_when_all_is_here(
     wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
     coming = arrival(f"exec({wait!r})", ready)
     assert coming.look().phase == "failed"
-    assert coming.look().sentence().startswith("What makes clips isn't installed")
+    assert coming.look().sentence().id == "install.failed"
     coming.begin()
     wait_until(lambda: coming.look().doing == "Installing PyTorch", "the first step")
     assert coming.look().phase == "working"
-    assert "Setting up what makes clips, once: Installing PyTorch (" in coming.look().sentence()
+    told = str(coming.look().sentence())
+    assert told.startswith("Setting up what makes clips, once: Installing PyTorch (")
     coming.again()  # one at a time: nothing happens
     assert ready == []
     environment.has(PAGE, ENGINE)
@@ -69,7 +71,7 @@ def test_the_steps_are_told_and_the_engine_starts_when_all_is_here(
     go.touch()
     wait_until(lambda: ready == ["ready"], "the engine's start")
     assert coming.look().phase == "here"
-    assert coming.look().sentence() == ""
+    assert not coming.look().sentence()
     coming.close()
 
 
@@ -80,7 +82,7 @@ def test_a_failure_is_told_and_tried_again(environment: Environment) -> None:
     wait_until(lambda: coming.look().phase == "failed", "the failure")
     state = coming.look()
     assert state.told == "No space left on <device>"
-    assert "setup.log" in state.remedy
+    assert state.remedy == Text("install.log_has_it", file=Home.find().logs / "setup.log")
     assert "WARNING: noise" in (Home.find().logs / "setup.log").read_text()
     assert ready == []
     environment.has(PAGE, ENGINE)  # it was set up from a terminal meanwhile
@@ -97,13 +99,16 @@ def test_a_set_up_that_cant_be_started_is_told(environment: Environment) -> None
     coming = BackgroundInstall(Home.find(), command=["/no/such/program"])
     coming.begin()
     wait_until(lambda: coming.look().told != "" and coming.look().phase == "failed", "the failure")
-    assert "can't be started" in coming.look().told
+    told = coming.look().told
+    assert isinstance(told, Text)
+    assert told.id == "install.cant_start"
+    assert "can't be started: No such file" in str(told)
 
 
 def test_closing_the_page_ends_it(environment: Environment) -> None:
     coming = arrival("import time; time.sleep(600)", [])
     coming.begin()
-    wait_until(lambda: coming.look().doing != "Beginning", "the first step")
+    wait_until(lambda: coming.look().doing == "Installing PyTorch", "the first step")
     process = coming._process
     assert isinstance(process, subprocess.Popen)
     coming.close()
@@ -133,7 +138,7 @@ def test_an_environment_of_somebody_elses_is_left_alone(
     coming = arrival("sys.exit(1)", ready)
     coming.begin()
     assert coming.look().phase == "failed"
-    assert "launch.sh setup" in coming.look().remedy
+    assert "launch.sh setup" in str(coming.look().remedy)
     assert coming._process is None
 
 

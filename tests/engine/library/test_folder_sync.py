@@ -1,5 +1,6 @@
 """Files that come and go by hand, and crashes between a file's move and its row."""
 
+import json
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from engine.library.folder_sync import FolderSync
 from engine.library.library import Library, Query
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
+from engine.text import Text
 from tests.conftest import Ask, wait_until
 from tests.support.clipfiles import receipt, write
 
@@ -98,9 +100,10 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
     write(library.home.clips / "hostile.mp4", hostile)
     told = dict(care.scan().refused)
     assert told.keys() == {"holiday.mp4", "broken.mp4", "hostile.mp4"}
-    assert "no Headroom receipt" in told["holiday.mp4"]
-    assert "damaged" in told["broken.mp4"]
-    assert "request.height isn't what it should be" in told["hostile.mp4"]
+    assert told["holiday.mp4"] == Text("library.no_receipt", file="holiday.mp4")
+    assert told["broken.mp4"] == Text("library.no_video", file="broken.mp4")
+    assert "request.height isn't what it should be" in str(told["hostile.mp4"])
+    assert told["hostile.mp4"].values["reason"].id == "library.field_wrong"
     assert library.newest() == []
     assert dict(FolderSync(library).scan().refused) == told, "another start remembers"
     assert len(opened) == 3
@@ -108,6 +111,18 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
     (library.home.clips / "broken.mp4").unlink()
     found = care.scan()
     assert (found.added, [name for name, _ in found.refused]) == (1, ["hostile.mp4"])
+
+
+def test_refusals_that_a_version_before_kept_are_told_as_they_are(
+    care: FolderSync, library: Library, opened: list[str]
+) -> None:
+    holiday = write(library.home.clips / "holiday.mp4", None)
+    about = holiday.stat()
+    why = "holiday.mp4 holds no Headroom receipt."
+    kept = {"holiday.mp4": [about.st_mtime_ns, about.st_size, why]}
+    (library.home.cache / "not-taken-in.json").write_text(json.dumps(kept))
+    assert [str(told) for _, told in care.scan().refused] == [why]
+    assert opened == []
 
 
 def test_what_is_not_whole_or_just_came_is_left_alone(
@@ -178,7 +193,7 @@ def test_a_folder_that_cant_be_listed_loses_nothing(care: FolderSync, library: L
     write(library.home.clips / "one.mp4", receipt())
     care.scan()
     library.home.clips.rename(library.home.root / "away")
-    assert "can't be listed" in care.scan().problem
+    assert "can't be listed" in str(care.scan().problem)
     assert files(library) == ["one.mp4"]
     (library.home.root / "away").rename(library.home.clips)
     shutil.rmtree(library.home.trash)
@@ -209,7 +224,10 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
 
     monkeypatch.setattr(reader_process, "_ask", dying)
     found = reader_process.receipts([good, bad, after])
-    assert isinstance(found[bad], ClipError)
+    refusal = found[bad]
+    assert isinstance(refusal, ClipError)
+    assert refusal.sentence == Text("library.damaged", file="bad.mp4")
+    assert refusal.remedy == Text("library.use_ours")
     assert [found[p]["request"]["prompt"] for p in (good, after)] == ["good", "after"]  # type: ignore[index]
 
 
@@ -224,7 +242,7 @@ def test_a_reader_that_cant_begin_blames_no_file(
                 reader_process.receipts([path])
             found = care.scan()
             assert (found.added, found.refused) == (0, ())
-            assert "can't be started" in found.problem
+            assert "can't be started" in str(found.problem)
             library.store.rows("select 1")
     assert care.scan().added == 1
 

@@ -57,9 +57,29 @@ def test_an_out_of_memory_says_how_much_more_was_wanted() -> None:
     )
     assert told is not None
     assert told.memory == "VRAM"
-    assert told.sentence == "The GPU's memory (VRAM) is full: 154.00 MiB more were wanted."
-    assert told.remedy
+    assert str(told.sentence) == "The GPU's memory (VRAM) is full: 154.00 MiB more were wanted."
+    assert told.sentence.id == "pipelines.full_vram"
+    assert told.sentence.values["more"].values == {"size": "154.00 MiB"}
+    assert told.remedy.id == "pipelines.free_vram"
     assert cuda.out_of_memory(ValueError("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "The GPU's memory (VRAM) is full."),
+        (MemoryError(), "The machine's memory (RAM) is full."),
+        (
+            OSError("The paging file is too small for this operation to complete"),
+            "Windows promises no more memory to programs (commit, set by the page file).",
+        ),
+    ],
+)
+def test_each_memory_has_its_sentence_and_its_remedy(error: Exception, sentence: str) -> None:
+    told = cuda.out_of_memory(error)
+    assert told is not None
+    assert str(told.sentence) == sentence
+    assert told.remedy.id == f"pipelines.free_{told.memory.lower()}"
 
 
 # ---- the meter -----------------------------------------------------------------------------

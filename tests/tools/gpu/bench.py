@@ -18,6 +18,7 @@ from engine.plan.choice import Choice, Plan
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
+from engine.text import Said
 from engine.units import GIB
 from tests.tools.gpu import pretend
 from tests.tools.gpu.rows import MODEL, PROMPT, tell
@@ -75,7 +76,7 @@ class Run:
 
     def advance(self, fraction: float, step: int = 0) -> None: ...
 
-    def occupied(self, doing: str, seconds: float) -> None: ...
+    def occupied(self, doing: Said, seconds: float) -> None: ...
 
     def preview(self, frames: Frames) -> None:
         self.previews += 1
@@ -126,8 +127,8 @@ class Bench:
             "load",
             seconds=round(time.perf_counter() - began, 1),
             ran={name: choice.value for name, choice in ran.items()},
-            replaced={n: c.reason for n, c in ran.items() if c.reason != "measured"},
-            versions=self.pipeline.describe(),
+            replaced={n: str(c.reason) for n, c in ran.items() if str(c.reason) != "measured"},
+            versions={name: str(told) for name, told in self.pipeline.describe().items()},
             device=self.meter.device,
             outside=self.meter.outside(),
             host_taken=free - psutil.virtual_memory().available,

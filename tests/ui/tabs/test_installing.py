@@ -1,5 +1,6 @@
 """The card of what makes clips, in each of its states, and what the live stream says meanwhile."""
 
+import contextvars
 from dataclasses import dataclass
 
 import pytest
@@ -8,10 +9,12 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.install.background import BackgroundInstall, InstallState
 from engine.presets import Presets
+from engine.text import Text
 from ui.live import Live
 from ui.page import first_run
 from ui.tabs import installing
 from ui.tabs.generate import model_choices
+from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -37,6 +40,19 @@ def test_the_step_is_shown_while_it_is_installed() -> None:
     assert "being installed" in text
     assert "data-live='arriving'" in text
     assert "<img" not in text
+
+
+def test_the_card_speaks_the_language_of_whoever_asks() -> None:
+    chinese = contextvars.copy_context()
+    chinese.run(speak, "zh")
+    beginning = InstallState("working", Text("install.beginning"))
+    text = chinese.run(installing.card_html, beginning)
+    assert "正在安装" in text
+    assert "<p class='told' data-live='arriving'>正在开始</p>" in text
+    remedy = Text("install.log_has_it", file="a.log")
+    failed = InstallState("failed", told="No space", remedy=remedy)
+    assert "它的全部输出见 a.log。" in chinese.run(installing.card_html, failed)
+    assert "All it said is in a.log." in installing.card_html(failed)
 
 
 def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:

@@ -21,6 +21,7 @@ from ui.tabs import dropped
 from ui.tabs.batch import EMBED
 from ui.tabs.dropped import add_receipt_route, brought
 from ui.tabs.library_routes import add_clip_routes
+from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 OURS = {HEADER: "1"}
@@ -305,6 +306,33 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
     monkeypatch.setattr(dropped, "MOST_BYTES", 1000)
     assert "has more than" in drop(visitor, whole)["refused"]
     assert not list(engine.home.cache.glob("dropped-*"))
+
+
+def test_refusals_are_told_in_the_language_of_whoever_asks(
+    visitor: TestClient, engine: Engine, tmp_path: Path
+) -> None:
+    """The file keeps the name that its owner gave it, and no sentence is looked into for that."""
+    app = site(engine)
+
+    async def chinese(scope: Any, receive: Any, send: Any) -> None:
+        speak("zh")
+        await app(scope, receive, send)
+
+    reader = TestClient(chinese, base_url="http://localhost", client=("127.0.0.1", 5000))
+    foreign = write(tmp_path / "foreign.mp4", None).read_bytes()
+    why = "里没有 Headroom 的生成记录。它由别的程序生成"
+    assert drop(reader, foreign)["refused"].startswith(f"a clip.mp4 {why}")
+    assert drop(reader, foreign, "")["refused"].startswith(f"该文件 {why}")
+    assert drop(reader, b"")["refused"] == "a clip.mp4 是空文件。请拖入 Headroom 生成的 MP4。"
+    assert change(reader, "/clip/999/trash") == {"refused": "这个片段已不在片段库里。请刷新页面。"}
+    assert page(reader)["clips"][0]["length"] == "0.6 秒"
+    write(engine.home.clips / "holiday.mp4", None)
+    assert change(reader, "/library/scan")["not_taken"] == [
+        "holiday.mp4 里没有 Headroom 的生成记录。"
+    ]
+    assert change(visitor, "/library/scan")["not_taken"] == [
+        "holiday.mp4 holds no Headroom receipt."
+    ]
 
 
 @pytest.mark.parametrize(

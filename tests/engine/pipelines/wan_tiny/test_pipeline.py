@@ -15,6 +15,7 @@ from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
+from engine.text import Said
 
 pytestmark = pytest.mark.model
 PRESETS = load_presets()
@@ -45,7 +46,7 @@ class Notes:
         if self.stop is not None and len(self.checks) >= self.stop:
             raise Cancelled
 
-    def occupied(self, doing: str, seconds: float) -> None:
+    def occupied(self, doing: Said, seconds: float) -> None:
         raise AssertionError("nothing here takes long enough")
 
 
