@@ -19,7 +19,14 @@ from engine.home import PROJECT
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
-Pipeline = Literal["wan_tiny", "lightx2v", "scripted"]
+FamilyName = Literal["wan-tiny", "wan2.1", "scripted"]
+# What a preset of a family has to say: who drives it finds out what is missing only after it read
+# 20 GB, or never.
+NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
+    "wan2.1": ("precision", "architecture", "weights", "denoising_steps"),
+}
+# Presets of 0.1.0 named what drives the model.
+_FAMILY_OF = {"wan_tiny": "wan-tiny", "lightx2v": "wan2.1", "scripted": "scripted"}
 Role = Literal["transformer", "text_encoder", "tokenizer", "vae"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -72,7 +79,8 @@ class Shape(Strict):
 
 
 class Memory(Strict):
-    """What the guard knows of a model before anything ran here (engine/headroom.py, ``Rules``).
+    """What the guard knows of a model before anything ran here (engine/guard/predict.py,
+    ``Rules``).
 
     ``impossible_below_gib``: on a device with less in all, no size can run, for
     ``impossible_reason`` (one sentence).
@@ -190,7 +198,7 @@ class ModelPreset(Strict):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
     name: str
     summary: str
-    pipeline: Pipeline
+    family: FamilyName
     runs_on: Literal["cpu", "nvidia"]
     checkpoint: str | None = None
     precision: Precision | None = None
@@ -224,6 +232,14 @@ class ModelPreset(Strict):
         file = self.weight_file("text_encoder")
         return (file and file.precision) or self.precision
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, given: object) -> object:
+        if isinstance(given, dict) and "family" not in given and "pipeline" in given:
+            given = {**given, "family": _FAMILY_OF.get(given["pipeline"], given["pipeline"])}
+            del given["pipeline"]
+        return given
+
     @model_validator(mode="after")
     def _steps_agree(self) -> "ModelPreset":
         given = self.denoising_steps
@@ -234,16 +250,12 @@ class ModelPreset(Strict):
         return self
 
     @model_validator(mode="after")
-    def _lightx2v_is_told_all_it_needs(self) -> "ModelPreset":
-        """LightX2V finds out what is missing only after it read 20 GB, or never."""
-        if self.pipeline != "lightx2v":
-            return self
-        fields = ("precision", "architecture", "weights", "denoising_steps")
-        lacks = [name for name in fields if not getattr(self, name)]
+    def _says_what_its_family_needs(self) -> "ModelPreset":
+        lacks = [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
         roles = [role for role in ROLES if self.weights and self.weight_file(role) is None]
         lacks += [f"weights for the {role}" for role in roles]
         if lacks:
-            raise ValueError(f"pipeline lightx2v also needs {', '.join(lacks)}")
+            raise ValueError(f"family {self.family} also needs {', '.join(lacks)}")
         return self
 
     @model_validator(mode="after")

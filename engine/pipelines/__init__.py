@@ -1,27 +1,56 @@
-"""The pipelines by name. Importing this imports none of them: torch comes with the chosen one."""
+"""The families of models, and the pipelines that drive them.
 
+Importing this imports no pipeline: torch comes with the chosen one. A new family is a folder here,
+a ``Family`` below and a preset.
+"""
+
+from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
 from engine.install.installed import SETUP, engine_here, lightx2v_here
-from engine.pipelines.base import Pipeline
-from engine.presets import ModelPreset
+from engine.pipelines.base import Family, Pipeline
+from engine.pipelines.wan_tiny import vocabulary
+from engine.presets import FamilyName, ModelPreset
 from engine.text import Text
 
-_CLASSES = {
-    "wan_tiny": ("engine.pipelines.wan_tiny.pipeline", "WanTiny"),
-    "lightx2v": ("engine.pipelines.lightx2v.pipeline", "LightX2V"),
-    "scripted": ("engine.pipelines.scripted", "Scripted"),
+FAMILIES: Mapping[FamilyName, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            name="wan-tiny",
+            task="t2v",
+            inputs=frozenset({"prompt"}),
+            pipeline=("engine.pipelines.wan_tiny.pipeline", "WanTiny"),
+            here=lambda: engine_here(),
+            vocabulary=vocabulary,
+        ),
+        Family(
+            name="wan2.1",
+            task="t2v",
+            inputs=frozenset({"prompt"}),
+            pipeline=("engine.pipelines.lightx2v.pipeline", "LightX2V"),
+            here=lambda: lightx2v_here(),
+            upstream=True,
+        ),
+        Family(  # for tests: it does what its prompt says
+            name="scripted",
+            task="t2v",
+            inputs=frozenset({"prompt"}),
+            pipeline=("engine.pipelines.scripted", "Scripted"),
+            here=lambda: True,
+        ),
+    )
 }
 
 
+def family_of(preset: ModelPreset) -> Family:
+    return FAMILIES[preset.family]
+
+
 def is_here(preset: ModelPreset) -> bool:
-    """Whether this installation has the pipeline that ``preset`` names, and what it drives."""
-    if preset.pipeline == "lightx2v":
-        return lightx2v_here()
-    if preset.pipeline == "wan_tiny":
-        return engine_here()
-    return preset.pipeline in _CLASSES
+    """Whether this installation has what drives ``preset``."""
+    return family_of(preset).here()
 
 
 def why_not_here(preset: ModelPreset) -> tuple[Text, Text]:
@@ -38,6 +67,6 @@ def why_not_here(preset: ModelPreset) -> tuple[Text, Text]:
 
 
 def open_pipeline(preset: ModelPreset) -> Pipeline:
-    """The pipeline that ``preset`` names, not loaded yet."""
-    module, name = _CLASSES[preset.pipeline]
+    """The pipeline that drives ``preset``, not loaded yet."""
+    module, name = family_of(preset).pipeline
     return cast(Pipeline, getattr(import_module(module), name)(preset))

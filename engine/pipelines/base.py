@@ -1,11 +1,13 @@
 """The protocol between the worker and a pipeline: load once, generate often, say what you do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from engine.errors import HeadroomError
 from engine.plan.choice import Plan
+from engine.presets import FamilyName
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 from engine.text import Said
@@ -75,6 +77,41 @@ class StageMeter(Protocol):
 
     def ceiling(self, budget: int) -> AbstractContextManager[object]:
         """Within it an allocation beyond ``budget`` fails, as it would on a full device."""
+
+
+Task = Literal["t2v", "i2v", "flf2v"]
+Input = Literal["prompt", "first_picture", "last_picture", "adapters"]
+
+
+class Vocabulary(Protocol):
+    """The words that a model understands, where they can be told."""
+
+    EXAMPLES: tuple[str, ...]
+
+    def known_words(self) -> Mapping[str, tuple[str, ...]]:
+        """By group, the most usual first."""
+
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """Those of ``prompt`` that the model can do nothing with, each once."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that share inputs and code; a preset names the one that it belongs to.
+
+    ``inputs``: what a request for it may hold. ``here``: whether this installation has what drives
+    it. ``vocabulary``: None where the model takes any words. ``upstream``: whether LightX2V drives
+    it, which the benchmark can then run by itself as well. ``pipeline``: module and class,
+    imported by the worker alone.
+    """
+
+    name: FamilyName
+    task: Task
+    inputs: frozenset[Input]
+    pipeline: tuple[str, str]
+    here: Callable[[], bool]
+    vocabulary: Vocabulary | None = None
+    upstream: bool = False
 
 
 class Pipeline(Protocol):

@@ -1,4 +1,5 @@
-"""Reads presets/prompts.yaml: prompts to begin with, by theme, for what each pipeline can follow.
+"""Reads presets/prompts.yaml: prompts to begin with, by theme, for what each family of models can
+follow.
 
 A mistake in the file is found at start and told with its line, as in the other presets.
 """
@@ -11,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from engine.home import PROJECT
-from engine.presets import ModelPreset, Pipeline, Strict, read
+from engine.presets import FamilyName, ModelPreset, Strict, read
 from engine.request import PROMPT_LIMIT
 
 TITLE_LIMIT = 40  # characters: a line of the page's list
@@ -46,9 +47,9 @@ class Theme(Strict):
 
 
 class IdeaList(Strict):
-    """All themes for the models that one pipeline drives."""
+    """All themes for the models of one family."""
 
-    pipeline: Pipeline
+    family: FamilyName
     themes: Annotated[tuple[Theme, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -61,8 +62,8 @@ class IdeasFile(Strict):
     lists: tuple[IdeaList, ...]
 
     @model_validator(mode="after")
-    def _a_list_a_pipeline(self) -> "IdeasFile":
-        _refuse_twice([one.pipeline for one in self.lists])
+    def _a_list_a_family(self) -> "IdeasFile":
+        _refuse_twice([one.family for one in self.lists])
         return self
 
 
@@ -74,12 +75,12 @@ def _refuse_twice(names: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Ideas:
-    """Themes by pipeline; a model whose pipeline has none gets none."""
+    """Themes by family; a model whose family has none gets none."""
 
-    by_pipeline: Mapping[Pipeline, tuple[Theme, ...]]
+    by_family: Mapping[FamilyName, tuple[Theme, ...]]
 
     def themes(self, preset: ModelPreset) -> tuple[Theme, ...]:
-        return self.by_pipeline.get(preset.pipeline, ())
+        return self.by_family.get(preset.family, ())
 
     def theme(self, preset: ModelPreset, name: str) -> Theme | None:
         """The theme of this name, else the model's first."""
@@ -89,7 +90,7 @@ class Ideas:
     @property
     def texts(self) -> frozenset[str]:
         """Every prompt in the file: what nobody typed."""
-        themes = (theme for themes in self.by_pipeline.values() for theme in themes)
+        themes = (theme for themes in self.by_family.values() for theme in themes)
         return frozenset(idea.text for theme in themes for idea in theme.prompts)
 
 
@@ -100,4 +101,4 @@ def load_ideas(folder: Path = PROJECT / "presets") -> Ideas:
         PresetError: names file and line.
     """
     file = read(folder / "prompts.yaml", IdeasFile)
-    return Ideas({one.pipeline: one.themes for one in file.lists})
+    return Ideas({one.family: one.themes for one in file.lists})

@@ -7,7 +7,7 @@ asks for is said here in our words (its authors' version: wan/utils/prompt_exten
 import re
 import unicodedata
 
-from engine.pipelines.wan_tiny.vocabulary import EXAMPLES, known_words
+from engine.pipelines import family_of
 from engine.presets import ModelPreset
 from engine.request import PROMPT_LIMIT
 
@@ -69,10 +69,13 @@ _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u20
 
 def instruction(preset: ModelPreset) -> str:
     """What the language model is told before it reads the user's prompt for this model."""
-    if preset.pipeline != "wan_tiny":
+    known = family_of(preset).vocabulary
+    if known is None:
         return WAN
-    words = "\n".join(f"{group}: {', '.join(words)}" for group, words in known_words().items())
-    return TINY.format(words=words, examples="\n".join(EXAMPLES))
+    words = "\n".join(
+        f"{group}: {', '.join(words)}" for group, words in known.known_words().items()
+    )
+    return TINY.format(words=words, examples="\n".join(known.EXAMPLES))
 
 
 def clean(answer: str) -> str:

@@ -22,6 +22,7 @@ from engine.engine import Engine
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Guard, Refused
 from engine.machine.memory import MemorySample, Meter
+from engine.pipelines import family_of
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.worker.messages import (
@@ -55,7 +56,7 @@ class Cost:
     """``cold`` is the first clip after ``load`` seconds of loading, and ``start`` seconds from the
     process's start to its file; ``warm`` some that follow it, with its prompt; ``fresh`` one with a
     prompt that nobody has read before, the text encoder being awake (LightX2V only). ``found``:
-    pipelines/yardsticks.py, and ``command`` of upstream.py. ``untried``: the kernels had to be
+    pipelines/bench/compare.py, and ``command`` of upstream.py. ``untried``: the kernels had to be
     tried before the model was loaded."""
 
     preset: ModelPreset
@@ -136,7 +137,7 @@ def alone(engine: Engine) -> Iterator[None]:
 def cost(engine: Engine, request: ClipRequest, folder: Path, say: Say) -> Cost:
     """Load the model in a worker, make clips and compare; ``folder`` takes the clips."""
     preset = engine.presets.models[request.model]
-    around = preset.pipeline == "lightx2v"
+    around = family_of(preset).upstream
     untried = around and not (engine.home.cache / "kernels.json").exists()
     began = time.perf_counter()
     with driven(engine, preset, folder, say) as worker:
@@ -273,5 +274,5 @@ class Driven:
                 raise BenchFailed(message.sentence, message.remedy)
             if isinstance(message, Advance) and message.stage != self._stage:
                 self._stage = message.stage
-                if self._child.preset.pipeline == "lightx2v":  # others are done before it is read
+                if family_of(self._child.preset).upstream:  # others are done before it is read
                     self._say(f"  {message.stage}")

@@ -10,6 +10,7 @@ import psutil
 
 from engine.home import Home
 from engine.machine.memory import MemorySample
+from engine.pipelines import family_of
 from engine.pipelines.bench import upstream_command
 from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
@@ -95,7 +96,7 @@ def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Pa
     file = write_run_folder(folder / "lightx2v", model_settings(preset), settings)
     options = {
         "model_cls": MODEL_CLASS,
-        "task": "t2v",
+        "task": family_of(preset).task,
         "model_path": str(file.parent),
         "config_json": str(file),
         "prompt": request.prompt,

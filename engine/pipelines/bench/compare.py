@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from engine.errors import first_line
+from engine.pipelines import family_of
 from engine.pipelines.base import Pipeline, Run
 from engine.pipelines.bench.device_rates import rates
 from engine.pipelines.bench.profiler import Entering, Profiler
@@ -39,7 +40,7 @@ def compare(
     if shape is not None:
         precision, device = preset.precision or "float32", "cuda" if cuda else "cpu"
         asked["rates"] = lambda: rates(shape, precision, tokens, device)
-    if preset.pipeline == "lightx2v":
+    if family_of(preset).upstream:
         asked |= _around_lightx2v(pipeline, request, run, ceiling, cuda)
     found: dict[str, Any] = {}
     left_out: dict[str, str] = {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.home import Home
+from engine.pipelines import family_of
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import Size
@@ -39,7 +40,7 @@ def model_settings(preset: ModelPreset) -> dict[str, Any]:
     shape = preset.architecture
     assert shape is not None
     return {
-        "model_type": "t2v",
+        "model_type": family_of(preset).task,
         "dim": shape.dim,
         "ffn_dim": shape.ffn_dim,
         "freq_dim": shape.freq_dim,
