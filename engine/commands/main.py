@@ -324,7 +324,7 @@ def _doctor(options: argparse.Namespace) -> int:
             return ExitCode.DONE
         lines = examine(engine)
     if options.json:
-        _print_json({"lines": [asdict(line) for line in lines]})
+        _print_json({"lines": [line.to_json() for line in lines]})
     else:
         marks = {"good": "ok  ", "warn": "look", "bad": "BAD "}
         for line in lines:

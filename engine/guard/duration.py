@@ -14,6 +14,7 @@ from engine.machine.nvml import GpuSample
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, ModelPreset, Reference
 from engine.request import Size
+from engine.text import Said, Text
 
 FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds say nothing
 
@@ -42,7 +43,7 @@ class Elsewhere:
     names the run behind it."""
 
     seconds: float
-    basis: str
+    basis: Said
 
 
 def duration(
@@ -124,16 +125,21 @@ def from_other_cards(
             continue
         if not gpu.cores:
             continue
-        basis = (
-            f"{clip.seconds:g} s on {run.device} ({run.source}), by its {clip.cores:,} cores and "
-            f"{gpu.cores:,} here"
+        basis = Text(
+            "doctor.of_another_card",
+            seconds=clip.seconds,
+            gpu=run.device,
+            source=run.source,
+            cores=clip.cores,
+            here=gpu.cores,
         )
         return Elsewhere(clip.seconds * clip.cores / gpu.cores, basis)
     return None
 
 
-def in_minutes(seconds: float) -> str:
+def in_minutes(seconds: float) -> Text:
     """To the precision that an estimate has."""
     if seconds < 90:
-        return f"{max(5, round(seconds / 5) * 5)} s"
-    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{round(seconds / 30) / 2:g} min"
+        return Text("doctor.seconds", count=max(5, round(seconds / 5) * 5))
+    count = round(seconds / 60) if seconds >= 600 else round(seconds / 30) / 2
+    return Text("doctor.minutes", count=count)

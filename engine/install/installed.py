@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,8 +52,25 @@ def requirements(file: str) -> list[Requirement]:
     return found
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A package that isn't here in its tested version; ``found`` is None where it isn't at all."""
+
+    name: str
+    found: str | None
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.found or 'missing'} instead of {self.wanted}"
+
+
 def differing() -> list[str]:
-    """Each package that isn't here in its tested version, as half a sentence."""
+    """``differences``, each as half a sentence."""
+    return list(map(str, differences()))
+
+
+def differences() -> list[Difference]:
+    """Each package that isn't here in its tested version."""
     made = stamp()
     files = made.files if made is not None else (PAGE, ENGINE)
     nvidia = made is not None and GPU in made.files
@@ -66,13 +84,13 @@ def differing() -> list[str]:
                 continue
             wanted = str(requirement.specifier).removeprefix("==")
             found = _version(name)
-            if found.partition("+")[0] != wanted.partition("+")[0]:
-                wrong.append(f"{name} {found} instead of {wanted}")
+            if (found or "").partition("+")[0] != wanted.partition("+")[0]:
+                wrong.append(Difference(name, found, wanted))
     return wrong
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "missing"
+        return None

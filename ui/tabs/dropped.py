@@ -135,7 +135,7 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
                 return {"request": (await _asked_in(request, engine, name)).to_json()}
             except RequestError as error:
                 about = f"{name} can't be made here."
-                return {"refused": " ".join([about, *(p.sentence for p in error.problems)])}
+                return {"refused": " ".join([about, *(str(p.sentence) for p in error.problems)])}
             except HeadroomError as error:
                 return {"refused": str(error)}
             except OSError as error:

@@ -112,7 +112,7 @@ def _health(sample: MemorySample) -> str:
 def _problem(sample: MemorySample) -> str:
     if sample.gpu is None and sample.state == "none":
         return "No NVIDIA GPU here: the processor makes the clips, so RAM is what counts."
-    return sample.problem
+    return str(sample.problem)
 
 
 def _share(part: int, total: int) -> float:

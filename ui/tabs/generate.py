@@ -377,7 +377,7 @@ def request_values(
 def refusal_html(error: HeadroomError) -> str:
     """The refused fields, one sentence each, near the button that was pressed."""
     lines = (
-        [problem.sentence for problem in error.problems]
+        [str(problem.sentence) for problem in error.problems]
         if isinstance(error, RequestError)
         else [str(error)]
     )

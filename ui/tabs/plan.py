@@ -109,7 +109,7 @@ def table_html(engine: Engine, model: str) -> str:
     except PlanError as error:
         return refusal_html(error)
     usual = default_model(engine)
-    reason = usual.reason
+    reason = str(usual.reason)
     if usual.preset.id != model:
         reason = f"You chose this model. Automatic would be {usual.preset.name}: {reason}"
     chosen = Choice(engine.presets.models[model].name, reason)

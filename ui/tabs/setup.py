@@ -21,6 +21,7 @@ from ui.tabs.generate import refusal_html
 from ui.tabs.pulls import pull_state
 from ui.tabs.report import build_report
 from ui.wiring import QUIET
+from ui.wording import say
 
 # A mark beside the colour, as in the headroom tab.
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
@@ -289,11 +290,11 @@ def machine_html(engine: Engine) -> str:
 
 def _line(line: Line) -> str:
     mark, word = LINES[line.state]
-    remedy = f"<div class='why'>{html.escape(line.remedy)}</div>" if line.remedy else ""
+    remedy = f"<div class='why'>{html.escape(say(line.remedy))}</div>" if line.remedy else ""
     return (
         f"<tr class='{line.state}'><th scope='row'><span class='mark' title='{word}'>"
-        f"{mark}</span> {html.escape(line.subject)}</th>"
-        f"<td>{html.escape(line.meaning)}{remedy}</td></tr>"
+        f"{mark}</span> {html.escape(say(line.subject))}</th>"
+        f"<td>{html.escape(say(line.meaning))}{remedy}</td></tr>"
     )
 
 
