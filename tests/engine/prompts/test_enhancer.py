@@ -51,7 +51,7 @@ def refused(enhancer: Enhancer, presets: Presets) -> str:
     with pytest.raises(EnhancerError) as caught:
         improve(enhancer, presets)
     assert caught.value.remedy
-    assert caught.value.sentence.endswith(".")
+    assert str(caught.value.sentence).endswith(".")
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
     return str(caught.value)
