@@ -205,7 +205,7 @@ def _generate(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         if options.model is None:
             usual = default_model(engine)
-            say(usual.sentence)
+            say(str(usual.sentence))
             given["model"] = usual.preset.id
         request = ClipRequest.check(
             {name: value for name, value in given.items() if value is not None},

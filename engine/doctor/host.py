@@ -93,9 +93,7 @@ def _speed(speed: float, streams: bool, bytes_a_step: int) -> Line:
         return Line(subject, "warn", Text("doctor.disk_untried"), Text("doctor.is_it_writable"))
     step = NOTHING
     if streams and bytes_a_step:
-        step = Text(
-            "doctor.step_reads", size=FileSize(bytes_a_step), seconds=bytes_a_step / speed
-        )
+        step = Text("doctor.step_reads", size=FileSize(bytes_a_step), seconds=bytes_a_step / speed)
     meaning = joined(Text("doctor.disk_writes", megabytes=speed / 1e6), step)
     if speed < SLOW_DISK and streams:
         return Line(subject, "warn", meaning, Text("doctor.faster_disk"))

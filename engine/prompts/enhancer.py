@@ -68,13 +68,9 @@ class Enhancer:
         """
         base, model, key = checked_base(base), " ".join(model.split()), key.strip()
         if not model or len(model) > 200 or not model.isprintable():
-            raise EnhancerError(
-                Text("prompts.no_model_name"), Text("prompts.enter_model_name")
-            )
+            raise EnhancerError(Text("prompts.no_model_name"), Text("prompts.enter_model_name"))
         if not (key.isascii() and key.isprintable() and " " not in key and len(key) <= 1000):
-            raise EnhancerError(
-                Text("prompts.odd_key"), Text("prompts.copy_key")
-            )
+            raise EnhancerError(Text("prompts.odd_key"), Text("prompts.copy_key"))
         if not 1 <= seconds <= SECONDS_MOST:
             raise EnhancerError(
                 Text("prompts.wrong_seconds", most=SECONDS_MOST), Text("prompts.enter_seconds")
@@ -143,13 +139,9 @@ class Enhancer:
         """
         endpoint, key = await asyncio.to_thread(self._choice)
         if endpoint is None:
-            raise EnhancerError(
-                Text("prompts.none_set"), Text("prompts.set_one")
-            )
+            raise EnhancerError(Text("prompts.none_set"), Text("prompts.set_one"))
         if not prompt.strip():
-            raise EnhancerError(
-                Text("prompts.no_prompt"), Text("prompts.say_it")
-            )
+            raise EnhancerError(Text("prompts.no_prompt"), Text("prompts.say_it"))
         body = {
             "model": endpoint.model,
             "messages": [

@@ -100,7 +100,7 @@ def choose(engine: Engine, model: str | None, say: Say) -> ClipRequest:
     """
     if model is None:
         usual = default_model(engine)
-        say(usual.sentence)
+        say(str(usual.sentence))
         model = usual.preset.id
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
     request = ClipRequest.check(raw, engine.presets)

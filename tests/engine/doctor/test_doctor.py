@@ -89,7 +89,9 @@ def test_what_is_wrong_with_a_card_has_its_remedy(
 
 
 def test_windows_is_told_of_its_fallback_to_ram() -> None:
-    (line,) = [x for x in gpu_lines(sample(), WINDOWS, Path("none")) if x.subject.id == "doctor.fallback"]
+    (line,) = [
+        x for x in gpu_lines(sample(), WINDOWS, Path("none")) if x.subject.id == "doctor.fallback"
+    ]
     assert "Prefer No Sysmem Fallback" in str(line.remedy)
 
 
@@ -126,7 +128,9 @@ def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
     }
     file = trials(tmp_path / "kernels.json", machine, **answers)
     found = by_subject(kernel_lines(machine, file))
-    assert "sage_attn1 was called here and is right" in str(found["Kernels of sageattention"].meaning)
+    assert "sage_attn1 was called here and is right" in str(
+        found["Kernels of sageattention"].meaning
+    )
     assert found["Kernels of sgl-kernel"].state == "warn"
     assert "fp8-sgl was tried here and left" in str(found["Kernels of sgl-kernel"].meaning)
     assert found["Kernels of triton"].state == "good"
@@ -176,7 +180,9 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     space, speed = host.disk(tmp_path, True, 13 * GIB)
     assert space.state == "good"
-    assert str(space.meaning).startswith("61.1 GB are free")  # as `weights list` and file managers tell
+    assert str(space.meaning).startswith(
+        "61.1 GB are free"
+    )  # as `weights list` and file managers tell
     assert speed.state == "warn"
     assert "Each step reads 14.0 GB: 140 s or less" in str(speed.meaning)
     assert host.disk(tmp_path, False, 0)[1].state == "good"
