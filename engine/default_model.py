@@ -8,6 +8,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
+from engine.text import NOTHING, Text, as_text, joined
 
 FIRST = "fp8"  # the precision that the weights were made for, and the fastest
 
@@ -17,23 +18,23 @@ class DefaultModel:
     """A model, and why it is the usual one."""
 
     preset: ModelPreset
-    reason: str
+    reason: Text
 
     @property
-    def sentence(self) -> str:
-        return f"The model is {self.preset.name}. {self.reason}"
+    def sentence(self) -> Text:
+        return joined(Text("default_model.is", model=self.preset.name), self.reason)
 
 
 def default_model(engine: Engine) -> DefaultModel:
     """A model for NVIDIA's GPUs that is ready, FP8 first, else the CPU default."""
-    presets, missed = engine.presets, ""
+    presets, missed = engine.presets, NOTHING
     large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
     for preset in sorted(large, key=lambda preset: preset.precision != FIRST):
         why_not = _why_not(engine, preset)
         if not why_not:
-            return DefaultModel(preset, "It is ready, and this computer's GPU has room for it.")
+            return DefaultModel(preset, Text("default_model.ready"))
         missed = missed or why_not
-    return DefaultModel(presets.default, f"It runs on any machine. {missed}".rstrip())
+    return DefaultModel(presets.default, joined(Text("default_model.anywhere"), missed))
 
 
 def asked_for(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
@@ -53,15 +54,15 @@ def can_run(engine: Engine, preset: ModelPreset) -> bool:
     return not _why_not(engine, preset)
 
 
-def _why_not(engine: Engine, preset: ModelPreset) -> str:
-    """What keeps ``preset`` from making clips here; "" if nothing does."""
+def _why_not(engine: Engine, preset: ModelPreset) -> Text:
+    """What keeps ``preset`` from making clips here; NOTHING if nothing does."""
     shape = preset.default
     size = Size(shape.height, shape.width, shape.frames)
     verdict = engine.guard.verdict(preset.id, size)
     if verdict.word is Word.IMPOSSIBLE and engine.guard.nearest(preset.id, size) is None:
-        return verdict.reason
+        return as_text(verdict.reason)
     try:
         engine.check_ready(preset.id)
     except HeadroomError as error:
         return error.sentence
-    return ""
+    return NOTHING

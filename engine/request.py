@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import ModelPreset, Presets
+from engine.text import Text, joined, listed, programs
 
 PROMPT_LIMIT = 2000
 SEED_LIMIT = 2**32  # numpy's generators, which LightX2V seeds too, take no more than 32 bits
 RANDOM_SEED = -1
 GRID = 16  # pixels: the VAE halves three times, the transformer's patch once more
 FIELDS = ("prompt", "height", "width", "frames", "seed", "model")
-
-
+Dimension = Literal["height", "width", "frames"]
+DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
 Kind = Literal["clip", "probe"]  # what is made of a request: the clip, or a measurement of its size
 
 
@@ -44,8 +45,13 @@ class Problem:
     """One refused field: a sentence that names it, and the nearest value that is valid."""
 
     field: str
-    sentence: str
+    sentence: Text
     nearest: int | str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: English, and the id behind it."""
+        told = programs("sentence", self.sentence)
+        return {"field": self.field, **told, "nearest": self.nearest}
 
 
 class RequestError(HeadroomError):
@@ -54,8 +60,11 @@ class RequestError(HeadroomError):
     exit_code = ExitCode.BAD_INPUT
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__(" ".join(p.sentence for p in problems), "")
+        super().__init__(joined(*(p.sentence for p in problems)))
         self.problems = problems
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"problems": [p.to_json() for p in self.problems]}
 
 
 @dataclass(frozen=True)
@@ -89,17 +98,14 @@ class ClipRequest:
             RequestError: names every field that is refused and the nearest valid value.
         """
         problems = [
-            Problem(name, f"{name}: there is no such field; a request has {', '.join(FIELDS)}.")
+            Problem(name, Text("request.no_such_field", field=name, fields=listed(*FIELDS)))
             for name in raw
             if name not in FIELDS
         ]
         prompt = _prompt(raw.get("prompt"), problems)
         model = _model(raw.get("model"), presets, problems)
         preset = presets.models.get(model, presets.default)
-        size = {
-            name: _dimension(name, raw.get(name), preset, problems)
-            for name in ("height", "width", "frames")
-        }
+        size = {name: _dimension(name, raw.get(name), preset, problems) for name in DIMENSIONS}
         seed = _seed(raw.get("seed"), problems)
         if problems:
             raise RequestError(tuple(problems))
@@ -108,28 +114,23 @@ class ClipRequest:
 
 def _prompt(value: object, problems: list[Problem]) -> str:
     if not isinstance(value, str) or not value.strip():
-        problems.append(
-            Problem("prompt", "prompt: it is empty; say in a few words what the clip shows.")
-        )
+        problems.append(Problem("prompt", Text("request.empty_prompt")))
         return ""
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > PROMPT_LIMIT:
-        problems.append(
-            Problem(
-                "prompt",
-                f"prompt: it has {len(text)} characters; the most is {PROMPT_LIMIT}, "
-                f"so shorten it by {len(text) - PROMPT_LIMIT}.",
-                text[:PROMPT_LIMIT],
-            )
+        too_long = Text(
+            "request.long_prompt",
+            count=len(text),
+            most=PROMPT_LIMIT,
+            excess=len(text) - PROMPT_LIMIT,
         )
+        problems.append(Problem("prompt", too_long, text[:PROMPT_LIMIT]))
     # Control characters (and lone surrogates, which no file can store) are never typed on purpose.
     odd = sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"})
     if odd:
         names = ", ".join(f"U+{ord(c):04X}" for c in odd[:3])
         clean = "".join(c for c in text if c not in odd)
-        problems.append(
-            Problem("prompt", f"prompt: it holds control characters ({names}); remove them.", clean)
-        )
+        problems.append(Problem("prompt", Text("request.odd_prompt", signs=names), clean))
     return text
 
 
@@ -138,14 +139,10 @@ def _model(value: object, presets: Presets, problems: list[Problem]) -> str:
         return presets.default.id
     if isinstance(value, str) and value in presets.models:
         return value
-    known = ", ".join(presets.models)
-    problems.append(
-        Problem(
-            "model",
-            f"model: there is no model {str(value)[:60]!r}; this installation has {known}.",
-            presets.default.id,
-        )
+    unknown = Text(
+        "request.no_such_model", value=repr(str(value)[:60]), models=listed(*presets.models)
     )
+    problems.append(Problem("model", unknown, presets.default.id))
     return ""
 
 
@@ -162,39 +159,39 @@ def whole(value: object) -> int | None:
     return None
 
 
-def _dimension(name: str, value: object, preset: ModelPreset, problems: list[Problem]) -> int:
-    default = getattr(preset.default, name)
+def _dimension(name: Dimension, value: object, preset: ModelPreset, problems: list[Problem]) -> int:
+    default, field = getattr(preset.default, name), Text(f"request.field_{name}")
     if value is None:
         return int(default)
     limits = getattr(preset.limits, name)
     step, offset = (4, 1) if name == "frames" else (GRID, 0)
     number = whole(value)
     if number is None:
-        problems.append(
-            Problem(
-                name,
-                f"{name}: {str(value)[:40]!r} isn't a whole number; {preset.name} starts from "
-                f"{default}.",
-                default,
-            )
+        not_whole = Text(
+            "request.not_whole",
+            field=field,
+            value=repr(str(value)[:40]),
+            model=preset.name,
+            start=default,
         )
+        problems.append(Problem(name, not_whole, default))
         return 0
     bounded = min(max(number, limits.min), limits.max)
     nearest = min(max(round((bounded - offset) / step) * step + offset, limits.min), limits.max)
     if number != bounded:
-        side = "least" if number < limits.min else "most"
-        problems.append(
-            Problem(
-                name,
-                f"{name}: {number} is outside what {preset.name} takes; the {side} is {nearest}.",
-                nearest,
-            )
+        outside = Text(
+            "request.too_small" if number < limits.min else "request.too_large",
+            field=field,
+            value=number,
+            model=preset.name,
+            nearest=nearest,
         )
+        problems.append(Problem(name, outside, nearest))
     elif number != nearest:
-        rule = "of the form 4k+1 (5, 9, 13, …)" if name == "frames" else f"a multiple of {GRID}"
-        problems.append(
-            Problem(name, f"{name}: {number} isn't {rule}; the nearest is {nearest}.", nearest)
-        )
+        multiple = Text("request.of_the_grid", step=GRID)
+        rule = Text("request.of_the_form") if name == "frames" else multiple
+        between = Text("request.not_so", field=field, value=number, rule=rule, nearest=nearest)
+        problems.append(Problem(name, between, nearest))
     return number
 
 
@@ -204,13 +201,13 @@ def _seed(value: object, problems: list[Problem]) -> int:
     number = whole(value)
     if number is None or not RANDOM_SEED <= number < SEED_LIMIT:
         nearest = RANDOM_SEED if number is None or number < 0 else SEED_LIMIT - 1
-        problems.append(
-            Problem(
-                "seed",
-                f"seed: {str(value)[:40]!r} isn't a whole number from 0 to {SEED_LIMIT - 1}, "
-                f"or {RANDOM_SEED} to draw one; the nearest is {nearest}.",
-                nearest,
-            )
+        no_seed = Text(
+            "request.no_seed",
+            value=repr(str(value)[:40]),
+            most=SEED_LIMIT - 1,
+            draw=RANDOM_SEED,
+            nearest=nearest,
         )
+        problems.append(Problem("seed", no_seed, nearest))
         return RANDOM_SEED
     return number

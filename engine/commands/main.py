@@ -205,7 +205,7 @@ def _generate(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         if options.model is None:
             usual = default_model(engine)
-            say(usual.sentence)
+            say(str(usual.sentence))
             given["model"] = usual.preset.id
         request = ClipRequest.check(
             {name: value for name, value in given.items() if value is not None},
@@ -324,7 +324,7 @@ def _doctor(options: argparse.Namespace) -> int:
             return ExitCode.DONE
         lines = examine(engine)
     if options.json:
-        _print_json({"lines": [asdict(line) for line in lines]})
+        _print_json({"lines": [line.to_json() for line in lines]})
     else:
         marks = {"good": "ok  ", "warn": "look", "bad": "BAD "}
         for line in lines:

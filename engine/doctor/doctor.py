@@ -6,18 +6,19 @@ from typing import Literal
 from huggingface_hub import constants
 
 from engine.doctor import host
-from engine.doctor.gpu import Line, gpu_lines
+from engine.doctor.gpu import RUN, Line, gpu_lines
 from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.guard.verdict import Verdict
 from engine.home import PROJECT
-from engine.install.installed import SETUP, differing, stamp
+from engine.install.installed import Difference, differences, stamp
 from engine.machine.facts import machine_now
 from engine.machine.memory import MemorySample
 from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
+from engine.text import Text, as_text, joined
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
 
@@ -67,33 +68,42 @@ def _seconds(engine: Engine, sample: MemorySample) -> list[Line]:
     for preset in engine.presets.models.values():
         if sample.gpu is None and preset.runs_on == "nvidia":
             continue
-        subject = f"Seconds a clip, {preset.name}"
+        subject = Text("doctor.seconds_a_clip", model=preset.name)
         baseline = engine.guard.rules(preset.id).baseline
         measured = engine.guard.last_seconds(preset.id, baseline)
         if measured:
             took = sum(seconds for stage, seconds in measured.items() if stage != "load")
-            text = f"{baseline} took {took:.1f} s, the last time it was made here."
-            lines.append(Line(subject, "good", text))
+            meaning = Text("doctor.took", size=baseline, seconds=took)
+            lines.append(Line(subject, "good", meaning))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
             found = from_other_cards(preset, sample.gpu, engine.presets.references)
             if found is not None:
                 about = in_minutes(found.seconds)
-                text = f"About {about} for {baseline}: an estimate from {found.basis}."
-                lines.append(Line(subject, "good", text))
+                meaning = Text("doctor.estimate", time=about, size=baseline, basis=found.basis)
+                lines.append(Line(subject, "good", meaning))
     return lines
 
 
 def _packages() -> Line:
     """What is installed against what was tested."""
-    wrong = differing()
+    subject, wrong = Text("doctor.packages"), differences()
     if wrong:
-        told = "; ".join(wrong[:WORST]) + (f" and {len(wrong) - WORST} more" * (len(wrong) > WORST))
+        told = host.in_a_row([_difference(one) for one in wrong[:WORST]])
+        if len(wrong) > WORST:
+            told = Text("doctor.and_more", packages=told, count=len(wrong) - WORST)
         # Another version may do; what is missing can't.
-        missing = any(" missing " in package for package in wrong)
-        return Line("Packages", "bad" if missing else "warn", f"{told}.", f"Run {SETUP}.")
+        missing = any(one.found is None for one in wrong)
+        return Line(subject, "bad" if missing else "warn", Text("doctor.whole", said=told), RUN)
     made = stamp()
-    which = f"The lock {made.target}: " if made is not None else ""
-    return Line("Packages", "good", f"{which}all as they were tested.".capitalize())
+    if made is None:
+        return Line(subject, "good", Text("doctor.as_tested"))
+    return Line(subject, "good", Text("doctor.as_locked", lock=made.target))
+
+
+def _difference(one: Difference) -> Text:
+    if one.found is None:
+        return Text("doctor.package_missing", package=one.name, wanted=one.wanted)
+    return Text("doctor.other_version", package=one.name, found=one.found, wanted=one.wanted)
 
 
 def usable(engine: Engine, model: str) -> Verdict:
@@ -102,19 +112,20 @@ def usable(engine: Engine, model: str) -> Verdict:
 
 
 def _model(engine: Engine, preset: ModelPreset) -> Line:
-    subject = f"Model {preset.name}"
+    subject = Text("doctor.model", model=preset.name)
     baseline = engine.guard.rules(preset.id).baseline
     verdict = usable(engine, preset.id)
+    judged = Text("doctor.size_is", size=baseline, verdict=verdict.word.text)
     if not is_here(preset):
-        text = f"{why_not_here(preset)[0]} {baseline} is {verdict.word}. {verdict.reason}"
-        return Line(subject, "good", text)
+        meaning = joined(why_not_here(preset)[0], judged, verdict.reason)
+        return Line(subject, "good", meaning)
     seen = engine.downloads.look(preset.id)
     if seen.state != "ready":
-        text = f"Its weights are {weights_text(seen)}. {baseline} is {verdict.word}."
-        return Line(subject, "warn", f"{text} {seen.told}".strip(), get_it(preset))
+        weights = Text("doctor.weights_are", state=weights_text(seen))
+        return Line(subject, "warn", joined(weights, judged, seen.told), as_text(get_it(preset)))
     checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
     if checkpoint is not None and not (checkpoint / "model_index.json").exists():
-        remedy = "It comes with the project: restore the folder, for example with git checkout."
-        return Line(subject, "bad", f"Its checkpoint is missing in {checkpoint}.", remedy)
+        meaning = Text("doctor.no_checkpoint", folder=checkpoint)
+        return Line(subject, "bad", meaning, Text("doctor.restore_it"))
     state: Literal["good", "warn"] = "good" if verdict.open else "warn"
-    return Line(subject, state, f"{baseline} is {verdict.word}. {verdict.reason}", verdict.remedy)
+    return Line(subject, state, joined(judged, verdict.reason), as_text(verdict.remedy))

@@ -3,15 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from engine.install.installed import SETUP, stamp
+from engine.install.installed import stamp
 from engine.install.plan import DRIVER, DRIVERS
 from engine.machine.facts import UNKNOWN, VRAM_LIMIT, Machine, vram_limit
 from engine.machine.memory import MemorySample
 from engine.machine.nvml import GpuSample
 from engine.plan.lightx2v import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
-from engine.units import gigabytes
+from engine.text import NOTHING, Memory, Said, Text, as_text, listed, programs
 
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
 LEAST_COSINE = 0.99  # as in engine/pipelines/lightx2v/kernels.py, which imports torch
@@ -28,10 +28,22 @@ TRIALS = {
 class Line:
     """One finding. ``bad``: something can't work; ``warn``: it works, but not well."""
 
-    subject: str
+    subject: Text
     state: Literal["good", "warn", "bad"]
-    meaning: str
-    remedy: str = ""
+    meaning: Text
+    remedy: Text = NOTHING
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: English, and the ids behind it."""
+        told = {"subject": self.subject, "meaning": self.meaning, "remedy": self.remedy}
+        found: dict[str, Any] = {"state": self.state}
+        for name, text in told.items():
+            found |= programs(name, text)
+        return found
+
+
+COMMAND = Text("doctor.setup_command")
+RUN = Text("doctor.run", command=COMMAND)
 
 
 def gpu_lines(sample: MemorySample, machine: Machine, trials: Path) -> list[Line]:
@@ -43,60 +55,74 @@ def gpu_lines(sample: MemorySample, machine: Machine, trials: Path) -> list[Line
     gpu = sample.gpu
     if gpu is None:
         state: Literal["good", "warn"] = "warn" if sample.state == "lost" else "good"
-        meaning = sample.problem or "None of NVIDIA's; clips are made by the processor."
-        return [Line("GPU", state, meaning)]
-    used = f"{gigabytes(gpu.used)} of {gigabytes(gpu.total)} in use"
-    holders = ", ".join(f"{h.name} {gigabytes(h.used)}" for h in gpu.holders[:3] if h.used)
+        meaning = as_text(sample.problem or Text("doctor.no_gpu"))
+        return [Line(Text("doctor.gpu"), state, meaning)]
+    used = Text(
+        "doctor.gpu_here",
+        gpu=gpu.name,
+        driver=gpu.driver,
+        used=Memory(gpu.used),
+        total=Memory(gpu.total),
+    )
     lines = [
-        Line("GPU", "good", f"{gpu.name}, driver {gpu.driver}, {used}."),
+        Line(Text("doctor.gpu"), "good", used),
         _driver(gpu.driver),
         *_generation(gpu),
-        Line("Who holds its memory", "good", holders or "The driver doesn't tell, or nobody does."),
+        Line(Text("doctor.holders"), "good", _holders(gpu)),
     ]
     limit = vram_limit()
     if limit is not None and limit < gpu.total:
-        meaning = f"The program takes {gigabytes(limit)} of the GPU at most."
-        lines.append(Line("GPU limit", "good", meaning, f"Unset {VRAM_LIMIT} to take more."))
+        meaning = Text("doctor.takes_at_most", limit=Memory(limit))
+        remedy = Text("doctor.unset_limit", name=VRAM_LIMIT)
+        lines.append(Line(Text("doctor.gpu_limit"), "good", meaning, remedy))
     if sample.problem:
-        lines.append(Line("GPU choice", "warn", sample.problem))
+        lines.append(Line(Text("doctor.gpu_choice"), "warn", as_text(sample.problem)))
     return [*lines, *_link(gpu), *_fallback(machine), *kernel_lines(machine, trials)]
 
 
+def _holders(gpu: GpuSample) -> Text:
+    held = [
+        Text("guard.holder", name=one.name, used=Memory(one.used))
+        for one in gpu.holders[:3]
+        if one.used
+    ]
+    return listed(*held) if held else Text("doctor.no_holders")
+
+
 def _driver(version: str) -> Line:
-    major = version.partition(".")[0]
+    subject, major = Text("doctor.driver"), version.partition(".")[0]
     if major.isdecimal() and int(major) < DRIVER:
-        meaning = f"{version} is too old: CUDA 13, which the large models run on, needs {DRIVER}."
-        return Line("Driver", "bad", meaning, f"Update it ({DRIVERS}), then run {SETUP}.")
-    return Line("Driver", "good", f"{version or 'Its version is unknown'}; {DRIVER} is needed.")
+        meaning = Text("doctor.driver_old", version=version, needed=DRIVER)
+        remedy = Text("doctor.update_driver_from", address=DRIVERS, command=COMMAND)
+        return Line(subject, "bad", meaning, remedy)
+    told = version or Text("doctor.driver_unknown")
+    return Line(subject, "good", Text("doctor.driver_here", version=told, needed=DRIVER))
 
 
 def _generation(gpu: GpuSample) -> list[Line]:
+    subject = Text("doctor.capability")
     if gpu.capability is None:
-        return [
-            Line("Compute capability", "warn", "The driver doesn't tell.", "Update the driver.")
-        ]
+        remedy = Text("doctor.update_driver")
+        return [Line(subject, "warn", Text("doctor.capability_unknown"), remedy)]
     version = ".".join(map(str, gpu.capability))
     if gpu.capability < BF16_CAPABILITY:
-        remedy = "It needs a newer card; the CPU default runs on any machine."
-        text = f"{version}: the large models begin with 8.0 (RTX 30 series)."
-        return [Line("Compute capability", "bad", text, remedy)]
+        meaning = Text("doctor.capability_too_low", version=version)
+        return [Line(subject, "bad", meaning, Text("doctor.newer_card"))]
     if gpu.capability < FP8_CAPABILITY:
-        text = f"{version}: no FP8 units, which begin with 8.9 (RTX 40 series)."
-        return [Line("Compute capability", "warn", text, "Choose the INT8 model.")]
-    return [Line("Compute capability", "good", f"{version}: it has FP8 units.")]
+        meaning = Text("doctor.no_fp8", version=version)
+        return [Line(subject, "warn", meaning, Text("doctor.choose_int8"))]
+    return [Line(subject, "good", Text("doctor.has_fp8", version=version))]
 
 
 def _link(gpu: GpuSample) -> list[Line]:
     if gpu.pcie_width is None:
         return []
-    widest = f" of {gpu.pcie_width_max}" if gpu.pcie_width_max else ""
-    text = (
-        f"{gpu.pcie_width}{widest} lanes now; offloading copies the model through them each step."
-    )
+    subject, meaning = Text("doctor.link"), Text("doctor.lanes", now=gpu.pcie_width)
+    if gpu.pcie_width_max:
+        meaning = Text("doctor.lanes_of", now=gpu.pcie_width, widest=gpu.pcie_width_max)
     if gpu.pcie_width < THIN_LINK:
-        remedy = "If that stays so under load, put the card into another slot."
-        return [Line("PCIe link", "warn", text, remedy)]
-    return [Line("PCIe link", "good", text)]
+        return [Line(subject, "warn", meaning, Text("doctor.another_slot"))]
+    return [Line(subject, "good", meaning)]
 
 
 def _fallback(machine: Machine) -> list[Line]:
@@ -105,12 +131,10 @@ def _fallback(machine: Machine) -> list[Line]:
         return []
     return [
         Line(
-            "Memory fallback",
+            Text("doctor.fallback"),
             "good",
-            "When the card is full, Windows' driver goes on in RAM, up to eight times slower and "
-            "without an error. The program can't read that setting.",
-            "NVIDIA Control Panel, Manage 3D settings, CUDA - Sysmem Fallback Policy: Prefer No "
-            "Sysmem Fallback, for the python.exe in .venv.",
+            Text("doctor.falls_back"),
+            Text("doctor.no_fallback"),
         )
     ]
 
@@ -146,37 +170,36 @@ def kept_trials(machine: Machine, file: Path) -> dict[str, float]:
 def _kernel(
     package: str, machine: Machine, tried: dict[str, float], left_out: dict[str, str]
 ) -> Line:
-    subject = f"Kernels of {package}"
+    subject = Text("doctor.kernels", package=package)
     version = machine.packages.get(package)
     if version is None:
         name = "sglang-kernel" if package == "sgl-kernel" else package
         if name in left_out:
-            return Line(subject, "warn", f"Left out by set-up: {left_out[name]}", f"Run {SETUP}.")
+            return Line(subject, "warn", Text("doctor.kernels_left_out", why=left_out[name]), RUN)
         if package == "sgl-kernel" and not machine.linux:
-            return Line(subject, "good", "They exist for Linux only; Triton's take their place.")
-        return Line(subject, "warn", "Not installed; PyTorch's own are used.", f"Run {SETUP}.")
-    named = version if version != UNKNOWN else "of unknown version"
+            return Line(subject, "good", Text("doctor.kernels_for_linux"))
+        return Line(subject, "warn", Text("doctor.kernels_missing"), RUN)
+    named: Said = version if version != UNKNOWN else Text("doctor.version_unknown")
     answers = {name: value for name, value in tried.items() if _base(name) in TRIALS[package]}
     works = sorted({_base(name) for name, value in answers.items() if value >= LEAST_COSINE})
     fails = sorted({_base(name) for name, value in answers.items() if value < LEAST_COSINE})
     if fails:
-        text = f"{named}; {', '.join(fails)} was tried here and left: it fails or computes wrongly."
-        return Line(subject, "warn", text, "Update the driver, then run set-up with --repair.")
+        meaning = Text("doctor.kernels_fail", version=named, kernels=listed(*fails))
+        return Line(subject, "warn", meaning, Text("doctor.update_and_repair"))
     if works:
-        return Line(subject, "good", f"{named}; {', '.join(works)} was called here and is right.")
-    return Line(subject, "good", f"{named}; {_untried(package, machine)}")
+        meaning = Text("doctor.kernels_work", version=named, kernels=listed(*works))
+        return Line(subject, "good", meaning)
+    untried = Text("doctor.kernels_here", version=named, told=_untried(package, machine))
+    return Line(subject, "good", untried)
 
 
-def _untried(package: str, machine: Machine) -> str:
+def _untried(package: str, machine: Machine) -> Text:
     """What can be told without a call."""
     version = machine.version(package)
     old = package == "sageattention" and version is not None and (0,) < version < (2,)
     if old and machine.gpu is not None and machine.gpu.capability in Q8_CAPABILITIES:
-        return (
-            "LightX2V calls a name that only version 2 has, and would fail on this card; Headroom "
-            "gives it that name. It is tried before a model is loaded."
-        )
-    return "not called yet: it is tried before a model is loaded."
+        return Text("doctor.kernels_old")
+    return Text("doctor.kernels_untried")
 
 
 def _base(trial: str) -> str:

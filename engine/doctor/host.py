@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
 from importlib import metadata
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from engine.doctor.gpu import Line
 from engine.guard.budget import RAM_RESERVE
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
-from engine.units import GIB, gigabytes, size_text
+from engine.text import NOTHING, FileSize, Memory, Text, joined
+from engine.units import GIB
 
 CLIP_SPACE = 2 * GIB
 COMMIT_SPACE = 8 * GIB
@@ -27,16 +28,24 @@ FRPC = "0.3"  # Gradio's own version of it (gradio/tunneling.py)
 
 def ram(sample: MemorySample, needs: Sequence[tuple[str, int]]) -> Line:
     """``needs``: what each model that can run here takes of it under its plan."""
-    host = sample.host
-    text = f"{gigabytes(host.available)} of {gigabytes(host.total)} are free."
-    short = [f"{name} takes {gigabytes(need)}" for name, need in needs if need > host.available]
+    host, subject = sample.host, Text("doctor.ram")
+    free = Text("doctor.ram_free", free=Memory(host.available), total=Memory(host.total))
     if host.available < 2 * RAM_RESERVE:
-        return Line("RAM", "warn", text, "Close programs that you don't need.")
-    if short:
-        remedy = "Close programs before you use it; the plan is made for the RAM in all."
-        return Line("RAM", "warn", f"{text} {'; '.join(short)}.", remedy)
-    told = "".join(f" {name} takes {gigabytes(need)}." for name, need in needs)
-    return Line("RAM", "good", f"{text}{told}")
+        return Line(subject, "warn", free, Text("doctor.close_programs"))
+    if short := [_takes(name, need) for name, need in needs if need > host.available]:
+        told = Text("doctor.whole", said=in_a_row(short))
+        return Line(subject, "warn", joined(free, told), Text("doctor.close_before"))
+    takes = [Text("doctor.whole", said=_takes(name, need)) for name, need in needs]
+    return Line(subject, "good", joined(free, *takes))
+
+
+def _takes(name: str, need: int) -> Text:
+    return Text("doctor.takes", model=name, need=Memory(need))
+
+
+def in_a_row(parts: Sequence[Text]) -> Text:
+    """Halves of a sentence, with semicolons between them."""
+    return reduce(lambda before, part: Text("doctor.and", before=before, part=part), parts)
 
 
 def page_file(
@@ -48,17 +57,16 @@ def page_file(
         return []
     left = host.commit_limit - (host.committed or 0)
     need = max([COMMIT_SPACE, *(need for _, need in needs)])
-    text = (
-        f"{gigabytes(left)} of the commit limit {gigabytes(host.commit_limit)} are left; "
-        f"{gigabytes(need)} are needed."
+    subject = Text("doctor.page_file")
+    meaning = Text(
+        "doctor.commit_left",
+        left=Memory(left),
+        limit=Memory(host.commit_limit),
+        needed=Memory(need),
     )
     if left < need:
-        remedy = (
-            "Let Windows manage the page file's size (System, Advanced, Performance, Virtual "
-            "memory), or make it larger."
-        )
-        return [Line("Page file", "warn", text, remedy)]
-    return [Line("Page file", "good", text)]
+        return [Line(subject, "warn", meaning, Text("doctor.enlarge_page_file"))]
+    return [Line(subject, "good", meaning)]
 
 
 # ---- disk ----------------------------------------------------------------------------------
@@ -72,23 +80,24 @@ def disk(root: Path, streams: bool, bytes_a_step: int) -> list[Line]:
         bytes_a_step: how much that is.
     """
     free = shutil.disk_usage(root).free
-    text = f"{size_text(free)} are free where clips and weights are kept ({root})."
+    subject = Text("doctor.disk")
+    meaning = Text("doctor.disk_free", free=FileSize(free), folder=root)
     if free < CLIP_SPACE:
-        remedy = "Make room, or set HEADROOM_HOME to another disk."
-        return [Line("Disk", "warn", text, remedy)]
-    return [Line("Disk", "good", text), _speed(write_speed(root), streams, bytes_a_step)]
+        return [Line(subject, "warn", meaning, Text("doctor.make_room"))]
+    return [Line(subject, "good", meaning), _speed(write_speed(root), streams, bytes_a_step)]
 
 
 def _speed(speed: float, streams: bool, bytes_a_step: int) -> Line:
+    subject = Text("doctor.disk_speed")
     if speed <= 0:
-        return Line("Disk speed", "warn", "It could not be tried.", "Is the folder writable?")
-    text = f"It writes {speed / 1e6:,.0f} MB/s; reading is seldom slower."
+        return Line(subject, "warn", Text("doctor.disk_untried"), Text("doctor.is_it_writable"))
+    step = NOTHING
     if streams and bytes_a_step:
-        text += f" Each step reads {size_text(bytes_a_step)}: {bytes_a_step / speed:.0f} s or less."
+        step = Text("doctor.step_reads", size=FileSize(bytes_a_step), seconds=bytes_a_step / speed)
+    meaning = joined(Text("doctor.disk_writes", megabytes=speed / 1e6), step)
     if speed < SLOW_DISK and streams:
-        remedy = "Set HEADROOM_HOME to an SSD, or put more RAM into the machine."
-        return Line("Disk speed", "warn", text, remedy)
-    return Line("Disk speed", "good", text)
+        return Line(subject, "warn", meaning, Text("doctor.faster_disk"))
+    return Line(subject, "good", meaning)
 
 
 @cache
@@ -114,15 +123,14 @@ def write_speed(root: Path) -> float:
 
 def port(number: int = PORT) -> Line:
     """Whether the page's usual port is free."""
+    subject = Text("doctor.port")
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", number))
         except OSError:
-            text = f"{number} is taken, by an open page of Headroom or another program."
-            return Line(
-                "Port", "good", text, "The page takes the next free one, or --port names it."
-            )
-    return Line("Port", "good", f"{number} is free for the page.")
+            meaning = Text("doctor.port_taken", port=number)
+            return Line(subject, "good", meaning, Text("doctor.next_port"))
+    return Line(subject, "good", Text("doctor.port_free", port=number))
 
 
 def sharing(machine: Machine, cache_folder: Path) -> Line:
@@ -135,27 +143,22 @@ def sharing(machine: Machine, cache_folder: Path) -> Line:
     kind = bits.get(machine.architecture, machine.architecture.lower())
     suffix = "_v" + FRPC
     file = cache_folder / "gradio/frpc" / f"frpc_{platform.system().lower()}_{kind}{suffix}"
+    subject = Text("doctor.sharing")
     if file.exists():
-        return Line("Sharing", "good", "The program that --share needs (frpc) is here.")
-    quarantine = (
-        " Windows Defender often removes it: then allow it there, or share through a tunnel of "
-        "your own."
-        if machine.windows
-        else ""
-    )
-    text = "--share fetches the program that it needs (frpc) the first time."
-    return Line("Sharing", "good", text, quarantine.strip())
+        return Line(subject, "good", Text("doctor.frpc_here"))
+    quarantine = Text("doctor.allow_frpc") if machine.windows else NOTHING
+    return Line(subject, "good", Text("doctor.frpc_fetched"), quarantine)
 
 
 def video() -> Line:
     """PyAV brings its own FFmpeg; none of the system's is used."""
+    subject = Text("doctor.video")
     try:
         import av
 
         av.codec.Codec("libx264", "w")
     except ImportError as error:
-        return Line("Video", "bad", f"PyAV can't be loaded: {error}.", "Run set-up with --repair.")
+        return Line(subject, "bad", Text("doctor.no_pyav", why=error), Text("doctor.repair"))
     except ValueError:
-        text = "This build of PyAV can't write H.264, so no clip can be kept."
-        return Line("Video", "bad", text, "Run set-up with --repair.")
-    return Line("Video", "good", f"PyAV {metadata.version('av')} writes H.264; no ffmpeg needed.")
+        return Line(subject, "bad", Text("doctor.no_h264"), Text("doctor.repair"))
+    return Line(subject, "good", Text("doctor.pyav_here", version=metadata.version("av")))

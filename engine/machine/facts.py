@@ -16,6 +16,7 @@ import psutil
 from engine.errors import ExitCode, HeadroomError
 from engine.machine.memory import MemorySample
 from engine.machine.nvml import GpuSample
+from engine.text import Text
 from engine.units import GIB
 
 VRAM_LIMIT = "HEADROOM_VRAM_LIMIT_GIB"
@@ -160,8 +161,8 @@ def vram_limit() -> int | None:
         gib = math.nan
     if not (math.isfinite(gib) and gib > 0):
         raise LimitError(
-            f"{VRAM_LIMIT}={text[:40]!r} is no number of GiB above zero.",
-            f"Set it to a number, for example {VRAM_LIMIT}=12.5, or unset it.",
+            Text("machine.wrong_limit", name=VRAM_LIMIT, value=repr(text[:40])),
+            Text("machine.set_limit", name=VRAM_LIMIT),
         )
     return round(gib * GIB)
 

@@ -13,6 +13,7 @@ from typing import Literal
 import psutil
 
 from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
+from engine.text import NOTHING, Said, Text
 
 __all__ = [
     "GpuSample",
@@ -62,14 +63,14 @@ class MemorySample:
     Args:
         at: ``time.monotonic()`` when it was taken.
         state: "ok", "none" (no NVIDIA GPU or driver here) or "lost" (there was one).
-        problem: "" or one sentence with what it means and what to do.
+        problem: nothing, or one sentence with what it means and what to do.
     """
 
     at: float
     host: HostSample
     gpu: GpuSample | None
     state: State
-    problem: str
+    problem: Said
 
 
 class Meter:
@@ -82,7 +83,7 @@ class Meter:
         self._gpu: Gpu | None = None
         self._known: Card | None = None
         self._state: State = "none"
-        self._problem = ""
+        self._problem = NOTHING
         self._retry_at = float("-inf")
 
     def sample(self, worker_pid: int | None) -> MemorySample:
@@ -115,14 +116,16 @@ class Meter:
                 # A driver that was reloaded answers only after nvmlShutdown and nvmlInit.
                 self._gpu = gpu = Gpu(self._wanted, visible, self._known)
             sample = gpu.read()
-        except (Absent, Lost) as trouble:
-            self._failed(str(trouble), isinstance(trouble, Absent))
+        except Lost as trouble:
+            self._failed(trouble.problem, False)
+            return None
+        except Absent as trouble:
+            self._failed(self._of_known(trouble.problem), True)
             return None
         except Exception as error:  # a driver's surprise must not end the sampling
             log.exception("the GPU could not be read")
-            self._failed(
-                f"The GPU could not be read ({type(error).__name__}); the log says why.", False
-            )
+            problem = Text("machine.unreadable", error=type(error).__name__)
+            self._failed(self._of_known(problem), False)
             return None
         if self._state != "ok":
             log.info("measuring GPU %d: %s", sample.index, sample.name)
@@ -130,13 +133,16 @@ class Meter:
         self._state, self._problem = "ok", gpu.problem
         return sample
 
-    def _failed(self, problem: str, absent: bool) -> None:
+    def _of_known(self, problem: Text) -> Text:
+        """What is no loss by itself is one where there was a GPU."""
+        return problem if self._known is None else Text("machine.lost", why=problem)
+
+    def _failed(self, problem: Text, absent: bool) -> None:
         self._drop()
-        if self._known is not None and not problem.startswith("GPU lost"):
-            problem = f"GPU lost: {problem}"
         if problem != self._problem:
             # A machine without a GPU is no fault; one that lost it is.
-            log.log(logging.INFO if absent and self._known is None else logging.WARNING, problem)
+            level = logging.INFO if absent and self._known is None else logging.WARNING
+            log.log(level, "%s", problem)
         self._problem = problem
         self._state = "none" if absent and self._known is None else "lost"
         if self._state == "none":

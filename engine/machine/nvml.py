@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from engine.text import NOTHING, Said, Text, as_text
+
 HOLDERS_SECONDS = 1.0  # the list of processes is the dearest query
 LONGEST_NAME = 200  # characters; NVML gives up to 1024 bytes, chosen by whoever named the process
 
@@ -27,7 +29,7 @@ class Holder:
     """
 
     pid: int
-    name: str
+    name: Said
     used: int | None
 
 
@@ -58,12 +60,20 @@ class GpuSample:
     cores: int | None = None
 
 
-class Absent(Exception):
-    """There is no NVIDIA GPU to measure; the text is a sentence for the user."""
+class Trouble(Exception):
+    """Why there is no reading: ``problem`` is for the user."""
+
+    def __init__(self, problem: Said) -> None:
+        super().__init__(problem)
+        self.problem = as_text(problem)
 
 
-class Lost(Exception):
-    """There is one, and it doesn't answer now; the text is a sentence for the user."""
+class Absent(Trouble):
+    """There is no NVIDIA GPU to measure."""
+
+
+class Lost(Trouble):
+    """There is one, and it doesn't answer now; the problem says that it is lost."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,8 @@ class Card:
 # ---- choosing a GPU ------------------------------------------------------------------------
 
 
-def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Card, str]:
-    """The GPU to measure, and a sentence if that isn't the one that was asked for ("" if it is).
+def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Card, Text]:
+    """The GPU to measure, and what to say if that isn't the one that was asked for (else NOTHING).
 
     Args:
         cards: all GPUs in NVML's order; at least one.
@@ -96,26 +106,20 @@ def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Car
     default = max(allowed, key=lambda card: card.total)
     wanted = wanted.strip()
     if not wanted:
-        return default, ""
+        return default, NOTHING
     named = f"HEADROOM_GPU={printable(wanted)}"
-    instead = f"so GPU {default.index} ({default.name}) is used"
+    instead = Text("machine.instead", index=default.index, gpu=default.name)
     if wanted.upper().startswith("MIG-"):
-        return default, (
-            f"{named} is a slice of a GPU (MIG), which Headroom can't measure, {instead}; "
-            "name the whole GPU."
-        )
+        return default, Text("machine.wanted_slice", wanted=named, instead=instead)
     card = _find(cards, wanted)
     if card is None:
-        return default, (
-            f"{named} is no GPU of this machine, {instead}; "
-            "`nvidia-smi -L` lists the numbers and UUIDs."
-        )
+        return default, Text("machine.wanted_unknown", wanted=named, instead=instead)
     if card not in allowed:
-        return (
-            default,
-            f"{named} is hidden by CUDA_VISIBLE_DEVICES={printable(visible)}, {instead}.",
+        hidden = Text(
+            "machine.wanted_hidden", wanted=named, visible=printable(visible), instead=instead
         )
-    return card, ""
+        return default, hidden
+    return card, NOTHING
 
 
 def _visible(cards: Sequence[Card], visible: str) -> list[Card]:
@@ -124,20 +128,14 @@ def _visible(cards: Sequence[Card], visible: str) -> list[Card]:
     for entry in visible.split(","):
         if entry.strip().upper().startswith("MIG-"):
             if not seen:
-                raise Absent(
-                    "CUDA_VISIBLE_DEVICES names a slice of a GPU (MIG), which Headroom can't "
-                    "measure; name the whole GPU to use it."
-                )
+                raise Absent(Text("machine.visible_slice"))
             break
         card = _find(cards, entry)
         if card is None:
             break
         seen.append(card)
     if not seen:
-        raise Absent(
-            f'CUDA_VISIBLE_DEVICES="{printable(visible)}" hides every NVIDIA GPU; '
-            "unset it to use one."
-        )
+        raise Absent(Text("machine.all_hidden", visible=printable(visible)))
     return seen
 
 
@@ -166,19 +164,16 @@ class Gpu:
             Absent: no library, no driver, no GPU, or none that may be used.
             Lost: the driver or the GPU doesn't answer.
         """
-        self.card = known or Card(-1, "", "the NVIDIA GPU", -1)
-        self.problem = ""
+        self.card = known or Card(-1, "", "", -1)
+        self.problem = NOTHING
         self._display: bool | None = None
         self._holders: tuple[Holder, ...] = ()
-        self._names: dict[int, str] = {}
+        self._names: dict[int, Said] = {}
         self._holders_at = float("-inf")
         try:
             self._api: Any = importlib.import_module("pynvml")
         except ImportError:
-            raise Absent(
-                "The Python package nvidia-ml-py is missing, so no NVIDIA GPU can be measured; "
-                "run the installation again."
-            ) from None
+            raise Absent(Text("machine.no_package")) from None
         try:
             self._api.nvmlInit()
         except self._api.NVMLError as error:
@@ -195,13 +190,13 @@ class Gpu:
     def _open(self, wanted: str, visible: str | None, known: Card | None) -> None:
         handles, cards = self._cards(known)
         if not cards:
-            raise Absent("The NVIDIA driver finds no GPU on this machine; check that it is seated.")
+            raise Absent(Text("machine.driver_finds_none"))
         if known is None:
             self.card, self.problem = choose(cards, wanted, visible)
         else:
             again = [card for card in cards if card.uuid == known.uuid]
             if not again:
-                raise Lost(f"GPU lost: {known.name} is gone; restart the computer to get it back.")
+                raise Lost(Text("machine.gone", gpu=known.name))
             self.card = again[0]
             self.problem = choose(cards, wanted, visible)[1]
         self._handle = handle = handles[self.card.index]
@@ -305,14 +300,14 @@ class Gpu:
         holders.sort(key=lambda holder: -1 if holder.used is None else holder.used, reverse=True)
         return tuple(holders)
 
-    def _name(self, pid: int) -> str:
+    def _name(self, pid: int) -> Said:
         name = printable(self._ask("nvmlSystemGetProcessName", pid))
         if not name:
             try:
                 name = printable(psutil.Process(pid).name())
             except (psutil.Error, OSError):  # another user's, another container's, or gone
                 name = ""
-        return name or f"process {pid}"
+        return name or Text("guard.process", pid=pid)
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         """The driver's answer, None if it has none; only a GPU that is gone raises NVMLError."""
@@ -330,27 +325,18 @@ class Gpu:
 
     def _trouble(self, error: Any) -> Absent | Lost:
         code, text = int(error.value), printable(str(error))
-        name = self.card.name
+        gpu = self.card.name or Text("machine.the_gpu")
         if code == LIBRARY_NOT_FOUND:
-            return Absent("No NVIDIA driver is installed on this machine, so there is no GPU here.")
+            return Absent(Text("machine.no_driver"))
         if code == DRIVER_NOT_LOADED:
-            return Absent(
-                "The NVIDIA driver isn't running (NVML error 9); if there is an NVIDIA GPU, "
-                "reinstall its driver or restart the computer."
-            )
+            return Absent(Text("machine.driver_off"))
         if code == NOT_SUPPORTED:
-            return Absent(f"{name} doesn't tell how much memory it has (NVML error 3).")
+            return Absent(Text("machine.tells_no_memory", gpu=gpu))
         if code == VERSION_MISMATCH:
-            return Lost(
-                "GPU lost: the NVIDIA driver was updated and the old one still runs "
-                "(NVML error 18); restart the computer."
-            )
+            return Lost(Text("machine.driver_updated"))
         if code == RESET_REQUIRED:
-            return Lost(f"GPU lost: {name} needs a reset (NVML error 16); restart the computer.")
-        return Lost(
-            f"GPU lost: {name} doesn't answer (NVML error {code}: {text}), so a running clip "
-            "fails; if it isn't back in a minute, restart the computer."
-        )
+            return Lost(Text("machine.needs_reset", gpu=gpu))
+        return Lost(Text("machine.no_answer", gpu=gpu, code=code, theirs=text))
 
 
 def printable(text: object) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import Presets
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Problem, RequestError
+from engine.text import Text
 
 MOST = 500  # clips at once: more than a night's work on any card
 
@@ -35,11 +36,11 @@ def expand(
     if lines and isinstance(text, str):
         prompts = [line.strip() for line in text.splitlines() if line.strip()]
     if not prompts:
-        raise BatchError("There is no prompt in this batch.", "Write one on each line.")
+        raise BatchError(Text("prompts.empty_batch"), Text("prompts.one_a_line"))
     if not 1 <= seeds or seeds * len(prompts) > MOST:
         raise BatchError(
-            f"These would be {seeds * len(prompts)} clips; a batch has from 1 to {MOST}.",
-            "Take fewer prompts or fewer seeds.",
+            Text("prompts.large_batch", count=seeds * len(prompts), most=MOST),
+            Text("prompts.take_fewer"),
         )
     checked = [_check(raw, prompt, n, len(prompts), presets) for n, prompt in enumerate(prompts, 1)]
     return [
@@ -55,13 +56,14 @@ def _check(
     except RequestError as error:
         if of == 1:
             raise
-        where = f"Line {line}: "
-        raise RequestError(
-            tuple(
-                Problem(p.field, (where if p.field == "prompt" else "") + p.sentence, p.nearest)
-                for p in error.problems
-            )
-        ) from error
+        raise RequestError(tuple(_of_line(line, one) for one in error.problems)) from error
+
+
+def _of_line(line: int, problem: Problem) -> Problem:
+    """A prompt's problem is its line's; any other is true of every line."""
+    if problem.field != "prompt":
+        return problem
+    return replace(problem, sentence=Text("prompts.line", line=line, said=problem.sentence))
 
 
 def _nth(seed: int, n: int) -> int:

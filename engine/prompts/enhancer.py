@@ -27,6 +27,7 @@ from engine.prompts.openai_server import (
 from engine.prompts.rewriting import instruction
 from engine.request import PROMPT_LIMIT
 from engine.settings import Settings
+from engine.text import Text
 
 OLLAMA_PORT = 11434
 LOOK_SECONDS = 1.5
@@ -67,16 +68,12 @@ class Enhancer:
         """
         base, model, key = checked_base(base), " ".join(model.split()), key.strip()
         if not model or len(model) > 200 or not model.isprintable():
-            raise EnhancerError(
-                "The model's name is missing.", "Enter it as the server calls it, like llama3.2."
-            )
+            raise EnhancerError(Text("prompts.no_model_name"), Text("prompts.enter_model_name"))
         if not (key.isascii() and key.isprintable() and " " not in key and len(key) <= 1000):
-            raise EnhancerError(
-                "The key holds characters that no key has.", "Copy it again, without spaces."
-            )
+            raise EnhancerError(Text("prompts.odd_key"), Text("prompts.copy_key"))
         if not 1 <= seconds <= SECONDS_MOST:
             raise EnhancerError(
-                f"The time limit is from 1 to {SECONDS_MOST:.0f} seconds.", "Enter such a number."
+                Text("prompts.wrong_seconds", most=SECONDS_MOST), Text("prompts.enter_seconds")
             )
         if key:
             self._make_private()
@@ -142,13 +139,9 @@ class Enhancer:
         """
         endpoint, key = await asyncio.to_thread(self._choice)
         if endpoint is None:
-            raise EnhancerError(
-                "No language model is set.", "Look for Ollama, or enter an address and a model."
-            )
+            raise EnhancerError(Text("prompts.none_set"), Text("prompts.set_one"))
         if not prompt.strip():
-            raise EnhancerError(
-                "There is no prompt to improve yet.", "Say in a few words what the clip shows."
-            )
+            raise EnhancerError(Text("prompts.no_prompt"), Text("prompts.say_it"))
         body = {
             "model": endpoint.model,
             "messages": [
@@ -162,9 +155,8 @@ class Enhancer:
                 status, headers, data = await ask(endpoint, "POST", "/chat/completions", body, key)
         except TimeoutError as error:
             raise EnhancerError(
-                f"{endpoint.host} gave no whole answer within {endpoint.seconds:.0f} s.",
-                "A model that is being loaded takes longer the first time: try again, raise the "
-                "time limit, or take a smaller model.",
+                Text("prompts.too_slow", host=endpoint.host, seconds=endpoint.seconds),
+                Text("prompts.wait_longer"),
             ) from error
         if status != 200:
             raise refusal(endpoint, status, headers, message_in(data, key))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import ExitCode, HeadroomError, first_line
 from engine.prompts.rewriting import clean
+from engine.text import NOTHING, Text, joined
 
 CONNECT_SECONDS = 5.0
 SECONDS = 30.0
@@ -54,7 +55,7 @@ def checked_base(text: str) -> str:
         EnhancerError: it is no address, or one that no such server has.
     """
     text = text.strip()
-    remedy = "Enter one like http://127.0.0.1:11434/v1 or https://api.example.com/v1."
+    remedy = Text("prompts.enter_address")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -62,18 +63,16 @@ def checked_base(text: str) -> str:
         host = None
         parts = urlsplit("")
     if parts.scheme not in ("http", "https"):
-        raise EnhancerError("The address has to begin with http:// or https://.", remedy)
+        raise EnhancerError(Text("prompts.no_scheme"), remedy)
     if not host or len(text) > 500 or not text.isascii() or not text.isprintable() or " " in text:
-        raise EnhancerError("That isn't an address.", remedy)
+        raise EnhancerError(Text("prompts.no_address"), remedy)
     if "@" in parts.netloc:
-        raise EnhancerError(
-            "The address holds a name or a password.", "Enter the key in its own field."
-        )
+        raise EnhancerError(Text("prompts.address_with_login"), Text("prompts.enter_key"))
     if parts.query or parts.fragment:
-        raise EnhancerError("The address has something behind ? or #.", remedy)
+        raise EnhancerError(Text("prompts.address_with_query"), remedy)
     number = _number(host)
     if number is not None and number.is_link_local:
-        raise EnhancerError(f"{host} is an address that machines use among themselves.", remedy)
+        raise EnhancerError(Text("prompts.link_local", host=host), remedy)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/models")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
@@ -128,9 +127,8 @@ async def ask(
                 data += piece
                 if len(data) > LARGEST:
                     raise EnhancerError(
-                        f"{endpoint.host} sent more than {LARGEST // 1_000_000} MB, which is no "
-                        "prompt, so the rest wasn't read.",
-                        "Check the address.",
+                        Text("prompts.endless", host=endpoint.host, most=LARGEST // 1_000_000),
+                        Text("prompts.check_address"),
                     )
             return answer.status_code, answer.headers, bytes(data)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
@@ -145,25 +143,14 @@ def _unreachable(endpoint: Endpoint, error: Exception, key: str) -> EnhancerErro
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | OSError):
         if "CERTIFICATE" in why.upper():
             return EnhancerError(
-                f"The certificate of {host} isn't trusted: {why}.",
-                "Check the address and this computer's clock; SSL_CERT_FILE names certificates "
-                "of your own.",
+                Text("prompts.untrusted", host=host, why=why), Text("prompts.check_certificate")
             )
-        remedy = (
-            "Start it (Ollama: 'ollama serve', or its icon), or set another address."
-            if endpoint.here
-            else "Check the address and the network; HTTPS_PROXY names a proxy."
-        )
-        return EnhancerError(f"Nothing answers at {host}.", remedy)
+        remedy = Text("prompts.start_it" if endpoint.here else "prompts.check_network")
+        return EnhancerError(Text("prompts.nothing_answers", host=host), remedy)
     if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
-        return EnhancerError(
-            f"{host} broke off before its answer was whole.",
-            "Try again; the server's own log says why. Check that the address is one of a language "
-            "model.",
-        )
+        return EnhancerError(Text("prompts.broke_off", host=host), Text("prompts.see_its_log"))
     return EnhancerError(
-        f"The way to {host} is set wrongly: {why}.",
-        "Check the address, HTTPS_PROXY and ALL_PROXY.",
+        Text("prompts.wrong_way", host=host, why=why), Text("prompts.check_proxies")
     )
 
 
@@ -172,42 +159,42 @@ def refusal(
 ) -> EnhancerError:
     """Why there is no answer: ``said`` is the server's own word on it."""
     host, model = endpoint.host, endpoint.model
-    quoted = f" It says: {said.rstrip('.')}." if said else ""
+    quoted = _quoted(said)
     match status:
         case 401 | 403:
-            sentence = f"{host} refuses the key ({status})."
-            if not endpoint.has_key:
-                sentence = f"{host} wants a key ({status})."
-            return EnhancerError(sentence, "Enter a valid one under 'Which language model'.")
-        case 404 if "model" in said.lower():
-            remedy = f"Choose another, or fetch it: 'ollama pull {model}'."
-            if not endpoint.here:
-                remedy = "Enter the name of one that it has."
-            return EnhancerError(f"{host} has no model {model} (404).", remedy)
-        case 404 | 405:
-            return EnhancerError(
-                f"{endpoint.base} isn't the address of a language model ({status}).",
-                "Most end in /v1; the server's documentation names its own.",
+            refused = Text(
+                "prompts.refuses_key" if endpoint.has_key else "prompts.wants_key",
+                host=host,
+                status=status,
             )
+            return EnhancerError(refused, Text("prompts.enter_valid_key"))
+        case 404 if "model" in said.lower():
+            fetch = Text("prompts.fetch_model", model=model)
+            remedy = fetch if endpoint.here else Text("prompts.enter_its_model")
+            return EnhancerError(Text("prompts.lacks_model", host=host, model=model), remedy)
+        case 404 | 405:
+            elsewhere = Text("prompts.wrong_address", address=endpoint.base, status=status)
+            return EnhancerError(elsewhere, Text("prompts.most_end"))
         case 429:
             wait = headers.get("retry-after", "")
-            after = f" It asks for {wait} s of patience." if wait.isdecimal() else ""
-            remedy = "Wait a little; if it stays so, the account's quota is used up."
-            return EnhancerError(f"{host} has had too many requests (429).{after}", remedy)
+            after = Text("prompts.asks_to_wait", seconds=wait) if wait.isdecimal() else NOTHING
+            busy = joined(Text("prompts.too_many", host=host), after)
+            return EnhancerError(busy, Text("prompts.wait_for_quota"))
     if 300 <= status < 400:
-        target = urlsplit(headers.get("location", "")[:500]).netloc or "another page of its own"
+        target = urlsplit(headers.get("location", "")[:500]).netloc or Text("prompts.other_page")
         return EnhancerError(
-            f"{host} sends on to {target} ({status}), which isn't followed.",
-            "Set the address that it means, if you trust it.",
+            Text("prompts.sends_on", host=host, target=target, status=status),
+            Text("prompts.set_what_it_means"),
         )
     if status >= 500:
-        return EnhancerError(
-            f"{host} failed ({status}).{quoted}",
-            "That is the server's trouble: try again, or take a smaller model.",
-        )
-    return EnhancerError(
-        f"{host} refuses the request ({status}).{quoted}", "Check address and model."
-    )
+        failed = joined(Text("prompts.failed", host=host, status=status), quoted)
+        return EnhancerError(failed, Text("prompts.servers_trouble"))
+    refused = joined(Text("prompts.refuses", host=host, status=status), quoted)
+    return EnhancerError(refused, Text("prompts.check_both"))
+
+
+def _quoted(said: str) -> Text:
+    return Text("prompts.it_says", theirs=said.rstrip(".")) if said else NOTHING
 
 
 def prompt_in(endpoint: Endpoint, data: bytes, key: str) -> str:
@@ -219,18 +206,14 @@ def prompt_in(endpoint: Endpoint, data: bytes, key: str) -> str:
         if content is not None and not isinstance(content, str):
             raise TypeError("content")
     except (EnhancerError, LookupError, TypeError, AttributeError) as error:
-        said = message_in(data, key)
-        quoted = f" It says: {said.rstrip('.')}." if said else ""
+        answers = Text("prompts.no_language_model", host=endpoint.host)
         raise EnhancerError(
-            f"{endpoint.host} answers, but not as a language model does.{quoted}",
-            "Check the address; most end in /v1.",
+            joined(answers, _quoted(message_in(data, key))), Text("prompts.check_end")
         ) from error
     prompt = clean(content or "")
     if not prompt:
         raise EnhancerError(
-            f"{endpoint.model} gave an empty answer.",
-            "Try again, or take another model; one that thinks for long may have used up its "
-            "words.",
+            Text("prompts.empty_answer", model=endpoint.model), Text("prompts.take_another")
         )
     return prompt
 
@@ -244,9 +227,9 @@ def json_of(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise EnhancerError("The answer isn't JSON.", "Check the address.") from error
+        raise EnhancerError(Text("prompts.no_json"), Text("prompts.check_address")) from error
     if not isinstance(found, dict):
-        raise EnhancerError("The answer isn't an object.", "Check the address.")
+        raise EnhancerError(Text("prompts.no_object"), Text("prompts.check_address"))
     return found
 
 

@@ -12,6 +12,7 @@ from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import load_presets
 from engine.request import RequestError
+from engine.text import Text
 from engine.worker.status import EngineState
 from tests.conftest import TESTS, wait_until
 from tests.engine.machine.test_facts import seen, without_gpu
@@ -48,13 +49,15 @@ def make(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 def test_without_a_gpu_it_is_the_cpu_default_and_says_what_is_missing(make: Make) -> None:
     usual = default_model(make("fp8", gpu=False))
     assert usual.preset.id == "wan-tiny"
-    assert usual.reason.startswith("It runs on any machine. ")
-    assert "GPU" in usual.reason
+    assert str(usual.reason).startswith("It runs on any machine. ")
+    assert "GPU" in str(usual.reason)
+    assert str(usual.sentence).startswith(f"The model is {usual.preset.name}. It runs on any ")
 
 
 def test_on_a_gpu_it_is_fp8_before_what_came_first(make: Make) -> None:
     engine = make("bf16", "fp8")
     assert default_model(engine).preset.id == "large-fp8"
+    assert default_model(engine).reason == Text("default_model.ready")
     assert asked_for(engine, {"prompt": "x"}).model == "large-fp8"
     assert asked_for(engine, {"prompt": "x", "model": "scripted"}).model == "scripted"
     with pytest.raises(RequestError, match="no model 'large'"):
@@ -71,7 +74,7 @@ def test_what_this_gpu_cant_run_is_passed_over(make: Make, monkeypatch: pytest.M
 def test_weights_that_are_missing_are_the_reason(make: Make) -> None:
     usual = default_model(make())  # Wan2.1's models alone, whose engine isn't here
     assert usual.preset.id == "wan-tiny"
-    assert "LightX2V, isn't installed" in usual.reason
+    assert "LightX2V, isn't installed" in str(usual.reason)
 
 
 def test_what_is_expected_is_loaded_once(make: Make) -> None:

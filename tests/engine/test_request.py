@@ -54,13 +54,33 @@ def test_refusals(fields: dict[str, object], field: str, nearest: object, words:
     error = refused(**fields)
     assert [p.field for p in error.problems] == [field]
     assert error.problems[0].nearest == nearest
-    assert error.problems[0].sentence.startswith(f"{field}: ")
-    assert words in error.problems[0].sentence
+    sentence = str(error.problems[0].sentence)
+    assert sentence.startswith(f"{field}: ")
+    assert words in sentence
 
 
 def test_all_refused_fields_are_told_at_once() -> None:
     error = refused(height=1, width=17, frames=2, seed="x")
     assert [p.field for p in error.problems] == ["height", "width", "frames", "seed"]
+    assert str(error) == " ".join(str(p.sentence) for p in error.problems)
+
+
+def test_programs_get_each_problem_with_its_id() -> None:
+    told = refused(frames=16, prompt="").to_json()
+    assert told["error"].startswith("prompt: it is empty; ")
+    frames = told["problems"][1]
+    assert json.loads(json.dumps(frames)) == {
+        "field": "frames",
+        "sentence": "frames: 16 isn't of the form 4k+1 (5, 9, 13, …); the nearest is 17.",
+        "sentence_id": "request.not_so",
+        "sentence_values": {
+            "field": {"id": "request.field_frames", "values": {}},
+            "value": 16,
+            "rule": {"id": "request.of_the_form", "values": {}},
+            "nearest": 17,
+        },
+        "nearest": 17,
+    }
 
 
 def test_forms_send_numbers_as_floats_and_digits() -> None:

@@ -284,12 +284,12 @@ class Answers:
         text = "" if search is None else search
         # A lone surrogate is half a sign: no database takes it, and no prompt has one.
         if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text):
-            raise _wrong("search", text, "a text", "")
+            raise _wrong("search", text, Text("request.a_text"), "")
         most, skipped = whole(limit), whole(offset)
         if most is None or not 1 <= most <= MOST_CLIPS:
-            raise _wrong("limit", limit, f"a whole number from 1 to {MOST_CLIPS}", MOST_CLIPS)
+            raise _wrong("limit", limit, Text("request.a_limit", most=MOST_CLIPS), MOST_CLIPS)
         if skipped is None or not 0 <= skipped < 2**31:
-            raise _wrong("offset", offset, "a whole number from 0 on", 0)
+            raise _wrong("offset", offset, Text("request.an_offset"), 0)
         seen = self.engine.library.page(Query(text), limit=most, skip=skipped)
         return LibraryTold(total=seen.count, clips=[_clip(clip, base) for clip in seen.clips])
 
@@ -383,8 +383,9 @@ def flag(name: str, value: object) -> bool:
     """Raises RequestError unless ``value`` is true or false."""
     if isinstance(value, bool):
         return value
-    raise _wrong(name, value, "true or false", None)
+    raise _wrong(name, value, Text("request.a_flag"), None)
 
 
-def _wrong(name: str, value: object, what: str, nearest: int | str | None) -> RequestError:
-    return RequestError((Problem(name, f"{name}: {str(value)[:40]!r} isn't {what}.", nearest),))
+def _wrong(name: str, value: object, what: Text, nearest: int | str | None) -> RequestError:
+    told = Text("request.is_no", field=name, value=repr(str(value)[:40]), what=what)
+    return RequestError((Problem(name, told, nearest),))

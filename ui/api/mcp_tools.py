@@ -11,6 +11,7 @@ from engine.pipelines.wan_tiny.vocabulary import known_words
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
+from engine.text import Text, listed
 
 SIZE = {
     "model": {
@@ -126,7 +127,10 @@ def refuse_unknown(tool: Tool, arguments: Mapping[str, object]) -> None:
     what it asked for was done."""
     known = tool["input_schema"]["properties"]
     problems = [
-        Problem(name, f"{name}: there is no such field; {tool['name']} has {', '.join(known)}.")
+        Problem(
+            name,
+            Text("request.tool_has", field=name, tool=tool["name"], fields=listed(*known)),
+        )
         for name in arguments
         if name not in known
     ]

@@ -18,10 +18,10 @@ from engine.presets import ModelPreset
 from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
 from engine.request import PROMPT_LIMIT
+from engine.text import Text, listed
 from ui.wiring import QUIET
+from ui.wording import say
 
-LOOKING = "<p role='status'>Looking for Ollama on this computer …</p>"
-PRESS_SAVE = "<p>Another one is set. Press Save to use this one instead.</p>"
 CALLS_AT_ONCE = 8  # of all tabs; a local server answers them one after the other anyway
 
 
@@ -41,7 +41,7 @@ class Calls:
         if len(self.running) >= CALLS_AT_ONCE:
             work.close()
             raise EnhancerError(
-                f"{CALLS_AT_ONCE} other prompts are being improved just now.", "Wait a little."
+                Text("prompts.others_ask", count=CALLS_AT_ONCE), Text("prompts.wait")
             )
         task = self.running[tab] = asyncio.create_task(work)
         try:
@@ -180,11 +180,10 @@ def wire_panel(
         except HeadroomError as error:  # the store's, too: it holds the address and the key
             return [problem_html(error), *_NO_RESULT]
         if made is None:
-            said = "<p>Cancelled. Your prompt is as it was.</p>"
-            return [said, *_NO_RESULT]
+            return [told_html(Text("improve.cancelled")), *_NO_RESULT]
         return [
             said,
-            gr.Button("Once more", visible=True),
+            gr.Button(say(Text("improve.once_more")), visible=True),
             gr.Button(visible=False),
             gr.HTML(versions_html(text, made, preset), visible=True),
             gr.Button(visible=True),
@@ -220,7 +219,7 @@ def _wire_which(enhancer: Enhancer, panel: Panel, opener: gr.Button) -> None:
     def toggle(is_open: bool) -> list[Any]:
         values = looked(enhancer, None)
         if undecided():
-            values[0] = LOOKING
+            values[0] = told_html(Text("improve.looking"), status=True)
         return [not is_open, gr.Column(visible=not is_open), *values]
 
     async def look_first(is_open: bool) -> list[Any]:
@@ -245,18 +244,18 @@ def _wire_which(enhancer: Enhancer, panel: Panel, opener: gr.Button) -> None:
         # Another one is set, perhaps with a key that would be lost: it is for its owner to replace.
         offered = gr.Dropdown(list(found), value=found[0], allow_custom_value=True)
         values[3:6] = [ollama_base(), offered, gr.Textbox(value="", placeholder="")]
-        return [found_html(found) + PRESS_SAVE, *values]
+        return [found_html(found) + told_html(Text("improve.press_save")), *values]
 
     def save(base: str, model: str | None, key: str, seconds: float | None) -> list[Any]:
         try:
             enhancer.set(base, model or "", key, seconds or SECONDS)
         except EnhancerError as error:
             return [problem_html(error), *([gr.skip()] * len(panel.looked()))]
-        return ["<p>Saved. It is asked only when you press Improve.</p>", *looked(enhancer, None)]
+        return [told_html(Text("improve.saved")), *looked(enhancer, None)]
 
     def off() -> list[Any]:
         enhancer.turn_off()
-        return ["<p>Off; the key is forgotten.</p>", *looked(enhancer, None)]
+        return [told_html(Text("improve.off")), *looked(enhancer, None)]
 
     outputs = [which.told, *panel.looked()]
     fields = [which.base, which.model, which.key, which.seconds]
@@ -275,7 +274,7 @@ def looked(enhancer: Enhancer, found: tuple[str, ...] | None) -> list[Any]:
         found: the models of an Ollama, where one was looked for.
     """
     endpoint = enhancer.endpoint
-    keep = "One is kept; empty leaves it as it is" if endpoint and endpoint.has_key else ""
+    keep = say(Text("improve.key_is_kept")) if endpoint and endpoint.has_key else ""
     choices = {"choices": list(found)} if found else {}
     return [
         status_html(endpoint),
@@ -295,49 +294,54 @@ def looked(enhancer: Enhancer, found: tuple[str, ...] | None) -> list[Any]:
 def status_html(endpoint: Endpoint | None) -> str:
     """Who is asked, and where the prompt goes then."""
     if endpoint is None:
-        return (
-            "<p>No language model is set. Headroom uses Ollama where it runs on this computer, or "
-            "any server with OpenAI's interface.</p>"
-        )
-    name, host = html.escape(endpoint.model), html.escape(endpoint.host)
+        return told_html(Text("improve.none_set"))
+    # The values are escaped and not the whole, because one of them is set in bold.
+    name, host = f"<b translate='no'>{html.escape(endpoint.model)}</b>", html.escape(endpoint.host)
     if endpoint.here:
-        return f"<p>Asks <b translate='no'>{name}</b> at {host}, on this computer.</p>"
-    how = "" if endpoint.encrypted else ", not encrypted"
-    return f"<p>Asks <b translate='no'>{name}</b> at {host}: your prompt is sent there{how}.</p>"
+        return f"<p>{say(Text('improve.asks_here', model=name, host=host))}</p>"
+    sent = Text(
+        "improve.sends_to" if endpoint.encrypted else "improve.sends_openly_to",
+        model=name,
+        host=host,
+    )
+    return f"<p>{say(sent)}</p>"
+
+
+def told_html(said: Text, status: bool = False) -> str:
+    """A paragraph; with ``status``, one that is read aloud as it comes."""
+    role = " role='status'" if status else ""
+    return f"<p{role}>{html.escape(say(said))}</p>"
 
 
 def waiting_html(endpoint: Endpoint) -> str:
-    return (
-        f"<p role='status'>{html.escape(endpoint.model)} at {html.escape(endpoint.host)} is asked; "
-        f"it has {endpoint.seconds:.0f} s …</p>"
+    asked = Text(
+        "improve.is_asked", model=endpoint.model, host=endpoint.host, seconds=endpoint.seconds
     )
+    return told_html(asked, status=True)
 
 
 def found_html(found: tuple[str, ...] | None) -> str:
     if found is None:
-        return (
-            "<p role='status'>No Ollama answers on this computer. Install it from ollama.com, or "
-            "start it with 'ollama serve'; clips are made without it as well.</p>"
-        )
+        return told_html(Text("improve.no_ollama"), status=True)
     if not found:
-        return (
-            "<p role='status'>Ollama is here, but has no model yet: 'ollama pull llama3.2' fetches "
-            "a small one.</p>"
-        )
-    return f"<p role='status'>Ollama is here, with {html.escape(', '.join(found[:8]))}.</p>"
+        return told_html(Text("improve.no_models"), status=True)
+    return told_html(Text("improve.ollama_has", models=listed(*found[:8])), status=True)
 
 
 def problem_html(error: HeadroomError) -> str:
-    return f"<div class='refusal' role='alert'><p>{html.escape(str(error))}</p></div>"
+    return f"<div class='refusal' role='alert'><p>{html.escape(say(error.text))}</p></div>"
 
 
 def versions_html(mine: str, suggested: str, preset: ModelPreset) -> str:
     """Both beside each other; what the tiny model can't follow is said."""
     strange = unknown_words(suggested)[:6] if preset.pipeline == "wan_tiny" else ()
-    said = f"{preset.name} doesn't know: {', '.join(strange)}." if strange else ""
-    note = f"<p class='why'>{html.escape(said)}</p>" if said else ""
+    note = ""
+    if strange:
+        said = Text("improve.model_lacks", model=preset.name, words=listed(*strange))
+        note = f"<p class='why'>{html.escape(say(said))}</p>"
+    yours, theirs = say(Text("improve.yours")), say(Text("improve.suggested"))
     return (
         "<div class='versions' role='status' tabindex='0'>"
-        f"<div><b>Yours</b><p translate='no'>{html.escape(mine)}</p></div>"
-        f"<div><b>Suggested</b><p translate='no'>{html.escape(suggested)}</p>{note}</div></div>"
+        f"<div><b>{yours}</b><p translate='no'>{html.escape(mine)}</p></div>"
+        f"<div><b>{theirs}</b><p translate='no'>{html.escape(suggested)}</p>{note}</div></div>"
     )

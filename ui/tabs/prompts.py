@@ -15,8 +15,10 @@ from engine.engine import Engine
 from engine.pipelines.wan_tiny.vocabulary import known_words, unknown_words
 from engine.presets import ModelPreset
 from engine.prompts.ideas import Ideas, load_ideas
+from engine.text import Text, listed
 from ui.tabs import improve
 from ui.wiring import QUIET
+from ui.wording import say
 
 PICK = "Pick an idea …"
 KEPT = 20  # prompts that a tab keeps
@@ -173,14 +175,19 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
     strange = unknown_words(prompt)[:6]
     if not strange:
         return ""
-    said = ", ".join(f"“{html.escape(word)}”" for word in strange)
-    known = known_words()
-    groups = "; ".join(
-        f"{name}: <span translate='no'>{html.escape(', '.join(words))}</span>"
-        for name, words in known.items()
+    quoted = listed(*(f"“{word}”" for word in strange))
+    said = html.escape(say(Text("vocabulary.unknown", model=preset.name, words=quoted)))
+    groups = say(Text("vocabulary.between")).join(
+        say(
+            Text(
+                "vocabulary.group",
+                name=Text(f"vocabulary.group_{name}"),
+                words=f"<span translate='no'>{html.escape(', '.join(words))}</span>",
+            )
+        )
+        for name, words in known_words().items()
     )
     return (
-        f"<div class='hint' role='status'>{html.escape(preset.name)} lives in a small world and "
-        f"doesn't know {said}; it makes the clip without. <details><summary>What it knows"
-        f"</summary>{groups}</details></div>"
+        f"<div class='hint' role='status'>{said} <details><summary>"
+        f"{say(Text('vocabulary.what_it_knows'))}</summary>{groups}</details></div>"
     )

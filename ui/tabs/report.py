@@ -6,6 +6,7 @@ from engine.doctor.report import report
 from engine.engine import Engine
 from engine.store import StoreError
 from ui.wiring import QUIET
+from ui.wording import say
 
 HEAD = (
     "<h2>If something is wrong</h2><p>The report has versions, this machine, the plan, the last "
@@ -37,5 +38,5 @@ def written(engine: Engine) -> gr.Textbox:
     try:
         text = report(engine)
     except StoreError as error:
-        text = str(error)
+        text = say(error.text)
     return gr.Textbox(text, visible=True)

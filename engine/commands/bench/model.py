@@ -101,7 +101,7 @@ def choose(engine: Engine, model: str | None, say: Say) -> ClipRequest:
     """
     if model is None:
         usual = default_model(engine)
-        say(usual.sentence)
+        say(str(usual.sentence))
         model = usual.preset.id
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "model": model, "seed": 0}
     request = ClipRequest.check(raw, engine.presets)
@@ -262,8 +262,8 @@ class Driven:
                     continue
                 message: FromWorker = self._child.pipe.recv()
             except (EOFError, OSError):
-                why = f"{self._child.how_it_ended()} during the benchmark."
-                raise BenchFailed(why, "logs/worker.log may say more.") from None
+                ended = f"{self._child.how_it_ended()} during the benchmark."
+                raise BenchFailed(ended, "logs/worker.log may say more.") from None
             self._child.heard = time.monotonic()
             self._child.ready |= isinstance(message, Ready)
             if isinstance(message, Heartbeat):

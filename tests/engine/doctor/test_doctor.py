@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from engine.doctor import gpu, host
+from engine.doctor import doctor, gpu, host
 from engine.doctor.doctor import examine
 from engine.doctor.gpu import Line, gpu_lines, kept_trials, kernel_lines
 from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.home import PROJECT
 from engine.install.environments import Stamp
+from engine.install.installed import SETUP, Difference
 from engine.machine.memory import HostSample, MemorySample
 from engine.machine.nvml import GpuSample, Holder
 from engine.presets import Presets
@@ -52,7 +53,7 @@ def sample(
 
 
 def by_subject(lines: list[Line]) -> dict[str, Line]:
-    return {line.subject: line for line in lines}
+    return {str(line.subject): line for line in lines}
 
 
 def looked(gpu: GpuSample, file: Path = Path("none"), **packages: str) -> dict[str, Line]:
@@ -63,9 +64,9 @@ def looked(gpu: GpuSample, file: Path = Path("none"), **packages: str) -> dict[s
 def test_a_card_that_suits() -> None:
     found = looked(CARD, triton="3.6.0")
     assert found["Driver"].state == "good"
-    assert found["Compute capability"].meaning == "8.9: it has FP8 units."
-    assert found["Who holds its memory"].meaning == "browser 1.0 GB"
-    assert found["PCIe link"].meaning.startswith("8 of 8 lanes now")
+    assert str(found["Compute capability"].meaning) == "8.9: it has FP8 units."
+    assert str(found["Who holds its memory"].meaning) == "browser 1.0 GB"
+    assert str(found["PCIe link"].meaning).startswith("8 of 8 lanes now")
     assert "Memory fallback" not in found
 
 
@@ -84,12 +85,14 @@ def test_what_is_wrong_with_a_card_has_its_remedy(
 ) -> None:
     line = looked(replace(CARD, **change))[subject]
     assert line.state == state
-    assert remedy in line.remedy
+    assert remedy in str(line.remedy)
 
 
 def test_windows_is_told_of_its_fallback_to_ram() -> None:
-    (line,) = [x for x in gpu_lines(sample(), WINDOWS, Path("none")) if x.subject.endswith("back")]
-    assert "Prefer No Sysmem Fallback" in line.remedy
+    (line,) = [
+        x for x in gpu_lines(sample(), WINDOWS, Path("none")) if x.subject.id == "doctor.fallback"
+    ]
+    assert "Prefer No Sysmem Fallback" in str(line.remedy)
 
 
 # ---- kernels -------------------------------------------------------------------------------
@@ -106,12 +109,12 @@ def test_an_importable_kernel_is_not_called_a_callable_one(tmp_path: Path) -> No
     """LightX2V takes sageattention 1.0.6 for version 2, and calls None on an Ada card."""
     machine = with_packages(LINUX, sageattention="1.0.6", triton="3.6.0")
     found = by_subject(kernel_lines(machine, tmp_path / "none"))
-    told = found["Kernels of sageattention"].meaning
+    told = str(found["Kernels of sageattention"].meaning)
     assert "would fail on this card; Headroom gives it that name" in told
-    assert "not called yet" in found["Kernels of triton"].meaning
-    assert "Not installed" in found["Kernels of sgl-kernel"].meaning
+    assert "not called yet" in str(found["Kernels of triton"].meaning)
+    assert "Not installed" in str(found["Kernels of sgl-kernel"].meaning)
     hopper = with_gpu(machine, "H100", (9, 0), 80)
-    assert "not called yet" in kernel_lines(hopper, tmp_path / "none")[0].meaning
+    assert "not called yet" in str(kernel_lines(hopper, tmp_path / "none")[0].meaning)
 
 
 def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
@@ -125,9 +128,11 @@ def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
     }
     file = trials(tmp_path / "kernels.json", machine, **answers)
     found = by_subject(kernel_lines(machine, file))
-    assert "sage_attn1 was called here and is right" in found["Kernels of sageattention"].meaning
+    assert "sage_attn1 was called here and is right" in str(
+        found["Kernels of sageattention"].meaning
+    )
     assert found["Kernels of sgl-kernel"].state == "warn"
-    assert "fp8-sgl was tried here and left" in found["Kernels of sgl-kernel"].meaning
+    assert "fp8-sgl was tried here and left" in str(found["Kernels of sgl-kernel"].meaning)
     assert found["Kernels of triton"].state == "good"
     newer = with_packages(machine, torch="2.12.0")
     assert kept_trials(newer, file) == {}
@@ -141,7 +146,7 @@ def test_what_set_up_left_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     stamp = Stamp("3.11", "x", "nvidia", "auto", {}, {"sglang-kernel": "no kernel image."})
     monkeypatch.setattr(gpu, "stamp", lambda: stamp)
     found = by_subject(kernel_lines(with_packages(LINUX), tmp_path))
-    assert found["Kernels of sgl-kernel"].meaning == "Left out by set-up: no kernel image."
+    assert str(found["Kernels of sgl-kernel"].meaning) == "Left out by set-up: no kernel image."
 
 
 # ---- the computer around it ----------------------------------------------------------------
@@ -153,7 +158,7 @@ def test_ram_is_held_against_the_plans_need() -> None:
     tight = replace(HOST, available=20 * GIB)
     line = host.ram(sample(host=tight), needs)
     assert line.state == "warn"
-    assert "Wan2.1 14B (FP8) takes 23.0 GB" in line.meaning
+    assert "Wan2.1 14B (FP8) takes 23.0 GB" in str(line.meaning)
     assert host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
 
 
@@ -162,7 +167,7 @@ def test_windows_page_file_is_held_against_it_too() -> None:
     needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
     (line,) = host.page_file(sample(host=windows), WINDOWS, needs)
     assert line.state == "warn"
-    assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in line.meaning
+    assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in str(line.meaning)
     assert host.page_file(sample(host=windows), WINDOWS, [])[0].state == "good"
     assert host.page_file(sample(host=windows), LINUX, needs) == []
 
@@ -175,9 +180,11 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     space, speed = host.disk(tmp_path, True, 13 * GIB)
     assert space.state == "good"
-    assert space.meaning.startswith("61.1 GB are free")  # as `weights list` and file managers tell
+    assert str(space.meaning).startswith(
+        "61.1 GB are free"
+    )  # as `weights list` and file managers tell
     assert speed.state == "warn"
-    assert "Each step reads 14.0 GB: 140 s or less" in speed.meaning
+    assert "Each step reads 14.0 GB: 140 s or less" in str(speed.meaning)
     assert host.disk(tmp_path, False, 0)[1].state == "good"
     monkeypatch.undo()
     assert host.write_speed(tmp_path) > 0
@@ -192,10 +199,10 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        assert "is taken" in host.port(number).meaning
-    assert "is free" in host.port(number).meaning
-    assert "the first time" in host.sharing(LINUX, tmp_path).meaning
-    assert "Defender" in host.sharing(WINDOWS, tmp_path).remedy
+        assert "is taken" in str(host.port(number).meaning)
+    assert "is free" in str(host.port(number).meaning)
+    assert "the first time" in str(host.sharing(LINUX, tmp_path).meaning)
+    assert "Defender" in str(host.sharing(WINDOWS, tmp_path).remedy)
     from gradio import tunneling
 
     file = tmp_path / "gradio/frpc" / Path(tunneling.BINARY_PATH).name
@@ -203,11 +210,24 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
     file.touch()
     here = replace(LINUX, architecture="x86_64")
     if sys.platform == "linux" and file.name.startswith("frpc_linux_amd64"):
-        assert "is here" in host.sharing(here, tmp_path).meaning
+        assert "is here" in str(host.sharing(here, tmp_path).meaning)
 
 
 def test_pyav_is_asked_for_the_encoder() -> None:
     assert host.video().state == "good"
+
+
+@pytest.mark.parametrize(("found", "state"), [("1.0", "warn"), (None, "bad")])
+def test_another_version_may_do_and_what_is_missing_cant(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, state: str
+) -> None:
+    wrong = [Difference(f"package{n}", found, "2.0") for n in range(8)]
+    monkeypatch.setattr(doctor, "differences", lambda: wrong)
+    line = doctor._packages()
+    assert line.state == state
+    assert f"package0 {found or 'missing'} instead of 2.0; package1 " in str(line.meaning)
+    assert str(line.meaning).endswith(" instead of 2.0 and 2 more.")
+    assert str(line.remedy) == f"Run {SETUP}."
 
 
 # ---- estimates -----------------------------------------------------------------------------
@@ -261,7 +281,18 @@ def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
     assert done.returncode in (0, 5), done.stderr
     found = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert found["Driver"]["state"] == "good"
-    assert found["PCIe link"]["state"] == "warn"
+    assert found["PCIe link"] == {
+        "state": "warn",
+        "subject": "PCIe link",
+        "subject_id": "doctor.link",
+        "subject_values": {},
+        "meaning": "2 of 8 lanes now; offloading copies the model through them each step.",
+        "meaning_id": "doctor.lanes_of",
+        "meaning_values": {"now": 2, "widest": 8},
+        "remedy": "If that stays so under load, put the card into another slot.",
+        "remedy_id": "doctor.another_slot",
+        "remedy_values": {},
+    }
     assert (
         "About 4 min for 480×832×81: an estimate from 63 s"
         in (found["Seconds a clip, Wan2.1 14B (FP8)"]["meaning"])

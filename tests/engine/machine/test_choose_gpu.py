@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.machine.nvml import Absent, Card, choose
+from engine.text import NOTHING, Text
 
 MIB = 2**20
 SMALL = Card(0, "GPU-11112222-0000", "RTX 3060", 12_288 * MIB)
@@ -32,7 +33,7 @@ CARDS = [SMALL, LARGE, TWIN]
     ],
 )
 def test_the_gpu_that_is_meant(wanted: str, visible: str | None, chosen: Card) -> None:
-    assert choose(CARDS, wanted, visible) == (chosen, "")
+    assert choose(CARDS, wanted, visible) == (chosen, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,15 @@ def test_another_gpu_than_asked_for_is_said(
 ) -> None:
     card, problem = choose(CARDS, wanted, visible)
     assert card == chosen
-    assert words in problem
-    assert problem.endswith(".")
+    assert words in str(problem)
+    assert str(problem).endswith(".")
+
+
+def test_what_is_said_of_another_gpu_names_both() -> None:
+    instead = Text("machine.instead", index=0, gpu="RTX 3060")
+    assert choose(CARDS, "1", "0")[1] == Text(
+        "machine.wanted_hidden", wanted="HEADROOM_GPU=1", visible="0", instead=instead
+    )
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "none", "9", "GPU-9", "GPU-1111,0"])
@@ -70,6 +78,6 @@ def test_choosing_never_fails_otherwise(wanted: str, visible: str | None) -> Non
     try:
         card, problem = choose(CARDS, wanted, visible)
     except Absent as absent:
-        card, problem = LARGE, str(absent)
+        card, problem = LARGE, absent.problem
     assert card in CARDS
-    assert problem.isprintable()
+    assert str(problem).isprintable()

@@ -105,6 +105,7 @@ def test_a_limit_that_is_no_number_is_told(text: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", text)
     with pytest.raises(LimitError, match="is no number of GiB above zero") as caught:
         vram_limit()
+    assert caught.value.sentence.values["value"] == repr(text)
     assert "HEADROOM_VRAM_LIMIT_GIB=12.5" in str(caught.value.remedy)
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", " ")
     assert vram_limit() is None

@@ -11,7 +11,8 @@ import pytest
 
 from engine.machine import memory
 from engine.machine.memory import Meter, PeakRss, sample_host
-from engine.machine.nvml import Absent
+from engine.machine.nvml import Absent, Card, Gpu, Lost
+from engine.text import Text
 
 MIB = 2**20
 
@@ -70,12 +71,13 @@ def test_windows_structure_has_the_size_that_windows_checks() -> None:
 
 def test_a_meter_without_a_gpu_measures_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise Absent("There is no GPU here.")
+        raise Absent(Text("machine.no_driver"))
 
     monkeypatch.setattr(memory, "Gpu", fail)
     meter = Meter()
     sample = meter.sample(os.getpid())
-    assert (sample.state, sample.gpu, sample.problem) == ("none", None, "There is no GPU here.")
+    assert (sample.state, sample.gpu) == ("none", None)
+    assert sample.problem == Text("machine.no_driver")
     assert sample.host.worker
     meter.close()
 
@@ -89,7 +91,28 @@ def test_a_surprise_in_the_driver_does_not_end_the_sampling(
     monkeypatch.setattr(memory, "Gpu", fail)
     sample = Meter().sample(None)
     assert (sample.state, sample.gpu) == ("lost", None)
-    assert "RuntimeError" in sample.problem
+    assert sample.problem == Text("machine.unreadable", error="RuntimeError")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (Absent(Text("machine.no_driver")), Text("machine.lost", why=Text("machine.no_driver"))),
+        (Lost(Text("machine.driver_updated")), Text("machine.driver_updated")),
+    ],
+)
+def test_what_takes_a_known_gpu_away_is_a_loss(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception, told: Text
+) -> None:
+    def fail(*_: object) -> Gpu:
+        raise trouble
+
+    monkeypatch.setattr(memory, "Gpu", fail)
+    meter = Meter()
+    meter._known = Card(0, "GPU-a", "RTX 4060 Ti", 1)
+    sample = meter.sample(None)
+    assert (sample.state, sample.problem) == ("lost", told)
+    assert str(sample.problem).startswith("GPU lost: ")
 
 
 def test_where_nothing_was_found_the_next_look_is_a_minute_away(

@@ -33,6 +33,11 @@ def test_drawn_seeds_are_drawn_for_each_and_the_last_seed_has_a_next(presets: Pr
 def test_a_refused_line_is_named(presets: Presets) -> None:
     with pytest.raises(RequestError, match=r"Line 2: prompt: it has 2001 characters"):
         made(presets, "a\n" + "b" * 2001)
+    with pytest.raises(RequestError) as refused:
+        made(presets, "a\n\x00")
+    (problem,) = refused.value.problems
+    assert (problem.sentence.id, problem.sentence.values["line"]) == ("prompts.line", 2)
+    assert problem.sentence.values["said"].id == "request.odd_prompt"
     with pytest.raises(RequestError) as caught:
         made(presets, "a\nb", frames=6)
     assert "Line" not in str(caught.value), "it is true of every line"

@@ -14,10 +14,17 @@ import pytest
 from engine.home import Home
 from engine.presets import Presets
 from engine.prompts.enhancer import KEY, Enhancer, ollama_base
-from engine.prompts.openai_server import EnhancerError, checked_base, is_here
+from engine.prompts.openai_server import (
+    Endpoint,
+    EnhancerError,
+    checked_base,
+    is_here,
+    refusal,
+)
 from engine.request import PROMPT_LIMIT
 from engine.settings import Settings
 from engine.store import Store
+from engine.text import Text, joined
 from tests.support.llm import Llm, running, said
 
 SECRET = "sk-very-secret-0123456789"
@@ -51,7 +58,7 @@ def refused(enhancer: Enhancer, presets: Presets) -> str:
     with pytest.raises(EnhancerError) as caught:
         improve(enhancer, presets)
     assert caught.value.remedy
-    assert caught.value.sentence.endswith(".")
+    assert str(caught.value.sentence).endswith(".")
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
     return str(caught.value)
@@ -396,3 +403,15 @@ def test_a_look_is_short_and_stays_here(
 def test_which_hosts_are_this_computer() -> None:
     assert all(map(is_here, ("localhost", "127.8.9.1", "::1", "0.0.0.0", "a.localhost")))
     assert not any(map(is_here, ("", "example.com", "192.168.0.1", "localhost.example.com")))
+
+
+def test_a_failure_keeps_what_the_server_said_apart_from_ours() -> None:
+    endpoint = Endpoint("https://llm.example/v1", "m", has_key=True)
+    error = refusal(endpoint, 500, {}, "needs {5.6} GiB.")
+    assert error.sentence == joined(
+        Text("prompts.failed", host="llm.example", status=500),
+        Text("prompts.it_says", theirs="needs {5.6} GiB"),
+    )
+    assert str(error.sentence) == "llm.example failed (500). It says: needs {5.6} GiB."
+    told = refusal(endpoint, 429, {"retry-after": "soon"}, "")
+    assert told.sentence == Text("prompts.too_many", host="llm.example")

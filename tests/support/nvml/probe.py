@@ -19,7 +19,7 @@ def main() -> None:
     meter = memory.Meter()
     for line in sys.stdin:
         sample = asdict(meter.sample(int(line) if line.strip() else None))
-        sys.stdout.write(json.dumps(sample) + "\n")
+        sys.stdout.write(json.dumps(sample, default=str) + "\n")
         sys.stdout.flush()
     meter.close()
 

@@ -14,7 +14,9 @@ from engine.prompts.enhancer import Enhancer, ollama_base
 from engine.prompts.ideas import load_ideas
 from engine.prompts.openai_server import Endpoint, EnhancerError
 from engine.store import StoreError
+from engine.text import Text
 from tests.support.handlers import handler
+from ui import wording
 from ui.page import build_page
 from ui.tabs import improve, prompts
 from ui.tabs.prompts import History
@@ -215,3 +217,18 @@ def test_neither_key_nor_address_is_in_the_pages_configuration(engine: Engine) -
     values = json.dumps(improve.looked(enhancer, None), default=lambda part: part.get_config())
     assert "sk-secret" not in values
     assert "secret.example" in values
+
+
+def test_what_is_shown_is_said_in_the_readers_language(presets: Presets) -> None:
+    wording.speak("zh")
+    try:
+        assert "<b translate='no'>m</b>（127.0.0.1:1，在本机上）" in improve.status_html(
+            Endpoint("http://127.0.0.1:1/v1", "m")
+        )
+        refused = EnhancerError(Text("prompts.nothing_answers", host="<b>"), Text("prompts.wait"))
+        assert "<p>&lt;b&gt; 没有应答。请稍等。</p>" in improve.problem_html(refused)
+        hint = prompts.vocabulary_hint("a wizard", presets.models["wan-tiny"])
+        assert "不懂 “wizard”；" in hint
+        assert "；颜色：<span translate='no'>" in hint
+    finally:
+        wording.speak("en")

@@ -18,7 +18,7 @@ from engine.install.plan import ENGINE, GPU, PAGE, make_plan
 from engine.pipelines.lightx2v import kernels, loading
 from engine.pipelines.lightx2v import self_test as self_test
 from engine.pipelines.lightx2v.self_test import Told, try_kernels
-from tests.engine.install.test_plan import LINUX, NO_GPU
+from tests.support.computers import LINUX, NO_GPU
 from tests.support.machines import LINUX as MACHINE
 from tests.support.machines import with_packages
 
