@@ -127,7 +127,7 @@ def ids(node: ast.expr) -> Iterator[str]:
             yield from ids(body)
             yield from ids(orelse)
         case ast.JoinedStr(values=values):
-            yield "".join(v.value if isinstance(v, ast.Constant) else "*" for v in values)
+            yield "".join(str(v.value) if isinstance(v, ast.Constant) else "*" for v in values)
         case _:
             raise AssertionError(f"an id that can't be read: {ast.unparse(node)}")
 

@@ -47,7 +47,7 @@ def test_verdicts_and_exit_codes_are_told() -> None:
 def test_the_models_are_those_of_the_presets() -> None:
     """HEADROOM_PRESETS adds the tests' own model, which is no part of the product."""
     table = dict(re.findall(r"^\| (wan[^ ]+) \| (.+) \|$", README, re.MULTILINE))
-    models = {id: m for id, m in load_presets().models.items() if m.pipeline != "scripted"}
+    models = {id: m for id, m in load_presets().models.items() if m.family != "scripted"}
     assert set(table) == set(models)
     for id, preset in models.items():
         if preset.runs_on == "nvidia":

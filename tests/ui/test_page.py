@@ -13,7 +13,7 @@ from engine.jobs import State
 from engine.library.library import Clip
 from engine.presets import Presets
 from engine.request import ClipRequest, Problem, RequestError
-from engine.text import Text
+from engine.text import Text, plain
 from tests.conftest import Ask, finish
 from ui.page import build_page
 from ui.tabs import generate, library, prompts, result
@@ -88,7 +88,7 @@ def test_refusals_are_escaped_and_one_line_each(presets: Presets) -> None:
 def test_refusals_are_in_the_readers_language() -> None:
     busy = HeadroomError(Text("guard.nothing_as_large"), Text("guard.measure_it"))
     assert "<p>本机还没有测过这么大的尺寸。请测量：" in generate.refusal_html(busy)
-    problem = Problem("model", "said as it is", None)
+    problem = Problem("model", plain("said as it is"), None)
     assert "<p>said as it is</p>" in generate.refusal_html(RequestError((problem,)))
     with pytest.raises(gr.Error, match="请另选一个"):
         generate._as_count("x")

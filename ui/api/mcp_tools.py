@@ -6,8 +6,7 @@ No import of the SDK: these are words and plain JSON.
 from collections.abc import Mapping
 from typing import Any
 
-from engine.pipelines import is_here
-from engine.pipelines.wan_tiny.vocabulary import known_words
+from engine.pipelines import family_of, is_here
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
@@ -152,8 +151,10 @@ def instructions(presets: Presets) -> str:
 def vocabulary(preset: ModelPreset) -> str:
     """What a prompt can say to ``preset``."""
     said = ""
-    if preset.pipeline == "wan_tiny":
-        groups = "; ".join(f"{name}: {', '.join(words)}" for name, words in known_words().items())
+    known = family_of(preset).vocabulary
+    if known is not None:
+        words = known.known_words()
+        groups = "; ".join(f"{name}: {', '.join(some)}" for name, some in words.items())
         said = f"It knows no words but these. {groups}."
     themes = load_ideas().themes(preset)[:3]
     examples = " ".join(f"“{theme.prompts[0].text}”" for theme in themes)
@@ -164,6 +165,8 @@ def model_told(preset: ModelPreset) -> dict[str, object]:
     return {
         "id": preset.id,
         "summary": preset.summary,
+        "task": family_of(preset).task,
+        "inputs": sorted(family_of(preset).inputs),
         "prompts": vocabulary(preset),
         "installed": is_here(preset),
         "frames_per_second": preset.fps,

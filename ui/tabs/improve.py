@@ -13,7 +13,7 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.pipelines.wan_tiny.vocabulary import unknown_words
+from engine.pipelines import family_of
 from engine.presets import ModelPreset
 from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
@@ -334,7 +334,8 @@ def problem_html(error: HeadroomError) -> str:
 
 def versions_html(mine: str, suggested: str, preset: ModelPreset) -> str:
     """Both beside each other; what the tiny model can't follow is said."""
-    strange = unknown_words(suggested)[:6] if preset.pipeline == "wan_tiny" else ()
+    known = family_of(preset).vocabulary
+    strange = known.unknown_words(suggested)[:6] if known is not None else ()
     note = ""
     if strange:
         said = Text("improve.model_lacks", model=preset.name, words=listed(*strange))

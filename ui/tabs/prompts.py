@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from engine.engine import Engine
-from engine.pipelines.wan_tiny.vocabulary import known_words, unknown_words
+from engine.pipelines import family_of
 from engine.presets import ModelPreset
 from engine.prompts.ideas import Ideas, load_ideas
 from engine.text import Text, listed
@@ -170,9 +170,10 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
 
     The big models take any words; only the CPU default lives in a small world.
     """
-    if preset.pipeline != "wan_tiny":
+    vocabulary = family_of(preset).vocabulary
+    if vocabulary is None:
         return ""
-    strange = unknown_words(prompt)[:6]
+    strange = vocabulary.unknown_words(prompt)[:6]
     if not strange:
         return ""
     quoted = listed(*(f"“{word}”" for word in strange))
@@ -185,7 +186,7 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
                 words=f"<span translate='no'>{html.escape(', '.join(words))}</span>",
             )
         )
-        for name, words in known_words().items()
+        for name, words in vocabulary.known_words().items()
     )
     return (
         f"<div class='hint' role='status'>{said} <details><summary>"
