@@ -1,4 +1,4 @@
-"""The engine as the page and the commands see it: ask, cancel, look. The work is the supervisor's.
+"""The engine as the page and the commands see it: ask, cancel, look. The work is its lanes'.
 
 Everything that must last is in the store.
 """
@@ -12,9 +12,9 @@ from engine.jobs import Job, Jobs, State
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
-from engine.machine.facts import Machine, machine_now
+from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
-from engine.machine.recorder import Busy, FlightRecorder
+from engine.machine.recorder import FlightRecorder
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
@@ -22,8 +22,9 @@ from engine.request import ClipRequest
 from engine.settings import Settings
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
+from engine.worker.lane import LOCAL, Lane
+from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
-from engine.worker.supervisor import Supervisor
 
 
 class Engine:
@@ -33,20 +34,43 @@ class Engine:
         self, home: Home, presets: Presets, jobs: Jobs, meter: Meter | None = None
     ) -> None:
         self.home, self.presets, self.jobs = home, presets, jobs
-        self._meter = meter or Meter()
-        self.recorder = FlightRecorder(self._meter, self._worker_pid, self._busy_with)
         self.library = Library(home, jobs.store)
         self.folder_sync = FolderSync(self.library)
         self.posters = Posters(self.library)
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
-        self.plans = Plans(jobs.store, presets, self.machine)
-        self.guard = Guard(
-            jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
-        )
-        self._supervisor = Supervisor(
-            home, presets, jobs, self.plans, self.guard, self.recorder, self.look
-        )
+        self._queue = QueueLock(home)
+        self.lanes = (Lane(LOCAL, home, presets, jobs, meter or Meter(), self._queue),)
+
+    # ---- by lane ---------------------------------------------------------------------------
+
+    @property
+    def lane(self) -> Lane:
+        """Where a request goes, and what the page shows: the only lane, as long as there is one."""
+        return self.lanes[0]
+
+    @property
+    def guard(self) -> Guard:
+        return self.lane.guard
+
+    @property
+    def plans(self) -> Plans:
+        return self.lane.plans
+
+    @property
+    def recorder(self) -> FlightRecorder:
+        return self.lane.recorder
+
+    def status(self) -> Status:
+        return self.lane.status
+
+    def look(self) -> MemorySample:
+        """The memory as it is now."""
+        return self.lane.look()
+
+    def machine(self) -> Machine:
+        """This computer with the GPU that is here now."""
+        return self.lane.machine()
 
     # ---- called from any thread ------------------------------------------------------------
 
@@ -60,27 +84,26 @@ class Engine:
         # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
-        self._supervisor.start(warm, only)
+        self.lane.supervisor.start(warm, only)
 
     def expect(self, model: str) -> None:
         """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before."""
-        self._supervisor.expect(model)
+        self.lane.supervisor.expect(model)
 
     @property
     def has_loaded(self) -> bool:
         """Whether a model was loaded before; ``expect`` does nothing then."""
-        return self._supervisor.has_loaded
+        return self.lane.supervisor.has_loaded
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
         atexit.unregister(self.close)
         self.jobs.store.closing.set()
-        self._supervisor.close()
+        for lane in self.lanes:
+            lane.close()
         self.downloads.close()
         self.folder_sync.close()
         self.posters.close()
-        self.recorder.close()
-        self._meter.close()
 
     def submit(self, request: ClipRequest, embed: bool = True) -> Job:
         """Queue ``request``; when this returns, the job is in the database.
@@ -112,7 +135,7 @@ class Engine:
         """
         self.admit(requests)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
-        self._supervisor.nudge()
+        self._nudge()
         return jobs
 
     def admit(self, requests: Sequence[ClipRequest]) -> None:
@@ -164,15 +187,12 @@ class Engine:
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)
-        self._supervisor.nudge()
+        self._nudge()
         return state
-
-    def status(self) -> Status:
-        return self._supervisor.status
 
     def is_elsewhere(self) -> bool:
         """Whether another process works on this folder's queue."""
-        return self._supervisor.is_elsewhere()
+        return self._queue.is_elsewhere()
 
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.
@@ -198,23 +218,9 @@ class Engine:
             self.downloads.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
-        self._supervisor.nudge()
+        self._nudge()
         return job
 
-    def _worker_pid(self) -> int | None:
-        return self._supervisor.status.worker_pid
-
-    def look(self) -> MemorySample:
-        """The memory as it is now."""
-        return self._meter.sample(self._supervisor.status.worker_pid)
-
-    def machine(self) -> Machine:
-        """This computer with the GPU that is here now."""
-        return machine_now(self.look())
-
-    def _device_bytes(self) -> int | None:
-        return self._supervisor.status.device_bytes
-
-    def _busy_with(self) -> Busy | None:
-        progress = self._supervisor.status.progress
-        return Busy(progress.job, progress.stage) if progress else None
+    def _nudge(self) -> None:
+        for lane in self.lanes:
+            lane.supervisor.nudge()

@@ -119,8 +119,10 @@ class Jobs:
         rows = self.store.rows("select count(*) as count from jobs where state = 'queued'")
         return int(rows[0]["count"])
 
-    def running(self) -> Job | None:
-        return next(iter(self._rows("state = 'running' order by id limit 1")), None)
+    def running(self, lane: str | None = None) -> Job | None:
+        """What is made now: in ``lane``, or in whichever."""
+        which = "state = 'running' and coalesce(?, lane) = lane order by id limit 1"
+        return next(iter(self._rows(which, lane)), None)
 
     def latest(self) -> Job | None:
         """The job that ended last."""
@@ -135,15 +137,15 @@ class Jobs:
         rows = self.store.rows(f"select * from jobs where {which}", values)
         return [_job(row) for row in rows]
 
-    def claim(self, only: int | None = None) -> Job | None:
-        """Move the first waiting job (or just ``only``) to running and return it."""
+    def claim(self, only: int | None = None, lane: str = "") -> Job | None:
+        """Move the first waiting job (or just ``only``) to running, in ``lane``, and return it."""
         with self.store.transaction() as db:
             row = db.execute(
                 "update jobs set state = 'running', started = :now, attempts = attempts + 1,"
-                " made = null "
+                " made = null, lane = :lane "
                 "where id = (select id from jobs where state = 'queued' "
                 f"and (:only is null or id = :only) order by {ORDER} limit 1) returning *",
-                {"now": now(), "only": only},
+                {"now": now(), "only": only, "lane": lane},
             ).fetchone()
         return _job(row) if row else None
 

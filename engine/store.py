@@ -147,6 +147,12 @@ def m005_visitors(db: sqlite3.Connection) -> None:
     db.execute("alter table jobs add column visitor_name text not null default ''")
 
 
+@migration
+def m006_lanes(db: sqlite3.Connection) -> None:
+    # The device that made the job, or makes it: "" of a job that never began, or of before.
+    db.execute("alter table jobs add column lane text not null default ''")
+
+
 def folded(text: str) -> str:
     """``text`` without what a search overlooks."""
     return unicodedata.normalize("NFC", text).casefold()

@@ -56,6 +56,14 @@ class Outcomes:
         for path in self._folder.glob(".partial-*"):
             _remove(path)
 
+    def recover(self) -> None:
+        """Settle what an earlier process left behind: its running jobs and half-written files."""
+        self._jobs.cancel_visitors()  # a share ends with its program
+        while job := self._jobs.running():
+            if not self.complete_move(job):
+                self._jobs.interrupted(job.id, Text("worker.program_ended"))
+        self.discard_all()
+
     # ---- clips -----------------------------------------------------------------------------
 
     def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:

@@ -17,6 +17,7 @@ from engine.machine.memory import MemorySample
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
+from engine.stages import Stage
 from engine.text import NOTHING, Text
 from engine.worker.messages import Occupied, Stop, ToWorker
 
@@ -137,6 +138,13 @@ class WorkerProcess:
         if code is None:
             return Text("worker.silent")
         return Text("worker.ended_by_itself", code=code)
+
+    def ended_during(self, stage: Stage | None) -> Text:
+        """The same as a sentence, with the stage that it was in."""
+        during = NOTHING
+        if stage is not None:
+            during = Text("worker.during", stage=Text(f"worker.stage_{stage}"))
+        return Text("worker.ended", how=self.how_it_ended(), during=during)
 
 
 def worker_environment(

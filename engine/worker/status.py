@@ -1,6 +1,7 @@
 """What the engine is doing, as one value that the page and the commands read."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from engine.request import Size
@@ -37,3 +38,17 @@ class Status:
     waiting_for: Text = NOTHING
     notice: Text = NOTHING
     notice_at: float = 0.0
+
+
+class StatusBoard:
+    """The status that the supervisor's thread writes and everybody reads."""
+
+    def __init__(self) -> None:
+        self.status = Status()
+
+    def tell(self, **changes: object) -> None:
+        """Change fields of the status; a notice gets the time."""
+        if "notice" in changes:
+            changes["notice_at"] = time.time()
+        # Readers get the old or the new object, never half of one.
+        self.status = replace(self.status, **changes)  # type: ignore[arg-type]

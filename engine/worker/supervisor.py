@@ -5,19 +5,15 @@ One thread does all of that; what others may know of it is its ``status``.
 
 import contextlib
 import logging
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection, wait
-
-from filelock import FileLock, Timeout
+from multiprocessing.connection import Connection
 
 from engine import logs
 from engine.guard.guard import Guard
-from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
 from engine.machine.memory import MemorySample
@@ -26,54 +22,37 @@ from engine.plan.choice import PlanError
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
-from engine.stages import Stage
 from engine.store import StoreError
-from engine.text import NOTHING, Said, Text, as_text, joined
+from engine.text import NOTHING, Text, joined
+from engine.worker import messages
 from engine.worker.deferred import DeferredWrites
-from engine.worker.messages import (
-    Advance,
-    Cancel,
-    CancelDone,
-    Failed,
-    Finished,
-    FromWorker,
-    Generate,
-    Heartbeat,
-    Occupied,
-    Preview,
-    Probe,
-    Probed,
-    Ready,
-)
 from engine.worker.outcomes import Outcomes
-from engine.worker.process import WorkerProcess, worker_environment
+from engine.worker.process import WorkerProcess
 from engine.worker.progress import Progress
-from engine.worker.status import EngineState, Status
+from engine.worker.queue_lock import QueueLock
+from engine.worker.second_look import Refusal, Waits, second_look
+from engine.worker.slot import IDLE_DEATHS, WorkerSlot
+from engine.worker.status import EngineState, Status, StatusBoard
+from engine.worker.wakeup import Wakeup
 
 log = logging.getLogger("headroom.supervisor")
 
-IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
 CLOSE_SECONDS = 3.0  # with what the page needs, Ctrl-C is done within 5
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a job that waited can't run any more, and what to do about it."""
-
-    reason: Text
-    remedy: Said
 
 
 class Supervisor:
     """See the module's docstring. ``start`` and ``close`` frame its life.
 
     Args:
-        look: samples the memory.
+        lane: the name of the device's lane.
+        look: samples its memory.
+        queue: the lock that the lanes of this process share.
     """
 
     def __init__(
         self,
+        lane: str,
         home: Home,
         presets: Presets,
         jobs: Jobs,
@@ -81,26 +60,35 @@ class Supervisor:
         guard: Guard,
         recorder: FlightRecorder,
         look: Callable[[], MemorySample],
+        queue: QueueLock,
     ) -> None:
-        self.home, self.presets, self.jobs = home, presets, jobs
-        self.plans, self.guard, self.recorder, self.look = plans, guard, recorder, look
-        self.status = Status()
+        self._lane, self._queue = lane, queue
+        self.presets, self.jobs = presets, jobs
+        self.plans, self.guard, self.recorder = plans, guard, recorder
+        self._board = StatusBoard()
+        self._tell = self._board.tell
+        self._slot = WorkerSlot(home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
         self._deferred = DeferredWrites(lambda text: self._tell(notice=text))
         if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended)
-        self._lock = FileLock(home.engine_lock, thread_local=False)
-        self._worker: WorkerProcess | None = None
-        self._idle_deaths = 0
         self._only: int | None = None
         self._expected: str | None = None
-        self.has_loaded = False
+        self._owns = False
         self._closing = threading.Event()
-        self._woken, self._wake = multiprocessing.Pipe(duplex=False)
-        self._nudging = threading.RLock()  # a signal may come to whoever holds it, and nudge
+        self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     # ---- called from any thread ------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        return self._board.status
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether a model was loaded before."""
+        return self._slot.has_loaded
 
     def start(self, warm: str | None = None, only: int | None = None) -> None:
         """Begin to work on the queue (``Engine.start``)."""
@@ -111,7 +99,7 @@ class Supervisor:
 
     def expect(self, model: str) -> None:
         """Load ``model`` before it is asked for a clip (``Engine.expect``)."""
-        if not self.has_loaded:
+        if not self._slot.has_loaded:
             self._expected = model
             self.nudge()
 
@@ -121,30 +109,19 @@ class Supervisor:
         self.nudge()
         if self._thread.is_alive():
             self._thread.join(timeout=CLOSE_SECONDS)
-        worker = self._worker
+        worker = self._slot.worker
         if worker is not None:  # the thread is stuck: leave no orphan all the same
             worker.process.kill()
 
-    def is_elsewhere(self) -> bool:
-        """Whether another process has the engine now."""
-        try:
-            with FileLock(self.home.engine_lock, is_singleton=False).acquire(timeout=0):
-                return False
-        except Timeout:
-            return not self._lock.is_locked
-
     def nudge(self) -> None:
         """There is something new in the queue."""
-        # Windows' pipes refuse two senders at once.
-        with self._nudging, contextlib.suppress(OSError):
-            self._wake.send_bytes(b"!")
+        self._wakeup.call()
 
     # ---- the thread -------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            if self._own_engine():
-                self._deferred.do(self._recover)
+            if self._own_queue():
                 while not self._closing.is_set():
                     try:
                         self._turn()
@@ -161,51 +138,51 @@ class Supervisor:
         finally:
             self._shut_down()
 
-    def _own_engine(self) -> bool:
-        """Wait for the lock that makes this the one process working on the queue."""
-        while not self._closing.is_set():
-            try:
-                self._lock.acquire(timeout=0)
-                return True
-            except Timeout:
+    def _own_queue(self) -> bool:
+        """Wait until this process is the one that works on the queue, and what an earlier one left
+        behind is settled: the first lane does that."""
+        while not self._closing.is_set() and not self._owns:
+            self._owns = self._queue.take()
+            if not self._owns:
                 self._tell(state=EngineState.ELSEWHERE)
                 self._closing.wait(POLL_SECONDS)
-        return False
+        if self._owns and self._queue.first:
+            self._deferred.do(self._recover)
+        while not self._closing.is_set() and not self._queue.recovered.is_set():
+            if self._deferred:  # the database refused: what is deferred says so, and tries again
+                self._deferred.pay()
+            self._closing.wait(POLL_SECONDS)
+        if not self._closing.is_set():
+            self._tell(state=EngineState.OFF)
+        return not self._closing.is_set()
 
     def _recover(self) -> None:
-        """What an earlier process left behind: its running job and half-written files."""
-        self.jobs.cancel_visitors()  # a share ends with its program
-        while job := self.jobs.running():
-            if not self._outcomes.complete_move(job):
-                self.jobs.interrupted(job.id, Text("worker.program_ended"))
-        self._outcomes.discard_all()
-        self._tell(state=EngineState.OFF)
+        self._outcomes.recover()
+        self._queue.recovered.set()
 
     def _turn(self) -> None:
-        worker = self._worker
+        worker = self._slot.worker
         if self._deferred:
             if not self._deferred.pay():
                 self._closing.wait(POLL_SECONDS)
                 return
-            worker = self._worker
+            worker = self._slot.worker
             if worker is not None:
                 worker.heard = time.monotonic()  # nobody listened meanwhile
         if worker is None or (worker.ready and worker.job is None):
             self._feed()
-            worker = self._worker
-        sources: list[Connection | int] = [self._woken]
+            worker = self._slot.worker
+        sources: list[Connection | int] = []
         if worker is not None:
-            sources += [worker.pipe, worker.process.sentinel]
-        happened = wait(sources, timeout=POLL_SECONDS)
-        if self._woken in happened:
-            self._woken.recv_bytes()
+            sources = [worker.pipe, worker.process.sentinel]
+        happened = self._wakeup.wait(sources, POLL_SECONDS)
         if worker is None:
             return
         if worker.pipe in happened:
             self._receive(worker)
         elif worker.process.sentinel in happened:
             self._deferred.do(partial(self._died, worker))
-        if self._worker is worker and not self._deferred:
+        if self._slot.worker is worker and not self._deferred:
             self._watch(worker)
 
     # ---- feeding ---------------------------------------------------------------------------
@@ -215,52 +192,27 @@ class Supervisor:
         waiting = self.jobs.waiting()
         if self._only is not None:
             waiting = [job for job in waiting if job.id == self._only]
-        if not waiting and self._expected is not None and not self.has_loaded:
+        if not waiting and self._expected is not None and not self._slot.has_loaded:
             self._start_worker(self._expected)
         if not waiting or not self._may_start(waiting[0]):
             return
-        job, worker = waiting[0], self._worker
-        if worker is not None and not self._fits(worker, job.request.model):
+        job, worker = waiting[0], self._slot.worker
+        if worker is not None and not self._slot.fits(worker, job.request.model):
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
-            self._end_worker(worker)
-        if self._worker is None:
+            self._slot.end(worker)
+        if self._slot.worker is None:
             self._start_worker(job.request.model)
-        elif claimed := self.jobs.claim(job.id):
-            self._deferred.do(partial(self._order, self._worker, claimed))
-
-    def _fits(self, worker: WorkerProcess, model: str) -> bool:
-        """Whether ``worker`` would run ``model`` as it is to be run now."""
-        try:
-            return worker.preset.id == model and worker.runs(self.plans.plan(model))
-        except PlanError:
-            return False
+        elif claimed := self.jobs.claim(job.id, self._lane):
+            self._deferred.do(partial(self._order, self._slot.worker, claimed))
 
     def _may_start(self, job: Job) -> bool:
-        """The guard's second look: memory and measurements may have changed since queueing."""
-        refusal = None
-        if job.request.model not in self.presets.models:
-            gone = Text("worker.no_such_model", model=job.request.model)
-            refusal = Refusal(gone, Text("worker.another_model"))
-        elif job.kind == "clip":
-            verdict = self.guard.verdict(job.request.model, job.request.size)
-            if verdict.word is Word.BUSY:
-                self._tell(waiting_for=as_text(verdict.reason))
-                return False
-            # A second try runs in a smaller way, which nobody can have measured: it was open, and
-            # it runs under its ceiling.
-            locked = verdict.word is Word.LOCKED
-            if not verdict.open and not (locked and self._outcomes.was_out_of_memory(job)):
-                closed = Text(
-                    "worker.closed_meanwhile", verdict=verdict.word.text, reason=verdict.reason
-                )
-                refusal = Refusal(closed, verdict.remedy)
-        self._tell(waiting_for=NOTHING)
-        if refusal is None:
-            return True
-        if self.jobs.claim(job.id):
-            told = refusal.reason, refusal.remedy
+        """The guard's second look; who can't run any more is failed with the reason."""
+        found = second_look(job, self.presets, self.guard, self._outcomes.was_out_of_memory)
+        self._tell(waiting_for=found.reason if isinstance(found, Waits) else NOTHING)
+        if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
+            told = found.reason, found.remedy
             self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, *told))
-        return False
+        return found is None
 
     def _order(self, worker: WorkerProcess, job: Job) -> None:
         worker.take(job)
@@ -275,7 +227,7 @@ class Supervisor:
         partial, poster = self._outcomes.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
         files = str(partial), str(poster)
-        worker.send(Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
+        worker.send(messages.Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
@@ -286,67 +238,69 @@ class Supervisor:
         worker.probing = size
         self._tell(probing=size, progress=Progress(job.id))
         request = replace(job.request, height=size.height, width=size.width, frames=size.frames)
-        worker.send(Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
+        worker.send(messages.Probe(job.id, request, job.seed, self.guard.budget(job.request.model)))
 
     # ---- messages --------------------------------------------------------------------------
 
     def _receive(self, worker: WorkerProcess) -> None:
         try:
-            message: FromWorker = worker.pipe.recv()
+            message: messages.FromWorker = worker.pipe.recv()
         except (EOFError, OSError):
             self._deferred.do(partial(self._died, worker))
             return
         worker.heard = time.monotonic()
         self._deferred.do(partial(self._handle, worker, message))
 
-    def _handle(self, worker: WorkerProcess, message: FromWorker) -> None:
+    def _handle(self, worker: WorkerProcess, message: messages.FromWorker) -> None:
         job = worker.job
         logs.about(*((job.id, job.request.prompt) if job else (None,)))
         match message:
-            case Heartbeat(device_bytes=held):
+            case messages.Heartbeat(device_bytes=held):
                 if held != self.status.device_bytes:
                     self._tell(device_bytes=held)
-            case Ready(label=label, plan=plan, notice=notice):
+            case messages.Ready(label=label, plan=plan, notice=notice):
                 worker.ready, worker.plan = True, plan
                 self._tell(state=EngineState.READY, label=label)
                 undone = self.plans.adopt_replacements(worker.preset.id, worker.sent, plan)
                 if told := joined(*undone, notice):
                     self._tell(notice=told)
-            case Failed(job=None):
+            case messages.Failed(job=None):
                 self._load_failed(worker, message)
-            case Occupied() if job:
+            case messages.Occupied() if job:
                 worker.excuse(message)
                 self._tell_waiting_cancel(worker)
-            case Advance() if job and self.status.progress:
+            case messages.Advance() if job and self.status.progress:
                 worker.end_excuse()
                 if message.stage != self.status.progress.stage:
                     self.recorder.nudge()
                 self._tell(progress=self.status.progress.told(message))
-            case Preview(webp=webp) if job:
+            case messages.Preview(webp=webp) if job:
                 self._tell(preview=webp)
-            case Finished() if job:
-                self._idle_deaths = 0
+            case messages.Finished() if job:
+                self._slot.proved()
                 self._outcomes.keep_clip(job, message, worker.plan)
                 self._idle(worker)
-            case Probed() if job and worker.probing:
+            case messages.Probed() if job and worker.probing:
                 self._probed(worker, job, worker.probing, message)
-            case CancelDone() if job:
+            case messages.CancelDone() if job:
                 self.jobs.end(job.id, State.CANCELLED, CANCELLED)
                 self._idle(worker)
-            case Failed() if job:
+            case messages.Failed() if job:
                 self._job_failed(worker, job, message)
 
-    def _probed(self, worker: WorkerProcess, job: Job, size: Size, message: Probed) -> None:
-        self._idle_deaths = 0
+    def _probed(
+        self, worker: WorkerProcess, job: Job, size: Size, message: messages.Probed
+    ) -> None:
+        self._slot.proved()
         worker.probed.append(size)
         if self._outcomes.keep_probe(job, size, message, worker.plan):
             self._climb(worker, job)
         else:
             self._idle(worker)
 
-    def _job_failed(self, worker: WorkerProcess, job: Job, message: Failed) -> None:
+    def _job_failed(self, worker: WorkerProcess, job: Job, message: messages.Failed) -> None:
         if message.kind == "broken":
-            self._end_worker(worker)
+            self._slot.end(worker)
             self._after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
             return
         size = worker.probing or job.request.size
@@ -354,7 +308,7 @@ class Supervisor:
         self._idle(worker)
         if message.kind == "out_of_memory":
             # After an out-of-memory nothing in that process can be trusted.
-            self._end_worker(worker)
+            self._slot.end(worker)
             if told is not None:
                 self._tell(notice=joined(told, Text("worker.engine_restarted")))
             self._start_worker(worker.preset.id)
@@ -366,16 +320,16 @@ class Supervisor:
         worker.drop()
         self._tell(state=EngineState.READY, job=None, progress=None, preview=None, probing=None)
 
-    def _load_failed(self, worker: WorkerProcess, message: Failed) -> None:
-        self._end_worker(worker)
+    def _load_failed(self, worker: WorkerProcess, message: messages.Failed) -> None:
+        self._slot.end(worker)
         model = worker.preset.id
         if message.kind == "out_of_memory":
             told = self._outcomes.fall_back_while_loading(model, message, worker.plan)
-            if told is not None and not self._fits(worker, model):
+            if told is not None and not self._slot.fits(worker, model):
                 self._tell(notice=told)
                 self._start_worker(model)
                 return
-        if message.kind == "broken" and self._may_restart():
+        if message.kind == "broken" and self._slot.may_restart():
             self._tell(notice=joined(message.sentence, Text("worker.engine_restarted")))
             self._start_worker(model)
             return
@@ -389,30 +343,16 @@ class Supervisor:
         """No job of ``model`` can run: say so on each, instead of trying for ever."""
         for job in self.jobs.waiting():
             mine = self._only in (None, job.id)
-            if mine and job.request.model == model and self.jobs.claim(job.id):
+            if mine and job.request.model == model and self.jobs.claim(job.id, self._lane):
                 self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, sentence, remedy))
 
     # ---- the worker's life -----------------------------------------------------------------
 
     def _start_worker(self, model: str) -> None:
-        self.has_loaded = True
-        preset, log_file = self.presets.models[model], str(self.home.logs / "worker.log")
         try:
-            plan = self.plans.plan(model)
+            self._slot.start(model)
         except PlanError as error:
             self._cannot_run(model, error.sentence, error.remedy)
-            return
-        environment = worker_environment(preset, self.look())
-        self._worker = worker = WorkerProcess.start(preset, plan, log_file, environment)
-        self._tell(
-            state=EngineState.LOADING,
-            model=model,
-            label=NOTHING,
-            worker_pid=worker.process.pid,
-            job=None,
-            progress=None,
-            preview=None,
-        )
 
     def _watch(self, worker: WorkerProcess) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
@@ -423,7 +363,7 @@ class Supervisor:
         elif worker.job is not None and worker.cancel_sent is None:
             if self.jobs.get(worker.job.id).cancel_requested:
                 worker.cancel_sent = time.monotonic()
-                worker.send(Cancel(worker.job.id))
+                worker.send(messages.Cancel(worker.job.id))
                 self._tell_waiting_cancel(worker)
 
     def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:
@@ -436,19 +376,19 @@ class Supervisor:
         logs.about(*((worker.job.id, worker.job.request.prompt) if worker.job else (None,)))
         why, smaller = overdue, None
         if why is None:
-            why = _how_it_ended(worker, stage)
+            why = worker.ended_during(stage)
             if worker.was_killed:
                 smaller = self._outcomes.killed_for_memory(worker, stage, why)
         why = why if smaller is None else smaller
         log.warning("worker %s: %s", worker.process.pid, why)
         worker.kill()  # if it is still there, it holds memory that the next one needs
-        self._forget(worker)
+        self._slot.forget(worker)
         lost = not worker.ready and smaller is not None
-        if lost and not self._fits(worker, worker.preset.id):
+        if lost and not self._slot.fits(worker, worker.preset.id):
             self._tell(notice=why)
             self._start_worker(worker.preset.id)
             return
-        if not worker.ready and self._may_restart():
+        if not worker.ready and self._slot.may_restart():
             self._tell(notice=joined(why, Text("worker.restarted")))
             self._start_worker(worker.preset.id)
             return
@@ -468,61 +408,24 @@ class Supervisor:
                 then = Text("worker.restarted_and_tried")
             elif state is State.FAILED:
                 then = Text("worker.restarted_and_given_up")
-        elif not self._may_restart():
+        elif not self._slot.may_restart():
             self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
             return
         self._tell(notice=joined(why, then))
         self._start_worker(worker.preset.id)
 
-    def _may_restart(self) -> bool:
-        """Whether a worker that ended without a clip may be replaced at once: not for ever."""
-        self._idle_deaths += 1
-        return self._idle_deaths < IDLE_DEATHS
-
-    def _end_worker(self, worker: WorkerProcess) -> None:
-        worker.stop()
-        self._forget(worker)
-
-    def _forget(self, worker: WorkerProcess) -> None:
-        worker.pipe.close()
-        if self._worker is worker:
-            self._worker = None
-        self._tell(
-            state=EngineState.OFF,
-            worker_pid=None,
-            device_bytes=None,
-            label=NOTHING,
-            job=None,
-            progress=None,
-            preview=None,
-            probing=None,
-        )
-
     def _shut_down(self) -> None:
-        worker = self._worker
+        worker = self._slot.worker
         if worker is not None:
             job = worker.job
             if job is not None:
                 worker.kill()  # it wouldn't hear a kind word before the clip's end
-            self._end_worker(worker)
+            self._slot.end(worker)
             # A job that can't be put back now is found running at the next start, and its clip, if
             # it was whole: then the name that it was to get is written down.
             with contextlib.suppress(StoreError):
                 if job is not None and not self._deferred:
                     self.jobs.put_back(job.id)
                     self._outcomes.discard(job.id)
-        if self._lock.is_locked:
-            self._lock.release()
-
-    def _tell(self, **changes: object) -> None:
-        if "notice" in changes:
-            changes["notice_at"] = time.time()
-        # Readers get the old or the new object, never half of one.
-        self.status = replace(self.status, **changes)  # type: ignore[arg-type]
-
-
-def _how_it_ended(worker: WorkerProcess, stage: Stage | None) -> Text:
-    during = NOTHING
-    if stage is not None:
-        during = Text("worker.during", stage=Text(f"worker.stage_{stage}"))
-    return Text("worker.ended", how=worker.how_it_ended(), during=during)
+        if self._owns:
+            self._queue.give_back()

@@ -19,7 +19,7 @@ class PowerCut(BaseException):
 
 @pytest.fixture
 def results(engine: Engine) -> Outcomes:
-    return engine._supervisor._outcomes
+    return engine.lane.supervisor._outcomes
 
 
 @pytest.fixture

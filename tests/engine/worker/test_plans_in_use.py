@@ -231,7 +231,7 @@ def test_what_the_worker_says_it_holds_reaches_the_guard(
     monkeypatch.setattr(engine.guard, "_look", lambda: silent)
     before = engine.guard.budget(preset.id)
     theirs.send(Heartbeat(6 * GIB))
-    engine._supervisor._receive(child)
+    engine.lane.supervisor._receive(child)
     assert engine.guard.budget(preset.id) == before + 6 * GIB
     theirs.close()
     ours.close()

@@ -20,8 +20,8 @@ from engine.store import Store
 from engine.text import FOLDER, NOTHING, plain, rendered, tables
 from engine.worker.messages import Occupied
 from engine.worker.process import WorkerProcess
+from engine.worker.slot import IDLE_DEATHS
 from engine.worker.status import EngineState
-from engine.worker.supervisor import IDLE_DEATHS
 from tests.conftest import Ask, finish, wait_until
 
 

@@ -47,7 +47,7 @@ class Climb:
         """Another card, as far as the guard can tell; a new fingerprint starts locked."""
         self.cap = cap
         os.environ[VRAM_LIMIT] = f"{cap:g}"
-        child = self.engine._supervisor._worker
+        child = self.engine.lane.supervisor._slot.worker
         if child is not None and child.ready:
             # What the worker replaced while it loaded was learnt about the other card.
             self.engine.plans.adopt_replacements(MODEL, child.sent, child.plan)
