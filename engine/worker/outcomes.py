@@ -266,7 +266,8 @@ class Outcomes:
         }
         file = self._logs / f"out-of-memory-{job.id}.json"
         try:
-            file.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+            text = json.dumps(told, ensure_ascii=False, indent=1, default=str)  # a sample's problem
+            file.write_text(text, encoding="utf-8")
         except OSError:
             log.exception("%s could not be written", file)
             return NOTHING

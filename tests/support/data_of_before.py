@@ -251,11 +251,11 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
         "verdicts": {
             str(size): {
                 "word": verdict.word.value,
-                "reason": verdict.reason,
-                "remedy": verdict.remedy,
+                "reason": str(verdict.reason),
+                "remedy": str(verdict.remedy),
                 "basis": verdict.basis,
                 "peak": verdict.peak,
-                "hedge": verdict.hedge,
+                "hedge": verdict.hedge.replace("_", " "),  # an id by now
                 "budget": verdict.budget,
             }
             for size, verdict in guard.verdicts(model, sizes).items()

@@ -17,6 +17,7 @@ from engine.machine.nvml import Holder
 from engine.plan.choice import Choice, Plan, PlanError
 from engine.presets import ModelPreset, Presets
 from engine.request import Size
+from engine.text import plain
 from engine.worker.messages import Heartbeat
 from engine.worker.process import WorkerProcess, worker_environment
 from tests.conftest import Ask, finish, wait_until
@@ -61,7 +62,7 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     assert plan_of(planned, job.id)["decode"] == "tiled"
     assert "tried once more" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
-    assert settled.reason == "RAM ran out while decoding 128×128×17."
+    assert str(settled.reason) == "RAM ran out while decoding 128×128×17."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
     assert outcomes == ["out_of_memory", "ok"]
     assert len(planned.guard.rows("scripted-fp8")) == 1, "each counts for its own plan"
@@ -131,7 +132,7 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
     pid = engine.status().worker_pid
     assert plan_of(engine, first.id)["decode"] == "tiled"
     assert "Your choice decode=whole was undone" in str(engine.status().notice)
-    assert engine.plans.plan("scripted-fp8")["decode"].reason == "The script says so."
+    assert engine.plans.plan("scripted-fp8")["decode"].reason == plain("The script says so.")
     finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert engine.status().worker_pid == pid
     assert loads == ["whole"], "14 GB aren't read twice to run the same"
@@ -225,7 +226,7 @@ def test_what_the_worker_says_it_holds_reaches_the_guard(
     ours, theirs = Pipe()
     preset = presets.models["wan2.1-t2v-14b-fp8"]
     child = WorkerProcess(cast(SpawnProcess, None), ours, preset, {}, {})
-    monkeypatch.setattr(engine, "_worker_pid", lambda: 7)
+    monkeypatch.setattr(engine.lane, "_worker_pid", lambda: 7)
     monkeypatch.setattr(engine.guard, "_worker", lambda: 7)
     silent = seen(8 * GIB, (Holder(7, "python.exe", None),))  # as under WDDM
     monkeypatch.setattr(engine.guard, "_look", lambda: silent)
