@@ -17,7 +17,7 @@ from engine.request import Size
 from engine.text import LANGUAGES, NOTHING, Language, Said, Text, joined, rendered, tables
 from engine.worker.progress import Progress, TimeLeft
 
-COOKIE = "headroom-lang"  # texts.js sets it where somebody chose a language
+COOKIE = "headroom-lang"  # texts.js sets it, to the language that the page is in
 FOLDERS = (text.FOLDER, Path(__file__).parent / "texts")
 _language: ContextVar[Language] = ContextVar("language", default="en")
 
@@ -28,8 +28,8 @@ def speak(language: Language) -> None:
 
 
 def language_of(headers: Mapping[str, str]) -> Language:
-    """What a browser asks for: somebody's choice in the cookie, else the first that it accepts and
-    that we speak.
+    """What a browser asks for: its page's language in the cookie, else the first that it accepts
+    and that we speak.
 
     Args:
         headers: a request's, with names in lower case.

@@ -28,6 +28,7 @@ NOT_SHOWN = [
     r"|DefaultCPUAllocator.*|could not create a primitive",  # what other programs say
     r"(prompt|seed|device|versions|seconds|peaks) \ue000|size \ue000 × \ue000, \ue000 frames"
     r"|model \ue000 \(\ue000\)|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
+    r"\ue000 [GM]B",  # the same in every language
     r"an? (red|small|large|blue|white|orange|green) [a-z ]+",  # prompts
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal
     r"Headroom|PCIe|Triton|Scripted|Tensor|Notification|Checkpoint|torch\.compile"

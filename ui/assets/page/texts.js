@@ -11,12 +11,13 @@
       if (KNOWN.includes(asked)) localStorage.setItem("headroom-lang", asked);
       kept = localStorage.getItem("headroom-lang");
     } catch { /* a browser that keeps nothing */ }
-    // The program hears of a choice by this (ui/wording.py); what a browser asks for it hears anyway.
-    if (KNOWN.includes(kept)) document.cookie = `headroom-lang=${kept}; path=/; max-age=31536000; SameSite=Lax`;
     const wanted = [kept, ...(navigator.languages || [navigator.language])];
     return wanted.map((tag) => String(tag).slice(0, 2).toLowerCase()).find((tag) => KNOWN.includes(tag)) || "en";
   };
   window.headroomLanguage = language();
+  // The program hears of it by this (ui/wording.py). Not by what a browser accepts: that may be less
+  // than it tells a page, and the worker that listens to /live need not ask for the same.
+  document.cookie = `headroom-lang=${window.headroomLanguage}; path=/; max-age=31536000; SameSite=Lax`;
 
   // ---- what scripts say ---------------------------------------------------------------------
 
