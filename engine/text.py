@@ -23,7 +23,7 @@ Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 FOLDER = Path(__file__).parent / "texts"
 FOLDERS = [FOLDER]  # whose English ``str`` knows; the page adds its own (ui/__init__.py)
-PLAIN, JOINED, LISTED = "plain", "joined", "listed"  # ids that no table has
+PLAIN, PRESET, JOINED, LISTED = "plain", "preset", "joined", "listed"  # ids that no table has
 CLOSED = tuple("、。！，：；？）”…")  # Chinese signs that need no space behind them
 
 
@@ -103,6 +103,11 @@ def plain(words: str) -> Text:
 NOTHING = plain("")
 
 
+def of_preset(words: str) -> Text:
+    """``words`` that a preset or a model's card brings; the page may have them in Chinese."""
+    return Text(PRESET, text=words) if words else NOTHING
+
+
 def as_text(said: Said) -> Text:
     return said if isinstance(said, Text) else plain(said)
 
@@ -145,7 +150,9 @@ def from_row(kept: str) -> Text:
     """What ``to_row`` wrote; words, such as a version before this one kept, stay words."""
     if kept.startswith('{"id": '):
         try:
-            return Text.from_json(json.loads(kept))
+            said = Text.from_json(json.loads(kept))
+            str(said)  # a later version's id has no words here
+            return said
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
     return plain(kept)
@@ -175,37 +182,45 @@ def tables(*folders: Path) -> Table:
     return found
 
 
-def rendered(said: Said, language: Language, table: Table) -> str:
+def rendered(
+    said: Said, language: Language, table: Table, known: Mapping[str, str] | None = None
+) -> str:
     """``said`` in words.
+
+    Args:
+        known: other words for a preset's.
 
     Raises:
         TextsError: the table lacks the id, or the text lacks a value.
     """
+    known = known or {}
     if isinstance(said, str):
         return said
-    if said.id == PLAIN:
-        return str(said.values["text"])
+    if said.id in (PLAIN, PRESET):
+        words = str(said.values["text"])
+        return known.get(words, words) if said.id == PRESET else words
     if said.id in (JOINED, LISTED):
-        words = [rendered(part, language, table) for part in said.values["parts"]]
+        parts = [rendered(part, language, table, known) for part in said.values["parts"]]
         if said.id == LISTED:
-            return ("、" if language == "zh" else ", ").join(words)
-        return _sentences(words)
+            return ("、" if language == "zh" else ", ").join(parts)
+        return _sentences(parts)
     try:
         template = table[said.id][language]
     except KeyError:
         raise TextsError(f"There is no text {said.id}.") from None
-    values = {name: _words(value, language, table) for name, value in said.values.items()}
+    # Numbers stay numbers, so that a template may say how they are written: ``{n:,}``.
+    values = {
+        name: rendered(value, language, table, known)
+        if isinstance(value, Text)
+        else value
+        if isinstance(value, int | float)
+        else str(value)
+        for name, value in said.values.items()
+    }
     try:
         return _FORMATTER.vformat(template, (), values)
     except (KeyError, IndexError) as error:
         raise TextsError(f"{said.id} lacks the value {error}.") from error
-
-
-def _words(value: Any, language: Language, table: Table) -> Any:
-    """Numbers stay numbers, so that a template may say how they are written: ``{n:,}``."""
-    if isinstance(value, Text):
-        return rendered(value, language, table)
-    return value if isinstance(value, int | float) else str(value)
 
 
 def _sentences(words: list[str]) -> str:

@@ -14,8 +14,18 @@ from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
 from engine.request import Size
-from engine.text import LANGUAGES, NOTHING, Language, Said, Text, joined, rendered, tables
+from engine.text import (
+    LANGUAGES,
+    NOTHING,
+    Language,
+    Said,
+    Text,
+    joined,
+    rendered,
+    tables,
+)
 from engine.worker.progress import Progress, TimeLeft
+from ui.server.catalogue import catalogue
 
 COOKIE = "headroom-lang"  # texts.js sets it, to the language that the page is in
 FOLDERS = (text.FOLDER, Path(__file__).parent / "texts")
@@ -47,7 +57,8 @@ def language_of(headers: Mapping[str, str]) -> Language:
 
 def say(said: Said, language: Language | None = None) -> str:
     """``said`` in words of the present request's language, or of ``language``."""
-    return rendered(said, language or _language.get(), tables(*FOLDERS))
+    wanted = language or _language.get()
+    return rendered(said, wanted, tables(*FOLDERS), catalogue() if wanted == "zh" else None)
 
 
 def spoken(value: Any, language: Language | None = None) -> Any:
@@ -73,8 +84,6 @@ CHOICES = {
     "compile": "torch.compile",
 }
 CHOOSE = "If you know better than the reasons above. A new choice is measured like a new machine."
-DECIDES = "the program decides again."
-NEXT_CLIP = "The next clip uses it; the engine restarts by itself for that."
 
 
 def choice(name: str) -> str:

@@ -27,7 +27,7 @@ from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size
 from engine.store import Store
-from engine.text import NOTHING, Memory, Text, joined, programs
+from engine.text import NOTHING, Memory, Text, joined, of_preset, programs
 from engine.units import GIB
 
 VERSIONED = ("torch", "diffusers", "lightx2v")
@@ -221,7 +221,7 @@ class Guard:
             token_pixels=memory.token_pixels,
             reference=tuple((_size(p).tokens, round(p.peak_gib * GIB)) for p in points),
             impossible_below=round((memory.impossible_below_gib or 0) * GIB),
-            impossible_reason=memory.impossible_reason,
+            impossible_reason=of_preset(memory.impossible_reason),
         )
 
     # ---- probes ----------------------------------------------------------------------------

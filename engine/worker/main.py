@@ -34,7 +34,7 @@ from engine.plan.make import plan_to_json
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
-from engine.text import NOTHING, Said, Text, as_text
+from engine.text import NOTHING, Said, Text, as_text, of_preset
 from engine.worker.messages import (
     Advance,
     Cancel,
@@ -197,7 +197,10 @@ def main(
         pipeline = pipe.pipeline = open_pipeline(preset)
         plan = pipeline.load(plan)
         described: dict[str, Said] = {**pipeline.describe()}
-        label, notice = as_text(described.pop("label")), as_text(described.pop("notice", NOTHING))
+        label, notice = (
+            of_preset(str(described.pop("label"))),
+            as_text(described.pop("notice", NOTHING)),
+        )
         # As plain text: torch's own version is a class of torch's, and who unpickles that imports
         # torch. The page's process did, 4 s of its processor, at its first clip.
         versions = {name: str(version) for name, version in described.items()}

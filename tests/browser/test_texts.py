@@ -10,7 +10,7 @@ from tests.support.browser import MARKS, choose_scripted, generate, open_page, w
 from tests.support.clipfiles import by_hand
 from tests.support.served import Served, serving
 from tests.support.texts_left_out import NAMES
-from ui.server.texts import catalogue
+from ui.server.catalogue import catalogue
 from ui.share.session import own_addresses
 
 pytestmark = MARKS

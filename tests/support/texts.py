@@ -27,7 +27,7 @@ from engine.presets import load_presets
 from engine.store import Store
 from tests.support.texts_left_out import GRADIO, MODULES, NOT_SHOWN, SAID_ANEW
 from ui.page import build_page
-from ui.server.texts import catalogue
+from ui.server.catalogue import catalogue
 
 HOLE = "\ue000"
 ATTRIBUTES = {"placeholder", "title", "aria-label", "aria-valuetext", "alt"}
@@ -130,7 +130,10 @@ def _props(kind: str, props: Mapping[str, Any]) -> Iterator[str]:
 def _presets() -> Iterator[tuple[str, str]]:
     """What the presets show; models' names, and the prompts themselves, stay as they are."""
     for file in sorted((PROJECT / "presets/models").glob("*.yaml")):
-        yield yaml.safe_load(file.read_text(encoding="utf-8"))["summary"], file.name
+        preset = yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield preset["summary"], file.name
+        if reason := preset["memory"].get("impossible_reason"):
+            yield reason, file.name
     for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
         if card.stem == card.parent.name.replace("-", "_"):
             yield json.loads(card.read_text(encoding="utf-8"))["label"], card.name

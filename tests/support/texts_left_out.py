@@ -33,7 +33,16 @@ NOT_SHOWN = [
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal
     r"Headroom|PCIe|Triton|Scripted|Tensor|Notification|Checkpoint|torch\.compile"
     r"|Enter|Files|Line|Default",  # names
-    r"triton-windows|\ue000 \ue000 instead of \ue000 \(.*",
+    r"triton-windows|\ue000 \ue000 instead of \ue000( \(.*)?",
+    r"state = 'running' and .*|no video",  # SQL, and what PyAV would say
+    r"CPU: \ue000|unknown processor|NVIDIA GPU|without bias",  # in receipts and fingerprints
+    # A sampler's value, which the fingerprint has; what people read is its label, a text.
+    r"\ue000 steps, shift \ue000, guidance \ue000|(no )?guidance( \ue000)?"
+    r"|\ue000 steps( \(\ue000\))?|\ue000, shift \ue000, \ue000",
+    r"transformer blocks|transformer, the rest|text encoder blocks|text encoder's word table",
+    r"\ue000 computes something else\.|torch finds no usable GPU\.",  # set-up's
+    r"the GPU's product is wrong\.",
+    r"stays still",  # a word of the tiny model's
 ]
 
 # Parts whose choices are made for each reader, or are names and prompts.

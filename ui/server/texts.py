@@ -8,49 +8,16 @@ whole text stands in ui/texts/zh; and what scripts say, whose ids begin with ``s
 import hashlib
 import json
 from functools import cache
-from pathlib import Path
 
-import yaml
 from fastapi import Depends, FastAPI, Request, Response
 
-from engine.text import Language, TextsError, tables
+from engine.text import Language, tables
 from ui.server.access import known_fields, member
+from ui.server.catalogue import catalogue
 from ui.theme import ASSETS
 from ui.wording import FOLDERS
 
-FOLDER = Path(__file__).parents[1] / "texts/zh"
 SCRIPTS = "script."
-
-
-@cache
-def catalogue() -> dict[str, str]:
-    """English that the page is built with -> Chinese, from all files.
-
-    Raises:
-        TextsError: a text stands twice, or something isn't a text.
-    """
-    found: dict[str, str] = {}
-    for file in sorted(FOLDER.glob("*.yaml")):
-        for english, chinese in (_load(file) or {}).items():
-            if not isinstance(english, str) or not isinstance(chinese, str):
-                raise TextsError(f"{file.name}: {english!r} or its translation is no text.")
-            if english in found:
-                raise TextsError(f"{file.name}: {english!r} stands twice.")
-            found[english] = chinese
-    return found
-
-
-def _load(file: Path) -> dict[object, object] | None:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    pairs = yaml.compose(file.read_text(encoding="utf-8"), Loader=loader)
-    if pairs is None:
-        return None
-    if not isinstance(pairs, yaml.MappingNode):
-        raise TextsError(f"{file.name} is no list of texts.")
-    keys = [key.value for key, _ in pairs.value]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise TextsError(f"{file.name}: {twice[0]!r} stands twice.")
-    return {key.value: value.value for key, value in pairs.value}
 
 
 def scripts(language: Language) -> dict[str, str]:

@@ -12,7 +12,7 @@ import gradio as gr
 from engine.engine import Engine
 from engine.library.library import Clip
 from engine.stages import STAGES
-from engine.text import NOTHING, Said, Text, listed
+from engine.text import NOTHING, Said, Text, listed, of_preset
 from engine.units import gigabytes
 from ui import wording
 from ui.theme import ASSETS
@@ -120,7 +120,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
         Row(Text("receipt_table.prompt"), clip.request.prompt),
         Row(Text("receipt_table.size"), size),
         Row(Text("receipt_table.seed"), str(receipt["seed"]), Text("receipt_table.same_seed")),
-        Row(Text("receipt_table.model"), receipt["model"], receipt["label"]),
+        Row(Text("receipt_table.model"), receipt["model"], of_preset(receipt["label"])),
         Row(Text("receipt_table.seconds"), _by_stage(seconds, wording.seconds)),
         Row(
             Text("receipt_table.peaks"),

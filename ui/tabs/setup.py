@@ -13,7 +13,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
-from engine.text import FileSize, Said, Text, joined
+from engine.text import FileSize, Said, Text, joined, of_preset
 from engine.weights.download_process import What
 from engine.weights.progress import WORKING, DownloadProgress
 from engine.weights.state import Weights, weights_text
@@ -196,7 +196,7 @@ def refreshed_card(engine: Engine, model: str) -> list[Any]:
 
 def shipped_html(preset: ModelPreset) -> str:
     """A model whose weights come with the program."""
-    text = _words(Text("setup.comes_with_the_program", summary=preset.summary))
+    text = _words(Text("setup.comes_with_the_program", summary=of_preset(preset.summary)))
     if is_here(preset):
         return _frame(preset.name, "ready", Text("setup.state_ready"), f"<p>{text}</p>")
     why = _words(joined(*why_not_here(preset)))
@@ -222,7 +222,7 @@ def card_html(
         found: folders of the hub's cache that hold some of them.
     """
     preset, working = engine.presets.models[model], progress.phase in WORKING
-    lines: list[Said] = [preset.summary]
+    lines: list[Said] = [of_preset(preset.summary)]
     verdict = usable(engine, model)
     if verdict.word is Word.IMPOSSIBLE:
         lines.append(Text("setup.cant_use_it", reason=verdict.reason))

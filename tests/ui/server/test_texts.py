@@ -10,14 +10,10 @@ from engine.home import PROJECT
 from tests.support.texts import built, english_in, html_pieces, missing, stale, unconverted
 from tests.support.texts_js import calls, strings
 from tests.support.texts_left_out import MODULES, NAMES
-from ui.server.texts import FOLDER, catalogue, scripts
+from ui.server.catalogue import FOLDER, catalogue
+from ui.server.texts import scripts
 
 SCRIPTS = sorted((PROJECT / "ui/assets").rglob("*.js"))
-# Strict: it tells by itself when the last room's texts are here, and this mark can go.
-UNTIL_ALL_ROOMS_ARE_CONVERTED = pytest.mark.xfail(
-    reason="sentences of other rooms stand in the code, and their Chinese in ui/texts/zh",
-    strict=True,
-)
 
 
 def test_what_the_page_is_built_with_is_in_chinese() -> None:
@@ -30,17 +26,14 @@ def test_it_is_found() -> None:
     assert len(built()) > 150
 
 
-@UNTIL_ALL_ROOMS_ARE_CONVERTED
 def test_no_translation_is_left_over() -> None:
     assert stale() == [], "nothing says these any more"
 
 
-@UNTIL_ALL_ROOMS_ARE_CONVERTED
 def test_no_translation_has_values() -> None:
     assert [english for english in catalogue() if re.search(r"\{\w+\}", english)] == []
 
 
-@UNTIL_ALL_ROOMS_ARE_CONVERTED
 def test_no_sentence_is_left_in_the_code() -> None:
     """Of the modules whose English a reader can meet: tests/support/texts_left_out.py."""
     assert unconverted() == [], "make texts of them, or built-in words with Chinese in ui/texts/zh"

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from engine.text import TextsError
-from ui.server import texts
-from ui.server.texts import add_texts_route, catalogue, head, script, scripts
+from ui.server.catalogue import catalogue
+from ui.server.texts import add_texts_route, head, script, scripts
 
 
 def asked(login: object = None) -> TestClient:
@@ -54,7 +54,7 @@ def test_a_broken_file_is_named(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(texts, "FOLDER", tmp_path)
+    monkeypatch.setattr("ui.server.catalogue.FOLDER", tmp_path)
     with pytest.raises(TextsError, match=said):
         catalogue.__wrapped__()
 
@@ -62,6 +62,6 @@ def test_a_broken_file_is_named(
 def test_a_text_in_two_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text('"Go": 走\n', encoding="utf-8")
-    monkeypatch.setattr(texts, "FOLDER", tmp_path)
+    monkeypatch.setattr("ui.server.catalogue.FOLDER", tmp_path)
     with pytest.raises(TextsError, match="'Go' stands twice"):
         catalogue.__wrapped__()
