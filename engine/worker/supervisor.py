@@ -18,7 +18,6 @@ from engine.home import Home
 from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
-from engine.plan.choice import PlanError
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
@@ -30,8 +29,9 @@ from engine.worker.outcomes import Outcomes
 from engine.worker.process import WorkerProcess
 from engine.worker.progress import Progress
 from engine.worker.queue_lock import QueueLock
+from engine.worker.replacement import Replacement
 from engine.worker.second_look import Refusal, Waits, second_look
-from engine.worker.slot import IDLE_DEATHS, WorkerSlot
+from engine.worker.slot import WorkerSlot
 from engine.worker.status import EngineState, Status, StatusBoard
 from engine.worker.wakeup import Wakeup
 
@@ -70,9 +70,11 @@ class Supervisor:
         self._slot = WorkerSlot(home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
         self._deferred = DeferredWrites(lambda text: self._tell(notice=text))
+        self._replacement = Replacement(
+            lane, self._slot, self._outcomes, jobs, self._board, self._deferred
+        )
         if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended)
-        self._only: int | None = None
         self._expected: str | None = None
         self._owns = False
         self._closing = threading.Event()
@@ -92,7 +94,7 @@ class Supervisor:
 
     def start(self, warm: str | None = None, only: int | None = None) -> None:
         """Begin to work on the queue (``Engine.start``)."""
-        self._only = only
+        self._replacement.only = only
         if warm is not None:
             self.expect(warm)
         self._thread.start()
@@ -181,7 +183,7 @@ class Supervisor:
         if worker.pipe in happened:
             self._receive(worker)
         elif worker.process.sentinel in happened:
-            self._deferred.do(partial(self._died, worker))
+            self._deferred.do(partial(self._replacement.died, worker))
         if self._slot.worker is worker and not self._deferred:
             self._watch(worker)
 
@@ -190,10 +192,11 @@ class Supervisor:
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
         waiting = self.jobs.waiting()
-        if self._only is not None:
-            waiting = [job for job in waiting if job.id == self._only]
+        only = self._replacement.only
+        if only is not None:
+            waiting = [job for job in waiting if job.id == only]
         if not waiting and self._expected is not None and not self._slot.has_loaded:
-            self._start_worker(self._expected)
+            self._replacement.start(self._expected)
         if not waiting or not self._may_start(waiting[0]):
             return
         job, worker = waiting[0], self._slot.worker
@@ -201,7 +204,7 @@ class Supervisor:
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
             self._slot.end(worker)
         if self._slot.worker is None:
-            self._start_worker(job.request.model)
+            self._replacement.start(job.request.model)
         elif claimed := self.jobs.claim(job.id, self._lane):
             self._deferred.do(partial(self._order, self._slot.worker, claimed))
 
@@ -246,7 +249,7 @@ class Supervisor:
         try:
             message: messages.FromWorker = worker.pipe.recv()
         except (EOFError, OSError):
-            self._deferred.do(partial(self._died, worker))
+            self._deferred.do(partial(self._replacement.died, worker))
             return
         worker.heard = time.monotonic()
         self._deferred.do(partial(self._handle, worker, message))
@@ -265,7 +268,7 @@ class Supervisor:
                 if told := joined(*undone, notice):
                     self._tell(notice=told)
             case messages.Failed(job=None):
-                self._load_failed(worker, message)
+                self._replacement.load_failed(worker, message)
             case messages.Occupied() if job:
                 worker.excuse(message)
                 self._tell_waiting_cancel(worker)
@@ -301,7 +304,7 @@ class Supervisor:
     def _job_failed(self, worker: WorkerProcess, job: Job, message: messages.Failed) -> None:
         if message.kind == "broken":
             self._slot.end(worker)
-            self._after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
+            self._replacement.after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
             return
         size = worker.probing or job.request.size
         told = self._outcomes.keep_failure(job, size, message, worker.plan)
@@ -311,7 +314,7 @@ class Supervisor:
             self._slot.end(worker)
             if told is not None:
                 self._tell(notice=joined(told, Text("worker.engine_restarted")))
-            self._start_worker(worker.preset.id)
+            self._replacement.start(worker.preset.id)
 
     def _idle(self, worker: WorkerProcess) -> None:
         if worker.job is not None:
@@ -320,46 +323,14 @@ class Supervisor:
         worker.drop()
         self._tell(state=EngineState.READY, job=None, progress=None, preview=None, probing=None)
 
-    def _load_failed(self, worker: WorkerProcess, message: messages.Failed) -> None:
-        self._slot.end(worker)
-        model = worker.preset.id
-        if message.kind == "out_of_memory":
-            told = self._outcomes.fall_back_while_loading(model, message, worker.plan)
-            if told is not None and not self._slot.fits(worker, model):
-                self._tell(notice=told)
-                self._start_worker(model)
-                return
-        if message.kind == "broken" and self._slot.may_restart():
-            self._tell(notice=joined(message.sentence, Text("worker.engine_restarted")))
-            self._start_worker(model)
-            return
-        self._cannot_run(model, message.sentence, message.remedy)
-
-    def _cannot_run(self, model: str, sentence: Text, remedy: Text) -> None:
-        self._tell(state=EngineState.FAILED, notice=joined(sentence, remedy))
-        self._fail_waiting(model, sentence, remedy)
-
-    def _fail_waiting(self, model: str, sentence: Text, remedy: Text) -> None:
-        """No job of ``model`` can run: say so on each, instead of trying for ever."""
-        for job in self.jobs.waiting():
-            mine = self._only in (None, job.id)
-            if mine and job.request.model == model and self.jobs.claim(job.id, self._lane):
-                self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, sentence, remedy))
-
     # ---- the worker's life -----------------------------------------------------------------
-
-    def _start_worker(self, model: str) -> None:
-        try:
-            self._slot.start(model)
-        except PlanError as error:
-            self._cannot_run(model, error.sentence, error.remedy)
 
     def _watch(self, worker: WorkerProcess) -> None:
         """Pass a cancel on; kill a child that doesn't answer it, or that hangs."""
         why = worker.overdue()
         if why is not None:
             worker.kill()
-            self._deferred.do(partial(self._died, worker, why))
+            self._deferred.do(partial(self._replacement.died, worker, why))
         elif worker.job is not None and worker.cancel_sent is None:
             if self.jobs.get(worker.job.id).cancel_requested:
                 worker.cancel_sent = time.monotonic()
@@ -369,50 +340,6 @@ class Supervisor:
     def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:
         if worker.cancel_sent is not None and worker.occupied is not None:
             self._tell(notice=Text("worker.cancel_waits", doing=worker.occupied))
-
-    def _died(self, worker: WorkerProcess, overdue: Text | None = None) -> None:
-        """The child is gone: settle its job, say what happened, have a fresh one ready."""
-        stage = self.status.progress.stage if self.status.progress else None
-        logs.about(*((worker.job.id, worker.job.request.prompt) if worker.job else (None,)))
-        why, smaller = overdue, None
-        if why is None:
-            why = worker.ended_during(stage)
-            if worker.was_killed:
-                smaller = self._outcomes.killed_for_memory(worker, stage, why)
-        why = why if smaller is None else smaller
-        log.warning("worker %s: %s", worker.process.pid, why)
-        worker.kill()  # if it is still there, it holds memory that the next one needs
-        self._slot.forget(worker)
-        lost = not worker.ready and smaller is not None
-        if lost and not self._slot.fits(worker, worker.preset.id):
-            self._tell(notice=why)
-            self._start_worker(worker.preset.id)
-            return
-        if not worker.ready and self._slot.may_restart():
-            self._tell(notice=joined(why, Text("worker.restarted")))
-            self._start_worker(worker.preset.id)
-            return
-        if not worker.ready:
-            sentence = joined(Text("worker.cant_load", model=worker.preset.name), why)
-            self._cannot_run(worker.preset.id, sentence, Text("worker.look_into_log"))
-            return
-        self._after_death(worker, why)
-
-    def _after_death(self, worker: WorkerProcess, why: Text, remedy: Text = TRY_SMALLER) -> None:
-        """Settle the job of a ready worker that is no more, and have a fresh one ready."""
-        then = Text("worker.restarted")
-        if worker.job is not None:
-            self._outcomes.discard(worker.job.id)
-            state = self.jobs.interrupted(worker.job.id, why, remedy)
-            if state is State.QUEUED:
-                then = Text("worker.restarted_and_tried")
-            elif state is State.FAILED:
-                then = Text("worker.restarted_and_given_up")
-        elif not self._slot.may_restart():
-            self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
-            return
-        self._tell(notice=joined(why, then))
-        self._start_worker(worker.preset.id)
 
     def _shut_down(self) -> None:
         worker = self._slot.worker

@@ -1,0 +1,112 @@
+"""What becomes of a worker that failed or died, and of its job; whether another takes its place."""
+
+import logging
+from functools import partial
+
+from engine import logs
+from engine.jobs import TRY_SMALLER, Jobs, State
+from engine.plan.choice import PlanError
+from engine.text import Text, joined
+from engine.worker.deferred import DeferredWrites
+from engine.worker.messages import Failed
+from engine.worker.outcomes import Outcomes
+from engine.worker.process import WorkerProcess
+from engine.worker.slot import IDLE_DEATHS, WorkerSlot
+from engine.worker.status import EngineState, StatusBoard
+
+log = logging.getLogger("headroom.supervisor")
+
+
+class Replacement:
+    """Called by the supervisor's thread only. ``only``: the one job that it works on, if set."""
+
+    def __init__(
+        self,
+        lane: str,
+        slot: WorkerSlot,
+        outcomes: Outcomes,
+        jobs: Jobs,
+        board: StatusBoard,
+        deferred: DeferredWrites,
+    ) -> None:
+        self._lane, self._slot, self._outcomes, self._jobs = lane, slot, outcomes, jobs
+        self._board, self._tell, self._deferred = board, board.tell, deferred
+        self.only: int | None = None
+
+    def start(self, model: str) -> None:
+        """Start a worker that loads ``model``; where that can't be, its jobs hear why."""
+        try:
+            self._slot.start(model)
+        except PlanError as error:
+            self._cannot_run(model, error.sentence, error.remedy)
+
+    def load_failed(self, worker: WorkerProcess, message: Failed) -> None:
+        """``worker`` couldn't load its model: another try, in a smaller way, or the end."""
+        self._slot.end(worker)
+        model = worker.preset.id
+        if message.kind == "out_of_memory":
+            told = self._outcomes.fall_back_while_loading(model, message, worker.plan)
+            if told is not None and not self._slot.fits(worker, model):
+                self._tell(notice=told)
+                self.start(model)
+                return
+        if message.kind == "broken" and self._slot.may_restart():
+            self._tell(notice=joined(message.sentence, Text("worker.engine_restarted")))
+            self.start(model)
+            return
+        self._cannot_run(model, message.sentence, message.remedy)
+
+    def died(self, worker: WorkerProcess, overdue: Text | None = None) -> None:
+        """The child is gone: settle its job, say what happened, have a fresh one ready."""
+        stage = self._board.status.progress.stage if self._board.status.progress else None
+        logs.about(*((worker.job.id, worker.job.request.prompt) if worker.job else (None,)))
+        why, smaller = overdue, None
+        if why is None:
+            why = worker.ended_during(stage)
+            if worker.was_killed:
+                smaller = self._outcomes.killed_for_memory(worker, stage, why)
+        why = why if smaller is None else smaller
+        log.warning("worker %s: %s", worker.process.pid, why)
+        worker.kill()  # if it is still there, it holds memory that the next one needs
+        self._slot.forget(worker)
+        lost = not worker.ready and smaller is not None
+        if lost and not self._slot.fits(worker, worker.preset.id):
+            self._tell(notice=why)
+            self.start(worker.preset.id)
+            return
+        if not worker.ready and self._slot.may_restart():
+            self._tell(notice=joined(why, Text("worker.restarted")))
+            self.start(worker.preset.id)
+            return
+        if not worker.ready:
+            sentence = joined(Text("worker.cant_load", model=worker.preset.name), why)
+            self._cannot_run(worker.preset.id, sentence, Text("worker.look_into_log"))
+            return
+        self.after_death(worker, why)
+
+    def after_death(self, worker: WorkerProcess, why: Text, remedy: Text = TRY_SMALLER) -> None:
+        """Settle the job of a ready worker that is no more, and have a fresh one ready."""
+        then = Text("worker.restarted")
+        if worker.job is not None:
+            self._outcomes.discard(worker.job.id)
+            state = self._jobs.interrupted(worker.job.id, why, remedy)
+            if state is State.QUEUED:
+                then = Text("worker.restarted_and_tried")
+            elif state is State.FAILED:
+                then = Text("worker.restarted_and_given_up")
+        elif not self._slot.may_restart():
+            self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
+            return
+        self._tell(notice=joined(why, then))
+        self.start(worker.preset.id)
+
+    def _cannot_run(self, model: str, sentence: Text, remedy: Text) -> None:
+        self._tell(state=EngineState.FAILED, notice=joined(sentence, remedy))
+        self._fail_waiting(model, sentence, remedy)
+
+    def _fail_waiting(self, model: str, sentence: Text, remedy: Text) -> None:
+        """No job of ``model`` can run: say so on each, instead of trying for ever."""
+        for job in self._jobs.waiting():
+            mine = self.only in (None, job.id)
+            if mine and job.request.model == model and self._jobs.claim(job.id, self._lane):
+                self._deferred.do(partial(self._jobs.end, job.id, State.FAILED, sentence, remedy))
