@@ -19,7 +19,7 @@ FORM = "%(asctime)s %(levelname)s %(name)s: %(job)s%(message)s"
 SHORTEST = 4  # shorter prompts would be found within other words
 PROMPT, CLIP = "[prompt]", "[clip]"
 
-# A clip's name as clips.clip_name makes it, or its still's; the engine's begin with a dot.
+# A clip's name as library.clip_name makes it, or its still's; the engine's begin with a dot.
 _NAMED = re.compile(r"(?<![\w.])(\d{5})-[^/\\'\"\n]*?-seed\d+(-\d+)?\.(mp4|jpg)")
 
 

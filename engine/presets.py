@@ -20,8 +20,7 @@ DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
 FamilyName = Literal["wan-tiny", "wan2.1", "scripted"]
-# What a preset of a family has to say: who drives it finds out what is missing only after it read
-# 20 GB, or never.
+# What a preset has to say: LightX2V finds out what is missing only after it read 20 GB, or never.
 NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
     "wan2.1": ("precision", "architecture", "weights", "denoising_steps"),
 }
@@ -236,8 +235,7 @@ class ModelPreset(Strict):
     @classmethod
     def _of_before(cls, given: object) -> object:
         if isinstance(given, dict) and "family" not in given and "pipeline" in given:
-            given = {**given, "family": _FAMILY_OF.get(given["pipeline"], given["pipeline"])}
-            del given["pipeline"]
+            given["family"] = _FAMILY_OF.get(given["pipeline"], given.pop("pipeline"))
         return given
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.text import NOTHING, Text, listed, programs
 from engine.units import size_text
-from engine.weights.download_process import What
+from engine.weights.download import What
 from engine.weights.downloads import Downloads
 from engine.weights.progress import WORKING, DownloadProgress, progress_text
 from engine.weights.state import Weights, weights_text

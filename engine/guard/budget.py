@@ -12,6 +12,12 @@ from engine.units import GIB, MIB
 
 DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
 RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
+MARGIN_SHARE, MARGIN_LEAST = 0.05, 256 * MIB
+
+
+def margin(peak: int) -> int:
+    """What must stay free above a peak: the predictor's own error, and never next to nothing."""
+    return max(MARGIN_LEAST, round(peak * MARGIN_SHARE))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from functools import cache
 
 from engine.errors import ExitCode, HeadroomError
-from engine.guard.budget import Device, biggest, device_for
+from engine.guard.budget import Device, biggest, device_for, margin
 from engine.guard.climb import climb, nearest_open
 from engine.guard.duration import Duration, TimedRun, duration, from_other_cards
-from engine.guard.predict import RECENT, Rules, by_size, fitted, margin
+from engine.guard.predict import RECENT, Rules, by_size, fitted
 from engine.guard.verdict import Verdict, Word, judge
 from engine.home import PROJECT
 from engine.machine.facts import package_version, this_machine, vram_limit

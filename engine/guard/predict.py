@@ -13,10 +13,8 @@ from engine.guard.budget import Device
 from engine.measurements import Measurement
 from engine.request import Size
 from engine.text import Said
-from engine.units import MIB
 
 STEP = 1.5  # neither a prediction nor a probe goes further than this beyond what was measured
-MARGIN_SHARE, MARGIN_LEAST = 0.05, 256 * MIB
 RECENT = 5  # runs of one size that count: an old outlier must not speak for ever
 
 Basis = Literal["recipe", "measured", "predicted", "none"]
@@ -50,11 +48,6 @@ class PeakEstimate:
 
 def covers(large: Size, small: Size) -> bool:
     return large.tokens >= small.tokens and large.pixels >= small.pixels
-
-
-def margin(peak: int) -> int:
-    """What must stay free above a peak: the predictor's own error, and never next to nothing."""
-    return max(MARGIN_LEAST, round(peak * MARGIN_SHARE))
 
 
 def by_size(measurements: Iterable[Measurement]) -> dict[Size, dict[str, int]]:

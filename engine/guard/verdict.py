@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from engine.guard.budget import Device
+from engine.guard.budget import Device, margin
 from engine.guard.predict import (
     Basis,
     PeakEstimate,
@@ -14,7 +14,6 @@ from engine.guard.predict import (
     covers,
     expected,
     fitted,
-    margin,
     measured_below,
     supported,
 )

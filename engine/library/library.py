@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import sqlite3
 import sys
 import threading
@@ -259,6 +260,13 @@ def _replace(old: Path, new: Path) -> None:
             return
         time.sleep(0.1)
     old.replace(new)
+
+
+def clip_name(job: int, prompt: str, seed: int) -> str:
+    """A file name that a person recognises and every file system takes."""
+    words = re.sub(r"[^\w]+", "-", prompt.lower(), flags=re.UNICODE).strip("-_")
+    # 40 characters are at most 160 bytes of UTF-8: below every file system's limit of 255.
+    return f"{job:05d}-{words[:40].strip('-_') or 'clip'}-seed{seed}.mp4"
 
 
 def days_left(trashed: str) -> int:

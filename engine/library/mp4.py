@@ -6,7 +6,6 @@ the libraries behind PyAV take 30 MB.
 
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,10 +178,3 @@ def preview_webp(frames: Frames, milliseconds: int = 160) -> bytes:
         method=0,
     )
     return data.getvalue()
-
-
-def clip_name(job: int, prompt: str, seed: int) -> str:
-    """A file name that a person recognises and every file system takes."""
-    words = re.sub(r"[^\w]+", "-", prompt.lower(), flags=re.UNICODE).strip("-_")
-    # 40 characters are at most 160 bytes of UTF-8: below every file system's limit of 255.
-    return f"{job:05d}-{words[:40].strip('-_') or 'clip'}-seed{seed}.mp4"

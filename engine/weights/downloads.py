@@ -17,7 +17,8 @@ from engine.home import PROJECT, Home
 from engine.presets import ModelPreset, Presets
 from engine.text import Text, listed
 from engine.weights.checkpoint import get_it
-from engine.weights.download_process import ELSEWHERE, What
+from engine.weights.download import What
+from engine.weights.download_process import ELSEWHERE
 from engine.weights.hub import KEPT, WeightsError
 from engine.weights.linked_folders import own_cache, snapshots
 from engine.weights.manifest import OURS

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.guard.budget import margin
 from engine.guard.guard import Guard
-from engine.guard.predict import margin
 from engine.home import Home
 from engine.jobs import CANCELLED, Job, Jobs, State
-from engine.library import mp4
+from engine.library.library import clip_name
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
@@ -85,7 +85,7 @@ class Outcomes:
             receipt["stages"],
             plan,
         )
-        file = self._free_name(mp4.clip_name(job.id, request.prompt, job.seed))
+        file = self._free_name(clip_name(job.id, request.prompt, job.seed))
         try:
             _reach_the_disk(self.partial(job.id)[0])
             self._jobs.made(job.id, file, receipt)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.home import Home
 from engine.presets import load_presets
-from engine.weights.download_process import Download, What
+from engine.weights.download import Download, What
 from engine.weights.downloads import Downloads
 from engine.weights.progress import DownloadProgress
 from tests.support.fetching import MODEL, Run

@@ -36,7 +36,7 @@ def test_the_shipped_presets_fit_each_other(folder: Path) -> None:
     [
         ("steps: 4", "steps: four", "steps"),
         ("fps: 16", "fps: 0", "greater than or equal to 1"),
-        ("pipeline: wan_tiny", "pipeline: magic", "pipeline"),
+        ("family: wan-tiny", "family: magic", "family"),
         ("name: Wan tiny", "nmae: Wan tiny", "nmae: Extra"),
         ("width: {min: 16, max: 1280}", "width: {min: 160, max: 128}", "min 160 is above"),
         ("frames: 17}", "frames: 16}", "4k+1"),
@@ -53,6 +53,12 @@ def test_a_mistake_is_told_with_file_and_line(folder: Path, old: str, new: str, 
     assert f"{file}: line {line}: " in str(caught.value.sentence)
     assert words in str(caught.value.sentence)
     assert caught.value.remedy
+
+
+def test_a_preset_of_0_1_0_names_its_family_by_the_pipeline(folder: Path) -> None:
+    file = folder / "models" / "wan-tiny.yaml"
+    file.write_text(file.read_text().replace("family: wan-tiny", "pipeline: wan_tiny"))
+    assert load_presets(folder).models["wan-tiny"].family == "wan-tiny"
 
 
 def test_two_models_of_one_id_are_refused(folder: Path) -> None:

@@ -16,7 +16,7 @@ from engine.request import ClipRequest, Problem, RequestError
 from engine.text import Text, plain
 from tests.conftest import Ask, finish
 from ui.page import build_page
-from ui.tabs import generate, library, prompts, result
+from ui.tabs import choices, generate, library, prompts, result
 from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -31,8 +31,8 @@ def chinese() -> Iterator[None]:
 
 def test_the_controls_make_valid_requests(presets: Presets) -> None:
     for model in presets.models:
-        sizes = generate.size_choices(presets, model)
-        frames = generate.frame_choices(presets, model)
+        sizes = choices.size_choices(presets, model)
+        frames = choices.frame_choices(presets, model)
         assert sizes["value"] in [value for _, value in sizes["choices"]]
         for _, size in sizes["choices"]:
             for _, count in frames["choices"]:
@@ -91,7 +91,7 @@ def test_refusals_are_in_the_readers_language() -> None:
     problem = Problem("model", plain("said as it is"), None)
     assert "<p>said as it is</p>" in generate.refusal_html(RequestError((problem,)))
     with pytest.raises(gr.Error, match="请另选一个"):
-        generate._as_count("x")
+        choices.as_count("x")
 
 
 def test_cancel_takes_what_runs_then_what_waits(engine: Engine, ask: Ask) -> None:

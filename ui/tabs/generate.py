@@ -14,7 +14,7 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.duration import Duration
 from engine.guard.verdict import Verdict, Word
 from engine.pipelines import is_here
-from engine.presets import ModelPreset, Presets
+from engine.presets import ModelPreset
 from engine.prompts.batch import expand
 from engine.request import (
     PROMPT_LIMIT,
@@ -22,12 +22,19 @@ from engine.request import (
     SEED_LIMIT,
     ClipRequest,
     RequestError,
-    Size,
     whole,
 )
-from engine.text import Memory, Said, Text, joined, plain
+from engine.text import Memory, Said, Text, joined
 from ui import wording
 from ui.tabs import cards, prompts
+from ui.tabs.choices import (
+    as_count,
+    as_size,
+    frame_choices,
+    known_model,
+    model_choices,
+    size_choices,
+)
 from ui.tabs.gauge import GAUGE
 from ui.theme import ASSETS
 from ui.wiring import QUIET
@@ -62,7 +69,6 @@ PANEL = """
   <p class="notice" data-live="waiting-for" hidden></p>
 </div>
 """
-NAMES = ("wide", "tall")  # of sizes, in presets/sizes.yaml
 
 
 @dataclass(frozen=True)
@@ -247,12 +253,12 @@ def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any
     presets = engine.presets
     preset = presets.models[known_model(presets, model)]
     fresh = size is None
-    count = preset.default.frames if frames is None else _as_count(frames)
+    count = preset.default.frames if frames is None else as_count(frames)
     size = size or f"{preset.default.height}×{preset.default.width}"
-    here = _as_size(size, count)
+    here = as_size(size, count)
     sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, count)
-    others = {value: _as_size(value, count) for _, value in sizes["choices"]}
-    longer = [_as_size(size, value) for _, value in lengths["choices"]]
+    others = {value: as_size(value, count) for _, value in sizes["choices"]}
+    longer = [as_size(size, value) for _, value in lengths["choices"]]
     verdicts = engine.guard.verdicts(model, [here, *others.values(), *longer])
     best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
     times = engine.guard.durations(model, [here, *others.values()])
@@ -278,17 +284,6 @@ def _not_open(length: str, verdict: Verdict) -> str:
     return say(Text("generate.length_not_open", length=length, verdict=verdict.word.text))
 
 
-def known_model(presets: Presets, name: object) -> str:
-    """``name``, if it is a model's: a list of choices lets nothing and a list pass.
-
-    Raises:
-        gr.Error: it isn't.
-    """
-    if isinstance(name, str) and name in presets.models:
-        return name
-    raise gr.Error(say(Text("generate.no_such_model")), print_exception=False)
-
-
 def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[Any]]:
     """Updates for ``Controls.as_list()``, and for the verdict and the button beside it.
 
@@ -308,19 +303,6 @@ def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[
     return fields, verdict
 
 
-def _as_size(size: object, frames: int) -> Size:
-    height, _, width = str(size).partition("×")
-    return Size(_as_count(height), _as_count(width), frames)
-
-
-def _as_count(value: object) -> int:
-    """Raises gr.Error for what no radio of ours has sent."""
-    count = whole(value)
-    if count is None or not 0 < count < 10**5:
-        raise gr.Error(say(Text("generate.no_such_size")), print_exception=False)
-    return count
-
-
 def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | None) -> str:
     word, why = verdict.word.value, joined(verdict.reason, verdict.remedy)
     if verdict.open:
@@ -331,47 +313,6 @@ def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | Non
         f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
         f"aria-live='polite'><b>{html.escape(said)}</b> {html.escape(say(why))}</p>"
     )
-
-
-def model_choices(presets: Presets) -> list[tuple[str, str]]:
-    """The models whose engine is here; the default one even while it is on its way."""
-    default = presets.default.id
-    models = presets.models.values()
-    return [
-        (preset.name, preset.id) for preset in models if is_here(preset) or preset.id == default
-    ]
-
-
-def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
-    """Value and choices of the size radio: "height×width" behind what people read, in words.
-
-    Args:
-        also: a value that has to be among them, because it is chosen.
-    """
-    default = presets.models[model].default
-    sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
-    if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
-        sizes.insert(0, ("", default.height, default.width))
-    choices = [(say(_sides(w, h, name)), f"{h}×{w}") for name, h, w in sizes]
-    if also and also not in [value for _, value in choices]:
-        height, _, width = str(also).partition("×")
-        choices.append((f"{width} × {height}", str(also)))
-    return {"choices": choices, "value": f"{default.height}×{default.width}"}
-
-
-def _sides(width: int, height: int, name: str) -> Text:
-    if name in NAMES:
-        return Text(f"generate.size_{name}", width=width, height=height)
-    return plain(f"{width} × {height} {name}".rstrip())
-
-
-def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
-    """Likewise for the length, in frames."""
-    preset = presets.models[model]
-    counts = {*presets.frames_for(model), *([int(str(also))] if also else [])}
-    said = {n: Text("generate.length", seconds=preset.seconds(n), frames=n) for n in sorted(counts)}
-    choices = [(say(length), n) for n, length in said.items()]
-    return {"choices": choices, "value": preset.default.frames}
 
 
 def request_values(

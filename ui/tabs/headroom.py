@@ -15,7 +15,8 @@ from engine.measurements import MeasurementRow
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Memory, Text, joined
 from ui import wording
-from ui.tabs.generate import known_model, refusal_html
+from ui.tabs.choices import known_model
+from ui.tabs.generate import refusal_html
 from ui.wiring import QUIET
 from ui.wording import say
 

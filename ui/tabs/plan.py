@@ -12,7 +12,8 @@ from engine.errors import HeadroomError
 from engine.plan.choice import Choice, Option, Options, PlanError, in_words
 from engine.text import Said, Text, plain
 from ui import wording
-from ui.tabs.generate import known_model, refusal_html
+from ui.tabs.choices import known_model
+from ui.tabs.generate import refusal_html
 from ui.wiring import QUIET
 from ui.wording import say
 

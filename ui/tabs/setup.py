@@ -14,7 +14,7 @@ from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.text import FileSize, Said, Text, joined, of_preset
-from engine.weights.download_process import What
+from engine.weights.download import What
 from engine.weights.progress import WORKING, DownloadProgress
 from engine.weights.state import Weights, weights_text
 from ui.tabs.generate import refusal_html

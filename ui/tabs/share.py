@@ -13,7 +13,8 @@ from engine.presets import Presets
 from engine.text import NOTHING, Text
 from ui.share.session import Opened, Sharing
 from ui.share.visitors import DEFAULT_HOURS, HOURS
-from ui.tabs.generate import model_choices, refusal_html
+from ui.tabs.choices import model_choices
+from ui.tabs.generate import refusal_html
 from ui.theme import ASSETS
 from ui.wiring import QUIET
 from ui.wording import say

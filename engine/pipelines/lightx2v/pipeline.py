@@ -51,7 +51,7 @@ from engine.weights.checkpoint import Checkpoint, check_transformer, find_checkp
 
 log = logging.getLogger("headroom.lightx2v")
 
-# How long a cancel may have to wait: reading the T5 from a slow disk, tuning or compiling kernels.
+# A cancel may have to wait so long: for the T5 from a slow disk, kernels to be tuned or compiled.
 WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
 
 
@@ -395,7 +395,6 @@ class LightX2V:
         """What the trial of a kernel counts for."""
         facts = {**this_machine().packages, "shape": str(self.preset.architecture)}
         if isinstance(self.meter, CudaMeter):
-            gpu = torch.cuda.get_device_properties(0)
-            facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}"}
-            facts["driver"] = self.meter.driver
+            gpu, driver = torch.cuda.get_device_properties(0), self.meter.driver
+            facts |= {"gpu": gpu.name, "capability": f"{gpu.major}.{gpu.minor}", "driver": driver}
         return facts

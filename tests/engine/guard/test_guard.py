@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from engine.engine import Engine
+from engine.guard.budget import margin
 from engine.guard.guard import NotHere, Refused
-from engine.guard.predict import margin
 from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Jobs, State

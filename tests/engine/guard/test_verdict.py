@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.guard.budget import Device
+from engine.guard.budget import Device, margin
 from engine.guard.climb import climb, nearest_open
-from engine.guard.predict import STEP, Rules, by_size, covers, fitted, margin
+from engine.guard.predict import STEP, Rules, by_size, covers, fitted
 from engine.guard.verdict import Word, judge
 from engine.measurements import Measurement
 from engine.request import Size

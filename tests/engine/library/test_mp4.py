@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from engine.home import Home
 from engine.library import mp4, xmp
+from engine.library.library import clip_name
 from engine.stages import Frames
 
 
@@ -138,7 +139,7 @@ def test_clips_from_elsewhere_are_told_from_damaged_ones(tmp_path: Path) -> None
     "prompt", ["a red ball", "../../etc/passwd", "", "球" * 500, 'con?*"|<>', "\n\t.", "a" * 999]
 )
 def test_names_fit_every_file_system(prompt: str, tmp_path: Path) -> None:
-    name = mp4.clip_name(7, prompt, 42)
+    name = clip_name(7, prompt, 42)
     assert (tmp_path / name).parent == tmp_path
     assert len(name.encode()) < 255
     assert not set(name) & set('/\\:*?"<>|\n\t')

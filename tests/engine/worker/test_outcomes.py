@@ -8,6 +8,7 @@ import pytest
 from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.library import mp4
+from engine.library.library import clip_name
 from engine.worker.messages import Finished
 from engine.worker.outcomes import Outcomes
 from tests.conftest import Ask, finish
@@ -92,7 +93,7 @@ def test_nothing_is_written_over(
     engine: Engine, results: Outcomes, made: tuple[Job, Finished]
 ) -> None:
     job, message = made
-    there = engine.home.clips / mp4.clip_name(job.id, job.request.prompt, job.seed)
+    there = engine.home.clips / clip_name(job.id, job.request.prompt, job.seed)
     there.write_bytes(b"from a database that was lost")
     results.keep_clip(job, message, {})
     assert there.read_bytes() == b"from a database that was lost"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from engine.guard.predict import margin
+from engine.guard.budget import margin
 from engine.home import Home
 from engine.pipelines.base import Cancelled
 from engine.pipelines.lightx2v import standins

@@ -12,7 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from engine.guard.predict import Rules, fitted, margin
+from engine.guard.budget import margin
+from engine.guard.predict import Rules, fitted
 from engine.presets import load_presets
 from engine.request import Size
 from engine.units import GIB

@@ -13,7 +13,7 @@ from engine.text import Text
 from ui.live import Live
 from ui.page import first_run
 from ui.tabs import installing
-from ui.tabs.generate import model_choices
+from ui.tabs.choices import model_choices
 from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -1,0 +1,78 @@
+"""What can be chosen on the page, as the values of its radios and lists: model, size, length."""
+
+from typing import Any
+
+import gradio as gr
+
+from engine.pipelines import is_here
+from engine.presets import Presets
+from engine.request import Size, whole
+from engine.text import Text, plain
+from ui.wording import say
+
+NAMES = ("wide", "tall")  # of sizes, in presets/sizes.yaml
+
+
+def known_model(presets: Presets, name: object) -> str:
+    """``name``, if it is a model's: a list of choices lets nothing and a list pass.
+
+    Raises:
+        gr.Error: it isn't.
+    """
+    if isinstance(name, str) and name in presets.models:
+        return name
+    raise gr.Error(say(Text("generate.no_such_model")), print_exception=False)
+
+
+def model_choices(presets: Presets) -> list[tuple[str, str]]:
+    """The models whose engine is here; the default one even while it is on its way."""
+    default = presets.default.id
+    models = presets.models.values()
+    return [
+        (preset.name, preset.id) for preset in models if is_here(preset) or preset.id == default
+    ]
+
+
+def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
+    """Value and choices of the size radio: "height×width" behind what people read, in words.
+
+    Args:
+        also: a value that has to be among them, because it is chosen.
+    """
+    default = presets.models[model].default
+    sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
+    if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
+        sizes.insert(0, ("", default.height, default.width))
+    choices = [(say(_sides(w, h, name)), f"{h}×{w}") for name, h, w in sizes]
+    if also and also not in [value for _, value in choices]:
+        height, _, width = str(also).partition("×")
+        choices.append((f"{width} × {height}", str(also)))
+    return {"choices": choices, "value": f"{default.height}×{default.width}"}
+
+
+def _sides(width: int, height: int, name: str) -> Text:
+    if name in NAMES:
+        return Text(f"generate.size_{name}", width=width, height=height)
+    return plain(f"{width} × {height} {name}".rstrip())
+
+
+def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
+    """Likewise for the length, in frames."""
+    preset = presets.models[model]
+    counts = {*presets.frames_for(model), *([int(str(also))] if also else [])}
+    said = {n: Text("generate.length", seconds=preset.seconds(n), frames=n) for n in sorted(counts)}
+    choices = [(say(length), n) for n, length in said.items()]
+    return {"choices": choices, "value": preset.default.frames}
+
+
+def as_size(size: object, frames: int) -> Size:
+    height, _, width = str(size).partition("×")
+    return Size(as_count(height), as_count(width), frames)
+
+
+def as_count(value: object) -> int:
+    """Raises gr.Error for what no radio of ours has sent."""
+    count = whole(value)
+    if count is None or not 0 < count < 10**5:
+        raise gr.Error(say(Text("generate.no_such_size")), print_exception=False)
+    return count
