@@ -111,7 +111,7 @@ def test_bf16_is_impossible_on_48_gb_and_nothing_else_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "old", "new", "words"),
     [
-        (FP8, "precision: fp8\n#", "#", "lightx2v also needs precision"),
+        (FP8, "precision: fp8\n#", "#", "wan2.1 also needs precision"),
         (FP8, "denoising_steps: [1000, 750, 500, 250]\n", "", "also needs denoising_steps"),
         (FP8, "role: vae", "role: vea", "weights.3.role"),
         (FP8, "weights:\n", f"weights:\n{SECOND_VAE}\n", "vae more than once"),

@@ -57,8 +57,8 @@ def test_wan_tiny_knows_every_word_and_what_moves(ideas: Ideas, presets: Presets
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("pipeline: wan_tiny", "pipeline: magic", "pipeline"),
-        ("pipeline: wan_tiny", "pipeline: lightx2v", "lightx2v is there more than once"),
+        ("family: wan-tiny", "family: magic", "family"),
+        ("family: wan-tiny", "family: wan2.1", "wan2.1 is there more than once"),
         ("- name: animals", "- name: people", "people is there more than once"),
         ("- name: animals", "- nmae: animals", "nmae: Extra"),
         ("title: Fox in fresh snow", "title: " + "fox " * 11, "at most 40"),
