@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 from tests.conftest import TESTS
-from tests.engine.test_default_model import for_gpu
 from tests.support.browser import MARKS, launched, watched
+from tests.support.models import for_gpu
 from tests.support.nvml.standin import ScriptedGpu, Standin, build
 from tests.support.served import serve
 

@@ -15,20 +15,11 @@ from engine.request import RequestError
 from engine.text import Text
 from engine.worker.status import EngineState
 from tests.conftest import TESTS, wait_until
-from tests.engine.machine.test_facts import seen, without_gpu
 from tests.support.machines import LINUX, with_gpu, with_packages
+from tests.support.models import for_gpu
+from tests.support.samples import seen, without_gpu
 
 Make = Callable[..., Engine]
-
-
-def for_gpu(folder: Path, *precisions: str) -> None:
-    """The scripted pipeline as models for a GPU: they need no packages and no weights."""
-    text = (TESTS / "fixtures/presets/scripted-fp8.yaml").read_text(encoding="utf-8")
-    text = text.replace("runs_on: cpu", "runs_on: nvidia").replace("name: Planned", "name: Large")
-    for precision in precisions:
-        own = text.replace("id: scripted-fp8", f"id: large-{precision}")
-        own = own.replace("precision: fp8", f"precision: {precision}")
-        (folder / f"large-{precision}.yaml").write_text(own, encoding="utf-8")
 
 
 @pytest.fixture

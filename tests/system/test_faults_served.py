@@ -20,8 +20,8 @@ from gradio_client.exceptions import AppError
 
 from engine.home import PROJECT, Home
 from tests.conftest import wait_until
-from tests.engine.worker.test_faults import damage, locked_elsewhere, settle
 from tests.support import served as real
+from tests.support.databases import damage, locked_elsewhere, settle
 from tests.support.served import Served
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")

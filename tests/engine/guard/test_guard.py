@@ -201,7 +201,7 @@ from engine.machine.facts import this_machine
 from engine.pipelines.base import OutOfMemory
 from engine.pipelines.wan_tiny.pipeline import WanTiny
 from engine.plan.make import make_plan
-from tests.engine.pipelines.wan_tiny.test_pipeline import PRESET, Notes, request
+from tests.support.wan_tiny import PRESET, Notes, request
 pipeline = WanTiny(PRESET)
 pipeline.load(make_plan(this_machine(), PRESET))
 before = pipeline.generate(request(), 1, Notes())

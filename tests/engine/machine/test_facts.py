@@ -17,24 +17,12 @@ from engine.machine.facts import (
     this_machine,
     vram_limit,
 )
-from engine.machine.memory import HostSample, MemorySample
 from engine.machine.nvml import Holder
 from engine.presets import Presets
 from engine.units import GIB
-from tests.engine.plan.test_plans import sample_of
-from tests.support.machines import RTX_4060_TI
+from tests.support.samples import CARD, sample_of, seen, without_gpu
 
 MODEL = "wan2.1-t2v-14b-fp8"
-CARD = replace(RTX_4060_TI, total=80 * GIB)
-
-
-def seen(used: int = 0, holders: tuple[Holder, ...] = ()) -> MemorySample:
-    host = HostSample(64 * GIB, 60 * GIB, None, 0, 0, None, None)
-    return MemorySample(0.0, host, sample_of(CARD, used, holders), "ok", "")
-
-
-def without_gpu() -> MemorySample:
-    return replace(seen(), gpu=None, state="none")
 
 
 def test_the_gpu_comes_and_goes_and_the_rest_stays() -> None:

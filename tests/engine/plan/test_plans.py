@@ -8,15 +8,15 @@ import pytest
 from engine.guard.guard import Guard
 from engine.guard.verdict import Word
 from engine.jobs import Jobs
-from engine.machine.facts import GpuFacts, Machine
+from engine.machine.facts import Machine
 from engine.machine.memory import HostSample, MemorySample, State
-from engine.machine.nvml import GpuSample, Holder
 from engine.plan.choice import Choice, OverrideError, PlanError, values
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Text
 from tests.support.machines import GIB, LINUX, RTX_4060_TI, with_gpu, with_packages
+from tests.support.samples import sample_of
 
 MODEL = "wan2.1-t2v-14b-fp8"
 BASELINE = Size(480, 832, 81)
@@ -46,27 +46,6 @@ class Bench:
         job = self.jobs.add(ClipRequest.check(request, self.presets)).id
         peaks = {"denoise": peak} if outcome == "ok" else {}
         self.guard.record(job, "probe", MODEL, size, outcome, peaks, {})  # type: ignore[arg-type]
-
-
-def sample_of(gpu: GpuFacts, used: int = 0, holders: tuple[Holder, ...] = ()) -> GpuSample:
-    return GpuSample(
-        gpu.index,
-        gpu.uuid,
-        gpu.name,
-        gpu.total,
-        used,
-        gpu.total - used,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-        gpu.driver,
-        gpu.capability,
-        False,
-        holders,
-    )
 
 
 @pytest.fixture

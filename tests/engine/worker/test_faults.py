@@ -22,7 +22,8 @@ from engine.store import MIGRATIONS, Damaged, Store, StoreError
 from engine.store_repair import open_store
 from engine.worker.deferred import AGAIN
 from tests.conftest import Ask, finish, wait_until
-from tests.engine.worker.test_supervisor import running_stage, started  # noqa: F401 (a fixture)
+from tests.support.databases import damage, locked_elsewhere, settle
+from tests.support.engines import running_stage
 from ui.live import Live
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -45,7 +46,7 @@ def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> Job:
 @pytest.mark.reliability("the worker hung, without a sign of life")
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a clip"])
 def test_a_hung_worker_is_replaced(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     busy: bool,
@@ -83,7 +84,7 @@ def test_a_worker_that_ends_at_import(
 
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("file", [".partial-1.mp4", ".partial-1.jpg"])
-def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None:  # noqa: F811
+def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None:
     wait_until(lambda: started.status().state == "ready", "loading")
     (started.home.clips / file).mkdir()
     failed = finish(started, started.submit(ask()))
@@ -116,7 +117,7 @@ def fill(file: Path) -> None:
 
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_full_disk_fails_the_clip_and_leaves_no_half(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
 ) -> None:
     wait_until(lambda: started.status().state == "ready", "loading")
@@ -135,7 +136,7 @@ def test_a_full_disk_fails_the_clip_and_leaves_no_half(
 
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
 ) -> None:
     wait_until(lambda: started.status().state == "ready", "loading")
@@ -161,7 +162,7 @@ def fill_up(store: Store) -> None:
 
 @pytest.mark.reliability("the disk full while the database is written")
 def test_a_full_database_keeps_the_clip_until_there_is_room(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
 ) -> None:
     # Long enough that its end doesn't fit into the pages that there are.
@@ -183,33 +184,9 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
     assert len(started.library.newest()) == 2
 
 
-@contextmanager
-def locked_elsewhere(database: Path) -> Iterator[None]:
-    code = (
-        "import sqlite3, sys\n"
-        "db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n"
-        "db.execute('begin immediate')\n"
-        "print('locked', flush=True)\n"
-        "sys.stdin.read()\n"
-        "db.execute('rollback')\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(database)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "locked\n"
-        try:
-            yield
-        finally:
-            other.communicate("")
-
-
 @pytest.mark.reliability("the database locked by another process")
 def test_a_locked_database_is_a_sentence_and_loses_nothing(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -229,7 +206,7 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
 
 
 @pytest.mark.reliability("the database locked by another process")
-def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:  # noqa: F811
+def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:
     job = denoising(started, ask, "steps=100 step_seconds=0.2")
     with locked_elsewhere(started.home.database):
         began = time.monotonic()
@@ -243,22 +220,9 @@ def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:  # noqa: 
     again.close()
 
 
-def damage(database: Path, first: int = 1) -> None:
-    """Overwrite all pages from ``first`` on, with everything in the file itself."""
-    with sqlite3.connect(database) as db:
-        db.execute("pragma wal_checkpoint(truncate)")
-        size = db.execute("pragma page_size").fetchone()[0]
-    db.close()
-    with database.open("r+b") as file:
-        file.seek(0, os.SEEK_END)
-        length = file.tell()
-        file.seek(first * size)
-        file.write(b"\x55" * (length - first * size))
-
-
 @pytest.mark.reliability("the database damaged, while running and at the start")
 def test_damage_while_running_is_told_and_mended_at_the_next_start(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
 ) -> None:
     made = finish(started, started.submit(ask("steps=1 kept")))
@@ -287,15 +251,6 @@ def test_damage_while_running_is_told_and_mended_at_the_next_start(
         next_job_succeeds(again, ask)
 
 
-def settle(home: Home) -> None:
-    """As if the clips had come some time ago; younger ones are taken in a little later."""
-    for file in home.clips.iterdir():
-        os.utime(file, (time.time() - 60, time.time() - 60))
-    wait_until(
-        lambda: all(time.time() - f.stat().st_ctime > 3 for f in home.clips.iterdir()), "age"
-    )
-
-
 @pytest.mark.reliability("the database damaged, while running and at the start")
 @pytest.mark.parametrize(
     "content", [b"no database at all" * 500, b"SQLite format 3\x00" + b"U" * 9000]
@@ -314,7 +269,7 @@ def test_a_file_that_is_no_database_is_set_aside(content: bytes) -> None:
 
 
 def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
-    started: Engine,  # noqa: F811
+    started: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = started.home
@@ -346,7 +301,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
 
 @pytest.mark.reliability("the clock set back, and ahead")
 def test_the_last_job_is_the_last_though_the_clock_was_set_back(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -365,7 +320,7 @@ def test_the_last_job_is_the_last_though_the_clock_was_set_back(
 @pytest.mark.reliability("the clock set back, and ahead")
 @pytest.mark.parametrize("days", [400, -400])
 def test_the_trash_keeps_its_promise_though_the_clock_jumps(
-    started: Engine,  # noqa: F811
+    started: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     days: int,

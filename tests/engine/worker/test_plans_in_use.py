@@ -21,7 +21,7 @@ from engine.text import plain
 from engine.worker.messages import Heartbeat
 from engine.worker.process import WorkerProcess, worker_environment
 from tests.conftest import Ask, finish, wait_until
-from tests.engine.machine.test_facts import seen
+from tests.support.samples import seen
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
 

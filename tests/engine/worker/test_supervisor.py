@@ -23,17 +23,7 @@ from engine.worker.process import WorkerProcess
 from engine.worker.slot import IDLE_DEATHS
 from engine.worker.status import EngineState
 from tests.conftest import Ask, finish, wait_until
-
-
-@pytest.fixture
-def started(engine: Engine) -> Engine:
-    engine.start(warm="scripted")
-    return engine
-
-
-def running_stage(engine: Engine) -> str | None:
-    progress = engine.status().progress
-    return progress.stage if progress else None
+from tests.support.engines import running_stage
 
 
 def test_a_prompt_becomes_a_clip_with_its_receipt(started: Engine, ask: Ask) -> None:

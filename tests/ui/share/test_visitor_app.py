@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from engine.engine import Engine
 from engine.jobs import State
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
-from ui.share.session import Opened, Sharing, SharingError, own_addresses
+from tests.support.visitors import Doors, asked, error
+from ui.share.session import Sharing, SharingError, own_addresses
 from ui.share.tunnel import Tunnel, TunnelError, open_tunnel
 from ui.share.visitors import (
     HOURS,
@@ -31,67 +31,15 @@ SECRET = "the owner's own secret prompt"
 OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or another visitor's")
 
 
-class Doors:
-    """A share with a tunnel that is none: visitors come to the local port under its name."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.port = 0
-        self.engine = engine
-        self.sharing = Sharing(engine, self._tunnel)
-        self.opened = Opened("", "")
-        self.clients: list[httpx.Client] = []
-
-    def _tunnel(self, port: int, token: str, folder: Path) -> Tunnel:
-        self.port = port
-        return Tunnel("https://abc123.share.test", None)
-
-    def open(self, hours: float = 2) -> None:
-        self.opened = self.sharing.start("link", hours, "scripted")
-
-    def client(self, **headers: str) -> httpx.Client:
-        given = {"Host": "abc123.share.test", "Origin": "https://abc123.share.test", **headers}
-        made = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}/", headers=given, trust_env=False, timeout=20
-        )
-        self.clients.append(made)
-        return made
-
-    def visitor(self, name: str = "Ana") -> httpx.Client:
-        client = self.client()
-        answer = client.post("enter", json={"password": self.opened.password, "name": name})
-        assert answer.status_code == 200, answer.text
-        # The cookie is for HTTPS, which the tunnel ends; this client stands behind it.
-        client.headers["Cookie"] = answer.headers["set-cookie"].partition(";")[0]
-        return client
-
-
-@pytest.fixture
-def doors(engine: Engine) -> Iterator[Doors]:
-    made = Doors(engine)
-    made.open()
-    yield made
-    for client in made.clients:
-        client.close()
-    made.sharing.close()
-
-
 def closed(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def error(answer: httpx.Response) -> str:
-    return str(answer.json()["error"])
 
 
 def state(client: httpx.Client) -> dict[str, Any]:
     answer = client.get("state")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
-
-
-def asked(prompt: str = "a ball", **more: object) -> dict[str, object]:
-    return {"prompt": prompt, "height": 32, "width": 48, "frames": 5, **more}
 
 
 def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:

@@ -5,9 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ui.share.test_visitor_app import Doors, asked, doors
+from tests.support.visitors import Doors, asked
 
-__all__ = ["doors"]
 OWNERS = [
     "config",
     "live",

@@ -9,14 +9,12 @@ import pytest
 from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.store import StoreError
-from tests.ui.share.test_visitor_app import Doors, asked, doors, error
+from tests.support.visitors import Doors, asked, error
 from ui.live import Live
 from ui.share.session import Sharing
 from ui.share.tunnel import Tunnel
 from ui.share.visitors import Share, Visitor
 from ui.tabs.share import share_state
-
-__all__ = ["doors"]
 
 
 def test_who_comes_after_its_end_is_told_apart(doors: Doors) -> None:

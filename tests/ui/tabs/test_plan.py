@@ -6,8 +6,8 @@ import pytest
 
 from engine.engine import Engine
 from engine.text import Text
-from tests.engine.machine.test_facts import seen
 from tests.support.machines import LINUX
+from tests.support.samples import seen
 from ui import wording
 from ui.page import build_page
 from ui.tabs import plan

@@ -13,7 +13,7 @@ from engine.pipelines.wan_tiny.vocabulary import EXAMPLES, parse, unknown_words
 from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.request import ClipRequest
-from tests.engine.pipelines.wan_tiny.test_pipeline import PRESET, Notes
+from tests.support.wan_tiny import PRESET, Notes
 
 FOLDER = PROJECT / str(PRESET.checkpoint)
 PROMPTS = (

@@ -1,0 +1,47 @@
+"""The tiny model's requests, and a run that takes notes."""
+
+from engine.pipelines.base import Cancelled
+from engine.presets import load_presets
+from engine.request import ClipRequest
+from engine.stages import Frames, Stage
+from engine.text import Said
+
+PRESETS = load_presets()
+
+
+PRESET = PRESETS.models["wan-tiny"]
+
+
+class Notes:
+    """A ``Run`` that notes everything and cancels at the ``stop``-th check."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stages: list[Stage] = []
+        self.marks: list[tuple[Stage, float, int]] = []
+        self.previews: list[Frames] = []
+        self.checks: list[Stage] = []
+        self.stop = stop
+
+    def stage(self, stage: Stage, steps: int = 0) -> None:
+        self.stages.append(stage)
+
+    def advance(self, fraction: float, step: int = 0) -> None:
+        self.marks.append((self.stages[-1], fraction, step))
+
+    def preview(self, frames: Frames) -> None:
+        self.previews.append(frames)
+
+    def check(self) -> None:
+        self.checks.append(self.stages[-1])
+        if self.stop is not None and len(self.checks) >= self.stop:
+            raise Cancelled
+
+    def occupied(self, doing: Said, seconds: float) -> None:
+        raise AssertionError("nothing here takes long enough")
+
+
+def request(
+    prompt: str = "a red ball moves left", height: int = 64, width: int = 64, frames: int = 9
+) -> ClipRequest:
+    size = {"height": height, "width": width, "frames": frames}
+    return ClipRequest.check({"prompt": prompt, **size}, PRESETS)
