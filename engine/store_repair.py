@@ -13,7 +13,7 @@ from engine.home import Home
 from engine.store import Damaged, Store, StoreError
 from engine.text import Text, joined
 
-log = logging.getLogger("headroom.mending")
+log = logging.getLogger("headroom.store_repair")
 
 
 def open_store(home: Home) -> Store:

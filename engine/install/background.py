@@ -26,7 +26,7 @@ from engine.install.installed import SETUP, engine_here, stamp
 from engine.machine.facts import forget_packages
 from engine.text import NOTHING, Said, Text
 
-log = logging.getLogger("headroom.arrival")
+log = logging.getLogger("headroom.install")
 
 LAST_LINES, LONGEST = 4, 160  # of what it said last; all of it is in the log
 NOISE = re.compile(r"^(WARNING|\[notice\]|\s*$)")
@@ -106,7 +106,7 @@ class BackgroundInstall:
             if working or self._closed or engine_here():
                 return
             self._state = InstallState("working", Text("install.beginning"), time.monotonic())
-            threading.Thread(target=self._run, name="arrival", daemon=True).start()
+            threading.Thread(target=self._run, name="background install", daemon=True).start()
 
     def close(self) -> None:
         """End a set-up that is at work; the next start goes on with it."""

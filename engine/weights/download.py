@@ -27,7 +27,7 @@ from engine.weights.progress import DownloadProgress, FileProgress, Pace, Phase
 from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import places
 
-log = logging.getLogger("headroom.download")
+log = logging.getLogger("headroom.weights")
 
 PARALLEL = 4  # files; one stream seldom fills a fast line
 TICK_SECONDS = 0.25

@@ -28,7 +28,7 @@ from engine.weights.hub import explain
 from engine.weights.manifest import OURS
 from engine.weights.progress import PAUSE, DownloadProgress
 
-log = logging.getLogger("headroom.download")
+log = logging.getLogger("headroom.weights")
 
 TICK_SECONDS = 0.25
 LOCK_SECONDS = 2.0  # a page that only looks holds the lock for a moment

@@ -26,7 +26,7 @@ from engine.text import NOTHING, Memory, Text, joined, programs
 from engine.worker.messages import Failed, Finished, Probed
 from engine.worker.process import WorkerProcess
 
-log = logging.getLogger("headroom.results")
+log = logging.getLogger("headroom.outcomes")
 
 STARVED_SECONDS, STARVED_SHARE = 10.0, 0.05  # so little of the RAM was free so shortly before
 AROUND_SECONDS = 30.0  # of the flight recorder's samples are kept with an out-of-memory

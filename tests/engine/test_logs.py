@@ -54,7 +54,7 @@ def test_no_log_has_a_prompt_and_lines_have_their_job(
     assert "zebrafinch" not in text
     assert "quagga" not in text
     assert f"{clip.job:05d}-[clip].mp4 can't be removed" in text
-    assert "INFO headroom.keeper: job 1: clip of scripted at 32×48×5 begins" in text
+    assert "INFO headroom.supervisor: job 1: clip of scripted at 32×48×5 begins" in text
     assert "headroom.worker: job 1: made in" in text
     assert "headroom.worker: job 2: failed" in text
     assert "no such words: '[prompt]'" in text

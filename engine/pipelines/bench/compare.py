@@ -20,7 +20,7 @@ from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.units import gigabytes
 
-log = logging.getLogger("headroom.yardsticks")
+log = logging.getLogger("headroom.bench")
 
 
 def compare(

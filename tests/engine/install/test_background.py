@@ -116,7 +116,9 @@ def test_closing_the_page_ends_it(environment: Environment) -> None:
     coming.again()
 
     def over() -> bool:  # the thread still has to see that its process is gone
-        alive = [t for t in threading.enumerate() if t.name == "arrival" and t.is_alive()]
+        alive = [
+            t for t in threading.enumerate() if t.name == "background install" and t.is_alive()
+        ]
         return not alive or coming.look().phase == "failed"
 
     wait_until(over, "the end")
