@@ -17,7 +17,7 @@ from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
 from engine.plan.choice import Plan
-from engine.plan.fallback import Fallback, describe_fallback, next_fallback
+from engine.plan.fallback import Fallback, describe_fallback, next_fallback, ran_out
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
 from engine.request import Size
@@ -275,14 +275,9 @@ class Outcomes:
 
 
 def what_ran_out(failed: Failed, where: Size | None) -> Text:
-    """Which memory, in which stage, at which size: one sentence after the pipeline's own, which
-    tells neither."""
-    at = NOTHING if where is None else Text("worker.at_size", size=where)
-    doing = Text(f"worker.doing_{failed.stage or 'load'}", where=at)
-    memory = Text("worker.some_memory")
-    if failed.memory is not None:
-        memory = Text(f"worker.memory_{failed.memory.lower()}")
-    return joined(failed.sentence, Text("worker.ran_out", memory=memory, doing=doing))
+    """The pipeline's own sentence, and which memory it was, in which stage and at which size."""
+    size = "" if where is None else str(where)
+    return joined(failed.sentence, ran_out(failed.memory, failed.stage, size))
 
 
 def without_prompt(request: dict[str, Any]) -> dict[str, Any]:
