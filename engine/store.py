@@ -21,7 +21,7 @@ class StoreError(HeadroomError):
 
 
 class Damaged(StoreError):
-    """What SQLite finds in the file is no sound database (``mending.py`` makes a new one)."""
+    """What SQLite finds in the file is no sound database (``store_repair.py`` makes a new one)."""
 
 
 Migration = Callable[[sqlite3.Connection], None]

@@ -1,10 +1,9 @@
 """What is told to a person, before it is words: an id and values. Words are made at the edge.
 
 The tables in engine/texts and ui/texts have each id's English and Chinese, side by side. ``str``
-makes
-English of a text, for logs, the command line and programs; the page makes the reader's language
-(ui/wording.py). What crosses a pipe, a row or a function is the text itself, so that nobody has to
-read a sentence to know what it says.
+makes English of a text, for logs, the command line and programs; the page makes the reader's
+language (ui/wording.py). What crosses a pipe, a row or a function is the text itself, so that
+nobody has to read a sentence to know what it says.
 """
 
 import json

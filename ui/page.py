@@ -49,7 +49,7 @@ def build_page(
     Args:
         installer: brings what makes clips, where it is missing.
         answers: answers the programs that call the page's named endpoints.
-        sharing: the visitors' door.
+        sharing: the visitors' page.
     """
     installer = installer or BackgroundInstall(engine.home)
     sharing = sharing or Sharing(engine)

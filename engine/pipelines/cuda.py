@@ -54,7 +54,7 @@ class CudaMeter:
     caps_clips = True
 
     def __init__(self) -> None:
-        """Brings the CUDA context up; CUDA_VISIBLE_DEVICES has chosen the GPU (child.py).
+        """Brings the CUDA context up; CUDA_VISIBLE_DEVICES has chosen the GPU (worker/process.py).
 
         Raises:
             TooFull: the GPU has no room for it.
@@ -164,7 +164,7 @@ def what_ran_out(error: BaseException) -> Memory | None:
 
 def out_of_memory(error: BaseException) -> OutOfMemory | None:
     """``error`` as the text that it means, if it is about memory. In which stage and at which
-    size is for those to add who know both (recovery.py)."""
+    size is for those to add who know both (worker/outcomes.py)."""
     memory = what_ran_out(error)
     if memory is None:
         return None

@@ -40,7 +40,7 @@ def lock_of(folder: Path) -> FileLock:
 
 
 class Teller(threading.Thread):
-    """Writes the tally, and ends the process when its owner is gone or somebody wants a pause."""
+    """Writes the progress; ends the process when its owner is gone or somebody wants a pause."""
 
     def __init__(self, download: Download, orphaned: Callable[[], bool]) -> None:
         super().__init__(name="teller", daemon=True)

@@ -136,7 +136,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class Compared:
-    """What pipelines/yardsticks.py found."""
+    """What pipelines/bench/compare.py found."""
 
     job: int
     found: dict[str, Any]

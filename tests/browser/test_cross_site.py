@@ -217,7 +217,7 @@ def test_a_page_elsewhere_can_do_nothing_to_a_visitor(
     guest.wait_for_selector("#make", state="visible")
     before = state(served)
     body = {"prompt": "steps=1 not theirs", "height": 32, "width": 48, "frames": 5, "job": 1}
-    # The last is the door's own address: another port is the same site, so its cookie is sent.
+    # The last is the share's own address: another port is the same site, so its cookie is sent.
     for name in ("localhost", "evil.localhost", address.split("/")[2].rpartition(":")[0]):
         assert attacked(context, evil, name, address, body, DOOR) == [], name
     assert state(served) == before

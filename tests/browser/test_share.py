@@ -1,4 +1,4 @@
-"""Sharing in a real Chromium: the door opens, a visitor makes a clip, the door is shut."""
+"""Sharing in a real Chromium: it opens, a visitor makes a clip, it is shut."""
 
 import functools
 from typing import Any
@@ -57,7 +57,7 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     assert password not in page.content()
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
-    # Told by the door's last answer, or by there being none: its poll may fall into either.
+    # Told by the share's last answer, or by there being none: its poll may fall into either.
     guest.wait_for_selector("#told >> text=share has ended", timeout=20_000)
     page.wait_for_selector("#share-start", state="visible")
     context.close()

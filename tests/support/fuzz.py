@@ -1,6 +1,6 @@
 """What 10,000 senseless calls of a running page come to.
 
-``python -m tests.support.fuzz [CALLS]`` starts a page of its own with the visitors' door open,
+``python -m tests.support.fuzz [CALLS]`` starts a page of its own with the visitors' page open,
 sends the
 calls that tests/support/fuzzed.py makes, and prints one JSON object: how many of which status,
 every answer above 499, every traceback, and by how much the page's process grew.
@@ -160,12 +160,12 @@ class Fuzz:
         return answer.json()
 
     def share(self) -> tuple[str, str]:
-        """The visitors' door, and the cookie of somebody who was let in."""
+        """The visitors' page, and the cookie of somebody who was let in."""
         self._share()
         return self._door, self._cookie
 
     def _share(self) -> None:
-        """Open the visitors' door; what the calls shut is opened anew. Its password comes once."""
+        """Open the visitors' page; what the calls shut is opened anew. Its password comes once."""
         state = self._served.state("share-text")
         if state and self._cookie:
             return

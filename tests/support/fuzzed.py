@@ -169,8 +169,8 @@ GOOD: dict[str, Any] = {
     "share-model": "scripted",
     "embed": True,
 }
-# These take no value, so there is nothing to try but pressing them: the first shuts the visitors'
-# door, the others make clips.
+# These take no value, so there is nothing to try but pressing them: the first ends the
+# share, the others make clips.
 LEFT_OUT = ["share-stop", "same-again", "new-seed", "larger"]
 BROKEN = [("model", "no such model"), ("frames", 6), ("height", -1), ("prompt", "\x00")]
 

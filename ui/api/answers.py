@@ -178,7 +178,7 @@ class Answers:
 
         Raises:
             RequestError: a field is refused.
-            HeadroomError: as ``EngineState.submit``.
+            HeadroomError: as ``Engine.submit``.
         """
         embed = flag("receipt", receipt)
         return self.engine.submit(self._request(fields), embed)

@@ -1,4 +1,4 @@
-"""Opens and closes the visitors' door: its port, its tunnel or network address, and its end."""
+"""Opens and closes the visitors' page: its port, its tunnel or network address, and its end."""
 
 import contextlib
 import secrets
@@ -17,7 +17,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.text import NOTHING, Text
 from ui.share.tunnel import Tunnel, open_tunnel
-from ui.share.visitor_app import build_door
+from ui.share.visitor_app import build_app
 from ui.share.visitors import Share, Visits
 
 Where = Literal["link", "network"]
@@ -26,12 +26,12 @@ OpenTunnel = Callable[[int, str, Path], Tunnel]
 
 
 class SharingError(HeadroomError):
-    """The door can't be opened."""
+    """It can't be shared."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What the owner passes on. It is shown once: only the door knows the password after this."""
+    """What the owner passes on. It is shown once: only the share knows the password after this."""
 
     address: str
     password: str
@@ -43,7 +43,7 @@ class Opened:
 
 
 class Sharing:
-    """At most one door at a time. ``start`` opens it, ``stop`` or its time closes it."""
+    """At most one share at a time. ``start`` opens it, ``stop`` or its time closes it."""
 
     def __init__(self, engine: Engine, tunnel: OpenTunnel = open_tunnel) -> None:
         self._engine, self._open_tunnel = engine, tunnel
@@ -55,7 +55,7 @@ class Sharing:
         self.address = ""
 
     def start(self, where: Where, hours: float, model: str) -> Opened:
-        """Open the door.
+        """Begin a share.
 
         Raises:
             TunnelError: no link; nothing is open then.
@@ -92,11 +92,11 @@ class Sharing:
         return Opened(self.address, share.password)
 
     def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
-        door = build_door(visits, hosts, tunnelled=host == "127.0.0.1")
+        app = build_app(visits, hosts, tunnelled=host == "127.0.0.1")
         listener = socket.create_server((host, 0))
         self._server = uvicorn.Server(
             uvicorn.Config(
-                door,
+                app,
                 log_level="critical",
                 server_header=False,
                 proxy_headers=False,
@@ -105,7 +105,7 @@ class Sharing:
         )
         arguments = {"sockets": [listener]}
         threading.Thread(
-            target=self._server.run, kwargs=arguments, name="visitors' door", daemon=True
+            target=self._server.run, kwargs=arguments, name="visitors' page", daemon=True
         ).start()
         deadline = time.monotonic() + START_SECONDS
         while not self._server.started:
@@ -115,7 +115,7 @@ class Sharing:
         return int(listener.getsockname()[1])
 
     def stop(self) -> None:
-        """Close the door at once: nobody is let in, and what visitors have unfinished ends."""
+        """End the share at once: nobody is let in, and what visitors have unfinished ends."""
         with self._lock:
             self._stop()
 

@@ -1,4 +1,4 @@
-"""The way from the internet to the visitors' door: Gradio's own tunnel, or why there is none."""
+"""The way from the internet to the visitors' page: Gradio's own tunnel, or why there is none."""
 
 import os
 import subprocess

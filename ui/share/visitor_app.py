@@ -79,7 +79,7 @@ class Cancelling(Body):
     job: int
 
 
-def build_door(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
+def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
     """The visitors' app, for one share.
 
     Args:

@@ -58,9 +58,9 @@ class Visitor:
 
 @dataclass
 class Share:
-    """One time that the door is open, for one model, until ``ends`` (``time.monotonic``'s clock).
+    """One time that visitors are let in, for one model, until ``ends`` (``time.monotonic``).
 
-    The password is kept only to be compared; whoever opens the door shows it once.
+    The password is kept only to be compared; whoever opens it shows it once.
     """
 
     model: str

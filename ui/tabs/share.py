@@ -1,4 +1,4 @@
-"""The Share tab: opens the visitors' door, shows its address and password once, and closes it."""
+"""The Share tab: opens the visitors' page, shows its address and password once, and closes it."""
 
 import html
 from typing import Any

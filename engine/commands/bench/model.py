@@ -1,7 +1,7 @@
 """What a clip of a model costs here: made by our worker as the engine would have it make one.
 
 The user's own installation is measured (its weights, its plan, its guard), but no job, clip or
-measurement is left in it: the worker is driven directly, as the keeper drives it.
+measurement is left in it: the worker is driven directly, as the supervisor drives it.
 """
 
 import secrets

@@ -29,7 +29,7 @@ def _work(
     log_file: str,
     environment: Mapping[str, str],
 ) -> None:
-    """In place of ``child._work``, in the worker's process."""
+    """In place of ``process._work``, in the worker's process."""
     from engine.worker import main
 
     whole = main.JobRun.check

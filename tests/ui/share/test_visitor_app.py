@@ -1,4 +1,4 @@
-"""The visitors' door over real HTTP: who gets in, what they may do, and what they never see."""
+"""The visitors' page over real HTTP: who gets in, what they may do, and what they never see."""
 
 import json
 import re
