@@ -13,10 +13,12 @@ from engine.guard.verdict import Word
 from engine.home import PROJECT
 from engine.plan.host_memory import host_need, parts, pinned_need
 from engine.presets import load_presets
+from engine.text import tables
 from engine.units import GIB
 from tests.tools.reliability import BEGIN, END, HEAD, rows
+from ui.wording import FOLDERS
 
-PAGES = [PROJECT / "README.md", PROJECT / "SECURITY.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MEASURED = (PROJECT / "docs" / "measured.md").read_text(encoding="utf-8")
 RELIABILITY = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
@@ -99,6 +101,7 @@ def test_the_symptoms_are_told_in_the_programs_own_words() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
+    words += " ".join(text["en"] for text in tables(*FOLDERS).values())
     quoted = re.findall(r"“([^”]+)”", README)
     assert len(quoted) > 10
     for sentence in quoted:
