@@ -83,8 +83,8 @@ CALLS: Mapping[str, str] = {
 
 
 def imported_names() -> Iterator[tuple[str, str]]:
-    """(module, name) of all that engine/pipelines imports from LightX2V."""
-    for file in sorted((PROJECT / "engine" / "pipelines").glob("*.py")):
+    """(module, name) of all that engine/pipelines and its folders import from LightX2V."""
+    for file in sorted((PROJECT / "engine" / "pipelines").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("lightx2v"):
                 yield from ((str(node.module), alias.name) for alias in node.names)

@@ -14,7 +14,7 @@ import pytest
 from engine.install import trial
 from engine.install.__main__ import Order, Setup
 from engine.install.environments import SetupError
-from engine.install.plan import ENGINE, GPU, PAGE, make_plan
+from engine.install.plan import ENGINE, GPU, HASHES, PAGE, make_plan
 from engine.pipelines.lightx2v import kernels, loading
 from engine.pipelines.lightx2v import self_test as self_test
 from engine.pipelines.lightx2v.self_test import Told, try_kernels
@@ -90,6 +90,7 @@ def test_without_a_card_here_its_packages_are_not_tried(
     from engine.install.environments import Stamp
     from engine.install.packages import Packages
 
+    (tmp_path / HASHES).write_text("")  # nothing is installed here
     tried: list[tuple[str, ...]] = []
 
     def run(_: Path, __: Path, files: tuple[str, ...]) -> dict[str, str]:
