@@ -179,7 +179,7 @@ def test_a_failed_set_up_ends_with_its_code(windows: Windows, command: str, code
 @pytest.mark.parametrize("code", [2, 3, 4])
 def test_the_programs_exit_code_is_the_launchers(windows: Windows, code: int) -> None:
     windows.python("python.exe")
-    assert windows.run("check", fails="app.py", code=code).code == code
+    assert windows.run("clips", fails="app.py", code=code).code == code
 
 
 def test_setup_stops_after_it_and_takes_its_options(windows: Windows) -> None:

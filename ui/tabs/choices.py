@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from engine.pipelines import is_here
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.request import Size, whole
 from engine.text import Text, plain
 from ui.wording import say
@@ -22,6 +22,12 @@ def known_model(presets: Presets, name: object) -> str:
     if isinstance(name, str) and name in presets.models:
         return name
     raise gr.Error(say(Text("generate.no_such_model")), print_exception=False)
+
+
+def preset_of(presets: Presets, name: object) -> ModelPreset:
+    """The model of this name; the default one for what no list of ours has sent."""
+    known = isinstance(name, str) and name in presets.models
+    return presets.models[str(name)] if known else presets.default
 
 
 def model_choices(presets: Presets) -> list[tuple[str, str]]:

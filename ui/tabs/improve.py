@@ -19,6 +19,7 @@ from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
 from engine.request import PROMPT_LIMIT
 from engine.text import Text, listed
+from ui.tabs.choices import preset_of
 from ui.wiring import QUIET
 from ui.wording import say
 
@@ -172,7 +173,7 @@ def wire_panel(
         return [said, gr.Button(visible=False), gr.Button(visible=True)]
 
     async def ask(text: str, name: str, request: gr.Request) -> list[Any]:
-        preset = presets.models.get(name, presets.default)
+        preset = preset_of(presets, name)
         text = str(text or "")[:PROMPT_LIMIT]
         try:
             made = await calls.run(request.session_hash or "", enhancer.improve(text, preset))

@@ -17,6 +17,7 @@ from engine.presets import ModelPreset
 from engine.prompts.ideas import Ideas, load_ideas
 from engine.text import Text, listed
 from ui.tabs import improve
+from ui.tabs.choices import preset_of
 from ui.wiring import QUIET
 from ui.wording import say
 
@@ -130,15 +131,15 @@ def put_into(
 
 def wire(engine: Engine, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdown) -> None:
     """Connect all of it to the prompt and the chosen model."""
-    ideas, models = load_ideas(), engine.presets.models
+    ideas = load_ideas()
     texts = ideas.texts
 
     def follow(name: str, theme: str | None) -> list[Any]:
-        preset = models.get(name, engine.presets.default)
+        preset = preset_of(engine.presets, name)
         return [gr.Dropdown(**one) for one in idea_choices(ideas, preset, theme or "")]
 
     def turn(name: str, theme: str | None) -> Any:
-        fields = idea_choices(ideas, models.get(name, engine.presets.default), theme or "")[1]
+        fields = idea_choices(ideas, preset_of(engine.presets, name), theme or "")[1]
         return gr.Dropdown(choices=fields["choices"], value=fields["value"])
 
     def pick(text: str, current: str, history: History) -> list[Any]:
