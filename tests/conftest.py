@@ -40,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole folders start a browser, a program, or LightX2V in a process of its own."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in ("browser", "contract"):
+            item.add_marker(pytest.mark.starts)
+
+
 @pytest.fixture(autouse=True)
 def _starts_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick tests stay quick: whoever starts something has to say so with a marker."""

@@ -221,6 +221,7 @@ def test_the_queue_goes_on_after_a_power_cut(home: Path, before: Told) -> None:
         assert read_receipt(engine.library.place(whole)) == whole.receipt
 
 
+@pytest.mark.starts
 @pytest.mark.model
 def test_a_clip_that_waited_is_made(home: Path) -> None:
     """By the real model; its measurement is one more of the same fingerprint."""

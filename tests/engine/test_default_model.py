@@ -68,6 +68,7 @@ def test_weights_that_are_missing_are_the_reason(make: Make) -> None:
     assert "LightX2V, isn't installed" in str(usual.reason)
 
 
+@pytest.mark.starts
 def test_what_is_expected_is_loaded_once(make: Make) -> None:
     engine = make()
     try:

@@ -43,6 +43,7 @@ def run_all(engine: Engine, ask: Ask) -> None:
         assert finish(engine, engine.submit(ask(f"{MARK} fail={fault}"))).state is State.FAILED
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("prompts in logs and in the report, failures included")
 def test_no_log_has_a_prompt_and_lines_have_their_job(
     engine: Engine, page_log: Path, ask: Ask
@@ -65,6 +66,7 @@ def test_no_log_has_a_prompt_and_lines_have_their_job(
     assert "job 6: clip of scripted" in told
 
 
+@pytest.mark.starts
 def test_debug_writes_prompts(
     engine: Engine,
     ask: Ask,

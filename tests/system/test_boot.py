@@ -14,6 +14,8 @@ from tests.conftest import wait_until
 from tests.support.served import Served, serve
 from ui.serve import PORTS_TRIED
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.mark.model
 def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.crashes import JOBS, KILLS, ROUNDS, rounds
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_every_job_ends_once_and_every_clip_has_its_row() -> None:

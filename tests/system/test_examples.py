@@ -17,6 +17,8 @@ from engine.home import PROJECT
 from tests.support.served import Served, serve
 from tests.tools import examples
 
+pytestmark = pytest.mark.starts
+
 SECTION = (PROJECT / "docs" / "programs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:7860/"

@@ -24,7 +24,7 @@ from tests.support import served as real
 from tests.support.databases import damage, locked_elsewhere, settle
 from tests.support.served import Served
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+pytestmark = [pytest.mark.starts, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 END_SECONDS = 5.0
 ENDS = pytest.mark.reliability("Ctrl-C: starting, loading, denoising, saving, clients waiting")
 

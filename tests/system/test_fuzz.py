@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.fuzz import CALLS, REAL, fuzz
 
+pytestmark = pytest.mark.starts
+
 # Of the page's process between call 1,000 and the last; 4 % were measured.
 GROWTH = 0.10
 

@@ -14,6 +14,8 @@ import pytest
 
 from engine.home import PROJECT
 
+pytestmark = pytest.mark.starts
+
 SOURCE = PROJECT / "tests/system/wine/python_standin.c"
 COMPILER = "x86_64-w64-mingw32-gcc"
 REQUIRED = "HEADROOM_REQUIRE_WINE"

@@ -63,7 +63,10 @@ ALIKE: list[Callable[[str], str]] = [
     lambda path: path.upper(),
 ]
 
-pytestmark = pytest.mark.reliability("ways of writing a path, on every address that gives files")
+pytestmark = [
+    pytest.mark.starts,
+    pytest.mark.reliability("ways of writing a path, on every address that gives files"),
+]
 
 
 @dataclass

@@ -7,6 +7,8 @@ import pytest
 
 from engine.home import PROJECT
 
+pytestmark = pytest.mark.starts
+
 
 def modules_after(code: str) -> set[str]:
     done = subprocess.run(

@@ -14,10 +14,11 @@ from pathlib import Path
 from engine.home import PROJECT
 
 LINTERS = {
-    "ruff check": ("ruff", "check", "."),
-    "ruff format": ("ruff", "format", "--check", "."),
-    "import-linter": ("importlinter.cli", "lint"),
-    "mypy": ("mypy",),
+    "ruff check": ("-m", "ruff", "check", "."),
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    # It has no module to run.
+    "import-linter": ("-c", "from importlinter.cli import lint_imports_command as lint; lint()"),
+    "mypy": ("-m", "mypy"),
 }
 QUICK = ("pytest", "-m", "not starts and not model and not browser", "--starts-nothing")
 
@@ -26,7 +27,7 @@ def run(name: str, *arguments: str) -> tuple[bool, str]:
     """Whether it passed, and what to say: its output only where it didn't."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, *arguments],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

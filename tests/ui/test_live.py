@@ -15,6 +15,8 @@ from tests.conftest import Ask, finish, wait_until
 from ui import wording
 from ui.live import Live, add_routes
 
+pytestmark = pytest.mark.starts
+
 KEYS = {
     "engine",
     "engine_state",

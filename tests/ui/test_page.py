@@ -119,6 +119,7 @@ def test_cancel_is_meant_for_the_job_that_was_on_show(engine: Engine, ask: Ask) 
     assert jobs.get(waiting.id).state is State.CANCELLED
 
 
+@pytest.mark.starts
 def test_a_clip_is_shown_with_every_choice_and_its_reason(engine: Engine, ask: Ask) -> None:
     begin, video, *_, receipt, shown = result.newest(engine)
     assert (begin.visible, video.visible, receipt, shown) == (True, False, library.EMPTY, None)
@@ -174,6 +175,7 @@ def test_a_receipt_is_in_the_readers_language_as_far_as_it_is_known(engine: Engi
     assert told["文件"] == ("a.mp4", "手动放入：从别处放进了片段文件夹。")
 
 
+@pytest.mark.starts
 def test_a_tab_that_was_forgotten_is_about_the_newest_clip(engine: Engine, ask: Ask) -> None:
     assert result._number(engine, None) == 0
     engine.start()

@@ -35,6 +35,7 @@ def receipt_of(*arguments: str) -> dict[str, Any]:
     return receipt
 
 
+@pytest.mark.starts
 @pytest.mark.model
 def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path) -> None:
     size = ("--height", "64", "--width", "64", "--frames", "9")
@@ -65,6 +66,7 @@ def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path)
     ]
 
 
+@pytest.mark.starts
 def test_out_copies_the_clip_and_read_prints_its_receipt(tmp_path: Path) -> None:
     target = tmp_path / "my clip.mp4"
     made = receipt_of("hello", "--model", "scripted", "--out", str(target))
@@ -110,6 +112,7 @@ def test_a_refused_request_leaves_no_job() -> None:
     store.close()
 
 
+@pytest.mark.starts
 def test_a_failed_job_is_exit_code_4(capfd: pytest.CaptureFixture[str]) -> None:
     out, err = app("generate", "fail=error", "--model", "scripted", "--json", code=4)
     assert "scripted failure" in json.loads(out)["error"]
@@ -124,6 +127,7 @@ def test_a_folder_that_cant_be_written_is_exit_code_5(
     assert main(["clips"]) == 5
 
 
+@pytest.mark.starts
 def test_ctrl_c_cancels_the_job_and_is_exit_code_130() -> None:
     """The signal goes to the whole group, as a terminal sends it."""
     program = subprocess.Popen(
@@ -154,6 +158,7 @@ def test_ctrl_c_cancels_the_job_and_is_exit_code_130() -> None:
     store.close()
 
 
+@pytest.mark.starts
 def test_measure_climbs_and_check_tells_the_difference(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

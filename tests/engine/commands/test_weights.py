@@ -15,6 +15,8 @@ from tests.conftest import wait_until
 from tests.support.hub import Hub
 from tests.support.tensorfiles import write_blocks, write_others
 
+pytestmark = pytest.mark.starts
+
 MODEL = "fetched"
 ENCODER = "models_t5_umt5-xxl-enc-fp8.pth"
 Capture = pytest.CaptureFixture[str]

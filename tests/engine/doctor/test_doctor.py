@@ -192,6 +192,7 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     assert host.write_speed(tmp_path / "nowhere") == 0
 
 
+@pytest.mark.starts
 def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
     import socket
 
@@ -268,6 +269,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("nvml")).parent
 
 
+@pytest.mark.starts
 def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
     standin = Standin(library)
     standin.write(driver="581.57", gpus=[ScriptedGpu(pcie_width=2)])

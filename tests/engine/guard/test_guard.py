@@ -20,6 +20,8 @@ from engine.request import ClipRequest, Size
 from tests.conftest import Ask, finish, wait_until
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
+pytestmark = pytest.mark.starts
+
 BASELINE, LARGER = Size(128, 128, 17), Size(160, 160, 17)
 
 

@@ -20,6 +20,8 @@ from engine.presets import Presets
 from engine.text import Text
 from tests.conftest import wait_until
 
+pytestmark = pytest.mark.starts
+
 BEGINS = "import sys; print('WARNING: noise'); print('Installing PyTorch …', flush=True); "
 
 

@@ -83,6 +83,7 @@ def wanted_by(package: str, extras: frozenset[str], system: str, python: str) ->
     return found
 
 
+@pytest.mark.starts
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize("system", ["linux", "win32"])
 @pytest.mark.parametrize("name", ["requirements-page.txt", "requirements.txt", GPU.name])

@@ -27,6 +27,8 @@ from engine.install.plan import ENGINE, GPU, PAGE, TESTS
 from tests.support.computers import LINUX
 from tests.support.small_project import Small
 
+pytestmark = pytest.mark.starts
+
 
 def refuse(*_: object) -> None:
     raise AssertionError("nothing was to be installed")

@@ -132,6 +132,7 @@ def test_a_line_gets_each_hash_of_its_version_and_one_without_goes_by_itself() -
     assert hashed("--only-binary :all:\n# A word.\n", KNOWN) == ("", "")
 
 
+@pytest.mark.starts
 def test_another_file_than_the_one_that_was_listed_is_refused(
     small: Small, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_another_file_than_the_one_that_was_listed_is_refused(
     assert (small.has("page"), small.has("tools")) == ("1.0", "")
 
 
+@pytest.mark.starts
 def test_without_its_list_of_hashes_nothing_is_installed(small: Small) -> None:
     (small.folder / HASHES).unlink()
     with pytest.raises(SetupError, match="restore it from the project"):

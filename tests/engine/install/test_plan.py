@@ -151,6 +151,7 @@ def dry_run(environment: Mapping[str, str]) -> dict[str, object]:
     return loaded
 
 
+@pytest.mark.starts
 def test_a_dry_run_asks_the_driver_through_nvml(library: Path) -> None:
     standin = Standin(library)
     standin.write(driver="581.57", gpus=[ScriptedGpu(capability=(8, 9), total_mib=16_380)])
@@ -175,6 +176,7 @@ def test_a_dry_run_asks_the_driver_through_nvml(library: Path) -> None:
     assert "551.23" in plan["decisions"][0]["reason"]
 
 
+@pytest.mark.starts
 def test_nvidia_smi_is_asked_where_nvml_fails(library: Path, tmp_path: Path) -> None:
     standin = Standin(library)
     standin.write(errors={"init": 9})
@@ -205,6 +207,7 @@ def test_answers_of_nvidia_smi_are_read_or_refused() -> None:
     assert smi_answer(["NVIDIA-SMI has failed"]) is None
 
 
+@pytest.mark.starts
 def test_this_machine_is_told_without_a_fault() -> None:
     driver, cards, silence = nvidia()
     assert bool(cards) != bool(silence)

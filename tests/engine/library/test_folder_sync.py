@@ -22,6 +22,8 @@ from engine.text import Text
 from tests.conftest import Ask, wait_until
 from tests.support.clipfiles import receipt, write
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.fixture
 def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:

@@ -46,6 +46,7 @@ def test_it_survives_a_chat_program_that_strips_the_tags(tmp_path: Path) -> None
     assert (mp4.read_frames(path) == mp4.read_frames(path)).all()
 
 
+@pytest.mark.starts
 @pytest.mark.skipif(
     shutil.which("ffprobe") is None and not os.environ.get("HEADROOM_REQUIRE_FFPROBE"),
     reason="ffprobe isn't installed",

@@ -14,6 +14,8 @@ from engine.library.posters import Posters
 from tests.conftest import wait_until
 from tests.support.clipfiles import receipt, write
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.fixture
 def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:

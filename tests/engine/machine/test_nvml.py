@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from engine.machine.nvml import LONGEST_NAME, printable
 from tests.support.nvml import Process, ScriptedGpu, Standin, build
 
+pytestmark = pytest.mark.starts
+
 MIB = 2**20
 PROJECT = Path(__file__).resolve().parents[3]
 

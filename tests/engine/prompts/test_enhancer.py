@@ -27,6 +27,8 @@ from engine.store import Store
 from engine.text import Text, joined
 from tests.support.llm import Llm, running, said
 
+pytestmark = pytest.mark.starts
+
 SECRET = "sk-very-secret-0123456789"
 PROMPT = "a ball"
 ANSWER = "a red ball rolls left over green grass"

@@ -20,6 +20,8 @@ from tests.conftest import wait_until
 from tests.support.fetching import ENCODER, MODEL, Run, assert_whole, end, here, part_bytes, pull
 from tests.support.hub import COMMIT, PIECE, Hub
 
+pytestmark = pytest.mark.starts
+
 
 def test_everything_comes_once_and_whole(hub: Hub, downloads: Downloads) -> None:
     assert downloads.look(MODEL).state == "missing"

@@ -16,6 +16,8 @@ from tests.conftest import wait_until
 from tests.support.fetching import ENCODER, MODEL, Run, assert_whole, end, here, pull
 from tests.support.hub import COMMIT, Hub
 
+pytestmark = pytest.mark.starts
+
 # ---- sources -------------------------------------------------------------------------------
 
 

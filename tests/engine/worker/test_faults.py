@@ -43,6 +43,7 @@ def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> Job:
 # ---- the worker ----------------------------------------------------------------------------
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the worker hung, without a sign of life")
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a clip"])
 def test_a_hung_worker_is_replaced(
@@ -65,6 +66,7 @@ def test_a_hung_worker_is_replaced(
     next_job_succeeds(started, ask)
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the worker ending while it is imported")
 def test_a_worker_that_ends_at_import(
     engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -82,6 +84,7 @@ def test_a_worker_that_ends_at_import(
     next_job_succeeds(engine, ask)
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
 @pytest.mark.parametrize("file", [".partial-1.mp4", ".partial-1.jpg"])
 def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None:
@@ -115,6 +118,7 @@ def fill(file: Path) -> None:
             full.write(bytes(4096))
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_full_disk_fails_the_clip_and_leaves_no_half(
     started: Engine,
@@ -134,6 +138,7 @@ def test_a_full_disk_fails_the_clip_and_leaves_no_half(
         next_job_succeeds(started, ask)
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the disk full while a clip is written")
 def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
     started: Engine,
@@ -160,6 +165,7 @@ def fill_up(store: Store) -> None:
             db.execute("insert into settings values (?, ?)", (f"filler {count}", "x" * 300))
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the disk full while the database is written")
 def test_a_full_database_keeps_the_clip_until_there_is_room(
     started: Engine,
@@ -184,6 +190,7 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
     assert len(started.library.newest()) == 2
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the database locked by another process")
 def test_a_locked_database_is_a_sentence_and_loses_nothing(
     started: Engine,
@@ -205,6 +212,7 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
     next_job_succeeds(started, ask)
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the database locked by another process")
 def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:
     job = denoising(started, ask, "steps=100 step_seconds=0.2")
@@ -220,6 +228,7 @@ def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:
     again.close()
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the database damaged, while running and at the start")
 def test_damage_while_running_is_told_and_mended_at_the_next_start(
     started: Engine,
@@ -268,6 +277,7 @@ def test_a_file_that_is_no_database_is_set_aside(content: bytes) -> None:
         home.database.write_bytes(content)
 
 
+@pytest.mark.starts
 def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
     started: Engine,
     monkeypatch: pytest.MonkeyPatch,
@@ -299,6 +309,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
 # ---- the clock -----------------------------------------------------------------------------
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the clock set back, and ahead")
 def test_the_last_job_is_the_last_though_the_clock_was_set_back(
     started: Engine,
@@ -317,6 +328,7 @@ def test_the_last_job_is_the_last_though_the_clock_was_set_back(
         assert started.jobs.ended(1, State.DONE)[0].id == last.id
 
 
+@pytest.mark.starts
 @pytest.mark.reliability("the clock set back, and ahead")
 @pytest.mark.parametrize("days", [400, -400])
 def test_the_trash_keeps_its_promise_though_the_clock_jumps(

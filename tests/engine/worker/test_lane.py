@@ -3,6 +3,8 @@
 import threading
 from dataclasses import replace
 
+import pytest
+
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
@@ -20,6 +22,7 @@ def test_an_engine_has_one_lane_and_shows_it(engine: Engine) -> None:
     assert engine.status() is lane.status
 
 
+@pytest.mark.starts
 def test_a_job_runs_in_its_lane(started: Engine, ask: Ask) -> None:
     job = started.submit(ask("steps=20 step_seconds=0.1"))
     wait_until(lambda: started.lane.running(), "the job's begin")

@@ -71,6 +71,7 @@ def test_after_a_crash_a_whole_clip_is_kept(
     assert files == [clip.file.replace(".mp4", ".jpg"), clip.file]
 
 
+@pytest.mark.starts
 def test_before_its_name_is_written_down_it_is_made_again(
     engine: Engine,
     results: Outcomes,

@@ -24,6 +24,8 @@ from tests.conftest import Ask, finish, wait_until
 from tests.support.samples import seen
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.fixture
 def planned(engine: Engine) -> Engine:

@@ -25,6 +25,8 @@ from engine.worker.status import EngineState
 from tests.conftest import Ask, finish, wait_until
 from tests.support.engines import running_stage
 
+pytestmark = pytest.mark.starts
+
 
 def test_a_prompt_becomes_a_clip_with_its_receipt(started: Engine, ask: Ask) -> None:
     job = finish(started, started.submit(ask("a show", seed=3)))

@@ -25,6 +25,7 @@ async def unheard(_fraction: float, _sentence: str) -> None:
     pass
 
 
+@pytest.mark.starts
 def test_a_job_is_told_from_waiting_to_its_clip(answers: Answers, engine: Engine) -> None:
     first = answers.submit({"prompt": "go", "model": "scripted", "seed": 3})
     second = answers.submit({"prompt": "then", "model": "scripted", "height": None})
@@ -44,6 +45,7 @@ def test_a_job_is_told_from_waiting_to_its_clip(answers: Answers, engine: Engine
     assert done["url"] == f"http://here/clips/{done['clip']}.mp4"
 
 
+@pytest.mark.starts
 def test_what_runs_is_told_with_its_stage(answers: Answers, engine: Engine) -> None:
     engine.start(warm="scripted")
     job = answers.submit({"prompt": "steps=40 step_seconds=0.2", "model": "scripted"})
@@ -103,6 +105,7 @@ def test_a_locked_size_is_refused_and_the_verdict_is_that_of_the_command(
             assert f'"{value}"' in printed
 
 
+@pytest.mark.starts
 def test_the_library_is_searched_in_pages(answers: Answers, engine: Engine, ask: Ask) -> None:
     engine.start()
     for prompt in ("100% red", "100 blue", "a_b", "acb"):
@@ -133,6 +136,7 @@ def test_the_library_is_searched_in_pages(answers: Answers, engine: Engine, ask:
             answers.library(search, limit, offset, "")
 
 
+@pytest.mark.starts
 def test_waiting_ends_with_the_job_the_time_or_the_program(
     answers: Answers, engine: Engine
 ) -> None:
@@ -148,6 +152,7 @@ def test_waiting_ends_with_the_job_the_time_or_the_program(
     assert answers.made(ended).job == job.id
 
 
+@pytest.mark.starts
 def test_the_bar_never_shrinks(answers: Answers, engine: Engine) -> None:
     engine.start()
     told: list[tuple[float, str]] = []
@@ -161,6 +166,7 @@ def test_the_bar_never_shrinks(answers: Answers, engine: Engine) -> None:
     assert any("Denoising, step" in sentence for _, sentence in told)
 
 
+@pytest.mark.starts
 def test_a_job_without_a_clip_says_why(answers: Answers, engine: Engine) -> None:
     engine.start()
     failed = answers.submit({"prompt": "fail=error", "model": "scripted"})

@@ -18,6 +18,8 @@ from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
 from tests.support.served import Served, serve
 
+pytestmark = pytest.mark.starts
+
 FIVE = ["/generate", "/status", "/cancel", "/check", "/library"]
 LONG = "steps=200 step_seconds=0.2"
 

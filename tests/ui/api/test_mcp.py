@@ -22,6 +22,8 @@ from tests.conftest import TESTS
 from tests.support.served import Served, serve
 from ui.api.mcp_tools import TOOLS, instructions
 
+pytestmark = pytest.mark.starts
+
 PROGRAM = (sys.executable, PROJECT / "app.py", "serve", "--mcp")
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 ACCEPT = {"Accept": "application/json, text/event-stream"}

@@ -38,6 +38,7 @@ def answer(url: str, method: str, path: str, **headers: str) -> httpx.Response:
     )
 
 
+@pytest.mark.starts
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "", "0.0.0.0"]
 )

@@ -27,6 +27,8 @@ from ui.share.visitors import (
 from ui.tabs.share import ABOUT, LENGTHS, share_state
 from ui.wording import spoken
 
+pytestmark = pytest.mark.starts
+
 SECRET = "the owner's own secret prompt"
 OWNERS = pytest.mark.reliability("a visitor trying what is the owner's, or another visitor's")
 

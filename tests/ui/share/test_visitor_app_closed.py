@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.visitors import Doors, asked
 
+pytestmark = pytest.mark.starts
+
 OWNERS = [
     "config",
     "live",

@@ -16,6 +16,8 @@ from ui.share.tunnel import Tunnel
 from ui.share.visitors import Share, Visitor
 from ui.tabs.share import share_state
 
+pytestmark = pytest.mark.starts
+
 
 def test_who_comes_after_its_end_is_told_apart(doors: Doors) -> None:
     """By the status: the page hides what asks for a password that opens nothing any more."""

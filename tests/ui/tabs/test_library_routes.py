@@ -23,6 +23,8 @@ from ui.tabs.dropped import add_receipt_route, brought
 from ui.tabs.library_routes import add_clip_routes
 from ui.wording import speak
 
+pytestmark = pytest.mark.starts
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 OURS = {HEADER: "1"}
 

@@ -190,6 +190,7 @@ def test_whatever_a_browser_sends_is_answered_with_a_sentence(
     assert titles(engine) == ["a"]
 
 
+@pytest.mark.starts
 def test_the_queue_outlives_the_program(engine: Engine, ask: Ask) -> None:
     engine.jobs.add_all([ask("a"), ask("b")])
     act(engine, {"do": "up", "job": engine.jobs.waiting()[1].id})

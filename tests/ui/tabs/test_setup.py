@@ -38,6 +38,7 @@ def buttons(engine: Engine) -> set[str]:
     return {name for name, part in card(engine).items() if name != "text" and part.visible}
 
 
+@pytest.mark.starts
 def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     assert "missing 8.0 MB" in card(on_hub)["text"]
     assert card(on_hub)["fetch"].value == "Download 8.0 MB"
@@ -60,6 +61,7 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
         on_hub.downloads.refuse_damaged(MODEL)
 
 
+@pytest.mark.starts
 def test_a_failure_and_a_pause_stay_on_the_card(on_hub: Engine) -> None:
     folder = on_hub.downloads.folder(MODEL)
     told, remedy = plain(f"The disk is full {HOSTILE}"), plain("Make room.")
@@ -88,6 +90,7 @@ def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(engine: Engine) -> 
     assert "22.3 GB to fetch and 2 GB to spare" in shown["text"]
 
 
+@pytest.mark.starts
 def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     said, *_ = setup.use_folders(on_hub, MODEL, [str(tmp_path / HOSTILE)])
     assert "There is no folder" in said
@@ -104,6 +107,7 @@ def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     assert f"Linked, but not there now: {theirs}" in card(on_hub)["text"]
 
 
+@pytest.mark.starts
 def test_what_the_cache_holds_is_offered(
     on_hub: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -131,6 +135,7 @@ def test_the_first_page_leads_to_set_up_while_only_the_default_is_here(
     assert "Wan tiny is all that is installed so far" in text
 
 
+@pytest.mark.starts
 def test_running_work_is_drawn_and_its_end_is_told(on_hub: Engine) -> None:
     before = pulls_state(on_hub.downloads)
     assert before["pulls"] == {}
@@ -166,6 +171,7 @@ def in_chinese() -> Iterator[None]:
     speak("en")
 
 
+@pytest.mark.starts
 @pytest.mark.usefixtures("in_chinese")
 def test_a_card_speaks_the_readers_language(on_hub: Engine) -> None:
     shown = card(on_hub)

@@ -14,6 +14,8 @@ from tests.conftest import wait_until
 from tests.support.nvml import Process, ScriptedGpu, Standin, build
 from tests.support.served import serve
 
+pytestmark = pytest.mark.starts
+
 MODEL = "wan2.1-t2v-14b-fp8"
 
 

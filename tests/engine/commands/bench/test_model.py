@@ -114,6 +114,7 @@ def test_a_folder_that_takes_nothing_is_a_sentence(tmp_path: Path) -> None:
         card.write(report.card(costing()), tmp_path / "nowhere")
 
 
+@pytest.mark.starts
 @pytest.mark.model
 def test_the_small_model_is_measured_and_nothing_stays_behind(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -134,6 +135,7 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
     assert json.loads(capfd.readouterr().out) == {"clips": []}
 
 
+@pytest.mark.starts
 def test_a_worker_that_dies_while_comparing_loses_no_clip(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from engine.library.library import Library
 from engine.store import Store
 
 
+@pytest.mark.starts
 def test_a_part_prints_one_object_with_its_reference(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     assert "page failed: The page did not start." in capfd.readouterr().out
 
 
+@pytest.mark.starts
 def test_an_engine_that_cannot_start_ends_the_part_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_full_library_is_full(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.starts
 @pytest.mark.model
 def test_a_clip_is_timed_from_asking_to_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,8 @@ from tests.contract.contract import Contract
 from tests.contract.packages import DOUBLE, Package
 from tests.contract.queue import QueueContract
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.fixture(scope="module")
 def package() -> Package:

@@ -22,6 +22,8 @@ from tests.support.computers import LINUX, NO_GPU
 from tests.support.machines import LINUX as MACHINE
 from tests.support.machines import with_packages
 
+pytestmark = pytest.mark.starts
+
 Python = Callable[[str], Path]
 
 

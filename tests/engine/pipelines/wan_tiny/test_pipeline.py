@@ -25,6 +25,7 @@ def pipeline() -> WanTiny:
     return made
 
 
+@pytest.mark.starts
 def test_the_same_seed_gives_the_same_bits_another_seed_others(pipeline: WanTiny) -> None:
     one, again = (pipeline.generate(request(), 7, Notes()) for _ in range(2))
     other = pipeline.generate(request(), 8, Notes())
@@ -40,6 +41,7 @@ def test_the_prompt_reaches_the_picture(pipeline: WanTiny) -> None:
     assert not np.array_equal(red, blue)
 
 
+@pytest.mark.starts
 @pytest.mark.parametrize(
     ("height", "width", "frames"), [(16, 16, 1), (64, 112, 5), (112, 64, 17), (96, 96, 33)]
 )

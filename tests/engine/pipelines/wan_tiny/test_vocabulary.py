@@ -106,6 +106,7 @@ def test_known_words_are_known() -> None:
     assert len(set(vocabulary())) == len(vocabulary())
 
 
+@pytest.mark.starts
 def test_the_page_can_use_the_grammar_without_torch() -> None:
     code = "import sys, engine.pipelines.wan_tiny.vocabulary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

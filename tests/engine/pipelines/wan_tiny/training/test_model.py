@@ -88,6 +88,7 @@ def test_a_saved_folder_is_a_pipeline_of_a_fair_size(folder: Path) -> None:
     assert tuple(clip.shape) == (1, 5, 3, 32, 48)
 
 
+@pytest.mark.starts
 def test_sampling_without_the_pipeline_gives_the_same_latents(folder: Path) -> None:
     parts, pipe = load(folder), load_pipeline(folder)
     noise = noise_for(1, (32, 32, 5), torch.Generator().manual_seed(3))

@@ -34,6 +34,7 @@ def test_averaged_weights_swap_in_and_out() -> None:
     assert torch.allclose(layer.weight, before + 1)
 
 
+@pytest.mark.starts
 def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = (((32, 32, 5), 1.0, 1.0),)
     monkeypatch.setattr(fit_flow, "SHAPES", small)
@@ -52,6 +53,7 @@ def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.Monkey
         assert len((tmp_path / f"{name}.csv").read_text().splitlines()) >= 2
 
 
+@pytest.mark.starts
 def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
