@@ -77,7 +77,7 @@ class Shape(Strict):
         return self
 
 
-class Memory(Strict):
+class MemoryRules(Strict):
     """What the guard knows of a model before anything ran here (engine/guard/predict.py,
     ``Rules``).
 
@@ -93,7 +93,7 @@ class Memory(Strict):
     impossible_reason: str = ""
 
     @model_validator(mode="after")
-    def _no_refusal_without_a_reason(self) -> "Memory":
+    def _no_refusal_without_a_reason(self) -> "MemoryRules":
         if (self.impossible_below_gib is not None) != bool(self.impossible_reason):
             raise ValueError("impossible_below_gib and impossible_reason go together")
         return self
@@ -210,7 +210,7 @@ class ModelPreset(Strict):
     shift: Annotated[float, Field(gt=0)]
     default: Shape
     limits: Limits
-    memory: Memory
+    memory: MemoryRules
 
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import MARKS, choose_scripted, generate, open_page, watched
+from tests.support.browser import MARKS, choose_scripted, generate, open_page, settled, watched
 from tests.support.clipfiles import by_hand
 from tests.support.served import Served, serving
 from tests.support.texts_left_out import NAMES
@@ -52,7 +52,7 @@ THEIRS = re.compile(
 
 
 def english(tab: Any) -> list[str]:
-    tab.wait_for_timeout(300)
+    settled(tab)
     return sorted(
         f"{word}: {text}"
         for text in tab.evaluate(SEEN)
@@ -273,7 +273,7 @@ def test_help_with_prompts(page: Any) -> None:
     page.wait_for_selector("[role=option]")
     assert english(page) == []
     page.click("[role=option] >> nth=1")
-    page.wait_for_timeout(300)
+    settled(page)
     assert english(page) == [], "the choice in a closed list, too"
 
 
@@ -313,7 +313,7 @@ def test_an_english_browser_loads_no_catalogue(chromium: Any, served: Served) ->
     tab, asked = context.new_page(), []
     tab.on("request", lambda request: asked.append(request.url))
     open_page(tab, served)
-    tab.wait_for_timeout(500)
+    settled(tab)
     assert [url for url in asked if "texts/" in url] == []
     assert tab.evaluate("document.documentElement.lang") == "en"
     assert tab.inner_text("#generate") == "Generate"

@@ -50,7 +50,7 @@ WRONG_FIELDS = {
 }
 
 
-class Refusal(HTTPException):
+class VisitorRefused(HTTPException):
     """A status, and what is told with it."""
 
     def __init__(self, status: int, said: Text) -> None:
@@ -64,7 +64,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Entering(Body):
+class EnterBody(Body):
     password: str = ""
     name: str = ""
 
@@ -88,7 +88,7 @@ def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
             page elsewhere can have its own name point here. Filled as they become known.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(VisitorsGate, hosts=hosts)
     _tell_errors(app)
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
@@ -96,7 +96,7 @@ def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
     return app
 
 
-class Guard:
+class VisitorsGate:
     """ASGI middleware, before all else: it sets the language that the answer is in, lets none but
     this page itself ask, and no endless body in."""
 
@@ -133,7 +133,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > BODY_LIMIT:
-            raise Refusal(413, Text("visitors.too_long"))  # FastAPI passes it on
+            raise VisitorRefused(413, Text("visitors.too_long"))  # FastAPI passes it on
         return message
 
     return counted
@@ -174,12 +174,12 @@ def _tell_errors(app: FastAPI) -> None:
     async def http(_: Request, error: StarletteHTTPException) -> JSONResponse:
         if error.status_code == 400:  # FastAPI's own: bytes that it can't read
             return _error(Text("visitors.no_json"), 422)
-        said = error.said if isinstance(error, Refusal) else NOTHING_HERE
+        said = error.said if isinstance(error, VisitorRefused) else NOTHING_HERE
         return _error(said, error.status_code)
 
     @app.exception_handler(Exception)
     async def other(request: Request, error: Exception) -> JSONResponse:
-        speak(language_of(request.headers))  # this one answers from outside of Guard
+        speak(language_of(request.headers))  # this one answers from outside of VisitorsGate
         return _error(Text("visitors.broken"), 500)
 
 
@@ -212,7 +212,7 @@ def _add_pages(app: FastAPI) -> None:
         if name == "texts.js":
             return Response(script(), media_type="text/javascript")
         if name not in files:
-            raise Refusal(404, NOTHING_HERE)
+            raise VisitorRefused(404, NOTHING_HERE)
         file, kind = files[name]
         return Response((ASSETS / file).read_text(encoding="utf-8"), media_type=kind)
 
@@ -226,7 +226,7 @@ def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
         return _visitor(visits, request)
 
     @app.post("/enter")
-    async def enter(request: Request, asked: Entering) -> JSONResponse:
+    async def enter(request: Request, asked: EnterBody) -> JSONResponse:
         address = _address(request, tunnelled)
         token = visits.share.enter(asked.password, asked.name, address)
         answer = JSONResponse({"entered": True})
@@ -259,26 +259,26 @@ def _add_files(app: FastAPI, visits: Visits) -> None:
     def clip(request: Request, job: str, kind: str) -> FileResponse:
         visitor = _visitor(visits, request)
         if not JOB.fullmatch(job) or kind not in ("mp4", "jpg"):
-            raise Refusal(404, NOTHING_HERE)
+            raise VisitorRefused(404, NOTHING_HERE)
         found = visits.clip(visitor, int(job))
         path = visits.engine.home.clips / found.file if found else None
         if path is not None and kind == "jpg":
             path = path.with_suffix(".jpg")
         if path is None or not is_own_file(path):
-            raise Refusal(404, Text("visitors.no_clip"))
+            raise VisitorRefused(404, Text("visitors.no_clip"))
         name = f"headroom-{job}.mp4" if "download" in request.query_params else None
         media = "video/mp4" if kind == "mp4" else "image/jpeg"
         return FileResponse(path, media_type=media, filename=name)
 
 
 def _visitor(visits: Visits, request: Request) -> Visitor:
-    """Who asks. Raises Refusal: nobody that was let in."""
+    """Who asks. Raises VisitorRefused: nobody that was let in."""
     visitor = visits.share.visitor(request.cookies.get(COOKIE))
     if visitor is None:
         # The page knows by the status whether the password would help.
         if not visits.share.open:
-            raise Refusal(410, Text("visitors.ended"))
-        raise Refusal(401, Text("visitors.password_first"))
+            raise VisitorRefused(410, Text("visitors.ended"))
+        raise VisitorRefused(401, Text("visitors.password_first"))
     return visitor
 
 

@@ -46,7 +46,7 @@ class Start:
 
 
 @dataclass
-class Page:
+class PageProcess:
     """A page in a process of its own."""
 
     url: str
@@ -56,7 +56,7 @@ class Page:
 
 
 @contextmanager
-def served(command: list[str], home: Path) -> Iterator[Page]:
+def served(command: list[str], home: Path) -> Iterator[PageProcess]:
     """Start ``command`` on a free port, and wait for its first answer."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def served(command: list[str], home: Path) -> Iterator[Page]:
             time.sleep(0.02)
         taken = time.perf_counter() - began
         seen = _interpreter(psutil.Process(process.pid))
-        yield Page(url, seen, taken, _spent(seen))
+        yield PageProcess(url, seen, taken, _spent(seen))
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -107,7 +107,7 @@ def starts(folder: Path, say: Say) -> dict[str, Any]:
     """Our page and a bare one in turn, each STARTS times."""
     counts = _components(folder)
     bare = ["-m", "ui.bare", "--components", json.dumps(counts)]
-    told: dict[str, list[Page]] = {"ours": [], "bare": []}
+    told: dict[str, list[PageProcess]] = {"ours": [], "bare": []}
     memory: dict[str, list[float]] = {"ours": [], "bare": []}
     for turn in range(STARTS):
         for name, command in (("ours", OURS), ("bare", bare)):
@@ -158,7 +158,7 @@ def _pages(count: int) -> str:
     return "1 open page" if count == 1 else f"{count} open pages"
 
 
-def _share(page: Page, tabs: int) -> float:
+def _share(page: PageProcess, tabs: int) -> float:
     """Percent of a core while ``tabs`` listen, over GAUGE_SECONDS."""
     stop = threading.Event()
     threads = [
