@@ -47,7 +47,7 @@ OWN, LARGE, SHORT, WIDE = sizes("480x832x81", "720x1280x81", "480x832x17", "544x
 def tell(out: Path, kind: str, **facts: Any) -> None:
     """Append a row to ``out``, and show its beginning."""
     with out.open("a") as file:
-        file.write(json.dumps({"kind": kind, **facts}) + "\n")
+        file.write(json.dumps({"kind": kind, **facts}, default=str) + "\n")
     shown = {name: fact for name, fact in facts.items() if name != "choices"}
     print(json.dumps({"kind": kind, **shown})[:300], flush=True)  # noqa: T201
 
