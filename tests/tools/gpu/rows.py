@@ -49,7 +49,7 @@ def tell(out: Path, kind: str, **facts: Any) -> None:
     with out.open("a") as file:
         file.write(json.dumps({"kind": kind, **facts}, default=str) + "\n")
     shown = {name: fact for name, fact in facts.items() if name != "choices"}
-    print(json.dumps({"kind": kind, **shown})[:300], flush=True)  # noqa: T201
+    print(json.dumps({"kind": kind, **shown}, default=str)[:300], flush=True)  # noqa: T201
 
 
 @contextmanager
