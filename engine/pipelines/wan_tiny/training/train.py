@@ -17,9 +17,9 @@ from engine.pipelines.wan_tiny.training.fit_vae import fit_vae
 from engine.pipelines.wan_tiny.training.model import Parts, build_untrained, load, save, write_label
 from engine.pipelines.wan_tiny.training.run import load_state, pick_device, save_state
 
-STAGES = ("vae", "text", "flow", "distil")
+STAGES = ("vae", "text", "flow")
 # What each stage gets of --minutes when all of them run.
-SHARES = {"vae": 0.2, "text": 0.08, "flow": 0.47, "distil": 0.25}
+SHARES = {"vae": 0.27, "text": 0.11, "flow": 0.62}
 log = logging.getLogger(__name__)
 
 

@@ -1,6 +1,8 @@
 """The trainer: every stage runs, keeps its checkpoint and curve, and can be resumed."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +34,29 @@ def test_averaged_weights_swap_in_and_out() -> None:
     assert bool((layer.weight < before + 1).all())
     average.swap()
     assert torch.allclose(layer.weight, before + 1)
+
+
+def test_all_stages_run_once_share_the_minutes_and_are_labelled_as_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes: dict[str, float] = {}
+
+    def standin(stage: str) -> Any:
+        def fit(parts: object, out: Path, **options: Any) -> None:
+            assert stage not in minutes
+            minutes[stage] = options["minutes"]
+            out.mkdir(exist_ok=True)
+            (out / f"{stage}.pt").touch()
+
+        return fit
+
+    for stage in ("vae", "text", "flow"):
+        monkeypatch.setattr(f"{train.__module__}.fit_{stage}", standin(stage))
+    train(["--minutes", "20", "--out", str(tmp_path / "out")])
+    assert list(minutes) == ["vae", "text", "flow"]
+    assert sum(minutes.values()) == pytest.approx(20)
+    label = json.loads((tmp_path / "out" / "wan-tiny" / "wan_tiny.json").read_text())
+    assert label["trained"] is True
 
 
 @pytest.mark.starts
