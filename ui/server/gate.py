@@ -10,10 +10,10 @@ import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.server.incoming import same_site
 from ui.server.throttle import Throttle
 from ui.wording import language_of, speak
 
@@ -48,13 +48,6 @@ def names_for(host: str, addresses: Iterable[str]) -> set[str]:
         own = {*addresses, socket.gethostname().lower()}
         return LOOPBACK | own | {f"{socket.gethostname().lower()}.local"}
     return LOOPBACK | {f"[{host}]" if ":" in host else host.lower()}
-
-
-def _same(origin: str, host: str) -> bool:
-    try:
-        return urlsplit(origin).netloc == host
-    except ValueError:  # brackets that hold no address
-        return False
 
 
 class Gate:
@@ -94,7 +87,7 @@ class Gate:
         safe = scope["type"] == "http" and scope["method"] in SAFE
         origin = headers.get("origin")
         # Gradio lets every page of this computer, whatever its port, read what it answers.
-        if origin is not None and not _same(origin, host):
+        if origin is not None and not same_site(origin, host):
             return 403, OTHER_SITE
         # Browsers say who asks; a link to the page may come from anywhere, nothing else may.
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.errors import HeadroomError
 from ui.server import gate
 from ui.server.gate import refuse
+from ui.server.incoming import limited
 from ui.wording import say
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ class Malformed:
             return
         answer = _Answer(send, bool(DIRECT.match(path)))
         try:
-            limited = receive if OWN_LIMIT.match(path) else _limited(receive)
-            await self._app(scope, limited, answer.send)
+            bounded = receive if OWN_LIMIT.match(path) else limited(receive, BODY_LIMIT, _TooLong)
+            await self._app(scope, bounded, answer.send)
         except _TooLong:
             if not answer.started:
                 await refuse(scope, send, 413, TOO_LONG)
@@ -76,20 +77,6 @@ class Malformed:
                 await send({"type": "http.response.body", "body": b""})
             else:
                 await refuse(scope, send, 422, NONSENSE)
-
-
-def _limited(receive: Receive) -> Receive:
-    size = 0
-
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > BODY_LIMIT:
-            raise _TooLong
-        return message
-
-    return counted
 
 
 class _Answer:

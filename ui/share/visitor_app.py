@@ -7,7 +7,6 @@ Which port a request came through says whose it is; no header does, as headers c
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +23,7 @@ from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
+from ui.server.incoming import limited, same_site
 from ui.server.texts import script, texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
 from ui.theme import ASSETS
@@ -110,7 +110,7 @@ class VisitorsGate:
         request = Request(scope)
         speak(language_of(request.headers))
         answer = _refuse(request, self._hosts) or self._app
-        await answer(scope, _limited(receive), _with_headers(send))
+        await answer(scope, limited(receive, BODY_LIMIT, _too_long), _with_headers(send))
 
 
 def _refuse(request: Request, hosts: set[str]) -> Response | None:
@@ -120,23 +120,13 @@ def _refuse(request: Request, hosts: set[str]) -> Response | None:
         return _error(Text("visitors.not_served"), 400)
     if request.method not in ("GET", "HEAD"):
         origin = request.headers.get("origin")
-        if origin is None or urlsplit(origin).netloc != host:
+        if origin is None or not same_site(origin, host):
             return _error(Text("visitors.other_site"), 403)
     return None
 
 
-def _limited(receive: Receive) -> Receive:
-    size = 0
-
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > BODY_LIMIT:
-            raise VisitorRefused(413, Text("visitors.too_long"))  # FastAPI passes it on
-        return message
-
-    return counted
+def _too_long() -> VisitorRefused:
+    return VisitorRefused(413, Text("visitors.too_long"))  # FastAPI passes it on
 
 
 def _with_headers(send: Send) -> Send:

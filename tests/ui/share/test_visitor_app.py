@@ -342,7 +342,7 @@ def test_the_share_tab_says_what_the_caps_are() -> None:
 def test_other_names_and_other_sites_are_refused(doors: Doors) -> None:
     ana = doors.visitor()
     assert ana.get("state", headers={"Host": "evil.example"}).status_code == 400
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://["):
         refused = ana.post("generate", json=asked(), headers={"Origin": origin})
         assert refused.status_code == 403
     without = doors.client()
