@@ -1,5 +1,6 @@
 """The layout: the gauge above, what to make on the left, what is made on the right."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -23,7 +24,7 @@ from ui.tabs import (
     setup,
     share,
 )
-from ui.wiring import QUIET, take_as_sent, tell_errors
+from ui.wiring import QUIET, check_types, take_as_sent, tell_errors
 
 
 class Page(gr.Blocks):
@@ -103,6 +104,7 @@ def build_page(
         dropped.wire(engine, [drop, strip, shelf], controls, judged[2:], brought, tabs)
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
+    check_types(page)
     take_as_sent(page)
     return page
 
@@ -118,13 +120,13 @@ def _wire(
 
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
-        lambda *values: generate.opened(engine, *values),
+        partial(generate.opened, engine),
         chosen,
         [controls.model, *judged],
         **QUIET,
     )
     for happened in (panel.change, panel.release):
-        happened(lambda *values: generate.judged(engine, *values), chosen, judged, **QUIET)
+        happened(partial(generate.judged, engine), chosen, judged, **QUIET)
 
 
 def _wire_headroom(
@@ -141,21 +143,21 @@ def _wire_headroom(
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
     for happened in (page.load, panel.change, tab.select):
         happened(
-            lambda model, size: headroom.refreshed(engine, model, size),
+            partial(headroom.refreshed, engine),
             [controls.model, size],
             [picture, which],
             **QUIET,
         )
     for happened in (page.load, tab.select):
         happened(
-            lambda model: plan.refreshed(engine, model),
+            partial(plan.refreshed, engine),
             controls.model,
             planned.as_list(),
             **QUIET,
         )
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
     panel.change(
-        lambda model: plan.table_html(engine, model),
+        partial(plan.table_html, engine),
         controls.model,
         planned.table,
         **QUIET,

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
 from engine.errors import HeadroomError
+from engine.text import Text
 from ui.wording import say
+
+# What a list, a radio or a number may hold, whatever it was built with: which of these it has to
+# be is for the engine to say, in the field's own words.
+Chosen = str | int | float | None
 
 # Everything here answers at once, so nothing needs Gradio's queue or its spinners. Programs have
 # endpoints of their own (api/gradio_endpoints.py), which are documented.
@@ -59,22 +65,78 @@ def _telling(act: Callable[..., Any], outputs: int) -> Callable[..., Any]:
     return told_later if inspect.iscoroutinefunction(act) else told
 
 
+def check_types(page: gr.Blocks) -> None:
+    """Have no event of ``page`` run with a value that isn't of the type its handler declares.
+
+    Any event can be called with any JSON, hidden or not, and a handler that is told ``str`` goes
+    on as if it were one. So this is where types are held, and handlers trust theirs.
+
+    Raises:
+        TypeError: a handler declares none for one of its values, or one that takes anything.
+    """
+    for event in page.fns.values():
+        if event.fn is not None and event.api_visibility == "private":
+            event.fn = _checking(event.fn)
+
+
+def _checking(act: Callable[..., Any]) -> Callable[..., Any]:
+    """``act``, called with values of its declared types only; ``*values`` share one."""
+    fixed: list[TypeAdapter[Any] | None] = []
+    rest: TypeAdapter[Any] | None = None
+    for name, parameter in inspect.signature(act, eval_str=True).parameters.items():
+        adapter = _adapter(act, name, parameter.annotation)
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            rest = adapter
+        elif parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            fixed.append(adapter)
+
+    def check(values: tuple[Any, ...]) -> None:
+        for at, value in enumerate(values):
+            adapter = fixed[at] if at < len(fixed) else rest
+            if adapter is None:
+                continue
+            try:
+                adapter.validate_python(value, strict=True)
+            except ValidationError as error:
+                said = say(Text("wiring.not_sent_by_us"))
+                raise gr.Error(said, print_exception=False) from error
+
+    @functools.wraps(act)
+    def checked(*values: Any) -> Any:
+        check(values)
+        return act(*values)
+
+    @functools.wraps(act)
+    async def checked_later(*values: Any) -> Any:
+        check(values)
+        return await act(*values)
+
+    return checked_later if inspect.iscoroutinefunction(act) else checked
+
+
+def _adapter(act: Callable[..., Any], name: str, declared: Any) -> TypeAdapter[Any] | None:
+    """What holds a value against ``declared``; None for what Gradio itself passes in."""
+    if declared in (inspect.Parameter.empty, Any, object):
+        raise TypeError(f"{act!r} doesn't say of which type {name} is.")
+    if inspect.isclass(declared) and issubclass(declared, gr.Request | gr.EventData):
+        return None
+    return TypeAdapter(declared)
+
+
 def take_as_sent(page: gr.Blocks) -> None:
-    """Have no choice and no number of ``page`` refuse anything but lists and objects.
+    """Have no choice and no number of ``page`` refuse anything by itself.
 
     Gradio holds a value against the choices that it has set in this session, and answers with
     Python's own words. A program that was started anew, or has forgotten the tab among a hundred
     others, knows only the choices that the page was built with, and would refuse what the tab
-    shows. The engine checks every value anyway, and says in sentences what is wrong.
+    shows. Types are checked (``check_types``), and the engine says in sentences what is wrong with
+    a value.
     """
     for block in page.blocks.values():
         if isinstance(block, gr.Radio | gr.Dropdown | gr.Number):
             # Not a subclass: Gradio writes a .pyi file beside the module of each of these.
-            block.preprocess = _one
+            block.preprocess = _as_sent
 
 
-def _one(value: object) -> str | int | float | None:
-    """Raises gr.Error for a list or an object, which no field of ours holds."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    raise gr.Error("There is no such choice. Reload the page.", print_exception=False)
+def _as_sent(value: Chosen) -> Chosen:
+    return value

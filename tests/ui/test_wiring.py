@@ -1,13 +1,21 @@
-"""What the page's events do with our errors."""
+"""What the page's events do with our errors, and with values that aren't of their type."""
 
 import asyncio
+import contextlib
 import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import pytest
 
+from engine.engine import Engine
 from engine.store import StoreError
-from ui.wiring import QUIET, tell_errors
+from ui.page import build_page
+from ui.share.session import Sharing
+from ui.tabs.prompts import History
+from ui.wiring import QUIET, Chosen, check_types, tell_errors
 
 
 def test_who_presses_is_told_and_what_looks_again_leaves_what_is_there() -> None:
@@ -50,3 +58,110 @@ def test_what_waits_is_still_awaited() -> None:
     assert asyncio.run(event.fn("said")) == "said"
     with pytest.raises(gr.Error, match="The disk is full"):
         asyncio.run(event.fn("fail"))
+
+
+@dataclass(frozen=True)
+class Kept:
+    text: str = ""
+
+
+def test_a_handler_runs_with_values_of_its_declared_types_only() -> None:
+    def act(model: Chosen, on: bool, kept: Kept, count: int | None, request: gr.Request) -> str:
+        return f"{model} {on} {kept.text} {count}"
+
+    with gr.Blocks() as page:
+        parts = [gr.Dropdown(), gr.Checkbox(), gr.State(Kept()), gr.State(None)]
+        gr.Button().click(act, parts, gr.HTML(), **QUIET)
+    check_types(page)
+    (event,) = page.fns.values()
+    assert event.fn("a", True, Kept("b"), 5, gr.Request()) == "a True b 5"
+    assert event.fn(1.5, False, Kept(), None, gr.Request()) == "1.5 False  None"
+    good = ["a", True, Kept(), 5]
+    for place, value in [
+        (0, ["a"]),
+        (0, {"a": 1}),
+        (1, "true"),
+        (1, 1),
+        (1, None),
+        (2, {"text": "b"}),
+        (2, None),
+        (3, True),
+        (3, "5"),
+        (3, 5.0),
+    ]:
+        with pytest.raises(gr.Error, match="Reload the page"):
+            event.fn(*good[:place], value, *good[place + 1 :], gr.Request())
+
+
+@pytest.mark.parametrize("declared", [Any, object, inspect.Parameter.empty])
+def test_a_handler_has_to_declare_what_it_takes(declared: object) -> None:
+    def act(value: str) -> str:
+        return value
+
+    act.__annotations__["value"] = declared
+    if declared is inspect.Parameter.empty:
+        del act.__annotations__["value"]
+    with gr.Blocks() as page:
+        gr.Button().click(act, gr.Textbox(), gr.HTML(), **QUIET)
+    with pytest.raises(TypeError, match="of which type value is"):
+        check_types(page)
+
+
+def test_no_event_of_the_page_trusts_a_type(engine: Engine) -> None:
+    places = 0
+    for act, declared in handlers(build_page(engine)):
+        for place in range(len(declared)):
+            values = [usual(one) for one in declared]
+            values[place] = lambda: None
+            with pytest.raises(gr.Error, match="Reload the page"):
+                run(act, values)
+            places += 1
+    assert places > 80, "the page's values were looked at"
+
+
+@pytest.mark.parametrize("value", [None, 5, -1.5, float("nan"), True, "", "×", "0×0", "x" * 5000])
+def test_what_the_lists_never_offered_is_a_sentence(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, value: Chosen
+) -> None:
+    """Of the type of a list's value, and yet not in it: the ideas' lists took a list for a model's
+    name, and fell over it."""
+    monkeypatch.setattr(Sharing, "start", no_share)
+    tried = 0
+    for act, declared in handlers(build_page(engine)):
+        if Chosen in declared:
+            with contextlib.suppress(gr.Error):
+                run(act, [value if one == Chosen else usual(one) for one in declared])
+            tried += 1
+    assert tried > 15
+
+
+def handlers(page: gr.Blocks) -> Iterator[tuple[Callable[..., Any], list[Any]]]:
+    """The page's events that get values, and the declared types of these."""
+    for event in page.fns.values():
+        if event.fn is None or event.api_visibility != "private" or not event.inputs:
+            continue
+        parameters = inspect.signature(event.fn, eval_str=True).parameters.values()
+        passed = [p.annotation for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        given = [one for one in passed if one not in (gr.Request, gr.EventData)]
+        if given == passed:  # the others are told by Gradio who asks
+            yield event.fn, given[: len(event.inputs)]
+
+
+def usual(declared: Any) -> Any:
+    """A value of a type that a handler declares."""
+    known = {str: "", bool: False, History: History(), tuple[str, str]: ("", "")}
+    return known.get(declared)
+
+
+def run(act: Callable[..., Any], values: list[Any]) -> None:
+    called = act(*values)
+    if inspect.isawaitable(called):
+        asyncio.run(_ended(called))
+
+
+async def _ended(called: Awaitable[Any]) -> None:
+    await called
+
+
+def no_share(*_: object) -> None:
+    raise StoreError("No share in this test.", "")

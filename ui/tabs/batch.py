@@ -54,5 +54,9 @@ def build_more(engine: Engine, page: gr.Blocks) -> More:
             elem_id="embed",
         )
     page.load(lambda: embeds(engine), None, embed, **QUIET)
-    embed.input(lambda on: engine.settings.set(EMBED, bool(on)), embed, None, **QUIET)
+
+    def remember(on: bool) -> None:
+        engine.settings.set(EMBED, on)
+
+    embed.input(remember, embed, None, **QUIET)
     return More(box, lines, seeds, embed)

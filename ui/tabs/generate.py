@@ -3,6 +3,7 @@
 import html
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -37,7 +38,7 @@ from ui.tabs.choices import (
 )
 from ui.tabs.gauge import GAUGE
 from ui.theme import ASSETS
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 HEAD = """
@@ -147,7 +148,7 @@ def build_controls(engine: Engine) -> Controls:
     )
     gr.on(
         [prompt.change, chosen.change],
-        lambda text, name: _written(engine, text, name),
+        partial(_written, engine),
         [prompt, chosen],
         hint,
         trigger_mode="always_last",  # one look a pause, not one a letter
@@ -159,15 +160,15 @@ def build_controls(engine: Engine) -> Controls:
     return Controls(prompt, chosen, size, frames, seed, lock, helped)
 
 
-def _written(engine: Engine, text: str, model: str) -> str:
+def _written(engine: Engine, text: str, model: Chosen) -> str:
     """What to say about a prompt that is being written; its model is loaded meanwhile."""
     preset = engine.presets.models[known_model(engine.presets, model)]
     if text and not engine.has_loaded and can_run(engine, preset):
-        engine.expect(model)
+        engine.expect(preset.id)
     return prompts.vocabulary_hint(text, preset)
 
 
-def opened(engine: Engine, model: str, size: object, frames: object) -> list[Any]:
+def opened(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
     usual = default_model(engine).preset.id
@@ -195,21 +196,30 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
         stop = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1)
     refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
 
-    def submit(*values: Any) -> str:
-        *asked, lines, seeds, embed = values
+    def submit(
+        prompt: str,
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        seed: Chosen,
+        lock: bool,
+        lines: bool,
+        seeds: Chosen,
+        embed: bool,
+    ) -> str:
+        raw = request_values(prompt, model, size, frames, seed, lock)
         try:
-            count = int(seeds) if isinstance(seeds, int | float) else 0
-            raw = request_values(*asked)
-            engine.submit_all(expand(raw, bool(lines), count, engine.presets), bool(embed))
+            engine.submit_all(expand(raw, lines, whole(seeds) or 0, engine.presets), embed)
         except HeadroomError as error:
             return refusal_html(error)
         return ""
 
     make.click(submit, [*controls.as_list(), *more], refusal, **QUIET)
 
-    def measure(*values: Any) -> str:
-        raw = request_values(*values)
-        raw["prompt"] = raw["prompt"] or PROBE_PROMPT
+    def measure(
+        prompt: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, lock: bool
+    ) -> str:
+        raw = request_values(prompt or PROBE_PROMPT, model, size, frames, seed, lock)
         try:
             engine.measure(ClipRequest.check(raw, engine.presets))
         except HeadroomError as error:
@@ -219,7 +229,7 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
     probe.click(measure, controls.as_list(), refusal, **QUIET)
     # The one that was on show: another may run by the time that the press is here.
     stop.click(
-        lambda job: cancel_current(engine, job),
+        partial(cancel_current, engine),
         gr.Textbox(visible=False),
         None,
         js="() => document.querySelector('[data-live=job]')?.textContent ?? ''",
@@ -229,13 +239,13 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
     chosen = [controls.model, controls.size, controls.frames]
     gr.on(
         [controls.size.input, controls.frames.input],
-        lambda *values: judged(engine, *values),
+        partial(judged, engine),
         chosen,
         refreshed,
         **QUIET,
     )
     controls.model.input(
-        lambda name: judged(engine, name, None, None),
+        partial(judged, engine, size=None, frames=None),
         controls.model,
         refreshed,
         **QUIET,
@@ -243,7 +253,7 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
     return refreshed
 
 
-def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any]:
+def judged(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
     """The verdict on what is chosen, and every choice with its own: locked ones say so.
 
     Args:
@@ -252,7 +262,7 @@ def judged(engine: Engine, model: str, size: object, frames: object) -> list[Any
     """
     presets = engine.presets
     preset = presets.models[known_model(presets, model)]
-    fresh = size is None
+    model, fresh = preset.id, size is None
     count = preset.default.frames if frames is None else as_count(frames)
     size = size or f"{preset.default.height}×{preset.default.width}"
     here = as_size(size, count)
@@ -316,9 +326,9 @@ def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | Non
 
 
 def request_values(
-    prompt: object, model: object, size: object, frames: object, seed: object, lock: object
+    prompt: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, lock: bool
 ) -> dict[str, object]:
-    """What the controls hold, as a raw request; nothing here is trusted or corrected."""
+    """What the controls hold, as a raw request; no value here is corrected."""
     height, _, width = str(size).partition("×")
     return {
         "prompt": prompt,
@@ -339,7 +349,7 @@ def refusal_html(error: HeadroomError) -> str:
     return f'<div class="refusal" role="alert">{text}</div>'
 
 
-def cancel_current(engine: Engine, shown: object = "") -> None:
+def cancel_current(engine: Engine, shown: Chosen = "") -> None:
     """Cancel the job that the panel shows, even if another one runs by now; where it shows none,
     what runs, else what is next. Nothing to cancel is no error."""
     jobs, number = engine.jobs, whole(shown)

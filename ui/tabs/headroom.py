@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.text import NOTHING, Memory, Text, joined
 from ui import wording
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 # A mark beside the colour: nobody has to tell green from red.
@@ -56,22 +57,23 @@ def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown,
         button = gr.Button("Measure", elem_id="measure", variant="primary", scale=1)
     told = gr.HTML("", elem_id="measure-told", js_on_load=None)
 
-    def measure(name: str, chosen: str | None) -> str:
-        return measure_size(engine, name, chosen)
-
     button.click(
-        measure,
+        partial(measure_size, engine),
         [model, which],
         told,
         **QUIET,
     )
     # Not the dropdown itself: what it shows without anybody's choice gives way to a locked size.
     chosen = gr.State(None)
-    which.input(lambda value: value, which, chosen, **QUIET)
+    which.input(_chosen, which, chosen, **QUIET)
     return picture, which, chosen
 
 
-def measure_size(engine: Engine, model: str, chosen: str | None) -> str:
+def _chosen(size: Chosen) -> Chosen:
+    return size
+
+
+def measure_size(engine: Engine, model: Chosen, chosen: Chosen) -> str:
     """Queue a probe; returns what to say about it."""
     if not chosen:
         return f"<p>{html.escape(say(Text('headroom.nothing_to_measure')))}</p>"
@@ -88,17 +90,18 @@ def measure_size(engine: Engine, model: str, chosen: str | None) -> str:
         engine.measure(request)
     except HeadroomError as error:
         return refusal_html(error)
-    size = wording.size_of(engine.presets, model, request.size)
+    size = wording.size_of(engine.presets, request.model, request.size)
     return f"<p>{html.escape(say(Text('headroom.measuring', size=size)))}</p>"
 
 
-def refreshed(engine: Engine, model: str, chosen: str | None = None) -> tuple[str, Any]:
+def refreshed(engine: Engine, model: Chosen, chosen: Chosen = None) -> tuple[str, Any]:
     """The picture, and the sizes that a measurement could open.
 
     Args:
         chosen: what somebody chose of these; it stays chosen while it is among them.
     """
-    offered = engine.guard.offered(known_model(engine.presets, model))
+    model = known_model(engine.presets, model)
+    offered = engine.guard.offered(model)
     verdicts = engine.guard.verdicts(model, offered)
     rows = engine.guard.rows(model)
     fps, measured = engine.presets.models[model].fps, _measured(rows)

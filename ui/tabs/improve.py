@@ -20,7 +20,7 @@ from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
 from engine.request import PROMPT_LIMIT
 from engine.text import Text, listed
 from ui.tabs.choices import preset_of
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 CALLS_AT_ONCE = 8  # of all tabs; a local server answers them one after the other anyway
@@ -172,9 +172,9 @@ def wire_panel(
         said = waiting_html(endpoint) if endpoint else status_html(endpoint)
         return [said, gr.Button(visible=False), gr.Button(visible=True)]
 
-    async def ask(text: str, name: str, request: gr.Request) -> list[Any]:
+    async def ask(text: str, name: Chosen, request: gr.Request) -> list[Any]:
         preset = preset_of(presets, name)
-        text = str(text or "")[:PROMPT_LIMIT]
+        text = text[:PROMPT_LIMIT]
         try:
             made = await calls.run(request.session_hash or "", enhancer.improve(text, preset))
             said = status_html(enhancer.endpoint)
@@ -247,9 +247,9 @@ def _wire_which(enhancer: Enhancer, panel: Panel, opener: gr.Button) -> None:
         values[3:6] = [ollama_base(), offered, gr.Textbox(value="", placeholder="")]
         return [found_html(found) + told_html(Text("improve.press_save")), *values]
 
-    def save(base: str, model: str | None, key: str, seconds: float | None) -> list[Any]:
+    def save(base: str, model: Chosen, key: str, seconds: float | None) -> list[Any]:
         try:
-            enhancer.set(base, model or "", key, seconds or SECONDS)
+            enhancer.set(base, str(model or ""), key, seconds or SECONDS)
         except EnhancerError as error:
             return [problem_html(error), *([gr.skip()] * len(panel.looked()))]
         return [told_html(Text("improve.saved")), *looked(enhancer, None)]

@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from engine.text import Said, Text, plain
 from ui import wording
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 # Choices that the table has a name for; any other is told by its key.
@@ -65,13 +66,13 @@ def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
     parts = PlanParts(table, section, rows, dropdowns)
     for name, (use, auto) in buttons.items():
         use.click(
-            lambda chosen, value, name=name: _used(engine, chosen, name, value),
+            partial(_used, engine, name),
             [model, dropdowns[name]],
             [told, *parts.as_list()],
             **QUIET,
         )
         auto.click(
-            lambda chosen, name=name: _reset(engine, chosen, name),
+            partial(_reset, engine, name),
             model,
             [told, *parts.as_list()],
             **QUIET,
@@ -79,7 +80,7 @@ def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
     return parts
 
 
-def use(engine: Engine, model: str, name: str, value: str | int | None) -> str:
+def use(engine: Engine, model: Chosen, name: str, value: Chosen) -> str:
     """Choose ``value``; returns what to say about it."""
     if value is None:
         return ""
@@ -91,15 +92,16 @@ def use(engine: Engine, model: str, name: str, value: str | int | None) -> str:
     return f"<p>{_escaped(said)}</p>"
 
 
-def reset(engine: Engine, model: str, name: str) -> str:
+def reset(engine: Engine, model: Chosen, name: str) -> str:
     """Back to the automatic choice; returns what to say about it."""
     engine.plans.reset(known_model(engine.presets, model), name)
     return f"<p>{_escaped(Text('plan_tab.reset', choice=_name(name)))}</p>"
 
 
-def refreshed(engine: Engine, model: str) -> list[Any]:
+def refreshed(engine: Engine, model: Chosen) -> list[Any]:
     """What ``PlanParts.as_list`` shows for ``model`` now."""
-    options = engine.plans.options(known_model(engine.presets, model))
+    model = known_model(engine.presets, model)
+    options = engine.plans.options(model)
     values = engine.plans.values(model)
     return [
         table_html(engine, model),
@@ -117,10 +119,11 @@ def choices(options: Options, name: str) -> list[tuple[str, str | int | float]]:
     return [(_said(option), option.value) for option in options.get(name, ())]
 
 
-def table_html(engine: Engine, model: str) -> str:
+def table_html(engine: Engine, model: Chosen) -> str:
     """The plan with its reasons, or why there is none."""
+    model = known_model(engine.presets, model)
     try:
-        plan = engine.plan_for(known_model(engine.presets, model))
+        plan = engine.plan_for(model)
     except PlanError as error:
         return refusal_html(error)
     usual = default_model(engine)
@@ -161,9 +164,9 @@ def _escaped(said: Text) -> str:
     return html.escape(say(said))
 
 
-def _used(engine: Engine, model: str, name: str, value: str | int | None) -> list[Any]:
+def _used(engine: Engine, name: str, model: Chosen, value: Chosen) -> list[Any]:
     return [use(engine, model, name, value), *refreshed(engine, model)]
 
 
-def _reset(engine: Engine, model: str, name: str) -> list[Any]:
+def _reset(engine: Engine, name: str, model: Chosen) -> list[Any]:
     return [reset(engine, model, name), *refreshed(engine, model)]

@@ -18,7 +18,7 @@ from engine.prompts.ideas import Ideas, load_ideas
 from engine.text import Text, listed
 from ui.tabs import improve
 from ui.tabs.choices import preset_of
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 PICK = "Pick an idea …"
@@ -122,7 +122,10 @@ def put_into(
     texts = load_ideas().texts
 
     def put(text: str) -> Callable[[str, History], list[Any]]:
-        return lambda current, history: history.replaced(current, texts).updates(text)
+        def instead(current: str, history: History) -> list[Any]:
+            return history.replaced(current, texts).updates(text)
+
+        return instead
 
     changed = [prompt, parts.history, parts.back]
     for button, text in buttons:
@@ -134,15 +137,15 @@ def wire(engine: Engine, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdo
     ideas = load_ideas()
     texts = ideas.texts
 
-    def follow(name: str, theme: str | None) -> list[Any]:
+    def follow(name: Chosen, theme: Chosen) -> list[Any]:
         preset = preset_of(engine.presets, name)
-        return [gr.Dropdown(**one) for one in idea_choices(ideas, preset, theme or "")]
+        return [gr.Dropdown(**one) for one in idea_choices(ideas, preset, str(theme or ""))]
 
-    def turn(name: str, theme: str | None) -> Any:
-        fields = idea_choices(ideas, preset_of(engine.presets, name), theme or "")[1]
+    def turn(name: Chosen, theme: Chosen) -> Any:
+        fields = idea_choices(ideas, preset_of(engine.presets, name), str(theme or ""))[1]
         return gr.Dropdown(choices=fields["choices"], value=fields["value"])
 
-    def pick(text: str, current: str, history: History) -> list[Any]:
+    def pick(text: str | None, current: str, history: History) -> list[Any]:
         if not text:
             return [gr.skip()] * 4
         return [*history.replaced(current, texts).updates(text), ""]

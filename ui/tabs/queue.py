@@ -22,7 +22,7 @@ from engine.worker.status import Status
 from ui import wording
 from ui.tabs.generate import Controls, brought_back, judged, refusal_html, request_values
 from ui.theme import ASSETS
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 SHOWN = 20  # of the waiting jobs; the others are counted
@@ -208,10 +208,20 @@ def build_editing(
     job, before = gr.State(None), gr.State(None)
     everything = [job, before, row, said, *controls.as_list(), *judged_parts]
 
-    def begin(event: gr.EventData, now: object, held: object, *values: Any) -> list[Any]:
+    def begin(
+        event: gr.EventData,
+        now: int | None,
+        held: list[Any] | None,
+        prompt: str,
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        seed: Chosen,
+        lock: bool,
+    ) -> list[Any]:
         asked = _editable(engine, event._data)
         request = replace(asked.request, seed=asked.seed)
-        kept = list(values) if now is None else held
+        kept = [prompt, model, size, frames, seed, lock] if now is None else held
         fields, verdict = brought_back(engine, request)
         return [asked.id, kept, gr.Row(visible=True), _said(asked.id), *fields, *verdict]
 
@@ -219,13 +229,23 @@ def build_editing(
         rest = _form(engine, held) if held else [gr.skip()] * (len(everything) - 4)
         return [None, None, gr.Row(visible=False), "", *rest]
 
-    def keep(number: int | None, held: list[Any] | None, *values: Any) -> list[Any]:
+    def keep(
+        number: int | None,
+        held: list[Any] | None,
+        prompt: str,
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        seed: Chosen,
+        lock: bool,
+    ) -> list[Any]:
         told = [gr.skip()] * len(everything)
         if number is None:  # Gradio drops what it kept for a tab that was away for long
             told[3] = f"<p role='alert'>{html.escape(say(Text('queue.forgotten')))}</p>"
             return told
         try:
-            request = ClipRequest.check(request_values(*values), engine.presets)
+            raw = request_values(prompt, model, size, frames, seed, lock)
+            request = ClipRequest.check(raw, engine.presets)
             engine.edit(number, request)
         except HeadroomError as error:
             told[3] = _said(number) + refusal_html(error)

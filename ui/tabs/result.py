@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -141,7 +142,7 @@ def wire(engine: Engine, parts: ResultParts, controls: Controls, judged_parts: l
         judged_parts: what ``brought_back`` sets besides the form: the verdict and its button.
     """
 
-    def again(number: object, fresh: bool) -> str:
+    def again(fresh: bool, number: int | None) -> str:
         try:
             queue_again(engine, _number(engine, number), fresh)
         except HeadroomError as error:
@@ -150,7 +151,7 @@ def wire(engine: Engine, parts: ResultParts, controls: Controls, judged_parts: l
 
     everything = [*controls.as_list(), *judged_parts, parts.told]
 
-    def enlarge(number: object) -> list[Any]:
+    def enlarge(number: int | None) -> list[Any]:
         """Into the form, and into the queue where the guard lets it."""
         kept = [gr.skip()] * (len(everything) - 1)
         try:
@@ -165,15 +166,15 @@ def wire(engine: Engine, parts: ResultParts, controls: Controls, judged_parts: l
             return [*kept, refusal_html(error)]
         return [*kept, ""]
 
-    parts.same.click(lambda number: again(number, False), parts.shown, parts.told, **QUIET)
-    parts.new.click(lambda number: again(number, True), parts.shown, parts.told, **QUIET)
+    parts.same.click(partial(again, False), parts.shown, parts.told, **QUIET)
+    parts.new.click(partial(again, True), parts.shown, parts.told, **QUIET)
     parts.larger.click(enlarge, parts.shown, everything, **QUIET)
     put_into(controls.prompt, controls.helped, parts.examples)
 
 
-def _number(engine: Engine, shown: object) -> int:
+def _number(engine: Engine, shown: int | None) -> int:
     """Of the clip on show; the newest where Gradio has forgotten the tab, as it does in time."""
-    if isinstance(shown, int) and not isinstance(shown, bool):
+    if shown is not None:
         return shown
     clip = _newest(engine)
     return 0 if clip is None else clip.id

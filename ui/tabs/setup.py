@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _wire_card(
         **QUIET,
     )
     for pressed in (use.click, place.submit):
-        pressed(lambda folder: use_folders(engine, model, [folder]), place, outputs, **QUIET)
+        pressed(partial(_use_folder, engine, model), place, outputs, **QUIET)
 
 
 # ---- what the buttons do -------------------------------------------------------------------
@@ -143,11 +144,15 @@ def act(engine: Engine, model: str, what: What | None) -> list[Any]:
     return [said, *refreshed_card(engine, model)]
 
 
+def _use_folder(engine: Engine, model: str, folder: str) -> list[Any]:
+    return use_folders(engine, model, [folder])
+
+
 def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:
     """Link ``folders``; returns what to say and the card as it is then."""
     said = ""
     for folder in folders:
-        if not isinstance(folder, str) or not folder.strip():
+        if not folder.strip():
             continue
         try:
             linked = engine.downloads.use(model, folder.strip())

@@ -16,7 +16,7 @@ from ui.share.visitors import DEFAULT_HOURS, HOURS
 from ui.tabs.choices import model_choices
 from ui.tabs.generate import refusal_html
 from ui.theme import ASSETS
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 # What the page is built with has no values in it: the browser swaps whole texts (ui/texts/zh).
@@ -71,7 +71,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
     stop = gr.Button("Stop sharing", variant="stop", elem_id="share-stop", visible=False, scale=0)
     parts = [form, model, told, stop]
 
-    def begin(place: str, length: float, chosen: str) -> list[Any]:
+    def begin(place: Chosen, length: Chosen, chosen: Chosen) -> list[Any]:
         try:
             opened = sharing.start(*_checked(engine.presets, place, length, chosen))
         except HeadroomError as error:
@@ -96,7 +96,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
 
 
 def _checked(
-    presets: Presets, place: object, length: object, chosen: object
+    presets: Presets, place: Chosen, length: Chosen, chosen: Chosen
 ) -> tuple[Any, float, str]:
     """What the form sent, or its defaults: a browser may send anything."""
     hours = length if isinstance(length, int | float) and length in HOURS else DEFAULT_HOURS

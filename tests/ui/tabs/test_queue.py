@@ -135,6 +135,7 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
     strange = jobs.add(replace(ask("d"), model="gone"))
     jobs.claim(begun.id)
     begin = handler(build_page(engine), "queue", "edit")
+    form = ("typed", "scripted", "32×48", 5, 7, False)
     for job, said in (
         (begun.id, "isn't waiting any more. It has begun or ended"),
         (probe.id, "isn't waiting any more"),
@@ -144,12 +145,12 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
         asked = {"do": "edit", "job": job}
         assert said in told(act(engine, asked))
         with pytest.raises(gr.Error, match=re.escape(said)):
-            begin(gr.EventData(None, asked), None, None)
+            begin(gr.EventData(None, asked), None, None, *form)
     assert act(engine, {"do": "edit", "job": waits.id}) is None
     number, kept, row, said, prompt, *_ = begin(
-        gr.EventData(None, {"job": waits.id}), None, None, "typed"
+        gr.EventData(None, {"job": waits.id}), None, None, *form
     )
-    assert (number, kept, row.visible, prompt) == (waits.id, ["typed"], True, "b")
+    assert (number, kept, row.visible, prompt) == (waits.id, list(form), True, "b")
 
 
 def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(engine: Engine, ask: Ask) -> None:
