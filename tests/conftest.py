@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from engine.engine import Engine
 from engine.home import Home
@@ -27,9 +28,19 @@ pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.queue"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no failure: no test of ours is timed.
-settings.register_profile("headroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no failure: no test of ours is timed. Nor is a test run a lottery: properties
+# are tried on the same examples everywhere, and tests/tools/search.py looks for others.
+settings.register_profile(
+    "headroom",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("search", settings.get_profile("headroom"), derandomize=False)
 settings.load_profile("headroom")
+# hypothesis tries the constants of the modules that happen to be imported, so that its examples
+# would still hang on which tests this process ran before.
+providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

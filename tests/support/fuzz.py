@@ -1,20 +1,16 @@
 """What 10,000 senseless calls of a running page come to.
 
-``python -m tests.support.fuzz [CALLS]`` starts a page of its own with the visitors' page open,
-sends the
-calls that tests/support/fuzzed.py makes, and prints one JSON object: how many of which status,
-every answer above 499, every traceback, and by how much the page's process grew.
+``fuzz`` starts a page of its own with the visitors' page open, sends the calls that
+tests/support/fuzzed.py makes, and tells how many had which status, every answer above 499, every
+traceback, and by how much the page's process grew.
 """
 
-import argparse
 import collections
 import html
 import json
 import os
 import re
 import signal
-import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -75,10 +71,12 @@ class Fuzz:
         self._config = self._client.get(f"{served.url}config").json()
         self._door, self._cookie = "", ""
 
-    def run(self, count: int, start: int = START) -> Told:
+    def run(self, count: int, start: int = START, values: list[Any] | None = None) -> Told:
         began = time.monotonic()
-        calls = Calls(self._config, start, REAL)
+        calls = Calls(self._config, start, REAL, values)
         self._share()
+        for call in calls.found():
+            self._send(call)
         sent = iter(calls.draw, None)
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(self._send, islice(sent, int(count * WARM))))
@@ -232,26 +230,9 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def fuzz(count: int, folder: Path, start: int = START) -> Told:
+def fuzz(count: int, folder: Path, start: int = START, values: list[Any] | None = None) -> Told:
     served = serve(folder / "serve.log", environment=environment(folder))
     try:
-        return Fuzz(served, folder / "home").run(count, start)
+        return Fuzz(served, folder / "home").run(count, start, values)
     finally:
         served.end(signal.SIGTERM)
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("calls", type=int, nargs="?", default=CALLS)
-    options.add_argument("--start", type=int, default=START, help="another choice of calls")
-    options.add_argument("--log", type=Path, help="where the page's log is kept")
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        told = fuzz(given.calls, Path(folder), given.start)
-        if given.log:
-            given.log.write_bytes((Path(folder) / "serve.log").read_bytes())
-    sys.stdout.write(json.dumps(vars(told), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

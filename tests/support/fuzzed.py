@@ -1,8 +1,9 @@
 """What tests/support/fuzz.py sends: values that make no sense, and calls of every address with
 them.
 
-The values are hypothesis's, drawn once from a fixed seed, and some that people break into servers
-with; the calls are a seeded random choice, so that one run is like another.
+The values are hypothesis's, drawn once and kept, and some that people break into servers with; the
+calls are a seeded random choice, so that one run is like another. Others are for
+tests/tools/search.py.
 """
 
 import json
@@ -11,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
+from tests.conftest import TESTS
 
-POOL = 600
+SAVED = TESTS / "fixtures/senseless_values.json"
 HTML = "<img src=x onerror=alert(1)><script>alert(1)</script>"
 NASTY: list[Any] = [
     None,
@@ -173,6 +173,17 @@ GOOD: dict[str, Any] = {
 # share, the others make clips.
 LEFT_OUT = ["share-stop", "same-again", "new-seed", "larger"]
 BROKEN = [("model", "no such model"), ("frames", 6), ("height", -1), ("prompt", "\x00")]
+# What failed once, by the part and what happened to it: these are sent in every run.
+FOUND: list[tuple[str, str, list[Any]]] = [
+    ("idea-theme", "input", [["a list"], "people"]),  # TypeError: unhashable type
+    ("idea-theme", "input", ["scripted", {"a": 1}]),
+    ("model", "change", [{}, []]),
+    ("llm-save", "click", ["http://127.0.0.1:9/v1", "m", "", "soon"]),  # TypeError: str <= float
+    ("generate", "click", ["a", "scripted", "32×48", 6, 7, True, False, float("inf"), True]),
+    ("embed", "input", [[]]),
+    ("measure", "click", [["scripted"], "7×7×7"]),
+    ("prompt", "change", [["a"], ["scripted"]]),
+]
 
 
 @dataclass(frozen=True)
@@ -188,24 +199,10 @@ class Call:
 
 
 def values() -> list[Any]:
-    """Drawn anew in each process, always the same: hypothesis's JSON, and the nasty ones."""
-    found: list[Any] = []
-    text = st.text(st.characters(), max_size=30)
-    leaf = st.none() | st.booleans() | st.integers() | st.floats() | text
-    many = st.recursive(
-        leaf, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=12
-    )
-
-    @seed(9)
-    @settings(
-        max_examples=POOL, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-    @given(many)
-    def keep(value: Any) -> None:
-        found.append(value)
-
-    keep()
-    return found[:POOL]
+    """Kept in a file (``tests.tools.search --save``): what hypothesis draws from one seed depends
+    on its version, and on the modules that happen to be imported, whose constants it tries."""
+    saved: list[Any] = json.loads(SAVED.read_text(encoding="utf-8"))
+    return saved
 
 
 class Calls:
@@ -213,11 +210,14 @@ class Calls:
 
     Args:
         real: how many calls may ask for a clip that is really made.
+        own: values to try besides ``NASTY``; those that are kept, where it is left out.
     """
 
-    def __init__(self, config: dict[str, Any], start: int, real: int) -> None:
+    def __init__(
+        self, config: dict[str, Any], start: int, real: int, own: list[Any] | None = None
+    ) -> None:
         self._random, self._real = random.Random(start), real
-        self._values = values()
+        self._values = values() if own is None else own
         self._parts = {part["id"]: part for part in config["components"]}
         left = {p["id"] for p in config["components"] if p["props"].get("elem_id") in LEFT_OUT}
         self._events = [
@@ -242,6 +242,26 @@ class Calls:
         kinds, weights = zip(*self._kinds, strict=True)
         made: Call = self._random.choices(kinds, weights)[0]()
         return made
+
+    def found(self) -> list[Call]:
+        """What failed once: ``FOUND``, a search for half a sign, an Origin that is no address."""
+        made = [
+            self._post(
+                "gradio_api/run/predict",
+                {"data": data, "fn_index": event["id"], "session_hash": "found"},
+            )
+            for part, happened, data in FOUND
+            for event in self._events
+            if len(event["inputs"]) == len(data)
+            and any(name == happened and self._is(part, id) for id, name in event["targets"])
+        ]
+        half = self._post("gradio_api/run/library", {"data": ["\ud800", 5, 0]})
+        bracket = Call("POST", "clip/1/favourite", b"{}", {"Origin": "http://[", "X-Headroom": "1"})
+        assert len(made) >= len(FOUND), "their parts are there"
+        return [*made, half, bracket]
+
+    def _is(self, name: str, part: int | None) -> bool:
+        return part in self._parts and self._name(self._parts[part]) == name
 
     # ---- parts ---------------------------------------------------------------------------
 
