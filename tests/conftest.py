@@ -159,7 +159,7 @@ def ask(presets: Presets) -> Ask:
     return make
 
 
-def wait_until(happened: Callable[[], object], what: str, seconds: float = 40) -> None:
+def wait_until(happened: Callable[[], object], what: str, seconds: float = 120) -> None:
     """Wait for another process: never a fixed sleep, and a name for what didn't come."""
     deadline = time.monotonic() + seconds
     while not happened():
@@ -167,7 +167,7 @@ def wait_until(happened: Callable[[], object], what: str, seconds: float = 40) -
         time.sleep(0.02)
 
 
-def finish(engine: Engine, job: Job, seconds: float = 40) -> Job:
+def finish(engine: Engine, job: Job, seconds: float = 120) -> Job:
     """Wait until ``job`` has a final state and return it."""
     wait_until(lambda: engine.jobs.get(job.id).state.final, f"the end of job {job.id}", seconds)
     return engine.jobs.get(job.id)

@@ -42,7 +42,7 @@ def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> 
         tab.click("[role=option] >> text=On a GPU")
         tab.wait_for_selector("#verdict .busy >> text=a-game")
         machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=400)])
-        tab.wait_for_selector("#verdict .verdict:not(.busy)", timeout=10_000)
+        tab.wait_for_selector("#verdict .verdict:not(.busy)")
         assert "a-game" not in tab.inner_text("#verdict")
     finally:
         served.end(signal.SIGTERM)

@@ -11,7 +11,7 @@ SIZE = "#measure-size input"
 def test_the_size_to_measure_stays_chosen_when_a_clip_ends(page: Any) -> None:
     choose_scripted(page)
     generate(page, "steps=40 step_seconds=0.2")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
     page.click("#model input")
     page.click("[role=option] >> text=Wan tiny")
     page.get_by_role("tab", name="Headroom").click()
@@ -24,7 +24,7 @@ def test_the_size_to_measure_stays_chosen_when_a_clip_ends(page: Any) -> None:
     )
     chosen = page.input_value(SIZE)
     assert page.locator(".live-panel.running").count() == 1, "it ended before the choice"
-    with page.expect_response(lambda answer: "class='picture'" in answer.text(), timeout=60_000):
+    with page.expect_response(lambda answer: "class='picture'" in answer.text()):
         pass
     settled(page)
     assert page.input_value(SIZE) == chosen

@@ -150,7 +150,7 @@ def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     library.wait_for_selector("#size >> text=48 × 32")
     count = library.locator("#gallery .lib-card").count()
     library.click("#generate")
-    library.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+    library.wait_for_selector("[data-live=outcome][data-kind=good]")
     library.wait_for_function(
         "n => document.querySelectorAll('#gallery .lib-card').length > n", arg=count
     )
@@ -160,7 +160,6 @@ def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     library.wait_for_function(
         "n => document.querySelectorAll('#gallery .lib-card').length > n",
         arg=count + 1,
-        timeout=60_000,
     )
     library.keyboard.press("Escape")
     library.click("#gallery >> text=All clips")
@@ -203,7 +202,7 @@ def test_a_dropped_clip_brings_its_settings_back(library: Any, tmp_path: Path) -
     assert library.is_checked("#frames label:has-text('13 frames') input")
     library.wait_for_selector("#verdict .verdict.open")
     library.click("#generate")
-    library.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+    library.wait_for_selector("[data-live=outcome][data-kind=good]")
 
 
 def test_what_is_no_clip_of_ours_is_a_sentence(page: Any, tmp_path: Path) -> None:
@@ -348,4 +347,4 @@ def test_a_new_clip_appears_while_the_library_is_open(page: Any, served: Served)
     choose_scripted(page)
     generate(page, "while you look")
     page.get_by_role("tab", name="Library").click()
-    page.wait_for_selector(f"{CARDS} >> text=while you look", timeout=60_000)
+    page.wait_for_selector(f"{CARDS} >> text=while you look")

@@ -56,11 +56,11 @@ def test_the_whole_way_of_a_newcomer(page: Any, served: Served) -> None:
     page.wait_for_selector("#verdict >> text=Within the model's baseline")
 
     page.click("#generate")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
     page.wait_for_function(f"Number({BAR}) > 0 && Number({BAR}) < 100")
     page.wait_for_function("/^\\d+ % Headroom/.test(document.title)")
     page.wait_for_selector("[data-live=gauge-split] >> text=this program")
-    page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2", timeout=90_000)
+    page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
     assert page.evaluate(PLAYS % "v.loop")
     page.wait_for_function("document.title === 'Headroom'")
     card = page.locator("#size label.selected")
@@ -80,13 +80,13 @@ def test_the_whole_way_of_a_newcomer(page: Any, served: Served) -> None:
     page.wait_for_selector("#verdict .locked")
     assert "locked" in page.inner_text("#size label.selected")
     page.click("#probe")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
-    page.wait_for_selector("#verdict >> text=Measured on this machine: peak", timeout=120_000)
+    page.wait_for_selector(".live-panel.running")
+    page.wait_for_selector("#verdict >> text=Measured on this machine: peak")
     page.wait_for_selector("#probe", state="hidden")
     page.click("#generate")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
     page.click("#cancel")
-    page.wait_for_selector("[data-live=outcome] >> text=Cancelled.", timeout=30_000)
+    page.wait_for_selector("[data-live=outcome] >> text=Cancelled.")
 
 
 @pytest.mark.model
@@ -97,11 +97,11 @@ def test_the_clip_on_show_is_made_again_and_larger(page: Any, served: Served) ->
     def press(button: str) -> None:
         before = shown()
         page.click(button)
-        page.wait_for_function(PLAYS % f"v.src !== {before!r}", timeout=60_000)
+        page.wait_for_function(PLAYS % f"v.src !== {before!r}")
 
     page.click("#size label:has-text('64 × 64')")
     generate(page, "a blue star bounces")
-    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=blue star", timeout=60_000)
+    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=blue star")
     page.wait_for_function(PLAYS % "v.src.includes('blue-star')")
     for button in ("#same-again", "#new-seed", "#larger"):
         press(button)
@@ -127,9 +127,9 @@ def test_the_keyboard_is_enough(page: Any, served: Served) -> None:
     )
     assert outline == "solid", "where the keyboard is can be seen"
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
-    page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
-    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=green ring", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
+    page.wait_for_selector("[data-live=outcome][data-kind=good]")
+    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=green ring")
 
 
 @pytest.mark.model
@@ -146,7 +146,7 @@ def test_a_clip_that_nobody_watches_is_told(chromium: Any, served: Served) -> No
         assert tab.evaluate("window.told") == ["asked"], "asked once"
         tab.evaluate("Notification.permission = 'granted'; document.hasFocus = () => false")
         generate(tab, "a white moon drifts up")
-        tab.wait_for_function("window.told.length > 1", timeout=90_000)
+        tab.wait_for_function("window.told.length > 1")
         assert tab.evaluate("window.told[1]") == "Done. | a white moon drifts up"
         assert tab.title() == "✓ Headroom"
         tab.evaluate("document.hasFocus = () => true; window.dispatchEvent(new Event('focus'))")
@@ -193,7 +193,7 @@ def test_nothing_moves_for_who_wants_less_motion(
 ) -> None:
     with watched(chromium, served, reduced_motion=motion) as tab:
         generate(tab, f"a pink heart spins {motion}")
-        tab.wait_for_function(PLAYS % f"v.src.includes('spins-{motion[:2]}')", timeout=60_000)
+        tab.wait_for_function(PLAYS % f"v.src.includes('spins-{motion[:2]}')")
         tab.wait_for_function(PLAYS % "v.readyState >= 4")
         settled(tab)  # a clip that plays by itself does by then
         assert tab.evaluate(PLAYS % "v.paused") is (motion == "reduce")

@@ -27,11 +27,11 @@ PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %
 def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     page.click("#size >> text=64 × 64")
     generate(page, "a red ball moves left over green grass")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
-    page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2", timeout=90_000)
+    page.wait_for_selector(".live-panel.running")
+    page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
     assert page.evaluate(PLAYS % "[v.videoWidth, v.videoHeight]") == [64, 64]
     page.evaluate(PLAYS % "(v.loop = false, v.play())")
-    page.wait_for_function(PLAYS % "v.ended", timeout=20_000)
+    page.wait_for_function(PLAYS % "v.ended")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     page.click("text=Receipt: how this clip was made")
     receipt = page.inner_text("#receipt")
@@ -58,7 +58,7 @@ def test_reloading_in_the_middle_shows_the_run_and_cancel_ends_it(
         "before => document.querySelector('.progress').ariaValueNow !== before", arg=before
     )
     page.click("#cancel")
-    page.wait_for_selector(".live-panel:not(.running)", timeout=8000)
+    page.wait_for_selector(".live-panel:not(.running)")
     assert text(page, "outcome").startswith("Cancelled.")
 
 
@@ -79,12 +79,10 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
         "document.querySelector('[data-live=notice]').textContent.includes('killed by signal 9')"
     )
     assert "tried once more" in text(page, "notice")
-    page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=30_000)
+    page.wait_for_selector("[data-live=outcome][data-kind=good]")
     clips = page.locator("#gallery img").count()
     generate(page, "and on it goes")
-    page.wait_for_function(
-        "n => document.querySelectorAll('#gallery img').length > n", arg=clips, timeout=30_000
-    )
+    page.wait_for_function("n => document.querySelectorAll('#gallery img').length > n", arg=clips)
 
 
 @pytest.mark.model
@@ -94,9 +92,9 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     generate(page, "a red ball moves left")
     page.wait_for_selector("#refusal >> text=is locked")
     page.click("#probe")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
     assert "Measuring 224 × 128, landscape, 1.1 s" in text(page, "title")
-    page.wait_for_selector("#verdict >> text=Measured on this machine: peak", timeout=120_000)
+    page.wait_for_selector("#verdict >> text=Measured on this machine: peak")
     page.wait_for_selector("#probe", state="hidden")
     page.get_by_role("tab", name="Headroom").click()
     page.wait_for_selector("#picture td.measured")
@@ -144,18 +142,16 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
         tab = context.new_page()
         open_page(tab, served)
         generate(tab, "a red ball moves left")
-        tab.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+        tab.wait_for_selector("[data-live=outcome][data-kind=good]")
         tab.get_by_role("tab", name="Set-up").click()
         tab.wait_for_selector("#card-fetched .files >> text=models_t5_umt5-xxl-enc-fp8.pth")
-        tab.wait_for_function(
-            "document.querySelector('#card-fetched .progress').ariaValueNow > 28", timeout=60_000
-        )
+        tab.wait_for_function("document.querySelector('#card-fetched .progress').ariaValueNow > 28")
         tab.click("#pause-fetched")
         tab.wait_for_selector("#fetch-fetched >> text=to go")
         assert re.search(r"partial \d+ %", tab.inner_text("#card-fetched"))
         hub.heal()
         tab.click("#fetch-fetched")
-        tab.wait_for_selector("#card-fetched .state >> text=ready, 8.1 MB", timeout=20_000)
+        tab.wait_for_selector("#card-fetched .state >> text=ready, 8.1 MB")
         tab.click("#verify-fetched")
         tab.wait_for_selector("#card-fetched >> text=Verified: what is here is whole")
         assert tab.is_hidden("#fetch-fetched")

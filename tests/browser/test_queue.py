@@ -20,7 +20,6 @@ def wait_for(tab: Any, wanted: list[str]) -> None:
         "wanted => JSON.stringify([...document.querySelectorAll("
         "'#queue [data-queue=waiting] .title')].map(n => n.textContent)) === wanted",
         arg=json.dumps(wanted, separators=(",", ":")),
-        timeout=20_000,
     )
 
 
@@ -57,7 +56,7 @@ def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> Non
     page.click("#lines input")
     page.fill("#prompt textarea", f"{BLOCKER}\none\ntwo\nthree")
     page.click("#generate")
-    page.wait_for_selector(".live-panel.running", timeout=60_000)
+    page.wait_for_selector(".live-panel.running")
     wait_for(page, ["one", "two", "three"])
     page.focus(ROW % 3 + " [data-do=up]")
     page.keyboard.press("Enter")
@@ -92,6 +91,6 @@ def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> Non
     refuse_what_began(page)
     cancel_what_ended(page)
     page.click("#cancel")
-    page.wait_for_function("!document.querySelector('.live-panel.running')", timeout=20_000)
+    page.wait_for_function("!document.querySelector('.live-panel.running')")
     page.click("#queue [data-do=clear_ended]")
     page.wait_for_function("document.querySelector('#queue .queue').hidden")

@@ -59,9 +59,9 @@ def tab(program: Program) -> Iterator[Any]:
 def test_what_was_chosen_before_is_made_by_the_next_program(program: Program, tab: Any) -> None:
     program.end()
     program.come_back()
-    tab.wait_for_selector("[data-live=engine] >> text=ready", timeout=40_000)
+    tab.wait_for_selector("[data-live=engine] >> text=ready")
     tab.click("#generate")
-    tab.wait_for_selector("#gallery .lib-card >> text=typed before", timeout=40_000)
+    tab.wait_for_selector("#gallery .lib-card >> text=typed before")
     assert "list of choices" not in tab.inner_text("body")
 
 
@@ -70,10 +70,10 @@ def test_a_prompt_typed_while_it_was_gone_is_there_afterwards(program: Program, 
     program.end()
     tab.fill("#prompt textarea", "steps=2 typed meanwhile")
     program.come_back()
-    tab.wait_for_function("window.before === undefined", timeout=60_000)  # Gradio's own reload
+    tab.wait_for_function("window.before === undefined")  # Gradio's own reload
     tab.wait_for_function(
         "document.querySelector('#prompt textarea')?.value === 'steps=2 typed meanwhile'"
     )
     tab.wait_for_selector("#hint")
     tab.click("#generate")
-    tab.wait_for_selector("#gallery .lib-card >> text=typed meanwhile", timeout=60_000)
+    tab.wait_for_selector("#gallery .lib-card >> text=typed meanwhile")

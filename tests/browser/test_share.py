@@ -34,12 +34,12 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     guest.wait_for_selector("#make", state="visible")
     guest.fill("#make textarea", HOSTILE)
     guest.click("#make button")
-    guest.wait_for_selector("#jobs video", timeout=60_000)
+    guest.wait_for_selector("#jobs video")
     guest.evaluate(
         "() => { const v = document.querySelector('video'); v.loop = false;"
         " v.onended = () => { v.dataset.ended = 'yes'; }; v.play(); }"
     )
-    guest.wait_for_selector("video[data-ended]", timeout=20_000)
+    guest.wait_for_selector("video[data-ended]")
     assert HOSTILE in guest.inner_text("#jobs")
     assert "hacked" not in (guest.title(), page.title())
     # A guest that isn't let in yet is told so with 401, which browsers log.
@@ -52,13 +52,13 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     page.get_by_role("tab", name="Share").click()
     page.wait_for_selector("#share-told >> text=was shown once")
     # The tab was made after the stream had told this, and nothing of it changes in a minute.
-    page.wait_for_selector("#share-live >> text=1 made, 0 unfinished", timeout=3000)
+    page.wait_for_selector("#share-live >> text=1 made, 0 unfinished")
     assert page.inner_text("[data-live=share-text]").startswith(f"Shared at {address} for ")
     assert password not in page.content()
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")
     # Told by the share's last answer, or by there being none: its poll may fall into either.
-    guest.wait_for_selector("#told >> text=share has ended", timeout=20_000)
+    guest.wait_for_selector("#told >> text=share has ended")
     page.wait_for_selector("#share-start", state="visible")
     context.close()
 
@@ -71,7 +71,7 @@ def test_the_end_of_a_share_takes_its_password_from_every_tab(page: Any, served:
     other.get_by_role("tab", name="Share").click()
     other.click("#share-stop")
     for tab in (page, other):
-        tab.wait_for_selector("#share-told >> text=Sharing has ended", timeout=5000)
+        tab.wait_for_selector("#share-told >> text=Sharing has ended")
         tab.wait_for_selector("#share-start", state="visible")
         assert tab.is_hidden("#share-stop")
         assert password not in tab.content()
@@ -91,8 +91,8 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
     guest.click("#enter button")
     guest.fill("#make textarea", "steps=400 step_seconds=0.1")
     guest.click("#make button")
-    guest.wait_for_selector("#jobs progress", timeout=30_000)
-    guest.wait_for_selector("#jobs .small >> text=Denoising", timeout=30_000)
+    guest.wait_for_selector("#jobs progress")
+    guest.wait_for_selector("#jobs .small >> text=Denoising")
     guest.evaluate("window.kept = document.querySelector('#jobs button'), kept.focus()")
     for _ in range(2):
         told = guest.inner_text("#jobs .small")
@@ -110,7 +110,7 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
     guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask its owner.")
     guest.unroute("**/cancel")
     guest.keyboard.press("Enter")
-    guest.wait_for_selector("#jobs >> text=Cancelled.", timeout=20_000)
+    guest.wait_for_selector("#jobs >> text=Cancelled.")
     context.close()
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=Sharing has ended")

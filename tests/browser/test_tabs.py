@@ -34,12 +34,12 @@ def test_five_tabs_work_like_one(context: Any, served: Served) -> None:
     choose_scripted(last)
     generate(last, "steps=3 step_seconds=0.3 from the last tab")
     for tab in tabs:
-        tab.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=30_000)
+        tab.wait_for_selector("[data-live=outcome][data-kind=good]")
     last.wait_for_selector("#gallery img")
     tabs[0].close()
     generate(last, "steps=3 step_seconds=0.3 once more")
-    last.wait_for_selector(".live-panel.running", timeout=30_000)
-    last.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+    last.wait_for_selector(".live-panel.running")
+    last.wait_for_selector(".live-panel:not(.running)")
 
 
 def test_all_tabs_have_one_stream(context: Any, served: Served) -> None:
@@ -68,8 +68,8 @@ def test_a_browser_without_shared_workers_gets_a_stream_a_tab(context: Any, serv
     open_page(tab, served)
     choose_scripted(tab)
     generate(tab, "steps=2 step_seconds=0.3 alone")
-    tab.wait_for_selector(".live-panel.running", timeout=30_000)
-    tab.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+    tab.wait_for_selector(".live-panel.running")
+    tab.wait_for_selector(".live-panel:not(.running)")
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -85,8 +85,8 @@ def test_a_page_that_comes_back_goes_on(context: Any, served: Served, shared: bo
         wait_until(lambda: connections(served) == 0, "no connection of a page that was left")
         tab.evaluate(EVENT % "pageshow")
     generate(tab, "steps=2 step_seconds=0.3 after it came back")
-    tab.wait_for_selector(".live-panel.running", timeout=30_000)
-    tab.wait_for_selector(".live-panel:not(.running)", timeout=30_000)
+    tab.wait_for_selector(".live-panel.running")
+    tab.wait_for_selector(".live-panel:not(.running)")
 
 
 EVENT = "window.dispatchEvent(new PageTransitionEvent('%s', {persisted: true}))"

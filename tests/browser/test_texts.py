@@ -168,7 +168,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     choose_scripted(page)
     assert english(page) == [], "cards, lengths, a verdict"
     generate(page, "fail=error open, measured")
-    page.wait_for_selector("[data-live=outcome][data-kind=bad]", timeout=60_000)
+    page.wait_for_selector("[data-live=outcome][data-kind=bad]")
     assert english(page) == []
     generate(page, "steps=300 step_seconds=0.2")
     page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
@@ -181,7 +181,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     assert english(page) == []
     page.click("#leave-job")
     page.click("#cancel")
-    page.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=60_000)
+    page.wait_for_selector("[data-live=outcome][data-kind=good]")
     for closed in page.locator("button.label-wrap:visible").all():
         closed.click()
     assert english(page) == []
@@ -201,7 +201,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
     page.keyboard.press("Escape")
     page.click("#measure")
     page.wait_for_selector("#measure-told >> text=正在测量")
-    page.wait_for_selector("#picture td.measured", timeout=60_000)
+    page.wait_for_selector("#picture td.measured")
     assert english(page) == []
 
 
@@ -253,7 +253,7 @@ def test_the_library_and_its_dialogs(page: Any) -> None:
 
 def test_set_up_with_the_doctor_and_a_refused_folder(page: Any) -> None:
     page.get_by_role("tab", name="安装").click()
-    page.wait_for_selector("#machine table", timeout=60_000)
+    page.wait_for_selector("#machine table")
     assert english(page) == []
     page.click("#report-write")
     page.wait_for_selector("#report textarea")
@@ -263,7 +263,7 @@ def test_set_up_with_the_doctor_and_a_refused_folder(page: Any) -> None:
 
 def test_help_with_prompts(page: Any) -> None:
     page.click("#improve-open")
-    page.wait_for_selector("#improve-status >> text=语言模型", timeout=20_000)
+    page.wait_for_selector("#improve-status >> text=语言模型")
     page.wait_for_function(
         "!document.querySelector('#improve-status').textContent.includes('查找')"
     )
@@ -283,7 +283,7 @@ def test_sharing_and_the_visitors_page(page: Any, chromium: Any) -> None:
     page.click("#share-where input[value=network]")
     assert english(page) == []
     page.click("#share-start")
-    page.wait_for_selector("#share-password", timeout=20_000)
+    page.wait_for_selector("#share-password")
     assert english(page) == []
     address, password = page.inner_text("#share-address"), page.inner_text("#share-password")
     context = chromium.new_context(locale="zh-CN")
@@ -303,7 +303,7 @@ def test_sharing_and_the_visitors_page(page: Any, chromium: Any) -> None:
     assert english(page) == []
     page.click("#share-stop")
     page.wait_for_selector("#share-told >> text=分享已结束")
-    guest.wait_for_selector("#told >> text=联系不上", timeout=20_000)
+    guest.wait_for_selector("#told >> text=联系不上")
     assert english(guest) == []
     context.close()
 

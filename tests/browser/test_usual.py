@@ -29,9 +29,9 @@ def test_the_page_opens_with_the_large_model(tmp_path: Path) -> None:
             tab.wait_for_selector("#verdict >> text=Within the model's baseline")
             assert "off" in str(served.state("engine")), "nobody asked for anything yet"
             tab.fill("#prompt textarea", "steps=2")
-            tab.wait_for_selector("[data-live=engine] >> text=ready", timeout=40_000)
+            tab.wait_for_selector("[data-live=engine] >> text=ready")
             tab.click("#generate")
-            tab.wait_for_selector("[data-live=outcome][data-kind=good]", timeout=40_000)
+            tab.wait_for_selector("[data-live=outcome][data-kind=good]")
             tab.get_by_role("tab", name="Headroom").click()
             tab.wait_for_selector("#plan >> text=It is ready, and this computer's GPU")
     finally:

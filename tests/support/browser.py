@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ MARKS = [
         reason="Chromium isn't installed",
     ),
 ]
+PATIENCE = 120_000  # milliseconds: a wait of a busy machine is no failure
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update"
@@ -30,8 +31,21 @@ def launched() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser.new_context = _patient(browser.new_context)
+        browser.new_page = _patient(browser.new_page)
         yield browser
         browser.close()
+
+
+def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``make`` makes, a context or a page, with waits of PATIENCE."""
+
+    def made(**options: Any) -> Any:
+        new = make(**options)
+        new.set_default_timeout(PATIENCE)
+        return new
+
+    return made
 
 
 @contextmanager
@@ -107,5 +121,5 @@ def shared(owner: Any) -> tuple[str, str]:
     owner.locator("[role=option]", has_text="Scripted").first.click()
     owner.click("#share-where >> text=In your own network only")
     owner.click("#share-start")
-    owner.wait_for_selector("#share-password", timeout=20_000)
+    owner.wait_for_selector("#share-password")
     return owner.inner_text("#share-address"), owner.inner_text("#share-password")

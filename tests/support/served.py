@@ -39,14 +39,14 @@ class Served:
 
     def state(self, key: str) -> object:
         """One value of the first event of the live stream."""
-        with httpx.stream("GET", f"{self.url}live", trust_env=False, timeout=10) as answer:
+        with httpx.stream("GET", f"{self.url}live", trust_env=False, timeout=120) as answer:
             line = next(line for line in answer.iter_lines() if line.startswith("data:"))
         return json.loads(line[5:])[key]
 
     def end(self, how: int) -> int:
         """Signal the whole group, as a terminal does; returns the exit code."""
         os.killpg(self.pid, how)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=120)
 
 
 def serve(
@@ -81,7 +81,7 @@ def serve(
     found = address()
     assert found is not None
     served = Served(process, log_file, found[1])
-    assert httpx.get(served.url, trust_env=False, timeout=30).status_code == 200
+    assert httpx.get(served.url, trust_env=False, timeout=120).status_code == 200
     return served
 
 

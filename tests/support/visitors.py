@@ -29,7 +29,7 @@ class Doors:
     def client(self, **headers: str) -> httpx.Client:
         given = {"Host": "abc123.share.test", "Origin": "https://abc123.share.test", **headers}
         made = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}/", headers=given, trust_env=False, timeout=20
+            base_url=f"http://127.0.0.1:{self.port}/", headers=given, trust_env=False, timeout=60
         )
         self.clients.append(made)
         return made

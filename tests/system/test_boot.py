@@ -21,7 +21,7 @@ pytestmark = pytest.mark.starts
 def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
     served = serve(tmp_path / "serve.log")
     try:
-        wait_until(lambda: served.state("engine_state") == "ready", "wan-tiny loaded", 90)
+        wait_until(lambda: served.state("engine_state") == "ready", "wan-tiny loaded")
         maps = Path(f"/proc/{served.pid}/maps")
         if maps.exists():
             assert "libtorch" not in maps.read_text(), "torch is in the page's process"
@@ -33,7 +33,7 @@ def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
     finally:
         code = served.end(signal.SIGTERM)
     assert code == 0
-    wait_until(lambda: not [w for w in workers if w.is_running()], "the worker's end", 10)
+    wait_until(lambda: not [w for w in workers if w.is_running()], "the worker's end")
 
 
 def test_a_proxy_isnt_asked_for_this_computer(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
     wait_until(lambda: served.state("engine_state") in ("ready", "loading"), "the worker")
     children = psutil.Process(served.pid).children(recursive=True)
     assert served.end(signal.SIGINT) == 0
-    wait_until(lambda: not [c for c in children if c.is_running()], "the children's end", 10)
+    wait_until(lambda: not [c for c in children if c.is_running()], "the children's end")
     assert "Traceback" not in served.log()
 
 

@@ -190,7 +190,7 @@ def test_a_page_on_a_damaged_database_says_so_and_has_the_clips_again(tmp_path: 
         assert "The database was damaged. A copy is kept as headroom" in served.log()
         assert "The database was damaged" in str(served.state("notice"))
         client = Client(served.url, verbose=False, download_files=str(tmp_path))
-        wait_until(lambda: client.predict(api_name="/library")["total"] == 1, "the clip", 20)
+        wait_until(lambda: client.predict(api_name="/library")["total"] == 1, "the clip")
         assert generate(served, "steps=1")["state"] == "done"
     finally:
         served.end(signal.SIGTERM)

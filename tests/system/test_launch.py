@@ -104,7 +104,7 @@ def test_2_what_makes_clips_arrives_while_it_is_open(clone: Clone, opened: Serve
     wait_until(lambda: opened.state("packages") != "working", "the packages' end", 480)
     log = clone.home / "logs/setup.log"
     assert opened.state("packages") == "here", log.read_text()
-    wait_until(lambda: opened.state("engine_state") == "ready", "wan-tiny loaded", 90)
+    wait_until(lambda: opened.state("engine_state") == "ready", "wan-tiny loaded")
     assert clone.installed() == {PAGE, ENGINE}
     assert opened.end(signal.SIGTERM) == 0
 
