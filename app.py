@@ -3,9 +3,12 @@
 The worker is a spawned child that imports this file again, so nothing may happen at import.
 """
 
+import os
 import signal
 import sys
 from typing import Any
+
+from engine.variables import settle
 
 
 def main() -> int:
@@ -14,6 +17,8 @@ def main() -> int:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for line in settle(os.environ):  # before a package reads them
+        sys.stderr.write(line + "\n")
     try:
         from engine.commands.main import main as run
     except ModuleNotFoundError as error:

@@ -6,21 +6,21 @@ import json
 import os
 import threading
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+from engine.variables import settle_for_page
+from ui.server.listening import asking_itself
 
-import gradio as gr
-
-# By the name that a page's configuration has for them; layouts are drawn as plain columns.
+# By the name that a page's configuration has for them, as Gradio's classes are called; layouts are
+# drawn as plain columns.
 KINDS = {
-    "html": gr.HTML,
-    "textbox": gr.Textbox,
-    "button": gr.Button,
-    "dropdown": gr.Dropdown,
-    "radio": gr.Radio,
-    "checkbox": gr.Checkbox,
-    "number": gr.Number,
-    "video": gr.Video,
-    "state": gr.State,
+    "html": "HTML",
+    "textbox": "Textbox",
+    "button": "Button",
+    "dropdown": "Dropdown",
+    "radio": "Radio",
+    "checkbox": "Checkbox",
+    "number": "Number",
+    "video": "Video",
+    "state": "State",
 }
 
 
@@ -29,16 +29,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--components", type=json.loads, required=True)
     options = parser.parse_args()
-    with gr.Blocks(analytics_enabled=False) as page:
-        for kind, count in options.components.items():
-            for _ in range(count):
-                if kind in KINDS:
-                    KINDS[kind]()
-                else:
-                    gr.Column()
-    page.launch(
-        server_name="127.0.0.1", server_port=options.port, quiet=True, prevent_thread_lock=True
-    )
+    settle_for_page(os.environ)
+    with asking_itself():
+        import gradio as gr
+
+        with gr.Blocks(analytics_enabled=False) as page:
+            for kind, count in options.components.items():
+                for _ in range(count):
+                    getattr(gr, KINDS.get(kind, "Column"))()
+        page.launch(
+            server_name="127.0.0.1", server_port=options.port, quiet=True, prevent_thread_lock=True
+        )
     threading.Event().wait()
 
 

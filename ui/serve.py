@@ -9,22 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-# Before gradio is imported: no telemetry leaves the machine (any other value would mean "on").
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "100"  # of 10,000 kept for a page that is closed
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-
 from engine.default_model import default_model
 from engine.engine import Engine
-from engine.errors import ExitCode, HeadroomError
-from engine.machine.facts import LAST_PORT, LOOPBACK
+from engine.errors import HeadroomError
+from engine.machine.addresses import everywhere, in_url, only_here, own_addresses
 from engine.store import StoreError
+from engine.variables import settle_for_page
+from ui.browser import open_page
+from ui.server.listening import Listening, asking_itself, listen, served_on
 
 if TYPE_CHECKING:
+    from engine.install.background import BackgroundInstall
     from ui.api.answers import Answers
+    from ui.live import Live
     from ui.share.session import Sharing
 
 PORTS_TRIED = 20
@@ -32,12 +33,6 @@ TOLD_SECONDS = 0.7  # in which who waits for a clip is told that it goes on at t
 LINGER_SECONDS = 1  # after that an open connection is cut off
 M_ARENA_MAX = -8  # glibc's malloc.h
 SESSIONS = 100  # tabs and programs that Gradio remembers
-
-
-class PortError(HeadroomError):
-    """No port to listen on."""
-
-    exit_code = ExitCode.ENGINE_FAILED
 
 
 def serve(
@@ -58,10 +53,50 @@ def serve(
     Raises:
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
+    for line in settle_for_page(os.environ):
+        _announce(line)
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(engine.home.cache / "gradio")
-    _spare_loopback()
     _one_arena()
+    signals = _Signals()
+    listening = listen(host, port, PORTS_TRIED)
+    try:
+        with asking_itself():
+            made = _make(engine, listening, login, mcp)
+    except BaseException:
+        listening.close()
+        raise
+    try:
+        engine.recorder.start()
+        engine.folder_sync.start()
+        _tell(listening, port, mcp)
+        made.installer.begin()
+        if said := made.installer.look().sentence():
+            _announce(f"{said}. The page shows how far it is.")
+        if share:
+            _share(made.sharing, engine)
+        if open_browser and (trouble := open_page(listening.url)):
+            _announce(trouble)
+        signals.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        made.sharing.close()
+        made.installer.close()
+        end_page(made.page, made.live, made.answers)
+
+
+@dataclass(frozen=True)
+class _Made:
+    page: Any
+    live: "Live"
+    answers: "Answers"
+    sharing: "Sharing"
+    installer: "BackgroundInstall"
+
+
+def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, mcp: bool) -> _Made:
+    """The page, served already, with all its routes."""
     with contextlib.nullcontext() if mcp else _without("mcp"):
         import gradio  # noqa: F401
 
@@ -75,39 +110,30 @@ def serve(
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
 
-    free = free_port(host, port)
     installer = BackgroundInstall(engine.home, lambda: engine.start(warm=_ready_at_once(engine)))
     answers, sharing = Answers(engine), Sharing(engine)
     page = build_page(engine, installer, answers, sharing)
-    app, local = _launch(page, engine, host, free, login, answers if mcp else None)
+    app = _launch(page, engine, listening, login, answers if mcp else None)
     live = Live(engine, installer, sharing)
     add_routes(app, live)
     add_clips(app, answers, login)
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
     add_texts_route(app)
-    engine.recorder.start()
-    engine.folder_sync.start()
-    if free != port:
-        _announce(f"Port {port} is taken by another program, so this is on {free}.")
-    _announce(f"Headroom is at {local}  (Ctrl-C ends it)")
-    if mcp:
-        _announce(f"Its MCP server is at {local}mcp")
-    installer.begin()
-    if said := installer.look().sentence():
-        _announce(f"{said}. The page shows how far it is.")
-    if share:
-        _share(sharing, engine)
-    if open_browser:
-        import webbrowser
+    return _Made(page, live, answers, sharing, installer)
 
-        webbrowser.open(local)
-    try:
-        _until_ended()
-    finally:
-        sharing.close()
-        installer.close()
-        end_page(page, live, answers)
+
+def _tell(listening: Listening, wanted: int, mcp: bool) -> None:
+    if listening.port != wanted:
+        _announce(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
+    _announce(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
+    if everywhere(listening.host):
+        families = {made.family for made in listening.sockets}
+        for address in own_addresses():
+            if (socket.AF_INET6 if ":" in address else socket.AF_INET) in families:
+                _announce(f"Also at http://{in_url(address)}:{listening.port}/")
+    if mcp:
+        _announce(f"Its MCP server is at {listening.url}mcp")
 
 
 def _ready_at_once(engine: Engine) -> str | None:
@@ -128,12 +154,11 @@ def _one_arena() -> None:
 def _launch(
     page: Any,
     engine: Engine,
-    host: str,
-    port: int,
+    listening: Listening,
     login: tuple[str, str] | None,
     mcp: "Answers | None",
-) -> tuple[Any, str]:
-    """Put ``page`` on ``port``, behind the gate; returns its app and its local address."""
+) -> Any:
+    """Put ``page`` on these sockets, behind the gate; returns its app."""
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
@@ -141,14 +166,18 @@ def _launch(
     from ui.server.gate import Gate, names_for
     from ui.server.gradio_errors import Malformed, no_store, nonsense, tell_faults
     from ui.server.texts import head
-    from ui.share.session import own_addresses
     from ui.theme import CSS, theme
 
     tell_faults(page)
-    copies = engine.home.cache / "gradio"
-    app, local, _ = page.launch(
+    copies, host = engine.home.cache / "gradio", listening.host
+    options: dict[str, Any] = dict(
         server_name=host,
-        server_port=port,
+        server_port=listening.port,
+        root_path="",
+        num_workers=0,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
         share=False,  # what Gradio shares is this page; visitors get another (ui/share/session.py)
         auth=login,
         inbrowser=False,
@@ -174,12 +203,14 @@ def _launch(
                 Middleware(Gate, names=names_for(host, own_addresses()), files=copies),
                 Middleware(Malformed),
             ],
-            **(_with_mcp(mcp, login, host not in LOOPBACK) if mcp is not None else {}),
+            **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),
         },
     )
+    with served_on(listening):
+        app, _, _ = page.launch(**options)
     # What nobody fetches is kept for each session that a program made up, two thousand of them.
     page._queue.pending_messages_per_session.max_size = SESSIONS
-    return app, local
+    return app
 
 
 def _share(sharing: "Sharing", engine: Engine) -> None:
@@ -196,14 +227,6 @@ def _share(sharing: "Sharing", engine: Engine) -> None:
     for line in invitation_lines(opened):
         _announce(line)
     _announce(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
-
-
-def _spare_loopback() -> None:
-    """Gradio asks its own page whether it is up, which no proxy should be asked for."""
-    for name in ("NO_PROXY", "no_proxy"):
-        spared = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
-        if "*" not in spared:
-            os.environ[name] = ",".join(dict.fromkeys([*spared, "127.0.0.1", "localhost"]))
 
 
 @contextlib.contextmanager
@@ -229,35 +252,26 @@ def _with_mcp(
     return {"lifespan": server.run, "routes": [server.route]}
 
 
-def free_port(host: str, port: int) -> int:
-    """``port``, or the first free one of the next few."""
-    last = min(port + PORTS_TRIED - 1, LAST_PORT)
-    for candidate in range(port, last + 1):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, sys.platform != "win32")
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return candidate
-    raise PortError(
-        f"Headroom can't listen on {host}, ports {port} to {last}.",
-        "Choose another with --port, or check --host.",
-    )
+class _Signals:
+    """Ctrl-C and a polite kill. The first one breaks off what starts, or ends ``wait``; further
+    ones don't disturb the end."""
 
+    def __init__(self) -> None:
+        self._ended, self._waiting = threading.Event(), False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
 
-def _until_ended() -> None:
-    ended = threading.Event()
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        first = not self._ended.is_set()
+        self._ended.set()
+        if first and not self._waiting:
+            raise KeyboardInterrupt
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    # A plain wait() would not let Windows see Ctrl-C.
-    while not ended.wait(0.5):
-        pass
+    def wait(self) -> None:
+        self._waiting = True
+        # A plain wait() would not let Windows see Ctrl-C.
+        while not self._ended.wait(0.5):
+            pass
 
 
 def _announce(text: str) -> None:

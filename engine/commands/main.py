@@ -23,7 +23,8 @@ from engine.library import mp4
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
 from engine.library.receipt import receipt_lines
-from engine.machine.facts import LAST_PORT, LOOPBACK, vram_limit
+from engine.machine.addresses import only_here, read_host
+from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
@@ -165,13 +166,13 @@ def open_engine() -> Iterator[Engine]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    login = None
+    host, login = read_host(options.host), None
     if options.auth is not None:
         user, colon, password = options.auth.partition(":")
         if not (user and colon and password):
             raise InputError("--auth has to be USER:PASS.", "Give both, with a colon between.")
         login = (user, password)
-    if login is None and options.host not in LOOPBACK:
+    if login is None and not only_here(host):
         raise InputError(
             "Without a login anybody who finds the address could use this computer.",
             "Add --auth USER:PASS, or leave out --host; --share gives others a page of their own.",
@@ -185,7 +186,7 @@ def _serve(options: argparse.Namespace) -> int:
             )
         options.open_page(
             engine,
-            options.host,
+            host,
             options.port,
             options.share,
             login,

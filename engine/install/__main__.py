@@ -36,6 +36,7 @@ from engine.install.environments import (
 from engine.install.facts import Facts, this_computer
 from engine.install.packages import Packages
 from engine.install.plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
+from engine.variables import settle
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE_SPACE = 1 * GIB
@@ -301,4 +302,5 @@ if __name__ == "__main__":
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     os.chdir(PROJECT)
+    settle(os.environ)  # app.py says what was left out
     sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.install.environments import TRIAL, SetupError, say
 from engine.install.plan import ENGINE, GPU, PAGE
+from engine.variables import settle_for_page
 
 SECONDS = 600.0  # a first import from a slow disk, with a virus scanner that reads along
 PAGE_CODE = "import app, ui.serve, ui.page, ui.live, engine.doctor.doctor"
@@ -81,6 +82,7 @@ class _Trial:
         kept = ("PYTHONPATH", "PYTHONHOME", "HEADROOM_PRESETS", "HEADROOM_VRAM_LIMIT_GIB")
         environment = {name: value for name, value in os.environ.items() if name not in kept}
         environment |= {"HEADROOM_HOME": str(self._home), "PYTHONNOUSERSITE": "1", TRIAL: "1"}
+        settle_for_page(environment)  # the page's own start does that as well
         try:
             return subprocess.run(
                 [str(self._python), *arguments],

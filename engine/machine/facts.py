@@ -20,7 +20,6 @@ from engine.text import Text
 from engine.units import GIB
 
 VRAM_LIMIT = "HEADROOM_VRAM_LIMIT_GIB"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")  # what only this computer itself can reach
 LAST_PORT = 65_535
 
 # What plans ask for: our name, the distributions that bring it, and the module if that can be here

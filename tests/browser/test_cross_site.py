@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.machine.addresses import own_addresses
 from tests.conftest import TESTS, wait_until
 from tests.support.browser import MARKS, settled, shared
 from tests.support.clipfiles import receipt, write
 from tests.support.served import Served, serving
-from ui.share.session import own_addresses
 
 pytestmark = [
     *MARKS,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from engine.machine.addresses import own_addresses
 from tests.conftest import wait_until
 from tests.support.browser import MARKS, open_page, shared
 from tests.support.served import Served
-from ui.share.session import own_addresses
 
 pytestmark = [
     *MARKS,

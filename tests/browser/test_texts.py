@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from engine.machine.addresses import own_addresses
 from tests.support.browser import MARKS, choose_scripted, generate, open_page, settled, watched
 from tests.support.clipfiles import by_hand
 from tests.support.served import Served, serving
 from tests.support.texts_left_out import NAMES
 from ui.server.catalogue import catalogue
-from ui.share.session import own_addresses
 
 pytestmark = MARKS
 # Every visible word outside what isn't to be translated, with the text that it stands in.

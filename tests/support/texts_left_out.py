@@ -5,6 +5,7 @@ MODULES = {
     r"engine/commands/.*": "the command line",
     r"engine/install/(?!installed|background).*": "runs before there is a page",
     r"engine/(home|presets)\.py": "what they refuse ends the program before there is a page",
+    r"engine/(variables|machine/addresses)\.py": "as these",
     r"engine/pipelines/(bench|wan_tiny/training)/.*": "benchmark and training",
     r"engine/pipelines/wan_tiny/(?!vocabulary|pipeline).*": "what only the worker says to itself",
     r"engine/(doctor/report|logs|library/xmp)\.py": "reports for issues and logs stay English",
@@ -14,7 +15,7 @@ MODULES = {
     r"engine/pipelines/lightx2v/(standins|settings|repairs)\.py": "what LightX2V reads",
     r"ui/api/(gradio_endpoints|answers|mcp|mcp_tools)\.py": "answers to programs",
     r"ui/server/.*": "answers to programs",
-    r"ui/(bare|serve|theme)\.py": "answers to programs, or no words of their own",
+    r"ui/(bare|browser|serve|theme)\.py": "answers to programs, or no words of their own",
 }
 
 # Texts that look like English for readers and aren't: patterns.

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.home import PROJECT
 from tests.conftest import wait_until
+from tests.support.hostile import HOSTILE, LOOPBACK, faults
 from tests.support.served import Served, serve
 from ui.serve import PORTS_TRIED
 
@@ -36,11 +38,20 @@ def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
     wait_until(lambda: not [w for w in workers if w.is_running()], "the worker's end")
 
 
-def test_a_proxy_isnt_asked_for_this_computer(tmp_path: Path) -> None:
-    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    served = serve(tmp_path / "serve.log", environment={**kept, **proxies})
-    served.end(signal.SIGTERM)
+def test_what_others_read_of_the_environment_changes_nothing(tmp_path: Path) -> None:
+    """All at once; tests/tools/hostile_environments.py tries them one by one."""
+    environment = {**os.environ, **{k: v for one in HOSTILE.values() for k, v in one.items()}}
+    program = (sys.executable, PROJECT / "app.py", "serve", "--host", LOOPBACK[-1])
+    served = serve(tmp_path / "serve.log", environment=environment, program=program)
+    try:
+        assert faults(served.pid, served.url) == []
+        log = served.log()
+        assert "Set aside for this page" in log
+        assert "GRADIO_SERVER_PORT: --port chooses the port." in log
+        assert "Traceback" not in log
+    finally:
+        code = served.end(signal.SIGTERM)
+    assert code == 0
 
 
 def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_unknown_fields_are_refused(place: Place, method: str, path: str, body: 
 
 
 def test_the_port_is_this_computers_alone(place: Place) -> None:
-    from ui.share.session import own_addresses
+    from engine.machine.addresses import own_addresses
 
     for address in own_addresses():
         with socket.socket() as probe:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.machine.addresses import everywhere, in_url
 from ui.server.incoming import same_site
 from ui.server.throttle import Throttle
 from ui.wording import language_of, speak
@@ -44,10 +45,10 @@ def names_for(host: str, addresses: Iterable[str]) -> set[str]:
     Args:
         addresses: this computer's own.
     """
-    if host in ("0.0.0.0", "::", ""):
-        own = {*addresses, socket.gethostname().lower()}
+    if everywhere(host):
+        own = {*map(in_url, addresses), socket.gethostname().lower()}
         return LOOPBACK | own | {f"{socket.gethostname().lower()}.local"}
-    return LOOPBACK | {f"[{host}]" if ":" in host else host.lower()}
+    return LOOPBACK | {in_url(host.lower())}
 
 
 class Gate:

@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import uvicorn
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.machine.addresses import in_url, own_addresses
 from engine.text import NOTHING, Text
+from ui.server.listening import PortError, listen
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_app
 from ui.share.visitors import Share, Visits
@@ -77,10 +77,10 @@ class Sharing:
         local = own_addresses() if where == "network" else []
         if where == "network" and not local:
             raise SharingError(Text("share.no_network"), Text("share.connect"))
-        port = self._listen(visits, hosts, "0.0.0.0" if where == "network" else "127.0.0.1")
+        port = self._listen(visits, hosts, "::" if where == "network" else "127.0.0.1")
         if where == "network":
-            hosts.update(local)
-            self.address = f"http://{local[0]}:{port}/"
+            hosts.update(map(in_url, local))
+            self.address = f"http://{in_url(local[0])}:{port}/"
         else:
             name = secrets.token_urlsafe(32)
             self._tunnel = self._open_tunnel(port, name, self._engine.home.cache)
@@ -93,7 +93,10 @@ class Sharing:
 
     def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
         app = build_app(visits, hosts, tunnelled=host == "127.0.0.1")
-        listener = socket.create_server((host, 0))
+        try:
+            listening = listen(host, 0)
+        except PortError as error:
+            raise SharingError(Text("share.not_started"), Text("share.try_again")) from error
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -103,7 +106,7 @@ class Sharing:
                 timeout_graceful_shutdown=0,  # from Python 3.12 on a download would hold it open
             )
         )
-        arguments = {"sockets": [listener]}
+        arguments = {"sockets": listening.sockets}
         threading.Thread(
             target=self._server.run, kwargs=arguments, name="visitors' page", daemon=True
         ).start()
@@ -112,7 +115,7 @@ class Sharing:
             if time.monotonic() > deadline:
                 raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
-        return int(listener.getsockname()[1])
+        return listening.port
 
     def stop(self) -> None:
         """End the share at once: nobody is let in, and what visitors have unfinished ends."""
@@ -165,16 +168,3 @@ class Sharing:
         done = sum(job.state == "done" for job in jobs)
         waiting = sum(not job.state.final for job in jobs)
         return {"name": name, "done": done, "unfinished": waiting}
-
-
-def own_addresses() -> list[str]:
-    """This computer's IPv4 addresses in local networks, those of real networks first."""
-    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
-    found = [
-        address.address
-        for name, addresses in psutil.net_if_addrs().items()
-        if name in up
-        for address in addresses
-        if address.family == socket.AF_INET and not address.address.startswith(("127.", "169.254."))
-    ]
-    return sorted(found, key=lambda a: (not a.startswith(("192.168.", "10.")), a))

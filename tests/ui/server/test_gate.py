@@ -98,5 +98,8 @@ def test_which_names_a_page_answers_to() -> None:
     everywhere = names_for("0.0.0.0", ["192.168.1.4"])
     assert everywhere >= LOOPBACK | {"192.168.1.4"}
     assert "evil.example" not in everywhere
-    assert "[fe80::1]" in names_for("fe80::1", [])
+    both = names_for("::", ["192.168.1.4", "2001:db8::4"])
+    assert both >= LOOPBACK | {"192.168.1.4", "[2001:db8::4]"}
+    assert names_for("::1", ["192.168.1.4"]) == LOOPBACK
+    assert "[2001:db8::1]" in names_for("2001:db8::1", [])
     assert "box" in names_for("Box", [])

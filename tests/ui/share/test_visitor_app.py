@@ -11,10 +11,11 @@ import pytest
 
 from engine.engine import Engine
 from engine.jobs import State
+from engine.machine.addresses import own_addresses
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from tests.support.visitors import Doors, asked, error
-from ui.share.session import Sharing, SharingError, own_addresses
+from ui.share.session import Sharing, SharingError
 from ui.share.tunnel import Tunnel, TunnelError, open_tunnel
 from ui.share.visitors import (
     HOURS,

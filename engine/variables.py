@@ -1,0 +1,135 @@
+"""Variables of the environment that other people's code reads, and what becomes of them here.
+
+Gradio and what it stands on take dozens of them: some open another port without our gate, some end
+an import in a traceback. People set them for other programs, so what isn't ours is set aside before
+anything is imported, and told once. Standard library only: set-up asks here as well.
+"""
+
+from collections.abc import Iterable, MutableMapping
+
+Environment = MutableMapping[str, str]
+
+# What the page's server, Gradio and their packages read. A name is one of these by its beginning …
+PAGE_PREFIXES = ("GRADIO_", "FASTAPI_", "UVICORN_", "OTEL_", "PANDAS_", "SPACE_", "SPACES_")
+# … or as a whole: a Hugging Face Space, a notebook's host, an OAuth login, Uvicorn's own.
+PAGE_NAMES = frozenset(
+    {
+        "SYSTEM",
+        "KAGGLE_KERNEL_RUN_TYPE",
+        "OAUTH_CLIENT_ID",
+        "OAUTH_CLIENT_SECRET",
+        "OAUTH_SCOPES",
+        "OPENID_PROVIDER_URL",
+        "WEB_CONCURRENCY",
+        "FORWARDED_ALLOW_IPS",
+    }
+)
+# What holds instead. No telemetry leaves the machine: any other value would mean "on".
+PAGE_VALUES = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",  # of 10,000 kept for a page that is closed
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+# Nobody misses these: the page does what they ask for, or never does what they are about.
+UNTOLD = (*PAGE_VALUES, "GRADIO_ANALYTICS_CACHE_FREQUENCY", "GRADIO_RUN_HISTORY")
+# What people set to change the page, and what does that here.
+INSTEAD = {
+    "GRADIO_SERVER_PORT": "--port chooses the port.",
+    "GRADIO_NUM_PORTS": "--port chooses the port; the next ones are tried if it is taken.",
+    "GRADIO_SERVER_NAME": "--host chooses the address.",
+    "GRADIO_SHARE": "--share, or the Share tab, gives others a page of their own.",
+    "GRADIO_SHARE_SERVER_ADDRESS": "a share's link is Gradio's; --host serves your own network.",
+    "GRADIO_MCP_SERVER": "--mcp serves tools for language models.",
+    "GRADIO_TEMP_DIR": "HEADROOM_HOME names the folder for all that is kept.",
+    "GRADIO_ROOT_PATH": "the page is served at the root of its address (SECURITY.md, proxies).",
+    "GRADIO_ALLOWED_PATHS": "no file is served by its path.",
+    "GRADIO_NUM_WORKERS": "one process serves the page.",
+    "GRADIO_SSR_MODE": "one process serves the page.",
+    "WEB_CONCURRENCY": "one process serves the page.",
+    "FORWARDED_ALLOW_IPS": "no header says who asks (SECURITY.md, proxies).",
+}
+
+# Read by packages that every command imports, each of which ends in a traceback over a value that
+# is no whole number.
+NUMBERS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "NUMPY_MADVISE_HUGEPAGE")
+# huggingface_hub's and tqdm's: progress bars that nobody sees here, and an import of everything.
+NEVER = ("EAGER_IMPORT", "TQDM_")
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+EXCEPTIONS = ("NO_PROXY", "no_proxy")
+THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
+
+
+def settle(environment: Environment) -> list[str]:
+    """Take out of ``environment`` what would end any command in a traceback, and join the two
+    spellings of NO_PROXY.
+
+    Returns:
+        Sentences for the user.
+    """
+    told = []
+    for name in NUMBERS:
+        value = environment.get(name)
+        if value is not None and not _is_number(value):
+            del environment[name]
+            if value:
+                told.append(f"{name} isn't a whole number, so it is left out.")
+    for name in [name for name in environment if name.startswith(NEVER)]:
+        del environment[name]
+    join_exceptions(environment)
+    return told
+
+
+def settle_for_page(environment: Environment) -> list[str]:
+    """Take out of ``environment`` whatever Gradio and its packages read and isn't ours, and put in
+    what they shall read. To be called before gradio is imported.
+
+    Returns:
+        Sentences for the user: what was set aside, and what does that here.
+    """
+    aside = sorted(name for name in environment if is_the_pages(name))
+    told = [n for n in aside if n not in UNTOLD and environment[n].strip()]
+    for name in aside:
+        del environment[name]
+    environment.update(PAGE_VALUES)
+    if not told:
+        return []
+    lines = [f"Set aside for this page, which these variables don't change: {', '.join(told)}."]
+    return lines + [f"{name}: {INSTEAD[name]}" for name in told if name in INSTEAD]
+
+
+def is_the_pages(name: str) -> bool:
+    """Whether Gradio or a package of its may read the variable ``name``."""
+    return name.startswith(PAGE_PREFIXES) or name in PAGE_NAMES
+
+
+def join_exceptions(environment: Environment) -> None:
+    """NO_PROXY and no_proxy say the same from now on: most programs read one of them only.
+
+    Where a proxy is named, this computer is spared, too: a proxy would look at its own. Where none
+    is, nothing is added, as Windows and macOS have theirs elsewhere, with exceptions beside them,
+    which nobody looks at once the environment has any.
+    """
+    spared = [host for name in EXCEPTIONS for host in _hosts(environment.get(name, ""))]
+    if any(environment.get(name) for upper in PROXIES for name in (upper, upper.lower())):
+        spared += THIS_COMPUTER
+    if "*" in spared:
+        spared = ["*"]
+    if spared:
+        environment.update(dict.fromkeys(EXCEPTIONS, ",".join(dict.fromkeys(spared))))
+
+
+def _hosts(value: str) -> Iterable[str]:
+    """What stands between commas. IPv6 loses its brackets, as a bracket ends httpx in an error."""
+    for part in value.split(","):
+        if host := part.strip():
+            bare = host[1:].partition("]")[0] if host.startswith("[") else host
+            yield bare or host
+
+
+def _is_number(value: str) -> bool:
+    try:
+        int(value)
+    except ValueError:
+        return False
+    return True
