@@ -5,7 +5,10 @@ an import in a traceback. People set them for other programs, so what isn't ours
 anything is imported, and told once. Standard library only: set-up asks here as well.
 """
 
-from collections.abc import Iterable, MutableMapping
+import os
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 Environment = MutableMapping[str, str]
 
@@ -55,9 +58,29 @@ NUMBERS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "NUMPY_MADVISE_HUGE
 # huggingface_hub's and tqdm's: progress bars that nobody sees here, and an import of everything.
 NEVER = ("EAGER_IMPORT", "TQDM_")
 
+AUTH = "HEADROOM_AUTH"  # ours: the page's login
+
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+SPOKEN = ("http", "https")  # to a proxy, by all that fetches something here
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 EXCEPTIONS = ("NO_PROXY", "no_proxy")
 THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
+
+
+class WrongWay(NamedTuple):
+    """A variable about the way out of this computer that can't be followed: ``kind`` is a proxy's,
+    such as socks5, "" where it is no proxy's address, and None where certificates are missing. Its
+    value isn't here, as it may hold a password."""
+
+    name: str
+    kind: str | None
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return f"{self.name} names certificates that aren't there"
+        if self.kind:
+            return f"{self.name} names a proxy of the kind {self.kind}, which can't be used here"
+        return f"{self.name} isn't the address of a proxy"
 
 
 def settle(environment: Environment) -> list[str]:
@@ -117,6 +140,30 @@ def join_exceptions(environment: Environment) -> None:
         spared = ["*"]
     if spared:
         environment.update(dict.fromkeys(EXCEPTIONS, ",".join(dict.fromkeys(spared))))
+
+
+def wrong_way(environment: Mapping[str, str]) -> WrongWay | None:
+    """The first variable that nothing can be fetched with. For who fetches, once it failed: the
+    page itself needs neither."""
+    for name in (name for upper in PROXIES for name in (upper.lower(), upper)):
+        if value := environment.get(name, "").strip():
+            kind = _kind(value)
+            if kind not in SPOKEN:
+                return WrongWay(name, kind)
+    for name in CERTIFICATES:
+        if (value := environment.get(name, "")) and not os.path.exists(value):
+            return WrongWay(name, None)
+    return None
+
+
+def _kind(proxy: str) -> str:
+    """What is spoken to ``proxy``; "" where it isn't the address of one."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        named = bool(parts.hostname) and parts.port != 0  # which raises for what is no number
+    except ValueError:
+        return ""
+    return parts.scheme.lower() if named else ""
 
 
 def _hosts(value: str) -> Iterable[str]:

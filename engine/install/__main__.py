@@ -36,7 +36,7 @@ from engine.install.environments import (
 from engine.install.facts import Facts, this_computer
 from engine.install.packages import Packages
 from engine.install.plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
-from engine.variables import settle
+from engine.variables import AUTH, settle
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE_SPACE = 1 * GIB
@@ -302,5 +302,6 @@ if __name__ == "__main__":
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     os.chdir(PROJECT)
+    os.environ.pop(AUTH, None)  # nothing that installs needs the page's login
     settle(os.environ)  # app.py says what was left out
     sys.exit(main(sys.argv[1:]))

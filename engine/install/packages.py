@@ -3,6 +3,7 @@
 Standard library only.
 """
 
+import http.client
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from engine.install.environments import SetupError, python_of, say
 from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
+from engine.variables import wrong_way
 
 UV = "uv==0.13.9"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -235,6 +237,8 @@ class Packages:
         return True
 
     def _pip(self, arguments: Sequence[str]) -> None:
+        if arguments[0] == "install" and (wrong := wrong_way(os.environ)):
+            raise InstallFailed(f"{wrong}; set it to an HTTP proxy or unset it")  # pip: a traceback
         self._run([str(self._python), "-m", "pip", *arguments])
 
     def _run(self, command: Sequence[str]) -> None:
@@ -313,6 +317,6 @@ def reachable(
         opener(urllib.request.Request(url, method="HEAD"), timeout=seconds)
     except urllib.error.HTTPError as error:
         return error.code < 500 and error.code not in (403, 407)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
     return time.monotonic() - began < seconds

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import ExitCode, HeadroomError, first_line
+from engine.outward import CORRECT_IT, fault
 from engine.prompts.rewriting import clean
 from engine.text import NOTHING, Text, joined
 
@@ -139,6 +140,8 @@ def _unreachable(endpoint: Endpoint, error: Exception, key: str) -> EnhancerErro
     import httpx
 
     host = endpoint.host
+    if not endpoint.here and (setting := fault(error)):
+        return EnhancerError(Text("prompts.wrong_way", host=host, why=setting), CORRECT_IT)
     why = _without(key, first_line(error, type(error).__name__)).rstrip(".")
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | OSError):
         if "CERTIFICATE" in why.upper():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ExitCode, HeadroomError
+from engine.outward import CORRECT_IT, fault
 from engine.presets import Role, Source, WeightFile
 from engine.text import NOTHING, Said, Text, joined
 from engine.weights.checkpoint import is_own_name, is_whole, one_after_another, part_text
@@ -179,6 +180,8 @@ def explain(error: Exception, what: Said) -> FetchError:
         RevisionNotFoundError,
     )
 
+    if not isinstance(error, FetchError) and (why := fault(error)):
+        return FetchError(Text("weights.way_set_wrongly", what=what, why=why), CORRECT_IT)
     match error:
         case FetchError():
             return error

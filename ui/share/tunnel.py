@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.errors import HeadroomError, first_line
+from engine.outward import CORRECT_IT, fault
 from engine.text import Text
 
 SHARE_IN_NETWORK = Text("share.in_your_network")
@@ -71,6 +72,8 @@ def _why_not(error: Exception, program: Path) -> TunnelError:
     import httpx
     from gradio.exceptions import ChecksumMismatchError
 
+    if setting := fault(error):
+        return TunnelError(Text("share.way_set_wrongly", why=setting), CORRECT_IT)
     if isinstance(error, ChecksumMismatchError):
         return TunnelError(
             Text("share.program_damaged"), Text("share.delete_program", file=program.name)

@@ -155,3 +155,23 @@ def test_an_index_answers_or_not() -> None:
     assert not reachable("http://127.0.0.1:9/simple")
     assert not reachable("no address")
     assert reachable("http://127.0.0.1/", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://h:1", "http://[::1"])
+def test_a_proxy_that_pip_cant_use_is_a_sentence_before_it_is_started(
+    tmp_path: Path, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    recorded = Recorded(LINUX, tmp_path, "uv")
+    with pytest.raises(SetupError, match=r"ALL_PROXY .*HTTP proxy or unset it"):
+        recorded.install((PAGE,))
+    assert not [c for c in recorded.commands if c.startswith("-m pip install")]
+
+
+@pytest.mark.parametrize("proxy", ["http://h:port", "::::", "socks4://h", "http://[::1"])
+def test_an_index_behind_no_proxy_isnt_reachable(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    assert reachable("https://index.invalid/", seconds=2) is False

@@ -1,0 +1,100 @@
+"""A proxy or certificates that can't be used are one sentence, whoever fetches."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.errors import HeadroomError
+from engine.outward import fault
+from engine.prompts.openai_server import Endpoint, ask
+from engine.variables import PROXIES, wrong_way
+from engine.weights.hub import explain
+from ui.share.tunnel import open_tunnel
+
+NAMES = [
+    *PROXIES,
+    *map(str.lower, PROXIES),
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+]
+# What is set, and the clause that tells it.
+WRONG = [
+    ({"ALL_PROXY": "socks5://me:s3cret@h:1"}, "ALL_PROXY names a proxy of the kind socks5"),
+    ({"all_proxy": "socks5h://h:1"}, "all_proxy names a proxy of the kind socks5h"),
+    ({"HTTPS_PROXY": "socks4://me:s3cret@h:1"}, "HTTPS_PROXY names a proxy of the kind socks4"),
+    ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY isn't the address of a proxy"),
+    ({"http_proxy": "http://me:s3cret:h"}, "http_proxy isn't the address of a proxy"),
+    ({"HTTPS_PROXY": "::::"}, "HTTPS_PROXY isn't the address of a proxy"),
+    ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE names certificates that aren't there"),
+]
+RIGHT: list[dict[str, str]] = [
+    {},
+    {"HTTPS_PROXY": "http://me:pass@proxy:8080", "ALL_PROXY": "https://[2001:db8::1]:3128"},
+    {"http_proxy": "proxy:8080", "HTTPS_PROXY": " "},
+    {"NO_PROXY": "*", "SSL_CERT_FILE": ""},
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def client_error(package: str) -> Exception:
+    """What making an HTTP client of ``package`` ends in with this environment."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - its kinds are what is tried
+        __import__(package).Client()
+    assert isinstance(caught.value, Exception)
+    return caught.value
+
+
+@pytest.mark.parametrize("environment", RIGHT)
+def test_a_usable_way_is_none_of_them(environment: dict[str, str]) -> None:
+    assert wrong_way(environment) is None
+
+
+@pytest.mark.parametrize(("environment", "clause"), WRONG)
+@pytest.mark.parametrize("package", ["httpx", "httpx2"])
+def test_what_a_client_raises_becomes_a_clause_with_no_password(
+    package: str, environment: dict[str, str], clause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(wrong_way(environment)).startswith(clause)
+    if package == "httpx2" and "SSL_CERT_FILE" in environment:
+        return  # it has certificates of its own
+    error = client_error(package)
+    told = fault(error)
+    assert str(told).startswith(clause)
+    refused = explain(error, "wan.safetensors")
+    assert clause in str(refused)
+    assert "unset it" in str(refused.remedy)
+    assert "s3cret" not in str(refused)
+
+
+def test_another_error_is_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault(ValueError("no JSON")) is None, "nothing wrong is set"
+    monkeypatch.setenv("ALL_PROXY", "socks5://h:1")
+    assert fault(TimeoutError()) is None
+
+
+@pytest.mark.parametrize(("environment", "clause"), WRONG)
+def test_a_language_model_and_a_share_link_say_the_same(
+    environment: dict[str, str], clause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio import networking
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9/")
+    elsewhere = Endpoint("http://llm.example/v1", "m")
+    with pytest.raises(HeadroomError, match=re.escape(clause)):
+        asyncio.run(ask(elsewhere, "GET", "/models"))
+    with pytest.raises(HeadroomError, match=re.escape(clause)) as caught:
+        open_tunnel(1, "t", tmp_path)
+    assert "s3cret" not in str(caught.value)
