@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from engine import logs
 from engine.commands.follow import follow, say
+from engine.commands.login import read_login
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -29,6 +31,7 @@ from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
 from engine.units import gigabytes
+from engine.variables import AUTH
 
 
 class OpenPage(Protocol):
@@ -64,6 +67,7 @@ def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
         arguments = ["serve", *arguments]
     options = parser.parse_args(arguments)
     options.open_page = open_page
+    options.auth_variable = os.environ.pop(AUTH, None)  # no process that this one starts has it
     logs.to_terminal()
     try:
         return int(options.run(options))
@@ -96,7 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--share", action="store_true", help="a link for visitors, with a drawn password, for 2 h"
     )
-    serve.add_argument("--auth", metavar="USER:PASS", help="ask for this login")
+    serve.add_argument(
+        "--auth",
+        metavar="USER:PASS",
+        help="ask for this login; - asks you for it, and shows it nowhere",
+    )
+    serve.add_argument(
+        "--auth-file", metavar="FILE", type=Path, help="ask for the login in its first line"
+    )
     serve.add_argument("--mcp", action="store_true", help="tools for language models, at /mcp")
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
@@ -166,16 +177,13 @@ def open_engine() -> Iterator[Engine]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    host, login = read_host(options.host), None
-    if options.auth is not None:
-        user, colon, password = options.auth.partition(":")
-        if not (user and colon and password):
-            raise InputError("--auth has to be USER:PASS.", "Give both, with a colon between.")
-        login = (user, password)
+    host = read_host(options.host)
+    login = read_login(options.auth, options.auth_file, options.auth_variable, say)
     if login is None and not only_here(host):
         raise InputError(
             "Without a login anybody who finds the address could use this computer.",
-            "Add --auth USER:PASS, or leave out --host; --share gives others a page of their own.",
+            "Add --auth (USER:PASS, or - to be asked), --auth-file or HEADROOM_AUTH, or leave out "
+            "--host; --share gives others a page of their own.",
         )
     with open_engine() as engine:
         logs.to_file(engine.home.logs / "page.log")

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from engine.home import PROJECT
+from engine.machine.addresses import in_url, own_addresses
+from engine.variables import AUTH
 from tests.conftest import wait_until
 from tests.support.hostile import HOSTILE, LOOPBACK, faults
 from tests.support.served import Served, serve
@@ -52,6 +55,31 @@ def test_what_others_read_of_the_environment_changes_nothing(tmp_path: Path) -> 
     finally:
         code = served.end(signal.SIGTERM)
     assert code == 0
+
+
+def test_every_address_asks_for_the_login_that_no_process_shows(tmp_path: Path) -> None:
+    """``--host ::`` is IPv4, too. Each address is a name of its own at the gate."""
+    environment = {**os.environ, "HEADROOM_AUTH": "me:s3cret"}
+    program = (sys.executable, PROJECT / "app.py", "serve", "--host", "::")
+    served = serve(tmp_path / "serve.log", environment=environment, program=program)
+    try:
+        ours = psutil.Process(served.pid)
+        wait_until(lambda: ours.children(recursive=True), "the worker")
+        for one in (ours, *ours.children(recursive=True)):
+            assert "s3cret" not in " ".join(one.cmdline())
+            assert one == ours or AUTH not in one.environ()
+        assert "s3cret" not in served.log()
+        for host in (*map(in_url, (*LOOPBACK, *own_addresses())), "localhost"):
+            base = f"http://{host}:{served.port}/"
+            # Gradio's cookie for plain HTTP isn't marked as secure.
+            with httpx.Client(base_url=base, trust_env=False, timeout=30) as client:
+                assert client.get("config").status_code == 401, host
+                form = {"username": "me", "password": "s3cret"}
+                assert client.post("login", data=form).status_code == 200, host
+                assert client.get("config").json()["root"] == base.rstrip("/")
+                assert client.get("config", headers={"Host": "evil.example"}).status_code == 400
+    finally:
+        assert served.end(signal.SIGTERM) == 0
 
 
 def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
