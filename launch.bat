@@ -7,6 +7,13 @@ set "HERE=%~dp0"
 set "VENV_PYTHON=%HERE%.venv\Scripts\python.exe"
 set "CHECK=import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3, 11) <= sys.version_info[:2] <= (3, 13)))"
 
+rem Of a symbolic link %~dp0 is the link's own folder; nothing here can tell where it leads.
+if not exist "%HERE%engine\install" (
+    echo launch.bat has to lie in Headroom's folder: make a shortcut to it instead of a link or a copy. 1>&2
+    set CODE=5
+    goto failed
+)
+
 set "FOUND="
 for %%V in (3.12 3.13 3.11) do if not defined FOUND call :try py -%%V
 if not defined FOUND call :try python

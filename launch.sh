@@ -2,7 +2,18 @@
 # Sets up what is missing, then: no argument opens the page; `setup` stops there; `test` runs the
 # tests, a bare `check` the linters and the quick tests; anything else goes to app.py
 # (`./launch.sh generate "a red ball"`).
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 5
+
+# Started by a link to this file, its folder is where the link leads (readlink -f isn't everywhere).
+file=$0 followed=0
+while [ -h "$file" ] && [ $followed -lt 40 ]; do
+    target=$(readlink -- "$file") && folder=$(CDPATH='' cd -P -- "$(dirname -- "$file")" && pwd -P) || exit 5
+    case $target in
+        /*) file=$target ;;
+        *) file=$folder/$target ;;
+    esac
+    followed=$((followed + 1))
+done
+here=$(CDPATH='' cd -- "$(dirname -- "$file")" && pwd) || exit 5
 
 find_python() {
     for name in python3.12 python3.13 python3.11 python3 python; do

@@ -158,6 +158,44 @@ def test_without_a_python_it_says_what_to_install(tmp_path: Path) -> None:
     assert "Headroom needs Python 3.11, 3.12 or 3.13" in done.stderr
 
 
+@pytest.mark.parametrize("way", ["absolute", "relative", "twice", "over a linked folder"])
+def test_a_link_to_the_launcher_starts_it_in_its_own_folder(way: str, tmp_path: Path) -> None:
+    """With a Python that only says what it was asked to run."""
+    project, commands = tmp_path / "Zoë's clips", tmp_path / "opt/bin"
+    for folder in (project, commands, tmp_path / "bin"):
+        folder.mkdir(parents=True)
+    shutil.copy(PROJECT / "launch.sh", project)
+    (tmp_path / "bin/python3").write_text('#!/bin/sh\n[ "$1" = -c ] || { echo "$1"; exit 7; }\n')
+    (tmp_path / "bin/python3").chmod(0o755)
+    link = commands / "head room"
+    relative = Path("../..") / project.name / "launch.sh"
+    match way:
+        case "absolute":
+            link.symlink_to(project / "launch.sh")
+        case "relative":
+            link.symlink_to(relative)
+        case "twice":
+            (commands / "other").symlink_to(relative)
+            link.symlink_to("other")
+        case _:
+            link.symlink_to(relative)
+            (tmp_path / "far/away").mkdir(parents=True)
+            (tmp_path / "far/away/bin").symlink_to(commands)
+            link = tmp_path / "far/away/bin" / link.name
+    tools = ("dirname", "readlink", "ps", "tr")
+    for name in tools:
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
+    done = subprocess.run(
+        ["/bin/sh", link, "clips"],
+        env={"PATH": str(tmp_path / "bin")},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.stdout, done.returncode) == (f"{project}/engine/install\n", 7), done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="script is Linux' here")
 def test_a_window_of_its_own_stays_open_with_the_reason(tmp_path: Path) -> None:
     """A double click's terminal runs nothing but the launcher."""

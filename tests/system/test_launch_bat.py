@@ -44,6 +44,7 @@ class Windows:
         self.path.mkdir()
         scripts = self.project / ".venv/Scripts"
         scripts.mkdir(parents=True)
+        (self.project / "engine/install").mkdir(parents=True)
         shutil.copy(PROJECT / "launch.bat", self.project)
         shutil.copy(standin, scripts / "python.exe")
 
@@ -120,6 +121,16 @@ def test_without_a_python_it_says_what_to_install(windows: Windows) -> None:
     assert ran.code == 5
     assert "Headroom needs Python 3.11, 3.12 or 3.13" in ran.said
     assert "python.org" in ran.said
+    assert ran.started == []
+
+
+def test_away_from_its_folder_it_says_so(windows: Windows) -> None:
+    """What a symbolic link to it looks like from inside."""
+    windows.python("py.exe")
+    (windows.project / "engine/install").rmdir()
+    ran = windows.run("clips")
+    assert ran.code == 5
+    assert "make a shortcut" in ran.said
     assert ran.started == []
 
 
