@@ -1,5 +1,6 @@
 """Every test gets a Headroom folder of its own, and the scripted model beside the real one."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from engine.jobs import Job, Jobs
 from engine.presets import Presets, load_presets
 from engine.request import ClipRequest
 from engine.store import Store
+from engine.variables import settle, settle_for_page
 from tests.support.hub import Hub, running
 
 TESTS = Path(__file__).parent
@@ -23,6 +25,10 @@ TESTS = Path(__file__).parent
 # Where assertions stand that both LightX2Vs share. It isn't in tests/contract/__init__.py because a
 # Python without pytest imports that one: HEADROOM_LIGHTX2V_PYTHON.
 pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.queue")
+
+# What a developer has set for other programs of Gradio's means no more here than in the page.
+settle(os.environ)
+settle_for_page(os.environ)
 
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

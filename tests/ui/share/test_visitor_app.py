@@ -11,7 +11,7 @@ import pytest
 
 from engine.engine import Engine
 from engine.jobs import State
-from engine.machine.addresses import own_addresses
+from engine.machine.addresses import in_url, own_addresses
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from tests.support.visitors import Doors, asked, error
@@ -398,6 +398,34 @@ def test_one_door_at_a_time_and_none_after_a_failure(engine: Engine) -> None:
         assert httpx.get(opened.address, trust_env=False).status_code == 200
         with pytest.raises(SharingError):
             sharing.start("network", 2, "scripted")
+    sharing.close()
+
+
+def test_in_the_network_it_answers_at_each_address_under_its_name(engine: Engine) -> None:
+    """IPv6 in brackets, as a browser writes it."""
+    if not own_addresses():
+        pytest.skip("this machine is in no network")
+    sharing = Sharing(engine)
+    opened = sharing.start("network", 2, "scripted")
+    port = opened.address.rstrip("/").rpartition(":")[2]
+    for address in own_addresses():
+        at = f"http://{in_url(address)}:{port}/"
+        assert httpx.get(at, trust_env=False).status_code == 200, at
+        other = httpx.get(at, headers={"Host": "evil.example"}, trust_env=False)
+        assert other.status_code == 400
+    assert opened.address == f"http://{in_url(own_addresses()[0])}:{port}/"
+    sharing.close()
+
+
+def test_an_ipv6_network_is_enough(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.share.session.own_addresses", lambda: ["2001:db8::7"])
+    sharing = Sharing(engine)
+    opened = sharing.start("network", 2, "scripted")
+    assert opened.address.startswith("http://[2001:db8::7]:")
+    port = opened.address.rstrip("/").rpartition(":")[2]
+    named = {"Host": f"[2001:db8::7]:{port}"}
+    answer = httpx.get(f"http://127.0.0.1:{port}/", headers=named, trust_env=False)
+    assert answer.status_code == 200
     sharing.close()
 
 
