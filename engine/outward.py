@@ -6,6 +6,7 @@ whoever fetches: weights, a language model, the program of share links.
 
 import os
 from collections.abc import Iterator
+from ssl import SSLError
 
 from engine.text import Text
 from engine.variables import WrongWay, wrong_way
@@ -14,6 +15,7 @@ from engine.variables import WrongWay, wrong_way
 CORRECT_IT = Text("outward.correct_it")
 # What HTTP clients raise over such a setting, of httpx and httpx2 alike; all of them are raised for
 # other causes, too, so the environment has to bear it out.
+LOCAL = (ImportError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError, SSLError)
 CLIENTS = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError")
 
 
@@ -26,17 +28,17 @@ def fault(error: BaseException) -> Text | None:
 
 
 def _clause(found: WrongWay) -> Text:
-    if found.kind is None:
+    if found.what == "certificates":
         return Text("outward.no_certificates", name=found.name)
+    if found.what == "key log":
+        return Text("outward.no_key_log", name=found.name)
     if found.kind:
         return Text("outward.other_kind", name=found.name, kind=found.kind)
     return Text("outward.no_proxy", name=found.name)
 
 
 def _may_be(error: BaseException) -> bool:
-    return isinstance(error, ImportError | ValueError | FileNotFoundError) or (
-        type(error).__name__ in CLIENTS
-    )
+    return isinstance(error, LOCAL) or (type(error).__name__ in CLIENTS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

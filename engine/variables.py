@@ -6,8 +6,9 @@ anything is imported, and told once. Standard library only: set-up asks here as 
 """
 
 import os
+import ssl
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 Environment = MutableMapping[str, str]
@@ -62,22 +63,25 @@ AUTH = "HEADROOM_AUTH"  # ours: the page's login
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 SPOKEN = ("http", "https")  # to a proxy, by all that fetches something here
-CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+KEY_LOG = "SSLKEYLOGFILE"
 EXCEPTIONS = ("NO_PROXY", "no_proxy")
 THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 
 
 class WrongWay(NamedTuple):
-    """A variable about the way out of this computer that can't be followed: ``kind`` is a proxy's,
-    such as socks5, "" where it is no proxy's address, and None where certificates are missing. Its
-    value isn't here, as it may hold a password."""
+    """A variable about the way out of this computer that can't be followed. Its value isn't here,
+    as it may hold a password; ``kind`` is a proxy's, such as socks5, "" where it is no proxy."""
 
     name: str
-    kind: str | None
+    what: Literal["proxy", "certificates", "key log"]
+    kind: str = ""
 
     def __str__(self) -> str:
-        if self.kind is None:
-            return f"{self.name} names certificates that aren't there"
+        if self.what == "certificates":
+            return f"{self.name} names certificates that can't be read"
+        if self.what == "key log":
+            return f"{self.name} names a file that can't be written"
         if self.kind:
             return f"{self.name} names a proxy of the kind {self.kind}, which can't be used here"
         return f"{self.name} isn't the address of a proxy"
@@ -149,11 +153,31 @@ def wrong_way(environment: Mapping[str, str]) -> WrongWay | None:
         if value := environment.get(name, "").strip():
             kind = _kind(value)
             if kind not in SPOKEN:
-                return WrongWay(name, kind)
+                return WrongWay(name, "proxy", kind)
     for name in CERTIFICATES:
-        if (value := environment.get(name, "")) and not os.path.exists(value):
-            return WrongWay(name, None)
+        if (value := environment.get(name, "")) and not _loads(value):
+            return WrongWay(name, "certificates")
+    if (value := environment.get(KEY_LOG, "")) and not _takes_keys(value):
+        return WrongWay(KEY_LOG, "key log")
     return None
+
+
+def _loads(path: str) -> bool:
+    if os.path.isdir(path):
+        return True  # of certificates, each read when it is needed
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _takes_keys(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = path
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _kind(proxy: str) -> str:

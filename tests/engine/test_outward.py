@@ -29,7 +29,9 @@ WRONG = [
     ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY isn't the address of a proxy"),
     ({"http_proxy": "http://me:s3cret:h"}, "http_proxy isn't the address of a proxy"),
     ({"HTTPS_PROXY": "::::"}, "HTTPS_PROXY isn't the address of a proxy"),
-    ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE names certificates that aren't there"),
+    ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE names certificates that can't be read"),
+    ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE names certificates that can't be read"),
+    ({"SSLKEYLOGFILE": "/no/such/file"}, "SSLKEYLOGFILE names a file that can't be written"),
 ]
 RIGHT: list[dict[str, str]] = [
     {},
@@ -66,8 +68,8 @@ def test_what_a_client_raises_becomes_a_clause_with_no_password(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(wrong_way(environment)).startswith(clause)
-    if package == "httpx2" and "SSL_CERT_FILE" in environment:
-        return  # it has certificates of its own
+    if package == "httpx2" and "SSLKEYLOGFILE" in environment:
+        return  # it keeps the first TLS context that it made
     error = client_error(package)
     told = fault(error)
     assert str(told).startswith(clause)

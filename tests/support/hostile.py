@@ -72,7 +72,11 @@ HOSTILE: Mapping[str, Mapping[str, str]] = {
         "HF_HUB_VERBOSITY": "nonsense",
         "HF_ENDPOINT": "::nonsense::",
     },
-    "certificates": {"SSL_CERT_FILE": "/no/such/file", "SSL_CERT_DIR": "/no/such/folder"},
+    "certificates": {
+        "SSL_CERT_FILE": "/no/such/file",
+        "SSL_CERT_DIR": "/no/such/folder",
+        "SSLKEYLOGFILE": "/no/such/file",
+    },
     "a proxy for HTTP": {"HTTP_PROXY": PROXY, "http_proxy": PROXY, "HTTPS_PROXY": PROXY},
     "a proxy that is none": {"HTTPS_PROXY": "http://[::1", "NO_PROXY": "[::1,ü,*.x,fe80::/10"},
     "a proxy's spelling": {"HTTP_PROXY": PROXY, "NO_PROXY": "intranet", "no_proxy": "wiki"},

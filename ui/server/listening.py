@@ -178,7 +178,7 @@ def asking_itself() -> Iterator[None]:
     """For Gradio's import and start. It asks its own page whether it is up, and makes HTTP clients
     on the way: within this they use no proxy and no certificates of the environment, which belong
     to what is fetched. Nothing else may run meanwhile."""
-    names = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    names = ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ.update({"NO_PROXY": "*", "no_proxy": "*"})
     try:
