@@ -110,7 +110,9 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
 
-    installer = BackgroundInstall(engine.home, lambda: engine.start(warm=_ready_at_once(engine)))
+    installer = BackgroundInstall(
+        engine.home, lambda: engine.start(warm=_ready_at_once(engine)), faults=engine.faults
+    )
     answers, sharing = Answers(engine), Sharing(engine)
     page = build_page(engine, installer, answers, sharing)
     app = _launch(page, engine, listening, login, answers if mcp else None)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import loops
 from engine.library import reader_process
 from engine.library.library import Library, add_clip
 from engine.library.mp4 import ClipError
 from engine.library.posters import Stamp
 from engine.library.receipt import checked
+from engine.loops import Faults, Loop
 from engine.store import StoreError, timestamp
 from engine.text import Said, Text, from_row, to_row
 
@@ -46,7 +48,8 @@ class ScanReport:
 class FolderSync:
     """See the module's docstring. ``start`` and ``close`` frame the life of its thread."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, faults: Faults | None = None) -> None:
+        self._loop = Loop("folder_sync", (faults or Faults()).tell)
         self._library, self._home, self._store = library, library.home, library.store
         self._scanning = threading.Lock()
         self._closing = threading.Event()
@@ -57,7 +60,7 @@ class FolderSync:
     def start(self) -> None:
         """Scan and empty the trash now, in the background, and once a day; sooner where a file was
         too young to be opened."""
-        self._thread.start()
+        loops.start(self._thread)
 
     def close(self) -> None:
         self._closing.set()
@@ -67,13 +70,15 @@ class FolderSync:
     def _run(self) -> None:
         while not self._closing.is_set():
             wait = DAY
-            try:
-                if self.scan().young:
-                    wait = SETTLED_SECONDS
-            except (OSError, sqlite3.Error, StoreError):
-                if not self._closing.is_set():
-                    log.exception("the library could not be scanned")
-            self._closing.wait(wait)
+            with self._loop.turn():
+                try:
+                    if self.scan().young:
+                        wait = SETTLED_SECONDS
+                except StoreError:
+                    if self._closing.is_set():
+                        return  # it was closed while this scan went on
+                    raise
+            self._closing.wait(self._loop.pause or wait)
 
     # ---- rows and files ------------------------------------------------------------------------
 

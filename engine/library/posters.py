@@ -5,8 +5,10 @@ import logging
 import threading
 from pathlib import Path
 
+from engine import loops
 from engine.library import reader_process
 from engine.library.library import Clip, Library, is_own_file
+from engine.loops import Faults, Loop
 
 log = logging.getLogger("headroom.posters")
 
@@ -17,8 +19,9 @@ Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is anoth
 class Posters:
     """Any thread may ask; ``close`` ends what is being made."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, faults: Faults | None = None) -> None:
         self._library = library
+        self._loop = Loop("posters", (faults or Faults()).tell)
         self._closing = threading.Event()
         # Posters to be made, whether that is being done, and of which clips none could be.
         self._lock, self._making = threading.Lock(), False
@@ -44,32 +47,41 @@ class Posters:
             mark = stamp_of(path)
             if mark is not None and (path, mark) not in self._without:
                 self._wanted.setdefault(path, mark)
-                if not self._making:
-                    self._making = True
-                    threading.Thread(target=self._make, name="posters", daemon=True).start()
+                if not self._making and self._loop.due:
+                    self._begin()
         return None
+
+    def _begin(self) -> None:
+        """A thread for what is wanted; without one the clips have no picture, and that is all."""
+        try:
+            loops.start(threading.Thread(target=self._make, name="posters", daemon=True))
+            self._making = True
+        except Exception as error:  # whoever asked goes on without
+            self._loop.failed(error)
 
     def _make(self) -> None:
         """Those that are wanted, a few at a time, the first ones first."""
         while not self._closing.is_set():
-            with self._lock:
-                batch = dict(list(self._wanted.items())[:AT_ONCE])
-                if not batch:
-                    self._making = False
-                    return
-            try:
-                reader_process.posters(list(batch))
-            except reader_process.ReaderError as error:
-                log.warning("no posters can be made: %s", error)
+            with self._loop.turn():
                 with self._lock:
-                    self._wanted.clear()
-                    self._making = False
-                return
-            with self._lock:
-                for path, mark in batch.items():
-                    if not path.with_suffix(".jpg").exists():
-                        self._without.add((path, mark))
-                    del self._wanted[path]
+                    batch = dict(list(self._wanted.items())[:AT_ONCE])
+                    if not batch:
+                        self._making = False
+                        return
+                try:
+                    reader_process.posters(list(batch))
+                except reader_process.ReaderError as error:
+                    log.warning("no posters can be made: %s", error)
+                    with self._lock:
+                        self._wanted.clear()
+                        self._making = False
+                    return
+                with self._lock:
+                    for path, mark in batch.items():
+                        if not path.with_suffix(".jpg").exists():
+                            self._without.add((path, mark))
+                        del self._wanted[path]
+            self._closing.wait(self._loop.pause)
 
 
 def stamp_of(path: Path) -> Stamp | None:

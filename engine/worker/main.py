@@ -6,10 +6,8 @@ import faulthandler
 import hashlib
 import logging
 import os
-import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -37,7 +35,6 @@ from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset
 from engine.worker.messages import (
     Advance,
-    Cancel,
     CancelDone,
     Compare,
     Compared,
@@ -45,77 +42,18 @@ from engine.worker.messages import (
     Finished,
     FromWorker,
     Generate,
-    Heartbeat,
     Occupied,
     Preview,
     Probe,
     Probed,
     Ready,
     Stop,
-    ToWorker,
 )
+from engine.worker.pipe import Pipe
 
-HEARTBEAT_SECONDS = 1.0
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is
 
 log = logging.getLogger("headroom.worker")
-
-
-class Pipe:
-    """The worker's end: sends from several threads, receives on one of its own."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self.jobs: queue.Queue[Generate | Probe | Compare | Stop] = queue.Queue()
-        self.cancelled = 0  # the job that the user cancelled last; ids start at 1
-        self.pipeline: Pipeline | None = None
-        for loop in (self._receive, self._beat):
-            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
-
-    def send(self, message: FromWorker) -> None:
-        with self._lock:
-            try:
-                self._connection.send(message)
-            except OSError:
-                self._orphaned()
-
-    def _receive(self) -> None:
-        while True:
-            try:
-                message: ToWorker = self._connection.recv()
-            except (EOFError, OSError):
-                self._orphaned()
-            if isinstance(message, Cancel):
-                self.cancelled = message.job
-            else:
-                self.jobs.put(message)
-
-    def _beat(self) -> None:
-        while True:
-            self.beat()
-            time.sleep(HEARTBEAT_SECONDS)
-
-    def beat(self) -> None:
-        """Say that this process lives, and what device memory it holds."""
-        # A pipeline has its meter as soon as it holds anything, long before it is loaded.
-        meter: StageMeter | None = getattr(self.pipeline, "meter", None)
-        held = None
-        if meter is not None:
-            try:
-                held = meter.held()
-            except Exception:  # a beat that is left out would look as if the interpreter hung
-                log.exception("the device memory held could not be read")
-        self.send(Heartbeat(held))
-
-    def answer(self, message: FromWorker) -> None:
-        """The end of an order, after what is held from now on."""
-        self.beat()
-        self.send(message)
-
-    def _orphaned(self) -> None:
-        # The page's process is gone. No orphan may hold the memory, whatever the main thread does.
-        os._exit(0)
 
 
 class JobRun:
