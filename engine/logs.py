@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from engine.text import sayable
+
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
 FORM = "%(asctime)s %(levelname)s %(name)s: %(job)s%(message)s"
@@ -60,7 +62,7 @@ class Form(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         now = _about.get()
         record.job = f"job {now.job}: " if now is not None else ""
-        text = super().format(record)
+        text = sayable(super().format(record))
         if debugging():
             return text
         return without_prompts(text, *filter(None, [now.prompt if now is not None else ""]))

@@ -125,7 +125,7 @@ class Loop:
                 self._tell(self._name, told)
 
     def _who(self) -> Text:
-        return Text(f"loops.{self._name}")
+        return Text(f"loops.who_{self._name}")
 
 
 def described(error: BaseException) -> Text:

@@ -6,7 +6,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.errors import HeadroomError
@@ -24,6 +24,7 @@ class Damaged(StoreError):
     """What SQLite finds in the file is no sound database (``store_repair.py`` makes a new one)."""
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: list[Migration] = []
 
@@ -151,6 +152,14 @@ def m005_visitors(db: sqlite3.Connection) -> None:
 def m006_lanes(db: sqlite3.Connection) -> None:
     # The device that made the job, or makes it: "" of a job that never began, or of before.
     db.execute("alter table jobs add column lane text not null default ''")
+
+
+@migration
+def m007_files(db: sqlite3.Connection) -> None:
+    # What tells a clip's file from another of its name: its time and size ("NANOSECONDS BYTES"),
+    # and its SHA-256 where that is known. Rows of before learn the first when they are looked at.
+    db.execute("alter table clips add column stamp text")
+    db.execute("alter table clips add column digest text")
 
 
 def folded(text: str) -> str:
@@ -328,5 +337,10 @@ def now() -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Seconds since 1970 as the store keeps a time: UTC, to the millisecond, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    """Seconds since 1970 as the store keeps a time: UTC, to the millisecond, in ISO 8601.
+
+    Raises:
+        OverflowError: before the year 1, or after 9999.
+    """
+    # ``fromtimestamp`` refuses what is before 1970 on Windows.
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

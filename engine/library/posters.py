@@ -1,19 +1,18 @@
 """Posters: the small pictures of clips in the library, made where one is missing."""
 
-import contextlib
 import logging
 import threading
 from pathlib import Path
 
 from engine import loops
 from engine.library import reader_process
-from engine.library.library import Clip, Library, is_own_file
+from engine.library.files import Stamp, is_own_file, stamp_of, still_of
+from engine.library.library import Clip, Library
 from engine.loops import Faults, Loop
 
 log = logging.getLogger("headroom.posters")
 
 AT_ONCE = 24
-Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is another file
 
 
 class Posters:
@@ -38,7 +37,7 @@ class Posters:
         here would keep them all.
         """
         path = self._library.place(clip)
-        poster = path.with_suffix(".jpg")
+        poster = still_of(path)
         if is_own_file(poster):
             return poster
         if path.is_symlink():
@@ -78,15 +77,7 @@ class Posters:
                     return
                 with self._lock:
                     for path, mark in batch.items():
-                        if not path.with_suffix(".jpg").exists():
+                        if not still_of(path).exists():
                             self._without.add((path, mark))
                         del self._wanted[path]
             self._closing.wait(self._loop.pause)
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """What tells this file from another of its name; None if it is gone."""
-    with contextlib.suppress(OSError):
-        about = path.stat()
-        return about.st_mtime_ns, about.st_size
-    return None

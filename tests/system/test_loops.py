@@ -80,7 +80,7 @@ def failing(original: Failing = lambda *_, **__: None) -> Failing:
 
 
 def worked_again(faults: Faults, name: Name) -> Callable[[], bool]:
-    who = str(Text(f"loops.{name}"))
+    who = str(Text(f"loops.who_{name}"))
     return lambda: f"{who} works again" in str(faults.text())
 
 
@@ -107,7 +107,7 @@ def test_an_error_is_logged_once_and_told_and_the_pause_grows(
     assert "The memory gauge works again" in str(faults.text())
     assert loops.CALM_SECONDS > 0
     late = Faults(clock=iter([0.0, 1000.0]).__next__)
-    late.tell("recorder", Text("loops.recorder"))
+    late.tell("recorder", Text("loops.who_recorder"))
     assert not late.text(), "an old story isn't told for ever"
 
 
@@ -201,11 +201,14 @@ def install_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(background, "forget_packages", failing())
     # Five errors, and each time somebody asks for another try.
     coming = BackgroundInstall(engine.home, call, [sys.executable, "-c", ""], engine.faults)
+
+    def install(_: BackgroundInstall) -> tuple[int, str]:
+        here.append(True)
+        return 0, ""
+
+    monkeypatch.setattr(BackgroundInstall, "_install", install)
     for error in ERRORS[:-1]:
         here.clear()
-        monkeypatch.setattr(
-            background.BackgroundInstall, "_install", lambda _: here.append(True) or (0, "")
-        )
         coming.again()
         wait_until(lambda: coming._state and coming._state.phase == "failed", "its end")
         assert coming._state
