@@ -135,6 +135,7 @@ class Engine:
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
+            HomeError: there is no folder for clips.
         """
         self.admit(requests)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
@@ -147,6 +148,7 @@ class Engine:
         Raises:
             As ``submit_all``.
         """
+        self.home.writable(self.home.clips)
         for request in {(r.model, r.size): r for r in requests}.values():
             self.guard.admit(request)
         for model in {request.model for request in requests}:

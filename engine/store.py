@@ -1,5 +1,6 @@
 """The one SQLite file that is the truth: jobs and clips, with numbered migrations."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -191,7 +192,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
         case sqlite3.SQLITE_FULL:
             return StoreError(
                 Text("store.disk_full", file=path.name),
-                Text("store.free_space", folder=str(path.parent)),
+                Text("store.free_space", folder=str(path.resolve().parent)),
             )
         case (
             sqlite3.SQLITE_READONLY
@@ -201,7 +202,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
         ):
             return StoreError(
                 Text("store.out_of_reach", file=path.name, why=str(error)),
-                Text("store.check_drive", folder=str(path.parent)),
+                Text("store.check_drive", folder=str(path.resolve().parent)),
             )
     return None
 
@@ -225,6 +226,7 @@ class Store:
         self._lock, self._reading = threading.RLock(), threading.Lock()
         self.closing = threading.Event()  # set, nobody waits for another process any more
         opened: list[sqlite3.Connection] = []
+        self._file: tuple[int, int] | None = None
         try:
             self._db = self._connect(opened)
             # A job is acknowledged only once it would survive a power cut.
@@ -233,9 +235,11 @@ class Store:
             self._migrate(path)
             self._reader = self._connect(opened)
             self._reader.execute("pragma query_only = on")
+            about = os.stat(path)
+            self._file = about.st_dev, about.st_ino
             for connection in opened:
                 connection.execute(f"pragma busy_timeout = {1000 * TURN_SECONDS:.0f}")
-        except (sqlite3.Error, StoreError) as error:
+        except (sqlite3.Error, StoreError, OSError) as error:
             for connection in opened:
                 connection.close()
             told = explained(error, path) if isinstance(error, sqlite3.Error) else error
@@ -262,6 +266,7 @@ class Store:
             StoreError: it is locked for too long, full, or damaged; nothing was changed.
         """
         with self._lock, self._explaining():
+            self._check_place()
             self._begin()
             try:
                 yield self._db
@@ -270,6 +275,22 @@ class Store:
                 if self._db.in_transaction:  # SQLite itself rolls back after some errors
                     self._db.execute("rollback")
                 raise
+
+    def _check_place(self) -> None:
+        """What is written to a file that was deleted, or that lies elsewhere now, nobody would find
+        again; SQLite itself doesn't look with a write-ahead log."""
+        try:
+            about = os.stat(self.path)
+            if self._file in (None, (about.st_dev, about.st_ino)):
+                return
+        except OSError:
+            if self._file is None:
+                return
+        folder = self.path.parent
+        raise StoreError(
+            Text("store.gone", file=self.path.name, folder=folder),
+            Text("store.put_back", folder=folder),
+        )
 
     def _begin(self) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS

@@ -174,6 +174,7 @@ class BackgroundInstall:
     def _install(self) -> tuple[int, str]:
         """Exit code and last words."""
         last: deque[str] = deque(maxlen=LAST_LINES)
+        self._log_file.parent.mkdir(exist_ok=True)
         with self._log_file.open("w", encoding="utf-8") as kept:
             with self._lock:
                 if self._closed:

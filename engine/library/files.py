@@ -5,24 +5,18 @@ file; where they differ, the same bytes do.
 """
 
 import contextlib
-import ctypes
-import errno
 import hashlib
 import itertools
 import os
-import shutil
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine import moves
+
 Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these may be another file
 
 NAME_BYTES = 255  # the longest name that file systems take
-HALF = ".moving-"  # how a file is called while it is copied to another drive
-HALF_SECONDS = 3600.0  # an older one was left by a crash
-_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True)
@@ -115,101 +109,12 @@ def move(old: Path, folder: Path, taken: Callable[[str], bool], file: str = "") 
         if taken(name):
             continue
         try:
-            _move(old, folder / name)
+            moves.move(old, folder / name)
         except FileExistsError:
             continue
         _move_still(still_of(old), still_of(folder / name))
         return name
     raise AssertionError("names never end")
-
-
-def move_to(old: Path, new: Path) -> None:
-    """Move ``old`` to ``new``.
-
-    Raises:
-        FileExistsError: there is a file already; it stays as it is.
-        OSError: ``old`` stays where it was.
-    """
-    _move(old, new)
-
-
-def _move(old: Path, new: Path) -> None:
-    # Windows refuses while somebody still reads, and a player that was just stopped may.
-    for _ in range(10 if sys.platform == "win32" else 0):
-        with contextlib.suppress(PermissionError):
-            _move_once(old, new)
-            return
-        time.sleep(0.1)
-    _move_once(old, new)
-
-
-def _move_once(old: Path, new: Path) -> None:
-    try:
-        _rename(old, new)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _carry(old, new)
-
-
-def _rename(old: Path, new: Path) -> None:
-    """Rename within a drive; raises FileExistsError instead of overwriting ``new``."""
-    if sys.platform == "win32":
-        os.rename(old, new)  # which refuses there by itself
-        return
-    if sys.platform == "linux" and _renamed_by_linux(old, new):
-        return
-    # Elsewhere the name is taken first, by an empty file that nobody else could have made.
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        os.replace(old, new)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _renamed_by_linux(old: Path, new: Path) -> bool:
-    """By renameat2(2), in one step; False where C library or file system don't have it."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    names = os.fsencode(old), os.fsencode(new)
-    if rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP):
-        return False
-    raise OSError(code, os.strerror(code), str(old), None, str(new))
-
-
-def _carry(old: Path, new: Path) -> None:
-    """Move to another drive: a crash at any moment leaves ``old``, or ``new`` whole, or both."""
-    half = new.with_name(f"{HALF}{os.getpid()}-{time.monotonic_ns()}")
-    try:
-        shutil.copyfile(old, half)
-        with contextlib.suppress(OSError):  # a drive that keeps no times or modes
-            shutil.copystat(old, half)
-        with half.open("rb+") as copied:
-            os.fsync(copied.fileno())
-        _rename(half, new)
-    finally:
-        half.unlink(missing_ok=True)
-    _fsync_folder(new.parent)
-    try:
-        old.unlink()
-    except OSError:
-        new.unlink(missing_ok=True)  # it can't leave, so it hasn't moved
-        raise
-
-
-def _fsync_folder(folder: Path) -> None:
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            opened = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(opened)
-            finally:
-                os.close(opened)
 
 
 def _move_still(old: Path, new: Path) -> None:
@@ -218,19 +123,10 @@ def _move_still(old: Path, new: Path) -> None:
         new.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         if is_own_file(old):
-            _move_once(old, new)
+            moves.move(old, new)
 
 
 def forget_still(path: Path) -> None:
     """The picture beside the clip at ``path`` shows another one that had its name."""
     with contextlib.suppress(OSError):
         still_of(path).unlink(missing_ok=True)
-
-
-def clear_halves(folder: Path) -> None:
-    """Remove what a crash left of a move from another drive."""
-    with contextlib.suppress(OSError):
-        for half in folder.glob(f"{HALF}*"):
-            with contextlib.suppress(OSError):
-                if time.time() - half.stat().st_ctime > HALF_SECONDS:
-                    half.unlink()

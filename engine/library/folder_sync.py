@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine import loops
+from engine import loops, moves
+from engine.home import HomeError
 from engine.library import files, reader_process
 from engine.library.files import Identity, Stamp
 from engine.library.library import Library, add_clip
@@ -101,9 +102,11 @@ class FolderSync:
         with self._scanning:
             self._library.purge()
             for folder in (self._home.clips, self._home.trash):
-                files.clear_halves(folder)
+                moves.clear_halves(folder)
             try:
                 unknown, young, moved, odd = self._reconcile()
+            except HomeError as error:
+                return ScanReport(problem=error.text)
             except OSError as error:
                 # A drive that isn't there: its clips aren't gone.
                 log.warning("the clips folder can't be listed: %s", error)
@@ -127,7 +130,8 @@ class FolderSync:
             rows are others now, and what can't be a clip, with why.
         """
         with self._library.moving:
-            self._home.trash.mkdir(exist_ok=True)  # some empty it by removing it
+            self._home.check(self._home.clips)
+            self._home.made(self._home.trash)  # some empty it by removing it
             # In this order: a clip whose file is listed has its name in ``made`` or its row.
             here, there = listed(self._home.clips), listed(self._home.trash)
             made = self._half_kept(self._store.rows)
@@ -158,7 +162,7 @@ class FolderSync:
             if name in names:
                 name = next(other for other in files.other_names(name) if other not in used)
                 if seen is not None:
-                    files.move_to(seen.path, self._home.trash / name)
+                    moves.move(seen.path, self._home.trash / name)
             names.add(name)
             used.add(name)
             if seen is None:
@@ -332,7 +336,8 @@ class FolderSync:
 
     def _keep_refusals(self, refused: dict[str, tuple[Stamp, Text]]) -> None:
         kept = {name: [*mark, to_row(why)] for name, (mark, why) in refused.items()}
-        with contextlib.suppress(OSError):  # then they are opened once more
+        with contextlib.suppress(OSError, HomeError):  # then they are opened once more
+            self._home.made(self._home.cache)
             self._refusals.write_text(json.dumps(kept), encoding="utf-8")
 
 

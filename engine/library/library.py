@@ -214,6 +214,8 @@ class Library:
         The file first: without it the row can be found again, but not the other way round.
         """
         gone = 0
+        if not self.home.trash.is_dir():
+            return gone  # nothing is in it, or its drive isn't there
         if self._clock_was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
             return gone
@@ -274,7 +276,7 @@ class Library:
         """
         source = old / clip.file
         try:
-            new.mkdir(exist_ok=True)  # emptied by hand, some remove the folder too
+            self.home.made(new)  # emptied by hand, some remove the folder too
             if not source.exists():
                 return clip.file
             if not self.is_its(clip, source):

@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
     )
     folder, preset = home.weights / model, load_presets().models[model]
     try:
-        (folder / OURS).mkdir(parents=True, exist_ok=True)
+        home.made(folder / OURS)
         lock = lock_of(folder)
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:

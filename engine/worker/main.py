@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from engine import VERSION, logs
 from engine.errors import HeadroomError
+from engine.home import Home
 from engine.library import mp4
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
@@ -127,7 +128,7 @@ def main(
     # Libraries print; with --json the parent's stdout must hold one JSON object and nothing else.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     crashes = _start_logging(Path(log_file))
-    faulthandler.enable(crashes)
+    faulthandler.enable(os.dup(crashes.fileno()))  # the log may be another file later
     pipe = Pipe(connection)
     _return_freed_memory()
     began = time.perf_counter()
@@ -185,6 +186,8 @@ def _make_clip(
         _check_frames(frames, order.request)
         run.check()
         run.stage("save")
+        folder = Path(order.partial).parent
+        Home(folder.parent).made(folder)
         mp4.write_poster(Path(order.poster), frames)
 
         kept: dict[str, Any] = {}
@@ -331,4 +334,4 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
 
 
 def _start_logging(path: Path) -> Any:
-    return logs.to_file(path).stream
+    return logs.to_file(path).stream or sys.stderr

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine import moves
 from engine.guard.budget import margin
 from engine.guard.guard import Guard
-from engine.home import Home
+from engine.home import Home, HomeError
 from engine.jobs import CANCELLED, Job, Jobs, State
 from engine.library import files
 from engine.library.files import Identity
@@ -41,6 +42,7 @@ class Outcomes:
     def __init__(
         self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder
     ) -> None:
+        self._home = home
         self._folder, self._logs, self._jobs, self._guard = home.clips, home.logs, jobs, guard
         self._plans, self._recorder = plans, recorder
 
@@ -49,6 +51,14 @@ class Outcomes:
     def partial(self, job: int) -> tuple[Path, Path]:
         """Where the worker writes clip and poster until they are whole."""
         return self._folder / f".partial-{job}.mp4", self._folder / f".partial-{job}.jpg"
+
+    def no_place(self) -> Text | None:
+        """Why no clip could be kept now; None where one could."""
+        try:
+            self._home.writable(self._folder)
+        except HomeError as error:
+            return error.text
+        return None
 
     def discard(self, job: int) -> None:
         for path in self.partial(job):
@@ -132,7 +142,7 @@ class Outcomes:
         partial, poster = self.partial(job)
         while True:
             try:
-                files.move_to(partial, self._folder / file)
+                moves.move(partial, self._folder / file)
                 break
             except FileExistsError:
                 if not partial.exists():
@@ -285,6 +295,7 @@ class Outcomes:
         }
         file = self._logs / f"out-of-memory-{job.id}.json"
         try:
+            self._logs.mkdir(exist_ok=True)
             text = json.dumps(told, ensure_ascii=False, indent=1, default=str)  # a sample's problem
             file.write_text(text, encoding="utf-8")
         except OSError:

@@ -46,5 +46,5 @@ class QueueLock:
         try:
             with FileLock(self._file, is_singleton=False).acquire(timeout=0):
                 return False
-        except Timeout:
+        except (Timeout, OSError):  # of the second: the drive is gone, which others say
             return not self._lock.is_locked

@@ -227,7 +227,9 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look; who can't run any more is failed with the reason."""
-        found = second_look(job, self.presets, self.guard, self._outcomes.was_out_of_memory)
+        found = second_look(
+            job, self.presets, self.guard, self._outcomes.was_out_of_memory, self._outcomes.no_place
+        )
         self._tell(waiting_for=found.reason if isinstance(found, Waits) else NOTHING)
         if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
             told = found.reason, found.remedy

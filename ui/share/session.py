@@ -84,8 +84,8 @@ class Sharing:
             hosts.update(map(in_url, local))
             self.address = f"http://{in_url(local[0])}:{port}/"
         else:
-            name = secrets.token_urlsafe(32)
-            self._tunnel = self._open_tunnel(port, name, self._engine.home.cache)
+            name, home = secrets.token_urlsafe(32), self._engine.home
+            self._tunnel = self._open_tunnel(port, name, home.made(home.cache))
             hosts.add(self._tunnel.host)
             self.address = f"{self._tunnel.url.rstrip('/')}/"
         self._timer = threading.Timer(share.left, self._end, [visits])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import moves
 from engine.library import files
 from engine.library.files import Identity
 
@@ -20,7 +21,7 @@ def never(_name: str) -> bool:
 @pytest.fixture(params=["at once", "name first", "to another drive"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How a system renames: in one step, by taking the name first, or by copying."""
-    rename = files._rename
+    rename = moves._rename
 
     def elsewhere(old: Path, new: Path) -> None:
         if old.parent != new.parent:
@@ -28,9 +29,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         rename(old, new)
 
     if request.param != "at once" and sys.platform != "win32":
-        monkeypatch.setattr(files, "_renamed_by_linux", lambda *_: False)
+        monkeypatch.setattr(moves, "_renamed_by_linux", lambda *_: False)
     if request.param == "to another drive":
-        monkeypatch.setattr(files, "_rename", elsewhere)
+        monkeypatch.setattr(moves, "_rename", elsewhere)
     return str(request.param)
 
 
@@ -65,7 +66,7 @@ def test_a_move_never_overwrites(way: str, old: Path, tmp_path: Path) -> None:
     assert (there / "X-3.jpg").read_bytes() == b"my still"
     (there / "folder.mp4").mkdir()
     with pytest.raises(FileExistsError):
-        files.move_to(there / "X.mp4", there / "folder.mp4")
+        moves.move(there / "X.mp4", there / "folder.mp4")
 
 
 def test_a_longest_name_gives_way_to_one_that_the_system_takes(way: str, old: Path) -> None:
@@ -75,50 +76,6 @@ def test_a_longest_name_gives_way_to_one_that_the_system_takes(way: str, old: Pa
     name = files.move(old.with_name(longest), old.parent.parent / "there", never)
     assert name.endswith("-2.mp4")
     assert len(name.encode()) <= files.NAME_BYTES
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="errno")
-@pytest.mark.parametrize("step", ["shutil.copyfile", "os.fsync", "engine.library.files._rename"])
-def test_a_copy_to_another_drive_that_breaks_off_leaves_the_old_one(
-    old: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(step, fail)
-    with pytest.raises(OSError, match="No space left"):
-        files._carry(old, tmp_path / "there" / "X.mp4")
-    assert old.read_bytes() == b"mine"
-    assert list((tmp_path / "there").iterdir()) == [], "nothing half-made is left"
-
-
-def test_what_cant_leave_its_drive_isnt_doubled(
-    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unlink = Path.unlink
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        if path == old:
-            raise PermissionError(errno.EACCES, "read-only")
-        unlink(path, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(PermissionError):
-        files._carry(old, tmp_path / "there" / "X.mp4")
-    assert old.read_bytes() == b"mine"
-    assert list((tmp_path / "there").iterdir()) == []
-
-
-def test_what_a_crash_left_of_a_copy_is_cleared_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    half = tmp_path / f"{files.HALF}1-2"
-    half.write_bytes(b"hal")
-    files.clear_halves(tmp_path)
-    assert half.exists(), "another process may be at it"
-    monkeypatch.setattr(files, "HALF_SECONDS", -1.0)
-    files.clear_halves(tmp_path)
-    assert not half.exists()
 
 
 @pytest.fixture
