@@ -91,9 +91,7 @@ class Home:
             HomeError: all of this is gone, or a link leads nowhere.
         """
         if not self.root.is_dir():
-            raise HomeError(
-                Text("home.gone", folder=self.root), Text("home.put_back", folder=self.root)
-            )
+            raise HomeError(Text("home.gone", folder=self.root), Text("home.put_back"))
         for part in (folder, *folder.parents):
             if part == self.root:
                 return

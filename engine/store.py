@@ -226,7 +226,7 @@ class Store:
         self._lock, self._reading = threading.RLock(), threading.Lock()
         self.closing = threading.Event()  # set, nobody waits for another process any more
         opened: list[sqlite3.Connection] = []
-        self._file: tuple[int, int] | None = None
+        self._file: int | None = None
         try:
             self._db = self._connect(opened)
             # A job is acknowledged only once it would survive a power cut.
@@ -235,8 +235,7 @@ class Store:
             self._migrate(path)
             self._reader = self._connect(opened)
             self._reader.execute("pragma query_only = on")
-            about = os.stat(path)
-            self._file = about.st_dev, about.st_ino
+            self._file = os.stat(path).st_ino  # as SQLite's own look does it (fileHasMoved)
             for connection in opened:
                 connection.execute(f"pragma busy_timeout = {1000 * TURN_SECONDS:.0f}")
         except (sqlite3.Error, StoreError, OSError) as error:
@@ -280,8 +279,7 @@ class Store:
         """What is written to a file that was deleted, or that lies elsewhere now, nobody would find
         again; SQLite itself doesn't look with a write-ahead log."""
         try:
-            about = os.stat(self.path)
-            if self._file in (None, (about.st_dev, about.st_ino)):
+            if self._file in (None, os.stat(self.path).st_ino):
                 return
         except OSError:
             if self._file is None:

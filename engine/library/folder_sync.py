@@ -17,15 +17,15 @@ from typing import Any
 
 from engine import loops, moves
 from engine.home import HomeError
-from engine.library import files, reader_process
+from engine.library import files, reader_process, refusals
 from engine.library.files import Identity, Stamp
 from engine.library.library import Library, add_clip
-from engine.library.matching import Listed, Row, Seen, listed, match
+from engine.library.matching import Row, Seen, listed, match
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
 from engine.loops import Faults, Loop, described
 from engine.store import StoreError, explained, timestamp
-from engine.text import Said, Text, from_row, to_row
+from engine.text import Said, Text
 
 log = logging.getLogger("headroom.folder_sync")
 
@@ -56,8 +56,7 @@ class FolderSync:
         self._scanning = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="folder sync", daemon=True)
-        self._refusals = self._home.cache / "not-taken-in.json"
-        self._refused: dict[str, tuple[Stamp, Text]] | None = None
+        self._refused: refusals.Refusals | None = None
 
     def start(self) -> None:
         """Scan and empty the trash now, in the background, and once a day; sooner where a file was
@@ -73,6 +72,8 @@ class FolderSync:
         while not self._closing.is_set():
             wait = DAY
             with self._loop.turn():
+                for folder in (self._home.clips, self._home.trash):
+                    moves.clear_halves(folder)
                 try:
                     if self._scan().young:
                         wait = SETTLED_SECONDS
@@ -101,8 +102,6 @@ class FolderSync:
     def _scan(self) -> ScanReport:
         with self._scanning:
             self._library.purge()
-            for folder in (self._home.clips, self._home.trash):
-                moves.clear_halves(folder)
             try:
                 unknown, young, moved, odd = self._reconcile()
             except HomeError as error:
@@ -135,27 +134,43 @@ class FolderSync:
             # In this order: a clip whose file is listed has its name in ``made`` or its row.
             here, there = listed(self._home.clips), listed(self._home.trash)
             made = self._half_kept(self._store.rows)
-            found = self._store.rows(
+            rows = self._store.rows(
                 "select id, file, trashed, missing, stamp, digest from clips order by missing, id"
             )
-            rows = [_as_row(row) for row in found]
-            placed = match(rows, here, there)
-            changed = self._follow(rows, placed, here, there)
-        taken = {seen.path for seen in placed.values()}
-        strangers = [seen for seen in here.files.values() if seen.name not in made]
-        strangers = [seen for seen in [*strangers, *there.files.values()] if seen.path not in taken]
+            settled, others = _settled(rows, here.files, there.files)
+            free = [seen for name, seen in here.files.items() if name not in made]
+            free += there.files.values()
+            placed = match(others, [seen for seen in free if seen not in settled])
+            kept = {seen.name for seen in settled}
+            there_are = here.files.keys() | there.files.keys()
+            used = there_are | {row["file"] for row in rows}
+            changed = self._follow(others, placed, kept, used, there_are)
+        settled |= set(placed.values())
+        strangers = [seen for seen in free if seen not in settled]
         odd = {**here.refused, **{f"{TRASH}{name}": why for name, why in there.refused.items()}}
         names = [*here.files, *(f"{TRASH}{name}" for name in there.files)]
         return *self._to_open(strangers, names), changed, odd
 
-    def _follow(self, rows: list[Row], placed: dict[int, Seen], here: Listed, there: Listed) -> int:
-        """Write down where each row's file is now; returns for how many that is another place."""
-        used = {row.file for row in rows} | here.files.keys() | there.files.keys()
-        twins = {name.casefold() for name in (*here.files, *there.files)}
+    def _follow(
+        self,
+        rows: list[Row],
+        placed: dict[int, Seen],
+        kept: set[str],
+        used: set[str],
+        there_are: set[str],
+    ) -> int:
+        """Write down where each row's file is now; returns for how many that is another place.
+
+        Args:
+            kept: names of the clips that are where they were; nobody else gets those.
+            used: of all files and rows.
+            there_are: of all files.
+        """
+        twins = {name.casefold() for name in there_are} if rows else set()
         fresh = {row.id: row for row in rows}
         # What lies in the clips folder keeps its name; what lies in the trash gives way to that,
         # and a row without a file to both.
-        names: set[str] = set()
+        names = set(kept)
         for row in sorted(rows, key=lambda row: self._rank(placed.get(row.id))):
             seen = placed.get(row.id)
             name = row.file if seen is None else seen.name
@@ -166,7 +181,7 @@ class FolderSync:
             names.add(name)
             used.add(name)
             if seen is None:
-                came = row.file.casefold() not in twins and self._exists(row.file)
+                came = self._exists(row.file) and row.file.casefold() not in twins
                 missing = row.missing or not came  # came: after the folders were listed
                 fresh[row.id] = replace(row, file=name, missing=missing)
             else:
@@ -180,7 +195,7 @@ class FolderSync:
         return 2 if seen is None else 0 if self._is_here(seen) else 1
 
     def _is_here(self, seen: Seen) -> bool:
-        return seen.path.parent == self._home.clips
+        return seen.folder == str(self._home.clips)
 
     def _write(self, rows: list[Row]) -> None:
         if rows:
@@ -241,11 +256,14 @@ class FolderSync:
                         else self._add(db, path, unknown[path], answer)
                     )
                     if isinstance(found, ClipError):
-                        refused[self._key(path)] = unknown[path], found.sentence
+                        # Who may not be read now may be later, without a change that shows.
+                        again = found.sentence.id == "library.cant_read"
+                        mark = (0, 0) if again else unknown[path]
+                        refused[self._key(path)] = mark, found.sentence
                     else:
                         added += found
         if paths:
-            self._keep_refusals(refused)
+            refusals.save(self._home, refused)
         return added
 
     def _add(
@@ -322,23 +340,10 @@ class FolderSync:
         db.execute("update clips set file = ? where id = ?", (other, found["id"]))
         return path.name
 
-    def _known_refusals(self) -> dict[str, tuple[Stamp, Text]]:
-        """What was opened once and isn't ours, so that it isn't opened at every start."""
+    def _known_refusals(self) -> refusals.Refusals:
         if self._refused is None:
-            self._refused = {}
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                kept = json.loads(self._refusals.read_text(encoding="utf-8"))
-                self._refused = {
-                    name: ((int(changed), int(size)), from_row(str(why)))
-                    for name, (changed, size, why) in kept.items()
-                }
+            self._refused = refusals.load(self._home)
         return self._refused
-
-    def _keep_refusals(self, refused: dict[str, tuple[Stamp, Text]]) -> None:
-        kept = {name: [*mark, to_row(why)] for name, (mark, why) in refused.items()}
-        with contextlib.suppress(OSError, HomeError):  # then they are opened once more
-            self._home.made(self._home.cache)
-            self._refusals.write_text(json.dumps(kept), encoding="utf-8")
 
 
 def _read(paths: list[Path]) -> dict[Path, dict[str, Any] | ClipError]:
@@ -353,6 +358,26 @@ def _read(paths: list[Path]) -> dict[Path, dict[str, Any] | ClipError]:
         log.exception("a file's receipt can't be read")
         why = Text("library.no_row", file=paths[0].name, error=described(error))
         return {paths[0]: ClipError(why)}
+
+
+def _settled(
+    rows: list[sqlite3.Row], here: dict[str, Seen], there: dict[str, Seen]
+) -> tuple[set[Seen], list[Row]]:
+    """The files that are their rows' for certain, as nearly all are; and the other rows."""
+    settled, others = set(), []
+    for row in rows:
+        file, trashed = row["file"], row["trashed"]
+        seen = (there if trashed else here).get(file)
+        if (
+            seen is not None
+            and not row["missing"]
+            and row["stamp"] == f"{seen.stamp[0]} {seen.stamp[1]}"
+            and not (trashed and file in here)  # whose name it is then has to be settled
+        ):
+            settled.add(seen)
+        else:
+            others.append(_as_row(row))
+    return settled, others
 
 
 def _as_row(row: sqlite3.Row) -> Row:

@@ -7,23 +7,23 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from engine.library import files
-from engine.library.files import Identity, Stamp
+from engine.library.files import Identity, Stamp, digest_of
 from engine.text import Text, sayable
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A file as a folder lists it. ``changed``: seconds since 1970, its content or its name."""
 
-    path: Path
+    folder: str
+    name: str
     stamp: Stamp
     changed: float
 
     @property
-    def name(self) -> str:
-        return self.path.name
+    def path(self) -> Path:
+        return Path(self.folder, self.name)
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ def listed(folder: Path) -> Listed:
         for entry in entries:
             if entry.name.lower().endswith(".mp4") and not entry.name.startswith("."):
                 with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-                    _sort_in(entry, found)
+                    _sort_in(str(folder), entry, found)
     return found
 
 
-def _sort_in(entry: "os.DirEntry[str]", found: Listed) -> None:
+def _sort_in(folder: str, entry: "os.DirEntry[str]", found: Listed) -> None:
     name = entry.name
     if sayable(name) != name:
         found.refused[name] = Text("library.name_bytes", file=name)
@@ -63,11 +63,10 @@ def _sort_in(entry: "os.DirEntry[str]", found: Listed) -> None:
         reason = error.strerror or type(error).__name__
         found.refused[name] = Text("library.cant_read", file=name, reason=reason)
         return
-    if stat.S_ISREG(about.st_mode) and not entry.is_symlink():
-        changed = max(about.st_mtime, about.st_ctime)
-        stamp = (about.st_mtime_ns, about.st_size)
-        found.files[name] = Seen(Path(entry.path), stamp, changed)
-    elif entry.is_symlink():
+    if stat.S_ISREG(about.st_mode):
+        stamp, changed = (about.st_mtime_ns, about.st_size), max(about.st_mtime, about.st_ctime)
+        found.files[name] = Seen(folder, name, stamp, changed)
+    elif stat.S_ISLNK(about.st_mode):
         found.refused[name] = Text("library.is_link", file=name)
     elif stat.S_ISDIR(about.st_mode):
         found.refused[name] = Text("library.is_folder", file=name)
@@ -86,26 +85,29 @@ class Row:
     identity: Identity
 
 
-def match(rows: Iterable[Row], here: Listed, there: Listed) -> dict[int, Seen]:
-    """The file of each row that has one; ``here`` is the clips folder, ``there`` the trash.
+def match(rows: Iterable[Row], files: Iterable[Seen]) -> dict[int, Seen]:
+    """Which of ``files`` is whose, for each row that has one.
 
     The same name, time and size is the same file; then the same name and bytes; then the same time
     and size under another name, or the same bytes.
+
+    Args:
+        files: those of the clips folder before those of the trash.
     """
-    return _Matching(here, there).of(list(rows))
+    return _Matching(files).of(list(rows))
 
 
 class _Matching:
     """One look: no file is two rows', and none is read twice."""
 
-    def __init__(self, here: Listed, there: Listed) -> None:
-        self._here, self._there = here.files, there.files
-        self._free: set[Path] = set()
+    def __init__(self, files: Iterable[Seen]) -> None:
+        self._free: set[Seen] = set(files)
+        self._by_name: dict[str, list[Seen]] = defaultdict(list)
         self._by_stamp: dict[Stamp, list[Seen]] = defaultdict(list)
         self._by_size: dict[int, list[Seen]] = defaultdict(list)
-        self._digests: dict[Path, str] = {}
-        for seen in [*here.files.values(), *there.files.values()]:
-            self._free.add(seen.path)
+        self._digests: dict[Seen, str] = {}
+        for seen in files:
+            self._by_name[seen.name].append(seen)
             self._by_stamp[seen.stamp].append(seen)
             self._by_size[seen.stamp[1]].append(seen)
 
@@ -115,14 +117,13 @@ class _Matching:
             for row in rows:
                 if row.id not in placed and (seen := look(row)) is not None:
                     placed[row.id] = seen
-                    self._free.remove(seen.path)
+                    self._free.remove(seen)
         return placed
 
     def _named(self, row: Row) -> list[Seen]:
-        """Files of its name, the one where it was last first."""
-        folders = (self._there, self._here) if row.trashed else (self._here, self._there)
-        named = [folder[row.file] for folder in folders if row.file in folder]
-        return [seen for seen in named if seen.path in self._free]
+        """Files of its name: first where it was last, clips before the trash."""
+        named = [seen for seen in self._by_name.get(row.file, ()) if seen in self._free]
+        return named[::-1] if row.trashed else named
 
     def _same_stamp(self, row: Row) -> Seen | None:
         known = row.identity.stamp
@@ -138,7 +139,7 @@ class _Matching:
     def _renamed(self, row: Row) -> Seen | None:
         if row.identity.stamp is None:
             return None
-        found = [s for s in self._by_stamp[row.identity.stamp] if s.path in self._free]
+        found = [s for s in self._by_stamp.get(row.identity.stamp, ()) if s in self._free]
         if row.identity.digest is not None:
             found = [seen for seen in found if self._digest(seen) == row.identity.digest]
         elif len(found) > 1:
@@ -149,12 +150,12 @@ class _Matching:
         stamp, digest = row.identity.stamp, row.identity.digest
         if stamp is None or digest is None:
             return None
-        sized = (seen for seen in self._by_size[stamp[1]] if seen.path in self._free)
+        sized = (seen for seen in self._by_size.get(stamp[1], ()) if seen in self._free)
         return next((seen for seen in sized if self._digest(seen) == digest), None)
 
     def _digest(self, seen: Seen) -> str:
-        if seen.path not in self._digests:
-            self._digests[seen.path] = ""
+        if seen not in self._digests:
+            self._digests[seen] = ""
             with contextlib.suppress(OSError):
-                self._digests[seen.path] = files.digest_of(seen.path)
-        return self._digests[seen.path]
+                self._digests[seen] = digest_of(seen.path)
+        return self._digests[seen]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.home import Home
+from engine.home import Home, HomeError
 from engine.loops import Loop
 from engine.presets import load_presets
 from engine.text import Text
@@ -97,13 +97,15 @@ def main(arguments: list[str]) -> int:
     )
     folder, preset = home.weights / model, load_presets().models[model]
     try:
-        home.made(folder / OURS)
+        home.check(folder / OURS)
+        (folder / OURS).mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder)
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         return ELSEWHERE
-    except OSError as error:
-        refusal = explain(error, Text("weights.model_in_folder", model=preset.name, folder=folder))
+    except (OSError, HomeError) as error:
+        what = Text("weights.model_in_folder", model=preset.name, folder=folder)
+        refusal = error if isinstance(error, HomeError) else explain(error, what)
         failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
         sys.stdout.write(json.dumps(failed.to_json()) + "\n")
         return 0

@@ -8,10 +8,11 @@ import pytest
 
 from engine.home import Home
 from engine.jobs import Jobs
-from engine.library import folder_sync
+from engine.library import folder_sync, reader_process
 from engine.library.files import digest_of
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library, LibraryError, Query, add_clip
+from engine.library.mp4 import ClipError
 from engine.text import Text
 from tests.support.clipfiles import receipt, write
 
@@ -273,3 +274,36 @@ def test_one_file_that_no_row_takes_leaves_the_others(
     assert (report.added, sorted(shows(library))) == (2, ["a", "c"])
     assert [(name, why.id) for name, why in report.refused] == [("b.mp4", "library.no_row")]
     assert "UnicodeEncodeError" in str(report.refused[0][1])
+
+
+def test_a_file_that_may_not_be_read_is_looked_at_again(
+    library: Library, care: FolderSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(library.home.clips / "locked.mp4", receipt())
+    why = Text("library.cant_read", file="locked.mp4", reason="Permission denied")
+    with monkeypatch.context() as patch:
+        patch.setattr(reader_process, "receipts", lambda _: {path: ClipError(why)})
+        assert care.scan().refused == (("locked.mp4", why),)
+        assert care.scan().refused == (("locked.mp4", why),)
+    found = FolderSync(library).scan()
+    assert (found.added, found.refused) == (1, ())
+
+
+def test_a_file_that_goes_on_growing_is_left_for_later(
+    library: Library, care: FolderSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(library.home.clips / "growing.mp4", receipt())
+    read = reader_process.receipts
+
+    def meanwhile(paths: list[Path]) -> object:
+        found = read(paths)
+        with path.open("ab") as more:
+            more.write(b"more")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader_process, "receipts", meanwhile)
+        assert (care.scan().added, care.scan().refused) == (0, ())
+    path.unlink()
+    monkeypatch.setattr(reader_process, "receipts", lambda _: {path: None})
+    assert care.scan().refused == ()
