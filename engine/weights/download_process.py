@@ -104,8 +104,8 @@ def main(arguments: list[str]) -> int:
     except Timeout:
         return ELSEWHERE
     except (OSError, HomeError) as error:
-        what = Text("weights.model_in_folder", model=preset.name, folder=folder)
-        refusal = error if isinstance(error, HomeError) else explain(error, what)
+        about = Text("weights.model_in_folder", model=preset.name, folder=folder)
+        refusal = error if isinstance(error, HomeError) else explain(error, about)
         failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
         sys.stdout.write(json.dumps(failed.to_json()) + "\n")
         return 0

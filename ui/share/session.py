@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
