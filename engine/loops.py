@@ -25,6 +25,7 @@ Name = Literal[
     "folder_sync",
     "posters",
     "install",
+    "page",
     "live",
     "visitors_page",
     "share_end",
@@ -60,8 +61,8 @@ class Faults:
             return joined(*(said for _, said in self._said.values()))
 
 
-def _nobody(_loop: Name, _said: Text) -> None:
-    pass
+def nobody(_loop: Name, _said: Text) -> None:
+    """For a loop that has no page to tell."""
 
 
 class Loop:
@@ -72,7 +73,7 @@ class Loop:
         longest: seconds, of its pauses.
     """
 
-    def __init__(self, name: Name, tell: Tell = _nobody, longest: float = LONGEST_SECONDS) -> None:
+    def __init__(self, name: Name, tell: Tell = nobody, longest: float = LONGEST_SECONDS) -> None:
         self._name, self._tell, self._longest = name, tell, longest
         self._failures, self._failed_at = 0, 0.0
         self._logged: set[type[BaseException]] = set()
@@ -109,11 +110,12 @@ class Loop:
             if calm:
                 self._logged.clear()
             self._failed_at = time.monotonic()
+            self._error = described(error)
             if type(error) not in self._logged:
                 self._logged.add(type(error))
-                log.error("%s met an error and goes on", self._name, exc_info=error)
+                log.error("%s met an error and goes on: %s", self._name, self._error)
+                log.info("%s met it here", self._name, exc_info=error)  # for files, no terminal
         with contextlib.suppress(Exception):
-            self._error = described(error)
             self._tell(self._name, Text("loops.tries_again", who=self._who(), error=self._error))
 
     def went_well(self) -> None:

@@ -208,7 +208,7 @@ def _launch(
             **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),
         },
     )
-    with served_on(listening):
+    with served_on(listening, engine.faults.tell):
         app, _, _ = page.launch(**options)
     # What nobody fetches is kept for each session that a program made up, two thousand of them.
     page._queue.pending_messages_per_session.max_size = SESSIONS
