@@ -142,8 +142,11 @@ def drive_of(path: Path) -> Path:
 
 
 def free_bytes(path: Path) -> int:
-    """On the drive of ``path``, which needn't exist yet; 0 where a drive doesn't tell."""
+    """On the drive of ``path``, which needn't exist yet; 0 where a drive doesn't tell, or where a
+    link leads nowhere."""
     try:
+        if any(part.is_symlink() and not part.exists() for part in (path, *path.parents)):
+            return 0
         return shutil.disk_usage(drive_of(path)).free
     except OSError:
         return 0

@@ -110,6 +110,13 @@ class Replacement:
             worker.kill()
             self._slot.forget(worker)
 
+    def step_aside(self) -> None:
+        """Another process took the queue, and settled what ran here as if this one had ended."""
+        log.warning("another process has taken the queue")
+        if self._slot.worker is not None:
+            self._slot.worker.kill()
+            self._slot.forget(self._slot.worker)
+
     def settle(self) -> None:
         """After an error that nobody expected: a job that runs and that no worker has would run for
         ever."""

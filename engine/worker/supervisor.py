@@ -141,6 +141,10 @@ class Supervisor:
 
     def _step(self) -> None:
         try:
+            if self._at_work and not self._queue.still_ours():
+                self._replacement.step_aside()
+                self._owns = self._at_work = False
+                self._queue.give_back()
             if self._at_work or self._take_queue():
                 if self._shaken:
                     self._replacement.settle()

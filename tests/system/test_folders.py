@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from filelock import FileLock
 
 from engine import logs
 from engine.commands.main import main
@@ -20,6 +21,7 @@ from engine.home import Home, HomeError, drive_of, free_bytes
 from engine.jobs import State
 from engine.library import files
 from engine.store import Store, StoreError
+from engine.worker.queue_lock import QueueLock
 from tests.conftest import Ask, finish, wait_until
 from tests.support.clipfiles import receipt, write
 from tests.support.engines import running_stage
@@ -199,6 +201,7 @@ def test_space_is_that_of_the_drive_that_a_link_leads_to(
     ]
     home.weights.unlink()
     leads(home.weights, elsewhere / "nowhere")
+    assert free_bytes(home.weights / "a model") == 0
     bad = [line for line in host.disk(home, False, 0) if line.state == "bad"]
     assert [line.meaning.id for line in bad] == ["home.leads_nowhere"]
 
@@ -221,3 +224,28 @@ def test_a_link_to_nowhere_says_so_in_every_command(
     for command in (["pull"], ["verify"], ["pull", "--from", str(tmp_path)]):
         assert main(["weights", *command, "--model", "fetched"]) == 5, command
         assert "is a link to" in capsys.readouterr().err
+
+
+# ---- the lock ----------------------------------------------------------------------------------
+
+
+def test_a_lock_that_is_removed_is_taken_anew(engine: Engine, ask: Ask) -> None:
+    engine.start(warm="scripted")
+    assert finish(engine, engine.submit(ask())).state is State.DONE
+    engine.home.engine_lock.unlink()
+    wait_until(engine.home.engine_lock.exists, "another lock")
+    wait_until(lambda: not QueueLock(engine.home).take(), "its being held")
+    assert finish(engine, engine.submit(ask())).state is State.DONE
+
+
+def test_a_queue_that_another_process_took_is_left_to_it(engine: Engine, ask: Ask) -> None:
+    engine.start(warm="scripted")
+    running = engine.submit(ask("steps=4 step_seconds=0.5"))
+    wait_until(lambda: running_stage(engine) == "denoise", "denoising")
+    other, taken = engine.home.root / "other.lock", QueueLock(Home(engine.home.root / "x"))
+    with FileLock(other, thread_local=False):
+        other.replace(engine.home.engine_lock)
+        wait_until(lambda: engine.status().state == "elsewhere", "its stepping aside")
+        assert engine.status().worker_pid is None
+    assert taken.still_ours(), "of a lock that nobody took there is nothing to lose"
+    assert finish(engine, running).state is State.DONE
