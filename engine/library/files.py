@@ -94,18 +94,17 @@ def other_names(file: str) -> Iterator[str]:
         yield kept.decode("utf-8", "ignore") + tail
 
 
-def move(old: Path, folder: Path, taken: Callable[[str], bool], file: str = "") -> str:
+def move(old: Path, folder: Path, taken: Callable[[str], bool]) -> str:
     """Move the file ``old`` to ``folder``, and its still with it, under its name or the next that
     is free; returns that.
 
     Args:
         taken: whether a name belongs to another clip, wherever that lies.
-        file: the name to begin with, if not its own.
 
     Raises:
         OSError: it stays where it was.
     """
-    for name in other_names(file or old.name):
+    for name in other_names(old.name):
         if taken(name):
             continue
         try:
