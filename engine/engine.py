@@ -12,6 +12,7 @@ from engine.jobs import Job, Jobs, State
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
+from engine.loops import Faults
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
@@ -34,13 +35,15 @@ class Engine:
         self, home: Home, presets: Presets, jobs: Jobs, meter: Meter | None = None
     ) -> None:
         self.home, self.presets, self.jobs = home, presets, jobs
+        self.faults = Faults()
         self.library = Library(home, jobs.store)
-        self.folder_sync = FolderSync(self.library)
-        self.posters = Posters(self.library)
+        self.folder_sync = FolderSync(self.library, self.faults)
+        self.posters = Posters(self.library, self.faults)
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
         self._queue = QueueLock(home)
-        self.lanes = (Lane(LOCAL, home, presets, jobs, meter or Meter(), self._queue),)
+        meter = meter or Meter()
+        self.lanes = (Lane(LOCAL, home, presets, jobs, meter, self._queue, self.faults),)
 
     # ---- by lane ---------------------------------------------------------------------------
 
@@ -132,6 +135,7 @@ class Engine:
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
+            HomeError: there is no folder for clips.
         """
         self.admit(requests)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
@@ -144,6 +148,7 @@ class Engine:
         Raises:
             As ``submit_all``.
         """
+        self.home.writable(self.home.clips)
         for request in {(r.model, r.size): r for r in requests}.values():
             self.guard.admit(request)
         for model in {request.model for request in requests}:

@@ -1,12 +1,14 @@
 """Where Headroom writes: one folder for database, clips and logs, moved whole by HEADROOM_HOME."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from engine.errors import ExitCode, HeadroomError
+from engine.text import Text
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -70,8 +72,9 @@ class Home:
 
     def create(self) -> None:
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.clips, self.trash, self.logs, self.cache):
-                folder.mkdir(parents=True, exist_ok=True)
+                self.made(folder)
             probe = self.root / ".writable"
             probe.write_bytes(b"")
             probe.unlink(missing_ok=True)
@@ -80,3 +83,70 @@ class Home:
                 f"Headroom can't write to its folder {self.root}: {error.strerror or error}.",
                 "Make the folder writable, or set HEADROOM_HOME to another folder.",
             ) from error
+
+    def check(self, folder: Path) -> None:
+        """Whether ``folder``, one of these or below one, is there or could be made.
+
+        Raises:
+            HomeError: all of this is gone, or a link leads nowhere.
+        """
+        if not self.root.is_dir():
+            raise HomeError(Text("home.gone", folder=self.root), Text("home.put_back"))
+        for part in (folder, *folder.parents):
+            if part == self.root:
+                return
+            if part.is_symlink() and not part.is_dir():
+                raise HomeError(
+                    Text("home.leads_nowhere", folder=part, target=os.readlink(part)),
+                    Text("home.plug_in", folder=part),
+                )
+
+    def made(self, folder: Path) -> Path:
+        """``folder``, one of these or below one, made again where somebody removed it.
+
+        Raises:
+            HomeError: it can't be.
+        """
+        if not folder.is_dir():
+            self.check(folder)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise HomeError(
+                    Text("home.cant_make", folder=folder, why=why),
+                    Text("home.make_by_hand", folder=folder),
+                ) from error
+        return folder
+
+    def writable(self, folder: Path) -> Path:
+        """``folder`` as ``made`` has it, and what is made may be written there.
+
+        Raises:
+            HomeError: it can't be.
+        """
+        if not os.access(self.made(folder), os.W_OK | os.X_OK):
+            raise HomeError(
+                Text("home.read_only", folder=folder), Text("home.make_by_hand", folder=folder)
+            )
+        return folder
+
+
+def drive_of(path: Path) -> Path:
+    """A folder that is there, on the drive that ``path`` lies on or will: links are followed, also
+    those in the middle."""
+    there = Path(os.path.realpath(path))
+    while not there.is_dir() and there != there.parent:
+        there = there.parent
+    return there
+
+
+def free_bytes(path: Path) -> int:
+    """On the drive of ``path``, which needn't exist yet; 0 where a drive doesn't tell, or where a
+    link leads nowhere."""
+    try:
+        if any(part.is_symlink() and not part.exists() for part in (path, *path.parents)):
+            return 0
+        return shutil.disk_usage(drive_of(path)).free
+    except OSError:
+        return 0

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
+from engine.library.files import UNKNOWN, Identity
 from engine.library.library import add_clip
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
 from engine.store import Store, now
@@ -167,31 +168,35 @@ class Jobs:
         with self.store.transaction() as db:
             _end(db, job, state, note, remedy)
 
-    def made(self, job: int, file: str, receipt: dict[str, Any]) -> None:
-        """The whole clip is about to be renamed to ``file``; a crash after this finds it again."""
-        kept = json.dumps({"file": file, "receipt": receipt}, ensure_ascii=False)
+    def made(self, job: int, file: str, receipt: dict[str, Any], digest: str | None = None) -> None:
+        """The whole clip, of that SHA-256, is about to be renamed to ``file``; a crash after this
+        finds it again."""
+        told = {"file": file, "receipt": receipt, "digest": digest}
+        kept = json.dumps(told, ensure_ascii=False)
         with self.store.transaction() as db:
             db.execute("update jobs set made = ? where id = ? and state = 'running'", (kept, job))
 
-    def half_kept(self, job: int) -> tuple[str, dict[str, Any]] | None:
-        """What ``made`` wrote: the file's name and the receipt."""
+    def half_kept(self, job: int) -> tuple[str, dict[str, Any], str | None] | None:
+        """What ``made`` wrote: the file's name, the receipt, and the digest since there is one."""
         kept = self.store.rows("select made from jobs where id = ?", (job,))[0]["made"]
         if kept is None:
             return None
         made = json.loads(kept)
-        return made["file"], made["receipt"]
+        return made["file"], made["receipt"], made.get("digest")
 
     def names_a_clip(self, file: str) -> bool:
         """Whether a clip has this name already, be it in the trash or missing."""
         return bool(self.store.rows("select 1 from clips where file = ?", (file,)))
 
-    def finish(self, job: int, file: str, receipt: dict[str, Any]) -> None:
+    def finish(
+        self, job: int, file: str, receipt: dict[str, Any], identity: Identity = UNKNOWN
+    ) -> None:
         """The clip lies in the clips folder as ``file``: row and final state in one transaction.
         Nothing happens once it has ended: whoever owes this step may take it twice."""
         with self.store.transaction() as db:
             unfinished = "select 1 from jobs where id = ? and state in ('queued', 'running')"
             if db.execute(unfinished, (job,)).fetchone():
-                add_clip(db, job, now(), file, receipt)
+                add_clip(db, job, now(), file, receipt, identity)
                 _end(db, job, State.DONE, NOTHING, NOTHING)
 
     def interrupted(self, job: int, what: Said, remedy: Said = TRY_SMALLER) -> State:

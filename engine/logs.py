@@ -4,14 +4,18 @@
 has its words in it, never reaches a file or the terminal, not even inside somebody else's error.
 """
 
+import contextlib
 import json
 import logging
 import os
 import re
+import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+
+from engine.text import sayable
 
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
@@ -60,17 +64,54 @@ class Form(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         now = _about.get()
         record.job = f"job {now.job}: " if now is not None else ""
-        text = super().format(record)
+        text = sayable(super().format(record))
         if debugging():
             return text
         return without_prompts(text, *filter(None, [now.prompt if now is not None else ""]))
 
 
+class LogFile(RotatingFileHandler):
+    """A log that is made again when somebody removed it, or its folder. Where that can't be, its
+    lines are lost, and that is said once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            maxBytes=BYTES,
+            backupCount=KEPT,
+            encoding="utf-8",
+            delay=True,
+            errors="backslashreplace",
+        )
+        self._lost = False
+        self.follow()
+
+    def follow(self) -> None:
+        """Have the file open that its path means now."""
+        try:
+            if self.stream is not None and not os.path.exists(self.baseFilename):
+                self.stream.close()
+                self.stream = None
+            if self.stream is None:
+                Path(self.baseFilename).parent.mkdir(exist_ok=True)
+                self.stream = self._open()
+                self._lost = False
+        except OSError as error:
+            if not self._lost:
+                self._lost = True
+                with contextlib.suppress(OSError, ValueError):
+                    why = error.strerror or str(error)
+                    sys.stderr.write(f"The log {self.baseFilename} can't be written: {why}.\n")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.follow()
+        if self.stream is not None:
+            super().emit(record)
+
+
 def to_file(path: Path) -> RotatingFileHandler:
     """Everything from INFO on goes to ``path`` from now on, which is kept small."""
-    handler = RotatingFileHandler(
-        path, maxBytes=BYTES, backupCount=KEPT, encoding="utf-8", delay=False
-    )
+    handler = LogFile(path)
     handler.setFormatter(Form(FORM))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -1,12 +1,13 @@
 """The one SQLite file that is the truth: jobs and clips, with numbered migrations."""
 
+import os
 import sqlite3
 import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.errors import HeadroomError
@@ -24,6 +25,7 @@ class Damaged(StoreError):
     """What SQLite finds in the file is no sound database (``store_repair.py`` makes a new one)."""
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: list[Migration] = []
 
@@ -153,6 +155,14 @@ def m006_lanes(db: sqlite3.Connection) -> None:
     db.execute("alter table jobs add column lane text not null default ''")
 
 
+@migration
+def m007_files(db: sqlite3.Connection) -> None:
+    # What tells a clip's file from another of its name: its time and size ("NANOSECONDS BYTES"),
+    # and its SHA-256 where that is known. Rows of before learn the first when they are looked at.
+    db.execute("alter table clips add column stamp text")
+    db.execute("alter table clips add column digest text")
+
+
 def folded(text: str) -> str:
     """``text`` without what a search overlooks."""
     return unicodedata.normalize("NFC", text).casefold()
@@ -182,7 +192,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
         case sqlite3.SQLITE_FULL:
             return StoreError(
                 Text("store.disk_full", file=path.name),
-                Text("store.free_space", folder=str(path.parent)),
+                Text("store.free_space", folder=str(path.resolve().parent)),
             )
         case (
             sqlite3.SQLITE_READONLY
@@ -192,7 +202,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
         ):
             return StoreError(
                 Text("store.out_of_reach", file=path.name, why=str(error)),
-                Text("store.check_drive", folder=str(path.parent)),
+                Text("store.check_drive", folder=str(path.resolve().parent)),
             )
     return None
 
@@ -216,6 +226,7 @@ class Store:
         self._lock, self._reading = threading.RLock(), threading.Lock()
         self.closing = threading.Event()  # set, nobody waits for another process any more
         opened: list[sqlite3.Connection] = []
+        self._file: int | None = None
         try:
             self._db = self._connect(opened)
             # A job is acknowledged only once it would survive a power cut.
@@ -224,9 +235,10 @@ class Store:
             self._migrate(path)
             self._reader = self._connect(opened)
             self._reader.execute("pragma query_only = on")
+            self._file = os.stat(path).st_ino  # as SQLite's own look does it (fileHasMoved)
             for connection in opened:
                 connection.execute(f"pragma busy_timeout = {1000 * TURN_SECONDS:.0f}")
-        except (sqlite3.Error, StoreError) as error:
+        except (sqlite3.Error, StoreError, OSError) as error:
             for connection in opened:
                 connection.close()
             told = explained(error, path) if isinstance(error, sqlite3.Error) else error
@@ -253,6 +265,7 @@ class Store:
             StoreError: it is locked for too long, full, or damaged; nothing was changed.
         """
         with self._lock, self._explaining():
+            self._check_place()
             self._begin()
             try:
                 yield self._db
@@ -261,6 +274,21 @@ class Store:
                 if self._db.in_transaction:  # SQLite itself rolls back after some errors
                     self._db.execute("rollback")
                 raise
+
+    def _check_place(self) -> None:
+        """What is written to a file that was deleted, or that lies elsewhere now, nobody would find
+        again; SQLite itself doesn't look with a write-ahead log."""
+        try:
+            if self._file in (None, os.stat(self.path).st_ino):
+                return
+        except OSError:
+            if self._file is None:
+                return
+        folder = self.path.parent
+        raise StoreError(
+            Text("store.gone", file=self.path.name, folder=folder),
+            Text("store.put_back", folder=folder),
+        )
 
     def _begin(self) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -328,5 +356,10 @@ def now() -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Seconds since 1970 as the store keeps a time: UTC, to the millisecond, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    """Seconds since 1970 as the store keeps a time: UTC, to the millisecond, in ISO 8601.
+
+    Raises:
+        OverflowError: before the year 1, or after 9999.
+    """
+    # ``fromtimestamp`` refuses what is before 1970 on Windows.
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

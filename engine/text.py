@@ -7,6 +7,7 @@ nobody has to read a sentence to know what it says.
 """
 
 import json
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,15 +134,31 @@ def programs(name: str, said: Said) -> dict[str, Any]:
     return found
 
 
+def sayable(words: str) -> str:
+    """``words`` as any row, file, answer or terminal takes them.
+
+    A file's name that isn't UTF-8 reaches Python with half characters in it (PEP 383), which
+    nothing can encode: its bytes are shown instead, as ``\\xe4``.
+    """
+    if words.isascii():
+        return words
+    return _HALVES.sub(_shown, words)
+
+
+def _shown(half: re.Match[str]) -> str:
+    code = ord(half[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
 # ---- as one column of a row ------------------------------------------------------------------
 
 
 def to_row(said: Said) -> str:
     """As the store keeps it: JSON, or words as they are."""
     if isinstance(said, str):
-        return said
+        return sayable(said)
     if said.id == PLAIN:
-        return str(said.values["text"])
+        return sayable(str(said.values["text"]))
     return json.dumps(said.to_json(), ensure_ascii=False)
 
 
@@ -194,9 +211,9 @@ def rendered(
     """
     known = known or {}
     if isinstance(said, str):
-        return said
+        return sayable(said)
     if said.id in (PLAIN, PRESET):
-        words = str(said.values["text"])
+        words = sayable(str(said.values["text"]))
         return known.get(words, words) if said.id == PRESET else words
     if said.id in (JOINED, LISTED):
         parts = [rendered(part, language, table, known) for part in said.values["parts"]]
@@ -213,7 +230,7 @@ def rendered(
         if isinstance(value, Text)
         else value
         if isinstance(value, int | float)
-        else str(value)
+        else sayable(str(value))
         for name, value in said.values.items()
     }
     try:
@@ -234,7 +251,7 @@ def _value_to_json(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, tuple):
         return [_value_to_json(part) for part in value]
-    return value if isinstance(value, str | int | float) else str(value)
+    return value if isinstance(value, int | float) else sayable(str(value))
 
 
 def _value_from_json(value: Any) -> Any:
@@ -244,3 +261,4 @@ def _value_from_json(value: Any) -> Any:
 
 
 _FORMATTER = string.Formatter()
+_HALVES = re.compile("[\ud800-\udfff]")

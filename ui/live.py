@@ -11,7 +11,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -19,8 +19,9 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
+from engine.loops import Loop
 from engine.store import StoreError
-from engine.text import NOTHING, Language, Text
+from engine.text import NOTHING, Language, Text, joined
 from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member
@@ -51,6 +52,14 @@ class Live:
         self._at = 0.0
         self._state: dict[str, Any] = {}
         self.closed = False
+        parts: list[Callable[[Status], dict[str, Any]]] = [
+            self._engine_line,
+            self._job,
+            lambda _: share_state(sharing),
+            self._gauge,
+            lambda _: pulls_state(engine.downloads),
+        ]
+        self._parts = [(Loop("live", engine.faults.tell), part) for part in parts]
 
     def state(self) -> dict[str, Any]:
         """Flat, with texts where words belong; ``live.js`` has an element for every key."""
@@ -58,19 +67,23 @@ class Live:
             now = time.monotonic()
             if now - self._at >= TURN_SECONDS / 2:
                 self._at = now
-                status = self._engine.status()
-                try:
-                    stored = {**self._job(status), **share_state(self._sharing)}
-                except StoreError as error:  # what was shown last stays, with the reason
-                    stored = {"notice": error.text}
-                self._state = {
-                    **self._state,
-                    **self._engine_line(status),
-                    **stored,
-                    **self._gauge(status),
-                    **pulls_state(self._engine.downloads),
-                }
+                self._state = {**self._state, **self._told()}
             return self._state
+
+    def _told(self) -> dict[str, Any]:
+        """Each part by itself: of one that fails, what was shown last stays, with the reason."""
+        told: dict[str, Any] = {"notice": NOTHING}
+        status = self._engine.status()
+        for loop, part in self._parts:
+            if loop.due:
+                with loop.turn():
+                    try:
+                        told |= part(status)
+                    except StoreError as error:
+                        told["notice"] = error.text
+        if faults := self._engine.faults.text():
+            told["notice"] = joined(told["notice"], faults)
+        return told
 
     def _engine_line(self, status: Status) -> dict[str, Any]:
         models = self._engine.presets.models
@@ -143,16 +156,21 @@ class Live:
         """Server-sent events in words of ``language``: the keys that changed since the last one."""
         sent: dict[str, Any] = {}
         spoke = time.monotonic()
+        loop = Loop("live", self._engine.faults.tell)
         while not self.closed:
-            state = await asyncio.to_thread(self.state)
-            changed = {key: value for key, value in state.items() if sent.get(key, self) != value}
-            if changed:
-                sent, spoke = state, time.monotonic()
-                yield f"data: {json.dumps(wording.spoken(changed, language))}\n\n"
-            elif time.monotonic() - spoke > KEEP_ALIVE_SECONDS:
+            line = ""
+            with loop.turn():
+                state = await asyncio.to_thread(self.state)
+                changed = {k: value for k, value in state.items() if sent.get(k, self) != value}
+                if changed:
+                    line = f"data: {json.dumps(wording.spoken(changed, language))}\n\n"
+                    sent = state
+            if not line and time.monotonic() - spoke > KEEP_ALIVE_SECONDS:
+                line = ": still here\n\n"
+            if line:
                 spoke = time.monotonic()
-                yield ": still here\n\n"
-            await asyncio.sleep(TURN_SECONDS)
+                yield line
+            await asyncio.sleep(max(TURN_SECONDS, loop.pause))
 
 
 def add_routes(app: FastAPI, live: Live) -> None:

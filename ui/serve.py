@@ -110,7 +110,9 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
 
-    installer = BackgroundInstall(engine.home, lambda: engine.start(warm=_ready_at_once(engine)))
+    installer = BackgroundInstall(
+        engine.home, lambda: engine.start(warm=_ready_at_once(engine)), faults=engine.faults
+    )
     answers, sharing = Answers(engine), Sharing(engine)
     page = build_page(engine, installer, answers, sharing)
     app = _launch(page, engine, listening, login, answers if mcp else None)
@@ -206,7 +208,7 @@ def _launch(
             **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),
         },
     )
-    with served_on(listening):
+    with served_on(listening, engine.faults.tell):
         app, _, _ = page.launch(**options)
     # What nobody fetches is kept for each session that a program made up, two thousand of them.
     page._queue.pending_messages_per_session.max_size = SESSIONS

@@ -44,8 +44,12 @@ def _interruptible(engine: Engine, job: int) -> Iterator[None]:
 
 def _watch(engine: Engine, job: Job) -> Job:
     told: str | None = None
+    faults: Said = ""
     while not job.state.final:
         time.sleep(0.05)
+        if (now := engine.faults.text()) and now != faults:
+            say(now)
+            faults = now
         line = _progress_line(engine.status(), job)
         if line is not None and line != told:
             say(line)

@@ -36,7 +36,7 @@ def examine(engine: Engine) -> list[Line]:
         *gpu_lines(sample, machine, engine.home.cache / "kernels.json"),
         host.ram(sample, needs),
         *host.page_file(sample, machine, needs),
-        *host.disk(engine.home.root, streamed > 0, streamed),
+        *host.disk(engine.home, streamed > 0, streamed),
         _packages(),
         host.video(),
         host.port(),

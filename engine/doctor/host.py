@@ -1,5 +1,6 @@
 """The doctor's look at the computer around the GPU: RAM, page file, disk, ports, sharing, video."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from engine.doctor.gpu import Line
 from engine.guard.budget import RAM_RESERVE
+from engine.home import Home, HomeError, drive_of
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
 from engine.text import NOTHING, FileSize, Memory, Text, joined
@@ -72,19 +74,46 @@ def page_file(
 # ---- disk ----------------------------------------------------------------------------------
 
 
-def disk(root: Path, streams: bool, bytes_a_step: int) -> list[Line]:
-    """Space and speed where clips and weights are kept.
+def disk(home: Home, streams: bool, bytes_a_step: int) -> list[Line]:
+    """Space on each drive that clips, weights, cache or database lie on, and the speed of the one
+    that weights are read from.
 
     Args:
         streams: whether a model here reads its blocks from it at every step.
         bytes_a_step: how much that is.
     """
-    free = shutil.disk_usage(root).free
-    subject = Text("doctor.disk")
-    meaning = Text("doctor.disk_free", free=FileSize(free), folder=root)
-    if free < CLIP_SPACE:
-        return [Line(subject, "warn", meaning, Text("doctor.make_room"))]
-    return [Line(subject, "good", meaning), _speed(write_speed(root), streams, bytes_a_step)]
+    lines, seen, enough = [], set(), True
+    for place in _places(home):
+        try:
+            home.check(place)
+            drive = drive_of(place)
+            device, free = os.stat(drive).st_dev, shutil.disk_usage(drive).free
+        except HomeError as error:
+            lines.append(Line(Text("doctor.disk"), "bad", error.sentence, error.remedy))
+            continue
+        except OSError as error:
+            meaning = Text("doctor.disk_silent", folder=place, why=error.strerror or str(error))
+            lines.append(Line(Text("doctor.disk"), "warn", meaning, Text("doctor.is_it_writable")))
+            continue
+        if device not in seen:
+            seen.add(device)
+            meaning = Text("doctor.disk_free", free=FileSize(free), folder=place)
+            enough = enough and free >= CLIP_SPACE
+            if free >= CLIP_SPACE:
+                lines.append(Line(Text("doctor.disk"), "good", meaning))
+            else:
+                lines.append(Line(Text("doctor.disk"), "warn", meaning, Text("doctor.make_room")))
+    if enough and seen:
+        lines.append(_speed(write_speed(drive_of(home.weights)), streams, bytes_a_step))
+    return lines
+
+
+def _places(home: Home) -> list[Path]:
+    """Everything that may be a link to another drive, the root first."""
+    places = [home.root, home.database, home.clips, home.trash, home.cache, home.logs, home.weights]
+    with contextlib.suppress(OSError):
+        places += sorted(place for place in home.weights.iterdir() if place.is_symlink())
+    return places
 
 
 def _speed(speed: float, streams: bool, bytes_a_step: int) -> Line:

@@ -21,8 +21,10 @@ from typing import Literal
 
 import psutil
 
+from engine import loops
 from engine.home import PROJECT, Home
 from engine.install.installed import SETUP, engine_here, stamp
+from engine.loops import Faults, Loop
 from engine.machine.facts import forget_packages
 from engine.text import NOTHING, Said, Text
 
@@ -65,6 +67,7 @@ class BackgroundInstall:
     Args:
         ready: called once, when clips can be made; at once by ``begin`` if they can already.
         command: the set-up; tests have their own.
+        faults: where the page looks for what its thread ran into.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class BackgroundInstall:
         home: Home,
         ready: Callable[[], None] = lambda: None,
         command: Sequence[str] = COMMAND,
+        faults: Faults | None = None,
     ) -> None:
+        self._loop = Loop("install", (faults or Faults()).tell)
         self._log_file = home.logs / "setup.log"
         self._ready, self._command = ready, list(command)
         self._lock = threading.Lock()
@@ -106,7 +111,12 @@ class BackgroundInstall:
             if working or self._closed or engine_here():
                 return
             self._state = InstallState("working", Text("install.beginning"), time.monotonic())
-            threading.Thread(target=self._run, name="background install", daemon=True).start()
+            try:
+                loops.start(
+                    threading.Thread(target=self._run, name="background install", daemon=True)
+                )
+            except loops.ThreadRefused as error:
+                self._state = InstallState("failed", told=error.sentence, remedy=error.remedy)
 
     def close(self) -> None:
         """End a set-up that is at work; the next start goes on with it."""
@@ -127,6 +137,25 @@ class BackgroundInstall:
     # ---- its own thread --------------------------------------------------------------------
 
     def _run(self) -> None:
+        """Whoever sees that it failed has it tried again, so nothing may end it "at work"; what was
+        to be called when it is here is called until that worked."""
+        here = False
+        with self._loop.turn():
+            try:
+                here = self._work()
+            except Exception as error:
+                why = Text("install.unexpected", error=loops.described(error))
+                remedy = Text("install.log_has_it", file=self._log_file)
+                self._state = InstallState("failed", told=why, remedy=remedy)
+                raise
+        while here and not self._closed:
+            with self._loop.turn():
+                self._ready()
+                return
+            time.sleep(self._loop.pause)
+
+    def _work(self) -> bool:
+        """Whether all is here after it."""
         told: Said
         try:
             code, told = self._install()
@@ -136,15 +165,16 @@ class BackgroundInstall:
             _look_again()
             self._state = InstallState("here")
             log.info("what makes clips was installed")
-            self._ready()
-            return
+            return True
         log.warning("set-up ended with code %d: %s", code, told)
         remedy = Text("install.log_has_it", file=self._log_file)
         self._state = InstallState("failed", told=told, remedy=remedy)
+        return False
 
     def _install(self) -> tuple[int, str]:
         """Exit code and last words."""
         last: deque[str] = deque(maxlen=LAST_LINES)
+        self._log_file.parent.mkdir(exist_ok=True)
         with self._log_file.open("w", encoding="utf-8") as kept:
             with self._lock:
                 if self._closed:

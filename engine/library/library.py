@@ -5,16 +5,18 @@ import json
 import logging
 import re
 import sqlite3
-import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
+from engine.library import files
+from engine.library.files import UNKNOWN, Identity, is_own_file, still_of
 from engine.request import ClipRequest
 from engine.store import Store, folded, timestamp
 from engine.text import Text
@@ -23,11 +25,6 @@ log = logging.getLogger("headroom.library")
 
 TRASH_DAYS = 7
 PAGE = 60
-
-
-def is_own_file(path: Path) -> bool:
-    """A link in the clips folder could name any file of this computer, so it is no clip."""
-    return path.is_file() and not path.is_symlink()
 
 
 class LibraryError(HeadroomError):
@@ -39,7 +36,8 @@ class LibraryError(HeadroomError):
 @dataclass(frozen=True)
 class Clip:
     """A finished clip: ``file`` is its name in the clips folder. ``job`` is None for one that came
-    by hand, ``trashed`` when it was deleted, ``missing`` whether its file is gone."""
+    by hand, ``trashed`` when it was deleted, ``missing`` whether its file is gone, ``identity``
+    what tells its file from another of that name."""
 
     id: int
     job: int | None
@@ -49,6 +47,7 @@ class Clip:
     favourite: bool
     trashed: str | None
     missing: bool
+    identity: Identity = field(default=UNKNOWN, compare=False)
 
     @property
     def request(self) -> ClipRequest:
@@ -171,26 +170,43 @@ class Library:
         """Delete a clip, for ``TRASH_DAYS`` not for good.
 
         Raises:
-            LibraryError: there is no such clip, or its file can't be moved.
+            LibraryError: there is no such clip, another file has its name, or it can't be moved.
         """
         with self.moving:
             clip = self._found(number)
             if clip.trashed is None:
-                self._move(clip.file, self.home.clips, self.home.trash)
-                self._change(number, "trashed", timestamp(time.time()))
+                file = self._move(clip, self.home.clips, self.home.trash)
+                self._placed(clip, file, timestamp(time.time()))
 
     def restore(self, number: int) -> None:
-        """Take a clip back out of the trash.
+        """Take a clip back out of the trash, under the next free name where its own is taken.
 
         Raises:
-            LibraryError: there is no such clip any more, or its file can't be moved.
+            LibraryError: as ``trash``.
         """
         with self.moving:
             clip = self._found(number)
             if clip.trashed is not None:
-                if not (self.home.clips / clip.file).exists():
-                    self._move(clip.file, self.home.trash, self.home.clips)
-                self._change(number, "trashed", None)
+                file, back = clip.file, self.home.clips / clip.file
+                if (self.home.trash / file).exists() or not self.is_its(clip, back):
+                    file = self._move(clip, self.home.trash, self.home.clips)
+                self._placed(clip, file, None)
+
+    def is_its(self, clip: Clip, path: Path) -> bool:
+        """Whether the file at ``path`` is there and ``clip``'s, not another of that name."""
+        with contextlib.suppress(OSError):
+            stamp = files.stamp_of(path)
+            return stamp is not None and is_own_file(path) and clip.identity.fits(path, stamp)
+        return False
+
+    def is_taken(self, number: int) -> Callable[[str], bool]:
+        """Whether a name belongs to another clip than ``number``, wherever that lies."""
+
+        def taken(name: str) -> bool:
+            others = "select 1 from clips where file = ? and id != ?"
+            return bool(self.store.rows(others, (name, number)))
+
+        return taken
 
     def purge(self) -> int:
         """Remove for good what has been in the trash for ``TRASH_DAYS``; returns how many.
@@ -198,19 +214,25 @@ class Library:
         The file first: without it the row can be found again, but not the other way round.
         """
         gone = 0
+        if not self.home.trash.is_dir():
+            return gone  # nothing is in it, or its drive isn't there
         if self._clock_was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
             return gone
         ended = timestamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
         with self.moving:
             for row in self.store.rows(
-                "select id, file from clips where trashed is not null and trashed < ?", (ended,)
+                "select * from clips where trashed is not null and trashed < ?", (ended,)
             ):
-                file = self.home.trash / row["file"]
-                if (self.home.clips / row["file"]).exists():
-                    continue  # taken back by hand, which the next scan notices
+                clip = as_clip(row)
+                file = self.home.trash / clip.file
+                if file.exists():
+                    if not self.is_its(clip, file):
+                        continue  # another one, which the next scan notices
+                elif self.is_its(clip, self.home.clips / clip.file):
+                    continue  # taken back by hand
                 try:
-                    for path in (file.with_suffix(".jpg"), file):
+                    for path in (still_of(file), file):
                         path.unlink(missing_ok=True)
                 except OSError:
                     log.exception("%s can't be removed", file)
@@ -236,30 +258,38 @@ class Library:
         with self.store.transaction() as db:
             db.execute(f"update clips set {column} = ? where id = ?", (value, number))
 
-    def _move(self, file: str, old: Path, new: Path) -> None:
-        """The clip and its still; one that is gone already is no error, for the scan sees it."""
+    def _placed(self, clip: Clip, file: str, trashed: str | None) -> None:
+        """``clip`` lies there now."""
+        path = (self.home.trash if trashed else self.home.clips) / file
+        identity = Identity(files.stamp_of(path) or clip.identity.stamp, clip.identity.digest)
+        with self.store.transaction() as db:
+            db.execute(
+                "update clips set file = ?, trashed = ?, stamp = ?, digest = ? where id = ?",
+                (file, trashed, *identity.to_row(), clip.id),
+            )
+
+    def _move(self, clip: Clip, old: Path, new: Path) -> str:
+        """The clip and its still; one that is gone already is no error, for the scan sees it.
+
+        Returns:
+            the name that it has now.
+        """
+        source = old / clip.file
         try:
-            new.mkdir(exist_ok=True)  # emptied by hand, some remove the folder too
-            with contextlib.suppress(FileNotFoundError):
-                _replace(old / file, new / file)
-            still = Path(file).with_suffix(".jpg").name
-            with contextlib.suppress(OSError):  # it is made again where it is missed
-                (old / still).replace(new / still)
+            self.home.made(new)  # emptied by hand, some remove the folder too
+            if not source.exists():
+                return clip.file
+            if not self.is_its(clip, source):
+                raise LibraryError(
+                    Text("library.another_file", file=clip.file, folder=old),
+                    Text("library.reload"),
+                )
+            return files.move(source, new, self.is_taken(clip.id))
         except OSError as error:
             raise LibraryError(
-                Text("library.cant_move", file=file, reason=error.strerror or str(error)),
+                Text("library.cant_move", file=clip.file, reason=error.strerror or str(error)),
                 Text("library.close_player", folder=new),
             ) from error
-
-
-def _replace(old: Path, new: Path) -> None:
-    """Windows refuses while somebody still reads, and a player that was just stopped may."""
-    for _ in range(10 if sys.platform == "win32" else 0):
-        with contextlib.suppress(PermissionError):
-            old.replace(new)
-            return
-        time.sleep(0.1)
-    old.replace(new)
 
 
 def clip_name(job: int, prompt: str, seed: int) -> str:
@@ -291,23 +321,32 @@ def _where(query: Query) -> tuple[str, list[object]]:
 
 
 def add_clip(
-    db: sqlite3.Connection, job: int | None, created: str, file: str, receipt: dict[str, Any]
+    db: sqlite3.Connection,
+    job: int | None,
+    created: str,
+    file: str,
+    receipt: dict[str, Any],
+    identity: Identity = UNKNOWN,
 ) -> None:
     """Give the file of that name in the clips folder its row, within the caller's transaction.
+
+    Args:
+        identity: of the file; what isn't known is learned when a scan sees it.
 
     Raises:
         sqlite3.IntegrityError: the file, or the job, has one already.
     """
     request = receipt["request"]
     db.execute(
-        "insert into clips (job, created, file, receipt, prompt, model, height, width, frames)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into clips (job, created, file, receipt, prompt, model, height, width, frames,"
+        " stamp, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job,
             created,
             file,
             json.dumps(receipt, ensure_ascii=False),
             *(request[name] for name in ("prompt", "model", "height", "width", "frames")),
+            *identity.to_row(),
         ),
     )
 
@@ -322,4 +361,5 @@ def as_clip(row: sqlite3.Row) -> Clip:
         bool(row["favourite"]),
         row["trashed"],
         bool(row["missing"]),
+        Identity.from_row(row["stamp"], row["digest"]),
     )

@@ -1,24 +1,26 @@
 """Posters: the small pictures of clips in the library, made where one is missing."""
 
-import contextlib
 import logging
 import threading
 from pathlib import Path
 
+from engine import loops
 from engine.library import reader_process
-from engine.library.library import Clip, Library, is_own_file
+from engine.library.files import Stamp, is_own_file, stamp_of, still_of
+from engine.library.library import Clip, Library
+from engine.loops import Faults, Loop
 
 log = logging.getLogger("headroom.posters")
 
 AT_ONCE = 24
-Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these is another file
 
 
 class Posters:
     """Any thread may ask; ``close`` ends what is being made."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, faults: Faults | None = None) -> None:
         self._library = library
+        self._loop = Loop("posters", (faults or Faults()).tell)
         self._closing = threading.Event()
         # Posters to be made, whether that is being done, and of which clips none could be.
         self._lock, self._making = threading.Lock(), False
@@ -35,7 +37,7 @@ class Posters:
         here would keep them all.
         """
         path = self._library.place(clip)
-        poster = path.with_suffix(".jpg")
+        poster = still_of(path)
         if is_own_file(poster):
             return poster
         if path.is_symlink():
@@ -44,37 +46,38 @@ class Posters:
             mark = stamp_of(path)
             if mark is not None and (path, mark) not in self._without:
                 self._wanted.setdefault(path, mark)
-                if not self._making:
-                    self._making = True
-                    threading.Thread(target=self._make, name="posters", daemon=True).start()
+                if not self._making and self._loop.due:
+                    self._begin()
         return None
+
+    def _begin(self) -> None:
+        """A thread for what is wanted; without one the clips have no picture, and that is all."""
+        try:
+            loops.start(threading.Thread(target=self._make, name="posters", daemon=True))
+            self._making = True
+        except Exception as error:  # whoever asked goes on without
+            self._loop.failed(error)
 
     def _make(self) -> None:
         """Those that are wanted, a few at a time, the first ones first."""
         while not self._closing.is_set():
-            with self._lock:
-                batch = dict(list(self._wanted.items())[:AT_ONCE])
-                if not batch:
-                    self._making = False
-                    return
-            try:
-                reader_process.posters(list(batch))
-            except reader_process.ReaderError as error:
-                log.warning("no posters can be made: %s", error)
+            with self._loop.turn():
                 with self._lock:
-                    self._wanted.clear()
-                    self._making = False
-                return
-            with self._lock:
-                for path, mark in batch.items():
-                    if not path.with_suffix(".jpg").exists():
-                        self._without.add((path, mark))
-                    del self._wanted[path]
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """What tells this file from another of its name; None if it is gone."""
-    with contextlib.suppress(OSError):
-        about = path.stat()
-        return about.st_mtime_ns, about.st_size
-    return None
+                    batch = dict(list(self._wanted.items())[:AT_ONCE])
+                    if not batch:
+                        self._making = False
+                        return
+                try:
+                    reader_process.posters(list(batch))
+                except reader_process.ReaderError as error:
+                    log.warning("no posters can be made: %s", error)
+                    with self._lock:
+                        self._wanted.clear()
+                        self._making = False
+                    return
+                with self._lock:
+                    for path, mark in batch.items():
+                        if not still_of(path).exists():
+                            self._without.add((path, mark))
+                        del self._wanted[path]
+            self._closing.wait(self._loop.pause)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from engine.errors import HeadroomError
 from engine.home import PROJECT
+from engine.library.files import still_of
 from engine.library.mp4 import ClipError, poster_of, read_receipt
 from engine.library.receipt import checked
 from engine.text import NOTHING, Text
@@ -110,21 +111,23 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 
 def _look(what: What, path: Path) -> dict[str, Any]:
     try:
+        with path.open("rb"):
+            pass  # one that may not be read is no damaged one
         if what == "receipts":
             return {"receipt": checked(read_receipt(path), path.name)}
         _make_poster(path)
     except ClipError as error:
         return _refusal(error.sentence, error.remedy)
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        reason = type(error).__name__
+    except Exception as error:  # the other files are read all the same
+        reason = getattr(error, "strerror", None) or type(error).__name__
         return _refusal(Text("library.cant_read", file=path.name, reason=reason))
     return {}
 
 
 def _make_poster(path: Path) -> None:
     """Whole or not at all, because the page may ask for it this moment."""
-    poster = path.with_suffix(".jpg")
-    half = poster.with_name(f".{poster.name}.{os.getpid()}")
+    poster = still_of(path)
+    half = poster.with_name(f".still-{os.getpid()}.jpg")  # the clip's name may be as long as can be
     try:
         poster_of(path, half)
         half.replace(poster)

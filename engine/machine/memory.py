@@ -12,6 +12,8 @@ from typing import Literal
 
 import psutil
 
+from engine.errors import HeadroomError, first_line
+from engine.loops import Loop
 from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
 from engine.text import NOTHING, Said, Text
 
@@ -73,6 +75,10 @@ class MemorySample:
     problem: Said
 
 
+class MemoryUnknown(HeadroomError):
+    """The system doesn't say what memory is in use."""
+
+
 class Meter:
     """Reads host and GPU; any thread may ask. Recovers by itself when a lost GPU is back."""
 
@@ -87,7 +93,11 @@ class Meter:
         self._retry_at = float("-inf")
 
     def sample(self, worker_pid: int | None) -> MemorySample:
-        """One reading; never raises. The driver may take long to notice that a GPU is lost."""
+        """One reading. The driver may take long to notice that a GPU is lost.
+
+        Raises:
+            MemoryUnknown: as ``sample_host``; whatever the GPU does is told in the sample.
+        """
         host = sample_host(worker_pid)
         with self._lock:
             gpu = self._read()
@@ -158,7 +168,21 @@ class Meter:
 
 
 def sample_host(worker_pid: int | None) -> HostSample:
-    """One reading of RAM, swap and commit; a worker that just ended reads as None."""
+    """One reading of RAM, swap and commit; a worker that just ended reads as None.
+
+    Raises:
+        MemoryUnknown: psutil can't read it.
+    """
+    try:
+        return _sample_host(worker_pid)
+    except (psutil.Error, OSError) as error:
+        why = first_line(error, type(error).__name__)
+        raise MemoryUnknown(
+            Text("machine.memory_unknown", why=why), Text("machine.memory_again")
+        ) from error
+
+
+def _sample_host(worker_pid: int | None) -> HostSample:
     worker: int | None = None
     if worker_pid is not None:
         try:
@@ -278,5 +302,7 @@ class PeakRss:
         return True
 
     def _sample(self, interval: float) -> None:
-        while not self._stop.wait(interval):
-            self._sampled = max(self._sampled, self._process.memory_info().rss)
+        loop = Loop("peak")
+        while not self._stop.wait(max(interval, loop.pause)):
+            with loop.turn():
+                self._sampled = max(self._sampled, self._process.memory_info().rss)

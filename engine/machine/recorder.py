@@ -1,16 +1,15 @@
 """The flight recorder: one thread samples memory for all readers, and keeps each stage's peak."""
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine import loops
+from engine.loops import Faults, Loop
 from engine.machine.memory import MemorySample, Meter
 from engine.stages import Stage
-
-log = logging.getLogger("headroom.recorder")
 
 BUSY_SECONDS = 0.25
 IDLE_SECONDS = 1.0
@@ -35,6 +34,7 @@ class FlightRecorder:
         worker_pid: the worker's process id, None while none runs.
         busy: None while idle, else the job and its stage.
         clock: seconds, the clock of ``MemorySample.at``.
+        faults: where the page looks for what the thread ran into.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class FlightRecorder:
         worker_pid: Callable[[], int | None],
         busy: Callable[[], Busy | None],
         clock: Callable[[], float] = time.monotonic,
+        faults: Faults | None = None,
     ) -> None:
         self._meter, self._worker_pid, self._busy, self._clock = meter, worker_pid, busy, clock
         self._lock = threading.Lock()  # guards what is kept, never held while sampling
@@ -50,11 +51,11 @@ class FlightRecorder:
         self._peaks: dict[int, dict[str, int]] = {}
         self._nudged = threading.Event()
         self._closing = threading.Event()
-        self._failing = False
+        self._loop = Loop("recorder", (faults or Faults()).tell)
         self._thread = threading.Thread(target=self._run, name="flight-recorder", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        loops.start(self._thread)
 
     def close(self) -> None:
         """End the thread; what it kept can still be read."""
@@ -93,21 +94,16 @@ class FlightRecorder:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._nudged.clear()
-            pause = self._turn()
-            if self._nudged.wait(pause):
+            pause = IDLE_SECONDS
+            with self._loop.turn():
+                pause = self._turn()
+            if self._nudged.wait(max(pause, self._loop.pause)):
                 self._closing.wait(SOONEST_SECONDS)
 
     def _turn(self) -> float:
         """One sample; the seconds until the next."""
         begun = self._clock()
-        try:
-            busy = self._sample_stage()
-            self._failing = False
-        except Exception:  # the gauge must outlive whatever its sources do
-            if not self._failing:
-                log.exception("no sample was taken")
-            self._failing, busy = True, False
-        pause = BUSY_SECONDS if busy else IDLE_SECONDS
+        pause = BUSY_SECONDS if self._sample_stage() else IDLE_SECONDS
         return max(SOONEST_SECONDS, begun + pause - self._clock())
 
     def _sample_stage(self) -> bool:

@@ -1,23 +1,15 @@
 """Whether files fit: free bytes on the drive that they go to, and the length of their paths."""
 
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.home import free_bytes
 from engine.text import FileSize, Text
 from engine.weights.hub import WeightsError
 
 SPARE = 2 * 10**9  # bytes that stay free: the system and the clips need room as well
 WINDOWS_PATH = 259  # what PyTorch and safetensors can open there
-
-
-def free_bytes(folder: Path) -> int:
-    """On the drive of ``folder``, which needn't exist yet."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    return shutil.disk_usage(there).free
 
 
 def refuse_too_full(folder: Path, needed: int, name: str) -> None:

@@ -275,6 +275,10 @@ class Download:
 
     # ---- telling ---------------------------------------------------------------------------
 
+    def tell(self, said: Text) -> None:
+        """Show ``said`` with the progress."""
+        self._waits[""] = said
+
     def progress(self, phase: Phase | None = None) -> DownloadProgress:
         """How far it is now."""
         phase = phase or self.phase

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.home import Home
+from engine.home import Home, HomeError
+from engine.loops import Loop
 from engine.presets import load_presets
 from engine.text import Text
 from engine.weights.download import Download
@@ -32,6 +33,7 @@ log = logging.getLogger("headroom.weights")
 
 TICK_SECONDS = 0.25
 LOCK_SECONDS = 2.0  # a page that only looks holds the lock for a moment
+LONGEST_PAUSE = 3.0  # whoever asks for a pause waits for it
 ELSEWHERE = 75  # exit code: another process is at it
 
 
@@ -49,10 +51,12 @@ class Teller(threading.Thread):
         (download.folder / OURS / PAUSE).unlink(missing_ok=True)
 
     def run(self) -> None:
-        while not self._over.wait(TICK_SECONDS):
-            self._download.progress().save(self._download.folder)
-            if self._orphaned() or (self._download.folder / OURS / PAUSE).exists():
-                finish(self._download, self._download.progress("paused"))
+        loop = Loop("teller", lambda _, said: self._download.tell(said), LONGEST_PAUSE)
+        while not self._over.wait(max(TICK_SECONDS, loop.pause)):
+            with loop.turn():
+                self._download.progress().save(self._download.folder)
+                if self._orphaned() or (self._download.folder / OURS / PAUSE).exists():
+                    finish(self._download, self._download.progress("paused"))
 
     def end(self) -> None:
         self._over.set()
@@ -72,6 +76,17 @@ def finish(download: Download, progress: DownloadProgress) -> None:
     os._exit(0)
 
 
+def until_its_end() -> None:
+    """Standard input ends with the owner, and with nothing else."""
+    loop = Loop("owner")
+    while True:
+        with loop.turn():
+            while sys.stdin.buffer.read(1):
+                pass
+            return
+        time.sleep(loop.pause)
+
+
 def main(arguments: list[str]) -> int:
     model, what = arguments
     home = Home.find()
@@ -82,17 +97,19 @@ def main(arguments: list[str]) -> int:
     )
     folder, preset = home.weights / model, load_presets().models[model]
     try:
+        home.check(folder / OURS)
         (folder / OURS).mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder)
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         return ELSEWHERE
-    except OSError as error:
-        refusal = explain(error, Text("weights.model_in_folder", model=preset.name, folder=folder))
+    except (OSError, HomeError) as error:
+        about = Text("weights.model_in_folder", model=preset.name, folder=folder)
+        refusal = error if isinstance(error, HomeError) else explain(error, about)
         failed = DownloadProgress("failed", told=refusal.sentence, remedy=refusal.remedy)
         sys.stdout.write(json.dumps(failed.to_json()) + "\n")
         return 0
-    owner = threading.Thread(target=sys.stdin.read, daemon=True)
+    owner = threading.Thread(target=until_its_end, name="owner", daemon=True)
     owner.start()
     download = Download(folder, preset, "verify" if what == "verify" else "pull")
     teller = Teller(download, lambda: not owner.is_alive())

@@ -127,9 +127,14 @@ class Downloads:
             )
 
     def start(self, model: str, what: What = "pull") -> None:
-        """Fetch, or verify, unless somebody is at it already."""
+        """Fetch, or verify, unless somebody is at it already.
+
+        Raises:
+            HomeError: there is no folder for it.
+        """
         with self._lock:
             if self._progress(model).phase not in WORKING:
+                self.home.made(self.folder(model))
                 self._runs[model] = _Run.start(self.home, model, what)
 
     def pause(self, model: str) -> None:
@@ -139,7 +144,8 @@ class Downloads:
             if run is not None and run.alive:
                 run.stop()
             elif self._progress(model).working:
-                (self.folder(model) / OURS / PAUSE).touch()
+                with contextlib.suppress(OSError):  # without its folder it ends by itself
+                    (self.folder(model) / OURS / PAUSE).touch()
 
     def progress(self, model: str) -> DownloadProgress:
         """What is done now, or how the last work ended."""
@@ -177,10 +183,11 @@ class Downloads:
 
         Raises:
             WeightsError: also while a process works on this model.
+            HomeError: there is no folder for the note of it.
         """
         if self.progress(model).phase in WORKING:
             raise WeightsError(Text("weights.in_work"), Text("weights.pause_first"))
-        return use(self.folder(model), self.presets.models[model], named)
+        return use(self.home.made(self.folder(model)), self.presets.models[model], named)
 
     def close(self) -> None:
         """End what was started here; everything fetched stays."""

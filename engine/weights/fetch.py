@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine import moves
 from engine.text import NOTHING, Text, joined
 from engine.weights.hub import FetchError, explain
 from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet
@@ -61,7 +62,7 @@ def put_in_place(promise: Promise, part: Path, target: Path) -> None:
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, target)
+        moves.replace(part, target)
     except OSError as error:
         raise explain(error, promise.path) from error
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.home import free_bytes
 from engine.presets import ModelPreset, Role, WeightFile
 from engine.text import NOTHING, FileSize, Text
 from engine.weights.checkpoint import (
@@ -17,7 +18,7 @@ from engine.weights.checkpoint import (
     find_part,
     one_after_another,
 )
-from engine.weights.disk_space import SPARE, free_bytes
+from engine.weights.disk_space import SPARE
 from engine.weights.fetch import held
 from engine.weights.hub import WeightsError
 from engine.weights.linked_folders import (

@@ -7,6 +7,7 @@ its own meter, recorder, plans, guard and supervisor, and works on the one queue
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs
+from engine.loops import Faults
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import Busy, FlightRecorder
@@ -26,6 +27,7 @@ class Lane:
         name: what people call it, and what its jobs are claimed under.
         meter: samples the memory of its device.
         queue: shared by the lanes of this process.
+        faults: where the page looks for what its threads ran into.
     """
 
     def __init__(
@@ -36,16 +38,26 @@ class Lane:
         jobs: Jobs,
         meter: Meter,
         queue: QueueLock,
+        faults: Faults,
     ) -> None:
         self.name = name
         self._jobs, self._meter = jobs, meter
-        self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with)
+        self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with, faults=faults)
         self.plans = Plans(jobs.store, presets, self.machine)
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
         )
         self.supervisor = Supervisor(
-            name, home, presets, jobs, self.plans, self.guard, self.recorder, self.look, queue
+            name,
+            home,
+            presets,
+            jobs,
+            self.plans,
+            self.guard,
+            self.recorder,
+            self.look,
+            queue,
+            faults,
         )
 
     @property

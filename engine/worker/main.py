@@ -6,10 +6,8 @@ import faulthandler
 import hashlib
 import logging
 import os
-import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -18,6 +16,7 @@ from typing import Any, Literal
 
 from engine import VERSION, logs
 from engine.errors import HeadroomError
+from engine.home import Home
 from engine.library import mp4
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
@@ -37,7 +36,6 @@ from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset
 from engine.worker.messages import (
     Advance,
-    Cancel,
     CancelDone,
     Compare,
     Compared,
@@ -45,77 +43,18 @@ from engine.worker.messages import (
     Finished,
     FromWorker,
     Generate,
-    Heartbeat,
     Occupied,
     Preview,
     Probe,
     Probed,
     Ready,
     Stop,
-    ToWorker,
 )
+from engine.worker.pipe import Pipe
 
-HEARTBEAT_SECONDS = 1.0
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is
 
 log = logging.getLogger("headroom.worker")
-
-
-class Pipe:
-    """The worker's end: sends from several threads, receives on one of its own."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self.jobs: queue.Queue[Generate | Probe | Compare | Stop] = queue.Queue()
-        self.cancelled = 0  # the job that the user cancelled last; ids start at 1
-        self.pipeline: Pipeline | None = None
-        for loop in (self._receive, self._beat):
-            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
-
-    def send(self, message: FromWorker) -> None:
-        with self._lock:
-            try:
-                self._connection.send(message)
-            except OSError:
-                self._orphaned()
-
-    def _receive(self) -> None:
-        while True:
-            try:
-                message: ToWorker = self._connection.recv()
-            except (EOFError, OSError):
-                self._orphaned()
-            if isinstance(message, Cancel):
-                self.cancelled = message.job
-            else:
-                self.jobs.put(message)
-
-    def _beat(self) -> None:
-        while True:
-            self.beat()
-            time.sleep(HEARTBEAT_SECONDS)
-
-    def beat(self) -> None:
-        """Say that this process lives, and what device memory it holds."""
-        # A pipeline has its meter as soon as it holds anything, long before it is loaded.
-        meter: StageMeter | None = getattr(self.pipeline, "meter", None)
-        held = None
-        if meter is not None:
-            try:
-                held = meter.held()
-            except Exception:  # a beat that is left out would look as if the interpreter hung
-                log.exception("the device memory held could not be read")
-        self.send(Heartbeat(held))
-
-    def answer(self, message: FromWorker) -> None:
-        """The end of an order, after what is held from now on."""
-        self.beat()
-        self.send(message)
-
-    def _orphaned(self) -> None:
-        # The page's process is gone. No orphan may hold the memory, whatever the main thread does.
-        os._exit(0)
 
 
 class JobRun:
@@ -189,7 +128,7 @@ def main(
     # Libraries print; with --json the parent's stdout must hold one JSON object and nothing else.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     crashes = _start_logging(Path(log_file))
-    faulthandler.enable(crashes)
+    faulthandler.enable(os.dup(crashes.fileno()))  # the log may be another file later
     pipe = Pipe(connection)
     _return_freed_memory()
     began = time.perf_counter()
@@ -247,6 +186,8 @@ def _make_clip(
         _check_frames(frames, order.request)
         run.check()
         run.stage("save")
+        folder = Path(order.partial).parent
+        Home(folder.parent).made(folder)
         mp4.write_poster(Path(order.poster), frames)
 
         kept: dict[str, Any] = {}
@@ -393,4 +334,4 @@ def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> F
 
 
 def _start_logging(path: Path) -> Any:
-    return logs.to_file(path).stream
+    return logs.to_file(path).stream or sys.stderr

@@ -6,6 +6,7 @@ Both ends are the same program, so pickling them by ``multiprocessing``'s connec
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.loops import Name
 from engine.plan.choice import Plan
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
@@ -163,6 +164,14 @@ class Failed:
     memory: Memory | None = None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What one of the worker's own loops ran into, or that it works again."""
+
+    loop: Name
+    said: Text
+
+
 FromWorker = (
     Ready
     | Heartbeat
@@ -174,4 +183,5 @@ FromWorker = (
     | Compared
     | CancelDone
     | Failed
+    | Fault
 )

@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine import moves
 from engine.guard.budget import margin
 from engine.guard.guard import Guard
-from engine.home import Home
+from engine.home import Home, HomeError
 from engine.jobs import CANCELLED, Job, Jobs, State
+from engine.library import files
+from engine.library.files import Identity
 from engine.library.library import clip_name
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
@@ -39,6 +42,7 @@ class Outcomes:
     def __init__(
         self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder
     ) -> None:
+        self._home = home
         self._folder, self._logs, self._jobs, self._guard = home.clips, home.logs, jobs, guard
         self._plans, self._recorder = plans, recorder
 
@@ -47,6 +51,14 @@ class Outcomes:
     def partial(self, job: int) -> tuple[Path, Path]:
         """Where the worker writes clip and poster until they are whole."""
         return self._folder / f".partial-{job}.mp4", self._folder / f".partial-{job}.jpg"
+
+    def no_place(self) -> Text | None:
+        """Why no clip could be kept now; None where one could."""
+        try:
+            self._home.writable(self._folder)
+        except HomeError as error:
+            return error.text
+        return None
 
     def discard(self, job: int) -> None:
         for path in self.partial(job):
@@ -87,10 +99,12 @@ class Outcomes:
         )
         file = self._free_name(clip_name(job.id, request.prompt, job.seed))
         try:
-            _reach_the_disk(self.partial(job.id)[0])
-            self._jobs.made(job.id, file, receipt)
-            self._move_in(job.id, file)
-            self._jobs.finish(job.id, file, receipt)
+            partial = self.partial(job.id)[0]
+            _reach_the_disk(partial)
+            digest = files.digest_of(partial)
+            self._jobs.made(job.id, file, receipt, digest)
+            file = self._move_in(job.id, file, receipt, digest)
+            self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
         except OSError as error:
             self._jobs.end(
                 job.id,
@@ -104,28 +118,43 @@ class Outcomes:
         kept = self._jobs.half_kept(job.id)
         if kept is None:
             return False
-        file, receipt = kept
+        file, receipt, digest = kept
         with contextlib.suppress(FileNotFoundError):
-            self._move_in(job.id, file)
-        if not (self._folder / file).exists():
+            file = self._move_in(job.id, file, receipt, digest)
+        path = self._folder / file
+        if not path.exists() or (digest is not None and files.digest_of(path) != digest):
             return False
-        self._jobs.finish(job.id, file, receipt)
+        self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
         return True
 
     def _free_name(self, file: str) -> str:
         """``file``, or a name beside it: a database made afresh counts its jobs from one again,
         and a clip that came by hand may have brought, and taken to the trash, any name."""
-        path, count = Path(file), 1
-        while (self._folder / path).exists() or self._jobs.names_a_clip(path.name):
-            count += 1
-            path = Path(file).with_stem(f"{Path(file).stem}-{count}")
-        return path.name
 
-    def _move_in(self, job: int, file: str) -> None:
+        def taken(name: str) -> bool:
+            return (self._folder / name).exists() or self._jobs.names_a_clip(name)
+
+        return next(name for name in files.other_names(file) if not taken(name))
+
+    def _move_in(self, job: int, file: str, receipt: dict[str, Any], digest: str | None) -> str:
+        """To ``file``, or, with that written down, to the next name that is free where it was taken
+        this moment; returns it."""
         partial, poster = self.partial(job)
-        with contextlib.suppress(FileNotFoundError):  # the library makes another
-            poster.replace(self._folder / Path(file).with_suffix(".jpg").name)
-        partial.replace(self._folder / file)
+        while True:
+            try:
+                moves.move(partial, self._folder / file)
+                break
+            except FileExistsError:
+                if not partial.exists():
+                    raise FileNotFoundError(file) from None
+                file = self._free_name(file)
+                self._jobs.made(job, file, receipt, digest)
+        with contextlib.suppress(OSError):  # the library makes another
+            poster.replace(files.still_of(self._folder / file))
+        return file
+
+    def _identity(self, file: str, digest: str | None) -> Identity:
+        return Identity(files.stamp_of(self._folder / file), digest)
 
     # ---- probes ----------------------------------------------------------------------------
 
@@ -266,6 +295,7 @@ class Outcomes:
         }
         file = self._logs / f"out-of-memory-{job.id}.json"
         try:
+            self._logs.mkdir(exist_ok=True)
             text = json.dumps(told, ensure_ascii=False, indent=1, default=str)  # a sample's problem
             file.write_text(text, encoding="utf-8")
         except OSError:

@@ -5,6 +5,7 @@ from functools import partial
 
 from engine import logs
 from engine.jobs import TRY_SMALLER, Jobs, State
+from engine.loops import described
 from engine.plan.choice import PlanError
 from engine.text import Text, joined
 from engine.worker.deferred import DeferredWrites
@@ -99,6 +100,31 @@ class Replacement:
             return
         self._tell(notice=joined(why, then))
         self.start(worker.preset.id)
+
+    def give_up(self, error: Exception) -> None:
+        """A step fails each time that it is tried: end its worker; ``settle`` is for its job."""
+        log.error("a step was given up after %s", type(error).__name__)
+        self._tell(notice=Text("worker.step_given_up", error=described(error)))
+        worker = self._slot.worker
+        if worker is not None:
+            worker.kill()
+            self._slot.forget(worker)
+
+    def step_aside(self) -> None:
+        """Another process took the queue, and settled what ran here as if this one had ended."""
+        log.warning("another process has taken the queue")
+        if self._slot.worker is not None:
+            self._slot.worker.kill()
+            self._slot.forget(self._slot.worker)
+
+    def settle(self) -> None:
+        """After an error that nobody expected: a job that runs and that no worker has would run for
+        ever."""
+        job, worker = self._jobs.running(self._lane), self._slot.worker
+        has_it = self._deferred or (worker is not None and worker.job is not None)
+        if job is not None and not has_it and not self._outcomes.complete_move(job):
+            self._outcomes.discard(job.id)
+            self._jobs.interrupted(job.id, Text("worker.lost_track"))
 
     def _cannot_run(self, model: str, sentence: Text, remedy: Text) -> None:
         self._tell(state=EngineState.FAILED, notice=joined(sentence, remedy))

@@ -21,24 +21,31 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Waits:
-    """Others hold the memory now."""
+    """Others hold the memory now, or the drive for clips isn't there."""
 
     reason: Text
 
 
 def second_look(
-    job: Job, presets: Presets, guard: Guard, was_out_of_memory: Callable[[Job], bool]
+    job: Job,
+    presets: Presets,
+    guard: Guard,
+    was_out_of_memory: Callable[[Job], bool],
+    no_place: Callable[[], Text | None] = lambda: None,
 ) -> Refusal | Waits | None:
     """None where ``job`` may begin.
 
     Args:
         was_out_of_memory: whether it waits for its second try, in a smaller way than the first.
+        no_place: why a clip couldn't be kept now, if so: nothing is computed for nothing.
     """
     if job.request.model not in presets.models:
         gone = Text("worker.no_such_model", model=job.request.model)
         return Refusal(gone, Text("worker.another_model"))
     if job.kind != "clip":
         return None
+    if (why := no_place()) is not None:
+        return Waits(why)
     verdict = guard.verdict(job.request.model, job.request.size)
     if verdict.word is Word.BUSY:
         return Waits(as_text(verdict.reason))

@@ -3,7 +3,6 @@
 One thread does all of that; what others may know of it is its ``status``.
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -12,10 +11,11 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
-from engine import logs
+from engine import logs, loops
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
+from engine.loops import Faults, Loop, described
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.plan.plans import Plans
@@ -39,6 +39,7 @@ log = logging.getLogger("headroom.supervisor")
 
 CLOSE_SECONDS = 3.0  # with what the page needs, Ctrl-C is done within 5
 POLL_SECONDS = 0.5  # another process may queue or cancel jobs in the same database
+LONGEST_PAUSE = 5.0  # after an error that nobody expected: somebody may wait for a clip
 
 
 class Supervisor:
@@ -48,6 +49,7 @@ class Supervisor:
         lane: the name of the device's lane.
         look: samples its memory.
         queue: the lock that the lanes of this process share.
+        faults: where the page looks for what its thread ran into.
     """
 
     def __init__(
@@ -61,22 +63,26 @@ class Supervisor:
         recorder: FlightRecorder,
         look: Callable[[], MemorySample],
         queue: QueueLock,
+        faults: Faults,
     ) -> None:
-        self._lane, self._queue = lane, queue
+        self._lane, self._queue, self._faults = lane, queue, faults
+        self._loop = Loop("supervisor", faults.tell, LONGEST_PAUSE)
         self.presets, self.jobs = presets, jobs
         self.plans, self.guard, self.recorder = plans, guard, recorder
         self._board = StatusBoard()
         self._tell = self._board.tell
         self._slot = WorkerSlot(home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
-        self._deferred = DeferredWrites(lambda text: self._tell(notice=text))
+        self._deferred = DeferredWrites(
+            lambda text: self._tell(notice=text), lambda error: self._replacement.give_up(error)
+        )
         self._replacement = Replacement(
             lane, self._slot, self._outcomes, jobs, self._board, self._deferred
         )
         if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended)
         self._expected: str | None = None
-        self._owns = False
+        self._owns = self._at_work = self._shaken = False
         self._closing = threading.Event()
         self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -97,7 +103,7 @@ class Supervisor:
         self._replacement.only = only
         if warm is not None:
             self.expect(warm)
-        self._thread.start()
+        loops.start(self._thread)
 
     def expect(self, model: str) -> None:
         """Load ``model`` before it is asked for a clip (``Engine.expect``)."""
@@ -123,44 +129,60 @@ class Supervisor:
 
     def _run(self) -> None:
         try:
-            if self._own_queue():
-                while not self._closing.is_set():
-                    try:
-                        self._turn()
-                        self._deferred.fine()
-                    except StoreError as error:
-                        self._deferred.trouble(error)
-                        self._closing.wait(POLL_SECONDS)
-        except Exception:
-            log.exception("the supervisor stopped")
-            self._tell(
-                state=EngineState.FAILED,
-                notice=Text("worker.supervisor_stopped"),
-            )
+            while not self._closing.is_set():
+                with self._loop.turn():
+                    self._step()
+                if self._loop.pause:
+                    self._shaken = True
+                    self._closing.wait(self._loop.pause)
+                    self._nobody_listened()
         finally:
             self._shut_down()
 
-    def _own_queue(self) -> bool:
-        """Wait until this process is the one that works on the queue, and what an earlier one left
-        behind is settled: the first lane does that."""
-        while not self._closing.is_set() and not self._owns:
-            self._owns = self._queue.take()
-            if not self._owns:
-                self._tell(state=EngineState.ELSEWHERE)
-                self._closing.wait(POLL_SECONDS)
-        if self._owns and self._queue.first:
-            self._deferred.do(self._recover)
-        while not self._closing.is_set() and not self._queue.recovered.is_set():
-            if self._deferred:  # the database refused: what is deferred says so, and tries again
-                self._deferred.pay()
+    def _step(self) -> None:
+        try:
+            if self._at_work and not self._queue.still_ours():
+                self._replacement.step_aside()
+                self._owns = self._at_work = False
+                self._queue.give_back()
+            if self._at_work or self._take_queue():
+                if self._shaken:
+                    self._replacement.settle()
+                    self._shaken = False
+                self._turn()
+                self._deferred.fine()
+        except StoreError as error:
+            self._deferred.trouble(error)
             self._closing.wait(POLL_SECONDS)
-        if not self._closing.is_set():
-            self._tell(state=EngineState.OFF)
-        return not self._closing.is_set()
+
+    def _take_queue(self) -> bool:
+        """Whether this process is the one that works on the queue, and what an earlier one left
+        behind is settled: the first lane does that."""
+        if not self._owns:
+            self._owns = self._queue.take()
+        if not self._owns:
+            self._tell(state=EngineState.ELSEWHERE)
+            self._closing.wait(POLL_SECONDS)
+            return False
+        if self._deferred:  # the database refused: what is deferred says so, and tries again
+            self._deferred.pay()
+        elif self._queue.first and not self._queue.recovered.is_set():
+            self._deferred.do(self._recover)
+        if not self._queue.recovered.is_set():
+            self._closing.wait(POLL_SECONDS)
+            return False
+        self._at_work = True
+        self._tell(state=EngineState.OFF)
+        return True
 
     def _recover(self) -> None:
         self._outcomes.recover()
         self._queue.recovered.set()
+
+    def _nobody_listened(self) -> None:
+        worker = self._slot.worker
+        if worker is not None:
+            worker.heard = time.monotonic()
 
     def _turn(self) -> None:
         worker = self._slot.worker
@@ -168,9 +190,8 @@ class Supervisor:
             if not self._deferred.pay():
                 self._closing.wait(POLL_SECONDS)
                 return
+            self._nobody_listened()
             worker = self._slot.worker
-            if worker is not None:
-                worker.heard = time.monotonic()  # nobody listened meanwhile
         if worker is None or (worker.ready and worker.job is None):
             self._feed()
             worker = self._slot.worker
@@ -210,7 +231,9 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look; who can't run any more is failed with the reason."""
-        found = second_look(job, self.presets, self.guard, self._outcomes.was_out_of_memory)
+        found = second_look(
+            job, self.presets, self.guard, self._outcomes.was_out_of_memory, self._outcomes.no_place
+        )
         self._tell(waiting_for=found.reason if isinstance(found, Waits) else NOTHING)
         if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
             told = found.reason, found.remedy
@@ -248,9 +271,13 @@ class Supervisor:
     def _receive(self, worker: WorkerProcess) -> None:
         try:
             message: messages.FromWorker = worker.pipe.recv()
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError):
             self._deferred.do(partial(self._replacement.died, worker))
             return
+        except Exception as error:  # what follows in the pipe can't be told from half a message
+            why = Text("worker.garbled", error=described(error))
+            self._deferred.do(partial(self._replacement.died, worker, why))
+            raise
         worker.heard = time.monotonic()
         self._deferred.do(partial(self._handle, worker, message))
 
@@ -267,6 +294,8 @@ class Supervisor:
                 undone = self.plans.adopt_replacements(worker.preset.id, worker.sent, plan)
                 if told := joined(*undone, notice):
                     self._tell(notice=told)
+            case messages.Fault(loop=loop, said=said):
+                self._faults.tell(loop, said)
             case messages.Failed(job=None):
                 self._replacement.load_failed(worker, message)
             case messages.Occupied() if job:
@@ -342,6 +371,15 @@ class Supervisor:
             self._tell(notice=Text("worker.cancel_waits", doing=worker.occupied))
 
     def _shut_down(self) -> None:
+        for step in (self._let_go, self._leave_queue):
+            try:
+                step()
+            except StoreError as error:
+                log.warning("%s", error)
+            except Exception:  # the end has to come, and the queue goes to others
+                log.exception("the engine ended untidily")
+
+    def _let_go(self) -> None:
         worker = self._slot.worker
         if worker is not None:
             job = worker.job
@@ -350,9 +388,10 @@ class Supervisor:
             self._slot.end(worker)
             # A job that can't be put back now is found running at the next start, and its clip, if
             # it was whole: then the name that it was to get is written down.
-            with contextlib.suppress(StoreError):
-                if job is not None and not self._deferred:
-                    self.jobs.put_back(job.id)
-                    self._outcomes.discard(job.id)
+            if job is not None and not self._deferred:
+                self.jobs.put_back(job.id)
+                self._outcomes.discard(job.id)
+
+    def _leave_queue(self) -> None:
         if self._owns:
             self._queue.give_back()

@@ -19,7 +19,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
-from engine.library.library import Clip, is_own_file
+from engine.library.files import is_own_file
+from engine.library.library import Clip
 from ui.api.answers import (
     PLACE,
     Answers,

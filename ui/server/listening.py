@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ExitCode, HeadroomError
+from engine.loops import Loop, Tell, nobody
+from engine.loops import start as start_thread
 from engine.machine.addresses import EVERYWHERE, everywhere, in_url, resolved
 from engine.machine.facts import LAST_PORT
 
@@ -120,8 +122,9 @@ def _take(addresses: list[str], port: int) -> list[socket.socket]:
 
 
 @contextlib.contextmanager
-def served_on(listening: Listening) -> Iterator[None]:
-    """Within this, ``launch`` of a gr.Blocks serves on these sockets.
+def served_on(listening: Listening, tell: Tell = nobody) -> Iterator[None]:
+    """Within this, ``launch`` of a gr.Blocks serves on these sockets; ``tell`` hears of a server
+    that met an error and was started anew.
 
     ``gradio.http_server.start_server``, which ``Blocks.launch`` asks for by that name, finds a port
     and starts the server on it: ours has both.
@@ -129,25 +132,32 @@ def served_on(listening: Listening) -> Iterator[None]:
     from gradio import http_server
 
     usual: Callable[..., Any] = http_server.start_server
-    http_server.start_server = _starter(listening)
+    http_server.start_server = _starter(listening, tell)
     try:
         yield
     finally:
         http_server.start_server = usual
 
 
-def _starter(listening: Listening) -> Callable[..., Any]:
+def _starter(listening: Listening, tell: Tell) -> Callable[..., Any]:
     import uvicorn
     from gradio import http_server
 
     class Server(http_server.Server):
         def run(self, sockets: list[socket.socket] | None = None) -> None:
-            super().run(listening.sockets)
+            """Until it is to end. It closes what it listened on, so each try gets copies."""
+            loop = Loop("page", tell)
+            while not self.should_exit:
+                with loop.turn():
+                    super().run([taken.dup() for taken in listening.sockets])
+                    break
+                time.sleep(loop.pause)
+            listening.close()
 
         def run_in_thread(self) -> None:
             """Gradio's own gives up after 5 s, which a busy machine may need."""
             self.thread = threading.Thread(target=self.run, name="page", daemon=True)
-            self.thread.start()
+            start_thread(self.thread)
             deadline = time.monotonic() + START_SECONDS
             while not self.started:
                 if not self.thread.is_alive() or time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any, Literal
 
 import uvicorn
 
+from engine import loops
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.loops import Loop
 from engine.machine.addresses import in_url, own_addresses
 from engine.text import NOTHING, Text
 from ui.server.listening import PortError, listen
@@ -82,13 +85,13 @@ class Sharing:
             hosts.update(map(in_url, local))
             self.address = f"http://{in_url(local[0])}:{port}/"
         else:
-            name = secrets.token_urlsafe(32)
-            self._tunnel = self._open_tunnel(port, name, self._engine.home.cache)
+            name, home = secrets.token_urlsafe(32), self._engine.home
+            self._tunnel = self._open_tunnel(port, name, home.made(home.cache))
             hosts.add(self._tunnel.host)
             self.address = f"{self._tunnel.url.rstrip('/')}/"
-        self._timer = threading.Timer(share.left, self.stop)
+        self._timer = threading.Timer(share.left, self._end, [visits])
         self._timer.daemon = True
-        self._timer.start()
+        loops.start(self._timer)
         return Opened(self.address, share.password)
 
     def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
@@ -106,16 +109,40 @@ class Sharing:
                 timeout_graceful_shutdown=0,  # from Python 3.12 on a download would hold it open
             )
         )
-        arguments = {"sockets": listening.sockets}
-        threading.Thread(
-            target=self._server.run, kwargs=arguments, name="visitors' page", daemon=True
-        ).start()
+        arguments = (self._server, listening.sockets)
+        loops.start(
+            threading.Thread(target=self._serve, args=arguments, name="visitors' page", daemon=True)
+        )
         deadline = time.monotonic() + START_SECONDS
         while not self._server.started:
             if time.monotonic() > deadline:
                 raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
         return listening.port
+
+    def _serve(self, server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        """Until the share ends. Uvicorn closes what it listened on, so each try gets copies."""
+        loop = Loop("visitors_page", self._engine.faults.tell)
+        while not server.should_exit:
+            with loop.turn():
+                server.run(sockets=[listener.dup() for listener in sockets])
+                break
+            time.sleep(loop.pause)
+        for listener in sockets:
+            listener.close()
+
+    def _end(self, visits: Visits) -> None:
+        """Its time is over: whatever keeps it from ending, it is ended."""
+        loop = Loop("share_end", self._engine.faults.tell)
+        while True:
+            with loop.turn():
+                with self._lock:
+                    if self._visits is visits:
+                        self._stop()
+                    else:
+                        visits.end()
+                return
+            time.sleep(loop.pause)
 
     def stop(self) -> None:
         """End the share at once: nobody is let in, and what visitors have unfinished ends."""

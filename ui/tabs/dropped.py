@@ -5,6 +5,7 @@ size that a long clip passes. It is deleted as soon as its receipt was read.
 """
 
 import asyncio
+import contextlib
 import html
 import shutil
 import tempfile
@@ -120,8 +121,9 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
     """``POST /receipt``: an MP4 as the body; the answer has the ``request`` inside, checked."""
     turn = asyncio.Semaphore(AT_ONCE)
     for left in engine.home.cache.glob("dropped-*"):  # by a crash, unless another is at it
-        if time.time() - left.stat().st_mtime > HOUR:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is gone by now
+            if time.time() - left.stat().st_mtime > HOUR:
+                shutil.rmtree(left, ignore_errors=True)
 
     @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
     async def receipt(request: Request, name: str = "") -> dict[str, Any]:
@@ -144,7 +146,8 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
 
 async def _asked_in(request: Request, engine: Engine, name: Said) -> ClipRequest:
     """The request inside the clip that is the body; the file is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=engine.home.cache))
+    home = engine.home
+    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=home.made(home.cache)))
     try:
         file = folder / "dropped.mp4"
         await _receive(request, file, name)

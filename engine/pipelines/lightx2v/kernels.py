@@ -76,6 +76,7 @@ class Trials:
         self._known[name] = result
         text = json.dumps({self._key: self._known}, indent=1)  # other versions won't come back
         try:
+            self._file.parent.mkdir(exist_ok=True)
             self._file.write_text(text, encoding="utf-8")
         except OSError as error:
             log.warning("%s can't be written: %s", self._file, error)

@@ -15,7 +15,7 @@ from engine.doctor.doctor import examine
 from engine.doctor.gpu import Line, gpu_lines, kept_trials, kernel_lines
 from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
-from engine.home import PROJECT
+from engine.home import PROJECT, Home
 from engine.install.environments import Stamp
 from engine.install.installed import SETUP, Difference
 from engine.machine.memory import HostSample, MemorySample
@@ -178,14 +178,14 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     monkeypatch.setattr(host, "write_speed", lambda _: 100e6)
     usage = shutil.disk_usage(tmp_path)._replace(free=61_100_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    space, speed = host.disk(tmp_path, True, 13 * GIB)
+    space, speed = host.disk(Home(tmp_path), True, 13 * GIB)
     assert space.state == "good"
     assert str(space.meaning).startswith(
         "61.1 GB are free"
     )  # as `weights list` and file managers tell
     assert speed.state == "warn"
     assert "Each step reads 14.0 GB: 140 s or less" in str(speed.meaning)
-    assert host.disk(tmp_path, False, 0)[1].state == "good"
+    assert host.disk(Home(tmp_path), False, 0)[1].state == "good"
     monkeypatch.undo()
     assert host.write_speed(tmp_path) > 0
     assert list(tmp_path.iterdir()) == []

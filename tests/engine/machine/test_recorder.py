@@ -131,19 +131,6 @@ def test_without_a_gpu_the_worker_is_the_measure_and_a_lost_one_has_none(
     assert scripted.meter.pids == [42, 42]
 
 
-def test_sampling_outlives_its_sources(
-    scripted: Scripted, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail() -> None:
-        raise RuntimeError("the supervisor is gone")
-
-    scripted.meter.during = fail
-    assert [scripted.turn(Busy(1, "denoise")) for _ in range(5)] == [1.0] * 5
-    assert caplog.text.count("no sample was taken") == 1  # not 4 times a second
-    scripted.meter.during = lambda: None
-    assert scripted.turn(Busy(1, "denoise")) == 0.25
-
-
 # ---- its thread ----------------------------------------------------------------------------
 
 

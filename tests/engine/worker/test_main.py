@@ -11,9 +11,10 @@ import pytest
 
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError
 from engine.text import Text
-from engine.worker import main
-from engine.worker.main import Pipe, _failure
+from engine.worker import pipe as worker_pipe
+from engine.worker.main import _failure
 from engine.worker.messages import Finished, Heartbeat
+from engine.worker.pipe import Pipe
 
 # pytest also tells of a thread that ends by SystemExit.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -39,7 +40,7 @@ class Loading:
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pipe, Connection]]:
     """The worker's end without its own beat, and the supervisor's."""
-    monkeypatch.setattr(main, "HEARTBEAT_SECONDS", 3600)
+    monkeypatch.setattr(worker_pipe, "HEARTBEAT_SECONDS", 3600)
     # An orphaned worker ends its process, which is the tests' own here: only the thread may end.
     monkeypatch.setattr(Pipe, "_orphaned", lambda _: sys.exit())
     theirs, mine = make_pipe()

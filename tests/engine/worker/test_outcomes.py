@@ -1,13 +1,16 @@
 """A clip's way into the library, cut off at each point, and taken up again."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.engine import Engine
-from engine.jobs import Job, State
+from engine.jobs import Job, Jobs, State
 from engine.library import mp4
+from engine.library.files import Identity
 from engine.library.library import clip_name
 from engine.worker.messages import Finished
 from engine.worker.outcomes import Outcomes
@@ -101,3 +104,27 @@ def test_nothing_is_written_over(
     clip = engine.library.of_job(job.id)
     assert clip is not None
     assert clip.file == f"{there.stem}-2.mp4"
+
+
+@pytest.mark.starts
+def test_a_finished_clip_overwrites_nothing(
+    engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody copies a file in under its name at the last moment."""
+    made = Jobs.made
+    came: list[Path] = []
+
+    def meanwhile(self: Jobs, job: int, file: str, *rest: Any) -> None:
+        made(self, job, file, *rest)
+        if not came:
+            came.append(engine.home.clips / file)
+            came[0].write_bytes(b"another's")
+
+    monkeypatch.setattr(Jobs, "made", meanwhile)
+    engine.start(warm="scripted")
+    job = finish(engine, engine.submit(ask("a ball")))
+    clip = engine.library.of_job(job.id)
+    assert clip is not None
+    assert clip.file == f"{came[0].stem}-2.mp4"
+    assert came[0].read_bytes() == b"another's"
+    assert clip.identity == Identity.of(engine.library.place(clip))
