@@ -21,7 +21,7 @@ from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text
-from ui.server.throttle import Throttle
+from ui.server.throttle import Throttle, TooManyTries
 
 HOURS = (1, 2, 4, 8)
 DEFAULT_HOURS = 2
@@ -95,17 +95,21 @@ class Share:
             now = self.clock()
             if not self.open:
                 raise ShareError(Text("visitors.ended"), Text("visitors.ask_for_new"))
-            if wait := self._throttle.wait(address):
-                raise _wait(wait)
-            if not secrets.compare_digest(_plain(password), _plain(self.password)):
-                raise _wait(self._throttle.wrong(address))
-            self._throttle.right(address)
+            try:
+                right = self._throttle.judge(address, lambda: self._knows(password))
+            except TooManyTries as error:
+                raise _wait(error.seconds) from error
+            if not right:
+                raise _wait(self._throttle.wait(address))
             if len(self._visitors) >= VISITORS:
                 raise ShareError(Text("visitors.too_many"), Text("visitors.later"))
             token = secrets.token_urlsafe(24)
             visitor = Visitor(secrets.token_hex(8), _name(name), now, now)
             self._visitors[token] = visitor
             return token
+
+    def _knows(self, password: str) -> bool:
+        return secrets.compare_digest(_plain(password), _plain(self.password))
 
     def visitor(self, token: str | None) -> Visitor | None:
         """Whose cookie it is; None for nobody's, or once the share is over."""

@@ -13,7 +13,7 @@ from engine.request import RequestError
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, Running, TooMany, Unfinished
-from ui.api.gradio_endpoints import knows_login
+from ui.server.login import knows_login
 
 
 @pytest.fixture
