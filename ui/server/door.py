@@ -38,7 +38,7 @@ RATED = 10_000  # addresses whose rate is known
 
 def places(limit: int) -> int:
     """How many connections either kind may have where a process may open ``limit`` files."""
-    return max(32, min(MOST, (limit - min(SPARED, limit // 2)) // SHARES))
+    return max(8, min(MOST, (limit - min(SPARED, limit // 2)) // SHARES))
 
 
 class Door:

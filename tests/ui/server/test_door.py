@@ -191,9 +191,9 @@ def test_one_address_cant_come_all_the_time(
     assert {served.answer() for _ in range(10)} == {b"HTTP/1.1 200 OK"}
 
 
-@pytest.mark.parametrize("limit", [64, 256, 1024, 4096, 65_536])
+@pytest.mark.parametrize("limit", [96, 256, 1024, 4096, 65_536])
 def test_connections_leave_the_program_its_files(limit: int) -> None:
     """Each may have its own file open besides, and there are three kinds of them."""
     most = places(limit)
-    assert most >= 10
-    assert 3 * 2 * most <= limit * 3 // 4 or limit < 256
+    assert most >= 8, "a browser has six"
+    assert 3 * 2 * most <= limit * 3 // 4
