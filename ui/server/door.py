@@ -57,8 +57,9 @@ class Door:
 
     @property
     def at_once(self) -> int:
-        """As many are accepted before the first is looked at: none may lose its place by then."""
-        return min(AT_ONCE, self._most // 2)
+        """As many are accepted in one turn of the loop. It takes some until a request is read, and
+        by then nobody may have lost their place to those behind them."""
+        return max(1, min(AT_ONCE, self._most // 8))
 
     def enter(self, connection: Connection) -> bool:
         """Count ``connection``; False where it has to be refused."""
