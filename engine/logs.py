@@ -10,6 +10,9 @@ import logging
 import os
 import re
 import sys
+import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -19,8 +22,11 @@ from engine.text import sayable
 
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
-FORM = "%(asctime)s %(levelname)s %(name)s: %(job)s%(message)s"
+FORM = "%(asctime)s %(levelname)s %(name)s: %(job)s%(message)s%(more)s"
 SHORTEST = 4  # shorter prompts would be found within other words
+SAME_SECONDS = 60.0  # within which one line of a kind is written
+KINDS = 1000  # as many are remembered
+OWN = ("engine.", "headroom")  # whose lines nobody outside can cause
 PROMPT, CLIP = "[prompt]", "[clip]"
 
 # A clip's name as library.clip_name makes it, or its still's; the engine's begin with a dot.
@@ -58,12 +64,51 @@ def without_prompts(text: str, *prompts: str) -> str:
     return _NAMED.sub(rf"\1-{CLIP}.\3", text)
 
 
+class OneAMinute(logging.Filter):
+    """One line a minute of a kind, and how many there were besides: whoever knocks at the door, or
+    a fault that comes back each second, would rotate everything else away.
+
+    A kind is what a line says, about which job. Of what others can cause (servers, libraries, the
+    page's side), the values in it make no difference. One for each handler.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[object, ...], tuple[float | None, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if debugging() and record.name.startswith(OWN):
+            return True
+        kind, now = _kind(record), self._clock()
+        with self._lock:
+            written, more = self._seen.get(kind, (None, 0))
+            if written is not None and now - written < SAME_SECONDS:
+                self._seen[kind] = written, more + 1
+                return False
+            self._seen.pop(kind, None)
+            self._seen[kind] = now, 0
+            if len(self._seen) > KINDS:
+                del self._seen[next(iter(self._seen))]
+        record.more = f" ({more} more like it before)" if more else ""
+        return True
+
+
+def _kind(record: logging.LogRecord) -> tuple[object, ...]:
+    own = record.name.startswith(OWN)
+    said = record.getMessage() if own else str(record.msg)
+    raised = record.exc_info[0] if record.exc_info else None
+    return record.name, record.levelno, said.partition("\n")[0], raised, _about.get()
+
+
 class Form(logging.Formatter):
     """A line with its job's number, without its prompt."""
 
     def format(self, record: logging.LogRecord) -> str:
         now = _about.get()
         record.job = f"job {now.job}: " if now is not None else ""
+        record.more = getattr(record, "more", "")
         text = sayable(super().format(record))
         if debugging():
             return text
@@ -113,6 +158,7 @@ def to_file(path: Path) -> RotatingFileHandler:
     """Everything from INFO on goes to ``path`` from now on, which is kept small."""
     handler = LogFile(path)
     handler.setFormatter(Form(FORM))
+    handler.addFilter(OneAMinute())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(min(root.level or logging.WARNING, logging.INFO))
@@ -124,5 +170,6 @@ def to_terminal() -> None:
     """Warnings for whoever started the program."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(Form("%(levelname)s %(name)s: %(job)s%(message)s"))
+    handler.setFormatter(Form("%(levelname)s %(name)s: %(job)s%(message)s%(more)s"))
+    handler.addFilter(OneAMinute())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -17,6 +17,7 @@ from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.machine.addresses import everywhere, in_url, only_here, own_addresses
+from engine.machine.open_files import raise_limit
 from engine.store import StoreError
 from engine.variables import settle_for_page
 from ui.browser import open_page
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from engine.install.background import BackgroundInstall
     from ui.api.answers import Answers
     from ui.live import Live
+    from ui.server.door import Door
+    from ui.server.login import PageLogin
     from ui.share.session import Sharing
 
 PORTS_TRIED = 20
@@ -105,20 +108,23 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.api.gradio_endpoints import add_clips
     from ui.live import Live, add_routes
     from ui.page import build_page
+    from ui.server.door import Door, places
+    from ui.server.login import PageLogin
     from ui.server.texts import add_texts_route
     from ui.share.session import Sharing
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
 
+    most, asked = places(raise_limit()), PageLogin(login)
     installer = BackgroundInstall(
         engine.home, lambda: engine.start(warm=_ready_at_once(engine)), faults=engine.faults
     )
-    answers, sharing = Answers(engine), Sharing(engine)
+    answers, sharing = Answers(engine), Sharing(engine, connections=most)
     page = build_page(engine, installer, answers, sharing)
-    app = _launch(page, engine, listening, login, answers if mcp else None)
+    app = _launch(page, engine, listening, asked, Door(most), answers if mcp else None)
     live = Live(engine, installer, sharing)
     add_routes(app, live)
-    add_clips(app, answers, login)
+    add_clips(app, answers, asked)
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
     add_texts_route(app)
@@ -157,7 +163,8 @@ def _launch(
     page: Any,
     engine: Engine,
     listening: Listening,
-    login: tuple[str, str] | None,
+    login: "PageLogin",
+    door: "Door",
     mcp: "Answers | None",
 ) -> Any:
     """Put ``page`` on these sockets, behind the gate; returns its app."""
@@ -181,7 +188,7 @@ def _launch(
         pwa=False,
         mcp_server=False,
         share=False,  # what Gradio shares is this page; visitors get another (ui/share/session.py)
-        auth=login,
+        auth=login.pair,
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
@@ -202,13 +209,13 @@ def _launch(
                 StoreError: no_store,
             },
             "middleware": [
-                Middleware(Gate, names=names_for(host, own_addresses()), files=copies),
+                Middleware(Gate, names=names_for(host, own_addresses()), files=copies, login=login),
                 Middleware(Malformed),
             ],
             **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),
         },
     )
-    with served_on(listening, engine.faults.tell):
+    with served_on(listening, door, engine.faults.tell):
         app, _, _ = page.launch(**options)
     # What nobody fetches is kept for each session that a program made up, two thousand of them.
     page._queue.pending_messages_per_session.max_size = SESSIONS
@@ -245,9 +252,7 @@ def _without(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
-def _with_mcp(
-    answers: "Answers", login: tuple[str, str] | None, open_to_others: bool
-) -> dict[str, Any]:
+def _with_mcp(answers: "Answers", login: "PageLogin", open_to_others: bool) -> dict[str, Any]:
     from ui.api.mcp import McpServer
 
     server = McpServer(answers, login, open_to_others)

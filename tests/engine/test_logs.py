@@ -112,3 +112,67 @@ def test_a_prompt_is_found_however_it_is_quoted() -> None:
     prompt = 'a "red"\tball ☃'
     for form in (prompt, repr(prompt), 'a \\"red\\"\\tball \\u2603', 'a "red" ball ☃'):
         assert "red" not in logs.without_prompts(f"what is {form}?", prompt)
+
+
+class Clock:
+    now = 5.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines(of: logging.Logger, clock: Clock, *steps: tuple[float, str, object]) -> list[str]:
+    """What is written of ``steps``: seconds since the one before, a template and its value."""
+    written: list[str] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(self.format(record))
+
+    handler = Keeping()
+    handler.setFormatter(logs.Form("%(message)s%(more)s"))
+    handler.addFilter(logs.OneAMinute(clock))
+    of.addHandler(handler)
+    for seconds, template, value in steps:
+        clock.now += seconds
+        of.warning(template, value)
+    of.removeHandler(handler)
+    return written
+
+
+def test_what_others_cause_has_one_line_a_minute() -> None:
+    told = lines(
+        logging.getLogger("uvicorn.test"),
+        Clock(),
+        *[(0.01, "Refused: %s\nand more", n) for n in range(1000)],
+        (0.0, "Something else: %s", 1),
+        (60.0, "Refused: %s\nand more", "later"),
+        (1.0, "Refused: %s\nand more", "at once"),
+    )
+    assert told == [
+        "Refused: 0\nand more",
+        "Something else: 1",
+        "Refused: later\nand more (999 more like it before)",
+    ]
+
+
+def test_of_our_own_lines_only_the_same_again_is_left_out() -> None:
+    clock = Clock()
+    steps = [(0.1, "%s can't be removed", file) for file in ("a", "b", "a", "b")]
+    assert lines(logging.getLogger("headroom.test"), clock, *steps) == [
+        "a can't be removed",
+        "b can't be removed",
+    ]
+
+
+def test_each_job_has_its_own_lines() -> None:
+    clock, log = Clock(), logging.getLogger("headroom.test")
+    keeps = logs.OneAMinute(clock)
+
+    def written(job: int) -> bool:
+        logs.about(job)
+        record = log.makeRecord(log.name, logging.WARNING, "", 0, "failed", (), None)
+        return keeps.filter(record)
+
+    assert [written(job) for job in (1, 2, 1, 3)] == [True, True, False, True]
+    logs.about(None)

@@ -34,8 +34,9 @@ class Doors:
         self.clients.append(made)
         return made
 
-    def visitor(self, name: str = "Ana") -> httpx.Client:
-        client = self.client()
+    def visitor(self, name: str = "Ana", address: str = "") -> httpx.Client:
+        """``address``: what the tunnel says of where they are."""
+        client = self.client(**({"X-Forwarded-For": address} if address else {}))
         answer = client.post("enter", json={"password": self.opened.password, "name": name})
         assert answer.status_code == 200, answer.text
         # The cookie is for HTTPS, which the tunnel ends; this client stands behind it.

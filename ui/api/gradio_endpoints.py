@@ -5,9 +5,6 @@ behind a clip. Clips are named by their number; no path comes in from outside.
 """
 
 import asyncio
-import base64
-import binascii
-import hmac
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -33,10 +30,12 @@ from ui.api.answers import (
     size_fields,
 )
 from ui.server.access import known_fields, logged_in
+from ui.server.login import NotLoggedIn, PageLogin
+from ui.server.throttle import TooManyTries
+from ui.wording import say
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Login = tuple[str, str] | None
 
 
 def add_endpoints(answers: Answers) -> None:
@@ -164,20 +163,29 @@ def origin(request: Any) -> str:
     return f"{inner.url.scheme}://{host.split(',')[0].strip()}"
 
 
-def add_clips(app: FastAPI, answers: Answers, login: Login) -> None:
+def add_clips(app: FastAPI, answers: Answers, login: PageLogin) -> None:
     """``GET /clips/NUMBER.mp4``, with the page's cookie or the login itself."""
 
     @app.get(PLACE.format("{number}"), dependencies=[Depends(known_fields)])
     def clip(number: int, request: Request) -> FileResponse:
-        if not (
-            logged_in(app, request) or knows_login(request.headers.get("authorization"), login)
-        ):
-            raise HTTPException(401, "Log in first.")
+        if not logged_in(app, request):
+            _ask(login, request)
         found = answers.engine.library.get(number)
         path = answers.engine.home.clips / Path(found.file).name if found else None
         if path is None or found is None or found.trashed or not is_own_file(path):
             raise HTTPException(404, f"There is no clip {number}.")
         return FileResponse(path, filename=path.name, content_disposition_type="inline")
+
+
+def _ask(login: PageLogin, request: Request) -> None:
+    """Raises HTTPException: it isn't the page's login, or none is looked at now."""
+    try:
+        login.ask(request.scope)
+    except NotLoggedIn as error:
+        raise HTTPException(401, say(error.text)) from error
+    except TooManyTries as error:
+        wait = {"Retry-After": str(error.seconds)}
+        raise HTTPException(429, say(error.text), wait) from error
 
 
 def wrong_fields(request: Request, error: Exception) -> JSONResponse:
@@ -191,17 +199,3 @@ def wrong_fields(request: Request, error: Exception) -> JSONResponse:
     what = str(error).partition(". ")[0]
     remedy = "GET /gradio_api/info lists the fields of each endpoint."
     return JSONResponse({"error": f"{what}.", "remedy": remedy}, 422)
-
-
-def knows_login(authorization: str | None, login: Login) -> bool:
-    """Whether an ``Authorization`` header is ``Basic`` with the page's own login."""
-    if login is None:
-        return True
-    scheme, _, code = (authorization or "").partition(" ")
-    if scheme.lower() != "basic":
-        return False
-    try:
-        told = base64.b64decode(code.strip(), validate=True)
-    except binascii.Error:
-        return False
-    return hmac.compare_digest(told, ":".join(login).encode())

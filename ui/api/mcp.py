@@ -26,7 +26,7 @@ from engine.errors import HeadroomError
 from engine.guard.guard import Refused
 from engine.jobs import Job
 from ui.api.answers import PLACE, Answers, flag, size_fields
-from ui.api.gradio_endpoints import Login, knows_login, origin
+from ui.api.gradio_endpoints import origin
 from ui.api.mcp_tools import (
     CHECK,
     GENERATE,
@@ -36,9 +36,12 @@ from ui.api.mcp_tools import (
     model_told,
     refuse_unknown,
 )
+from ui.server.login import NotLoggedIn, PageLogin
+from ui.server.throttle import TooManyTries
 
 WAIT_SECONDS = 50.0  # many clients give a tool a minute
 CLOSED_SECONDS = 0.5  # between looks whether the program ends
+BASIC = "Send the page's login as Authorization: Basic."
 HERE = ("127.0.0.1", "localhost", "[::1]")
 
 Arguments = dict[str, Any]
@@ -56,7 +59,7 @@ class McpServer:
             in the user's browser out (DNS rebinding).
     """
 
-    def __init__(self, answers: Answers, login: Login, open_to_others: bool) -> None:
+    def __init__(self, answers: Answers, login: PageLogin, open_to_others: bool) -> None:
         self.answers = answers
         self._tools: dict[str, Callable[[Arguments, Context], Awaitable[Answer]]] = {
             "generate": self.generate,
@@ -196,19 +199,23 @@ def _refusal(text: str) -> types.CallToolResult:
 class _Gate:
     """Asks for the login, as Gradio's covers its own routes only."""
 
-    def __init__(self, app: ASGIApp, login: Login, answers: Answers) -> None:
+    def __init__(self, app: ASGIApp, login: PageLogin, answers: Answers) -> None:
         self._app, self._login, self._answers = app, login, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        if not knows_login(headers.get(b"authorization", b"").decode("latin-1"), self._login):
-            refused = PlainTextResponse(
-                "Send the page's login as Authorization: Basic.",
-                401,
-                {"WWW-Authenticate": 'Basic realm="Headroom"'},
-            )
-            await refused(scope, receive, send)
-        elif scope["method"] == "GET":
+        try:
+            self._login.ask(scope)
+        except NotLoggedIn:
+            said, status, more = BASIC, 401, {"WWW-Authenticate": 'Basic realm="Headroom"'}
+        except TooManyTries as error:
+            said, status, more = str(error), 429, {"Retry-After": str(error.seconds)}
+        else:
+            await self._pass(scope, receive, send)
+            return
+        await PlainTextResponse(said, status, more)(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
             await self._listen(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -9,14 +9,27 @@ import json
 import re
 import socket
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.machine.addresses import everywhere, in_url
-from ui.server.incoming import same_site
-from ui.server.throttle import Throttle
-from ui.wording import language_of, speak
+from engine.text import Text
+from ui.server.access import logged_in
+from ui.server.caller import LOOPBACK as THIS_COMPUTER
+from ui.server.caller import caller_of, peer_of
+from ui.server.incoming import (
+    STREAMS_EACH,
+    STREAMS_HERE,
+    TOO_MANY_OPEN,
+    Places,
+    same_site,
+)
+from ui.server.login import PageLogin
+from ui.server.throttle import TooManyTries
+from ui.wording import language_of, say, speak
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -26,6 +39,13 @@ CLOSED = re.compile(
     r"^/(gradio_api/)?(proxy=|monitoring|dev/|upload|process_recording|stream/|custom_component/"
     r"|deep_link|run-history|runs|vibe-|undo-vibe|profiling/)"
 )
+# What Gradio serves to anybody, because its page asks for it before the login, or at its start.
+GRADIOS = re.compile(r"^/gradio_api/")
+BEFORE_LOGIN = re.compile(
+    r"^/gradio_api/(login_check|user|token|app_id|startup-events|theme\.css)/?$"
+)
+# What stays open for as long as its client likes.
+STREAM = re.compile(r"^/(gradio_api/(heartbeat/|queue/data|call/.+/)|live$|mcp)")
 # No page elsewhere may lay this one under its own and have it clicked.
 FILE = re.compile(r"^/(?:gradio_api/)?file[=/](.*)$", re.S)
 FRAMELESS = [
@@ -54,10 +74,17 @@ def names_for(host: str, addresses: Iterable[str]) -> set[str]:
 class Gate:
     """ASGI middleware: a refused request gets one sentence and reaches nothing."""
 
-    def __init__(self, app: ASGIApp, names: set[str], files: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        names: set[str],
+        files: Path | None = None,
+        login: PageLogin | None = None,
+    ) -> None:
         """``files``: where Gradio keeps its copies, the only ones that are had by their path."""
         self._app, self._names, self._files = app, names, files
-        self._throttle = Throttle()
+        self._login = login or PageLogin()
+        self._places, self._streams = Places(), Places(STREAMS_EACH, STREAMS_HERE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,14 +95,24 @@ class Gate:
             for name, value in scope["headers"]
         }
         speak(language_of(headers))
+        _believe_own_proxy(scope, headers)
         status, sentence = self._judge(scope, headers)
         send = _framed_by_nobody(send)
         if status:
             await refuse(scope, send, status, sentence)
-        elif scope.get("method") == "POST" and scope["path"].rstrip("/").endswith("/login"):
-            await self._login(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return
+        address, _ = caller_of(scope)
+        stays = bool(STREAM.match(scope["path"]))
+        with (
+            self._places.one(address) as free,
+            self._streams.one(address) if stays else nullcontext(True) as stream_free,
+        ):
+            if not (free and stream_free):
+                await refuse(scope, send, 429, say(TOO_MANY_OPEN))
+            elif scope.get("method") == "POST" and scope["path"].rstrip("/").endswith("/login"):
+                await self._log_in(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
 
     def _judge(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str]:
         """A status and a sentence, or 0 where the request may pass."""
@@ -96,6 +133,8 @@ class Gate:
         visit = safe and mode == "navigate" and not framed
         if site not in ("same-origin", "none") and not visit:
             return 403, OTHER_SITE
+        if _needs_login(scope) and not logged_in(scope["app"], Request(scope)):
+            return 401, say(Text("login.first"))
         return 0, ""
 
     def _kept(self, path: str) -> bool:
@@ -109,23 +148,31 @@ class Gate:
         except (OSError, ValueError, RuntimeError):
             return False
 
-    async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wrong passwords slow down, which Gradio's own login doesn't."""
-        address = (scope.get("client") or ("", 0))[0]
-        if wait := self._throttle.wait(address):
-            sentence = f"That was the wrong login. Try again in {max(1, round(wait))} s."
-            await refuse(scope, send, 429, sentence)
+        try:
+            send = self._login.watched(scope, send)
+        except TooManyTries as error:
+            await refuse(scope, send, 429, say(error.text), error.seconds)
             return
+        await self._app(scope, receive, send)
 
-        async def look(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if message["status"] >= 400:
-                    self._throttle.wrong(address)
-                else:
-                    self._throttle.right(address)
-            await send(message)
 
-        await self._app(scope, receive, look)
+def _needs_login(scope: Scope) -> bool:
+    """Whether it is one of Gradio's addresses that only who is logged in has a use for. Gradio asks
+    for the login at some of them: its heartbeat holds a connection open for anybody."""
+    if scope["type"] != "http" or "app" not in scope:
+        return False
+    path = scope["path"]
+    return bool(GRADIOS.match(path)) and not BEFORE_LOGIN.match(path)
+
+
+def _believe_own_proxy(scope: Scope, headers: dict[str, str]) -> None:
+    """A proxy of this computer says whether it was reached by HTTPS, which addresses of ours in an
+    answer have to begin with. Nobody else's word counts."""
+    said = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip()
+    if said in ("http", "https") and peer_of(scope) == THIS_COMPUTER:
+        scope["scheme"] = said
 
 
 def _framed_by_nobody(send: Send) -> Send:
@@ -139,12 +186,16 @@ def _framed_by_nobody(send: Send) -> Send:
     return told
 
 
-async def refuse(scope: Scope, send: Send, status: int, sentence: str) -> None:
-    """Answer with one sentence, as JSON."""
+async def refuse(
+    scope: Scope, send: Send, status: int, sentence: str, wait: int | None = None
+) -> None:
+    """Answer with one sentence, as JSON; ``wait``: seconds after which it may be tried again."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps({"error": sentence, "detail": sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if wait is not None:
+        headers.append((b"retry-after", str(wait).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

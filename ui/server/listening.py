@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExitCode, HeadroomError
 from engine.loops import Loop, Tell, nobody
 from engine.loops import start as start_thread
 from engine.machine.addresses import EVERYWHERE, everywhere, in_url, resolved
 from engine.machine.facts import LAST_PORT
+
+if TYPE_CHECKING:
+    from ui.server.door import Door
 
 BACKLOG = 2048  # as Uvicorn's own
 START_SECONDS = 60.0
@@ -122,9 +125,9 @@ def _take(addresses: list[str], port: int) -> list[socket.socket]:
 
 
 @contextlib.contextmanager
-def served_on(listening: Listening, tell: Tell = nobody) -> Iterator[None]:
-    """Within this, ``launch`` of a gr.Blocks serves on these sockets; ``tell`` hears of a server
-    that met an error and was started anew.
+def served_on(listening: Listening, door: "Door", tell: Tell = nobody) -> Iterator[None]:
+    """Within this, ``launch`` of a gr.Blocks serves on these sockets, behind ``door``; ``tell``
+    hears of a server that met an error and was started anew.
 
     ``gradio.http_server.start_server``, which ``Blocks.launch`` asks for by that name, finds a port
     and starts the server on it: ours has both.
@@ -132,16 +135,18 @@ def served_on(listening: Listening, tell: Tell = nobody) -> Iterator[None]:
     from gradio import http_server
 
     usual: Callable[..., Any] = http_server.start_server
-    http_server.start_server = _starter(listening, tell)
+    http_server.start_server = _starter(listening, door, tell)
     try:
         yield
     finally:
         http_server.start_server = usual
 
 
-def _starter(listening: Listening, tell: Tell) -> Callable[..., Any]:
+def _starter(listening: Listening, door: "Door", tell: Tell) -> Callable[..., Any]:
     import uvicorn
     from gradio import http_server
+
+    from ui.server.door import guard
 
     class Server(http_server.Server):
         def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -168,15 +173,8 @@ def _starter(listening: Listening, tell: Tell) -> Callable[..., Any]:
                 time.sleep(0.01)
 
     def start(app: Any, **_others: Any) -> tuple[str, int, str, http_server.Server]:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            workers=1,
-            # A tunnel (ssh -R) arrives from this computer with whatever headers somebody made up:
-            # believed, they would be a new address for each guess at the password.
-            proxy_headers=False,
-        )
-        server = Server(config)
+        server = Server(uvicorn.Config(app, log_level="warning", workers=1))
+        guard(server, door)
         server.run_in_thread()
         return listening.host, listening.port, listening.for_itself, server
 

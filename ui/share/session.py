@@ -18,6 +18,7 @@ from engine.errors import HeadroomError
 from engine.loops import Loop
 from engine.machine.addresses import in_url, own_addresses
 from engine.text import NOTHING, Text
+from ui.server.door import MOST, Door, guard
 from ui.server.listening import PortError, listen
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_app
@@ -48,8 +49,11 @@ class Opened:
 class Sharing:
     """At most one share at a time. ``start`` opens it, ``stop`` or its time closes it."""
 
-    def __init__(self, engine: Engine, tunnel: OpenTunnel = open_tunnel) -> None:
-        self._engine, self._open_tunnel = engine, tunnel
+    def __init__(
+        self, engine: Engine, tunnel: OpenTunnel = open_tunnel, connections: int = MOST
+    ) -> None:
+        """``connections``: as many may be open, of this computer or of others."""
+        self._engine, self._open_tunnel, self._most = engine, tunnel, connections
         self._lock = threading.Lock()
         self._visits: Visits | None = None
         self._server: uvicorn.Server | None = None
@@ -105,10 +109,10 @@ class Sharing:
                 app,
                 log_level="critical",
                 server_header=False,
-                proxy_headers=False,
                 timeout_graceful_shutdown=0,  # from Python 3.12 on a download would hold it open
             )
         )
+        guard(self._server, Door(self._most))
         arguments = (self._server, listening.sockets)
         loops.start(
             threading.Thread(target=self._serve, args=arguments, name="visitors' page", daemon=True)

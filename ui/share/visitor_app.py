@@ -23,7 +23,8 @@ from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
-from ui.server.incoming import limited, same_site
+from ui.server.caller import forwarded_for, network, peer_of
+from ui.server.incoming import TOO_MANY_OPEN, Places, limited, same_site
 from ui.server.texts import script, texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
 from ui.theme import ASSETS
@@ -88,7 +89,7 @@ def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
             page elsewhere can have its own name point here. Filled as they become known.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(VisitorsGate, hosts=hosts)
+    app.add_middleware(VisitorsGate, hosts=hosts, tunnelled=tunnelled)
     _tell_errors(app)
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
@@ -100,8 +101,9 @@ class VisitorsGate:
     """ASGI middleware, before all else: it sets the language that the answer is in, lets none but
     this page itself ask, and no endless body in."""
 
-    def __init__(self, app: ASGIApp, hosts: set[str]) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: set[str], tunnelled: bool) -> None:
+        self._app, self._hosts, self._tunnelled = app, hosts, tunnelled
+        self._places = Places()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,8 +111,11 @@ class VisitorsGate:
             return
         request = Request(scope)
         speak(language_of(request.headers))
-        answer = _refuse(request, self._hosts) or self._app
-        await answer(scope, limited(receive, BODY_LIMIT, _too_long), _with_headers(send))
+        with self._places.one(_address(request, self._tunnelled)) as free:
+            answer = _refuse(request, self._hosts) or self._app
+            if not free:
+                answer = _error(TOO_MANY_OPEN, 429)
+            await answer(scope, limited(receive, BODY_LIMIT, _too_long), _with_headers(send))
 
 
 def _refuse(request: Request, hosts: set[str]) -> Response | None:
@@ -273,10 +278,10 @@ def _visitor(visits: Visits, request: Request) -> Visitor:
 
 
 def _address(request: Request, tunnelled: bool) -> str:
-    """Who tries passwords: only the last entry is the tunnel server's own."""
-    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    peer = request.client.host if request.client else ""
-    return (forwarded if tunnelled else "")[:60] or peer
+    """Who asks, by address: through a tunnel all come from its end here, and the last entry is its
+    server's own. Elsewhere whoever asks could have written it."""
+    said = forwarded_for(request.scope) if tunnelled else None
+    return network(said) if said else peer_of(request.scope)
 
 
 # ---- what a visitor sees -------------------------------------------------------------------

@@ -21,13 +21,13 @@ from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text
-from ui.server.throttle import Throttle
+from ui.server.throttle import Throttle, TooManyTries
 
 HOURS = (1, 2, 4, 8)
 DEFAULT_HOURS = 2
-UNFINISHED_EACH = 2  # jobs that a visitor may have waiting and running
+UNFINISHED_EACH = 2  # jobs that a visitor, and an address, may have waiting and running
 UNFINISHED_ALL = 10
-VISITORS = 50  # who may be inside at once
+VISITORS, VISITORS_EACH = 50, 8  # who may be inside at once, in all and of one address
 NAME_LIMIT = 40
 PASSWORD_BYTES = 10  # 80 bits; 16 characters to type
 
@@ -52,6 +52,7 @@ class Visitor:
 
     id: str
     name: str
+    address: str
     since: float
     seen: float
 
@@ -89,23 +90,35 @@ class Share:
 
         Raises:
             WrongPassword: or this address has to wait after wrong ones.
-            ShareError: it is over, or full.
+            ShareError: it is over.
         """
         with self._lock:
             now = self.clock()
             if not self.open:
                 raise ShareError(Text("visitors.ended"), Text("visitors.ask_for_new"))
-            if wait := self._throttle.wait(address):
-                raise _wait(wait)
-            if not secrets.compare_digest(_plain(password), _plain(self.password)):
-                raise _wait(self._throttle.wrong(address))
-            self._throttle.right(address)
-            if len(self._visitors) >= VISITORS:
-                raise ShareError(Text("visitors.too_many"), Text("visitors.later"))
+            try:
+                right = self._throttle.judge(address, lambda: self._knows(password))
+            except TooManyTries as error:
+                raise _wait(error.seconds) from error
+            if not right:
+                raise _wait(self._throttle.wait(address))
+            self._make_room(address)
             token = secrets.token_urlsafe(24)
-            visitor = Visitor(secrets.token_hex(8), _name(name), now, now)
+            visitor = Visitor(secrets.token_hex(8), _name(name), address, now, now)
             self._visitors[token] = visitor
             return token
+
+    def _knows(self, password: str) -> bool:
+        return secrets.compare_digest(_plain(password), _plain(self.password))
+
+    def _make_room(self, address: str) -> None:
+        """Who was longest unseen has to enter again: of this address where it has as many as it
+        may, else of all. Their clips stay on the owner's list."""
+        inside = list(self._visitors.items())
+        same = [(token, one) for token, one in inside if one.address == address]
+        full = same if len(same) >= VISITORS_EACH else inside if len(inside) >= VISITORS else []
+        if full:
+            del self._visitors[min(full, key=lambda entry: entry[1].seen)[0]]
 
     def visitor(self, token: str | None) -> Visitor | None:
         """Whose cookie it is; None for nobody's, or once the share is over."""
@@ -129,6 +142,7 @@ class Visits:
     def __init__(self, engine: Engine, share: Share) -> None:
         self.engine, self.share = engine, share
         self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
+        self._asked: dict[int, str] = {}  # unfinished jobs, and the address that each came from
 
     @property
     def preset(self) -> ModelPreset:
@@ -162,19 +176,25 @@ class Visits:
             if not self.share.open:  # it was when the visitor's cookie was looked at
                 raise ShareError(Text("visitors.ended"), Text("visitors.ask_for_new"))
             unfinished = self.engine.jobs.unfinished_of_visitors()
+            self._asked = {job.id: self._asked.get(job.id, "") for job in unfinished}
             if sum(job.visitor == visitor.id for job in unfinished) >= UNFINISHED_EACH:
                 yours = Text("visitors.yours_wait", count=UNFINISHED_EACH)
                 raise ShareError(yours, Text("visitors.wait_for_one"))
+            if [*self._asked.values()].count(visitor.address) >= UNFINISHED_EACH:
+                others = Text("visitors.address_waits", count=UNFINISHED_EACH)
+                raise ShareError(others, Text("visitors.wait_for_one"))
             if len(unfinished) >= UNFINISHED_ALL:
                 raise ShareError(Text("visitors.too_many_wait"), Text("visitors.in_minutes"))
             try:
                 who = (visitor.id, visitor.name or "somebody")
-                return self.engine.submit_all([request], visitor=who)[0]
+                job = self.engine.submit_all([request], visitor=who)[0]
             except Refused as error:
                 remedy = Text("visitors.later") if error.nearest is None else _take(error.nearest)
                 raise ShareError(Text("visitors.size_not_now"), remedy) from error
             except HeadroomError as error:
                 raise ShareError(Text("visitors.not_now"), Text("visitors.tell_owner")) from error
+            self._asked[job.id] = visitor.address
+            return job
 
     def jobs(self, visitor: Visitor) -> list[Job]:
         """Their own, the newest first."""
@@ -211,7 +231,7 @@ class Visits:
             self.share.close()
         own = {visitor.id for visitor in self.share.visitors()}
         for job in self.engine.jobs.unfinished_of_visitors():
-            if job.visitor in own:
+            if job.visitor in own or job.id in self._asked:
                 self.engine.cancel(job.id)
 
 

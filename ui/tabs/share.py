@@ -27,7 +27,7 @@ they can ask for clips and see those, and nothing else of yours. No library, no 
 settings, no files.</p>
 <ul>
 <li>Their clips come after yours, are no larger than the model's usual size, and each visitor has
-2 unfinished at the most.</li>
+2 unfinished at the most; so have all visitors of one address together.</li>
 <li>Nobody comes in without the password, which is drawn anew each time.</li>
 <li>It ends by itself, and at once when you stop it; what visitors have unfinished is cancelled.
 </li>

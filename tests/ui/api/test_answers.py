@@ -13,7 +13,7 @@ from engine.request import RequestError
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, Running, TooMany, Unfinished
-from ui.api.gradio_endpoints import knows_login
+from ui.server.login import knows_login
 
 
 @pytest.fixture
@@ -212,5 +212,14 @@ def test_the_login_is_known_as_basic_only() -> None:
     assert knows_login(None, None)
     assert knows_login("Basic TcO2OnA6dw==", login)
     assert knows_login("basic TcO2OnA6dw==", login)
-    for header in (None, "", "Basic", "Basic x", "Basic TcO2OnA6dw", "Bearer TcO2OnA6dw==", "TcO2"):
+    for header in (
+        None,
+        "",
+        "Basic",
+        "Basic x",
+        "Basic TcO2OnA6dw",
+        "Bearer TcO2OnA6dw==",
+        "TcO2",
+        "Basic é",
+    ):
         assert not knows_login(header, login), header

@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from engine.home import PROJECT
 from engine.presets import Presets
-from tests.conftest import TESTS
+from tests.conftest import TESTS, wait_until
 from tests.support.served import Served, serve
 from ui.api.mcp_tools import TOOLS, instructions
 
@@ -173,6 +173,19 @@ def test_the_login_is_asked_for(tmp_path: Path) -> None:
             )
             assert answer.status_code == 401
             assert "Authorization: Basic" in answer.text
+
+        def ask() -> httpx.Response:
+            return httpx.post(
+                f"{served.url}mcp",
+                json=LIST,
+                headers=ACCEPT,
+                auth=("me", "secret"),
+                trust_env=False,
+            )
+
+        waits = ask()
+        assert (waits.status_code, "Try again in" in waits.text) == (429, True)
+        wait_until(lambda: ask().status_code != 429, "the end of the wait")
 
         async def main() -> None:
             async with (

@@ -15,12 +15,15 @@ from engine.machine.addresses import in_url, own_addresses
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
 from tests.support.visitors import Doors, asked, error
+from ui.server.incoming import OPEN_EACH
 from ui.share.session import Sharing, SharingError
 from ui.share.tunnel import Tunnel, TunnelError, open_tunnel
 from ui.share.visitors import (
     HOURS,
     UNFINISHED_ALL,
     UNFINISHED_EACH,
+    VISITORS,
+    VISITORS_EACH,
     Share,
     WrongPassword,
     draw_password,
@@ -193,10 +196,73 @@ def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
     big = doors.visitor("Ben").post("generate", json=asked(height=64, width=64))
     assert (big.status_code, "48 × 32 with 5 frames at the most" in error(big)) == (409, True)
     for n in range(UNFINISHED_ALL // UNFINISHED_EACH - 1):
-        more = doors.visitor(f"more {n}")
+        more = doors.visitor(f"more {n}", f"5.5.5.{n}")
         for _ in range(UNFINISHED_EACH):
             assert more.post("generate", json=asked()).status_code == 200
-    assert "Too many clips" in error(doors.visitor("late").post("generate", json=asked()))
+    late = doors.visitor("late", "6.6.6.6").post("generate", json=asked())
+    assert "Too many clips" in error(late)
+
+
+@OWNERS
+@pytest.mark.parametrize("addresses", [["5.5.5.5"], ["2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6"]])
+def test_a_person_with_many_cookies_has_one_cap(doors: Doors, addresses: list[str]) -> None:
+    answers = []
+    for n in range(3 * VISITORS_EACH):  # the first ones had to make room
+        visitor = doors.visitor(f"{n}", addresses[n % len(addresses)])
+        answers.append(visitor.post("generate", json=asked()))
+    assert [answer.status_code for answer in answers].count(200) == UNFINISHED_EACH
+    assert "from your address are waiting already" in error(answers[-1])
+    assert doors.visitor("Ben", "6.6.6.6").post("generate", json=asked()).status_code == 200
+    doors.engine.cancel(answers[0].json()["job"])
+    assert visitor.post("generate", json=asked()).status_code == 200
+    doors.sharing.stop()
+    assert doors.engine.jobs.unfinished_of_visitors() == [], "theirs too who made room"
+
+
+@OWNERS
+def test_who_was_longest_unseen_makes_room() -> None:
+    now = [0.0]
+
+    def inside(token: str) -> bool:
+        now[0] += 1
+        return share.visitor(token) is not None
+
+    def enter(address: str) -> str:
+        now[0] += 1
+        return share.enter(share.password, "x", address)
+
+    share = Share("scripted", 10**6, clock=lambda: now[0])
+    ana = enter("1.1.1.1")
+    crowd = [enter("6.6.6.6") for _ in range(3 * VISITORS)]
+    assert [inside(token) for token in crowd].count(True) == VISITORS_EACH
+    assert inside(ana), "one address takes nobody else's place"
+    others = [enter(f"7.7.7.{n}") for n in range(VISITORS - 1)]
+    assert len(share.visitors()) == VISITORS
+    assert inside(ana), "who was seen since"
+    assert not any(inside(token) for token in crowd)
+    assert inside(others[-1])
+    assert inside(enter("1.1.1.1")), "nobody is locked out"
+
+
+@OWNERS
+def test_requests_of_one_address_at_once_are_few(doors: Doors) -> None:
+    """Through a tunnel all connections come from this computer."""
+    held = []
+    for _ in range(OPEN_EACH):
+        slow = socket.create_connection(("127.0.0.1", doors.port))
+        slow.sendall(
+            b"POST /enter HTTP/1.1\r\nHost: abc123.share.test\r\n"
+            b"Origin: https://abc123.share.test\r\nContent-Type: application/json\r\n"
+            b"X-Forwarded-For: 5.5.5.5\r\nContent-Length: 999\r\n\r\n"
+        )
+        held.append(slow)
+    attacker = doors.client(**{"X-Forwarded-For": "1.1.1.1, 5.5.5.5"})
+    wait_until(lambda: attacker.get("").status_code == 429, "all of them")
+    assert error(attacker.get("")).startswith("Too many requests of your address are open.")
+    assert doors.client(**{"X-Forwarded-For": "6.6.6.6"}).get("").status_code == 200
+    for slow in held:
+        slow.close()
+    wait_until(lambda: attacker.get("").status_code == 200, "their end")
 
 
 def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
