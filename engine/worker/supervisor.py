@@ -191,6 +191,7 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
+        self.jobs.cancel_strays()  # whoever ended their share may not have reached the database
         waiting = self.jobs.waiting()
         only = self._replacement.only
         if only is not None:
@@ -332,7 +333,8 @@ class Supervisor:
             worker.kill()
             self._deferred.do(partial(self._replacement.died, worker, why))
         elif worker.job is not None and worker.cancel_sent is None:
-            if self.jobs.get(worker.job.id).cancel_requested:
+            job = self.jobs.get(worker.job.id)
+            if job.cancel_requested or self.jobs.is_stray(job):
                 worker.cancel_sent = time.monotonic()
                 worker.send(messages.Cancel(worker.job.id))
                 self._tell_waiting_cancel(worker)

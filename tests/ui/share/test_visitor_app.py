@@ -429,12 +429,21 @@ def test_an_ipv6_network_is_enough(engine: Engine, monkeypatch: pytest.MonkeyPat
     sharing.close()
 
 
-def test_a_share_doesnt_outlive_the_program(doors: Doors) -> None:
-    doors.visitor().post("generate", json=asked())
-    assert doors.engine.jobs.unfinished_of_visitors()
+def test_a_share_doesnt_outlive_the_program(engine: Engine, ask: Ask) -> None:
+    """What a program that shared left behind, killed before it could cancel anything."""
+    share = engine.jobs.shares.open(3600)
+    engine.jobs.add_all([ask()], visitor=(f"{share.id}.1", "Ann"))
+    share.close()
+    engine.start()
+    wait_until(lambda: not engine.jobs.waiting(), "the end of what nobody waits for")
+    assert engine.jobs.unfinished_of_visitors() == []
+
+
+def test_a_share_that_was_open_before_the_engine_keeps_its_jobs(doors: Doors) -> None:
+    ana = doors.visitor()
+    ana.post("generate", json=asked())
     doors.engine.start()
-    wait_until(lambda: not doors.engine.jobs.waiting(), "the end of what nobody waits for")
-    assert doors.engine.jobs.unfinished_of_visitors() == []
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
 
 
 def test_gradios_own_tunnel_program_is_driven(
