@@ -33,7 +33,7 @@ def attack(name: str, door: Door) -> bool:
     seen: Counter[int] = Counter()
     wrong = []
     for told, request in door.requests():
-        status = door.status(request)
+        status = door.status(told, request)
         seen[status] += 1
         if status >= 500:
             wrong.append(f"  {status} {told}")

@@ -57,7 +57,7 @@ def is_inside(client: httpx.Client) -> bool:
 def wrong(door: Door) -> list[str]:
     some = [one for at, one in enumerate(door.requests()) if at % EACH == 0]
     assert len(some) > 100
-    return [f"{status} {told}" for told, raw in some if (status := door.status(raw)) >= 500]
+    return [f"{status} {told}" for told, raw in some if (status := door.status(told, raw)) >= 500]
 
 
 def test_the_owners_page_answers_odd_requests(url: str) -> None:
@@ -82,7 +82,7 @@ def test_the_visitors_page_answers_odd_requests(engine: Engine) -> None:
 def test_no_header_makes_the_page_give_another_address(url: str, name: str, value: str) -> None:
     client = entered(url)
     for path in ("", "config"):
-        answer = client.get(path, headers={name: value.encode("latin-1")})
+        answer = client.get(path, headers={name.encode(): value.encode("latin-1")})
         assert answer.status_code == 200
         assert "evil.example" not in answer.text
 
