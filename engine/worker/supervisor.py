@@ -230,8 +230,9 @@ class Supervisor:
             return
         partial, poster = self._outcomes.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
-        files = str(partial), str(poster)
-        worker.send(messages.Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
+        whom = job.embed, job.visitor == ""
+        order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
+        worker.send(messages.Generate(*order, *whom))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""

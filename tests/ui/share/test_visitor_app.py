@@ -12,6 +12,8 @@ import pytest
 
 from engine.engine import Engine
 from engine.jobs import State
+from engine.library import xmp
+from engine.library.mp4 import read_receipt
 from engine.machine.addresses import in_url, own_addresses
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
@@ -468,3 +470,42 @@ def test_why_there_is_no_link_is_a_sentence(
     with pytest.raises(TunnelError, match="can't be reached") as caught:
         open_tunnel(1, "t", tmp_path)
     assert "own network" in str(caught.value.remedy)
+
+
+def test_what_a_visitor_gets_tells_nothing_of_the_computer(doors: Doors) -> None:
+    """Whoever reads the file finds how to make the clip again; the owner's row has the rest."""
+    doors.engine.start()
+    ana = doors.visitor()
+    job = ana.post("generate", json=asked(seed=7)).json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
+    file = doors.engine.home.cache / "got.mp4"
+    answer, still = ana.get(f"clip/{job}.mp4"), ana.get(f"clip/{job}.jpg")
+    file.write_bytes(answer.content)
+    clip = doors.engine.library.of_job(job)
+    assert clip is not None
+    full = clip.receipt
+    assert {"plan", "versions", "peaks", "stages", "device"} <= set(full), "the owner's"
+    mine = {name: full[name] for name in ("request", "seed", "model")}
+    assert read_receipt(file) == mine
+    beside = xmp.read(file)
+    assert beside is not None
+    assert json.loads(beside) == {"kind": "headroom.receipt", **mine}
+    own = [str(full["device"]), *map(str, full["versions"].values()), "threads=", "x264", "Lavf"]
+    page = ana.get("").content + ana.get("state").content
+    for told in (word.encode() for word in own if len(word) > 2):
+        assert told not in answer.content, told
+        assert told not in still.content, told
+        assert told not in page, told
+    headers = " ".join(f"{name}: {value}" for name, value in answer.headers.items())
+    assert "server" not in answer.headers
+    assert not re.search(r"uvicorn|python|headroom\.sqlite|/home/|/root/", headers, re.I)
+
+
+def test_the_owners_own_clip_has_the_whole_receipt(engine: Engine, ask: Ask) -> None:
+    engine.start()
+    made = finish(engine, engine.submit(ask()))
+    clip = engine.library.of_job(made.id)
+    assert clip is not None
+    inside = read_receipt(engine.home.clips / clip.file)
+    assert {"plan", "versions", "peaks"} <= set(inside)
+    assert b"threads=" not in (engine.home.clips / clip.file).read_bytes()
