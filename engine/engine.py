@@ -195,6 +195,11 @@ class Engine:
         self._nudge()
         return state
 
+    def cancel_strays(self) -> None:
+        """Cancel what visitors have unfinished whose share is over."""
+        if self.jobs.cancel_strays():
+            self._nudge()
+
     def is_elsewhere(self) -> bool:
         """Whether another process works on this folder's queue."""
         return self._queue.is_elsewhere()

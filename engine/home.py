@@ -70,6 +70,11 @@ class Home:
         """Held by the one process whose engine works on this folder's queue."""
         return self.root / "engine.lock"
 
+    @property
+    def shares(self) -> Path:
+        """A file for each share that is open, held by its process."""
+        return self.root / "shares"
+
     def create(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)

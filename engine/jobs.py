@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
+from engine.home import Home
 from engine.library.files import UNKNOWN, Identity
 from engine.library.library import add_clip
+from engine.open_shares import OpenShares
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
 from engine.store import Store, now
 from engine.text import NOTHING, Said, Text, from_row, joined, to_row
@@ -20,6 +22,7 @@ from engine.text import NOTHING, Said, Text, from_row, joined, to_row
 ORDER = "visitor != '', place, id"
 MAX_ATTEMPTS = 2  # a job that took the worker down twice would do so for ever
 CANCELLED = Text("jobs.cancelled")
+CANCEL = "update jobs set state = 'cancelled', ended = ?, note = ? where state = 'queued'"
 TRY_SMALLER = Text("jobs.try_smaller")
 
 Move = Literal["first", "up", "down", "last"]
@@ -72,6 +75,7 @@ class Jobs:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.shares = OpenShares(Home(store.path.parent))
 
     def add(self, request: ClipRequest, kind: Kind = "clip", embed: bool = True) -> Job:
         """Queue ``request``, a clip or a probe of its size.
@@ -139,28 +143,26 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def claim(self, only: int | None = None, lane: str = "") -> Job | None:
-        """Move the first waiting job (or just ``only``) to running, in ``lane``, and return it."""
+        """Move the first waiting job (or just ``only``) to running, in ``lane``, and return it.
+
+        A visitor's job is left where it is unless the share that they came through is open."""
         with self.store.transaction() as db:
+            visitors = db.execute("select distinct visitor from jobs where state = 'queued'")
+            inside = [visitor for (visitor,) in visitors if self.shares.has(visitor)]
             row = db.execute(
                 "update jobs set state = 'running', started = :now, attempts = attempts + 1,"
                 " made = null, lane = :lane "
                 "where id = (select id from jobs where state = 'queued' "
+                "and (visitor = '' or visitor in (select value from json_each(:inside))) "
                 f"and (:only is null or id = :only) order by {ORDER} limit 1) returning *",
-                {"now": now(), "only": only, "lane": lane},
+                {"now": now(), "only": only, "lane": lane, "inside": json.dumps(inside)},
             ).fetchone()
         return _job(row) if row else None
 
     def cancel(self, job: int) -> State:
         """Cancel a waiting job at once, or ask for a running one to stop; returns its state."""
         with self.store.transaction() as db:
-            db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = ? "
-                "where id = ? and state = 'queued'",
-                (_ended(db), to_row(CANCELLED), job),
-            )
-            db.execute(
-                "update jobs set cancel_requested = 1 where id = ? and state = 'running'", (job,)
-            )
+            _cancel(db, job)
         return self.get(job).state
 
     def end(self, job: int, state: State, note: Said = NOTHING, remedy: Said = NOTHING) -> None:
@@ -304,10 +306,19 @@ class Jobs:
         """A visitor's own jobs, the newest first."""
         return self._rows("visitor = ? and visitor != '' order by id desc limit ?", visitor, limit)
 
-    def cancel_visitors(self) -> None:
-        """The share that they came through is over: what waits is cancelled, what runs is asked."""
-        for job in self.unfinished_of_visitors():
-            self.cancel(job.id)
+    def is_stray(self, job: Job) -> bool:
+        """Whether it is a visitor's, and the share that they came through is over."""
+        return job.visitor != "" and not self.shares.has(job.visitor)
+
+    def cancel_strays(self) -> bool:
+        """``cancel`` visitors' jobs whose share is over; returns whether there were some."""
+        if not self.unfinished_of_visitors():
+            return False  # without waiting for whoever holds the database
+        with self.store.transaction() as db:
+            strays = [job for job in self.unfinished_of_visitors() if self.is_stray(job)]
+            for job in strays:
+                _cancel(db, job.id)
+        return bool(strays)
 
     def unfinished_of_visitors(self) -> list[Job]:
         """What visitors have waiting or running."""
@@ -330,10 +341,7 @@ class Jobs:
     def cancel_waiting(self) -> int:
         """Cancel all that waits; returns how many. What runs goes on."""
         with self.store.transaction() as db:
-            return db.execute(
-                "update jobs set state = 'cancelled', ended = ?, note = ? where state = 'queued'",
-                (_ended(db), to_row(CANCELLED)),
-            ).rowcount
+            return db.execute(CANCEL, (_ended(db), to_row(CANCELLED))).rowcount
 
 
 def _add(
@@ -370,6 +378,11 @@ def _end(db: sqlite3.Connection, job: int, state: State, note: Said, remedy: Sai
         " remedy = ? where id = ? and state = 'running'",
         (state.value, _ended(db), to_row(note), to_row(remedy), job),
     )
+
+
+def _cancel(db: sqlite3.Connection, job: int) -> None:
+    db.execute(f"{CANCEL} and id = ?", (_ended(db), to_row(CANCELLED), job))
+    db.execute("update jobs set cancel_requested = 1 where id = ? and state = 'running'", (job,))
 
 
 def _ended(db: sqlite3.Connection) -> str:

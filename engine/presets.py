@@ -124,14 +124,14 @@ class Architecture(Strict):
 class Source(Strict):
     """Where a file is to be had: ``path`` within ``repo`` of the Hugging Face hub, at ``revision``.
 
-    ``layout``: "blocks" is a folder with a file for each transformer block, "single" one file with
-    the whole transformer, "file" and "folder" are what they say.
+    ``layout``: "blocks" is a file a block, "single" the whole. ``sha256``: a path in ``repo`` each.
     """
 
     repo: Annotated[str, Field(pattern=r"^[\w.\-]+/[\w.\-]+$")]
     path: Annotated[str, Field(pattern=r"^[\w.\-]+(/[\w.\-]+)*$")]
     layout: Literal["blocks", "single", "file", "folder"]
     revision: Annotated[str, Field(pattern=r"^[\w.\-/]+$")] = "main"
+    sha256: tuple[tuple[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], ...] = ()
 
     @field_validator("path")
     @classmethod

@@ -110,6 +110,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.page import build_page
     from ui.server.door import Door, places
     from ui.server.login import PageLogin
+    from ui.server.logout import add_logout_route
     from ui.server.texts import add_texts_route
     from ui.share.session import Sharing
     from ui.tabs.dropped import add_receipt_route
@@ -128,6 +129,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
     add_texts_route(app)
+    add_logout_route(app)
     return _Made(page, live, answers, sharing, installer)
 
 

@@ -8,6 +8,7 @@ each wheel of these versions is listed with its hash.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,7 +28,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from engine.home import PROJECT
 from engine.install.environments import say
 from engine.install.packages import UV
-from engine.install.plan import ENGINE, GPU, HASHES, PAGE, TESTS
+from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, PAGE, TESTS
 
 BROUGHT = "# What those bring along."
 OLDEST = "3.11"
@@ -105,7 +107,7 @@ def shared(text: str, resolved: Mapping[str, str]) -> str:
 
 
 def _bare(line: str) -> str:
-    return line.partition(" #")[0].strip()
+    return line.partition(" #")[0].partition(" --hash=")[0].strip()
 
 
 def _name(line: str) -> str:
@@ -210,6 +212,27 @@ def listing(found: Mapping[str, str]) -> str:
     return "\n".join([f"# {HASHED}", *lines]) + "\n"
 
 
+def archive_hashed(text: str, sha256_of: Callable[[str], str]) -> str:
+    """LightX2V's file with the SHA-256 of the archive that it names."""
+
+    def line(found: str) -> str:
+        if not _name(found):
+            return found
+        bare = found.partition(" --hash=")[0].rstrip()
+        return f"{bare} --hash=sha256:{sha256_of(Requirement(bare).url or '')}"
+
+    return "\n".join(line(found) for found in text.splitlines()) + "\n"
+
+
+def sha256_of(url: str) -> str:
+    """Of what ``url`` gives. Raises OSError: it can't be reached."""
+    found = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        while data := answer.read(1 << 20):
+            found.update(data)
+    return found.hexdigest()
+
+
 def _plain(line: str) -> str:
     """As the files write it: without a word about systems that nobody runs this on; "" for a
     package that only those have."""
@@ -245,6 +268,13 @@ def main(arguments: Sequence[str]) -> int:
     found_wheels = {name: sha for text in [*texts, UV] for name, sha in wheels(text).items()}
     (PROJECT / HASHES).write_text(listing(found_wheels), encoding="utf-8")
     say(f"{HASHES}: {len(found_wheels)} wheels")
+    lightx2v = PROJECT / LIGHTX2V
+    try:
+        told = archive_hashed(lightx2v.read_text(encoding="utf-8"), sha256_of)
+        lightx2v.write_text(told, encoding="utf-8")
+        say(f"{LIGHTX2V}: the archive's hash")
+    except OSError as error:
+        say(f"{LIGHTX2V} stays as it is, for its archive can't be reached: {error}")
     say(
         "Now run the tests: tests/engine/install/test_locks.py says whether the files are complete."
     )

@@ -42,17 +42,19 @@ def write_clip(
 
     ``receipt`` is called after the encoding, so that it can tell how long that took: an MP4's
     tags are written when its first packet is, and the packets wait until then. It stands in the
-    file twice, as xmp.py says. ``check`` is called before each frame; what it raises ends the
-    writing.
+    file twice, as xmp.py says; besides it the file tells nothing of what made it. ``check`` is
+    called before each frame; what it raises ends the writing.
 
     Raises:
         OSError: the disk is full or the folder is gone.
     """
     import av
+    from av.bitstream import BitStreamFilterContext
     from av.video.reformatter import ColorRange, Colorspace
 
     _, height, width, _ = frames.shape
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}  # without the muxer's version
+    with av.open(str(path), "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=fps, options=_X264)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         # Untagged video is guessed at by size, and players guess differently: say BT.709.
@@ -71,6 +73,9 @@ def write_clip(
                 )
             )
         packets += stream.encode(None)
+        # x264 writes its version, and how many threads it had, into the picture's data.
+        silent = BitStreamFilterContext("filter_units=remove_types=6", in_stream=stream)
+        packets = [kept for packet in [*packets, None] for kept in silent.filter(packet)]
         told = None if receipt is None else {"kind": RECEIPT_KIND, **receipt()}
         if told is not None:
             container.metadata["comment"] = json.dumps(told, ensure_ascii=False)

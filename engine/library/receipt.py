@@ -76,6 +76,12 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     raise ClipError(damaged, Text("library.use_ours"))
 
 
+def for_others(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a receipt somebody else than the owner gets: how to make the clip again, and nothing
+    of the computer that made it."""
+    return {name: receipt[name] for name in ("request", "seed", "model")}
+
+
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
     """The request in a ``checked`` receipt with the seed that made the clip; still untrusted."""
     return {**receipt["request"], "seed": receipt["seed"]}

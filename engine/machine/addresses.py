@@ -1,5 +1,5 @@
-"""Names and addresses to listen on, IPv4 and IPv6 alike, judged by what they mean and not by how
-they are spelt."""
+"""Names and addresses to listen on or to connect to, IPv4 and IPv6 alike, judged by what they mean
+and not by how they are spelt."""
 
 import ipaddress
 import socket
@@ -11,6 +11,9 @@ from engine.errors import ExitCode, HeadroomError
 
 LOCALHOST = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
+# IPv6 addresses whose last four bytes are an IPv4 address: compatible, mapped, and NAT64's.
+HOLD_IPV4 = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
+OWN_IPV6 = (IPv6Address("::"), IPv6Address("::1"))
 
 
 class HostError(HeadroomError):
@@ -62,6 +65,45 @@ def only_here(host: str) -> bool:
     """Whether only this computer itself can reach who listens on ``host``."""
     found = [_address(text) for text in resolved(host)]
     return bool(found) and all(a is not None and a.is_loopback for a in found)
+
+
+def destination(host: str) -> IPv4Address | IPv6Address | None:
+    """Where a packet for ``host`` goes, with brackets and zone or without; None for a name.
+
+    An IPv4 address within an IPv6 one is that IPv4 address.
+    """
+    host = host.strip("[]").partition("%")[0].rstrip(".")
+    if not host.isascii() or host.split() != [host]:  # some systems overlook what follows a space
+        return None
+    found = _numeric(host)
+    if not isinstance(found, IPv6Address) or found in OWN_IPV6:
+        return found
+    if found.sixtofour is not None:
+        return found.sixtofour
+    if any(found in network for network in HOLD_IPV4):
+        return IPv4Address(found.packed[-4:])
+    return found
+
+
+def is_link_local(host: str) -> bool:
+    """Whether it is an address that machines use among themselves, such as a cloud's own."""
+    found = destination(host)
+    return found is not None and found.is_link_local
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is a number that only this computer itself can reach."""
+    found = destination(host)
+    return found is not None and found.is_loopback
+
+
+def is_this_computer(host: str) -> bool:
+    """Whether a program that connects to ``host`` stays on this computer."""
+    found = destination(host)
+    if found is not None:
+        return found.is_loopback or found.is_unspecified
+    name = host.lower().rstrip(".")
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def everywhere(host: str) -> bool:

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
+from engine.home import Home
 from engine.install.installed import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Family, Pipeline
 from engine.pipelines.wan_tiny import vocabulary
 from engine.presets import FamilyName, ModelPreset
 from engine.text import Text
+from engine.weights.at_use import check_at_use
 
 FAMILIES: Mapping[FamilyName, Family] = {
     family.name: family
@@ -67,6 +69,12 @@ def why_not_here(preset: ModelPreset) -> tuple[Text, Text]:
 
 
 def open_pipeline(preset: ModelPreset) -> Pipeline:
-    """The pipeline that drives ``preset``, not loaded yet."""
+    """The pipeline that drives ``preset``, not loaded yet.
+
+    Raises:
+        WeightsError: its files aren't what they were when they were hashed last.
+    """
+    if preset.weights:
+        check_at_use(Home.find().weights / preset.id, preset)
     module, name = family_of(preset).pipeline
     return cast(Pipeline, getattr(import_module(module), name)(preset))

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from engine.machine.addresses import is_this_computer
 from engine.presets import ModelPreset
 from engine.prompts.openai_server import (
     SECONDS,
@@ -17,7 +18,6 @@ from engine.prompts.openai_server import (
     EnhancerError,
     ask,
     checked_base,
-    is_here,
     json_of,
     message_in,
     origin,
@@ -169,6 +169,6 @@ def ollama_base() -> str:
     named = os.environ.get("OLLAMA_HOST", "").strip()
     with contextlib.suppress(ValueError):
         parts = urlsplit(named if "://" in named else f"//{named}")
-        if is_here(parts.hostname or ""):
+        if is_this_computer(parts.hostname or ""):
             return f"http://127.0.0.1:{parts.port or OLLAMA_PORT}/v1"
     return f"http://127.0.0.1:{OLLAMA_PORT}/v1"

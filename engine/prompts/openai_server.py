@@ -1,13 +1,16 @@
 """An OpenAI-compatible server: its address, the way to it, and its failures as sentences."""
 
-import ipaddress
+import asyncio
 import json
+import socket
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import ExitCode, HeadroomError, first_line
+from engine.machine.addresses import destination, is_link_local, is_this_computer
 from engine.outward import CORRECT_IT, fault
 from engine.prompts.rewriting import clean
 from engine.text import NOTHING, Text, joined
@@ -39,7 +42,7 @@ class Endpoint:
     @property
     def here(self) -> bool:
         """Whether it is this computer, so that nothing leaves it."""
-        return is_here(urlsplit(self.base).hostname or "")
+        return is_this_computer(urlsplit(self.base).hostname or "")
 
     @property
     def encrypted(self) -> bool:
@@ -71,26 +74,10 @@ def checked_base(text: str) -> str:
         raise EnhancerError(Text("prompts.address_with_login"), Text("prompts.enter_key"))
     if parts.query or parts.fragment:
         raise EnhancerError(Text("prompts.address_with_query"), remedy)
-    number = _number(host)
-    if number is not None and number.is_link_local:
+    if is_link_local(host):
         raise EnhancerError(Text("prompts.link_local", host=host), remedy)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/models")
     return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def is_here(host: str) -> bool:
-    """Whether ``host`` is this computer."""
-    number = _number(host)
-    if number is not None:
-        return number.is_loopback or number.is_unspecified
-    return host == "localhost" or host.endswith(".localhost")
-
-
-def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def origin(base: str) -> str:
@@ -102,6 +89,28 @@ def origin(base: str) -> str:
 # ---- the wire ------------------------------------------------------------------------------
 
 
+async def _refuse_link_local(endpoint: Endpoint) -> None:
+    """A name can stand for such an address as well; a proxy asks for names itself.
+
+    Raises:
+        EnhancerError: it does.
+    """
+    parts = urlsplit(endpoint.base)
+    host, proxies = parts.hostname or "", urllib.request.getproxies()
+    if destination(host) is not None or (
+        not endpoint.here and (parts.scheme in proxies or "all" in proxies)
+    ):
+        return
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return  # the request says so itself
+    near = [str(place[0]) for *_, place in found if is_link_local(str(place[0]))]
+    # A computer in this network tells its IPv6 one beside the one that is meant.
+    if near and (len(near) == len(found) or any("." in address for address in near)):
+        raise EnhancerError(Text("prompts.link_local", host=host), Text("prompts.enter_address"))
+
+
 async def ask(
     endpoint: Endpoint, method: str, path: str, body: object = None, key: str = ""
 ) -> tuple[int, Mapping[str, str], bytes]:
@@ -111,6 +120,7 @@ async def ask(
     """
     import httpx
 
+    await _refuse_link_local(endpoint)
     headers = {"Accept-Encoding": "identity"}  # so that LARGEST counts what has to be held
     if key:
         headers["Authorization"] = f"Bearer {key}"

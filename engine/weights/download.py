@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from engine.weights.fetch import digest, fetch, held
 from engine.weights.hub import FetchError, ask, explain
 from engine.weights.linked_folders import folders
 from engine.weights.manifest import OURS, Manifest, Promise
+from engine.weights.pins import Pins
 from engine.weights.progress import DownloadProgress, FileProgress, Pace, Phase
 from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import places
@@ -40,7 +42,7 @@ class Download:
 
     def __init__(self, folder: Path, preset: ModelPreset, what: What) -> None:
         self.folder, self.preset, self.what = folder, preset, what
-        self.manifest = Manifest.load(folder)
+        self.manifest, self._pins = Manifest.load(folder), Pins.load(folder)
         self.phase: Phase = "asking"
         self._waits: dict[str, Text] = {}
         self._pace = Pace()
@@ -124,12 +126,17 @@ class Download:
                 return
             file = file.model_copy(update={"sources": sources})
         try:
-            self.manifest.promise(file.role, ask(file, self.preset.layers))
+            self.manifest.promise(file.role, self._ask(file))
         except FetchError:
             # What somebody brought by hand is used as it is; its headers are read all the same.
             if there is None:
                 raise
         self._save()
+
+    def _ask(self, file: WeightFile, without: Collection[str] = ()) -> tuple[Promise, ...]:
+        found = ask(file, self.preset.layers, without, self._pins.commits)
+        self._pins.keep(found)
+        return found
 
     def _wanted(self, role: Role | None = None) -> list[Promise]:
         """What is missing or damaged, of ``role`` or of all. A file of the right length that nobody
@@ -168,10 +175,11 @@ class Download:
             self._hashed[promise.path] = count
 
         try:
-            good = place.stat().st_size == promise.bytes
+            found = place.stat()  # before it is read: what changes meanwhile is hashed again
+            good = found.st_size == promise.bytes
             good = good and digest(place, promise, seen) == (promise.sha256 or promise.git)
             with self._saving:
-                self.manifest.note(promise.path, place, good)
+                self.manifest.note(promise.path, place, good, found)
         except OSError as error:
             log.warning("%s can't be read: %s", place, error)
             good = False
@@ -218,13 +226,13 @@ class Download:
             return  # another file of the same part has done this already
         gone = self._without.setdefault(promise.role, set())
         log.warning("%s: %s Asking anew.", promise.path, error.sentence)
-        fresh = ask(file, self.preset.layers, gone)
+        fresh = self._ask(file, gone)
         if (fresh[0].repo, fresh[0].commit) == (promise.repo, promise.commit):
             # It hasn't moved on to another revision: it promises what it doesn't deliver.
             gone.add(promise.repo)
             if all(source.repo in gone for source in file.sources):
                 raise error
-            fresh = ask(file, self.preset.layers, gone)
+            fresh = self._ask(file, gone)
         self.manifest.promise(promise.role, fresh)
         self._save()
 

@@ -5,9 +5,11 @@ HF_HUB_OFFLINE, HTTPS_PROXY); nothing here reads them.
 """
 
 import errno
+import logging
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ExitCode, HeadroomError
@@ -20,6 +22,8 @@ from engine.weights.manifest import Promise
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
+
+log = logging.getLogger("headroom.weights")
 
 TIMEOUT_SECONDS = 30.0
 ASKED = 4  # times, when a server is out of order or asks to wait
@@ -59,12 +63,18 @@ class FetchError(WeightsError):
 # ---- asking --------------------------------------------------------------------------------
 
 
-def ask(file: WeightFile, layers: int, without: Collection[str] = ()) -> tuple[Promise, ...]:
+def ask(
+    file: WeightFile,
+    layers: int,
+    without: Collection[str] = (),
+    commits: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Promise, ...]:
     """What the first source that has all of ``file`` promises of it.
 
     Args:
         layers: how many blocks the transformer has.
         without: repositories that are known not to deliver.
+        commits: the revisions that repositories were at before; one that is gone is given up.
 
     Raises:
         FetchError: no source has it, or the hub can't be asked.
@@ -74,7 +84,7 @@ def ask(file: WeightFile, layers: int, without: Collection[str] = ()) -> tuple[P
         if source.repo in without:
             continue
         try:
-            found = _patiently(lambda source=source: _promises(file.role, source, layers))  # type: ignore[misc]
+            found = _patiently(lambda source=source: _pinned(file.role, source, layers, commits))  # type: ignore[misc]
         except FetchError as error:
             if not error.elsewhere:
                 raise
@@ -96,6 +106,19 @@ def ask(file: WeightFile, layers: int, without: Collection[str] = ()) -> tuple[P
 
 def _named(source: Source) -> Text:
     return Text("weights.path_of_repo", path=source.path, repo=source.repo)
+
+
+def _pinned(
+    role: Role, source: Source, layers: int, commits: Mapping[str, str]
+) -> tuple[Promise, ...]:
+    """``_promises`` at the revision of before, as long as the hub has that."""
+    before = commits.get(source.repo)
+    if before is not None and source.revision == "main":
+        try:
+            return _promises(role, source.model_copy(update={"revision": before}), layers)
+        except _Absent:
+            log.warning("%s has no revision %s any more", source.repo, before)
+    return _promises(role, source, layers)
 
 
 def _promises(role: Role, source: Source, layers: int) -> tuple[Promise, ...]:
@@ -131,7 +154,14 @@ def _promise(role: Role, source: Source, commit: str, entry: "RepoFile") -> Prom
         raise FetchError(odd, Text("weights.report_this"))
     lfs = entry.lfs
     size, sha256 = (lfs.size, lfs.sha256) if lfs else (entry.size, None)
-    return Promise(role, source.repo, commit, entry.path, within, size, sha256, entry.blob_id)
+    stated = dict(source.sha256).get(entry.path, sha256)
+    if sha256 not in (None, stated):
+        raise FetchError(
+            Text("weights.not_as_stated", path=entry.path, repo=source.repo),
+            Text("weights.look_for_newer"),
+            elsewhere=True,
+        )
+    return Promise(role, source.repo, commit, entry.path, within, size, stated, entry.blob_id)
 
 
 T = TypeVar("T")

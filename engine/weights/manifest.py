@@ -44,12 +44,27 @@ class Promise:
 
 @dataclass(frozen=True)
 class Check:
-    """What hashing the file at ``place`` found; it lapses when the file's size or time changes."""
+    """What hashing the file at ``place`` found; it lapses when the file's size, number or times
+    change: that of its content can be set back, that of its entry can't.
+
+    0 where a version before didn't keep it.
+    """
 
     place: str
     bytes: int
     mtime_ns: int
     good: bool
+    ctime_ns: int = 0
+    inode: int = 0
+
+    def is_of(self, place: Path, found: os.stat_result) -> bool:
+        """Whether it is of the file at ``place`` as it is now."""
+        return (
+            (self.place, self.bytes, self.mtime_ns)
+            == (str(place), found.st_size, found.st_mtime_ns)
+            and self.ctime_ns in (0, found.st_ctime_ns)
+            and self.inode in (0, found.st_ino)
+        )
 
 
 @dataclass
@@ -93,10 +108,12 @@ class Manifest:
                 self.checks.pop(path, None)  # it was right, and isn't any more
         self.promises = kept | fresh
 
-    def note(self, path: str, place: Path, good: bool) -> None:
-        """Keep what hashing ``place`` found."""
-        found = place.stat()
-        self.checks[path] = Check(str(place), found.st_size, found.st_mtime_ns, good)
+    def note(self, path: str, place: Path, good: bool, found: os.stat_result | None = None) -> None:
+        """Keep what hashing ``place`` found; ``found`` is how it was before it was read."""
+        found = found or place.stat()
+        self.checks[path] = Check(
+            str(place), found.st_size, found.st_mtime_ns, good, found.st_ctime_ns, found.st_ino
+        )
 
     def verdict(self, path: str, place: Path) -> bool | None:
         """Whether the file at ``place`` is what was promised; None as long as nobody looked."""
@@ -107,8 +124,7 @@ class Manifest:
             return False
         if promise is not None and found.st_size != promise.bytes:
             return False
-        seen = (str(place), found.st_size, found.st_mtime_ns)
-        if check is None or (check.place, check.bytes, check.mtime_ns) != seen:
+        if check is None or not check.is_of(place, found):
             return None
         return check.good
 

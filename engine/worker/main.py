@@ -18,6 +18,7 @@ from engine import VERSION, logs
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.library import mp4
+from engine.library.receipt import for_others
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
@@ -199,7 +200,8 @@ def _make_clip(
             kept.update(_receipt(order, frames, facts, seconds, run.peaks))
             return kept
 
-        embedded = receipt if order.embed else None
+        inside = receipt if order.own else lambda: for_others(receipt())
+        embedded = inside if order.embed else None
         mp4.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
         if not order.embed:
             receipt()

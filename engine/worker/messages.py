@@ -20,7 +20,8 @@ class Generate:
     """Make this clip; write it to ``partial`` (and its poster beside it), never elsewhere.
 
     ``ceiling``: bytes that it may take; a GPU's driver would else spill into the RAM unasked.
-    ``embed``: whether the MP4 holds the receipt.
+    ``embed``: whether the MP4 holds the receipt. ``own``: whether it is the owner's: others get no
+    word in it of the computer.
     """
 
     job: int
@@ -30,6 +31,7 @@ class Generate:
     poster: str
     ceiling: int
     embed: bool = True
+    own: bool = True
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Outcomes:
 
     def recover(self) -> None:
         """Settle what an earlier process left behind: its running jobs and half-written files."""
-        self._jobs.cancel_visitors()  # a share ends with its program
+        self._jobs.cancel_strays()  # a share ends with its program
         while job := self._jobs.running():
             if not self.complete_move(job):
                 self._jobs.interrupted(job.id, Text("worker.program_ended"))

@@ -212,6 +212,7 @@ class Supervisor:
 
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
+        self.jobs.cancel_strays()  # whoever ended their share may not have reached the database
         waiting = self.jobs.waiting()
         only = self._replacement.only
         if only is not None:
@@ -252,8 +253,9 @@ class Supervisor:
             return
         partial, poster = self._outcomes.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
-        files = str(partial), str(poster)
-        worker.send(messages.Generate(job.id, job.request, job.seed, *files, ceiling, job.embed))
+        whom = job.embed, job.visitor == ""
+        order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
+        worker.send(messages.Generate(*order, *whom))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
@@ -361,7 +363,8 @@ class Supervisor:
             worker.kill()
             self._deferred.do(partial(self._replacement.died, worker, why))
         elif worker.job is not None and worker.cancel_sent is None:
-            if self.jobs.get(worker.job.id).cancel_requested:
+            job = self.jobs.get(worker.job.id)
+            if job.cancel_requested or self.jobs.is_stray(job):
                 worker.cancel_sent = time.monotonic()
                 worker.send(messages.Cancel(worker.job.id))
                 self._tell_waiting_cancel(worker)

@@ -229,7 +229,12 @@ class _Handler(BaseHTTPRequestHandler):
         if revision not in (None, "main", *self.hub.commits):
             return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         if kind in (None, "revision"):
-            return self.json({"id": repo, "sha": self.hub.commits[-1]})
+            return self.json(
+                {
+                    "id": repo,
+                    "sha": revision if revision in self.hub.commits else self.hub.commits[-1],
+                }
+            )
         if kind == "paths-info":
             wanted = [unquote(p) for p in re.findall(r"paths=([^&]+)", self.body)]
             return self.json([_entry(p, files[p]) for p in wanted if p in files])

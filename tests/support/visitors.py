@@ -15,11 +15,11 @@ class Doors:
     def __init__(self, engine: Engine) -> None:
         self.port = 0
         self.engine = engine
-        self.sharing = Sharing(engine, self._tunnel)
+        self.sharing = Sharing(engine, self.tunnel)
         self.opened = Opened("", "")
         self.clients: list[httpx.Client] = []
 
-    def _tunnel(self, port: int, token: str, folder: Path) -> Tunnel:
+    def tunnel(self, port: int, token: str, folder: Path) -> Tunnel:
         self.port = port
         return Tunnel("https://abc123.share.test", None)
 

@@ -36,6 +36,7 @@ from engine.worker.wakeup import Wakeup
 from tests.conftest import Ask, finish, wait_until
 from tests.support.clipfiles import receipt, write
 from ui.live import Live
+from ui.server.door import MOST, Door
 from ui.server.listening import asking_itself, listen, served_on
 from ui.share.session import Sharing
 from ui.share.visitors import Visits
@@ -248,7 +249,7 @@ def page_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> N
     with gr.Blocks(analytics_enabled=False) as page:
         gr.Markdown("hello")
     listening = listen("127.0.0.1", 0)
-    with served_on(listening, engine.faults.tell), asking_itself():
+    with served_on(listening, Door(MOST), engine.faults.tell), asking_itself():
         page.launch(prevent_thread_lock=True, quiet=True)
     try:
         assert httpx.get(listening.url, trust_env=False).status_code == 200

@@ -159,8 +159,7 @@ def _made(answers: Answers, clip: Clip, job: int, base: str) -> Made:
 def origin(request: Any) -> str:
     """The page's address as the client sees it, without a slash at its end."""
     inner: Request = getattr(request, "request", request)
-    host = inner.headers.get("x-forwarded-host") or inner.url.netloc
-    return f"{inner.url.scheme}://{host.split(',')[0].strip()}"
+    return f"{inner.url.scheme}://{inner.url.netloc}"
 
 
 def add_clips(app: FastAPI, answers: Answers, login: PageLogin) -> None:

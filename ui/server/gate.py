@@ -46,6 +46,8 @@ BEFORE_LOGIN = re.compile(
 )
 # What stays open for as long as its client likes.
 STREAM = re.compile(r"^/(gradio_api/(heartbeat/|queue/data|call/.+/)|live$|mcp)")
+# What Gradio takes its own address from, for whoever sends it. A proxy passes Host on unchanged.
+MADE_UP = {b"x-forwarded-host", b"x-gradio-server"}
 # No page elsewhere may lay this one under its own and have it clicked.
 FILE = re.compile(r"^/(?:gradio_api/)?file[=/](.*)$", re.S)
 FRAMELESS = [
@@ -90,6 +92,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() not in MADE_UP]
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
@@ -127,10 +130,12 @@ class Gate:
         # Gradio lets every page of this computer, whatever its port, read what it answers.
         if origin is not None and not same_site(origin, host):
             return 403, OTHER_SITE
-        # Browsers say who asks; a link to the page may come from anywhere, nothing else may.
+        # Browsers say who asks; a link to the page may come from anywhere, nothing else may. Some
+        # of Gradio's own GETs change something.
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
         framed = headers.get("sec-fetch-dest") in ("iframe", "frame", "embed", "object")
-        visit = safe and mode == "navigate" and not framed
+        gradios = scope["path"].startswith("/gradio_api/")
+        visit = safe and mode == "navigate" and not framed and not gradios
         if site not in ("same-origin", "none") and not visit:
             return 403, OTHER_SITE
         if _needs_login(scope) and not logged_in(scope["app"], Request(scope)):

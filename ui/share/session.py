@@ -1,6 +1,6 @@
 """Opens and closes the visitors' page: its port, its tunnel or network address, and its end."""
 
-import contextlib
+import logging
 import secrets
 import socket
 import threading
@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.loops import Loop
 from engine.machine.addresses import in_url, own_addresses
+from engine.store import StoreError
 from engine.text import NOTHING, Text
 from ui.server.door import MOST, Door, guard
 from ui.server.listening import PortError, listen
@@ -24,8 +25,12 @@ from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_app
 from ui.share.visitors import Share, Visits
 
+log = logging.getLogger(__name__)
 Where = Literal["link", "network"]
 START_SECONDS = 10.0
+LOOK_SECONDS = (
+    1.0  # so late at most a share ends after its time: a machine that slept, or its clock
+)
 OpenTunnel = Callable[[int, str, Path], Tunnel]
 
 
@@ -50,15 +55,19 @@ class Sharing:
     """At most one share at a time. ``start`` opens it, ``stop`` or its time closes it."""
 
     def __init__(
-        self, engine: Engine, tunnel: OpenTunnel = open_tunnel, connections: int = MOST
+        self,
+        engine: Engine,
+        tunnel: OpenTunnel = open_tunnel,
+        wall: Callable[[], float] = time.time,
+        connections: int = MOST,
     ) -> None:
         """``connections``: as many may be open, of this computer or of others."""
-        self._engine, self._open_tunnel, self._most = engine, tunnel, connections
+        self._engine, self._open_tunnel, self._wall = engine, tunnel, wall
+        self._most = connections
         self._lock = threading.Lock()
         self._visits: Visits | None = None
         self._server: uvicorn.Server | None = None
         self._tunnel: Tunnel | None = None
-        self._timer: threading.Timer | None = None
         self.address = ""
 
     def start(self, where: Where, hours: float, model: str) -> Opened:
@@ -66,6 +75,7 @@ class Sharing:
 
         Raises:
             TunnelError: no link; nothing is open then.
+            NotNoted: the data folder can't be written to.
             SharingError: it is open already, or this computer is in no network.
         """
         with self._lock:
@@ -78,7 +88,7 @@ class Sharing:
                 raise
 
     def _start(self, where: Where, hours: float, model: str) -> Opened:
-        share = Share(model, hours * 3600)
+        share = Share(model, hours * 3600, wall=self._wall)
         self._visits = visits = Visits(self._engine, share)
         hosts: set[str] = set()
         local = own_addresses() if where == "network" else []
@@ -93,9 +103,11 @@ class Sharing:
             self._tunnel = self._open_tunnel(port, name, home.made(home.cache))
             hosts.add(self._tunnel.host)
             self.address = f"{self._tunnel.url.rstrip('/')}/"
-        self._timer = threading.Timer(share.left, self._end, [visits])
-        self._timer.daemon = True
-        loops.start(self._timer)
+        loops.start(
+            threading.Thread(
+                target=self._end_in_time, args=(visits,), name="share's end", daemon=True
+            )
+        )
         return Opened(self.address, share.password)
 
     def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
@@ -135,16 +147,19 @@ class Sharing:
         for listener in sockets:
             listener.close()
 
-    def _end(self, visits: Visits) -> None:
-        """Its time is over: whatever keeps it from ending, it is ended."""
+    def _end_in_time(self, visits: Visits) -> None:
+        """Wait for the end of this share, and see to it that its visitors' jobs are cancelled:
+        the database may be held by another program just then."""
+        while visits.share.open:
+            time.sleep(min(LOOK_SECONDS, visits.share.left))
         loop = Loop("share_end", self._engine.faults.tell)
-        while True:
+        ending = self._engine.jobs.store.closing  # then the next start cancels them
+        while not ending.is_set():
             with loop.turn():
                 with self._lock:
                     if self._visits is visits:
                         self._stop()
-                    else:
-                        visits.end()
+                visits.end()
                 return
             time.sleep(loop.pause)
 
@@ -155,20 +170,19 @@ class Sharing:
 
     def _stop(self) -> None:
         visits, self._visits, self.address = self._visits, None, ""
-        if self._timer is not None:
-            self._timer.cancel()
+        if visits is not None:
+            visits.close()  # before the tunnel, which may take its time
         if self._tunnel is not None:
             self._tunnel.close()
         if self._server is not None:
             # A download that is under way shall end as well.
             self._server.should_exit = self._server.force_exit = True
-        self._timer = self._tunnel = self._server = None
+        self._tunnel = self._server = None
         if visits is not None:
-            visits.end()
+            _cancelled(visits)
 
     def close(self) -> None:
-        with contextlib.suppress(HeadroomError):
-            self.stop()
+        self.stop()
 
     @property
     def open(self) -> bool:
@@ -199,3 +213,17 @@ class Sharing:
         done = sum(job.state == "done" for job in jobs)
         waiting = sum(not job.state.final for job in jobs)
         return {"name": name, "done": done, "unfinished": waiting}
+
+
+def _cancelled(visits: Visits) -> bool:
+    """Cancel what ``visits`` left unfinished; False where that failed, mostly because another
+    program holds the database. None of it is begun meanwhile."""
+    try:
+        visits.end()
+    except StoreError as error:
+        log.warning("visitors' jobs are not cancelled yet: %s", error.sentence)
+        return False
+    except Exception:
+        log.exception("visitors' jobs are not cancelled yet")
+        return False
+    return True

@@ -6,23 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from engine.errors import HeadroomError, first_line
+from engine.errors import first_line
 from engine.outward import CORRECT_IT, fault
 from engine.text import Text
+from ui.share.frpc import SHARE_IN_NETWORK, TunnelError, checked_frpc, remove
 
-SHARE_IN_NETWORK = Text("share.in_your_network")
-
-
-class TunnelError(HeadroomError):
-    """There is no share link; the page goes on without."""
+__all__ = ["Tunnel", "TunnelError", "open_tunnel"]
 
 
 @dataclass
 class Tunnel:
-    """An open tunnel: ``url`` is where it begins."""
+    """An open tunnel: ``url`` is where it begins, ``program`` what was made to be run for it."""
 
     url: str
     process: "subprocess.Popen[bytes] | None"
+    program: Path | None = None
 
     @property
     def host(self) -> str:
@@ -39,6 +37,9 @@ class Tunnel:
                 self.process.wait(timeout=3)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+                self.process.wait()
+        if self.program is not None:
+            remove(self.program)
 
 
 def open_tunnel(port: int, token: str, folder: Path) -> Tunnel:
@@ -46,7 +47,8 @@ def open_tunnel(port: int, token: str, folder: Path) -> Tunnel:
 
     Args:
         token: names the tunnel at the share's server; not a secret of ours.
-        folder: takes the server's certificate, which Gradio would put into the current folder.
+        folder: takes the server's certificate, which Gradio would put into the current folder, and
+            the program.
 
     Raises:
         TunnelError: with what stood in the way.
@@ -54,30 +56,31 @@ def open_tunnel(port: int, token: str, folder: Path) -> Tunnel:
     from gradio import networking, tunneling
 
     networking.CERTIFICATE_PATH = str(folder / "share-certificate.pem")
-    known = len(tunneling.CURRENT_TUNNELS)
+    known, program = len(tunneling.CURRENT_TUNNELS), Path(tunneling.BINARY_PATH)
     try:
-        address = networking.setup_tunnel("127.0.0.1", port, token, None, None)
+        with checked_frpc(folder) as program:
+            address = networking.setup_tunnel("127.0.0.1", port, token, None, None)
     except Exception as error:  # whatever it is, the page goes on; its kinds are told apart there
+        why = _why_not(error, program)
         for tunnel in tunneling.CURRENT_TUNNELS[known:]:
             Tunnel("", tunnel.proc).close()
             tunnel.proc = None
-        raise _why_not(error, Path(tunneling.BINARY_PATH)) from error
+        if program.parent.parent == folder:
+            remove(program)
+        raise why from error
     made = tunneling.CURRENT_TUNNELS[-1]
     process, made.proc = made.proc, None  # Gradio's own end of it would print to standard output
-    return Tunnel(urlunsplit(urlsplit(address)._replace(scheme="https")), process)
+    return Tunnel(urlunsplit(urlsplit(address)._replace(scheme="https")), process, program)
 
 
 def _why_not(error: Exception, program: Path) -> TunnelError:
     """The sentence for what Gradio raised."""
     import httpx
-    from gradio.exceptions import ChecksumMismatchError
 
+    if isinstance(error, TunnelError):
+        return error
     if setting := fault(error):
         return TunnelError(Text("share.way_set_wrongly", why=setting), CORRECT_IT)
-    if isinstance(error, ChecksumMismatchError):
-        return TunnelError(
-            Text("share.program_damaged"), Text("share.delete_program", file=program.name)
-        )
     if isinstance(error, RuntimeError) and "API Server" in str(error):
         return TunnelError(
             Text("share.service_unreachable"),

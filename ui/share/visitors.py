@@ -22,6 +22,7 @@ from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text
 from ui.server.throttle import Throttle, TooManyTries
+from ui.share.countdown import Countdown
 
 HOURS = (1, 2, 4, 8)
 DEFAULT_HOURS = 2
@@ -59,27 +60,30 @@ class Visitor:
 
 @dataclass
 class Share:
-    """One time that visitors are let in, for one model, until ``ends`` (``time.monotonic``).
+    """One time that visitors are let in, for one model, for ``seconds`` by either clock.
 
-    The password is kept only to be compared; whoever opens it shows it once.
+    The password is kept only to be compared; whoever opens it shows it once. ``id`` is under what
+    the engine knows it (``engine/open_shares.py``).
     """
 
     model: str
     seconds: float
     clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    id: str = ""
     password: str = field(default_factory=lambda: draw_password())
     closed: bool = False
     _visitors: dict[str, Visitor] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.ends = self.clock() + self.seconds
+        self._countdown = Countdown(self.seconds, (self.clock, self.wall))
         self._throttle = Throttle(self.clock)
 
     @property
     def left(self) -> float:
         """Seconds; 0 once it is over."""
-        return 0.0 if self.closed else max(0.0, self.ends - self.clock())
+        return 0.0 if self.closed else self._countdown.left
 
     @property
     def open(self) -> bool:
@@ -104,7 +108,8 @@ class Share:
                 raise _wait(self._throttle.wait(address))
             self._make_room(address)
             token = secrets.token_urlsafe(24)
-            visitor = Visitor(secrets.token_hex(8), _name(name), address, now, now)
+            own = f"{self.id}.{secrets.token_hex(8)}"
+            visitor = Visitor(own, _name(name), address, now, now)
             self._visitors[token] = visitor
             return token
 
@@ -140,7 +145,10 @@ class Visits:
     """What visitors may do: ask within their caps, see and cancel their own. One for each share."""
 
     def __init__(self, engine: Engine, share: Share) -> None:
+        """Raises NotNoted: nobody could tell that it is open."""
         self.engine, self.share = engine, share
+        self._noted = engine.jobs.shares.open(share.seconds)
+        share.id = self._noted.id
         self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
         self._asked: dict[int, str] = {}  # unfinished jobs, and the address that each came from
 
@@ -225,14 +233,20 @@ class Visits:
         if job not in [own.id for own in self.jobs(visitor)]:
             raise ShareError(Text("visitors.not_yours"), Text("visitors.look_at_list"))
 
+    def close(self) -> None:
+        """Nobody is let in any more, and nothing of its visitors is begun."""
+        self.share.close()
+        self._noted.close()
+
     def end(self) -> None:
-        """Nobody is let in any more, and what its visitors have unfinished is cancelled."""
+        """``close``, and cancel what its visitors have unfinished.
+
+        Raises:
+            StoreError: they are on the list still, and will be cancelled by whoever comes next.
+        """
         with self._lock:  # what is being queued this moment is cancelled below
-            self.share.close()
-        own = {visitor.id for visitor in self.share.visitors()}
-        for job in self.engine.jobs.unfinished_of_visitors():
-            if job.visitor in own or job.id in self._asked:
-                self.engine.cancel(job.id)
+            self.close()
+        self.engine.cancel_strays()
 
 
 def draw_password() -> str:

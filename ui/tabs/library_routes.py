@@ -5,7 +5,6 @@ wants a header that no page from elsewhere can send. A refusal is an answer like
 its sentence in ``refused``: browsers log every status above 399 as a fault of the page.
 """
 
-import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from engine.errors import HeadroomError
 from engine.library import file_manager
 from engine.library.library import Clip, Key, LibraryError, Query, days_left
 from engine.library.receipt import asked_again
+from engine.machine.addresses import is_loopback
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.text import Text
 from ui import wording
@@ -220,10 +220,7 @@ def sits_here(request: Request) -> bool:
     passed_on = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
     if passed_on or request.client is None:
         return False
-    try:
-        near = ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    near = is_loopback(request.client.host)
     return near and request.url.hostname in ("localhost", "127.0.0.1", "::1")
 
 

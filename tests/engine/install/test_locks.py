@@ -11,6 +11,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from engine.home import PROJECT
+from engine.install.lock import archive_hashed
 from engine.install.packages import UV
 from engine.install.plan import HASHES
 
@@ -32,7 +33,7 @@ def requirements(name: str) -> list[Requirement]:
         if line.startswith("-r "):
             found += requirements(line.removeprefix("-r "))
         elif not line.startswith("-"):
-            found.append(Requirement(line))
+            found.append(Requirement(line.partition(" --hash=")[0]))
     return found
 
 
@@ -183,6 +184,23 @@ def test_a_wheel_of_each_package_is_listed_with_its_hash(system: str, python: st
     ]
     missing = [pin for pin in [*pins, UV] if not wheels.get(pin, set()) & here]
     assert missing == (["torch==2.11.0+cu130"] if system == "win32" else [])
+
+
+def test_lightx2vs_archive_gets_its_hash_where_the_locks_are_renewed() -> None:
+    """With the network; set-up then takes no other archive (test_packages.py)."""
+    asked: list[str] = []
+
+    def told(url: str) -> str:
+        asked.append(url)
+        return str(len(asked)) * 64
+
+    before = LIGHTX2V.read_text(encoding="utf-8")
+    once = archive_hashed(before, told)
+    twice = archive_hashed(once, told)
+    assert once.splitlines()[-1].endswith(".zip --hash=sha256:" + "1" * 64)
+    assert twice == once.replace("1" * 64, "2" * 64)
+    assert asked[0] == asked[1]
+    assert asked[0].startswith("https://github.com/ModelTC/LightX2V/archive/")
 
 
 def test_nothing_is_built_and_lightx2v_is_one_commit() -> None:

@@ -1,6 +1,11 @@
 """Which packages set-up asks for, from where, and with which hashes."""
 
+import hashlib
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,12 +60,44 @@ def test_an_optional_piece_that_cant_be_had_is_left_out(
     assert "torch==2.11.0" in listed
     assert "sageattention==" not in listed
     assert "torch==" not in (tmp_path / f"headroom-{ENGINE}").read_text()
-    (lightx2v,) = [c for c in recorded.commands if "other-requirements-lightx2v" in c]
+    (lightx2v,) = [c for c in recorded.commands if "requirements-lightx2v" in c]
     assert "--no-deps" in lightx2v
     for name in (PAGE, ENGINE, GPU, "sageattention.txt"):
         (step,) = [c for c in recorded.commands if f"headroom-{name}" in c]
         # Else accelerate, before NVIDIA's torch is there, brings the newest one: gigabytes.
         assert "--no-deps --require-hashes" in step
+
+
+@pytest.mark.starts
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_an_archive_with_a_hash_is_taken_only_if_it_has_that(tmp_path: Path, tool: str) -> None:
+    """By the real uv and pip, with the options that set-up gives them."""
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tiny.py", "")
+        told = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
+        file.writestr("tiny-1.0.dist-info/METADATA", told)
+        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    start = (
+        [sys.executable, "-m", "pip"]
+        if tool == "pip"
+        else [shutil.which("uv", path=Path(sys.executable).parent) or "", "pip"]
+    )
+    if not start[0]:
+        pytest.skip("uv isn't here")
+    for sha256, taken in ((right, True), ("0" * 64, False)):
+        line = f"tiny @ {wheel.as_uri()} --hash=sha256:{sha256}"
+        known, other = hashed(f"# a comment\n{line}\n", {})
+        assert (known, other) == (f"{line}\n", "")
+        listed = tmp_path / "listed.txt"
+        listed.write_text(known)
+        target = tmp_path / sha256
+        options = ["--no-deps", "--require-hashes", "-r", str(listed), "--target", str(target)]
+        done = subprocess.run([*start, "install", *options], capture_output=True, text=True)
+        assert (done.returncode == 0) == taken, done.stderr
+        assert (target / "tiny.py").exists() == taken
 
 
 def test_windows_torch_comes_from_its_index(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from engine.prompts.enhancer import KEY, Enhancer, ollama_base
 from engine.prompts.openai_server import (
     Endpoint,
     EnhancerError,
+    ask,
     checked_base,
-    is_here,
     refusal,
 )
 from engine.request import PROMPT_LIMIT
@@ -327,6 +327,15 @@ def test_addresses_are_kept_as_they_are_used(given: str, kept: str) -> None:
         "http://example.com/v1#x",
         "http://169.254.169.254/latest",
         "http://[fe80::1]/v1",
+        "http://[fe80::1%eth0]/v1",
+        "http://[::ffff:169.254.169.254]/v1",
+        "http://[::ffff:a9fe:a9fe]/v1",
+        "http://[64:ff9b::a9fe:a9fe]/v1",
+        "http://0xa9fea9fe/v1",
+        "http://2852039166/v1",
+        "http://169.254.43518/v1",
+        "http://0251.0376.0251.0376/v1",
+        "http://169.254.169.254./v1",
         "http://exämple.com/v1",
         "http://example.com/\nv1\x00",
         "http://example.com/" + "x" * 600,
@@ -402,9 +411,24 @@ def test_a_look_is_short_and_stays_here(
     assert asyncio.run(enhancer.look()) is None
 
 
-def test_which_hosts_are_this_computer() -> None:
-    assert all(map(is_here, ("localhost", "127.8.9.1", "::1", "0.0.0.0", "a.localhost")))
-    assert not any(map(is_here, ("", "example.com", "192.168.0.1", "localhost.example.com")))
+def test_a_name_that_stands_for_a_link_local_address_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As some services' names for any number do, and a cloud's own ``metadata`` names."""
+    told: list[str] = []
+
+    async def looked_up(_loop: object, host: str, *_: object, **__: object) -> list[object]:
+        return [(2, 1, 6, "", (address, 0)) for address in told]
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", looked_up)
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    for told[:] in (["169.254.169.254"], ["10.0.0.1", "169.254.169.254"], ["fe80::1%eth0"]):
+        with pytest.raises(EnhancerError, match="among themselves"):
+            asyncio.run(ask(Endpoint("http://meta.test/v1", "m"), "GET", "/models"))
+    told[:] = ["127.0.0.1", "fe80::1"]
+    with pytest.raises(EnhancerError, match="Nothing answers"):
+        asyncio.run(ask(Endpoint("http://meta.test:9/v1", "m"), "GET", "/models"))
 
 
 def test_a_failure_keeps_what_the_server_said_apart_from_ours() -> None:

@@ -1,5 +1,6 @@
 """The visitors' page over real HTTP: who gets in, what they may do, and what they never see."""
 
+import hashlib
 import json
 import re
 import socket
@@ -11,6 +12,8 @@ import pytest
 
 from engine.engine import Engine
 from engine.jobs import State
+from engine.library import xmp
+from engine.library.mp4 import read_receipt
 from engine.machine.addresses import in_url, own_addresses
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
@@ -495,33 +498,21 @@ def test_an_ipv6_network_is_enough(engine: Engine, monkeypatch: pytest.MonkeyPat
     sharing.close()
 
 
-def test_a_share_doesnt_outlive_the_program(doors: Doors) -> None:
-    doors.visitor().post("generate", json=asked())
-    assert doors.engine.jobs.unfinished_of_visitors()
+def test_a_share_doesnt_outlive_the_program(engine: Engine, ask: Ask) -> None:
+    """What a program that shared left behind, killed before it could cancel anything."""
+    share = engine.jobs.shares.open(3600)
+    engine.jobs.add_all([ask()], visitor=(f"{share.id}.1", "Ann"))
+    share.close()
+    engine.start()
+    wait_until(lambda: not engine.jobs.waiting(), "the end of what nobody waits for")
+    assert engine.jobs.unfinished_of_visitors() == []
+
+
+def test_a_share_that_was_open_before_the_engine_keeps_its_jobs(doors: Doors) -> None:
+    ana = doors.visitor()
+    ana.post("generate", json=asked())
     doors.engine.start()
-    wait_until(lambda: not doors.engine.jobs.waiting(), "the end of what nobody waits for")
-    assert doors.engine.jobs.unfinished_of_visitors() == []
-
-
-def test_gradios_own_tunnel_program_is_driven(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its program is a stand-in that says what the real one says; the tunnel itself isn't run."""
-    from gradio import networking, tunneling
-
-    program = tmp_path / "frpc"
-    program.write_text('#!/bin/sh\necho "start proxy success: http://abc.share.test"\nsleep 60\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(tunneling, "BINARY_PATH", str(program))
-    monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", "127.0.0.1:9")
-    tunnel = open_tunnel(1234, "token", tmp_path)
-    assert (tunnel.url, tunnel.host, tunnel.alive) == (
-        "https://abc.share.test",
-        "abc.share.test",
-        True,
-    )
-    tunnel.close()
-    assert not tunnel.alive
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
 
 
 def test_why_there_is_no_link_is_a_sentence(
@@ -532,15 +523,55 @@ def test_why_there_is_no_link_is_a_sentence(
     missing = tmp_path / "gone" / "frpc"
     monkeypatch.setattr(tunneling, "BINARY_PATH", str(missing))
     monkeypatch.setattr(tunneling, "BINARY_FOLDER", missing.parent)
-    monkeypatch.setattr(tunneling, "BINARY_URL", "http://127.0.0.1:9/frpc")
+    url = "http://127.0.0.1:9/frpc"
+    monkeypatch.setattr(tunneling, "BINARY_URL", url)
+    monkeypatch.setattr(tunneling, "CHECKSUMS", {url: hashlib.sha256(b"").hexdigest()})
     monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", "127.0.0.1:9")
     with pytest.raises(TunnelError, match="couldn't be downloaded"):
         open_tunnel(1, "t", tmp_path)
-    monkeypatch.setattr(tunneling.Tunnel, "download_binary", staticmethod(lambda: None))
-    with pytest.raises(TunnelError, match="removed or blocked"):
-        open_tunnel(1, "t", tmp_path)
+    missing.parent.mkdir()
+    missing.write_bytes(b"")
     monkeypatch.setattr(networking, "GRADIO_SHARE_SERVER_ADDRESS", None)
     monkeypatch.setattr(networking, "GRADIO_API_SERVER", "http://127.0.0.1:9/")
     with pytest.raises(TunnelError, match="can't be reached") as caught:
         open_tunnel(1, "t", tmp_path)
     assert "own network" in str(caught.value.remedy)
+
+
+def test_what_a_visitor_gets_tells_nothing_of_the_computer(doors: Doors) -> None:
+    """Whoever reads the file finds how to make the clip again; the owner's row has the rest."""
+    doors.engine.start()
+    ana = doors.visitor()
+    job = ana.post("generate", json=asked(seed=7)).json()["job"]
+    wait_until(lambda: state(ana)["jobs"][0]["clip"], "the visitor's clip")
+    file = doors.engine.home.cache / "got.mp4"
+    answer, still = ana.get(f"clip/{job}.mp4"), ana.get(f"clip/{job}.jpg")
+    file.write_bytes(answer.content)
+    clip = doors.engine.library.of_job(job)
+    assert clip is not None
+    full = clip.receipt
+    assert {"plan", "versions", "peaks", "stages", "device"} <= set(full), "the owner's"
+    mine = {name: full[name] for name in ("request", "seed", "model")}
+    assert read_receipt(file) == mine
+    beside = xmp.read(file)
+    assert beside is not None
+    assert json.loads(beside) == {"kind": "headroom.receipt", **mine}
+    own = [str(full["device"]), *map(str, full["versions"].values()), "threads=", "x264", "Lavf"]
+    page = ana.get("").content + ana.get("state").content
+    for told in (word.encode() for word in own if len(word) > 2):
+        assert told not in answer.content, told
+        assert told not in still.content, told
+        assert told not in page, told
+    headers = " ".join(f"{name}: {value}" for name, value in answer.headers.items())
+    assert "server" not in answer.headers
+    assert not re.search(r"uvicorn|python|headroom\.sqlite|/home/|/root/", headers, re.I)
+
+
+def test_the_owners_own_clip_has_the_whole_receipt(engine: Engine, ask: Ask) -> None:
+    engine.start()
+    made = finish(engine, engine.submit(ask()))
+    clip = engine.library.of_job(made.id)
+    assert clip is not None
+    inside = read_receipt(engine.home.clips / clip.file)
+    assert {"plan", "versions", "peaks"} <= set(inside)
+    assert b"threads=" not in (engine.home.clips / clip.file).read_bytes()

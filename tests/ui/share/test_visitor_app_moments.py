@@ -1,14 +1,18 @@
 """A share while its link is opened, while it ends, and while the database is locked."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine import store
 from engine.engine import Engine
 from engine.jobs import Job, State
 from engine.store import StoreError
+from tests.conftest import wait_until
+from tests.support.databases import locked_elsewhere
 from tests.support.visitors import Doors, asked, error
 from ui.live import Live
 from ui.share.session import Sharing
@@ -72,6 +76,43 @@ def test_the_end_waits_for_what_is_being_queued(
     sender.join(20)
     ender.join(20)
     assert [job.state for job in doors.engine.jobs.recent()] == [State.CANCELLED]
+
+
+@pytest.mark.reliability("a share's end while another program holds the database")
+def test_an_end_while_the_database_is_held(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of its visitors is made afterwards: what runs is stopped without the database, what
+    waits is never claimed, and both are cancelled as soon as that can be written."""
+    monkeypatch.setattr(store, "TIMEOUT_SECONDS", 0.2)
+    engine, jobs, ana = doors.engine, doors.engine.jobs, doors.visitor()
+    engine.start()
+    running = ana.post("generate", json=asked("steps=400 step_seconds=0.1")).json()["job"]
+    waiting = ana.post("generate", json=asked()).json()["job"]
+    wait_until(lambda: jobs.get(running).state is State.RUNNING, "the visitor's job")
+    with locked_elsewhere(jobs.store.path):
+        doors.sharing.stop()
+        assert jobs.get(waiting).state is State.QUEUED, "it couldn't be written"
+        wait_until(lambda: engine.status().job is None or engine.status().notice, "the stop")
+        assert jobs.get(waiting).attempts == 0
+    wait_until(lambda: not jobs.unfinished_of_visitors(), "the end of all of theirs")
+    ended = [jobs.get(running), jobs.get(waiting)]
+    assert [(job.state, job.attempts) for job in ended] == [
+        (State.CANCELLED, 1),
+        (State.CANCELLED, 0),
+    ]
+
+
+def test_a_machine_that_slept_through_the_end_lets_nobody_in(engine: Engine) -> None:
+    slept = [0.0]
+    doors = Doors(engine)
+    doors.sharing = Sharing(engine, doors.tunnel, wall=lambda: time.time() + slept[0])
+    doors.open(hours=1)
+    ana = doors.visitor()
+    ana.post("generate", json=asked())
+    slept[0] = 3601.0
+    assert ana.get("state").status_code == 410
+    wait_until(lambda: not doors.sharing.open, "the end")
+    wait_until(lambda: not engine.jobs.unfinished_of_visitors(), "its jobs' end")
+    ana.close()
 
 
 def test_it_is_told_once_it_has_an_address(engine: Engine) -> None:
