@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -14,12 +13,13 @@ from multiprocessing.context import SpawnProcess
 
 from engine.jobs import Job
 from engine.machine.memory import MemorySample
+from engine.patience import WakingClock, waited
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Text
-from engine.worker.messages import Occupied, Stop, ToWorker
+from engine.worker.messages import Cancel, Occupied, Stop, ToWorker
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
 DYING_SECONDS = 30.0
@@ -30,6 +30,8 @@ SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 class WorkerProcess:
     """A running worker and what the supervisor knows of it.
 
+    Its seconds are those of ``clock``: who is silent while this process was held, too, is no
+    suspect. ``heard`` is when it spoke last, ``cancel_sent`` when it was asked to cancel.
     ``sent`` is the plan that it was given, ``plan`` the one that it runs. ``occupied``: what it
     does that can't be interrupted, which excuses it until ``excused_until``.
     """
@@ -39,7 +41,8 @@ class WorkerProcess:
     preset: ModelPreset
     plan: Plan
     sent: Plan
-    heard: float = field(default_factory=time.monotonic)
+    clock: WakingClock = field(default_factory=WakingClock)
+    heard: float = 0.0
     ready: bool = False
     job: Job | None = None
     cancel_sent: float | None = None
@@ -81,19 +84,27 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
             self.pipe.send(message)
 
+    def hear(self) -> None:
+        """It spoke just now, or nobody listened until now."""
+        self.heard = self.clock()
+
+    def ask_to_cancel(self, job: int) -> None:
+        self.cancel_sent = self.clock()
+        self.send(Cancel(job))
+
     def excuse(self, message: Occupied) -> None:
         """It says that it won't see a cancel for a while."""
         self.occupied = message.doing
-        self.excused_until = time.monotonic() + message.seconds
+        self.excused_until = self.clock() + message.seconds
 
     def end_excuse(self) -> None:
         """Only from now on it can answer; what it was asked before doesn't count against it."""
         if self.occupied is not None:
-            self.occupied, self.excused_until = None, time.monotonic()
+            self.occupied, self.excused_until = None, self.clock()
 
     def overdue(self) -> Text | None:
         """Why it has to be killed: it hangs, or hasn't answered a cancel; None as a rule."""
-        now = time.monotonic()
+        now = self.clock()
         if self.ready and now - self.heard > SILENCE_SECONDS:
             return Text("worker.hung", seconds=now - self.heard)
         if self.job is None or self.cancel_sent is None:
@@ -130,7 +141,7 @@ class WorkerProcess:
     def how_it_ended(self) -> Text:
         """Half a sentence; call it once the pipe has ended. The process may take its time to go:
         the system takes tens of GB of page-locked memory back first."""
-        self.process.join(timeout=DYING_SECONDS)
+        waited(self._ended_within, DYING_SECONDS)
         code = self.process.exitcode
         if code is not None and code < 0:
             cause = Text("worker.often_out_of_memory") if code == -9 else NOTHING
@@ -138,6 +149,10 @@ class WorkerProcess:
         if code is None:
             return Text("worker.silent")
         return Text("worker.ended_by_itself", code=code)
+
+    def _ended_within(self, seconds: float) -> bool:
+        self.process.join(timeout=seconds)
+        return self.process.exitcode is not None
 
     def ended_during(self, stage: Stage | None) -> Text:
         """The same as a sentence, with the stage that it was in."""

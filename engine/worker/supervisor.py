@@ -6,7 +6,6 @@ One thread does all of that; what others may know of it is its ``status``.
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from engine.home import Home
 from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
+from engine.patience import waited
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
@@ -110,10 +110,14 @@ class Supervisor:
         self._closing.set()
         self.nudge()
         if self._thread.is_alive():
-            self._thread.join(timeout=CLOSE_SECONDS)
+            waited(self._ended_within, CLOSE_SECONDS)
         worker = self._slot.worker
         if worker is not None:  # the thread is stuck: leave no orphan all the same
             worker.process.kill()
+
+    def _ended_within(self, seconds: float) -> bool:
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
 
     def nudge(self) -> None:
         """There is something new in the queue."""
@@ -170,7 +174,7 @@ class Supervisor:
                 return
             worker = self._slot.worker
             if worker is not None:
-                worker.heard = time.monotonic()  # nobody listened meanwhile
+                worker.hear()  # nobody listened meanwhile
         if worker is None or (worker.ready and worker.job is None):
             self._feed()
             worker = self._slot.worker
@@ -251,7 +255,7 @@ class Supervisor:
         except (EOFError, OSError):
             self._deferred.do(partial(self._replacement.died, worker))
             return
-        worker.heard = time.monotonic()
+        worker.hear()
         self._deferred.do(partial(self._handle, worker, message))
 
     def _handle(self, worker: WorkerProcess, message: messages.FromWorker) -> None:
@@ -333,8 +337,7 @@ class Supervisor:
             self._deferred.do(partial(self._replacement.died, worker, why))
         elif worker.job is not None and worker.cancel_sent is None:
             if self.jobs.get(worker.job.id).cancel_requested:
-                worker.cancel_sent = time.monotonic()
-                worker.send(messages.Cancel(worker.job.id))
+                worker.ask_to_cancel(worker.job.id)
                 self._tell_waiting_cancel(worker)
 
     def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:

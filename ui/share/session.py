@@ -14,6 +14,7 @@ import uvicorn
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.machine.addresses import in_url, own_addresses
+from engine.patience import WakingClock
 from engine.text import NOTHING, Text
 from ui.server.listening import PortError, listen
 from ui.share.tunnel import Tunnel, open_tunnel
@@ -110,9 +111,9 @@ class Sharing:
         threading.Thread(
             target=self._server.run, kwargs=arguments, name="visitors' page", daemon=True
         ).start()
-        deadline = time.monotonic() + START_SECONDS
+        clock = WakingClock()
         while not self._server.started:
-            if time.monotonic() > deadline:
+            if clock() > START_SECONDS:
                 raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
         return listening.port
