@@ -1,6 +1,7 @@
 """The subcommands. With --json stdout holds one JSON object; everything else goes to stderr."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
+from engine.commands.answer import given, naming
 from engine.commands.follow import follow, say
 from engine.commands.login import read_login
 from engine.default_model import asked_for, default_model
@@ -30,6 +32,7 @@ from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
+from engine.terminal import AnswerLost
 from engine.units import gigabytes
 from engine.variables import AUTH
 
@@ -61,6 +64,10 @@ class JobFailed(HeadroomError):
 
 def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
     """Run the command line ``arguments`` (without the program's name); returns the exit code."""
+    return given(lambda: _main(arguments, open_page))
+
+
+def _main(arguments: list[str], open_page: OpenPage | None) -> int:
     parser = _parser()
     # `python app.py --port 7861` is `serve`: the page is what the program is for.
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -77,7 +84,9 @@ def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
             told: dict[str, object] = error.to_json()
             if isinstance(error, Refused):
                 told |= verdict_json(error.size, error.verdict, error.nearest)
-            _print_json(told)
+            with contextlib.suppress(AnswerLost):  # the sentence was told
+                _print_json(told)
+                sys.stdout.flush()
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -220,7 +229,7 @@ def _generate(options: argparse.Namespace) -> int:
             {name: value for name, value in given.items() if value is not None},
             engine.presets,
         )
-        job = follow(engine, engine.submit(request, embed=not options.no_receipt))
+        job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
@@ -230,7 +239,8 @@ def _generate(options: argparse.Namespace) -> int:
         path = engine.home.clips / clip.file
         if options.out is not None:
             path = Path(shutil.copyfile(path, options.out)).resolve()
-        _report(clip, path, options.json)
+        with naming(path):
+            _report(clip, path, options.json)
     return ExitCode.DONE
 
 
@@ -258,7 +268,7 @@ def _check(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         request = _sized(options, engine, PROBE_PROMPT)
-        job = follow(engine, engine.measure(request))
+        job = follow(engine, lambda: engine.measure(request))
         if job.state is State.CANCELLED:
             say("Cancelled; what was measured until then is kept.")
             return ExitCode.INTERRUPTED

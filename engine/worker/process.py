@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from engine import terminal
 from engine.jobs import Job
 from engine.machine.memory import MemorySample
 from engine.patience import WakingClock, waited
@@ -196,7 +197,7 @@ def worker_environment(
 
 @contextlib.contextmanager
 def _shielded() -> Iterator[None]:
-    """Block Ctrl-C and TERM in this thread meanwhile: a child that is started inherits its mask.
+    """Block Ctrl-C, TERM and HUP in this thread meanwhile: a child that starts inherits its mask.
 
     They reach the whole process group and must not hit a worker that is still importing. Windows
     has no masks; there worker.main ignores them once it runs.
@@ -206,9 +207,9 @@ def _shielded() -> Iterator[None]:
         return
     from multiprocessing import resource_tracker
 
-    # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
+    # Starting the tracker would unblock two of them again (cpython's resource_tracker.py).
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, terminal.ENDINGS)
     try:
         yield
     finally:
