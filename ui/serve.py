@@ -254,8 +254,8 @@ def _with_mcp(
 
 
 class _Signals:
-    """Ctrl-C, a polite kill, and its terminal's end. The first one breaks off what starts, or ends ``wait``; further
-    ones don't disturb the end."""
+    """Ctrl-C, a polite kill, and its terminal's end. The first one breaks off what starts, or ends
+    ``wait``; further ones don't disturb the end."""
 
     def __init__(self) -> None:
         self._ended, self._waiting = threading.Event(), False

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from engine import logs
 from engine.commands.answer import given, naming
 from engine.commands.follow import follow, say
 from engine.commands.login import read_login
+from engine.commands.out import copy, out_file, out_folder
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
     )
-    generate.add_argument("--out", metavar="FILE.mp4", type=Path, help="copy the clip here as well")
+    generate.add_argument("--out", metavar="FILE.mp4", help="copy the clip here as well")
 
     read = add("read", _read, "print the receipt inside a clip")
     read.add_argument("file", metavar="FILE.mp4", type=Path)
@@ -216,11 +216,8 @@ def _serve(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     fields = ("prompt", "model", "height", "width", "frames", "seed")
     given = {name: getattr(options, name) for name in fields}
-    if options.out is not None and options.out.suffix.lower() != ".mp4":
-        raise InputError(f"--out {options.out}: a clip is an MP4.", "Let the name end in .mp4.")
-    if options.out is not None and not options.out.resolve().parent.is_dir():
-        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
     with open_engine() as engine:
+        out = None if options.out is None else out_file(options.out, engine.home)
         if options.model is None:
             usual = default_model(engine)
             say(str(usual.sentence))
@@ -237,8 +234,8 @@ def _generate(options: argparse.Namespace) -> int:
         if clip is None:
             raise JobFailed(job.note, job.remedy)
         path = engine.home.clips / clip.file
-        if options.out is not None:
-            path = Path(shutil.copyfile(path, options.out)).resolve()
+        if out is not None:
+            path = copy(path, out)
         with naming(path):
             _report(clip, path, options.json)
     return ExitCode.DONE
@@ -356,11 +353,9 @@ def _doctor(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from engine.commands.bench.run import run
 
-    if options.out is not None and not options.out.is_dir():
-        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
+    out = None if options.out is None else out_folder(options.out)
     with open_engine() as engine:
-        out = options.out or engine.home.root
-        result = run(engine, options.only, options.model, out.resolve(), say)
+        result = run(engine, options.only, options.model, out or engine.home.root, say)
     if options.json:
         _print_json(result.as_json())
     else:
