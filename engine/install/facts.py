@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import patience
+from engine.machine import cgroup
 
 NVML_TEXT = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE, the longest of its texts
 SMI_SECONDS = 20  # a driver that wakes a sleeping laptop's card takes its time
@@ -202,6 +203,11 @@ class _MemoryStatus(ctypes.Structure):
 
 
 def _ram() -> int:
+    """What this process may use of it; a container may have less than the machine."""
+    return min(_whole_ram(), cgroup.memory().total or _whole_ram())
+
+
+def _whole_ram() -> int:
     if sys.platform == "win32":
         told = _MemoryStatus()
         told.length = ctypes.sizeof(told)

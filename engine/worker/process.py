@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 
 from engine import terminal
 from engine.jobs import Job
+from engine.machine.facts import core_limit
 from engine.machine.memory import MemorySample
 from engine.patience import WakingClock, waited
 from engine.plan.choice import Plan, values
@@ -180,6 +181,8 @@ def worker_environment(
         # LightX2V would set 2, which waits for the GPU after every stage (pipeline.py:4).
         "PROFILING_DEBUG_LEVEL": "0",
     }
+    if (threads := core_limit()) is not None and "OMP_NUM_THREADS" not in os.environ:
+        environment["OMP_NUM_THREADS"] = str(threads)
     if preset.runs_on == "cpu":
         # Threads that spin while they wait for each other take the cores from whoever they wait
         # for: on two cores beside other work a clip took eight times as long (measured).
