@@ -1,13 +1,16 @@
 """Where Headroom writes: one folder for database, clips and logs, moved whole by HEADROOM_HOME."""
 
+import contextlib
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from engine.errors import ExitCode, HeadroomError
+from engine.errors import ExitCode, HeadroomError, first_line
 
+NAME_A_FOLDER = "Set HEADROOM_HOME to a folder that you may write to."
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -31,8 +34,7 @@ class Home:
             HomeError: the folder can't be made or written to.
         """
         named = os.environ.get("HEADROOM_HOME", "").strip()
-        root = Path(named).expanduser() if named else platformdirs.user_data_path("Headroom", False)
-        home = cls(root.resolve())
+        home = cls(_whole(named) if named else _usual())
         home.create()
         return home
 
@@ -69,6 +71,7 @@ class Home:
         return self.root / "engine.lock"
 
     def create(self) -> None:
+        _check_name(self.root)
         try:
             for folder in (self.clips, self.trash, self.logs, self.cache):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -80,3 +83,35 @@ class Home:
                 f"Headroom can't write to its folder {self.root}: {error.strerror or error}.",
                 "Make the folder writable, or set HEADROOM_HOME to another folder.",
             ) from error
+
+
+def _usual() -> Path:
+    """The platform's user data folder. A number without a user, as a container may have, has no
+    home; some versions of platformdirs say so, with others "~" would be a folder of that name."""
+    with contextlib.suppress(RuntimeError):
+        found = platformdirs.user_data_path("Headroom", False)
+        if found.is_absolute():
+            return _whole(str(found))
+    raise HomeError("This user has no home folder, where Headroom's would be.", NAME_A_FOLDER)
+
+
+def _whole(named: str) -> Path:
+    """The absolute path, without links and "~"."""
+    try:
+        return Path(named).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user; a loop of links
+        why = first_line(error).rstrip(".")
+        raise HomeError(
+            f"There can be no folder {named!r} for Headroom: {why}.", NAME_A_FOLDER
+        ) from error
+
+
+def _check_name(root: Path) -> None:
+    """Names go into the database, into JSON and to the terminal."""
+    name = str(root)
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise HomeError(
+            f"Headroom can't use the folder {name!r}: its name has a line break or another control "
+            "character, or isn't UTF-8.",
+            NAME_A_FOLDER,
+        )
