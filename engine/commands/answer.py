@@ -1,5 +1,6 @@
 """What becomes of a command whose answer can't be given: nobody reads it, or there is no space."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,14 @@ def given(command: Callable[[], int]) -> int:
             return ExitCode.INTERRUPTED
         say(f"The answer can't be written: {lost.strerror}.")
         return ExitCode.ENGINE_FAILED
+
+
+def tried(write: Callable[[], None]) -> None:
+    """Write an error's answer, if that can be done: stderr has the sentence, and its exit code
+    counts."""
+    with contextlib.suppress(AnswerLost):
+        write()
+        sys.stdout.flush()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The subcommands. With --json stdout holds one JSON object; everything else goes to stderr."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
-from engine.commands.answer import given, naming
+from engine.commands.answer import given, naming, tried
 from engine.commands.follow import follow, say
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
@@ -32,7 +31,6 @@ from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
-from engine.terminal import AnswerLost
 from engine.units import gigabytes
 from engine.variables import AUTH
 
@@ -84,9 +82,7 @@ def _main(arguments: list[str], open_page: OpenPage | None) -> int:
             told: dict[str, object] = error.to_json()
             if isinstance(error, Refused):
                 told |= verdict_json(error.size, error.verdict, error.nearest)
-            with contextlib.suppress(AnswerLost):  # the sentence was told
-                _print_json(told)
-                sys.stdout.flush()
+            tried(lambda: _print_json(told))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
