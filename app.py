@@ -8,10 +8,12 @@ import signal
 import sys
 from typing import Any
 
+from engine import terminal
 from engine.variables import settle
 
 
 def main() -> int:
+    terminal.secure()
     # While packages are imported Ctrl-C ends this without a word: some would turn it into errors of
     # their own, and there is nothing yet to be kept.
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler

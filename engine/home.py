@@ -1,15 +1,18 @@
 """Where Headroom writes: one folder for database, clips and logs, moved whole by HEADROOM_HOME."""
 
+import contextlib
 import os
 import shutil
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from engine.errors import ExitCode, HeadroomError
+from engine.errors import ExitCode, HeadroomError, first_line
 from engine.text import Text
 
+NAME_A_FOLDER = "Set HEADROOM_HOME to a folder that you may write to."
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -33,8 +36,7 @@ class Home:
             HomeError: the folder can't be made or written to.
         """
         named = os.environ.get("HEADROOM_HOME", "").strip()
-        root = Path(named).expanduser() if named else platformdirs.user_data_path("Headroom", False)
-        home = cls(root.resolve())
+        home = cls(_whole(named) if named else _usual())
         home.create()
         return home
 
@@ -76,6 +78,7 @@ class Home:
         return self.root / "shares"
 
     def create(self) -> None:
+        _check_name(self.root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.clips, self.trash, self.logs, self.cache):
@@ -155,3 +158,35 @@ def free_bytes(path: Path) -> int:
         return shutil.disk_usage(drive_of(path)).free
     except OSError:
         return 0
+
+
+def _usual() -> Path:
+    """The platform's user data folder. A number without a user, as a container may have, has no
+    home; some versions of platformdirs say so, with others "~" would be a folder of that name."""
+    with contextlib.suppress(RuntimeError):
+        found = platformdirs.user_data_path("Headroom", False)
+        if found.is_absolute():
+            return _whole(str(found))
+    raise HomeError("This user has no home folder, where Headroom's would be.", NAME_A_FOLDER)
+
+
+def _whole(named: str) -> Path:
+    """The absolute path, without links and "~"."""
+    try:
+        return Path(named).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user; a loop of links
+        why = first_line(error).rstrip(".")
+        raise HomeError(
+            f"There can be no folder {named!r} for Headroom: {why}.", NAME_A_FOLDER
+        ) from error
+
+
+def _check_name(root: Path) -> None:
+    """Names go into the database, into JSON and to the terminal."""
+    name = str(root)
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise HomeError(
+            f"Headroom can't use the folder {name!r}: its name has a line break or another control "
+            "character, or isn't UTF-8.",
+            NAME_A_FOLDER,
+        )

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.errors import HeadroomError
+from engine.patience import WakingClock
 from engine.text import Text
 
 TURN_SECONDS = 0.5  # SQLite waits so long at a time: a program that ends can't wait longer
@@ -291,14 +291,14 @@ class Store:
         )
 
     def _begin(self) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+        clock = WakingClock(2 * TURN_SECONDS)
         while True:
             try:
                 self._db.execute("begin immediate")
                 return
             except sqlite3.OperationalError as error:
                 busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or self.closing.is_set() or time.monotonic() > deadline:
+                if not busy or self.closing.is_set() or clock() > TIMEOUT_SECONDS:
                     raise
 
     def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:

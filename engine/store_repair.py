@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.home import Home
+from engine.home import Home, HomeError
 from engine.store import Damaged, Store, StoreError
 from engine.text import Text, joined
 
@@ -21,11 +21,16 @@ def open_store(home: Home) -> Store:
 
     Raises:
         StoreError: it can't be opened for another reason, or a process that runs has it open.
+        HomeError: there is none, and none can be made.
     """
     try:
         return _sound(home.database)
     except Damaged as damage:
         why = damage.sentence
+    except StoreError as error:
+        if _holds_something(home.database):
+            raise
+        raise HomeError(error.sentence, error.remedy) from error  # it can't even be begun there
     lock = FileLock(home.engine_lock, thread_local=False)
     try:
         with lock.acquire(timeout=0):
@@ -41,6 +46,13 @@ def open_store(home: Home) -> Store:
         ) from error
     log.warning("%s", why)
     return Store(home.database, Text("store.made_anew", file=kept.name))
+
+
+def _holds_something(database: Path) -> bool:
+    try:
+        return database.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _sound(path: Path) -> Store:

@@ -19,6 +19,7 @@ from engine.errors import HeadroomError
 from engine.machine.addresses import everywhere, in_url, only_here, own_addresses
 from engine.machine.open_files import raise_limit
 from engine.store import StoreError
+from engine.terminal import end_signals
 from engine.variables import settle_for_page
 from ui.browser import open_page
 from ui.server.listening import Listening, asking_itself, listen, served_on
@@ -262,12 +263,12 @@ def _with_mcp(answers: "Answers", login: "PageLogin", open_to_others: bool) -> d
 
 
 class _Signals:
-    """Ctrl-C and a polite kill. The first one breaks off what starts, or ends ``wait``; further
-    ones don't disturb the end."""
+    """Ctrl-C, a polite kill, and its terminal's end. The first one breaks off what starts, or ends
+    ``wait``; further ones don't disturb the end."""
 
     def __init__(self) -> None:
         self._ended, self._waiting = threading.Event(), False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in end_signals():
             signal.signal(number, self._end)
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:

@@ -1,12 +1,15 @@
-"""A job's way on the terminal: worked on alone, told line by line, and cancelled by Ctrl-C."""
+"""A job's way on the terminal: worked on alone, told line by line, and cancelled with its end:
+by Ctrl-C, or when nobody is left to hear of the clip."""
 
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 
+from engine import terminal
 from engine.engine import Engine
 from engine.jobs import Job
 from engine.text import Said
@@ -19,35 +22,42 @@ def say(text: Said) -> None:
     sys.stderr.flush()
 
 
-def follow(engine: Engine, job: Job) -> Job:
-    """Work on ``job`` alone until its end, whichever process does it; progress goes to stderr."""
-    engine.recorder.start()
-    engine.start(only=job.id)
-    with _interruptible(engine, job.id):
-        return _watch(engine, job)
+def follow(engine: Engine, submit: Callable[[], Job]) -> Job:
+    """Work on the job of ``submit`` alone until its end, whichever process does it; progress goes
+    to stderr."""
+    with _noticed() as ended:
+        job = submit()
+        engine.recorder.start()
+        engine.start(only=job.id)
+        return _watch(engine, job, ended)
 
 
 @contextmanager
-def _interruptible(engine: Engine, job: int) -> Iterator[None]:
-    """Ctrl-C (and a polite kill) cancels the job instead of leaving it half done."""
+def _noticed() -> Iterator[Event]:
+    """Ctrl-C, a polite kill and the terminal's end are set down in an event, from before there is a
+    job, instead of leaving one that the next start would make."""
+    ended = Event()
 
-    def cancel(_signal: int, _frame: FrameType | None) -> None:
-        engine.cancel(job)
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
 
-    before = {s: signal.signal(s, cancel) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in terminal.end_signals()}
     try:
-        yield
+        yield ended
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _watch(engine: Engine, job: Job) -> Job:
+def _watch(engine: Engine, job: Job, ended: Event) -> Job:
     told: str | None = None
-    faults: Said = ""
+    cancelled, faults = False, ""
     while not job.state.final:
         time.sleep(0.05)
-        if (now := engine.faults.text()) and now != faults:
+        if not cancelled and (ended.is_set() or terminal.reader_gone()):
+            engine.cancel(job.id)
+            cancelled = True
+        if (now := str(engine.faults.text())) and now != faults:
             say(now)
             faults = now
         line = _progress_line(engine.status(), job)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
+from engine.commands.answer import given, naming, tried
 from engine.commands.follow import follow, say
 from engine.commands.login import read_login
+from engine.commands.out import copy, out_file, out_folder
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -61,6 +62,10 @@ class JobFailed(HeadroomError):
 
 def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
     """Run the command line ``arguments`` (without the program's name); returns the exit code."""
+    return given(lambda: _main(arguments, open_page))
+
+
+def _main(arguments: list[str], open_page: OpenPage | None) -> int:
     parser = _parser()
     # `python app.py --port 7861` is `serve`: the page is what the program is for.
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -77,7 +82,7 @@ def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
             told: dict[str, object] = error.to_json()
             if isinstance(error, Refused):
                 told |= verdict_json(error.size, error.verdict, error.nearest)
-            _print_json(told)
+            tried(lambda: _print_json(told))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -124,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
     )
-    generate.add_argument("--out", metavar="FILE.mp4", type=Path, help="copy the clip here as well")
+    generate.add_argument("--out", metavar="FILE.mp4", help="copy the clip here as well")
 
     read = add("read", _read, "print the receipt inside a clip")
     read.add_argument("file", metavar="FILE.mp4", type=Path)
@@ -207,11 +212,8 @@ def _serve(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     fields = ("prompt", "model", "height", "width", "frames", "seed")
     given = {name: getattr(options, name) for name in fields}
-    if options.out is not None and options.out.suffix.lower() != ".mp4":
-        raise InputError(f"--out {options.out}: a clip is an MP4.", "Let the name end in .mp4.")
-    if options.out is not None and not options.out.resolve().parent.is_dir():
-        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
     with open_engine() as engine:
+        out = None if options.out is None else out_file(options.out, engine.home)
         if options.model is None:
             usual = default_model(engine)
             say(str(usual.sentence))
@@ -220,7 +222,7 @@ def _generate(options: argparse.Namespace) -> int:
             {name: value for name, value in given.items() if value is not None},
             engine.presets,
         )
-        job = follow(engine, engine.submit(request, embed=not options.no_receipt))
+        job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
@@ -228,9 +230,10 @@ def _generate(options: argparse.Namespace) -> int:
         if clip is None:
             raise JobFailed(job.note, job.remedy)
         path = engine.home.clips / clip.file
-        if options.out is not None:
-            path = Path(shutil.copyfile(path, options.out)).resolve()
-        _report(clip, path, options.json)
+        if out is not None:
+            path = copy(path, out)
+        with naming(path):
+            _report(clip, path, options.json)
     return ExitCode.DONE
 
 
@@ -258,7 +261,7 @@ def _check(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         request = _sized(options, engine, PROBE_PROMPT)
-        job = follow(engine, engine.measure(request))
+        job = follow(engine, lambda: engine.measure(request))
         if job.state is State.CANCELLED:
             say("Cancelled; what was measured until then is kept.")
             return ExitCode.INTERRUPTED
@@ -346,11 +349,9 @@ def _doctor(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from engine.commands.bench.run import run
 
-    if options.out is not None and not options.out.is_dir():
-        raise InputError(f"--out {options.out}: there is no such folder.", "Make it first.")
+    out = None if options.out is None else out_folder(options.out)
     with open_engine() as engine:
-        out = options.out or engine.home.root
-        result = run(engine, options.only, options.model, out.resolve(), say)
+        result = run(engine, options.only, options.model, out or engine.home.root, say)
     if options.json:
         _print_json(result.as_json())
     else:

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from engine.doctor.gpu import Line
-from engine.guard.budget import RAM_RESERVE
+from engine.guard.budget import ram_reserve
 from engine.home import Home, HomeError, drive_of
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
@@ -32,7 +32,7 @@ def ram(sample: MemorySample, needs: Sequence[tuple[str, int]]) -> Line:
     """``needs``: what each model that can run here takes of it under its plan."""
     host, subject = sample.host, Text("doctor.ram")
     free = Text("doctor.ram_free", free=Memory(host.available), total=Memory(host.total))
-    if host.available < 2 * RAM_RESERVE:
+    if host.available < 2 * ram_reserve(host):
         return Line(subject, "warn", free, Text("doctor.close_programs"))
     if short := [_takes(name, need) for name, need in needs if need > host.available]:
         told = Text("doctor.whole", said=in_a_row(short))

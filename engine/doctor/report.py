@@ -59,7 +59,7 @@ def without_persons(text: str, root: Path, prompts: set[str]) -> str:
         root: Headroom's folder, which may lie anywhere.
     """
     text = without_prompts(text, *sorted(prompts, key=len, reverse=True))
-    for folder, short in ((root, "[Headroom's folder]"), (Path.home(), "~")):
+    for folder, short in ((root, "[Headroom's folder]"), *_home()):
         if folder == Path(folder.anchor):
             continue
         for form in {str(folder), folder.as_posix(), str(folder).replace("\\", "\\\\")}:
@@ -69,6 +69,13 @@ def without_persons(text: str, root: Path, prompts: set[str]) -> str:
     for name, short in _names():
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", short, text, flags=re.IGNORECASE)
     return text
+
+
+def _home() -> list[tuple[Path, str]]:
+    try:
+        return [(Path.home(), "~")]
+    except RuntimeError:  # a container's user may have none
+        return []
 
 
 def _names() -> list[tuple[str, str]]:

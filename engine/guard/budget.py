@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import psutil
 
 from engine.machine.facts import VRAM_LIMIT, vram_limit
-from engine.machine.memory import GpuSample, MemorySample
+from engine.machine.memory import GpuSample, HostSample, MemorySample
 from engine.presets import ModelPreset
 from engine.text import Memory, Said, Text
 from engine.units import GIB, MIB
 
 DISPLAY_RESERVE = 700 * MIB  # what desktops and browsers take back at any moment (ComfyUI's figure)
 RAM_RESERVE = 1 * GIB  # below this a system begins to swap, and everything on it crawls
+GROUP_PART = 8  # of a container's RAM at the most, so that from 8 GiB on it is the same
 MARGIN_SHARE, MARGIN_LEAST = 0.05, 256 * MIB
 
 
@@ -59,9 +60,8 @@ def device_for(
     """
     if preset.runs_on == "cpu":
         host = sample.host
-        return Device(
-            Text("guard.the_ram"), host.total, host.used - (host.worker or 0), RAM_RESERVE
-        )
+        others = host.used - (host.worker or 0)
+        return Device(Text("guard.the_ram"), host.total, others, ram_reserve(host))
     gpu = sample.gpu
     if gpu is None:
         return None
@@ -72,6 +72,12 @@ def device_for(
         return Device(gpu.name, gpu.total, others, _reserve(gpu), holders)
     name = Text("guard.limited_device", device=gpu.name, limit=Memory(limit), variable=VRAM_LIMIT)
     return Device(name, limit, others, _reserve(gpu), holders, gpu.total)
+
+
+def ram_reserve(host: HostSample) -> int:
+    """What is kept free of the RAM. The system's own share lies outside of a container, where the
+    limit itself is all that must not be met."""
+    return min(RAM_RESERVE, host.total // GROUP_PART) if host.limited else RAM_RESERVE
 
 
 def held_by(gpu: GpuSample, pid: int | None, told: int | None = None) -> int:

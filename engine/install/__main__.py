@@ -22,6 +22,7 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from engine import terminal
 from engine.install import trial
 from engine.install.environments import (
     Environments,
@@ -262,11 +263,16 @@ def dry_run(setup: Setup) -> dict[str, object]:
 def main(arguments: list[str]) -> int:
     order = read_order(arguments)
     setup = Setup(PROJECT, order)
-    if order.dry_run:
-        sys.stdout.write(json.dumps(dry_run(setup), indent=1) + "\n")
-        return 0
     try:
+        if order.dry_run:
+            sys.stdout.write(json.dumps(dry_run(setup), indent=1) + "\n")
+            sys.stdout.flush()
+            return 0
         setup.run()
+    except terminal.AnswerLost as lost:
+        if not lost.gone:
+            say(f"The answer can't be written: {lost.strerror}.")
+        return 130 if lost.gone else 4
     except SetupError as error:
         say(f"\n{error}")
         return _without(setup)
@@ -297,6 +303,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _interrupt)
+    terminal.secure()
     # A message must not end the set-up where a window can't show one of its letters.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -15,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from engine import patience
+
 STAMP = "headroom.json"
 TRIAL = "HEADROOM_TRIAL"  # set while packages are tried that the stamp doesn't name yet
 POLL_SECONDS = 0.5
+ANSWER_SECONDS = 60.0
 SCRIPT_BYTES = 1_000_000  # what has a path in its first line is far smaller
 
 
@@ -71,7 +74,7 @@ def answers(venv: Path) -> bool:
     code = "import os, sys; sys.exit(not os.path.samefile(sys.prefix, sys.argv[1]))"
     command = [str(python_of(venv)), "-I", "-c", code, str(venv)]
     try:
-        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+        return patience.run(command, ANSWER_SECONDS).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import patience
+from engine.machine import cgroup
+
 NVML_TEXT = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE, the longest of its texts
 SMI_SECONDS = 20  # a driver that wakes a sleeping laptop's card takes its time
 SYSTEMS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
@@ -154,11 +157,10 @@ def _ask_smi() -> tuple[str, tuple[CardFacts, ...], str] | None:
     """The same through the driver's own command; None where that doesn't work either."""
     query = "--query-gpu=driver_version,name,memory.total,compute_cap"
     try:
-        done = subprocess.run(
+        done = patience.run(
             ["nvidia-smi", query, "--format=csv,noheader,nounits"],
-            capture_output=True,
+            SMI_SECONDS,
             text=True,
-            timeout=SMI_SECONDS,
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -201,6 +203,11 @@ class _MemoryStatus(ctypes.Structure):
 
 
 def _ram() -> int:
+    """What this process may use of it; a container may have less than the machine."""
+    return min(_whole_ram(), cgroup.memory().total or _whole_ram())
+
+
+def _whole_ram() -> int:
     if sys.platform == "win32":
         told = _MemoryStatus()
         told.length = ctypes.sizeof(told)

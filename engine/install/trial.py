@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from engine import patience
 from engine.install.environments import TRIAL, SetupError, say
 from engine.install.plan import ENGINE, GPU, PAGE
 from engine.variables import settle_for_page
@@ -84,15 +85,14 @@ class _Trial:
         environment |= {"HEADROOM_HOME": str(self._home), "PYTHONNOUSERSITE": "1", TRIAL: "1"}
         settle_for_page(environment)  # the page's own start does that as well
         try:
-            return subprocess.run(
+            return patience.run(
                 [str(self._python), *arguments],
+                SECONDS,
                 cwd=self._project,
                 env=environment,
-                capture_output=True,
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                timeout=SECONDS,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.errors import ExitCode, HeadroomError
 from engine.library import xmp
+from engine.machine.facts import core_limit
 from engine.stages import Frames
 from engine.text import Text
 
@@ -59,6 +60,8 @@ def write_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         # Untagged video is guessed at by size, and players guess differently: say BT.709.
         context = stream.codec_context
+        if threads := core_limit():  # by itself it takes one for each processor of the machine
+            context.thread_count = threads
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = ColorRange.MPEG
         packets = []

@@ -18,6 +18,7 @@ from engine.home import PROJECT
 from engine.library.files import still_of
 from engine.library.mp4 import ClipError, poster_of, read_receipt
 from engine.library.receipt import checked
+from engine.patience import run
 from engine.text import NOTHING, Text
 
 BATCH = 200
@@ -80,14 +81,12 @@ def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "engine.library.reader_process", what]
     orders = json.dumps([str(path) for path in paths]).encode()
     try:
-        said = subprocess.run(
+        said = run(
             command,
-            input=orders,
-            stdout=subprocess.PIPE,
+            PATIENCE + PATIENCE_EACH * len(paths),
+            orders,
             stderr=subprocess.DEVNULL,
             cwd=PROJECT,
-            timeout=PATIENCE + PATIENCE_EACH * len(paths),
-            check=False,
             creationflags=NO_WINDOW if sys.platform == "win32" else 0,
         ).stdout
     except subprocess.TimeoutExpired as error:

@@ -1,5 +1,6 @@
 """What this computer is: processor, RAM, GPU, installed kernels. No torch, so the page can ask."""
 
+import contextlib
 import json
 import math
 import os
@@ -14,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from engine.errors import ExitCode, HeadroomError
-from engine.machine.memory import MemorySample
+from engine.machine import cgroup
+from engine.machine.memory import MemorySample, sample_host
 from engine.machine.nvml import GpuSample
 from engine.text import Text
 from engine.units import GIB
@@ -121,7 +123,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         cores=_cores(),
-        ram=psutil.virtual_memory().total,
+        ram=sample_host(None).total,
         python=platform.python_version(),
         architecture=platform.machine(),
         packages=_packages(),
@@ -201,9 +203,22 @@ def _importable(module: str) -> bool:
 def _cores() -> int:
     """Physical cores that this process may use; containers and affinity can leave fewer."""
     physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, min(physical, len(os.sched_getaffinity(0))))
-    return physical
+    return max(1, min(physical, _affinity(), cgroup.cores() or physical))
+
+
+def _affinity() -> int:
+    """Logical processors that this process may run on."""
+    with contextlib.suppress(psutil.Error, OSError, AttributeError):  # macOS has none
+        if own := psutil.Process().cpu_affinity():
+            return len(own)
+    return os.cpu_count() or 1
+
+
+def core_limit() -> int | None:
+    """How many threads are worth while where libraries would take more: they count processors, and
+    a container's quota of time makes those no fewer. None where there is none."""
+    quota = cgroup.cores()
+    return quota if quota is not None and quota < _affinity() else None
 
 
 def _processor() -> str:

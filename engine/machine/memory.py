@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ import psutil
 
 from engine.errors import HeadroomError, first_line
 from engine.loops import Loop
+from engine.machine import cgroup
 from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
 from engine.text import NOTHING, Said, Text
 
@@ -39,10 +40,12 @@ State = Literal["ok", "none", "lost"]
 
 @dataclass(frozen=True)
 class HostSample:
-    """The machine's RAM in bytes. ``worker``: the worker's resident memory, None without one.
+    """The RAM that we may use, in bytes: the machine's, or less in a container (``cgroup.py``).
+    ``worker``: the worker's resident memory, None without one.
 
     ``committed`` of ``commit_limit`` is what programs were promised. Windows refuses memory when
     it is spent, even with free RAM, so it fails before the GPU does. None: not known here.
+    ``limited``: the machine has more than we may use.
     """
 
     total: int
@@ -52,6 +55,7 @@ class HostSample:
     swap_used: int
     commit_limit: int | None
     committed: int | None
+    limited: bool = False
 
     @property
     def used(self) -> int:
@@ -189,6 +193,32 @@ def _sample_host(worker_pid: int | None) -> HostSample:
             worker = psutil.Process(worker_pid).memory_info().rss
         except (psutil.Error, OSError, ValueError):
             worker = None
+    if sys.platform == "linux":
+        return _within(cgroup.memory(), _whole(worker))
+    return _whole(worker)
+
+
+def _within(group: cgroup.GroupMemory, whole: HostSample) -> HostSample:
+    """What is left of the machine in a container, or whatever else limits us."""
+    total = min(whole.total, whole.total if group.total is None else group.total)
+    available = min(total, whole.available)
+    if group.available is not None:
+        available = min(available, group.available)
+    swap, free = whole.swap_total, whole.swap_total - whole.swap_used
+    if group.swap_total is not None and group.swap_free is not None:
+        swap, free = min(swap, group.swap_total), min(free, group.swap_free)
+    return replace(
+        whole,
+        total=total,
+        available=available,
+        swap_total=swap,
+        swap_used=max(0, swap - free),
+        limited=total < whole.total,
+    )
+
+
+def _whole(worker: int | None) -> HostSample:
+    """The machine's own."""
     if sys.platform == "linux":
         told = _meminfo()
         if told.keys() >= {"MemTotal", "MemAvailable", "SwapTotal", "SwapFree"}:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.machine.addresses import is_this_computer
+from engine.patience import within
 from engine.presets import ModelPreset
 from engine.prompts.openai_server import (
     SECONDS,
@@ -114,8 +115,8 @@ class Enhancer:
         """
         base = ollama_base()
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                status, _, data = await ask(Endpoint(base, ""), "GET", "/models")
+            looked = ask(Endpoint(base, ""), "GET", "/models")
+            status, _, data = await within(LOOK_SECONDS, looked)
             listed = json_of(data).get("data") or []
             names = tuple(entry["id"] for entry in listed if isinstance(entry["id"], str))
         except (EnhancerError, TimeoutError, LookupError, TypeError, AttributeError):
@@ -151,8 +152,8 @@ class Enhancer:
             "stream": False,
         }
         try:
-            async with asyncio.timeout(endpoint.seconds):
-                status, headers, data = await ask(endpoint, "POST", "/chat/completions", body, key)
+            asked = ask(endpoint, "POST", "/chat/completions", body, key)
+            status, headers, data = await within(endpoint.seconds, asked)
         except TimeoutError as error:
             raise EnhancerError(
                 Text("prompts.too_slow", host=endpoint.host, seconds=endpoint.seconds),

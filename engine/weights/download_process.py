@@ -41,6 +41,17 @@ def lock_of(folder: Path) -> FileLock:
     return FileLock(folder / OURS / "lock", thread_local=False)
 
 
+def held_elsewhere(folder: Path) -> bool:
+    """Whether a process holds the lock; False where the file system has none."""
+    try:
+        with FileLock(folder / OURS / "lock", is_singleton=False).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
 class Teller(threading.Thread):
     """Writes the progress; ends the process when its owner is gone or somebody wants a pause."""
 

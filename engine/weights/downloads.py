@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from psutil import pid_exists
+
 from engine.home import PROJECT, Home
+from engine.patience import waited
 from engine.presets import ModelPreset, Presets
 from engine.text import Text, listed
 from engine.weights.checkpoint import get_it
 from engine.weights.download import What
-from engine.weights.download_process import ELSEWHERE
+from engine.weights.download_process import ELSEWHERE, held_elsewhere
 from engine.weights.hub import KEPT, WeightsError
 from engine.weights.linked_folders import own_cache, snapshots
 from engine.weights.manifest import OURS
@@ -73,11 +76,14 @@ class _Run:
         """It ends at once and in order when nobody holds its input; a kill would lose little."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()  # type: ignore[union-attr]
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not waited(self._ended_within, STOP_SECONDS):
             self.process.kill()
             self.process.wait()
+
+    def _ended_within(self, seconds: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return not self.alive
 
     def end(self) -> DownloadProgress | None:
         """What the ended process said last; None where another process is at it."""
@@ -143,7 +149,7 @@ class Downloads:
             run = self._runs.get(model)
             if run is not None and run.alive:
                 run.stop()
-            elif self._progress(model).working:
+            elif self._progress(model).phase in WORKING:
                 with contextlib.suppress(OSError):  # without its folder it ends by itself
                     (self.folder(model) / OURS / PAUSE).touch()
 
@@ -163,10 +169,15 @@ class Downloads:
             ended = run.end()
             if ended is not None and ended.at >= found.at:  # else another program went on since
                 return ended
-        if found.phase in WORKING and not found.working:
+        if found.phase in WORKING and not self._works(found, model):
             told = Text("weights.interrupted")
             return replace(found, phase="paused", rate=0.0, left=None, told=told)
         return found
+
+    def _works(self, found: DownloadProgress, model: str) -> bool:
+        """Whether the process that wrote ``found`` is at it. After a sleep of the whole machine
+        its last word is old; what it holds tells."""
+        return found.working or (pid_exists(found.pid) and held_elsewhere(self.folder(model)))
 
     def offers(self, model: str) -> list[Path]:
         """Folders of the hub's cache that hold what this model still lacks."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine import moves
+from engine.patience import WakingClock
 from engine.text import NOTHING, Text, joined
 from engine.weights.hub import FetchError, explain
 from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet
@@ -25,6 +26,7 @@ log = logging.getLogger("headroom.transfer")
 # huggingface_hub keeps up to 10 MB of each file in memory, which a kill would lose.
 CHUNK = 1 << 18
 GIVE_UP_SECONDS = 300.0  # without a single new byte
+TRY_SECONDS = 60.0  # what a try without a byte takes at the most, unless everything slept
 LONGEST_PAUSE = 30.0
 READ = 1 << 22
 
@@ -98,7 +100,7 @@ def held(part: Path) -> int:
 
 def _bring(promise: Promise, part: Path, say: Told) -> None:
     """All of the file's bytes to ``part``, again and again until they are there."""
-    pause, moved = 1.0, time.monotonic()
+    clock, pause, moved = WakingClock(TRY_SECONDS), 1.0, 0.0
     before = held(part)
     while held(part) != promise.bytes or not part.exists():
         try:
@@ -106,15 +108,16 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
         except Exception as error:
             what = Text("weights.path_of_repo", path=promise.path, repo=promise.repo)
             refusal = explain(error, what)
-            now = held(part)
+            now, at = held(part), clock()
             if now > before:
-                pause, moved, before = 1.0, time.monotonic(), now
-            if not refusal.again or time.monotonic() - moved > GIVE_UP_SECONDS:
+                pause, moved, before = 1.0, at, now
+            if not refusal.again or at - moved > GIVE_UP_SECONDS:
                 raise refusal from error
             wait = max(pause, refusal.wait or 0.0)
             say(joined(refusal.sentence, Text("weights.next_try", seconds=wait)))
             log.warning("%s: %s", promise.path, refusal.sentence)
             time.sleep(wait)
+            clock(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
     say(NOTHING)
 

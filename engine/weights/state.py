@@ -231,8 +231,9 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
         WeightsError: it isn't a folder, or holds nothing of this model.
         WrongWeights: it holds another model, or another layout.
     """
-    place = Path(os.path.abspath(Path(named).expanduser()))
-    if not place.is_dir():
+    # "~somebody" stays as it is where there is no such user.
+    place = Path(os.path.abspath(os.path.expanduser(named)))
+    if not os.path.isdir(place):  # which takes a name that no folder can have for one, too
         raise WeightsError(Text("weights.no_folder", folder=place), Text("weights.name_a_folder"))
     found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
     if not found:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import VERSION, logs
+from engine import VERSION, logs, terminal
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.library import mp4
@@ -122,12 +122,13 @@ def main(
         environment: variables that must be set before torch is imported (which GPU, for one).
     """
     os.environ.update(environment)
-    # A terminal's Ctrl-C and a service manager's TERM reach the whole process group; when this
-    # process ends is the supervisor's decision alone, which kills it where it has to.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A terminal's Ctrl-C, its end and a service manager's TERM reach the whole process group; when
+    # this process ends is the supervisor's decision alone, which kills it where it has to.
+    for number in terminal.ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     # Libraries print; with --json the parent's stdout must hold one JSON object and nothing else.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    terminal.forgive()
     crashes = _start_logging(Path(log_file))
     faulthandler.enable(os.dup(crashes.fileno()))  # the log may be another file later
     pipe = Pipe(connection)

@@ -6,20 +6,22 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from engine import terminal
 from engine.jobs import Job
+from engine.machine.facts import core_limit
 from engine.machine.memory import MemorySample
+from engine.patience import WakingClock, waited
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Text
-from engine.worker.messages import Occupied, Stop, ToWorker
+from engine.worker.messages import Cancel, Occupied, Stop, ToWorker
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
 DYING_SECONDS = 30.0
@@ -30,6 +32,8 @@ SILENCE_SECONDS = 60.0  # no heartbeat for so long: the interpreter hangs
 class WorkerProcess:
     """A running worker and what the supervisor knows of it.
 
+    Its seconds are those of ``clock``: who is silent while this process was held, too, is no
+    suspect. ``heard`` is when it spoke last, ``cancel_sent`` when it was asked to cancel.
     ``sent`` is the plan that it was given, ``plan`` the one that it runs. ``occupied``: what it
     does that can't be interrupted, which excuses it until ``excused_until``.
     """
@@ -39,7 +43,8 @@ class WorkerProcess:
     preset: ModelPreset
     plan: Plan
     sent: Plan
-    heard: float = field(default_factory=time.monotonic)
+    clock: WakingClock = field(default_factory=WakingClock)
+    heard: float = 0.0
     ready: bool = False
     job: Job | None = None
     cancel_sent: float | None = None
@@ -81,19 +86,27 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
             self.pipe.send(message)
 
+    def hear(self) -> None:
+        """It spoke just now, or nobody listened until now."""
+        self.heard = self.clock()
+
+    def ask_to_cancel(self, job: int) -> None:
+        self.cancel_sent = self.clock()
+        self.send(Cancel(job))
+
     def excuse(self, message: Occupied) -> None:
         """It says that it won't see a cancel for a while."""
         self.occupied = message.doing
-        self.excused_until = time.monotonic() + message.seconds
+        self.excused_until = self.clock() + message.seconds
 
     def end_excuse(self) -> None:
         """Only from now on it can answer; what it was asked before doesn't count against it."""
         if self.occupied is not None:
-            self.occupied, self.excused_until = None, time.monotonic()
+            self.occupied, self.excused_until = None, self.clock()
 
     def overdue(self) -> Text | None:
         """Why it has to be killed: it hangs, or hasn't answered a cancel; None as a rule."""
-        now = time.monotonic()
+        now = self.clock()
         if self.ready and now - self.heard > SILENCE_SECONDS:
             return Text("worker.hung", seconds=now - self.heard)
         if self.job is None or self.cancel_sent is None:
@@ -130,7 +143,7 @@ class WorkerProcess:
     def how_it_ended(self) -> Text:
         """Half a sentence; call it once the pipe has ended. The process may take its time to go:
         the system takes tens of GB of page-locked memory back first."""
-        self.process.join(timeout=DYING_SECONDS)
+        waited(self._ended_within, DYING_SECONDS)
         code = self.process.exitcode
         if code is not None and code < 0:
             cause = Text("worker.often_out_of_memory") if code == -9 else NOTHING
@@ -138,6 +151,10 @@ class WorkerProcess:
         if code is None:
             return Text("worker.silent")
         return Text("worker.ended_by_itself", code=code)
+
+    def _ended_within(self, seconds: float) -> bool:
+        self.process.join(timeout=seconds)
+        return self.process.exitcode is not None
 
     def ended_during(self, stage: Stage | None) -> Text:
         """The same as a sentence, with the stage that it was in."""
@@ -164,6 +181,8 @@ def worker_environment(
         # LightX2V would set 2, which waits for the GPU after every stage (pipeline.py:4).
         "PROFILING_DEBUG_LEVEL": "0",
     }
+    if (threads := core_limit()) is not None and "OMP_NUM_THREADS" not in os.environ:
+        environment["OMP_NUM_THREADS"] = str(threads)
     if preset.runs_on == "cpu":
         # Threads that spin while they wait for each other take the cores from whoever they wait
         # for: on two cores beside other work a clip took eight times as long (measured).
@@ -181,7 +200,7 @@ def worker_environment(
 
 @contextlib.contextmanager
 def _shielded() -> Iterator[None]:
-    """Block Ctrl-C and TERM in this thread meanwhile: a child that is started inherits its mask.
+    """Block Ctrl-C, TERM and HUP in this thread meanwhile: a child that starts inherits its mask.
 
     They reach the whole process group and must not hit a worker that is still importing. Windows
     has no masks; there worker.main ignores them once it runs.
@@ -191,9 +210,9 @@ def _shielded() -> Iterator[None]:
         return
     from multiprocessing import resource_tracker
 
-    # Starting the tracker would unblock the two again (cpython's resource_tracker.py).
+    # Starting the tracker would unblock two of them again (cpython's resource_tracker.py).
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, terminal.ENDINGS)
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ One thread does all of that; what others may know of it is its ``status``.
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
 from engine.loops import Faults, Loop, described
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
+from engine.patience import waited
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.request import Size
@@ -116,10 +116,14 @@ class Supervisor:
         self._closing.set()
         self.nudge()
         if self._thread.is_alive():
-            self._thread.join(timeout=CLOSE_SECONDS)
+            waited(self._ended_within, CLOSE_SECONDS)
         worker = self._slot.worker
         if worker is not None:  # the thread is stuck: leave no orphan all the same
             worker.process.kill()
+
+    def _ended_within(self, seconds: float) -> bool:
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
 
     def nudge(self) -> None:
         """There is something new in the queue."""
@@ -182,7 +186,7 @@ class Supervisor:
     def _nobody_listened(self) -> None:
         worker = self._slot.worker
         if worker is not None:
-            worker.heard = time.monotonic()
+            worker.hear()
 
     def _turn(self) -> None:
         worker = self._slot.worker
@@ -280,7 +284,7 @@ class Supervisor:
             why = Text("worker.garbled", error=described(error))
             self._deferred.do(partial(self._replacement.died, worker, why))
             raise
-        worker.heard = time.monotonic()
+        worker.hear()
         self._deferred.do(partial(self._handle, worker, message))
 
     def _handle(self, worker: WorkerProcess, message: messages.FromWorker) -> None:
@@ -365,8 +369,7 @@ class Supervisor:
         elif worker.job is not None and worker.cancel_sent is None:
             job = self.jobs.get(worker.job.id)
             if job.cancel_requested or self.jobs.is_stray(job):
-                worker.cancel_sent = time.monotonic()
-                worker.send(messages.Cancel(worker.job.id))
+                worker.ask_to_cancel(worker.job.id)
                 self._tell_waiting_cancel(worker)
 
     def _tell_waiting_cancel(self, worker: WorkerProcess) -> None:

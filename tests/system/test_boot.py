@@ -82,11 +82,14 @@ def test_every_address_asks_for_the_login_that_no_process_shows(tmp_path: Path) 
         assert served.end(signal.SIGTERM) == 0
 
 
-def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "its terminal"])
+def test_ctrl_c_and_the_end_of_its_terminal_end_both_processes(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     served = serve(tmp_path / "serve.log")
     wait_until(lambda: served.state("engine_state") in ("ready", "loading"), "the worker")
     children = psutil.Process(served.pid).children(recursive=True)
-    assert served.end(signal.SIGINT) == 0
+    assert served.end(how) == 0
     wait_until(lambda: not [c for c in children if c.is_running()], "the children's end")
     assert "Traceback" not in served.log()
 

@@ -15,6 +15,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
+from engine.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
 from ui import wording
@@ -323,9 +324,8 @@ class Answers:
         Raises:
             Unfinished: the program is being closed.
         """
-        clock = asyncio.get_running_loop().time
-        began, last = clock(), (0.0, "")
-        while not job.state.final and (seconds is None or clock() - began < seconds):
+        clock, last = WakingClock(), (0.0, "")
+        while not job.state.final and (seconds is None or clock() < seconds):
             if self.closed:
                 raise Unfinished(Text("api.closing"), Text("api.job_goes_on", job=job.id))
             await asyncio.sleep(TURN_SECONDS)

@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.loops import Loop
 from engine.machine.addresses import in_url, own_addresses
+from engine.patience import WakingClock
 from engine.store import StoreError
 from engine.text import NOTHING, Text
 from ui.server.door import MOST, Door, guard
@@ -129,9 +130,9 @@ class Sharing:
         loops.start(
             threading.Thread(target=self._serve, args=arguments, name="visitors' page", daemon=True)
         )
-        deadline = time.monotonic() + START_SECONDS
+        clock = WakingClock()
         while not self._server.started:
-            if time.monotonic() > deadline:
+            if clock() > START_SECONDS:
                 raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
         return listening.port

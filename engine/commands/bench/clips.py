@@ -17,6 +17,7 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.library import mp4 as files
+from engine.patience import WakingClock
 from engine.plan.flops import architecture_of
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
@@ -198,9 +199,9 @@ def _ended(engine: Engine, job: Job) -> Job:
 
 
 def _until(happened: Callable[[], bool], pause: float = 0.02) -> None:
-    deadline = time.monotonic() + PATIENCE
+    clock = WakingClock()
     while not happened():
-        if time.monotonic() > deadline:
+        if clock() > PATIENCE:
             why = f"The engine did nothing for {PATIENCE:.0f} s."
             raise BenchFailed(why, "logs/worker.log may say more.")
         time.sleep(pause)

@@ -264,7 +264,7 @@ class Driven:
             except (EOFError, OSError):
                 ended = f"{self._child.how_it_ended()} during the benchmark."
                 raise BenchFailed(ended, "logs/worker.log may say more.") from None
-            self._child.heard = time.monotonic()
+            self._child.hear()
             self._child.ready |= isinstance(message, Ready)
             if isinstance(message, Heartbeat):
                 self._held = message.device_bytes

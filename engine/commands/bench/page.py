@@ -23,6 +23,7 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import add_clip
+from engine.patience import WakingClock
 from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.store import Store
@@ -63,7 +64,7 @@ def served(command: list[str], home: Path) -> Iterator[PageProcess]:
         port = probe.getsockname()[1]
     environment = {**os.environ, "HEADROOM_HOME": str(home), "GRADIO_ANALYTICS_ENABLED": "False"}
     log = (home / "bench.log").open("ab")
-    began = time.perf_counter()
+    began, clock = time.perf_counter(), WakingClock()
     process = subprocess.Popen(
         [sys.executable, *command, "--port", str(port)],
         cwd=PROJECT,
@@ -77,7 +78,7 @@ def served(command: list[str], home: Path) -> Iterator[PageProcess]:
             with suppress(httpx.TransportError):
                 if httpx.get(url, trust_env=False, timeout=30).status_code == 200:
                     break
-            if process.poll() is not None or time.perf_counter() - began > PATIENCE:
+            if process.poll() is not None or clock() > PATIENCE:
                 said = (home / "bench.log").read_text(encoding="utf-8", errors="replace")
                 raise BenchFailed(f"The page did not start: {said[-500:]}", "Mend that first.")
             time.sleep(0.02)

@@ -6,10 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engine.home import Home
-from engine.machine.memory import MemorySample
+from engine.machine.memory import MemorySample, sample_host
 from engine.pipelines import family_of
 from engine.pipelines.bench import upstream_command
 from engine.pipelines.lightx2v.settings import (
@@ -52,7 +50,7 @@ def lightx2v_command(
     """
     if offload == "lazy":
         return {"failed": "with weights that are read from the disk it ends at the first block"}
-    need, left = _ram(preset, offload), psutil.virtual_memory().available
+    need, left = _ram(preset, offload), sample_host(None).available
     if preset.runs_on == "nvidia" and left < need:
         return {"failed": f"it takes about {gigabytes(need)} of RAM, {gigabytes(left)} are left"}
     arguments = _arguments(home, preset, request, folder)

@@ -7,9 +7,8 @@ import logging
 from importlib import metadata
 from typing import Any
 
-import psutil
-
 from engine.install.installed import SETUP
+from engine.machine.memory import sample_host
 from engine.pipelines.base import PipelineError
 from engine.pipelines.lightx2v import standins
 from engine.plan.choice import Plan
@@ -26,7 +25,7 @@ def check_ram(plan: Plan, preset: ModelPreset) -> None:
     if preset.runs_on == "cpu":
         return
     offload = str(plan["offload"].value)
-    need, left = host_need(preset, offload), psutil.virtual_memory().available
+    need, left = host_need(preset, offload), sample_host(None).available
     if left < need:
         raise PipelineError(
             Text(

@@ -56,7 +56,7 @@ def test_both_ways_to_read_the_host_agree(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory, "_meminfo", dict)  # what a system without /proc gets
     plain = sample_host(None)
     assert (sample.total, sample.swap_total) == (plain.total, plain.swap_total)
-    assert sample.total == psutil.virtual_memory().total
+    assert sample.total <= psutil.virtual_memory().total, "a container may have less"
     assert abs(sample.available - plain.available) < sample.total / 4
     if sys.platform == "linux":
         assert sample.commit_limit

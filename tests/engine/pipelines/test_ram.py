@@ -1,10 +1,10 @@
 """What loading the 14B does where RAM is short for the moment."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
-import psutil
 import pytest
 
+from engine.machine.memory import sample_host
 from engine.pipelines.base import OutOfMemory, PipelineError
 from engine.pipelines.lightx2v.loading import check_ram
 from engine.plan.make import make_plan
@@ -20,7 +20,8 @@ def test_what_others_hold_now_is_told_and_changes_no_plan(
 ) -> None:
     """An OutOfMemory would settle a smaller way for good."""
     plan = make_plan(LINUX, FP8)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * GIB))
+    ram = replace(sample_host(None), available=free * GIB)
+    monkeypatch.setattr("engine.pipelines.lightx2v.loading.sample_host", lambda _: ram)
     if enough:
         check_ram(plan, FP8)
         return

@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import httpx2
@@ -16,6 +18,7 @@ from engine.text import NOTHING, FileSize, Text, joined, plain
 from engine.weights import fetch
 from engine.weights.checkpoint import WrongWeights, check_transformer, find_checkpoint
 from engine.weights.disk_space import WINDOWS_PATH, refuse_long_paths, refuse_too_full
+from engine.weights.download_process import lock_of
 from engine.weights.downloads import Downloads
 from engine.weights.fetch import digest
 from engine.weights.hub import FetchError, WeightsError, explain
@@ -255,24 +258,45 @@ def test_what_may_pass_is_told_apart_from_what_wont() -> None:
 def test_a_network_that_stays_away_is_given_up_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
-    heard: list[Text] = []
-    clock = iter(range(0, 10_000, 50))
-    monkeypatch.setattr(time, "sleep", waits.append)
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-
-    def broken(promise: Promise, part: Path) -> None:
-        raise httpx2.ConnectError("no route to host")
-
-    monkeypatch.setattr(fetch, "_once", broken)
-    promise = Promise("vae", "a/b", "c", "vae.pth", "", 4, "s", "g")
-    with pytest.raises(FetchError, match="can't be reached"):
-        fetch.fetch(promise, tmp_path / "vae.pth", tmp_path / "part", heard.append)
+    waits, heard = _tries_of(repeat(40.0), tmp_path, monkeypatch)
     assert waits == [1, 2, 4, 8, 16, 30], "each wait is longer, up to half a minute"
     assert str(heard[2]) == (
         "The hub can't be reached for vae.pth of a/b: no route to host. Next try in 4 s."
     )
     assert heard[2].values["parts"][1] == Text("weights.next_try", seconds=4.0)
+
+
+def test_a_night_in_the_middle_of_a_try_is_no_reason_to_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = 8 * 3600.0
+    waits, _ = _tries_of(chain([1.0, night], repeat(40.0)), tmp_path, monkeypatch)
+    assert waits == [1, 2, 4, 8, 16, 30]
+
+
+def _tries_of(
+    seconds: Iterable[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[float], list[Text]]:
+    """The waits between tries that take ``seconds`` and fail, until it gives up; what it said."""
+    waits: list[float] = []
+    heard: list[Text] = []
+    tries, now = iter(seconds), [0.0]
+
+    def sleep(wait: float) -> None:
+        waits.append(wait)
+        now[0] += wait
+
+    def broken(promise: Promise, part: Path) -> None:
+        now[0] += next(tries)
+        raise httpx2.ConnectError("no route to host")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(fetch, "_once", broken)
+    promise = Promise("vae", "a/b", "c", "vae.pth", "", 4, "s", "g")
+    with pytest.raises(FetchError, match="can't be reached"):
+        fetch.fetch(promise, tmp_path / "vae.pth", tmp_path / "part", heard.append)
+    return waits, heard
 
 
 def test_small_files_are_checked_by_gits_own_hash(tmp_path: Path) -> None:
@@ -318,6 +342,20 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
     assert other.progress(FP8).phase == "paused"
     assert other.progress(FP8).told == Text("weights.interrupted")
     other.close()
+
+
+def test_a_download_whose_last_word_is_from_before_a_sleep_still_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = Downloads(Home.find(), load_presets())
+    folder = other.folder(FP8)
+    DownloadProgress("fetching", done=1, total=2, pid=os.getpid()).save(folder)
+    woken = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: woken)
+    assert other.progress(FP8).phase == "paused", "another process has its number now"
+    with lock_of(folder):
+        assert other.progress(FP8).phase == "fetching"
+    assert other.progress(FP8).phase == "paused"
 
 
 def test_how_it_ended_outlives_the_process_as_an_id_and_values(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 import os
 import signal
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
+from engine.patience import WakingClock
 from engine.presets import Presets
 from engine.store import Store
 from engine.text import FOLDER, NOTHING, plain, rendered, tables
@@ -116,23 +118,62 @@ def test_a_worker_that_says_it_is_occupied_gets_its_time(
 
 
 def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
-    child = WorkerProcess(
-        cast(Any, None), cast(Any, None), presets.models["scripted"], {}, {}, ready=True
-    )
-    child.take(jobs.add(ask()))
+    child, passes = watched_child(ask, jobs, presets)
     assert child.overdue() is None
-    child.cancel_sent = time.monotonic() - 30
+    child.ask_to_cancel(1)
+    passes(30)
     assert "didn't answer the cancel in 30 s" in str(child.overdue())
     child.excuse(Occupied(1, plain("reading"), 60))
     assert child.overdue() is None
     child.end_excuse()
     assert child.overdue() is None, "it gets its seconds from now on"
-    child.excused_until -= 30
+    passes(5.5)
     child.end_excuse()
     assert "didn't answer" in str(child.overdue()), "an advance alone is no answer"
-    child.heard -= 61
+    child.hear()
+    passes(61)
     child.excuse(Occupied(1, plain("reading"), 60))
     assert "hung for 61 s" in str(child.overdue())
+
+
+def test_a_sleep_of_both_is_no_hang_and_uses_up_no_cancel(
+    ask: Ask, jobs: Jobs, presets: Presets
+) -> None:
+    child, passes = watched_child(ask, jobs, presets)
+    passes(59)
+    passes(8 * 3600, look=8 * 3600)
+    assert child.overdue() is None, "it has its last second yet"
+    passes(1)
+    assert "hung for" in str(child.overdue())
+    child.hear()
+    child.ask_to_cancel(1)
+    child.excuse(Occupied(1, plain("reading"), 60))
+    passes(3600, look=3600)
+    assert child.overdue() is None
+    child.end_excuse()
+    passes(3600, look=3600)
+    assert child.overdue() is None
+    passes(5)
+    assert "didn't answer the cancel" in str(child.overdue())
+
+
+def watched_child(
+    ask: Ask, jobs: Jobs, presets: Presets
+) -> tuple[WorkerProcess, Callable[..., None]]:
+    """A worker with a job on a scripted clock, and what lets seconds pass, a look every half."""
+    now = [0.0]
+    pipe = cast(Any, SimpleNamespace(send=lambda _: None))
+    clock = WakingClock(clock=lambda: now[0])
+    scripted = presets.models["scripted"]
+    child = WorkerProcess(cast(Any, None), pipe, scripted, {}, {}, clock, ready=True)
+    child.take(jobs.add(ask()))
+
+    def passes(seconds: float, look: float = 0.5) -> None:
+        for _ in range(round(seconds / look)):
+            now[0] += look
+            child.overdue()
+
+    return child, passes
 
 
 def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
