@@ -21,7 +21,7 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.library import mp4
+from engine.library import reader_process
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
 from engine.library.receipt import receipt_lines
@@ -360,16 +360,22 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _report(clip: Clip, path: Path, as_json: bool) -> None:
     if as_json:
-        _print_json({"path": str(path), **clip.receipt})
+        _print_json(_placed(path, clip.receipt))
         return
     seconds = sum(clip.receipt["stages"].values())
     sys.stdout.write(f"{path}\nseed {clip.receipt['seed']}, made in {seconds:.1f} s\n")
 
 
+def _placed(path: Path, receipt: dict[str, Any], **more: str) -> dict[str, Any]:
+    """A receipt with what is known of its file, whatever the receipt says of that itself."""
+    known = {"path": str(path), **more}
+    return known | receipt | known
+
+
 def _read(options: argparse.Namespace) -> int:
-    receipt = mp4.read_receipt(options.file)
+    receipt = reader_process.receipt_of(options.file, options.file.name)
     if options.json:
-        _print_json({"path": str(options.file.resolve()), **receipt})
+        _print_json(_placed(options.file.resolve(), receipt))
     else:
         sys.stdout.write("\n".join(receipt_lines(receipt)) + "\n")
     return ExitCode.DONE
@@ -385,9 +391,7 @@ def _clips(options: argparse.Namespace) -> int:
     found = library.newest()
     store.close()
     if options.json:
-        rows = [
-            {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found
-        ]
+        rows = [_placed(home.clips / c.file, c.receipt, created=c.created) for c in found]
         _print_json({"clips": rows})
         return ExitCode.DONE
     for clip in found:

@@ -11,22 +11,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from engine.errors import HeadroomError
 from engine.home import PROJECT
-from engine.library.mp4 import ClipError, poster_of, read_receipt
+from engine.library import reader_limits
+from engine.library.mp4 import ClipError, poster_of, read_receipt, shown_name
 from engine.library.receipt import checked
-from engine.text import NOTHING, Text
+from engine.text import NOTHING, Said, Text, as_text
 
 BATCH = 200
-# Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
-# of five seconds at 1280 × 720 about one.
-PATIENCE, PATIENCE_EACH = 30.0, 5.0
+# Seconds for the child's start; reader_limits has those for each file.
+PATIENCE = 30.0
 READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
-What = Literal["receipts", "posters"]
+What = Literal["receipts", "whole", "posters"]
 
 
 class ReaderError(HeadroomError):
@@ -39,15 +39,31 @@ def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
     Raises:
         ReaderError: the child can't begin.
     """
-    found: dict[Path, dict[str, Any] | ClipError] = {}
-    for path, answer in _answers("receipts", paths).items():
-        if "receipt" in answer:
-            found[path] = answer["receipt"]
-        else:
-            found[path] = ClipError(
-                Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"])
-            )
-    return found
+    return {path: _taken(answer) for path, answer in _answers("receipts", paths).items()}
+
+
+def _taken(answer: dict[str, Any]) -> dict[str, Any] | ClipError:
+    if "receipt" in answer:
+        receipt: dict[str, Any] = answer["receipt"]
+        return receipt
+    return ClipError(Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"]))
+
+
+def receipt_of(path: Path, name: Said) -> dict[str, Any]:
+    """The checked receipt in the file at ``path``, which its owner calls ``name``, with all that
+    we don't know of: command line and page read a file here, and here only, so that both say the
+    same.
+
+    Raises:
+        ClipError: there is none, or it isn't what a Headroom writes.
+        ReaderError: the child can't begin.
+    """
+    answer = _taken(_answers("whole", [path])[path])
+    if not isinstance(answer, ClipError):
+        return answer
+    told = answer.sentence.to_json()
+    told["values"]["file"] = as_text(shown_name(name) if isinstance(name, str) else name).to_json()
+    raise ClipError(Text.from_json(told), answer.remedy)
 
 
 def posters(paths: Sequence[Path]) -> None:
@@ -68,7 +84,7 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
-            damaged = Text("library.damaged", file=left[0].name)
+            damaged = Text("library.damaged", file=shown_name(left[0].name))
             found[left[0]] = _refusal(damaged, Text("library.use_ours"))
             left = left[1:]
     return found
@@ -77,23 +93,21 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
 def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The child's answers, in order; fewer than there are paths if it ended early."""
     command = [sys.executable, "-m", "engine.library.reader_process", what]
-    orders = json.dumps([str(path) for path in paths]).encode()
+    orders = json.dumps([str(path.absolute()) for path in paths]).encode()
     try:
-        said = subprocess.run(
+        child = subprocess.Popen(
             command,
-            input=orders,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=PROJECT,
-            timeout=PATIENCE + PATIENCE_EACH * len(paths),
-            check=False,
             creationflags=NO_WINDOW if sys.platform == "win32" else 0,
-        ).stdout
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""
+        )
     except OSError as error:
         fails = Text("library.reader_fails", reason=str(error))
         raise ReaderError(fails, Text("library.try_again")) from error
+    with reader_limits.watched(child, PATIENCE + reader_limits.SECONDS_EACH * len(paths)):
+        said, _ = child.communicate(orders)
     begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
     if begun != READY:
         raise ReaderError(Text("library.reader_silent"), Text("library.ask_doctor"))
@@ -109,22 +123,28 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 
 
 def _look(what: What, path: Path) -> dict[str, Any]:
+    file = shown_name(path.name)
     try:
-        if what == "receipts":
-            return {"receipt": checked(read_receipt(path), path.name)}
-        _make_poster(path)
+        with reader_limits.timed():
+            if what == "posters":
+                _make_poster(path)
+                return {}
+            raw = read_receipt(path)
+            receipt = checked(raw, file)
+            return {"receipt": receipt if what == "receipts" else receipt | raw}
     except ClipError as error:
         return _refusal(error.sentence, error.remedy)
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
+    except MemoryError:
+        return _refusal(Text("library.takes_memory", file=file), Text("library.use_ours"))
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         reason = type(error).__name__
-        return _refusal(Text("library.cant_read", file=path.name, reason=reason))
-    return {}
+        return _refusal(Text("library.cant_read", file=file, reason=reason))
 
 
 def _make_poster(path: Path) -> None:
     """Whole or not at all, because the page may ask for it this moment."""
     poster = path.with_suffix(".jpg")
-    half = poster.with_name(f".{poster.name}.{os.getpid()}")
+    half = poster.with_name(f".still-{os.getpid()}")  # the clip's own name may be as long as can be
     try:
         poster_of(path, half)
         half.replace(poster)
@@ -136,6 +156,7 @@ def _make_poster(path: Path) -> None:
 def main(what: What) -> None:
     import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
 
+    reader_limits.limit_memory()
     sys.stdout.write(f"{READY.decode()}\n")
     for path in json.load(sys.stdin):
         # ASCII, so that half a character in a receipt can't end the stream.
@@ -144,4 +165,4 @@ def main(what: What) -> None:
 
 
 if __name__ == "__main__":
-    main("posters" if sys.argv[1] == "posters" else "receipts")
+    main(cast(What, sys.argv[1]))

@@ -19,11 +19,11 @@ from fastapi import Depends, FastAPI, Request
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import reader_process
-from engine.library.mp4 import ClipError
+from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
 from engine.request import ClipRequest, RequestError
-from engine.text import Said, Text, as_text, joined
+from engine.text import Said, Text, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
 from ui.tabs.library_routes import found
@@ -125,8 +125,7 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
 
     @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
     async def receipt(request: Request, name: str = "") -> dict[str, Any]:
-        given = name.replace("\\", "/").rpartition("/")[2][:100]
-        file: Said = given or Text("dropped.the_file")
+        file: Said = shown_name(name) or Text("dropped.the_file")
         async with turn:
             try:
                 return {"request": (await _asked_in(request, engine, file)).to_json()}
@@ -158,26 +157,14 @@ async def _receive(request: Request, file: Path, name: Said) -> None:
     size = 0
     with file.open("wb") as kept:
         async for part in request.stream():
-            if size == 0 and part and part[4:8] != b"ftyp":
-                raise ClipError(Text("dropped.no_mp4", file=name), Text("dropped.drop_ours"))
+            if size == 0 and len(part) >= 8:
+                refuse_unless_mp4(part[:8], name)
             size += len(part)
             if size > MOST_BYTES:
                 large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
                 raise ClipError(large, Text("dropped.none_so_large"))
             await asyncio.to_thread(kept.write, part)
-    if size == 0:
-        raise ClipError(Text("dropped.empty", file=name), Text("dropped.drop_ours"))
 
 
 def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:
-    answer = reader_process.receipts([file])[file]
-    if isinstance(answer, ClipError):
-        raise ClipError(_about(name, answer.sentence), answer.remedy)
-    return usable(engine, asked_again(answer))
-
-
-def _about(name: Said, sentence: Text) -> Text:
-    """``sentence`` about a file that its owner calls ``name``, and we something else."""
-    told = sentence.to_json()
-    told["values"]["file"] = as_text(name).to_json()
-    return Text.from_json(told)
+    return usable(engine, asked_again(reader_process.receipt_of(file, name)))
