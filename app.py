@@ -22,10 +22,10 @@ def main() -> int:
     try:
         from engine.commands.main import main as run
     except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"Headroom isn't set up: the package {error.name} is missing.\n"
-            "Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.\n"
-        )
+        from engine.console import say
+
+        say(f"Headroom isn't set up: the package {error.name} is missing.")
+        say("Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.")
         return 5
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
+
+from engine.console import one_line
 
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
@@ -48,6 +51,7 @@ def without_prompts(text: str, *prompts: str) -> str:
     """``text`` without these prompts, however they are quoted, and without clips' names."""
     for prompt in prompts:
         forms = {prompt, repr(prompt)[1:-1], json.dumps(prompt)[1:-1], " ".join(prompt.split())}
+        forms.add(one_line(prompt))
         for form in sorted(forms, key=len, reverse=True):
             if len(form.strip()) >= SHORTEST:
                 text = text.replace(form, PROMPT)
@@ -55,7 +59,8 @@ def without_prompts(text: str, *prompts: str) -> str:
 
 
 class Form(logging.Formatter):
-    """A line with its job's number, without its prompt."""
+    """A line with its job's number, without its prompt. Whatever words a line quotes, it stays one:
+    no name of a file can make it two, or end a traceback's lines, which are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         now = _about.get()
@@ -64,6 +69,19 @@ class Form(logging.Formatter):
         if debugging():
             return text
         return without_prompts(text, *filter(None, [now.prompt if now is not None else ""]))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(lines: str) -> str:
+    return "\n".join(f"  {one_line(line)}" for line in lines.split("\n"))
 
 
 def to_file(path: Path) -> RotatingFileHandler:

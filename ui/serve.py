@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.console import say
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
@@ -54,7 +55,7 @@ def serve(
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
     for line in settle_for_page(os.environ):
-        _announce(line)
+        say(line)
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(engine.home.cache / "gradio")
     _one_arena()
@@ -72,11 +73,11 @@ def serve(
         _tell(listening, port, mcp)
         made.installer.begin()
         if said := made.installer.look().sentence():
-            _announce(f"{said}. The page shows how far it is.")
+            say(f"{said}. The page shows how far it is.")
         if share:
             _share(made.sharing, engine)
         if open_browser and (trouble := open_page(listening.url)):
-            _announce(trouble)
+            say(trouble)
         signals.wait()
     except KeyboardInterrupt:
         pass
@@ -125,15 +126,15 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
 
 def _tell(listening: Listening, wanted: int, mcp: bool) -> None:
     if listening.port != wanted:
-        _announce(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
-    _announce(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
+        say(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
+    say(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
     if everywhere(listening.host):
         families = {made.family for made in listening.sockets}
         for address in own_addresses():
             if (socket.AF_INET6 if ":" in address else socket.AF_INET) in families:
-                _announce(f"Also at http://{in_url(address)}:{listening.port}/")
+                say(f"Also at http://{in_url(address)}:{listening.port}/")
     if mcp:
-        _announce(f"Its MCP server is at {listening.url}mcp")
+        say(f"Its MCP server is at {listening.url}mcp")
 
 
 def _ready_at_once(engine: Engine) -> str | None:
@@ -222,11 +223,11 @@ def _share(sharing: "Sharing", engine: Engine) -> None:
         model = default_model(engine).preset.id
         opened = sharing.start("link", DEFAULT_HOURS, model)
     except HeadroomError as error:
-        _announce(f"{error} The page's Share tab can do that, with the same rules.")
+        say(f"{error} The page's Share tab can do that, with the same rules.")
         return
     for line in invitation_lines(opened):
-        _announce(line)
-    _announce(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
+        say(line)
+    say(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
 
 
 @contextlib.contextmanager
@@ -272,11 +273,6 @@ class _Signals:
         # A plain wait() would not let Windows see Ctrl-C.
         while not self._ended.wait(0.5):
             pass
-
-
-def _announce(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 # ---- how it ends ---------------------------------------------------------------------------

@@ -1,22 +1,15 @@
 """A job's way on the terminal: worked on alone, told line by line, and cancelled by Ctrl-C."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from engine.console import say
 from engine.engine import Engine
 from engine.jobs import Job
-from engine.text import Said
 from engine.worker.status import EngineState, Status
-
-
-def say(text: Said) -> None:
-    """A line for a person: never on stdout, which belongs to results."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def follow(engine: Engine, job: Job) -> Job:

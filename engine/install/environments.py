@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from engine.console import say
+
 STAMP = "headroom.json"
 TRIAL = "HEADROOM_TRIAL"  # set while packages are tried that the stamp doesn't name yet
 POLL_SECONDS = 0.5
@@ -23,12 +25,6 @@ SCRIPT_BYTES = 1_000_000  # what has a path in its first line is far smaller
 
 class SetupError(Exception):
     """Set-up can't go on; the text says what to do."""
-
-
-def say(text: str) -> None:
-    """A line on stderr: the caller's stdout belongs to the program."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 @dataclass(frozen=True)

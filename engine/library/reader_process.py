@@ -157,11 +157,12 @@ def main(what: What) -> None:
     import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
 
     reader_limits.limit_memory()
-    sys.stdout.write(f"{READY.decode()}\n")
-    for path in json.load(sys.stdin):
+    answers = sys.stdout.buffer  # whatever PYTHONIOENCODING says
+    answers.write(READY + b"\n")
+    for path in json.load(sys.stdin.buffer):
         # ASCII, so that half a character in a receipt can't end the stream.
-        sys.stdout.write(json.dumps(_look(what, Path(path))) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(_look(what, Path(path))).encode() + b"\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from engine import logs
 from engine.home import Home
 from engine.presets import load_presets
 from engine.text import Text
@@ -75,11 +76,9 @@ def finish(download: Download, progress: DownloadProgress) -> None:
 def main(arguments: list[str]) -> int:
     model, what = arguments
     home = Home.find()
-    logging.basicConfig(
-        filename=home.logs / "weights.log",
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    kept = logging.FileHandler(home.logs / "weights.log", encoding="utf-8")
+    kept.setFormatter(logs.Form(logs.FORM))
+    logging.basicConfig(level=logging.WARNING, handlers=[kept])
     folder, preset = home.weights / model, load_presets().models[model]
     try:
         (folder / OURS).mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
 from engine.request import ClipRequest, RequestError
-from engine.text import Said, Text, joined
+from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
 from ui.tabs.library_routes import found
@@ -97,7 +97,7 @@ def brought(engine: Engine, data: object) -> list[Any]:
         fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
         return [*[gr.skip() for _ in range(8)], refusal_html(error)]
-    back = html.escape(say(Text("dropped.brought_back", prompt=request.prompt[:60])))
+    back = html.escape(say(Text("dropped.brought_back", prompt=begun(request.prompt))))
     return [*fields, *verdict, f"<p class='hint' role='status'>{back}</p>"]
 
 
