@@ -103,7 +103,11 @@ class Share:
             if len(self._visitors) >= VISITORS:
                 raise ShareError(Text("visitors.too_many"), Text("visitors.later"))
             token = secrets.token_urlsafe(24)
-            visitor = Visitor(secrets.token_hex(8), _name(name), now, now)
+            name = _name(name)
+            if len(name) > NAME_LIMIT:
+                long = Text("visitors.long_name", count=len(name), most=NAME_LIMIT)
+                raise ShareError(long, Text("visitors.shorter_name"))
+            visitor = Visitor(secrets.token_hex(8), name, now, now)
             self._visitors[token] = visitor
             return token
 
@@ -240,7 +244,7 @@ def _plain(password: str) -> bytes:
 
 def _name(text: str) -> str:
     kept = "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()
-    return " ".join(kept.split())[:NAME_LIMIT]
+    return " ".join(kept.split())
 
 
 def _wait(seconds: float) -> WrongPassword:

@@ -211,6 +211,13 @@ def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
     assert claimed.id == own.id
 
 
+def test_a_name_that_is_too_long_is_refused_and_not_cut(doors: Doors) -> None:
+    body = {"password": doors.opened.password, "name": "n" * 41}
+    answer = doors.client().post("enter", json=body)
+    assert 400 <= answer.status_code < 500
+    assert "The name has 41 characters; the most is 40. Take a shorter one." in error(answer)
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
