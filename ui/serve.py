@@ -106,6 +106,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.api.gradio_endpoints import add_clips
     from ui.live import Live, add_routes
     from ui.page import build_page
+    from ui.server.access import answer_head
     from ui.server.texts import add_texts_route
     from ui.share.session import Sharing
     from ui.tabs.dropped import add_receipt_route
@@ -121,6 +122,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
     add_texts_route(app)
+    answer_head(app)
     return _Made(page, live, answers, sharing, installer)
 
 

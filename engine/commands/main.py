@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -375,6 +376,14 @@ def _read(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def _here(created: str) -> str:
+    """A time of the store's (UTC) as it is here, with the difference from UTC."""
+    try:
+        return datetime.fromisoformat(created).astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):  # a year that this system's clock doesn't know
+        return created
+
+
 def _clips(options: argparse.Namespace) -> int:
     home = Home.find()
     store = open_store(home)
@@ -389,7 +398,7 @@ def _clips(options: argparse.Namespace) -> int:
         tell_json({"clips": rows})
         return ExitCode.DONE
     for clip in found:
-        tell(f"{clip.created[:19]}  {clip.file}  {begun(clip.request.prompt)}")
+        tell(f"{_here(clip.created)}  {clip.file}  {begun(clip.request.prompt)}")
     if not found:
         say('There are no clips yet. Make one: python app.py generate "a red ball moves left"')
     return ExitCode.DONE

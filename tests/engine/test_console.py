@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,13 @@ def test_one_clip_is_one_line(jobs: Jobs, capsys: pytest.CaptureFixture[str]) ->
         for name in names:
             add_clip(db, None, "2026-01-02T03:04:05.678+00:00", name, receipt("red\nball\u2029"))
     assert len(library.newest()) == 3
+    # As this computer's clock showed it, and how far from UTC that is.
+    here = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).astimezone().isoformat(" ")
+    assert here[-6] in "+-"
     assert main(["clips"]) == 0
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) == 4
+    assert lines[0].startswith(f"{here}  ")
     assert all(line.isprintable() for line in lines)
     assert main(["clips", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["clips"]

@@ -23,6 +23,7 @@ from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
+from ui.server.access import answer_head
 from ui.server.incoming import limited, same_site
 from ui.server.texts import script, texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
@@ -93,6 +94,7 @@ def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
     _add_files(app, visits)
+    answer_head(app)
     return app
 
 

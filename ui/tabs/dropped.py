@@ -6,12 +6,14 @@ size that a long clip passes. It is deleted as soon as its receipt was read.
 
 import asyncio
 import html
+import json
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
@@ -22,7 +24,7 @@ from engine.library import reader_process
 from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
-from engine.request import ClipRequest, RequestError
+from engine.request import RANDOM_SEED, ClipRequest, RequestError
 from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
@@ -76,6 +78,10 @@ def wire(
     def bring(event: gr.EventData) -> list[Any]:
         return [*brought(engine, event._data), gr.Tabs(selected="make")]
 
+    # Said as long as it is true: the browser compares, so that no letter that is typed asks us.
+    still = (ASSETS / "page/brought.js").read_text(encoding="utf-8")
+    for control in controls.as_list():
+        control.change(None, [said, *controls.as_list()], said, js=still, **QUIET)
     for source in sources:
         source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
 
@@ -98,7 +104,15 @@ def brought(engine: Engine, data: object) -> list[Any]:
     except HeadroomError as error:
         return [*[gr.skip() for _ in range(8)], refusal_html(error)]
     back = html.escape(say(Text("dropped.brought_back", prompt=begun(request.prompt))))
-    return [*fields, *verdict, f"<p class='hint' role='status'>{back}</p>"]
+    mark = quote(json.dumps(_as_form(request), ensure_ascii=False, separators=(",", ":")), safe="")
+    return [*fields, *verdict, f"<p class='hint' role='status' data-brought='{mark}'>{back}</p>"]
+
+
+def _as_form(request: ClipRequest) -> list[object]:
+    """What the form's controls hold, in their order, once they hold ``request``."""
+    size = f"{request.height}×{request.width}"
+    seed = None if request.seed == RANDOM_SEED else request.seed
+    return [request.prompt, request.model, size, request.frames, seed, seed is not None]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:

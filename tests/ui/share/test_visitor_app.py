@@ -61,6 +61,15 @@ def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
     assert mine.visitor_name == "Ana"
 
 
+def test_every_address_answers_head_as_it_answers_get(doors: Doors) -> None:
+    ana = doors.visitor()
+    for path in ("", "static/visitors.js", "texts/zh.json", "state", "clip/1.mp4"):
+        got, head = ana.get(path), ana.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "cache-control"):
+            assert head.headers.get(name) == got.headers.get(name), (path, name)
+
+
 def test_stopping_ends_a_download_that_is_under_way(doors: Doors) -> None:
     doors.engine.start()
     ana = doors.visitor()

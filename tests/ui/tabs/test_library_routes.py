@@ -17,7 +17,7 @@ from engine.library.library import LibraryError
 from engine.request import ClipRequest
 from tests.conftest import wait_until
 from tests.support.clipfiles import receipt, write
-from ui.server.access import HEADER
+from ui.server.access import HEADER, answer_head
 from ui.tabs import dropped
 from ui.tabs.batch import EMBED
 from ui.tabs.dropped import add_receipt_route, brought
@@ -46,6 +46,7 @@ def site(engine: Engine) -> FastAPI:
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
+    answer_head(app)
     return app
 
 
@@ -69,6 +70,22 @@ def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:
     assert (second["next"], "models" in second) == ("", False)
     clip = second["clips"][0]
     assert (clip["size"], clip["length"], clip["seed"]) == ("48 × 32, landscape, 0.6 s", "0.6 s", 0)
+
+
+def test_every_address_answers_head_as_it_answers_get(visitor: TestClient, engine: Engine) -> None:
+    clip = page(visitor)["clips"][0]["id"]
+    for path in (
+        f"/clip/{clip}",
+        f"/thumb/{clip}",
+        "/library",
+        f"/clip/{clip}/receipt",
+        "/clip/99",
+    ):
+        got, head = visitor.get(path), visitor.head(path)
+        assert head.status_code == got.status_code
+        for name in ("content-type", "content-length", "cache-control", "content-disposition"):
+            assert head.headers.get(name) == got.headers.get(name), (path, name)
+    assert visitor.head(f"/clip/{clip}/trash").status_code == 405
 
 
 def test_questions_that_make_no_sense_harm_nothing(visitor: TestClient) -> None:
