@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Any
 
+from engine.console import say
 from engine.variables import settle
 
 
@@ -18,12 +19,10 @@ def main() -> int:
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     for line in settle(os.environ):  # before a package reads them
-        sys.stderr.write(line + "\n")
+        say(line)
     try:
         from engine.commands.main import main as run
     except ModuleNotFoundError as error:
-        from engine.console import say
-
         say(f"Headroom isn't set up: the package {error.name} is missing.")
         say("Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.")
         return 5

@@ -209,8 +209,6 @@ def explain(error: Exception, what: Said) -> FetchError:
             return _http_refusal(error, what)
         case UnicodeError() | httpx2.LocalProtocolError() if _token_is_odd():
             return FetchError(Text("weights.odd_token"), Text("weights.copy_token"))
-        case ValueError() if "proxy URL" in str(error):  # httpx2 has no class for a scheme of none
-            return _wrong_way(error, what)
         case UnicodeEncodeError():  # an address, since the token is sound
             return _wrong_way(error, what)
         case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():

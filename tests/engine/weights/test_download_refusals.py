@@ -133,12 +133,6 @@ REFUSALS = {
         "token (HF_TOKEN, or what a login kept) holds",
         "Copy it again",
     ),
-    "a proxy of no scheme": (
-        {"HTTP_PROXY": "foo://x", "http_proxy": "foo://x", "NO_PROXY": "", "no_proxy": ""},
-        None,
-        "set wrongly",
-        "HTTPS_PROXY",
-    ),
     "a wrong token": ({}, {"status": 401}, "doesn't accept the login", "renew"),
     "forbidden": ({}, {"status": 403}, "refused (403)", "accept its terms"),
     "nowhere": (
