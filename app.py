@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from engine import terminal
+from engine.console import say
 from engine.variables import settle
 
 
@@ -20,14 +21,12 @@ def main() -> int:
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     for line in settle(os.environ):  # before a package reads them
-        sys.stderr.write(line + "\n")
+        say(line)
     try:
         from engine.commands.main import main as run
     except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"Headroom isn't set up: the package {error.name} is missing.\n"
-            "Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.\n"
-        )
+        say(f"Headroom isn't set up: the package {error.name} is missing.")
+        say("Start it with ./launch.sh (launch.bat on Windows), which installs what it needs.")
         return 5
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,7 +17,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
+from engine.console import one_line
 from engine.text import sayable
 
 LEVEL = "HEADROOM_LOG"
@@ -58,6 +60,7 @@ def without_prompts(text: str, *prompts: str) -> str:
     """``text`` without these prompts, however they are quoted, and without clips' names."""
     for prompt in prompts:
         forms = {prompt, repr(prompt)[1:-1], json.dumps(prompt)[1:-1], " ".join(prompt.split())}
+        forms.add(one_line(prompt))
         for form in sorted(forms, key=len, reverse=True):
             if len(form.strip()) >= SHORTEST:
                 text = text.replace(form, PROMPT)
@@ -103,7 +106,8 @@ def _kind(record: logging.LogRecord) -> tuple[object, ...]:
 
 
 class Form(logging.Formatter):
-    """A line with its job's number, without its prompt."""
+    """A line with its job's number, without its prompt. Whatever words a line quotes, it stays one:
+    no name of a file can make it two, or end a traceback's lines, which are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         now = _about.get()
@@ -113,6 +117,19 @@ class Form(logging.Formatter):
         if debugging():
             return text
         return without_prompts(text, *filter(None, [now.prompt if now is not None else ""]))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(lines: str) -> str:
+    return "\n".join(f"  {one_line(line)}" for line in lines.split("\n"))
 
 
 class LogFile(RotatingFileHandler):

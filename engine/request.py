@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from engine.console import one_line
 from engine.errors import ExitCode, HeadroomError
+from engine.letters import is_blank
 from engine.presets import ModelPreset, Presets
 from engine.text import Text, joined, listed, programs
 
@@ -99,7 +101,7 @@ class ClipRequest:
         """
         problems = [
             Problem(name, Text("request.no_such_field", field=name, fields=listed(*FIELDS)))
-            for name in raw
+            for name in map(one_line, raw)
             if name not in FIELDS
         ]
         prompt = _prompt(raw.get("prompt"), problems)
@@ -112,11 +114,25 @@ class ClipRequest:
         return cls(prompt=prompt, seed=seed, model=model, **size)
 
 
+def prompt_problems(prompt: str) -> tuple[Problem, ...]:
+    """What is wrong with ``prompt``, wherever one is asked for."""
+    problems: list[Problem] = []
+    _prompt(prompt, problems)
+    return tuple(problems)
+
+
+def is_empty(prompt: str) -> bool:
+    """Whether nothing is asked for; control characters that aren't spaces are a problem instead."""
+    return not prompt.strip() or (is_blank(prompt) and not _odd(prompt))
+
+
 def _prompt(value: object, problems: list[Problem]) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or is_empty(value):
         problems.append(Problem("prompt", Text("request.empty_prompt")))
         return ""
     text = unicodedata.normalize("NFC", value).strip()
+    odd = _odd(text)
+    clean = "".join(c for c in text if c not in odd)
     if len(text) > PROMPT_LIMIT:
         too_long = Text(
             "request.long_prompt",
@@ -124,14 +140,17 @@ def _prompt(value: object, problems: list[Problem]) -> str:
             most=PROMPT_LIMIT,
             excess=len(text) - PROMPT_LIMIT,
         )
-        problems.append(Problem("prompt", too_long, text[:PROMPT_LIMIT]))
-    # Control characters (and lone surrogates, which no file can store) are never typed on purpose.
-    odd = sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"})
+        problems.append(Problem("prompt", too_long, clean[:PROMPT_LIMIT]))
     if odd:
         names = ", ".join(f"U+{ord(c):04X}" for c in odd[:3])
-        clean = "".join(c for c in text if c not in odd)
         problems.append(Problem("prompt", Text("request.odd_prompt", signs=names), clean))
     return text
+
+
+def _odd(text: str) -> list[str]:
+    """Control characters (and lone surrogates, which no file can store) are never typed on
+    purpose."""
+    return sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"})
 
 
 def _model(value: object, presets: Presets, problems: list[Problem]) -> str:

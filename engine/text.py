@@ -108,6 +108,11 @@ def of_preset(words: str) -> Text:
     return Text(PRESET, text=words) if words else NOTHING
 
 
+def begun(words: str, most: int = 60) -> str:
+    """The beginning of somebody's words, with a sign that they go on."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def as_text(said: Said) -> Text:
     return said if isinstance(said, Text) else plain(said)
 

@@ -1,11 +1,11 @@
 """A Gradio page with as many components of each kind as ours and nothing behind them: what the
 benchmark holds ours against (``python -m ui.bare --port N --components JSON``)."""
 
-import argparse
 import json
 import os
 import threading
 
+from engine.console import Parser
 from engine.variables import settle_for_page
 from ui.server.listening import asking_itself
 
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--components", type=json.loads, required=True)
     options = parser.parse_args()

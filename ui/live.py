@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.engine import Engine
@@ -180,8 +180,10 @@ def add_routes(app: FastAPI, live: Live) -> None:
     """
 
     @app.get("/live", dependencies=[Depends(known_fields), Depends(member)])
-    async def stream(request: Request) -> StreamingResponse:
+    async def stream(request: Request) -> Response:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":  # of a stream there is nothing else
+            return Response(media_type="text/event-stream", headers=headers)
         language = wording.language_of(request.headers)
         return StreamingResponse(
             live.stream(language), media_type="text/event-stream", headers=headers

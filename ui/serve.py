@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.console import say
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
@@ -58,7 +59,7 @@ def serve(
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.
     """
     for line in settle_for_page(os.environ):
-        _announce(line)
+        say(line)
     # Gradio copies what it serves; keep that in our folder, where it is cleaned up.
     os.environ["GRADIO_TEMP_DIR"] = str(engine.home.cache / "gradio")
     _one_arena()
@@ -76,11 +77,11 @@ def serve(
         _tell(listening, port, mcp)
         made.installer.begin()
         if said := made.installer.look().sentence():
-            _announce(f"{said}. The page shows how far it is.")
+            say(f"{said}. The page shows how far it is.")
         if share:
             _share(made.sharing, engine)
         if open_browser and (trouble := open_page(listening.url)):
-            _announce(trouble)
+            say(trouble)
         signals.wait()
     except KeyboardInterrupt:
         pass
@@ -109,6 +110,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.api.gradio_endpoints import add_clips
     from ui.live import Live, add_routes
     from ui.page import build_page
+    from ui.server.access import answer_head
     from ui.server.door import Door, places
     from ui.server.login import PageLogin
     from ui.server.logout import add_logout_route
@@ -131,20 +133,21 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     add_receipt_route(app, engine)
     add_texts_route(app)
     add_logout_route(app)
+    answer_head(app)
     return _Made(page, live, answers, sharing, installer)
 
 
 def _tell(listening: Listening, wanted: int, mcp: bool) -> None:
     if listening.port != wanted:
-        _announce(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
-    _announce(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
+        say(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
+    say(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
     if everywhere(listening.host):
         families = {made.family for made in listening.sockets}
         for address in own_addresses():
             if (socket.AF_INET6 if ":" in address else socket.AF_INET) in families:
-                _announce(f"Also at http://{in_url(address)}:{listening.port}/")
+                say(f"Also at http://{in_url(address)}:{listening.port}/")
     if mcp:
-        _announce(f"Its MCP server is at {listening.url}mcp")
+        say(f"Its MCP server is at {listening.url}mcp")
 
 
 def _ready_at_once(engine: Engine) -> str | None:
@@ -234,11 +237,11 @@ def _share(sharing: "Sharing", engine: Engine) -> None:
         model = default_model(engine).preset.id
         opened = sharing.start("link", DEFAULT_HOURS, model)
     except HeadroomError as error:
-        _announce(f"{error} The page's Share tab can do that, with the same rules.")
+        say(f"{error} The page's Share tab can do that, with the same rules.")
         return
     for line in invitation_lines(opened):
-        _announce(line)
-    _announce(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
+        say(line)
+    say(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
 
 
 @contextlib.contextmanager
@@ -282,11 +285,6 @@ class _Signals:
         # A plain wait() would not let Windows see Ctrl-C.
         while not self._ended.wait(0.5):
             pass
-
-
-def _announce(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 # ---- how it ends ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.commands.follow import say
+from engine.console import say
 from engine.errors import ExitCode
 from engine.terminal import AnswerLost
 

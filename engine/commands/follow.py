@@ -2,7 +2,6 @@
 by Ctrl-C, or when nobody is left to hear of the clip."""
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,16 +9,10 @@ from threading import Event
 from types import FrameType
 
 from engine import terminal
+from engine.console import say
 from engine.engine import Engine
 from engine.jobs import Job
-from engine.text import Said
 from engine.worker.status import EngineState, Status
-
-
-def say(text: Said) -> None:
-    """A line for a person: never on stdout, which belongs to results."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def follow(engine: Engine, submit: Callable[[], Job]) -> Job:

@@ -1,20 +1,20 @@
 """The subcommands. With --json stdout holds one JSON object; everything else goes to stderr."""
 
 import argparse
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
 from engine.commands.answer import given, naming, tried
-from engine.commands.follow import follow, say
+from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
+from engine.console import Parser, say, tell, tell_json
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -22,7 +22,7 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.library import mp4
+from engine.library import reader_process
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
 from engine.library.receipt import receipt_lines
@@ -31,6 +31,7 @@ from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
+from engine.text import begun
 from engine.units import gigabytes
 from engine.variables import AUTH
 
@@ -82,16 +83,14 @@ def _main(arguments: list[str], open_page: OpenPage | None) -> int:
             told: dict[str, object] = error.to_json()
             if isinstance(error, Refused):
                 told |= verdict_json(error.size, error.verdict, error.nearest)
-            tried(lambda: _print_json(told))
+            tried(lambda: tell_json(told))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="app.py", description="Text-to-video on the GPU you have."
-    )
+    parser = Parser(prog="app.py", description="Text-to-video on the GPU you have.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[Any], int], text: str) -> argparse.ArgumentParser:
@@ -159,10 +158,6 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is no port; it is 1 to {LAST_PORT}")
     return int(text)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 @contextmanager
@@ -250,11 +245,11 @@ def _check(options: argparse.Namespace) -> int:
         verdict = engine.guard.verdict(request.model, request.size)
         nearest = None if verdict.open else engine.guard.nearest(request.model, request.size)
     if options.json:
-        _print_json(verdict_json(request.size, verdict, nearest))
+        tell_json(verdict_json(request.size, verdict, nearest))
         return ExitCode.DONE
-    sys.stdout.write(f"{request.size}: {verdict.word}. {verdict.reason} {verdict.remedy}\n")
+    tell(f"{request.size}: {verdict.word}. {verdict.reason} {verdict.remedy}")
     if nearest is not None:
-        sys.stdout.write(f"The nearest size that is open: {nearest}\n")
+        tell(f"The nearest size that is open: {nearest}")
     return ExitCode.DONE
 
 
@@ -283,7 +278,7 @@ def _measure(options: argparse.Namespace) -> int:
     outcome = last.outcome if last is not None and done else "over_budget"
     if options.json:
         peaks = last.peaks if last is not None and last.size == request.size else {}
-        _print_json(
+        tell_json(
             {
                 **asdict(request.size),
                 "outcome": outcome,
@@ -295,8 +290,8 @@ def _measure(options: argparse.Namespace) -> int:
         return ExitCode.DONE
     for row in rows:
         size, peak = row.measurement.size, gigabytes(row.measurement.peak)
-        sys.stdout.write(f"{size}: {row.measurement.outcome}, peak {peak}\n")
-    sys.stdout.write(f"{job.note}\n")
+        tell(f"{size}: {row.measurement.outcome}, peak {peak}")
+    tell(job.note)
     return ExitCode.DONE
 
 
@@ -308,7 +303,7 @@ def _plan(options: argparse.Namespace) -> int:
         model = options.model or default_model(engine).preset.id
         plan.change(plans, presets, model, options.set, options.reset)
         if options.json:
-            _print_json(plan.as_json(plans, model))
+            tell_json(plan.as_json(plans, model))
         else:
             plan.show(plans.plan(model), plans.options(model))
     return ExitCode.DONE
@@ -320,9 +315,9 @@ def _weights(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         code, result = weights.run(engine, options.action, options.model, options.folder, say)
     if options.json:
-        _print_json(result)
+        tell_json(result)
     else:
-        sys.stdout.write("\n".join(weights.lines(options.action, result)) + "\n")
+        tell(*weights.lines(options.action, result))
     return code
 
 
@@ -332,17 +327,17 @@ def _doctor(options: argparse.Namespace) -> int:
 
     with open_engine() as engine:
         if options.report:
-            sys.stdout.write(report(engine))
+            tell(*report(engine).rstrip("\n").split("\n"))
             return ExitCode.DONE
         lines = examine(engine)
     if options.json:
-        _print_json({"lines": [line.to_json() for line in lines]})
+        tell_json({"lines": [line.to_json() for line in lines]})
     else:
         marks = {"good": "ok  ", "warn": "look", "bad": "BAD "}
         for line in lines:
-            sys.stdout.write(f"{marks[line.state]}  {line.subject}: {line.meaning}\n")
+            tell(f"{marks[line.state]}  {line.subject}: {line.meaning}")
             if line.remedy:
-                sys.stdout.write(f"      {line.remedy}\n")
+                tell(f"      {line.remedy}")
     return ExitCode.DONE if all(line.state != "bad" for line in lines) else ExitCode.SETUP_MISSING
 
 
@@ -353,27 +348,41 @@ def _bench(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         result = run(engine, options.only, options.model, out or engine.home.root, say)
     if options.json:
-        _print_json(result.as_json())
+        tell_json(result.as_json())
     else:
-        sys.stdout.write("\n".join(result.lines()) + "\n")
+        tell(*result.lines())
     return ExitCode.ENGINE_FAILED if result.failed else ExitCode.DONE
 
 
 def _report(clip: Clip, path: Path, as_json: bool) -> None:
     if as_json:
-        _print_json({"path": str(path), **clip.receipt})
+        tell_json(_placed(path, clip.receipt))
         return
     seconds = sum(clip.receipt["stages"].values())
-    sys.stdout.write(f"{path}\nseed {clip.receipt['seed']}, made in {seconds:.1f} s\n")
+    tell(path, f"seed {clip.receipt['seed']}, made in {seconds:.1f} s")
+
+
+def _placed(path: Path, receipt: dict[str, Any], **more: str) -> dict[str, Any]:
+    """A receipt with what is known of its file, whatever the receipt says of that itself."""
+    known = {"path": str(path), **more}
+    return known | receipt | known
 
 
 def _read(options: argparse.Namespace) -> int:
-    receipt = mp4.read_receipt(options.file)
+    receipt = reader_process.receipt_of(options.file, options.file.name)
     if options.json:
-        _print_json({"path": str(options.file.resolve()), **receipt})
+        tell_json(_placed(options.file.resolve(), receipt))
     else:
-        sys.stdout.write("\n".join(receipt_lines(receipt)) + "\n")
+        tell(*receipt_lines(receipt))
     return ExitCode.DONE
+
+
+def _here(created: str) -> str:
+    """A time of the store's (UTC) as it is here, with the difference from UTC."""
+    try:
+        return datetime.fromisoformat(created).astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):  # a year that this system's clock doesn't know
+        return created
 
 
 def _clips(options: argparse.Namespace) -> int:
@@ -386,13 +395,11 @@ def _clips(options: argparse.Namespace) -> int:
     found = library.newest()
     store.close()
     if options.json:
-        rows = [
-            {"path": str(home.clips / c.file), "created": c.created, **c.receipt} for c in found
-        ]
-        _print_json({"clips": rows})
+        rows = [_placed(home.clips / c.file, c.receipt, created=c.created) for c in found]
+        tell_json({"clips": rows})
         return ExitCode.DONE
     for clip in found:
-        sys.stdout.write(f"{clip.created[:19]}  {clip.file}  {clip.request.prompt[:60]}\n")
+        tell(f"{_here(clip.created)}  {clip.file}  {begun(clip.request.prompt)}")
     if not found:
         say('There are no clips yet. Make one: python app.py generate "a red ball moves left"')
     return ExitCode.DONE

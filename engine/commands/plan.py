@@ -1,8 +1,8 @@
 """``app.py plan``: how this machine runs a model and why, and the user's own choices."""
 
-import sys
 from typing import Any
 
+from engine.console import tell
 from engine.errors import ExitCode, HeadroomError
 from engine.plan.choice import Options, Plan
 from engine.plan.plans import Plans
@@ -62,10 +62,10 @@ def as_json(plans: Plans, model: str) -> dict[str, Any]:
 def show(plan: Plan, options: Options) -> None:
     """Plan and options on stdout, for a person."""
     for name, choice in plan.items():
-        sys.stdout.write(f"{name:<18} {choice.value}\n{'':<18} {choice.reason}\n")
+        tell(f"{name:<18} {choice.value}", f"{'':<18} {choice.reason}")
     if options:
-        sys.stdout.write("\nWhat you can choose with --set NAME=VALUE:\n")
+        tell("", "What you can choose with --set NAME=VALUE:")
     for name, offered in options.items():
         for option in offered:
             mark = " " if option.works else "✕"
-            sys.stdout.write(f"{mark} {name}={option.value}: {option.reason}\n")
+            tell(f"{mark} {name}={option.value}: {option.reason}")

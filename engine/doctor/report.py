@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 from engine import VERSION
+from engine.console import one_line
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.install.installed import differing
@@ -89,7 +90,7 @@ def _names() -> list[tuple[str, str]]:
 
 
 def _part(title: str, lines: list[str]) -> str:
-    return "\n".join([f"### {title}", "", *[f"- {line}" for line in lines], ""])
+    return "\n".join([f"### {title}", "", *[f"- {one_line(line)}" for line in lines], ""])
 
 
 def _versions(machine: Machine) -> list[str]:
@@ -158,5 +159,5 @@ def _tail(file: Path) -> str:
             text = opened.read().decode("utf-8", "replace")
     except OSError as error:
         return f"({error.strerror or error})"
-    lines = [line for line in text.splitlines() if " DEBUG " not in line]
+    lines = [one_line(line) for line in text.splitlines() if " DEBUG " not in line]
     return "\n".join(lines[-LINES:]).replace("```", "'''") or "(empty)"

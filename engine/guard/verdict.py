@@ -155,6 +155,16 @@ def _closed(
 ) -> Verdict:
     line = fitted(size, peaks, rules)
     known = line if line is not None else measured_below(size, peaks)
+    if not known and margin(known) > device.budget_alone:
+        nothing = Text("guard.too_little", device=device.name, has=Memory(device.budget_alone))
+        return Verdict(
+            Word.IMPOSSIBLE,
+            nothing,
+            "none",
+            guess.peak if guess else None,
+            device.budget,
+            Text("guard.choose_smaller_model"),
+        )
     if known + margin(known) > device.budget_alone:
         return Verdict(
             Word.IMPOSSIBLE,

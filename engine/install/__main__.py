@@ -6,9 +6,7 @@ needs: the page's packages for most, all of them for ``generate`` and ``setup``,
 ``test``.
 """
 
-import argparse
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +21,7 @@ from typing import cast
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from engine import terminal
+from engine.console import Parser, say, tell_json
 from engine.install import trial
 from engine.install.environments import (
     Environments,
@@ -32,7 +31,6 @@ from engine.install.environments import (
     python_of,
     read_stamp,
     rehome,
-    say,
 )
 from engine.install.facts import Facts, this_computer
 from engine.install.packages import Packages
@@ -67,7 +65,7 @@ def read_order(arguments: list[str]) -> Order:
         arguments = ["setup", *arguments]
     elif first != "setup":
         return Order("serve" if first.startswith("-") else first)
-    parser = argparse.ArgumentParser(prog="launch.sh setup", description="Sets Headroom up.")
+    parser = Parser(prog="launch.sh setup", description="Sets Headroom up.")
     parser.add_argument("--cpu", action="store_true", help="without NVIDIA's packages")
     parser.add_argument("--gpu", action="store_true", help="with them, whatever speaks against it")
     parser.add_argument("--repair", action="store_true", help="make everything afresh")
@@ -265,8 +263,7 @@ def main(arguments: list[str]) -> int:
     setup = Setup(PROJECT, order)
     try:
         if order.dry_run:
-            sys.stdout.write(json.dumps(dry_run(setup), indent=1) + "\n")
-            sys.stdout.flush()
+            tell_json(dry_run(setup))
             return 0
         setup.run()
     except terminal.AnswerLost as lost:
@@ -274,13 +271,17 @@ def main(arguments: list[str]) -> int:
             say(f"The answer can't be written: {lost.strerror}.")
         return 130 if lost.gone else 4
     except SetupError as error:
-        say(f"\n{error}")
+        say("")
+        for line in str(error).split("\n"):
+            say(line)
         return _without(setup)
     except OSError as error:
-        say(f"\nSet-up failed: {error.strerror or error} ({error.filename}).")
+        say("")
+        say(f"Set-up failed: {error.strerror or error} ({error.filename}).")
         return _without(setup)
     except KeyboardInterrupt:
-        say("\nSet-up was interrupted; start again to go on.")
+        say("")
+        say("Set-up was interrupted; start again to go on.")
         return 130
     return 0
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine import patience
+from engine.console import say
 
 STAMP = "headroom.json"
 TRIAL = "HEADROOM_TRIAL"  # set while packages are tried that the stamp doesn't name yet
@@ -26,12 +27,6 @@ SCRIPT_BYTES = 1_000_000  # what has a path in its first line is far smaller
 
 class SetupError(Exception):
     """Set-up can't go on; the text says what to do."""
-
-
-def say(text: str) -> None:
-    """A line on stderr: the caller's stdout belongs to the program."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from urllib.parse import unquote
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from engine.console import say
 from engine.home import PROJECT
-from engine.install.environments import say
 from engine.install.packages import UV
 from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, PAGE, TESTS
 

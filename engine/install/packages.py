@@ -15,7 +15,8 @@ import urllib.request
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from engine.install.environments import SetupError, python_of, say
+from engine.console import say
+from engine.install.environments import SetupError, python_of
 from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
 from engine.variables import wrong_way
 

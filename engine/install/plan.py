@@ -166,6 +166,11 @@ def _against(facts: Facts, lock: str | None) -> tuple[str, str]:
             f"Driver {facts.driver or 'unknown'} is too old: CUDA 13 begins with {DRIVER}.",
             f"Update the driver ({DRIVERS}), then run set-up again.",
         )
+    if card.memory <= 0:
+        return (
+            f"{card.name} doesn't tell how much memory it has.",
+            "Insist with --gpu to try it.",
+        )
     if card.memory < LEAST_VRAM:
         return (
             f"{card.name} has {card.memory / GIB:.1f} GB; the smallest run of a large model that "

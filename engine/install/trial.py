@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from engine import patience
-from engine.install.environments import TRIAL, SetupError, say
+from engine.console import say
+from engine.install.environments import TRIAL, SetupError
 from engine.install.plan import ENGINE, GPU, PAGE
 from engine.variables import settle_for_page
 

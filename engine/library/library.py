@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import re
 import sqlite3
 import threading
 import time
@@ -15,10 +14,11 @@ from typing import Any
 
 from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
+from engine.letters import folded, for_name
 from engine.library import files
 from engine.library.files import UNKNOWN, Identity, is_own_file, still_of
 from engine.request import ClipRequest
-from engine.store import Store, folded, timestamp
+from engine.store import Store, timestamp
 from engine.text import Text
 
 log = logging.getLogger("headroom.library")
@@ -294,9 +294,8 @@ class Library:
 
 def clip_name(job: int, prompt: str, seed: int) -> str:
     """A file name that a person recognises and every file system takes."""
-    words = re.sub(r"[^\w]+", "-", prompt.lower(), flags=re.UNICODE).strip("-_")
     # 40 characters are at most 160 bytes of UTF-8: below every file system's limit of 255.
-    return f"{job:05d}-{words[:40].strip('-_') or 'clip'}-seed{seed}.mp4"
+    return f"{job:05d}-{for_name(prompt, 40) or 'clip'}-seed{seed}.mp4"
 
 
 def days_left(trashed: str) -> int:
@@ -308,9 +307,11 @@ def days_left(trashed: str) -> int:
 def _where(query: Query) -> tuple[str, list[object]]:
     parts = ["trashed is not null" if query.trash else "trashed is null", "missing = 0"]
     values: list[object] = []
-    if words := folded(query.words).strip():
-        parts.append("has_words(prompt, ?)")
-        values.append(words)
+    if words := folded(query.words).split():
+        # All of them, in SQLite itself: "like" knows signs that mean something, and a function of
+        # Python's would be called for every clip at every letter that is typed.
+        parts.append("not exists (select 1 from json_each(?) where instr(folded, value) = 0)")
+        values.append(json.dumps(words))
     for name in ("model", "height", "width"):
         if wanted := getattr(query, name):
             parts.append(f"{name} = ?")
@@ -338,13 +339,14 @@ def add_clip(
     """
     request = receipt["request"]
     db.execute(
-        "insert into clips (job, created, file, receipt, prompt, model, height, width, frames,"
-        " stamp, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into clips (job, created, file, receipt, folded, prompt, model, height, width,"
+        " frames, stamp, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job,
             created,
             file,
             json.dumps(receipt, ensure_ascii=False),
+            folded(request["prompt"]),
             *(request[name] for name in ("prompt", "model", "height", "width", "frames")),
             *identity.to_row(),
         ),

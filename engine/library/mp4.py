@@ -6,9 +6,11 @@ the libraries behind PyAV take 30 MB.
 
 import io
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,12 +19,20 @@ from engine.errors import ExitCode, HeadroomError
 from engine.library import xmp
 from engine.machine.facts import core_limit
 from engine.stages import Frames
-from engine.text import Text
+from engine.text import Said, Text
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 RECEIPT_KIND = "headroom.receipt"
 # Without mbtree=0 the same frames give other bytes in another process: x264's vector code for
 # macroblock trees reads memory that nobody wrote (gone with no-asm or without B-frames, too).
 _X264 = {"crf": "16", "preset": "fast", "x264-params": "mbtree=0"}
+# Of a picture that is decoded: 4096 × 2304, more than any model makes. A decoder keeps up to 17
+# pictures, so that this is 240 MB; 15,360 × 15,360, in a file of 0.7 MB, took 3,340 MiB.
+MOST_PIXELS = 4096 * 2304
+STILL_SECONDS = 4.0  # of decoding; then the picture that was reached will do
+LONGEST_NAME = 100  # characters of a file's name, in a sentence
 _BT709 = 1  # the code that H.264 gives BT.709 for primaries, transfer and matrix (ITU-T H.273)
 
 
@@ -81,34 +91,97 @@ def write_clip(
         packets = [kept for packet in [*packets, None] for kept in silent.filter(packet)]
         told = None if receipt is None else {"kind": RECEIPT_KIND, **receipt()}
         if told is not None:
-            container.metadata["comment"] = json.dumps(told, ensure_ascii=False)
+            comment = json.dumps(told, ensure_ascii=False)
+            # Half a character, as of a folder's name that isn't UTF-8, stays as JSON's escape.
+            container.metadata["comment"] = comment.encode("utf-8", "backslashreplace").decode()
         container.mux(packets)
     if told is not None:
         xmp.append(path, json.dumps(told))
 
 
-def read_receipt(path: Path) -> dict[str, Any]:
-    """The receipt inside the MP4 at ``path``.
+def shown_name(name: str) -> str:
+    """A file's name as sentences have it: without folders, and of a very long one without its
+    middle."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 21]}…{name[-20:]}"
+
+
+def refuse_unless_mp4(head: bytes, file: Said) -> None:
+    """Look at the first 8 bytes of ``file``, or at all that it has.
 
     Raises:
-        ClipError: no such file, not a video, or one that another program made.
+        ClipError: it is empty, or something else.
+    """
+    if not head:
+        raise ClipError(Text("library.empty", file=file), Text("library.use_ours"))
+    if head[4:8] != b"ftyp":
+        raise ClipError(Text("library.no_mp4", file=file), Text("library.use_ours"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["InputContainer"]:
+    """The MP4 at ``path``, whatever its name and its tags are: FFmpeg takes ``a:b.mp4`` for a
+    protocol, and tags needn't be UTF-8. No picture above ``MOST_PIXELS`` is decoded.
+
+    Raises:
+        ClipError: it can't be opened, or is no MP4.
     """
     import av
     import av.error
 
-    if not path.is_file():
-        raise ClipError(Text("library.no_file", file=path), Text("library.check_path"))
+    file = shown_name(path.name)
     try:
-        with av.open(str(path)) as container:
-            comment = container.metadata.get("comment", "")
-            if not container.streams.video:  # cut off before its index, or never a video
-                raise av.error.InvalidDataError(0, "no video")
-    except (av.error.FFmpegError, OSError) as error:
-        wrong = Text("library.no_video", file=path.name)
+        with path.open("rb") as opened:
+            refuse_unless_mp4(opened.read(8), file)
+            opened.seek(0)
+            with av.open(
+                opened,
+                "r",
+                format="mp4",
+                options={"max_pixels": str(MOST_PIXELS)},
+                metadata_errors="replace",
+            ) as container:
+                yield container
+    except MemoryError:  # FFmpeg's own is an FFmpegError, too
+        raise
+    except av.error.FFmpegError as error:
+        wrong = Text("library.no_video", file=file)
         raise ClipError(wrong, Text("library.use_ours")) from error
+    except OSError as error:
+        if not _is_file(path):
+            raise ClipError(
+                Text("library.no_file", file=file), Text("library.check_path")
+            ) from error
+        reason = error.strerror or str(error)
+        unread = Text("library.cant_read", file=file, reason=reason)
+        raise ClipError(unread, Text("library.check_path")) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is longer than any file's
+        return False
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """The receipt inside the MP4 at ``path``, as it stands there.
+
+    Raises:
+        ClipError: no such file, not a video, or one that another program made.
+    """
+    file = shown_name(path.name)
+    if not _is_file(path):  # nor does a pipe, which would never end, become one
+        raise ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+    with _opened(path) as container:
+        comment = container.metadata.get("comment", "")
+        if not container.streams.video:  # cut off before its index, or never a video
+            raise ClipError(Text("library.no_video", file=file), Text("library.use_ours"))
     receipt = _receipt_in(comment) or _receipt_in(xmp.read(path) or "")
     if receipt is None:
-        without = Text("library.no_receipt", file=path.name)
+        without = Text("library.no_receipt", file=file)
         raise ClipError(without, Text("library.made_elsewhere"))
     return receipt
 
@@ -128,7 +201,7 @@ def read_frames(path: Path) -> Frames:
     import av
     from av.video.reformatter import Colorspace
 
-    with av.open(str(path)) as container:
+    with path.open("rb") as file, av.open(file, "r", format="mp4") as container:
         frames = [
             frame.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
             for frame in container.decode(video=0)
@@ -148,27 +221,44 @@ def poster_of(path: Path, poster: Path) -> None:
     """A still for the clip at ``path``, as ``write_poster`` would have made it.
 
     Raises:
-        ClipError: it holds no picture that can be decoded.
+        ClipError: it holds no picture that can be decoded, or one that is too large for that.
     """
     import av
     import av.error
     from av.video.reformatter import Colorspace
 
     middle = None
-    try:
-        with av.open(str(path)) as container:
-            last = container.streams.video[0].frames // 2
-            for number, frame in enumerate(container.decode(video=0)):
+    file = shown_name(path.name)
+    with _opened(path) as container:
+        stream = container.streams.best("video")  # a cover is none, unless there is nothing else
+        if not isinstance(stream, av.VideoStream):
+            raise ClipError(Text("library.no_picture", file=file))
+        if stream.codec_context is None:  # of a kind that no decoder here knows
+            raise ClipError(Text("library.cant_decode", file=file))
+        _refuse_large(stream.width, stream.height, file)
+        # What the header says needn't be what is in the packets: the decoder keeps to it, too.
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        stream.codec_context.thread_count = 1  # each would keep pictures of its own
+        last, ends = stream.frames // 2, time.monotonic() + STILL_SECONDS
+        try:
+            for number, frame in enumerate(container.decode(stream)):
                 middle = frame
-                if number == last:
+                if number == last or time.monotonic() > ends:
                     break
-            if middle is not None:
-                array = middle.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
-                write_poster(poster, array[np.newaxis].astype(np.uint8))
-                return
-    except (av.error.FFmpegError, IndexError) as error:
-        raise ClipError(Text("library.cant_decode", file=path.name)) from error
-    raise ClipError(Text("library.no_picture", file=path.name))
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+            if middle is None:
+                raise ClipError(Text("library.cant_decode", file=file)) from error
+        if middle is None:
+            raise ClipError(Text("library.no_picture", file=file))
+        array = middle.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
+        write_poster(poster, array[np.newaxis].astype(np.uint8))
+
+
+def _refuse_large(width: int, height: int, file: str) -> None:
+    if width * height > MOST_PIXELS:
+        raise ClipError(Text("library.too_many_pixels", file=file, width=width, height=height))
 
 
 def preview_webp(frames: Frames, milliseconds: int = 160) -> bytes:

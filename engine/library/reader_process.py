@@ -11,24 +11,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from engine.errors import HeadroomError
 from engine.home import PROJECT
+from engine.library import reader_limits
 from engine.library.files import still_of
-from engine.library.mp4 import ClipError, poster_of, read_receipt
+from engine.library.mp4 import ClipError, poster_of, read_receipt, shown_name
 from engine.library.receipt import checked
-from engine.patience import run
-from engine.text import NOTHING, Text
+from engine.text import NOTHING, Said, Text, as_text
 
 BATCH = 200
-# Seconds for the child's start and for each file. A receipt takes some thousandths of one, a still
-# of five seconds at 1280 × 720 about one.
-PATIENCE, PATIENCE_EACH = 30.0, 5.0
+# Seconds for the child's start; reader_limits has those for each file.
+PATIENCE = 30.0
 READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
-What = Literal["receipts", "posters"]
+What = Literal["receipts", "whole", "posters"]
 
 
 class ReaderError(HeadroomError):
@@ -41,15 +40,31 @@ def receipts(paths: Sequence[Path]) -> dict[Path, dict[str, Any] | ClipError]:
     Raises:
         ReaderError: the child can't begin.
     """
-    found: dict[Path, dict[str, Any] | ClipError] = {}
-    for path, answer in _answers("receipts", paths).items():
-        if "receipt" in answer:
-            found[path] = answer["receipt"]
-        else:
-            found[path] = ClipError(
-                Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"])
-            )
-    return found
+    return {path: _taken(answer) for path, answer in _answers("receipts", paths).items()}
+
+
+def _taken(answer: dict[str, Any]) -> dict[str, Any] | ClipError:
+    if "receipt" in answer:
+        receipt: dict[str, Any] = answer["receipt"]
+        return receipt
+    return ClipError(Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"]))
+
+
+def receipt_of(path: Path, name: Said) -> dict[str, Any]:
+    """The checked receipt in the file at ``path``, which its owner calls ``name``, with all that
+    we don't know of: command line and page read a file here, and here only, so that both say the
+    same.
+
+    Raises:
+        ClipError: there is none, or it isn't what a Headroom writes.
+        ReaderError: the child can't begin.
+    """
+    answer = _taken(_answers("whole", [path])[path])
+    if not isinstance(answer, ClipError):
+        return answer
+    told = answer.sentence.to_json()
+    told["values"]["file"] = as_text(shown_name(name) if isinstance(name, str) else name).to_json()
+    raise ClipError(Text.from_json(told), answer.remedy)
 
 
 def posters(paths: Sequence[Path]) -> None:
@@ -70,7 +85,7 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
-            damaged = Text("library.damaged", file=left[0].name)
+            damaged = Text("library.damaged", file=shown_name(left[0].name))
             found[left[0]] = _refusal(damaged, Text("library.use_ours"))
             left = left[1:]
     return found
@@ -79,21 +94,21 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
 def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The child's answers, in order; fewer than there are paths if it ended early."""
     command = [sys.executable, "-m", "engine.library.reader_process", what]
-    orders = json.dumps([str(path) for path in paths]).encode()
+    orders = json.dumps([str(path.absolute()) for path in paths]).encode()
     try:
-        said = run(
+        child = subprocess.Popen(
             command,
-            PATIENCE + PATIENCE_EACH * len(paths),
-            orders,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=PROJECT,
             creationflags=NO_WINDOW if sys.platform == "win32" else 0,
-        ).stdout
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""
+        )
     except OSError as error:
         fails = Text("library.reader_fails", reason=str(error))
         raise ReaderError(fails, Text("library.try_again")) from error
+    with reader_limits.watched(child, PATIENCE + reader_limits.SECONDS_EACH * len(paths)):
+        said, _ = child.communicate(orders)
     begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
     if begun != READY:
         raise ReaderError(Text("library.reader_silent"), Text("library.ask_doctor"))
@@ -109,18 +124,24 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 
 
 def _look(what: What, path: Path) -> dict[str, Any]:
+    file = shown_name(path.name)
     try:
         with path.open("rb"):
             pass  # one that may not be read is no damaged one
-        if what == "receipts":
-            return {"receipt": checked(read_receipt(path), path.name)}
-        _make_poster(path)
+        with reader_limits.timed():
+            if what == "posters":
+                _make_poster(path)
+                return {}
+            raw = read_receipt(path)
+            receipt = checked(raw, file)
+            return {"receipt": receipt if what == "receipts" else receipt | raw}
     except ClipError as error:
         return _refusal(error.sentence, error.remedy)
+    except MemoryError:
+        return _refusal(Text("library.takes_memory", file=file), Text("library.use_ours"))
     except Exception as error:  # the other files are read all the same
         reason = getattr(error, "strerror", None) or type(error).__name__
-        return _refusal(Text("library.cant_read", file=path.name, reason=reason))
-    return {}
+        return _refusal(Text("library.cant_read", file=file, reason=reason))
 
 
 def _make_poster(path: Path) -> None:
@@ -138,12 +159,14 @@ def _make_poster(path: Path) -> None:
 def main(what: What) -> None:
     import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
 
-    sys.stdout.write(f"{READY.decode()}\n")
-    for path in json.load(sys.stdin):
+    reader_limits.limit_memory()
+    answers = sys.stdout.buffer  # whatever PYTHONIOENCODING says
+    answers.write(READY + b"\n")
+    for path in json.load(sys.stdin.buffer):
         # ASCII, so that half a character in a receipt can't end the stream.
-        sys.stdout.write(json.dumps(_look(what, Path(path))) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(_look(what, Path(path))).encode() + b"\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
-    main("posters" if sys.argv[1] == "posters" else "receipts")
+    main(cast(What, sys.argv[1]))

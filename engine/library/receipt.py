@@ -5,17 +5,18 @@ whatever the page shows has its type, and nothing is endless.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.library.mp4 import ClipError
-from engine.request import PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT
+from engine.request import FIELDS, PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT
 from engine.text import Text
 
 MOST_BYTES = 200_000  # as JSON; a real one has about 3,000
 MOST_ENTRIES = 100
+MOST_LEVELS = 50  # of nesting; a real one has 4. Python's JSON ends at some hundreds
 
 Line = Annotated[str, Field(max_length=300)]
 Side = Annotated[int, Field(ge=1, le=100_000)]
@@ -62,15 +63,17 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
         ClipError: it isn't what a Headroom writes.
     """
     try:
+        _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        text = json.dumps(receipt, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:
             return receipt
         what = Text("library.far_too_long")
     except ValidationError as error:
-        where = ".".join(str(part)[:40] for part in error.errors()[0]["loc"])
-        what = Text("library.field_wrong", field=where) if where else Text("library.whole_wrong")
-    except (ValueError, RecursionError):  # not a number, half a character, nested without end
+        what = _what_is_wrong(error)
+    except RecursionError:
+        what = Text("library.too_deep")
+    except ValueError:  # not a number, half a character
         what = Text("library.no_file_keeps_it")
     damaged = Text("library.receipt_damaged", file=file, reason=what)
     raise ClipError(damaged, Text("library.use_ours"))
@@ -82,9 +85,33 @@ def for_others(receipt: Mapping[str, Any]) -> dict[str, Any]:
     return {name: receipt[name] for name in ("request", "seed", "model")}
 
 
+def _what_is_wrong(error: ValidationError) -> Text:
+    first = error.errors()[0]
+    where = ".".join(str(part)[:40] for part in first["loc"])
+    if not where:
+        return Text("library.whole_wrong")
+    if first["type"] == "missing":
+        return Text("library.field_missing", field=where)
+    return Text("library.field_wrong", field=where)
+
+
+def _refuse_deep(value: object, levels: int) -> None:
+    """Raises RecursionError where ``value`` is nested further: how deep JSON itself may go differs
+    with Python's version, and with who calls it."""
+    inner: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    if inner and not levels:
+        raise RecursionError
+    for part in inner:
+        _refuse_deep(part, levels - 1)
+
+
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
     """The request in a ``checked`` receipt with the seed that made the clip; still untrusted."""
-    return {**receipt["request"], "seed": receipt["seed"]}
+    return {name: receipt["request"][name] for name in FIELDS} | {"seed": receipt["seed"]}
 
 
 def receipt_lines(receipt: dict[str, Any]) -> list[str]:

@@ -256,6 +256,8 @@ class Gpu:
                 self._display = None if active is None else bool(active)
         except self._api.NVMLError as error:
             raise self._trouble(error) from None
+        if memory.total <= 0:  # as of a GPU that shares the computer's memory
+            raise Absent(Text("machine.tells_no_memory", gpu=self.card.name))
         return GpuSample(
             index=self.card.index,
             uuid=self.card.uuid,

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import Presets
-from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Problem, RequestError
-from engine.text import Text
+from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Problem, RequestError, is_empty
+from engine.text import Text, listed
 
 MOST = 500  # clips at once: more than a night's work on any card
+IN_FULL = 5  # refused lines that are told with their reasons
 
 
 class BatchError(HeadroomError):
@@ -32,9 +33,10 @@ def expand(
         BatchError: no line has a prompt, or the clips are too many.
     """
     text = raw.get("prompt")
-    prompts: list[object] = [text]
+    prompts: dict[int, object] = {0: text}
     if lines and isinstance(text, str):
-        prompts = [line.strip() for line in text.splitlines() if line.strip()]
+        numbered = enumerate(text.splitlines(), 1)
+        prompts = {number: line.strip() for number, line in numbered if not is_empty(line)}
     if not prompts:
         raise BatchError(Text("prompts.empty_batch"), Text("prompts.one_a_line"))
     if not 1 <= seeds or seeds * len(prompts) > MOST:
@@ -42,27 +44,41 @@ def expand(
             Text("prompts.large_batch", count=seeds * len(prompts), most=MOST),
             Text("prompts.take_fewer"),
         )
-    checked = [_check(raw, prompt, n, len(prompts), presets) for n, prompt in enumerate(prompts, 1)]
+    checked = _checked(raw, prompts, presets)
     return [
         replace(request, seed=_nth(request.seed, n)) for n in range(seeds) for request in checked
     ]
 
 
-def _check(
-    raw: Mapping[str, object], prompt: object, line: int, of: int, presets: Presets
-) -> ClipRequest:
-    try:
-        return ClipRequest.check({**raw, "prompt": prompt}, presets)
-    except RequestError as error:
-        if of == 1:
-            raise
-        raise RequestError(tuple(_of_line(line, one) for one in error.problems)) from error
+def _checked(
+    raw: Mapping[str, object], prompts: Mapping[int, object], presets: Presets
+) -> list[ClipRequest]:
+    """Every line's request; what is refused names its line, and nothing is cut.
+
+    Raises:
+        RequestError: with the problems of the first lines in full, the others by number.
+    """
+    made: list[ClipRequest] = []
+    refused: dict[int, list[Problem]] = {}
+    others: list[Problem] = []  # true of every line, so told once
+    for line, prompt in prompts.items():
+        try:
+            made.append(ClipRequest.check({**raw, "prompt": prompt}, presets))
+        except RequestError as error:
+            if len(prompts) == 1:
+                raise
+            others = [one for one in error.problems if one.field != "prompt"]
+            if own := [one for one in error.problems if one.field == "prompt"]:
+                refused[line] = own
+    told = [_of_line(line, one) for line in list(refused)[:IN_FULL] for one in refused[line]]
+    if rest := list(refused)[IN_FULL:]:
+        told.append(Problem("prompt", Text("prompts.lines", lines=listed(*map(str, rest)))))
+    if told or others:
+        raise RequestError((*told, *others))
+    return made
 
 
 def _of_line(line: int, problem: Problem) -> Problem:
-    """A prompt's problem is its line's; any other is true of every line."""
-    if problem.field != "prompt":
-        return problem
     return replace(problem, sentence=Text("prompts.line", line=line, said=problem.sentence))
 
 

@@ -26,9 +26,9 @@ from engine.prompts.openai_server import (
     refusal,
 )
 from engine.prompts.rewriting import instruction
-from engine.request import PROMPT_LIMIT
+from engine.request import is_empty, prompt_problems
 from engine.settings import Settings
-from engine.text import Text
+from engine.text import Text, joined
 
 OLLAMA_PORT = 11434
 LOOK_SECONDS = 1.5
@@ -141,13 +141,15 @@ class Enhancer:
         endpoint, key = await asyncio.to_thread(self._choice)
         if endpoint is None:
             raise EnhancerError(Text("prompts.none_set"), Text("prompts.set_one"))
-        if not prompt.strip():
+        if is_empty(prompt):
             raise EnhancerError(Text("prompts.no_prompt"), Text("prompts.say_it"))
+        if problems := prompt_problems(prompt):
+            raise EnhancerError(joined(*(problem.sentence for problem in problems)))
         body = {
             "model": endpoint.model,
             "messages": [
                 {"role": "system", "content": instruction(preset)},
-                {"role": "user", "content": prompt.strip()[:PROMPT_LIMIT]},
+                {"role": "user", "content": prompt.strip()},
             ],
             "stream": False,
         }

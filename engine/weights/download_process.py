@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from engine import logs
 from engine.home import Home, HomeError
 from engine.loops import Loop
 from engine.presets import load_presets
@@ -101,11 +102,9 @@ def until_its_end() -> None:
 def main(arguments: list[str]) -> int:
     model, what = arguments
     home = Home.find()
-    logging.basicConfig(
-        filename=home.logs / "weights.log",
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    kept = logging.FileHandler(home.logs / "weights.log", encoding="utf-8")
+    kept.setFormatter(logs.Form(logs.FORM))
+    logging.basicConfig(level=logging.WARNING, handlers=[kept])
     folder, preset = home.weights / model, load_presets().models[model]
     try:
         home.check(folder / OURS)

@@ -199,6 +199,22 @@ def _not_a_hub(what: Said) -> FetchError:
     return FetchError(Text("weights.not_a_hub", what=what), Text("weights.open_a_browser"))
 
 
+def _wrong_way(error: Exception, what: Said) -> FetchError:
+    wrong = Text("weights.way_set_wrongly", what=what, why=_reason(error))
+    return FetchError(wrong, Text("weights.check_the_way"))
+
+
+def _token_is_odd() -> bool:
+    """Whether the login that the hub's library found can't stand in a header."""
+    from huggingface_hub import get_token
+
+    try:
+        token = get_token()
+    except (OSError, UnicodeError):
+        return True
+    return token is not None and not (token.isascii() and token.isprintable() and " " not in token)
+
+
 def explain(error: Exception, what: Said) -> FetchError:
     """``error`` of huggingface_hub, its HTTP client or the disk, as a sentence about ``what``."""
     import httpx2
@@ -221,11 +237,12 @@ def explain(error: Exception, what: Said) -> FetchError:
             return _absent(what)
         case HfHubHTTPError():
             return _http_refusal(error, what)
+        case UnicodeError() | httpx2.LocalProtocolError() if _token_is_odd():
+            return FetchError(Text("weights.odd_token"), Text("weights.copy_token"))
+        case UnicodeEncodeError():  # an address, since the token is sound
+            return _wrong_way(error, what)
         case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
-            return FetchError(
-                Text("weights.way_set_wrongly", what=what, why=str(error)),
-                Text("weights.check_the_way"),
-            )
+            return _wrong_way(error, what)
         case httpx2.TransportError():
             return FetchError(
                 Text("weights.unreachable", what=what, why=_reason(error)),

@@ -201,6 +201,9 @@ def test_a_dropped_clip_brings_its_settings_back(library: Any, tmp_path: Path) -
     assert library.is_checked("#size label:has-text('48 × 96') input")
     assert library.is_checked("#frames label:has-text('13 frames') input")
     library.wait_for_selector("#verdict .verdict.open")
+    library.wait_for_selector("#brought >> text=“dropped”")
+    library.fill("#prompt textarea", "another")
+    library.wait_for_selector("#brought >> text=“dropped”", state="detached")
     library.click("#generate")
     library.wait_for_selector("[data-live=outcome][data-kind=good]")
 

@@ -10,7 +10,7 @@ import pytest
 from engine import store as store_module
 from engine.home import Home, HomeError
 from engine.jobs import CANCELLED, TRY_SMALLER, Jobs, State, TooLate
-from engine.library.library import Library
+from engine.library.library import Library, Query
 from engine.store import MIGRATIONS, Store, StoreError
 from engine.text import Text, plain
 from tests.conftest import Ask
@@ -241,6 +241,7 @@ def test_an_older_database_keeps_its_clips_and_its_order(
     (clip,) = Library(Home.find(), store).newest()
     assert (clip.job, clip.file, clip.request) == (1, "a.mp4", ask("a red ball"))
     assert store.rows("select width from clips")[0]["width"] == clip.request.width
+    assert Library(Home.find(), store).page(Query(words="RED")).count == 1
     jobs = Jobs(store)
     jobs.add(ask("later"))
     assert order(jobs) == ["a red ball", "later"]

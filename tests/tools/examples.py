@@ -43,7 +43,12 @@ def fresh(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADROOM_")}
-    return {**kept, "HEADROOM_HOME": str(home), "GRADIO_ANALYTICS_ENABLED": "False"}
+    return {
+        **kept,
+        "HEADROOM_HOME": str(home),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "TZ": "UTC",
+    }
 
 
 def _printed(command: str, home: Path, folder: Path) -> str:

@@ -1,6 +1,7 @@
 """What the page's handlers do with what people and files bring in."""
 
 import html
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.home import PROJECT
 from engine.jobs import State
 from engine.library.library import Clip
 from engine.presets import Presets
@@ -40,6 +42,18 @@ def test_the_controls_make_valid_requests(presets: Presets) -> None:
                 request = ClipRequest.check(raw, presets)
                 assert f"{request.height}×{request.width}" == size
                 assert request.seed == 5
+
+
+def test_no_field_cuts_what_is_pasted() -> None:
+    """A browser that keeps to a length does it without a word; who refuses says so."""
+    written = [*(PROJECT / "ui").rglob("*.py"), *(PROJECT / "ui/assets").rglob("*.*")]
+    found = [
+        file.name
+        for file in written
+        if file.suffix in (".py", ".js", ".html")
+        and re.search(r"max_?length\s*=", file.read_text(encoding="utf-8"), re.IGNORECASE)
+    ]
+    assert found == []
 
 
 def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine import VERSION
 from engine.default_model import default_model
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
@@ -69,6 +70,7 @@ class McpServer:
         presets = answers.engine.presets
         self.server: Server[Any] = Server(
             "headroom",
+            version=VERSION,
             title="Headroom",
             instructions=instructions(presets),
             on_list_tools=self._list,

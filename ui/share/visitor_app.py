@@ -23,6 +23,7 @@ from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
 from ui import wording
+from ui.server.access import answer_head
 from ui.server.caller import forwarded_for, network, peer_of
 from ui.server.incoming import TOO_MANY_OPEN, Places, limited, same_site
 from ui.server.texts import script, texts_answer
@@ -94,6 +95,7 @@ def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
     _add_pages(app)
     _add_calls(app, visits, tunnelled)
     _add_files(app, visits)
+    answer_head(app)
     return app
 
 

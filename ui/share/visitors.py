@@ -108,8 +108,12 @@ class Share:
                 raise _wait(self._throttle.wait(address))
             self._make_room(address)
             token = secrets.token_urlsafe(24)
+            name = _name(name)
+            if len(name) > NAME_LIMIT:
+                long = Text("visitors.long_name", count=len(name), most=NAME_LIMIT)
+                raise ShareError(long, Text("visitors.shorter_name"))
             own = f"{self.id}.{secrets.token_hex(8)}"
-            visitor = Visitor(own, _name(name), address, now, now)
+            visitor = Visitor(own, name, address, now, now)
             self._visitors[token] = visitor
             return token
 
@@ -274,7 +278,7 @@ def _plain(password: str) -> bytes:
 
 def _name(text: str) -> str:
     kept = "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()
-    return " ".join(kept.split())[:NAME_LIMIT]
+    return " ".join(kept.split())
 
 
 def _wait(seconds: float) -> WrongPassword:

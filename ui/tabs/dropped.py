@@ -7,12 +7,14 @@ size that a long clip passes. It is deleted as soon as its receipt was read.
 import asyncio
 import contextlib
 import html
+import json
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
@@ -20,11 +22,11 @@ from fastapi import Depends, FastAPI, Request
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import reader_process
-from engine.library.mp4 import ClipError
+from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
-from engine.request import ClipRequest, RequestError
-from engine.text import Said, Text, as_text, joined
+from engine.request import RANDOM_SEED, ClipRequest, RequestError
+from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
 from ui.tabs.library_routes import found
@@ -77,6 +79,10 @@ def wire(
     def bring(event: gr.EventData) -> list[Any]:
         return [*brought(engine, event._data), gr.Tabs(selected="make")]
 
+    # Said as long as it is true: the browser compares, so that no letter that is typed asks us.
+    still = (ASSETS / "page/brought.js").read_text(encoding="utf-8")
+    for control in controls.as_list():
+        control.change(None, [said, *controls.as_list()], said, js=still, **QUIET)
     for source in sources:
         source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
 
@@ -98,8 +104,16 @@ def brought(engine: Engine, data: object) -> list[Any]:
         fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
         return [*[gr.skip() for _ in range(8)], refusal_html(error)]
-    back = html.escape(say(Text("dropped.brought_back", prompt=request.prompt[:60])))
-    return [*fields, *verdict, f"<p class='hint' role='status'>{back}</p>"]
+    back = html.escape(say(Text("dropped.brought_back", prompt=begun(request.prompt))))
+    mark = quote(json.dumps(_as_form(request), ensure_ascii=False, separators=(",", ":")), safe="")
+    return [*fields, *verdict, f"<p class='hint' role='status' data-brought='{mark}'>{back}</p>"]
+
+
+def _as_form(request: ClipRequest) -> list[object]:
+    """What the form's controls hold, in their order, once they hold ``request``."""
+    size = f"{request.height}×{request.width}"
+    seed = None if request.seed == RANDOM_SEED else request.seed
+    return [request.prompt, request.model, size, request.frames, seed, seed is not None]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
@@ -127,8 +141,7 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
 
     @app.post("/receipt", dependencies=[Depends(known_fields), Depends(member), Depends(ours)])
     async def receipt(request: Request, name: str = "") -> dict[str, Any]:
-        given = name.replace("\\", "/").rpartition("/")[2][:100]
-        file: Said = given or Text("dropped.the_file")
+        file: Said = shown_name(name) or Text("dropped.the_file")
         async with turn:
             try:
                 return {"request": (await _asked_in(request, engine, file)).to_json()}
@@ -161,26 +174,14 @@ async def _receive(request: Request, file: Path, name: Said) -> None:
     size = 0
     with file.open("wb") as kept:
         async for part in request.stream():
-            if size == 0 and part and part[4:8] != b"ftyp":
-                raise ClipError(Text("dropped.no_mp4", file=name), Text("dropped.drop_ours"))
+            if size == 0 and len(part) >= 8:
+                refuse_unless_mp4(part[:8], name)
             size += len(part)
             if size > MOST_BYTES:
                 large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
                 raise ClipError(large, Text("dropped.none_so_large"))
             await asyncio.to_thread(kept.write, part)
-    if size == 0:
-        raise ClipError(Text("dropped.empty", file=name), Text("dropped.drop_ours"))
 
 
 def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:
-    answer = reader_process.receipts([file])[file]
-    if isinstance(answer, ClipError):
-        raise ClipError(_about(name, answer.sentence), answer.remedy)
-    return usable(engine, asked_again(answer))
-
-
-def _about(name: Said, sentence: Text) -> Text:
-    """``sentence`` about a file that its owner calls ``name``, and we something else."""
-    told = sentence.to_json()
-    told["values"]["file"] = as_text(name).to_json()
-    return Text.from_json(told)
+    return usable(engine, asked_again(reader_process.receipt_of(file, name)))

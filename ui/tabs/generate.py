@@ -18,7 +18,6 @@ from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.prompts.batch import expand
 from engine.request import (
-    PROMPT_LIMIT,
     RANDOM_SEED,
     SEED_LIMIT,
     ClipRequest,
@@ -107,7 +106,6 @@ def build_controls(engine: Engine) -> Controls:
         placeholder="What should the clip show?",
         lines=2,
         max_lines=8,
-        max_length=PROMPT_LIMIT,
         elem_id="prompt",
         autofocus=True,
     )

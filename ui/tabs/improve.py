@@ -17,7 +17,6 @@ from engine.pipelines import family_of
 from engine.presets import ModelPreset
 from engine.prompts.enhancer import SECONDS_MOST, Enhancer, ollama_base
 from engine.prompts.openai_server import SECONDS, Endpoint, EnhancerError
-from engine.request import PROMPT_LIMIT
 from engine.text import Text, listed
 from ui.tabs.choices import preset_of
 from ui.wiring import QUIET, Chosen
@@ -174,7 +173,6 @@ def wire_panel(
 
     async def ask(text: str, name: Chosen, request: gr.Request) -> list[Any]:
         preset = preset_of(presets, name)
-        text = text[:PROMPT_LIMIT]
         try:
             made = await calls.run(request.session_hash or "", enhancer.improve(text, preset))
             said = status_html(enhancer.endpoint)

@@ -50,8 +50,7 @@ TAB = """
 <section class="library" data-show="all" aria-label="Library">
   <form class="lib-bar" role="search">
     <label class="lib-search"><span>Search the prompts</span>
-      <input type="search" name="words" placeholder="all of these words" autocomplete="off"
-        maxlength="200"></label>
+      <input type="search" name="words" placeholder="all of these words" autocomplete="off"></label>
     <label><span>Model</span><select name="model"><option value="">all</option></select></label>
     <label><span>Size</span><select name="size"><option value="">all</option></select></label>
     <label class="lib-check"><input type="checkbox" name="favourites"> Favourites only</label>

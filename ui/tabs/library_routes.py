@@ -111,7 +111,7 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
         limit: int = 60,
     ) -> dict[str, Any]:
         height, width = _size(size)
-        query = Query(words[:200], model, height, width, favourites, trash)
+        query = Query(words, model, height, width, favourites, trash)
         seen = library.page(query, _key(after), min(max(limit, 1), MOST))
         answer: dict[str, Any] = {
             "clips": [card(engine, clip) for clip in seen.clips],

@@ -170,6 +170,12 @@ def test_below_the_minimum_even_the_baseline_is_locked() -> None:
     assert "below 15.0 GB every size has to be measured first" in str(verdict.reason)
 
 
+def test_where_there_is_nothing_to_give_no_need_is_made_up() -> None:
+    found = judge(LARGE, [], WAN, replace(CARD, total=512 * MIB))
+    assert found.word is Word.IMPOSSIBLE
+    assert str(found.reason) == ("RTX 4060 Ti has 0 MB to give, which is less than any size takes.")
+
+
 def test_others_make_it_busy_and_are_named() -> None:
     game = replace(CARD, others=6 * GIB, holders=(("game.exe", 6 * GIB),))
     verdict = judge(BASELINE, [], WAN, game)

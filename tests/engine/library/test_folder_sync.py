@@ -103,7 +103,7 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
     told = dict(care.scan().refused)
     assert told.keys() == {"holiday.mp4", "broken.mp4", "hostile.mp4"}
     assert told["holiday.mp4"] == Text("library.no_receipt", file="holiday.mp4")
-    assert told["broken.mp4"] == Text("library.no_video", file="broken.mp4")
+    assert told["broken.mp4"] == Text("library.no_mp4", file="broken.mp4")
     assert "request.height isn't what it should be" in str(told["hostile.mp4"])
     assert told["hostile.mp4"].values["reason"].id == "library.field_wrong"
     assert library.newest() == []

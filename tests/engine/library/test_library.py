@@ -59,6 +59,16 @@ def test_all_words_must_occur_in_any_case_and_script(library: Library) -> None:
     assert len(prompts(library, words="  ")) == 4
 
 
+def test_a_search_folds_what_a_reader_overlooks(library: Library) -> None:
+    for prompt in ("İstanbul", "un Café", "นี้ดี", "นาดา"):
+        keep(library, prompt)
+    assert prompts(library, words="istanbul") == ["İstanbul"]
+    assert prompts(library, words="CAFE un") == ["un Café"]
+    assert prompts(library, words="นี") == ["นี้ดี"]
+    assert prompts(library, words="\ud800") == []
+    assert prompts(library, words="istanbul " * 3000) == ["İstanbul"]
+
+
 def test_filters_narrow_and_are_counted(library: Library) -> None:
     small, wide = keep(library, "small"), keep(library, "wide", width=96)
     keep(library, "other", model="elsewhere")

@@ -104,6 +104,14 @@ def test_a_reading_has_what_the_driver_tells(standin: Standin, probe: StartProbe
     assert sample["host"]["worker"] > MIB
 
 
+def test_a_card_that_tells_no_memory_is_none(standin: Standin, probe: StartProbe) -> None:
+    """As one that shares the computer's; every size would "need 0 MB" of it."""
+    standin.write(gpus=[ScriptedGpu(total_mib=0, used_mib=0)])
+    sample = probe().sample()
+    assert sample["gpu"] is None
+    assert "memory" in sample["problem"]
+
+
 def test_used_memory_is_followed(standin: Standin, probe: StartProbe) -> None:
     meter = probe()
     for used in (300, 12_000, 16_380, 1_200):

@@ -43,6 +43,28 @@ def test_a_refused_line_is_named(presets: Presets) -> None:
     assert "Line" not in str(caught.value), "it is true of every line"
 
 
+def test_every_refused_line_is_named_by_its_place_in_the_text(presets: Presets) -> None:
+    lines = ["a", "", "b" * 2001, "c", *["d" * 3000] * 8]
+    with pytest.raises(RequestError) as refused:
+        made(presets, "\n".join(lines))
+    told = str(refused.value)
+    assert "Line 3: prompt: it has 2001 characters" in told
+    assert "Line 5: prompt: it has 3000 characters" in told
+    assert "in these lines: 9, 10, 11, 12." in told
+    assert "Line 4:" not in told
+
+
+def test_a_line_of_nothing_that_shows_is_no_line(presets: Presets) -> None:
+    assert made(presets, "a\n\u200b\u2060\n\u0301\nb") == [("a", 7), ("b", 7)]
+    with pytest.raises(RequestError, match="it is empty"):
+        made(presets, "\u200b", lines=False)
+
+
+def test_sixty_pasted_lines_are_sixty_clips(presets: Presets) -> None:
+    lines = [f"{number} {'word ' * 30}".strip() for number in range(60)]
+    assert [prompt for prompt, _ in made(presets, "\r\n".join(lines))] == lines
+
+
 @pytest.mark.parametrize(
     ("prompt", "seeds", "says"),
     [

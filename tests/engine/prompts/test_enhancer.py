@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -99,6 +100,18 @@ def test_what_surrounds_the_prompt_is_taken_off(
     llm.body = said(content)
     enhancer.set(llm.base, "m")
     assert improve(enhancer, presets) == ANSWER
+
+
+def test_a_prompt_that_is_too_long_or_shows_nothing_is_refused_and_not_cut(
+    llm: Llm, enhancer: Enhancer, presets: Presets
+) -> None:
+    llm.body = said("A ball.")
+    enhancer.set(llm.base, "m")
+    wrong = {"x" * 2001: "2001 characters", "\u200b": "no prompt", "\0": "U+0000"}
+    for prompt, told in wrong.items():
+        with pytest.raises(EnhancerError, match=re.escape(told)):
+            asyncio.run(enhancer.improve(prompt, presets.default))
+    assert llm.asked == []
 
 
 def test_a_long_answer_is_cut(llm: Llm, enhancer: Enhancer, presets: Presets) -> None:

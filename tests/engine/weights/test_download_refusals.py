@@ -127,6 +127,12 @@ REFUSALS = {
         "",
         "HTTPS_PROXY",
     ),
+    "a token of no letters": (
+        {"HF_TOKEN": "hf_\u2603"},
+        None,
+        "token (HF_TOKEN, or what a login kept) holds",
+        "Copy it again",
+    ),
     "a wrong token": ({}, {"status": 401}, "doesn't accept the login", "renew"),
     "forbidden": ({}, {"status": 403}, "refused (403)", "accept its terms"),
     "nowhere": (

@@ -16,6 +16,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from engine import VERSION
 from engine.home import PROJECT
 from engine.presets import Presets
 from tests.conftest import TESTS, wait_until
@@ -83,6 +84,25 @@ def test_a_whole_generation(page: Served, mode: str) -> None:
     talk(page, conversation, mode)
     assert any("Denoising, step" in message for _, message in heard)
     assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
+
+
+def test_the_server_tells_its_version(page: Served) -> None:
+    asked = {"protocolVersion": "2025-03-26", "capabilities": {}}
+    client = {"clientInfo": {"name": "a test", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": asked | client}
+    answer = httpx.post(f"{page.url}mcp", json=body, headers=ACCEPT, trust_env=False)
+    assert f'"version":"{VERSION}"' in answer.text
+
+
+def test_every_address_of_ours_answers_head(page: Served) -> None:
+    """A stream's, too, at once; what is only sent with POST says so."""
+    for path in ("library", "live", "live-feed.js", "texts/zh.json", "clips/99.mp4", "clip/99"):
+        answer = httpx.head(page.url + path, trust_env=False)
+        assert answer.status_code == (404 if "99" in path else 200), path
+        assert answer.content == b""
+    live = httpx.head(f"{page.url}live", trust_env=False)
+    assert live.headers["content-type"].startswith("text/event-stream")
+    assert httpx.head(f"{page.url}receipt", trust_env=False).status_code == 405
 
 
 def test_not_waiting_and_status_that_waits(page: Served) -> None:

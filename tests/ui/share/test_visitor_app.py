@@ -67,6 +67,15 @@ def test_a_visitor_makes_a_clip_and_gets_it(doors: Doors) -> None:
     assert mine.visitor_name == "Ana"
 
 
+def test_every_address_answers_head_as_it_answers_get(doors: Doors) -> None:
+    ana = doors.visitor()
+    for path in ("", "static/visitors.js", "texts/zh.json", "state", "clip/1.mp4"):
+        got, head = ana.get(path), ana.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "cache-control"):
+            assert head.headers.get(name) == got.headers.get(name), (path, name)
+
+
 def test_stopping_ends_a_download_that_is_under_way(doors: Doors) -> None:
     doors.engine.start()
     ana = doors.visitor()
@@ -278,6 +287,13 @@ def test_the_owners_jobs_come_first(doors: Doors, ask: Ask) -> None:
     claimed = doors.engine.jobs.claim()
     assert claimed is not None
     assert claimed.id == own.id
+
+
+def test_a_name_that_is_too_long_is_refused_and_not_cut(doors: Doors) -> None:
+    body = {"password": doors.opened.password, "name": "n" * 41}
+    answer = doors.client().post("enter", json=body)
+    assert 400 <= answer.status_code < 500
+    assert "The name has 41 characters; the most is 40. Take a shorter one." in error(answer)
 
 
 @pytest.mark.parametrize(

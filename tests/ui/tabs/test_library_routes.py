@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from engine.commands.main import main
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import file_manager, folder_sync
@@ -16,7 +17,7 @@ from engine.library.library import LibraryError
 from engine.request import ClipRequest
 from tests.conftest import wait_until
 from tests.support.clipfiles import receipt, write
-from ui.server.access import HEADER
+from ui.server.access import HEADER, answer_head
 from ui.tabs import dropped
 from ui.tabs.batch import EMBED
 from ui.tabs.dropped import add_receipt_route, brought
@@ -45,6 +46,7 @@ def site(engine: Engine) -> FastAPI:
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
+    answer_head(app)
     return app
 
 
@@ -68,6 +70,22 @@ def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:
     assert (second["next"], "models" in second) == ("", False)
     clip = second["clips"][0]
     assert (clip["size"], clip["length"], clip["seed"]) == ("48 × 32, landscape, 0.6 s", "0.6 s", 0)
+
+
+def test_every_address_answers_head_as_it_answers_get(visitor: TestClient, engine: Engine) -> None:
+    clip = page(visitor)["clips"][0]["id"]
+    for path in (
+        f"/clip/{clip}",
+        f"/thumb/{clip}",
+        "/library",
+        f"/clip/{clip}/receipt",
+        "/clip/99",
+    ):
+        got, head = visitor.get(path), visitor.head(path)
+        assert head.status_code == got.status_code
+        for name in ("content-type", "content-length", "cache-control", "content-disposition"):
+            assert head.headers.get(name) == got.headers.get(name), (path, name)
+    assert visitor.head(f"/clip/{clip}/trash").status_code == 405
 
 
 def test_questions_that_make_no_sense_harm_nothing(visitor: TestClient) -> None:
@@ -310,6 +328,25 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
     assert not list(engine.home.cache.glob("dropped-*"))
 
 
+def test_a_drop_says_what_the_command_line_says(
+    visitor: TestClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write(tmp_path / "it.mp4", receipt()).read_bytes()
+    spoilt = {**receipt(), "stages": {"load": "long"}}
+    contents = {
+        "a:b.mp4": b"",
+        "no.mp4": b"PK",
+        "cut.mp4": data[:200],
+        "foreign.mp4": write(tmp_path / "foreign.mp4", None).read_bytes(),
+        "n" * 200 + ".mp4": write(tmp_path / "spoilt.mp4", spoilt).read_bytes(),
+    }
+    for name, content in contents.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert main(["read", str(path)]) == 2
+        assert capsys.readouterr().err == drop(visitor, content, name)["refused"] + "\n"
+
+
 def test_refusals_are_told_in_the_language_of_whoever_asks(
     visitor: TestClient, engine: Engine, tmp_path: Path
 ) -> None:
@@ -325,7 +362,7 @@ def test_refusals_are_told_in_the_language_of_whoever_asks(
     why = "里没有 Headroom 的生成记录。它由别的程序生成"
     assert drop(reader, foreign)["refused"].startswith(f"a clip.mp4 {why}")
     assert drop(reader, foreign, "")["refused"].startswith(f"该文件 {why}")
-    assert drop(reader, b"")["refused"] == "a clip.mp4 是空文件。请拖入 Headroom 生成的 MP4。"
+    assert drop(reader, b"")["refused"] == "a clip.mp4 是空文件。请使用 Headroom 生成的 MP4。"
     assert change(reader, "/clip/999/trash") == {"refused": "这个片段已不在片段库里。请刷新页面。"}
     assert page(reader)["clips"][0]["length"] == "0.6 秒"
     write(engine.home.clips / "holiday.mp4", None)
