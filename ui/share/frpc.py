@@ -86,7 +86,7 @@ def _fetched(url: str, promised: str, place: Path) -> bytes:
     import httpx
 
     data = bytearray()
-    with httpx.stream("GET", url, timeout=SECONDS, follow_redirects=True) as answer:
+    with httpx.stream("get", url, timeout=SECONDS, follow_redirects=True) as answer:
         answer.raise_for_status()
         for piece in answer.iter_bytes():
             data += piece

@@ -9,9 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 from engine.errors import first_line
 from engine.outward import CORRECT_IT, fault
 from engine.text import Text
-from ui.share.frpc import SHARE_IN_NETWORK, TunnelError, checked_frpc, remove
-
-__all__ = ["Tunnel", "TunnelError", "open_tunnel"]
+from ui.share.frpc import SHARE_IN_NETWORK, checked_frpc, remove
+from ui.share.frpc import TunnelError as TunnelError
 
 
 @dataclass
