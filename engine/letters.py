@@ -27,7 +27,7 @@ def folded(text: str) -> str:
     same sign (NFKC), format characters; accents on Latin and Greek letters. Vowels and tones of
     other scripts make other words, and stay.
 
-    The library keeps the result (``store.m007_search``), so a change here needs a migration.
+    The library keeps the result (``store.m008_search``), so a change here needs a migration.
     """
     if text.isascii():
         return text.lower()

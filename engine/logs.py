@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.console import one_line
-from engine.text import sayable
 
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
@@ -113,7 +112,7 @@ class Form(logging.Formatter):
         now = _about.get()
         record.job = f"job {now.job}: " if now is not None else ""
         record.more = getattr(record, "more", "")
-        text = sayable(super().format(record))
+        text = super().format(record)
         if debugging():
             return text
         return without_prompts(text, *filter(None, [now.prompt if now is not None else ""]))
