@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from engine.console import one_line
+from engine.console import one_line, say
 
 LEVEL = "HEADROOM_LOG"
 BYTES, KEPT = 1_000_000, 3  # of one file, and how many older ones
@@ -162,7 +161,7 @@ class LogFile(RotatingFileHandler):
                 self._lost = True
                 with contextlib.suppress(OSError, ValueError):
                     why = error.strerror or str(error)
-                    sys.stderr.write(f"The log {self.baseFilename} can't be written: {why}.\n")
+                    say(f"The log {self.baseFilename} can't be written: {why}.")
 
     def emit(self, record: logging.LogRecord) -> None:
         self.follow()

@@ -126,8 +126,6 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 def _look(what: What, path: Path) -> dict[str, Any]:
     file = shown_name(path.name)
     try:
-        with path.open("rb"):
-            pass  # one that may not be read is no damaged one
         with reader_limits.timed():
             if what == "posters":
                 _make_poster(path)

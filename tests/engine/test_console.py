@@ -155,6 +155,8 @@ def test_a_log_keeps_prompts_out_however_they_are_written() -> None:
 # Children that answer their parent through a pipe, in ASCII, and what is about the streams as such.
 OTHERS = {
     "engine/console.py",
+    "engine/terminal.py",
+    "engine/commands/answer.py",  # flushes
     "engine/library/reader_process.py",
     "engine/weights/download_process.py",
     "engine/pipelines/lightx2v/self_test.py",

@@ -150,9 +150,9 @@ def test_what_others_cause_has_one_line_a_minute() -> None:
         (1.0, "Refused: %s\nand more", "at once"),
     )
     assert told == [
-        "Refused: 0\nand more",
+        r"Refused: 0\nand more",
         "Something else: 1",
-        "Refused: later\nand more (999 more like it before)",
+        r"Refused: later\nand more (999 more like it before)",
     ]
 
 

@@ -1,0 +1,29 @@
+"""The engine while its process may open no more files, and afterwards."""
+
+import os
+import sys
+
+import pytest
+
+from engine.engine import Engine
+from engine.jobs import State
+from tests.conftest import Ask, finish, wait_until
+
+resource = pytest.importorskip("resource")
+pytestmark = [
+    pytest.mark.starts,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
+]
+
+
+def test_the_engine_goes_on_once_files_can_be_opened_again(engine: Engine, ask: Ask) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    engine.start()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), before[1]))
+        job = engine.submit(ask("a ball"))
+        wait_until(lambda: engine.faults.text(), "that it is told", 20)
+        assert not engine.jobs.get(job.id).state.final
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert finish(engine, job).state is State.DONE
