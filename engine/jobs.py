@@ -1,7 +1,6 @@
 """The queue: jobs in SQLite, written before they are acknowledged, in an order that can change."""
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,7 +13,7 @@ from engine.home import Home
 from engine.library.files import UNKNOWN, Identity
 from engine.library.library import add_clip
 from engine.open_shares import OpenShares
-from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Kind
+from engine.request import ClipRequest, Kind
 from engine.store import Store, now
 from engine.text import NOTHING, Said, Text, from_row, joined, to_row
 
@@ -277,7 +276,7 @@ class Jobs:
             row = db.execute(
                 "update jobs set request = ?, seed = ?, attempts = 0, note = ''"
                 " where id = ? and state = 'queued' and kind = 'clip' returning *",
-                (_text(request), _drawn(request), job),
+                (_text(request), request.drawn_seed(), job),
             ).fetchone()
         if row is None:
             raise too_late(job)
@@ -354,7 +353,7 @@ def _add(
     row = db.execute(
         "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name) "
         "values (?, 'queued', ?, ?, ?, ?, ?, ?) returning *",
-        (now(), _text(request), _drawn(request), kind, embed, *visitor),
+        (now(), _text(request), request.drawn_seed(), kind, embed, *visitor),
     ).fetchone()
     db.execute("update jobs set place = id where id = ?", (row["id"],))
     return _job(row)
@@ -362,10 +361,6 @@ def _add(
 
 def _text(request: ClipRequest) -> str:
     return json.dumps(request.to_json(), ensure_ascii=False)
-
-
-def _drawn(request: ClipRequest) -> int:
-    return secrets.randbelow(SEED_LIMIT) if request.seed == RANDOM_SEED else request.seed
 
 
 def too_late(job: int) -> TooLate:

@@ -1,5 +1,6 @@
 """What somebody asks for, checked once, here: page, command line and queue all pass through it."""
 
+import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -83,6 +84,10 @@ class ClipRequest:
     @property
     def size(self) -> Size:
         return Size(self.height, self.width, self.frames)
+
+    def drawn_seed(self) -> int:
+        """The seed that was asked for, or a drawn one."""
+        return secrets.randbelow(SEED_LIMIT) if self.seed == RANDOM_SEED else self.seed
 
     def to_json(self) -> dict[str, Any]:
         """The one JSON form: queue row, receipt and command line share it."""

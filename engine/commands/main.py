@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
 from engine.commands.answer import given, naming, tried
+from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
@@ -22,16 +22,11 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
-from engine.library import reader_process
-from engine.library.folder_sync import FolderSync
-from engine.library.library import Clip, Library
-from engine.library.receipt import receipt_lines
 from engine.machine.addresses import only_here, read_host
 from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
-from engine.text import begun
 from engine.units import gigabytes
 from engine.variables import AUTH
 
@@ -130,9 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--out", metavar="FILE.mp4", help="copy the clip here as well")
 
-    read = add("read", _read, "print the receipt inside a clip")
-    read.add_argument("file", metavar="FILE.mp4", type=Path)
-    listing = add("clips", _clips, "list the clips made here, newest first")
+    reading = add("read", read, "print the receipt inside a clip")
+    reading.add_argument("file", metavar="FILE.mp4", type=Path)
+    listing = add("clips", clips, "list the clips made here, newest first")
     plan = add("plan", _plan, "how this machine runs a model, and why; choose otherwise")
     plan.add_argument("--model", metavar="ID")
     plan.add_argument(
@@ -149,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", metavar="PART", help="one of its parts")
     bench.add_argument("--model", metavar="ID", help="whose clips are measured")
     bench.add_argument("--out", metavar="FOLDER", type=Path, help="for the card to share")
-    for command in (generate, check, measure, read, listing, plan, weights, look, bench):
+    for command in (generate, check, measure, reading, listing, plan, weights, look, bench):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
@@ -228,7 +223,7 @@ def _generate(options: argparse.Namespace) -> int:
         if out is not None:
             path = copy(path, out)
         with naming(path):
-            _report(clip, path, options.json)
+            report(clip, path, options.json)
     return ExitCode.DONE
 
 
@@ -352,54 +347,3 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         tell(*result.lines())
     return ExitCode.ENGINE_FAILED if result.failed else ExitCode.DONE
-
-
-def _report(clip: Clip, path: Path, as_json: bool) -> None:
-    if as_json:
-        tell_json(_placed(path, clip.receipt))
-        return
-    seconds = sum(clip.receipt["stages"].values())
-    tell(path, f"seed {clip.receipt['seed']}, made in {seconds:.1f} s")
-
-
-def _placed(path: Path, receipt: dict[str, Any], **more: str) -> dict[str, Any]:
-    """A receipt with what is known of its file, whatever the receipt says of that itself."""
-    known = {"path": str(path), **more}
-    return known | receipt | known
-
-
-def _read(options: argparse.Namespace) -> int:
-    receipt = reader_process.receipt_of(options.file, options.file.name)
-    if options.json:
-        tell_json(_placed(options.file.resolve(), receipt))
-    else:
-        tell(*receipt_lines(receipt))
-    return ExitCode.DONE
-
-
-def _here(created: str) -> str:
-    """A time of the store's (UTC) as it is here, with the difference from UTC."""
-    try:
-        return datetime.fromisoformat(created).astimezone().isoformat(" ", "seconds")
-    except (ValueError, OverflowError, OSError):  # a year that this system's clock doesn't know
-        return created
-
-
-def _clips(options: argparse.Namespace) -> int:
-    home = Home.find()
-    store = open_store(home)
-    library = Library(home, store)
-    if store.mended:
-        say(store.mended)
-        FolderSync(library).scan()
-    found = library.newest()
-    store.close()
-    if options.json:
-        rows = [_placed(home.clips / c.file, c.receipt, created=c.created) for c in found]
-        tell_json({"clips": rows})
-        return ExitCode.DONE
-    for clip in found:
-        tell(f"{_here(clip.created)}  {clip.file}  {begun(clip.request.prompt)}")
-    if not found:
-        say('There are no clips yet. Make one: python app.py generate "a red ball moves left"')
-    return ExitCode.DONE

@@ -56,6 +56,11 @@ class WorkerSlot:
             preview=None,
         )
 
+    def nobody_listened(self) -> None:
+        """Until now: its silence meanwhile doesn't count."""
+        if self.worker is not None:
+            self.worker.hear()
+
     def fits(self, worker: WorkerProcess, model: str) -> bool:
         """Whether ``worker`` would run ``model`` as it is to be run now."""
         try:

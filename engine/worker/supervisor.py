@@ -139,7 +139,7 @@ class Supervisor:
                 if self._loop.pause:
                     self._shaken = True
                     self._closing.wait(self._loop.pause)
-                    self._nobody_listened()
+                    self._slot.nobody_listened()
         finally:
             self._shut_down()
 
@@ -183,18 +183,13 @@ class Supervisor:
         self._outcomes.recover()
         self._queue.recovered.set()
 
-    def _nobody_listened(self) -> None:
-        worker = self._slot.worker
-        if worker is not None:
-            worker.hear()
-
     def _turn(self) -> None:
         worker = self._slot.worker
         if self._deferred:
             if not self._deferred.pay():
                 self._closing.wait(POLL_SECONDS)
                 return
-            self._nobody_listened()
+            self._slot.nobody_listened()
             worker = self._slot.worker
         if worker is None or (worker.ready and worker.job is None):
             self._feed()
