@@ -24,7 +24,7 @@ from ui.tabs import (
     setup,
     share,
 )
-from ui.wiring import QUIET, check_types, take_as_sent, tell_errors
+from ui.wiring import QUIET, check_types, tell_errors
 
 
 class Page(gr.Blocks):
@@ -105,7 +105,6 @@ def build_page(
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
     check_types(page)
-    take_as_sent(page)
     return page
 
 

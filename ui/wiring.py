@@ -71,12 +71,17 @@ def check_types(page: gr.Blocks) -> None:
     Any event can be called with any JSON, hidden or not, and a handler that is told ``str`` goes
     on as if it were one. So this is where types are held, and handlers trust theirs.
 
+    Gradio's own fields check nothing then. They would hold a value against the choices and limits
+    that they have in this session, and answer in Python's words; and a program that was started
+    anew, or has forgotten the tab among a hundred others, knows only the choices that the page was
+    built with. Which values are right is for the engine to say, in sentences.
+
     Raises:
         TypeError: a handler declares none for one of its values, or one that takes anything.
     """
     for event in page.fns.values():
         if event.fn is not None and event.api_visibility == "private":
-            event.fn = _checking(event.fn)
+            event.fn, event.preprocess = _checking(event.fn), False
 
 
 def _checking(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,22 +126,3 @@ def _adapter(act: Callable[..., Any], name: str, declared: Any) -> TypeAdapter[A
     if inspect.isclass(declared) and issubclass(declared, gr.Request | gr.EventData):
         return None
     return TypeAdapter(declared)
-
-
-def take_as_sent(page: gr.Blocks) -> None:
-    """Have no choice and no number of ``page`` refuse anything by itself.
-
-    Gradio holds a value against the choices that it has set in this session, and answers with
-    Python's own words. A program that was started anew, or has forgotten the tab among a hundred
-    others, knows only the choices that the page was built with, and would refuse what the tab
-    shows. Types are checked (``check_types``), and the engine says in sentences what is wrong with
-    a value.
-    """
-    for block in page.blocks.values():
-        if isinstance(block, gr.Radio | gr.Dropdown | gr.Number):
-            # Not a subclass: Gradio writes a .pyi file beside the module of each of these.
-            block.preprocess = _as_sent
-
-
-def _as_sent(value: Chosen) -> Chosen:
-    return value

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 
 from engine.engine import Engine
 from engine.store import StoreError
@@ -133,6 +134,30 @@ def test_what_the_lists_never_offered_is_a_sentence(
                 run(act, [value if one == Chosen else usual(one) for one in declared])
             tried += 1
     assert tried > 15
+
+
+def test_a_field_that_an_event_set_takes_the_same_values_as_before(engine: Engine) -> None:
+    """Gradio makes such a field anew for the session, with checks and words of its own."""
+    page = build_page(engine)
+    (save,) = (
+        event
+        for event in page.fns.values()
+        for number, _ in event.targets
+        if getattr(page.blocks.get(number), "elem_id", None) == "llm-save"
+    )
+    session = SessionState(page)
+
+    def press(seconds: object) -> str:
+        values = ["http://127.0.0.1:9/v1", "a model", "", seconds]
+        told = asyncio.run(page.process_api(save, values, state=session))["data"]
+        return str(told[0])
+
+    assert "Saved" in press(30)
+    for seconds in (-1, 1e9):
+        assert "from 1 to 600 seconds" in press(seconds)
+    for nonsense in ("x", [1]):
+        with pytest.raises(gr.Error, match="Reload the page"):
+            press(nonsense)
 
 
 def handlers(page: gr.Blocks) -> Iterator[tuple[Callable[..., Any], list[Any]]]:
