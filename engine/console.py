@@ -25,7 +25,14 @@ _UNSAFE_IN_JSON = re.compile(f"(?!\n){UNSAFE.pattern}")  # a newline is JSON's o
 def one_line(text: object) -> str:
     """``text`` as one line that a terminal only shows: what it would obey is written as Python
     writes it."""
-    return UNSAFE.sub(lambda found: repr(found[0])[1:-1], str(text))
+    return UNSAFE.sub(as_written, str(text))
+
+
+def as_written(found: re.Match[str]) -> str:
+    """One character, as Python writes it. A half one is a byte of a file's name that isn't UTF-8
+    (PEP 383), and stands for that: ``\\xe4``."""
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(found[0])[1:-1]
 
 
 def say(text: object) -> None:

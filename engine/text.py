@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from engine.console import as_written
 from engine.units import gigabytes, size_text
 
 Language = Literal["en", "zh"]
@@ -147,12 +148,7 @@ def sayable(words: str) -> str:
     """
     if words.isascii():
         return words
-    return _HALVES.sub(_shown, words)
-
-
-def _shown(half: re.Match[str]) -> str:
-    code = ord(half[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+    return _HALVES.sub(as_written, words)
 
 
 # ---- as one column of a row ------------------------------------------------------------------

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from engine import loops
+
 # More than the child has once PyAV is loaded. A still of 4096 × 2304 with 16 pictures kept for
 # reference takes 360 MB.
 MEMORY = 512 * 2**20
@@ -75,7 +77,7 @@ def watched(child: "subprocess.Popen[bytes]", seconds: float) -> Iterator[None]:
         child.kill()
 
     thread = threading.Thread(target=watch, name="reader's limits", daemon=True)
-    thread.start()
+    loops.start(thread)
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from tests.support.fuzz import Fuzz
 from tests.support.served import Served, serve
 
 SECRET = b"what lies outside"
+BUSY = b"Too many connections are open"
 STARTS = [
     "gradio_api/file=",
     "file=",
@@ -134,7 +135,19 @@ def listed(served: Served) -> list[str]:
 
 
 def raw(base: str, method: str, path: str, **headers: str) -> tuple[int, bytes]:
-    """As it is written: clients tidy ``..`` away before they ask."""
+    """As it is written: clients tidy ``..`` away before they ask. Who comes faster than the door
+    lets one address come asks again."""
+    got: list[tuple[int, bytes]] = []
+
+    def let_in() -> bool:
+        got[:] = [once(base, method, path, **headers)]
+        return BUSY not in got[0][1]
+
+    wait_until(let_in, "a free place")
+    return got[0]
+
+
+def once(base: str, method: str, path: str, **headers: str) -> tuple[int, bytes]:
     parts = urlsplit(base)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     connection.putrequest(method, "/" + path, skip_host=True)
@@ -162,7 +175,7 @@ def test_no_way_of_writing_a_path_gets_a_file(place: Place, start: str) -> None:
                     status, body = raw(base, "GET", asked, **headers)
                 except (http.client.InvalidURL, UnicodeEncodeError):
                     continue
-                assert status < 500, asked
+                assert status < 500, (asked, body[:200])
                 assert SECRET not in body, asked
                 assert not body or status >= 300 or body[:4000] not in inside, asked
 
@@ -280,5 +293,6 @@ def test_the_port_is_this_computers_alone(place: Place) -> None:
     from engine.machine.addresses import own_addresses
 
     for address in own_addresses():
-        with socket.socket() as probe:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family) as probe:
             assert probe.connect_ex((address, place.served.port)) != 0

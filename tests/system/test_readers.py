@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ ASKED = {
     "a list without a reader": ("plan --model scripted | true", 130, None, ""),
     "help on a full disk": ("--help >/dev/full", 4, None, "can't be written: No space left"),
 }
-SAFE = f"{sys.executable} {PROJECT / 'app.py'} "
+SAFE = f"{shlex.quote(sys.executable)} {shlex.quote(str(PROJECT / 'app.py'))} "
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,6 @@ def test_a_file_that_is_opened_later_gets_no_closed_streams_number(tmp_path: Pat
         f"file = open({str(tmp_path / 'kept')!r}, 'w'); os.write(2, b'a message')\n"
         "print('another', file=sys.stderr); sys.exit(file.fileno() < 3)"
     )
-    shell = f'exec {sys.executable} -c "$1" <&- >&- 2>&-'
+    shell = f'exec {shlex.quote(sys.executable)} -c "$1" <&- >&- 2>&-'
     assert subprocess.run(["bash", "-c", shell, "sh", code], cwd=PROJECT).returncode == 0
     assert (tmp_path / "kept").read_text() == ""

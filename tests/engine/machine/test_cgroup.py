@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -239,7 +240,7 @@ def test_a_real_group_within_a_group() -> None:
             (inner / "cgroup.procs").read_text()
         except OSError as error:
             pytest.skip(f"no group can be made here: {error}")
-        shell = f'echo $$ > {inner}/cgroup.procs && exec {sys.executable} -c "$1"'
+        shell = f'echo $$ > {inner}/cgroup.procs && exec {shlex.quote(sys.executable)} -c "$1"'
         done = subprocess.run(
             ["sh", "-c", shell, "sh", CODE], cwd=PROJECT, capture_output=True, text=True
         )
