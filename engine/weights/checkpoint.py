@@ -72,6 +72,18 @@ class Checkpoint:
     transformer_bytes: int
     text_encoder_bytes: int
 
+    def files(self) -> Iterator[tuple[Role, str, Path]]:
+        """What is read: its part, its name inside a part of many files ("" else), and its place."""
+        if self.layout == "blocks":
+            yield from (("transformer", f.name, f) for f in _tensor_files(self.transformer))
+        else:
+            yield "transformer", "", self.transformer
+        yield "text_encoder", "", self.text_encoder
+        yield "vae", "", self.vae
+        for file in sorted(self.tokenizer.rglob("*")):
+            if os.path.isfile(file):
+                yield "tokenizer", file.relative_to(self.tokenizer).as_posix(), file
+
 
 # ---- finding -------------------------------------------------------------------------------
 

@@ -78,11 +78,12 @@ class Download:
         for file in self.preset.weights:
             self._learn(file)
         wanted = self._wanted()
-        if wanted:
+        passed_over = self._passed_over()
+        if wanted or passed_over:
             refuse_long_paths(self.folder / promise.path for promise in wanted)
             missing = sum(p.bytes - held(self._part(p)) for p in wanted)
             refuse_too_full(self.folder, missing, self.preset.name)
-            self._adopt(wanted)
+            self._adopt(wanted, passed_over)
             self._fetch_all(wanted)
         check_transformer(find_checkpoint(self.folder, self.preset), self.preset)
         for leftover in [*(self.folder / OURS).glob("*.part"), *(self.folder / OURS).glob("*.xet")]:
@@ -246,10 +247,25 @@ class Download:
             self.manifest.note(promise.path, target, True)
         self._save()
 
-    def _adopt(self, wanted: list[Promise]) -> None:
+    def _passed_over(self) -> set[Role]:
+        """Parts of many files that are loaded from a linked folder whose copy of one is wrong,
+        while the right one lies in the own folder."""
+        mine, loaded = self.places(), places(self.folder, self.preset, self.manifest)
+        found: set[Role] = set()
+        for promise in self.manifest.promises.values():
+            place = loaded[promise.path]
+            if promise.within and place != mine[promise.path]:
+                good = self.manifest.verdict(promise.path, place)
+                if good is None:
+                    good = digest(place, promise) == (promise.sha256 or promise.git)
+                if not good:
+                    found.add(promise.role)
+        return found
+
+    def _adopt(self, wanted: list[Promise], passed_over: Collection[Role]) -> None:
         """Blocks that lie in a linked folder, where others are missing, are linked one by one: the
         engine wants them all in one folder. Where the system allows no links they are fetched."""
-        short = {promise.role for promise in wanted if promise.within}
+        short = {promise.role for promise in wanted if promise.within}.union(passed_over)
         places = self.places()
         for promise in self.manifest.promises.values():
             target, place = self.folder / promise.path, places[promise.path]
@@ -265,8 +281,9 @@ class Download:
                 wanted.append(promise)
 
     def places(self) -> dict[str, Path]:
-        """Where each promised file lies, or will."""
-        return places(self.folder, self.preset, self.manifest)
+        """Where each promised file lies, or will: what is loaded is verified, and what is in the
+        own folder needn't be fetched."""
+        return places(self.folder, self.preset, self.manifest, own_first=self.what == "pull")
 
     def _part_of(self, file: WeightFile, whole: bool = False) -> Path | None:
         return find_part(folders(self.folder), file, self.preset.layers, whole)

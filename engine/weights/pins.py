@@ -7,10 +7,11 @@ name another content. ``weights/.headroom/MODEL.json`` may be deleted to follow 
 import contextlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from engine.presets import WeightFile
 from engine.text import Text
 from engine.weights.hub import FetchError
 from engine.weights.manifest import OURS, Promise, write_json
@@ -18,6 +19,7 @@ from engine.weights.manifest import OURS, Promise, write_json
 log = logging.getLogger("headroom.weights")
 
 FORMAT = 1
+SHA256 = 64  # hex digits; git's SHA-1 has 40
 
 
 @dataclass
@@ -38,6 +40,37 @@ class Pins:
                 pins.commits = _texts(told["commits"])
                 pins.hashes = _texts(told["hashes"])
         return pins
+
+    def of(self, file: WeightFile, within: str, place: Path) -> list[Promise]:
+        """What was promised of the file at ``place``, by each source that it may have come from.
+
+        Args:
+            within: its name inside a part of many files, else "".
+
+        Returns:
+            promises whose ``bytes`` are 0: the pins don't have the size.
+        """
+        found = []
+        for source in file.sources:
+            path = f"{source.path}/{within}" if within else source.path
+            if not within and PurePosixPath(path).name != place.name:
+                continue
+            named = {
+                commit: value
+                for repo, commit, of, value in self._each()
+                if (repo, of) == (source.repo, path)
+            }
+            now = self.commits.get(source.repo)
+            for commit in [now] if now in named else named:
+                value = named[commit]
+                sha256, git = (value, "") if len(value) == SHA256 else (None, value)
+                found.append(Promise(file.role, source.repo, commit, path, within, 0, sha256, git))
+        return found
+
+    def _each(self) -> Iterator[tuple[str, str, str, str]]:
+        for name, value in self.hashes.items():
+            repo, commit, path = [*name.split(" ", 2), "", ""][:3]
+            yield repo, commit, path, value
 
     def keep(self, promises: Iterable[Promise]) -> None:
         """Compare what the hub says now with what it said of the same revision, and keep it.

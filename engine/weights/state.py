@@ -147,16 +147,24 @@ def look(folder: Path, preset: ModelPreset) -> Weights:
     return seen
 
 
-def places(folder: Path, preset: ModelPreset, manifest: Manifest) -> dict[str, Path]:
-    """Where each promised file lies, or will: in the model's own folder, else in a linked one."""
+def places(
+    folder: Path, preset: ModelPreset, manifest: Manifest, own_first: bool = False
+) -> dict[str, Path]:
+    """Where each promised file lies, or will: where it is loaded from, else in the own folder.
+
+    Args:
+        own_first: a copy in the own folder counts though a linked folder's is loaded.
+    """
     where = folders(folder)
     parts = {file.role: find_part(where, file, preset.layers) for file in preset.weights}
     found = {}
     for path, promise in list(manifest.promises.items()):
-        part = parts.get(promise.role)
-        found[path] = folder / path
-        if not found[path].exists() and part and part.is_dir() == bool(promise.within):
-            found[path] = part / promise.within if promise.within else part
+        part, own = parts.get(promise.role), folder / path
+        found[path] = own
+        if part and os.path.isdir(part) == bool(promise.within):
+            loaded = part / promise.within if promise.within else part
+            if not os.path.exists(own) or (os.path.exists(loaded) and not own_first):
+                found[path] = loaded
     return found
 
 
