@@ -63,6 +63,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def stills(self) -> Path:
+        """The clips' small pictures, each named by its clip's SHA-256; made again where missing."""
+        return self.cache / "stills"
+
+    @property
     def weights(self) -> Path:
         """One folder a model id; a link to a folder elsewhere will do."""
         return self.root / "weights"

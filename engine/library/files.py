@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import moves
+from engine.home import Home
 
 Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these may be another file
 
@@ -77,11 +78,10 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def still_of(path: Path) -> Path:
-    """The picture of the clip at ``path``. ``X.mp4`` and ``X.MP4`` may lie in one folder."""
-    if path.suffix == ".mp4":
-        return path.with_suffix(".jpg")
-    return path.with_name(f"{path.name}.jpg")
+def still_of(home: Home, digest: str) -> Path:
+    """The picture of the clip with these bytes, whatever its name is. It lies in a folder of our
+    own: a picture beside a clip is somebody's, and never touched."""
+    return home.stills / f"{digest}.jpg"
 
 
 def other_names(file: str) -> Iterator[str]:
@@ -95,8 +95,7 @@ def other_names(file: str) -> Iterator[str]:
 
 
 def move(old: Path, folder: Path, taken: Callable[[str], bool]) -> str:
-    """Move the file ``old`` to ``folder``, and its still with it, under its name or the next that
-    is free; returns that.
+    """Move the file ``old`` to ``folder``, under its name or the next that is free; returns that.
 
     Args:
         taken: whether a name belongs to another clip, wherever that lies.
@@ -111,21 +110,5 @@ def move(old: Path, folder: Path, taken: Callable[[str], bool]) -> str:
             moves.move(old, folder / name)
         except FileExistsError:
             continue
-        _move_still(still_of(old), still_of(folder / name))
         return name
     raise AssertionError("names never end")
-
-
-def _move_still(old: Path, new: Path) -> None:
-    """It is made again where it is missed; an old one of that name shows another clip."""
-    with contextlib.suppress(OSError):
-        new.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        if is_own_file(old):
-            moves.move(old, new)
-
-
-def forget_still(path: Path) -> None:
-    """The picture beside the clip at ``path`` shows another one that had its name."""
-    with contextlib.suppress(OSError):
-        still_of(path).unlink(missing_ok=True)

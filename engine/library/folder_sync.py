@@ -17,7 +17,7 @@ from typing import Any
 
 from engine import loops, moves
 from engine.home import HomeError
-from engine.library import files, reader_process, refusals
+from engine.library import files, reader_process, refusals, rows_of_before
 from engine.library.files import Identity, Stamp
 from engine.library.library import Library, add_clip
 from engine.library.matching import Row, Seen, listed, match
@@ -57,6 +57,7 @@ class FolderSync:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="folder sync", daemon=True)
         self._refused: refusals.Refusals | None = None
+        self._unlearned = False  # whether rows of before wait for the next scan
 
     def start(self) -> None:
         """Scan and empty the trash now, in the background, and once a day; sooner where a file was
@@ -75,7 +76,7 @@ class FolderSync:
                 for folder in (self._home.clips, self._home.trash):
                     moves.clear_halves(folder)
                 try:
-                    if self._scan().young:
+                    if self._scan().young or self._unlearned:
                         wait = SETTLED_SECONDS
                 except StoreError:
                     if self._closing.is_set():
@@ -104,7 +105,7 @@ class FolderSync:
             self._library.purge()
             try:
                 unknown, young, moved, odd = self._reconcile()
-            except HomeError as error:
+            except (HomeError, reader_process.ReaderError) as error:
                 return ScanReport(problem=error.text)
             except OSError as error:
                 # A drive that isn't there: its clips aren't gone.
@@ -117,6 +118,7 @@ class FolderSync:
                 added = self._take_in(unknown)
             except reader_process.ReaderError as error:
                 problem = error.text
+            self._unlearned = rows_of_before.learn_some(self._library)
             kept = {name: why for name, (_, why) in self._known_refusals().items()}
             refused = tuple((kept | odd).items())
             return ScanReport(added, added + moved, refused, young, problem)
@@ -128,6 +130,7 @@ class FolderSync:
             The files that have no row and must be opened, how many are too young for that, how many
             rows are others now, and what can't be a clip, with why.
         """
+        strange = rows_of_before.strangers(self._library)
         with self._library.moving:
             self._home.check(self._home.clips)
             self._home.made(self._home.trash)  # some empty it by removing it
@@ -140,7 +143,7 @@ class FolderSync:
             settled, others = _settled(rows, here.files, there.files)
             free = [seen for name, seen in here.files.items() if name not in made]
             free += there.files.values()
-            placed = match(others, [seen for seen in free if seen not in settled])
+            placed = match(others, [seen for seen in free if seen not in settled], strange)
             kept = {seen.name for seen in settled}
             there_are = here.files.keys() | there.files.keys()
             used = there_are | {row["file"] for row in rows}
@@ -336,7 +339,6 @@ class FolderSync:
         other = next(n for n in files.other_names(path.name) if not taken(n))
         if not found["missing"]:
             other = files.move(self._home.trash / path.name, self._home.trash, taken)
-        files.forget_still(path)  # it shows the other one
         db.execute("update clips set file = ? where id = ?", (other, found["id"]))
         return path.name
 

@@ -199,6 +199,23 @@ class Library:
             return stamp is not None and is_own_file(path) and clip.identity.fits(path, stamp)
         return False
 
+    def learn(self, clip: Clip) -> str | None:
+        """Write down the SHA-256 of a row of before, which has none; None where its file can't be
+        read, or isn't as the last scan saw it."""
+        path, stamp = self.place(clip), clip.identity.stamp
+        with contextlib.suppress(OSError):
+            if stamp is None or not is_own_file(path) or files.stamp_of(path) != stamp:
+                return None
+            digest = files.digest_of(path)
+            if files.stamp_of(path) != stamp:
+                return None
+            with self.moving, self.store.transaction() as db:
+                kept = clip.identity.to_row()[0]
+                learn = "update clips set digest = ? where id = ? and stamp = ? and digest is null"
+                db.execute(learn, (digest, clip.id, kept))
+            return digest
+        return None
+
     def is_taken(self, number: int) -> Callable[[str], bool]:
         """Whether a name belongs to another clip than ``number``, wherever that lies."""
 
@@ -232,15 +249,22 @@ class Library:
                 elif self.is_its(clip, self.home.clips / clip.file):
                     continue  # taken back by hand
                 try:
-                    for path in (still_of(file), file):
-                        path.unlink(missing_ok=True)
+                    file.unlink(missing_ok=True)
                 except OSError:
                     log.exception("%s can't be removed", file)
                     continue
                 with self.store.transaction() as db:
                     db.execute("delete from clips where id = ?", (row["id"],))
+                self._forget_still(clip)
                 gone += 1
         return gone
+
+    def _forget_still(self, clip: Clip) -> None:
+        """Of a clip that has no row any more; a copy of its file may have one."""
+        digest = clip.identity.digest
+        if digest and not self.store.rows("select 1 from clips where digest = ?", (digest,)):
+            with contextlib.suppress(OSError):
+                still_of(self.home, digest).unlink(missing_ok=True)
 
     def _clock_was_set(self) -> bool:
         """A clock that jumps ahead must not end what was promised for days. (A computer that
@@ -269,7 +293,7 @@ class Library:
             )
 
     def _move(self, clip: Clip, old: Path, new: Path) -> str:
-        """The clip and its still; one that is gone already is no error, for the scan sees it.
+        """The clip's file; one that is gone already is no error, for the scan sees it.
 
         Returns:
             the name that it has now.

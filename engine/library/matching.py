@@ -4,7 +4,7 @@ import contextlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -85,22 +85,27 @@ class Row:
     identity: Identity
 
 
-def match(rows: Iterable[Row], files: Iterable[Seen]) -> dict[int, Seen]:
+def match(
+    rows: Iterable[Row], files: Iterable[Seen], strangers: Collection[tuple[int, Path]] = ()
+) -> dict[int, Seen]:
     """Which of ``files`` is whose, for each row that has one.
 
     The same name, time and size is the same file; then the same name and bytes; then the same time
-    and size under another name, or the same bytes.
+    and size under another name, or the same bytes. A row of before, which has only a name, takes
+    the file of that name, unless its own was gone already.
 
     Args:
         files: those of the clips folder before those of the trash.
+        strangers: rows of before, by number, and files of their name that aren't theirs.
     """
-    return _Matching(files).of(list(rows))
+    return _Matching(files, strangers).of(list(rows))
 
 
 class _Matching:
     """One look: no file is two rows', and none is read twice."""
 
-    def __init__(self, files: Iterable[Seen]) -> None:
+    def __init__(self, files: Iterable[Seen], strangers: Collection[tuple[int, Path]]) -> None:
+        self._strangers = strangers
         self._free: set[Seen] = set(files)
         self._by_name: dict[str, list[Seen]] = defaultdict(list)
         self._by_stamp: dict[Stamp, list[Seen]] = defaultdict(list)
@@ -123,6 +128,12 @@ class _Matching:
     def _named(self, row: Row) -> list[Seen]:
         """Files of its name: first where it was last, clips before the trash."""
         named = [seen for seen in self._by_name.get(row.file, ()) if seen in self._free]
+        if row.identity.stamp is None:
+            named = [
+                seen
+                for seen in named
+                if not row.missing and (row.id, seen.path) not in self._strangers
+            ]
         return named[::-1] if row.trashed else named
 
     def _same_stamp(self, row: Row) -> Seen | None:

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from engine import loops
+from engine.home import HomeError
 from engine.library import reader_process
 from engine.library.files import Stamp, is_own_file, stamp_of, still_of
 from engine.library.library import Clip, Library
@@ -24,7 +25,7 @@ class Posters:
         self._closing = threading.Event()
         # Posters to be made, whether that is being done, and of which clips none could be.
         self._lock, self._making = threading.Lock(), False
-        self._wanted: dict[Path, Stamp] = {}
+        self._wanted: dict[Path, tuple[Clip, Stamp]] = {}
         self._without: set[tuple[Path, Stamp]] = set()
 
     def close(self) -> None:
@@ -36,16 +37,15 @@ class Posters:
         Another is made then, in the background: a browser has six connections, and whoever waited
         here would keep them all.
         """
-        path = self._library.place(clip)
-        poster = still_of(path)
-        if is_own_file(poster):
+        path, digest = self._library.place(clip), clip.identity.digest
+        if digest and is_own_file(poster := still_of(self._library.home, digest)):
             return poster
         if path.is_symlink():
             return None
         with self._lock:
             mark = stamp_of(path)
             if mark is not None and (path, mark) not in self._without:
-                self._wanted.setdefault(path, mark)
+                self._wanted.setdefault(path, (clip, mark))
                 if not self._making and self._loop.due:
                     self._begin()
         return None
@@ -68,16 +68,36 @@ class Posters:
                         self._making = False
                         return
                 try:
-                    reader_process.posters(list(batch))
-                except reader_process.ReaderError as error:
+                    stills = self._places([clip for clip, _ in batch.values()])
+                    reader_process.posters(stills)
+                except (reader_process.ReaderError, HomeError) as error:
                     log.warning("no posters can be made: %s", error)
                     with self._lock:
                         self._wanted.clear()
                         self._making = False
                     return
                 with self._lock:
-                    for path, mark in batch.items():
-                        if not still_of(path).exists():
+                    for path, (_, mark) in batch.items():
+                        if path in stills and stamp_of(path) != mark:  # it may show another clip
+                            stills[path].unlink(missing_ok=True)
+                        elif path in stills and not stills[path].exists():
                             self._without.add((path, mark))
                         del self._wanted[path]
             self._closing.wait(self._loop.pause)
+
+    def _places(self, clips: list[Clip]) -> dict[Path, Path]:
+        """Where the still of each file belongs. One whose bytes nobody knows, or that isn't its
+        row's, has to wait for a scan.
+
+        Raises:
+            HomeError: the folder for stills can't be made.
+        """
+        home, places = self._library.home, {}
+        home.made(home.stills)
+        for clip in clips:
+            path = self._library.place(clip)
+            if self._library.is_its(clip, path):
+                digest = clip.identity.digest or self._library.learn(clip)
+                if digest:
+                    places[path] = still_of(home, digest)
+        return places

@@ -9,14 +9,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from engine.errors import HeadroomError
 from engine.home import PROJECT
 from engine.library import reader_limits
-from engine.library.files import still_of
 from engine.library.mp4 import ClipError, poster_of, read_receipt, shown_name
 from engine.library.receipt import checked
 from engine.text import NOTHING, Said, Text, as_text
@@ -67,21 +66,24 @@ def receipt_of(path: Path, name: Said) -> dict[str, Any]:
     raise ClipError(Text.from_json(told), answer.remedy)
 
 
-def posters(paths: Sequence[Path]) -> None:
-    """Lay a still beside each of the clips; where that can't be, there is none.
+def posters(stills: Mapping[Path, Path]) -> None:
+    """Make a still of each of the clips, at the place that is given for it; where that can't be,
+    there is none.
 
     Raises:
         ReaderError: the child can't begin.
     """
-    _answers("posters", paths)
+    _answers("posters", list(stills), stills)
 
 
-def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+def _answers(
+    what: What, paths: Sequence[Path], stills: Mapping[Path, Path] | None = None
+) -> dict[Path, dict[str, Any]]:
     found: dict[Path, dict[str, Any]] = {}
     left = list(paths)
     while left:
         batch = left[:BATCH]
-        answers = _ask(what, batch)
+        answers = _ask(what, [(path, (stills or {}).get(path)) for path in batch])
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
@@ -91,10 +93,16 @@ def _answers(what: What, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     return found
 
 
-def _ask(what: What, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """The child's answers, in order; fewer than there are paths if it ended early."""
+def _ask(what: What, paths: Sequence[tuple[Path, Path | None]]) -> list[dict[str, Any]]:
+    """The child's answers, in order; fewer than there are paths if it ended early.
+
+    Args:
+        paths: each with the place for its still.
+    """
     command = [sys.executable, "-m", "engine.library.reader_process", what]
-    orders = json.dumps([str(path.absolute()) for path in paths]).encode()
+    orders = json.dumps(
+        [(str(path.absolute()), still and str(still.absolute())) for path, still in paths]
+    ).encode()
     try:
         child = subprocess.Popen(
             command,
@@ -123,12 +131,12 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 # ---- the child -----------------------------------------------------------------------------
 
 
-def _look(what: What, path: Path) -> dict[str, Any]:
+def _look(what: What, path: Path, still: Path | None) -> dict[str, Any]:
     file = shown_name(path.name)
     try:
         with reader_limits.timed():
-            if what == "posters":
-                _make_poster(path)
+            if still is not None:
+                _make_poster(path, still)
                 return {}
             raw = read_receipt(path)
             receipt = checked(raw, file)
@@ -142,10 +150,9 @@ def _look(what: What, path: Path) -> dict[str, Any]:
         return _refusal(Text("library.cant_read", file=file, reason=reason))
 
 
-def _make_poster(path: Path) -> None:
+def _make_poster(path: Path, poster: Path) -> None:
     """Whole or not at all, because the page may ask for it this moment."""
-    poster = still_of(path)
-    half = poster.with_name(f".still-{os.getpid()}.jpg")  # the clip's name may be as long as can be
+    half = poster.with_name(f".still-{os.getpid()}.jpg")
     try:
         poster_of(path, half)
         half.replace(poster)
@@ -160,9 +167,9 @@ def main(what: What) -> None:
     reader_limits.limit_memory()
     answers = sys.stdout.buffer  # whatever PYTHONIOENCODING says
     answers.write(READY + b"\n")
-    for path in json.load(sys.stdin.buffer):
+    for path, still in json.load(sys.stdin.buffer):
         # ASCII, so that half a character in a receipt can't end the stream.
-        answers.write(json.dumps(_look(what, Path(path))).encode() + b"\n")
+        answers.write(json.dumps(_look(what, Path(path), still and Path(still))).encode() + b"\n")
         answers.flush()
 
 

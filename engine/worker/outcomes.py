@@ -149,8 +149,11 @@ class Outcomes:
                     raise FileNotFoundError(file) from None
                 file = self._free_name(file)
                 self._jobs.made(job, file, receipt, digest)
-        with contextlib.suppress(OSError):  # the library makes another
-            poster.replace(files.still_of(self._folder / file))
+        if digest is not None:
+            with contextlib.suppress(OSError, HomeError):  # the library makes another
+                self._home.made(self._home.stills)
+                moves.replace(poster, files.still_of(self._home, digest))
+        _remove(poster)
         return file
 
     def _identity(self, file: str, digest: str | None) -> Identity:

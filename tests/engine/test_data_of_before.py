@@ -190,7 +190,6 @@ def test_a_clip_comes_back_from_the_trash_and_a_scan_finds_nothing_new(home: Pat
         library.restore(clip.id)
         assert clip.file in [found.file for found in library.newest()]
         assert (home / "clips" / clip.file).is_file()
-        assert (home / "clips" / clip.file).with_suffix(".jpg").is_file()
         found = engine.folder_sync.scan()
         assert (found.added, found.changed, found.refused, found.problem) == (0, 0, (), "")
 

@@ -19,7 +19,6 @@ from engine.doctor import host
 from engine.engine import Engine
 from engine.home import Home, HomeError, drive_of, free_bytes
 from engine.jobs import State
-from engine.library import files
 from engine.store import Store, StoreError
 from engine.worker.queue_lock import QueueLock
 from tests.conftest import Ask, finish, wait_until
@@ -166,14 +165,14 @@ def test_a_clip_goes_to_the_trash_and_back_across_drives(
     monkeypatch.setattr("engine.library.folder_sync.SETTLED_SECONDS", 0.0)
     leads(getattr(engine.home, which), elsewhere)
     path = write(engine.home.clips / "X.mp4", receipt())
-    files.still_of(path).write_bytes(b"its still")
+    path.with_suffix(".jpg").write_bytes(b"a picture of the user's")
     os.utime(path, (1_700_000_000, 1_700_000_000))
     engine.folder_sync.scan()
     clip = engine.library.newest()[0]
     data = path.read_bytes()
     engine.library.trash(clip.id)
     assert (engine.home.trash / "X.mp4").read_bytes() == data
-    assert (engine.home.trash / "X.jpg").read_bytes() == b"its still"
+    assert path.with_suffix(".jpg").read_bytes() == b"a picture of the user's"
     engine.library.restore(clip.id)
     assert (path.read_bytes(), list(engine.home.trash.iterdir())) == (data, [])
     assert (engine.folder_sync.scan().changed, len(engine.library.newest())) == (0, 1)

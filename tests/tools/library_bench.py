@@ -22,6 +22,7 @@ import httpx
 import psutil
 
 from engine.home import Home
+from engine.library.files import Identity, still_of
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library, Query, add_clip
 from engine.store import Store, timestamp
@@ -36,18 +37,19 @@ WORDS = ("a red ball rolls left over green grass", "ein grüner Würfel dreht si
 def fill(home: Home, count: int) -> None:
     """``count`` clips, as though they had been made here a minute apart."""
     clip = write(home.cache / "tiny.mp4", receipt())
-    still = home.cache / "tiny.jpg"
+    identity = Identity.of(clip)
+    assert identity.digest
     from engine.library.mp4 import poster_of
 
-    poster_of(clip, still)
+    home.stills.mkdir(exist_ok=True)
+    poster_of(clip, still_of(home, identity.digest))
     store, now = Store(home.database), time.time()
     with store.transaction() as db:
         for number in range(count):
             name = f"{number:05d}-clip"
             os.link(clip, home.clips / f"{name}.mp4")
-            os.link(still, home.clips / f"{name}.jpg")
             told = receipt(f"{WORDS[number % 2]} {number}", number, width=48 + 16 * (number % 3))
-            add_clip(db, None, timestamp(now - 60 * number), f"{name}.mp4", told)
+            add_clip(db, None, timestamp(now - 60 * number), f"{name}.mp4", told, identity)
         db.execute("update clips set favourite = id % 50 = 0")
     store.close()
 

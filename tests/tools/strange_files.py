@@ -21,7 +21,7 @@ CHILD = """
 import json, resource, subprocess, sys
 done = subprocess.run(
     [sys.executable, "-m", "engine.library.reader_process", sys.argv[1]],
-    input=json.dumps(sys.argv[2:]).encode(), stdout=subprocess.PIPE)
+    input=json.dumps([[sys.argv[2], sys.argv[3] or None]]).encode(), stdout=subprocess.PIPE)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(json.dumps([peak // 1024, done.stdout.decode().splitlines()[1:]]))
 """
@@ -29,7 +29,8 @@ print(json.dumps([peak // 1024, done.stdout.decode().splitlines()[1:]]))
 
 def cost(what: str, path: Path) -> str:
     begun = time.monotonic()
-    command = [sys.executable, "-c", CHILD, what, str(path)]
+    still = str(path.with_suffix(".jpg")) if what == "posters" else ""
+    command = [sys.executable, "-c", CHILD, what, str(path), still]
     said = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True).stdout
     peak, answers = json.loads(said)
     told = json.loads(answers[0]).get("sentence", {}).get("id", "read") if answers else "ended"

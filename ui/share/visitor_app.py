@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
-from engine.library.files import is_own_file, still_of
+from engine.library.files import is_own_file
 from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
@@ -259,8 +259,8 @@ def _add_files(app: FastAPI, visits: Visits) -> None:
             raise VisitorRefused(404, NOTHING_HERE)
         found = visits.clip(visitor, int(job))
         path = visits.engine.home.clips / found.file if found else None
-        if path is not None and kind == "jpg":
-            path = still_of(path)
+        if found is not None and kind == "jpg":
+            path = visits.engine.posters.of(found)
         if path is None or not is_own_file(path):
             raise VisitorRefused(404, Text("visitors.no_clip"))
         name = f"headroom-{job}.mp4" if "download" in request.query_params else None

@@ -38,16 +38,17 @@ def test_a_files_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.write_bytes(data)
     found = reader_process.receipts(paths)
     assert [path for path in paths if isinstance(found[path], ClipError)] == []
-    reader_process.posters(paths)
-    assert [path for path in paths if not path.with_suffix(".jpg").is_file()] == []
+    stills = {path: tmp_path / f"{number}.jpg" for number, path in enumerate(paths)}
+    reader_process.posters(stills)
+    assert [path for path, still in stills.items() if not still.is_file()] == []
 
 
 def test_tags_that_arent_utf8_are_read_over(tmp_path: Path) -> None:
     path = write(tmp_path / "it.mp4", receipt())
     path.write_bytes(with_handler(path.read_bytes(), b"Vid\xe9o-Spur\xff\xfe"))
     assert isinstance(reader_process.receipts([path])[path], dict)
-    reader_process.posters([path])
-    assert path.with_suffix(".jpg").is_file()
+    reader_process.posters({path: tmp_path / "still.jpg"})
+    assert (tmp_path / "still.jpg").is_file()
 
 
 def test_a_playlist_named_like_a_clip_opens_nothing(tmp_path: Path) -> None:
@@ -70,10 +71,11 @@ def test_a_still_is_judged_by_its_sides_before_it_is_decoded(tmp_path: Path) -> 
     hidden.write_bytes(with_sides(open_.read_bytes(), 320, 240))
     small = write(tmp_path / "small.mp4", receipt())
     small.write_bytes(with_sides(small.read_bytes(), 65_535, 65_535))
-    answers = reader_process._answers("posters", [open_, hidden, small])
+    stills = {path: path.with_suffix(".jpg") for path in (open_, hidden, small)}
+    answers = reader_process._answers("posters", list(stills), stills)
     for path in (open_, hidden):
         assert answers[path]["sentence"]["id"] in ("library.too_many_pixels", "library.cant_decode")
-        assert not path.with_suffix(".jpg").exists()
+        assert not stills[path].exists()
     assert answers[small] == {}, "a header that lies harms no picture"
 
 

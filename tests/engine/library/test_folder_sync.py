@@ -221,8 +221,11 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
     bad = tmp_path / "bad.mp4"
     ask = reader_process._ask
 
-    def dying(what: reader_process.What, paths: list[Path]) -> list[dict[str, Any]]:
-        return ask(what, paths[: paths.index(bad)] if bad in paths else paths)
+    def dying(
+        what: reader_process.What, paths: list[tuple[Path, Path | None]]
+    ) -> list[dict[str, Any]]:
+        names = [path for path, _ in paths]
+        return ask(what, paths[: names.index(bad)] if bad in names else paths)
 
     monkeypatch.setattr(reader_process, "_ask", dying)
     found = reader_process.receipts([good, bad, after])

@@ -176,30 +176,6 @@ def test_a_file_without_a_receipt_under_a_deleted_ones_name_is_refused(
     assert holiday.exists()
 
 
-def test_the_picture_of_another_clip_of_that_name_isnt_shown(
-    library: Library, care: FolderSync, first: Clip, another: Path
-) -> None:
-    still = library.home.clips / "X.jpg"
-    still.write_bytes(b"of the first")
-    shutil.copy2(another, library.home.clips / "X.mp4")
-    care.scan()
-    assert shows(library) == {"the other": "X.mp4"}
-    assert not still.exists()
-
-
-def test_rows_of_before_take_the_file_of_their_name(
-    library: Library, care: FolderSync, first: Clip
-) -> None:
-    with library.store.transaction() as db:
-        db.execute("update clips set stamp = null, digest = null")
-    os.utime(library.home.clips / "X.mp4", (5, 5))
-    assert (care.scan().changed, len(library.newest())) == (0, 1)
-    os.utime(library.home.clips / "X.mp4", (6, 6))
-    assert (care.scan().changed, len(library.newest())) == (0, 1)
-    found = library.newest()[0].identity
-    assert (found.stamp and found.stamp[0], found.digest) == (6 * 10**9, None)
-
-
 STRANGE = {
     "of a German Windows": b"K\xe4tzchen.mp4",
     "of a Chinese Windows": "视频.mp4".encode("gbk"),

@@ -70,8 +70,8 @@ def test_after_a_crash_a_whole_clip_is_kept(
     clip = engine.library.of_job(job.id)
     assert clip is not None
     assert (clip.receipt, clip.job) == (message.receipt, job.id)
-    files = sorted(path.name for path in engine.home.clips.iterdir())
-    assert files == [clip.file.replace(".mp4", ".jpg"), clip.file]
+    assert [path.name for path in engine.home.clips.iterdir()] == [clip.file]
+    assert engine.posters.of(clip), "what the worker drew is its still"
 
 
 @pytest.mark.starts

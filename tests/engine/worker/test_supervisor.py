@@ -38,7 +38,7 @@ def test_a_prompt_becomes_a_clip_with_its_receipt(started: Engine, ask: Ask) -> 
     path = started.home.clips / clip.file
     assert mp4.read_receipt(path) == clip.receipt
     assert mp4.read_frames(path).shape == (5, 32, 48, 3)
-    assert path.with_suffix(".jpg").exists()
+    assert started.posters.of(clip), "the worker drew it"
     assert not list(started.home.clips.glob(".partial*"))
     receipt = clip.receipt
     assert set(receipt["stages"]) == {"load", "encode", "denoise", "decode", "save"}

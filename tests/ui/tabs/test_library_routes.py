@@ -123,7 +123,7 @@ def test_a_still_is_a_drawing_until_it_is_made(visitor: TestClient, engine: Engi
     drawing = visitor.get(f"/thumb/{number}")
     assert drawing.headers["content-type"].startswith("image/svg+xml")
     assert drawing.headers["cache-control"] == "no-store"
-    wait_until((engine.home.clips / "2.jpg").exists, "the still")
+    wait_until(lambda: list(engine.home.stills.glob("[!.]*.jpg")), "the still")
     still = visitor.get(f"/thumb/{number}")
     assert still.headers["content-type"] == "image/jpeg"
     assert still.content[:2] == b"\xff\xd8"
