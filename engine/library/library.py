@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -188,7 +189,7 @@ class Library:
             clip = self._found(number)
             if clip.trashed is not None:
                 file, back = clip.file, self.home.clips / clip.file
-                if (self.home.trash / file).exists() or not self.is_its(clip, back):
+                if os.path.exists(self.home.trash / file) or not self.is_its(clip, back):
                     file = self._move(clip, self.home.trash, self.home.clips)
                 self._placed(clip, file, None)
 
@@ -214,7 +215,7 @@ class Library:
         The file first: without it the row can be found again, but not the other way round.
         """
         gone = 0
-        if not self.home.trash.is_dir():
+        if not os.path.isdir(self.home.trash):
             return gone  # nothing is in it, or its drive isn't there
         if self._clock_was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
@@ -226,7 +227,7 @@ class Library:
             ):
                 clip = as_clip(row)
                 file = self.home.trash / clip.file
-                if file.exists():
+                if os.path.exists(file):
                     if not self.is_its(clip, file):
                         continue  # another one, which the next scan notices
                 elif self.is_its(clip, self.home.clips / clip.file):

@@ -35,7 +35,7 @@ def check_at_use(folder: Path, preset: ModelPreset) -> int:
     """
     manifest = Manifest.load(folder)
     where = places(folder, preset, manifest)
-    here = [one for one in manifest.promises.values() if where[one.path].is_file()]
+    here = [one for one in manifest.promises.values() if os.path.isfile(where[one.path])]
     looks = {one.path: manifest.verdict(one.path, where[one.path]) for one in here}
     changed = [one for one in here if looks[one.path] is None]
     began = time.monotonic()

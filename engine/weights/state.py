@@ -3,6 +3,7 @@
 Offline, and without opening more than headers: what was hashed stands in the Manifest.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def places(folder: Path, preset: ModelPreset, manifest: Manifest) -> dict[str, P
     for path, promise in list(manifest.promises.items()):
         part = parts.get(promise.role)
         found[path] = folder / path
-        if not found[path].exists() and part and part.is_dir() == bool(promise.within):
+        if not os.path.exists(found[path]) and part and os.path.isdir(part) == bool(promise.within):
             found[path] = part / promise.within if promise.within else part
     return found
 
@@ -181,7 +182,7 @@ def _part(
             present += promise.bytes
             continue
         present += min(held(folder / OURS / promise.part_name), promise.bytes)
-        if there.exists():
+        if os.path.exists(there):
             damaged.append(there)
     total = sum(promise.bytes for promise in promises)
     repo, path = promises[0].repo, _common(promises)
@@ -194,8 +195,11 @@ def _common(promises: Sequence[Promise]) -> str:
 
 
 def _size(place: Path) -> int:
-    files = [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
-    return sum(file.stat().st_size for file in files)
+    """Its bytes; 0 for what can't be looked at any more."""
+    with contextlib.suppress(OSError):
+        files = place.rglob("*") if os.path.isdir(place) else [place]
+        return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+    return 0
 
 
 # ---- using what is there already -----------------------------------------------------------
@@ -259,7 +263,7 @@ def _forget_what_is_whole_elsewhere(folder: Path, preset: ModelPreset) -> None:
     manifest = Manifest.load(folder)
     where = places(folder, preset, manifest)
     for file in preset.weights:
-        begun = any(not where[promise.path].exists() for promise in manifest.of(file.role))
+        begun = any(not os.path.exists(where[promise.path]) for promise in manifest.of(file.role))
         if begun and find_part(folders(folder), file, preset.layers, whole=True):
             manifest.promise(file.role, ())
             manifest.save()
