@@ -236,7 +236,9 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
         WrongWeights: it holds another model, or another layout.
     """
     # "~somebody" stays as it is where there is no such user.
-    place = Path(os.path.abspath(os.path.expanduser(named)))
+    place = Path(os.path.expanduser(named))
+    with contextlib.suppress(OSError):  # the current folder was removed, so nothing is there
+        place = Path(os.path.abspath(place))
     if not os.path.isdir(place):  # which takes a name that no folder can have for one, too
         raise WeightsError(Text("weights.no_folder", folder=place), Text("weights.name_a_folder"))
     found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
