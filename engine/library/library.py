@@ -94,7 +94,7 @@ class Library:
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
-        self._began = (time.time(), time.monotonic())
+        self._began = (time.time(), _steady())
         self.moving = threading.RLock()  # a scan must not look between a move and its row
 
     # ---- looking -----------------------------------------------------------------------------
@@ -244,9 +244,8 @@ class Library:
         return gone
 
     def _clock_was_set(self) -> bool:
-        """A clock that jumps ahead must not end what was promised for days. (A computer that
-        slept looks the same; then the next start empties the trash.)"""
-        wall, steady = time.time() - self._began[0], time.monotonic() - self._began[1]
+        """A clock that jumps ahead must not end what was promised for days."""
+        wall, steady = time.time() - self._began[0], _steady() - self._began[1]
         return abs(wall - steady) > timedelta(days=1).total_seconds()
 
     def _found(self, number: int) -> Clip:
@@ -366,3 +365,13 @@ def as_clip(row: sqlite3.Row) -> Clip:
         bool(row["missing"]),
         Identity.from_row(row["stamp"], row["digest"]),
     )
+
+
+def _steady() -> float:
+    """Seconds that nobody sets, those included that the computer slept: ``time.monotonic`` leaves
+    them out on Linux and macOS, and a few nights would look like a clock that was moved."""
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # Linux; macOS, whose own counts sleep
+        if hasattr(time, name):
+            with contextlib.suppress(OSError):  # an old kernel's, or a sandbox's
+                return time.clock_gettime(getattr(time, name))
+    return time.monotonic()  # Windows' counts sleep
