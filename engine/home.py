@@ -101,18 +101,28 @@ class Home:
         """Whether ``folder``, one of these or below one, is there or could be made.
 
         Raises:
-            HomeError: all of this is gone, or a link leads nowhere.
+            HomeError: all of this is gone, a link leads nowhere, or a drive doesn't answer.
         """
-        if not self.root.is_dir():
+        # Not Path.is_dir and its like: they raise where a network drive died, or by a long name.
+        if not os.path.isdir(self.root):
             raise HomeError(Text("home.gone", folder=self.root), Text("home.put_back"))
-        for part in (folder, *folder.parents):
-            if part == self.root:
-                return
-            if part.is_symlink() and not part.is_dir():
+        for part in reversed([folder, *folder.parents]):
+            if self.root not in part.parents:
+                continue
+            if os.path.islink(part) and not os.path.isdir(part):
                 raise HomeError(
                     Text("home.leads_nowhere", folder=part, target=os.readlink(part)),
                     Text("home.plug_in", folder=part),
                 )
+            try:
+                part.lstat()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise HomeError(
+                    Text("home.silent", folder=part, why=error.strerror or str(error)),
+                    Text("home.mount_again", folder=part),
+                ) from error
 
     def made(self, folder: Path) -> Path:
         """``folder``, one of these or below one, made again where somebody removed it.
@@ -120,7 +130,7 @@ class Home:
         Raises:
             HomeError: it can't be.
         """
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             self.check(folder)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +159,7 @@ def drive_of(path: Path) -> Path:
     """A folder that is there, on the drive that ``path`` lies on or will: links are followed, also
     those in the middle."""
     there = Path(os.path.realpath(path))
-    while not there.is_dir() and there != there.parent:
+    while not os.path.isdir(there) and there != there.parent:
         there = there.parent
     return there
 
@@ -158,7 +168,8 @@ def free_bytes(path: Path) -> int:
     """On the drive of ``path``, which needn't exist yet; 0 where a drive doesn't tell, or where a
     link leads nowhere."""
     try:
-        if any(part.is_symlink() and not part.exists() for part in (path, *path.parents)):
+        parts = (path, *path.parents)
+        if any(os.path.islink(part) and not os.path.exists(part) for part in parts):
             return 0
         return shutil.disk_usage(drive_of(path)).free
     except OSError:

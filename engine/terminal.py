@@ -14,6 +14,10 @@ import os
 import select
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TextIO
 
 # Ctrl-C, a polite kill, a terminal that is closed; Windows' window sends a break.
@@ -103,6 +107,32 @@ def end_signals() -> tuple[signal.Signals, ...]:
         if number in (signal.SIGINT, signal.SIGTERM)
         or signal.getsignal(number) is not signal.SIG_IGN
     )
+
+
+@contextmanager
+def ends_interrupt() -> Iterator[None]:
+    """A polite kill and the terminal's end break off what runs within this as Ctrl-C does, so that
+    it is ended in order. Only the first: a shell passes on what the terminal sent already. Whoever
+    sets handlers of its own meanwhile keeps them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told = False
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        first, told = not told, True
+        if first:
+            raise KeyboardInterrupt
+
+    numbers = [number for number in end_signals() if number != signal.SIGINT]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, handler)
 
 
 def _fill() -> None:

@@ -11,9 +11,10 @@ from engine.home import Home
 from engine.library import reader_process
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
+from engine.library.mp4 import ClipError, shown_name
 from engine.library.receipt import receipt_lines
 from engine.store_repair import open_store
-from engine.text import begun
+from engine.text import Text, begun
 
 
 def report(clip: Clip, path: Path, as_json: bool) -> None:
@@ -31,9 +32,14 @@ def _placed(path: Path, receipt: dict[str, Any], **more: str) -> dict[str, Any]:
 
 
 def read(options: argparse.Namespace) -> int:
-    receipt = reader_process.receipt_of(options.file, options.file.name)
+    try:
+        file = options.file.absolute()
+    except OSError as error:  # the current folder was removed
+        name = shown_name(options.file.name)
+        raise ClipError(Text("library.no_file", file=name), Text("library.check_path")) from error
+    receipt = reader_process.receipt_of(file, file.name)
     if options.json:
-        tell_json(_placed(options.file.resolve(), receipt))
+        tell_json(_placed(file.resolve(), receipt))
     else:
         tell(*receipt_lines(receipt))
     return ExitCode.DONE

@@ -27,6 +27,7 @@ from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store_repair import open_store
+from engine.terminal import ends_interrupt
 from engine.units import gigabytes
 from engine.variables import AUTH
 
@@ -58,7 +59,11 @@ class JobFailed(HeadroomError):
 
 def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
     """Run the command line ``arguments`` (without the program's name); returns the exit code."""
-    return given(lambda: _main(arguments, open_page))
+    try:
+        with ends_interrupt():
+            return given(lambda: _main(arguments, open_page))
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
 
 
 def _main(arguments: list[str], open_page: OpenPage | None) -> int:

@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
 
+PART = r"\.headroom-[0-9a-f]+\.part"  # a drawn name; an earlier version had a process's number
+PART_SECONDS = 3600.0  # a copy is written all the time, so an older one was left by a kill
 TRIAL = bytes(1 << 16)  # a full disk may still take a name
 
 
@@ -113,7 +118,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _part(folder: Path) -> Path:
-    return folder / f".headroom-{os.getpid()}.part"
+    """A name that nobody has: in a container every process has the same number. Half a copy that a
+    kill left long ago is removed; it is of no use."""
+    with contextlib.suppress(OSError):  # another one's; or gone this moment
+        for old in folder.glob(".headroom-*.part"):
+            if re.fullmatch(PART, old.name) and time.time() - old.stat().st_mtime > PART_SECONDS:
+                old.unlink()
+    return folder / f".headroom-{secrets.token_hex(8)}.part"
 
 
 def _try(file: Path) -> None:

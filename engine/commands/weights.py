@@ -151,7 +151,10 @@ def _listed(entry: Result) -> list[str]:
         for part in entry["parts"]
     ]
     told += [f"  damaged: {file}" for file in entry["damaged"]]
-    told += [f"  linked: {folder}" for folder in entry["linked"]]
+    gone = entry["linked_but_gone"]
+    told += [
+        f"  linked{', but gone' if folder in gone else ''}: {folder}" for folder in entry["linked"]
+    ]
     told += [f"  found, use it with --from: {folder}" for folder in entry["found_elsewhere"]]
     if entry["bytes_missing"]:
         told.append(

@@ -1,5 +1,6 @@
 """Looks at this machine before anything is asked of it: each line with its meaning and remedy."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -124,7 +125,7 @@ def _model(engine: Engine, preset: ModelPreset) -> Line:
         weights = Text("doctor.weights_are", state=weights_text(seen))
         return Line(subject, "warn", joined(weights, judged, seen.told), as_text(get_it(preset)))
     checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
-    if checkpoint is not None and not (checkpoint / "model_index.json").exists():
+    if checkpoint is not None and not os.path.exists(checkpoint / "model_index.json"):
         meaning = Text("doctor.no_checkpoint", folder=checkpoint)
         return Line(subject, "bad", meaning, Text("doctor.restore_it"))
     state: Literal["good", "warn"] = "good" if verdict.open else "warn"

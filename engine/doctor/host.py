@@ -112,7 +112,7 @@ def _places(home: Home) -> list[Path]:
     """Everything that may be a link to another drive, the root first."""
     places = [home.root, home.database, home.clips, home.trash, home.cache, home.logs, home.weights]
     with contextlib.suppress(OSError):
-        places += sorted(place for place in home.weights.iterdir() if place.is_symlink())
+        places += sorted(place for place in home.weights.iterdir() if os.path.islink(place))
     return places
 
 
@@ -143,7 +143,8 @@ def write_speed(root: Path) -> float:
     except OSError:
         return 0.0
     finally:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a drive that fails this does, too
+            file.unlink(missing_ok=True)
     return written / took
 
 
@@ -173,7 +174,7 @@ def sharing(machine: Machine, cache_folder: Path) -> Line:
     suffix = "_v" + FRPC
     file = cache_folder / "gradio/frpc" / f"frpc_{platform.system().lower()}_{kind}{suffix}"
     subject = Text("doctor.sharing")
-    if file.exists():
+    if os.path.exists(file):  # in somebody else's home it can't be looked at
         return Line(subject, "good", Text("doctor.frpc_here"))
     quarantine = Text("doctor.allow_frpc") if machine.windows else NOTHING
     return Line(subject, "good", Text("doctor.frpc_fetched"), quarantine)

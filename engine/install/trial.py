@@ -31,7 +31,14 @@ def run(project: Path, python: Path, files: Collection[str]) -> Mapping[str, str
     Raises:
         SetupError: something that is needed doesn't.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+    try:
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    except OSError as error:
+        raise SetupError(
+            f"No folder for the trial's files can be made: {error.strerror or error}.\n"
+            "Set TMPDIR to a folder that you may write to, and start again."
+        ) from error
+    with temporary as home:
         trial = _Trial(project, python, Path(home))
         if PAGE in files:
             say("Trying it: the page's packages …")

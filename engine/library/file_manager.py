@@ -16,7 +16,7 @@ def show(path: Path) -> None:
     Raises:
         LibraryError: the file is gone, or there is no file manager to ask.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         left = Text("library.left_folder", file=path.name, folder=path.parent)
         raise LibraryError(left, Text("library.reload"))
     command = _command(path)

@@ -61,7 +61,7 @@ UNKNOWN = Identity()
 
 def is_own_file(path: Path) -> bool:
     """A link in the clips folder could name any file of this computer, so it is no clip."""
-    return path.is_file() and not path.is_symlink()
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def stamp_of(path: Path) -> Stamp | None:

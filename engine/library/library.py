@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -93,7 +94,7 @@ class Library:
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
-        self._began = (time.time(), time.monotonic())
+        self._began = (time.time(), _steady())
         self.moving = threading.RLock()  # a scan must not look between a move and its row
 
     # ---- looking -----------------------------------------------------------------------------
@@ -188,7 +189,7 @@ class Library:
             clip = self._found(number)
             if clip.trashed is not None:
                 file, back = clip.file, self.home.clips / clip.file
-                if (self.home.trash / file).exists() or not self.is_its(clip, back):
+                if os.path.exists(self.home.trash / file) or not self.is_its(clip, back):
                     file = self._move(clip, self.home.trash, self.home.clips)
                 self._placed(clip, file, None)
 
@@ -231,7 +232,7 @@ class Library:
         The file first: without it the row can be found again, but not the other way round.
         """
         gone = 0
-        if not self.home.trash.is_dir():
+        if not os.path.isdir(self.home.trash):
             return gone  # nothing is in it, or its drive isn't there
         if self._clock_was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
@@ -243,7 +244,7 @@ class Library:
             ):
                 clip = as_clip(row)
                 file = self.home.trash / clip.file
-                if file.exists():
+                if os.path.exists(file):
                     if not self.is_its(clip, file):
                         continue  # another one, which the next scan notices
                 elif self.is_its(clip, self.home.clips / clip.file):
@@ -267,9 +268,8 @@ class Library:
                 still_of(self.home, digest).unlink(missing_ok=True)
 
     def _clock_was_set(self) -> bool:
-        """A clock that jumps ahead must not end what was promised for days. (A computer that
-        slept looks the same; then the next start empties the trash.)"""
-        wall, steady = time.time() - self._began[0], time.monotonic() - self._began[1]
+        """A clock that jumps ahead must not end what was promised for days."""
+        wall, steady = time.time() - self._began[0], _steady() - self._began[1]
         return abs(wall - steady) > timedelta(days=1).total_seconds()
 
     def _found(self, number: int) -> Clip:
@@ -389,3 +389,13 @@ def as_clip(row: sqlite3.Row) -> Clip:
         bool(row["missing"]),
         Identity.from_row(row["stamp"], row["digest"]),
     )
+
+
+def _steady() -> float:
+    """Seconds that nobody sets, those included that the computer slept: ``time.monotonic`` leaves
+    them out on Linux and macOS, and a few nights would look like a clock that was moved."""
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # Linux; macOS, whose own counts sleep
+        if hasattr(time, name):
+            with contextlib.suppress(OSError):  # an old kernel's, or a sandbox's
+                return time.clock_gettime(getattr(time, name))
+    return time.monotonic()  # Windows' counts sleep

@@ -4,8 +4,10 @@ PyAV is imported where it is used: the page's process names clips, but hardly ev
 the libraries behind PyAV take 30 MB.
 """
 
+import errno
 import io
 import json
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,8 @@ _X264 = {"crf": "16", "preset": "fast", "x264-params": "mbtree=0"}
 # Of a picture that is decoded: 4096 × 2304, more than any model makes. A decoder keeps up to 17
 # pictures, so that this is 240 MB; 15,360 × 15,360, in a file of 0.7 MB, took 3,340 MiB.
 MOST_PIXELS = 4096 * 2304
+# Nothing can be there; other errors tell of something that can't be looked at.
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 STILL_SECONDS = 4.0  # of decoding; then the picture that was reached will do
 LONGEST_NAME = 100  # characters of a file's name, in a sentence
 _BT709 = 1  # the code that H.264 gives BT.709 for primaries, transfer and matrix (ITU-T H.273)
@@ -150,20 +154,29 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
         wrong = Text("library.no_video", file=file)
         raise ClipError(wrong, Text("library.use_ours")) from error
     except OSError as error:
-        if not _is_file(path):
-            raise ClipError(
-                Text("library.no_file", file=file), Text("library.check_path")
-            ) from error
-        reason = error.strerror or str(error)
-        unread = Text("library.cant_read", file=file, reason=reason)
-        raise ClipError(unread, Text("library.check_path")) from error
+        _refuse_unless_file(path)
+        raise _unread(file, error) from error
 
 
-def _is_file(path: Path) -> bool:
+def _refuse_unless_file(path: Path) -> None:
+    """Raises ClipError: there is none, or it can't be looked at."""
+    file = shown_name(path.name)
     try:
-        return path.is_file()
-    except OSError:  # its name is longer than any file's
-        return False
+        if stat.S_ISREG(path.stat().st_mode):
+            return
+    except OSError as error:
+        if error.errno not in NOT_THERE:
+            raise _unread(file, error) from error
+    except ValueError:  # a NUL in its name
+        pass
+    raise ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+
+
+def _unread(file: str, error: OSError) -> ClipError:
+    reason = error.strerror or str(error)
+    return ClipError(
+        Text("library.cant_read", file=file, reason=reason), Text("library.check_path")
+    )
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
@@ -173,8 +186,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
         ClipError: no such file, not a video, or one that another program made.
     """
     file = shown_name(path.name)
-    if not _is_file(path):  # nor does a pipe, which would never end, become one
-        raise ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+    _refuse_unless_file(path)  # nor does a pipe, which would never end, become one
     with _opened(path) as container:
         comment = container.metadata.get("comment", "")
         if not container.streams.video:  # cut off before its index, or never a video

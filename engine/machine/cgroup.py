@@ -8,6 +8,7 @@ Standard library only: set-up uses it as well.
 """
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def _levels(root: Path, controller: str) -> tuple[_Level, ...]:
     found: list[_Level] = []
     for version, mount, path in _places(root, controller):
         folder = mount / path
-        if not folder.is_dir():  # seen from outside of our namespace
+        if not os.path.isdir(folder):  # seen from outside of our namespace
             folder = mount
         while True:
             found.append(_Level(folder, version))

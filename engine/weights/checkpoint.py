@@ -105,7 +105,7 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
         raise _missing(folder, preset, missing)
     there = {role: place for role, place in found.items() if place is not None}
     transformer, text_encoder = there["transformer"], there["text_encoder"]
-    layout: Layout = "blocks" if transformer.is_dir() else "single"
+    layout: Layout = "blocks" if os.path.isdir(transformer) else "single"
     files = _own_files(transformer) if layout == "blocks" else [transformer]
     return Checkpoint(
         layout=layout,
@@ -145,7 +145,7 @@ def _places(folder: Path, source: Source) -> Iterator[Path]:
 
 def _tops(folder: Path) -> list[Path]:
     try:
-        return [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+        return [folder, *sorted(place for place in folder.iterdir() if os.path.isdir(place))]
     except OSError:
         return [folder]
 
@@ -247,7 +247,7 @@ def check_files(transformer: Path, preset: ModelPreset) -> None:
     check = _Check(preset)
     if COMFYUI in transformer.name.lower():
         raise check.comfyui(transformer, Text("weights.sign_name"))
-    if transformer.is_dir():
+    if os.path.isdir(transformer):
         check.folder(transformer)
     else:
         check.single(transformer)
@@ -278,7 +278,7 @@ class _Check:
     def folder(self, folder: Path) -> None:
         """A file for each block, and one for the rest."""
         rest = folder / NON_BLOCK
-        if not rest.is_file():
+        if not os.path.isfile(rest):
             raise self.wrong(rest, Text("weights.is_missing"))
         header = read_header(rest)
         self.model(rest, header)  # first: another model has another number of blocks, too

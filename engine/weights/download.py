@@ -98,7 +98,7 @@ class Download:
                     self._learn(file)
         self.phase = "checking"
         places = self.places()
-        there = [p for p in self.manifest.promises.values() if places[p.path].is_file()]
+        there = [p for p in self.manifest.promises.values() if os.path.isfile(places[p.path])]
         self._hashing = {promise.path for promise in there}
         with ThreadPoolExecutor(PARALLEL) as pool:
             good = list(pool.map(lambda promise: self._check(promise, places[promise.path]), there))
@@ -346,5 +346,5 @@ class Download:
 def _fits(source: Source, place: Path) -> bool:
     """Whether what lies at ``place`` may have come from ``source``."""
     if source.layout in ("blocks", "folder"):
-        return place.is_dir()
-    return place.is_file() and place.name == PurePosixPath(source.path).name
+        return os.path.isdir(place)
+    return os.path.isfile(place) and place.name == PurePosixPath(source.path).name

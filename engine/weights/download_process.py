@@ -67,7 +67,7 @@ class Teller(threading.Thread):
         while not self._over.wait(max(TICK_SECONDS, loop.pause)):
             with loop.turn():
                 self._download.progress().save(self._download.folder)
-                if self._orphaned() or (self._download.folder / OURS / PAUSE).exists():
+                if self._orphaned() or os.path.exists(self._download.folder / OURS / PAUSE):
                     finish(self._download, self._download.progress("paused"))
 
     def end(self) -> None:

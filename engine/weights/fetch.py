@@ -102,7 +102,7 @@ def _bring(promise: Promise, part: Path, say: Told) -> None:
     """All of the file's bytes to ``part``, again and again until they are there."""
     clock, pause, moved = WakingClock(TRY_SECONDS), 1.0, 0.0
     before = held(part)
-    while held(part) != promise.bytes or not part.exists():
+    while held(part) != promise.bytes or not os.path.exists(part):
         try:
             _once(promise, part)
         except Exception as error:

@@ -6,6 +6,7 @@ lie in several folders (the hub's cache keeps one for each repository).
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -67,15 +68,19 @@ def own_cache() -> Path:
 
 def _inside(folder: Path) -> list[Path]:
     try:
-        return sorted(place for place in folder.iterdir() if place.is_dir())
+        return sorted(place for place in folder.iterdir() if os.path.isdir(place))
     except OSError:
         return []
 
 
 def _age(folder: Path) -> float:
-    return folder.stat().st_mtime
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime
+    return 0.0
 
 
 def each_linked_that_is_gone(folder: Path) -> Iterator[Path]:
-    """Linked folders that aren't there now: a drive that isn't plugged in."""
-    return (other for other in linked(folder) if not other.is_dir())
+    """Linked folders that aren't there now: a drive isn't plugged in, or doesn't answer.
+
+    ``Path.is_dir`` would raise of the latter; ``os.path`` says no, as everywhere in this room."""
+    return (other for other in linked(folder) if not os.path.isdir(other))

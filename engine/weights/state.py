@@ -3,6 +3,7 @@
 Offline, and without opening more than headers: what was hashed stands in the Manifest.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def _part(
             present += promise.bytes
             continue
         present += min(held(folder / OURS / promise.part_name), promise.bytes)
-        if there.exists():
+        if os.path.exists(there):
             damaged.append(there)
     total = sum(promise.bytes for promise in promises)
     repo, path = promises[0].repo, _common(promises)
@@ -202,8 +203,11 @@ def _common(promises: Sequence[Promise]) -> str:
 
 
 def _size(place: Path) -> int:
-    files = [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
-    return sum(file.stat().st_size for file in files)
+    """Its bytes; 0 for what can't be looked at any more."""
+    with contextlib.suppress(OSError):
+        files = place.rglob("*") if os.path.isdir(place) else [place]
+        return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+    return 0
 
 
 # ---- using what is there already -----------------------------------------------------------
@@ -240,7 +244,9 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
         WrongWeights: it holds another model, or another layout.
     """
     # "~somebody" stays as it is where there is no such user.
-    place = Path(os.path.abspath(os.path.expanduser(named)))
+    place = Path(os.path.expanduser(named))
+    with contextlib.suppress(OSError):  # the current folder was removed, so nothing is there
+        place = Path(os.path.abspath(place))
     if not os.path.isdir(place):  # which takes a name that no folder can have for one, too
         raise WeightsError(Text("weights.no_folder", folder=place), Text("weights.name_a_folder"))
     found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
@@ -267,7 +273,7 @@ def _forget_what_is_whole_elsewhere(folder: Path, preset: ModelPreset) -> None:
     manifest = Manifest.load(folder)
     where = places(folder, preset, manifest)
     for file in preset.weights:
-        begun = any(not where[promise.path].exists() for promise in manifest.of(file.role))
+        begun = any(not os.path.exists(where[promise.path]) for promise in manifest.of(file.role))
         if begun and find_part(folders(folder), file, preset.layers, whole=True):
             manifest.promise(file.role, ())
             manifest.save()

@@ -65,8 +65,9 @@ class Outcomes:
             _remove(path)
 
     def discard_all(self) -> None:
-        for path in self._folder.glob(".partial-*"):
-            _remove(path)
+        with contextlib.suppress(OSError):  # its drive doesn't answer: the next start does it
+            for path in self._folder.glob(".partial-*"):
+                _remove(path)
 
     def recover(self) -> None:
         """Settle what an earlier process left behind: its running jobs and half-written files."""
@@ -97,8 +98,8 @@ class Outcomes:
             receipt["stages"],
             plan,
         )
-        file = self._free_name(clip_name(job.id, request.prompt, job.seed))
         try:
+            file = self._free_name(clip_name(job.id, request.prompt, job.seed))
             partial = self.partial(job.id)[0]
             _reach_the_disk(partial)
             digest = files.digest_of(partial)

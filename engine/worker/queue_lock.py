@@ -48,7 +48,7 @@ class QueueLock:
                 if os.stat(self._file).st_ino == self._inode:
                     return True
             except OSError:
-                if not self._file.parent.is_dir():
+                if not os.path.isdir(self._file.parent):
                     return True  # of no use to anybody
             fresh = FileLock(self._file, thread_local=False)
             try:

@@ -12,7 +12,7 @@ import pytest
 from engine.commands.main import main
 from engine.doctor.report import without_persons
 from engine.engine import Engine
-from engine.home import PROJECT, Home, HomeError
+from engine.home import PROJECT, Home, HomeError, drive_of, free_bytes
 from engine.store import StoreError
 from engine.store_repair import open_store
 from engine.weights.hub import WeightsError
@@ -146,3 +146,22 @@ def test_a_database_that_cant_be_begun_is_about_the_folder(
     home.database.write_bytes(b"a database")
     with pytest.raises(StoreError, match="The disk is full"):
         open_store(home)
+
+
+@POSIX
+def test_a_folder_that_cant_be_looked_at_is_a_sentence(tmp_path: Path) -> None:
+    """As of a network drive that died: ``stat`` fails, and not because nothing is there."""
+    home = Home(tmp_path / "home")
+    home.create()
+    home.clips.rmdir()
+    home.clips.symlink_to(tmp_path / ("x" * 300))
+    for judge in (home.check, home.made, home.writable):
+        with pytest.raises(HomeError, match=r"clips is a link to .*, which isn't there\."):
+            judge(home.clips)
+        with pytest.raises(HomeError, match=r"clips is a link to .*, which isn't there\."):
+            judge(home.clips / "below")
+        with pytest.raises(HomeError, match="can't be looked at: File name too long"):
+            judge(home.root / ("x" * 300))
+    assert free_bytes(home.clips) == 0
+    assert drive_of(home.root / ("x" * 300)) == home.root
+    home.check(home.weights / "not there yet")

@@ -76,10 +76,14 @@ def add_endpoints(answers: Answers) -> None:
         async def told(fraction: float, sentence: str) -> None:
             bar(fraction, desc=sentence)
 
+        # Gradio gives the clip out of a copy there; where none can be made, it says nothing.
+        home = answers.engine.home
+        await asyncio.to_thread(home.writable, home.cache / "gradio")
         with answers.a_seat():
             job = await asyncio.to_thread(answers.submit, fields, receipt)
             job = await answers.wait(job, told)
         clip = await asyncio.to_thread(answers.made, job)
+        await asyncio.to_thread(home.writable, home.cache / "gradio")
         return _made(answers, clip, job.id, origin(request))
 
     async def status(request: gr.Request, job: int | None = None) -> StatusTold:

@@ -101,4 +101,4 @@ def _why_not(error: Exception, program: Path) -> TunnelError:
 
 
 def _runs(program: Path) -> bool:
-    return program.is_file() and os.access(program, os.X_OK)
+    return os.path.isfile(program) and os.access(program, os.X_OK)

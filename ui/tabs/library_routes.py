@@ -5,6 +5,7 @@ wants a header that no page from elsewhere can send. A refusal is an answer like
 its sentence in ``refused``: browsers log every status above 399 as a fault of the page.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -89,7 +90,9 @@ def _add_files(app: FastAPI, engine: Engine, looks: list[Any]) -> None:
         one = engine.library.get(number)
         if one is None:
             raise HTTPException(404, say(Text("library.gone")))
-        still = engine.posters.of(one)
+        still = None
+        with contextlib.suppress(OSError):  # the drive of the clips doesn't answer
+            still = engine.posters.of(one)
         if still is None:
             uncached = {"Cache-Control": "no-store"}
             return Response(NO_STILL, media_type="image/svg+xml", headers=uncached)

@@ -1,6 +1,7 @@
 """The Set-up tab: what is here of each model, how to get the rest, and what this machine is."""
 
 import html
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from ui.tabs.pulls import pull_state
 from ui.tabs.report import build_report
 from ui.wiring import QUIET
 from ui.wording import say
+
+log = logging.getLogger("headroom.page")
 
 # A mark beside the colour, as in the headroom tab.
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
@@ -180,7 +183,21 @@ def refreshed(engine: Engine, parts: SetupParts) -> list[Any]:
 
 
 def refreshed_card(engine: Engine, model: str) -> list[Any]:
-    """A card's text and buttons as things are now."""
+    """A card's text and buttons as things are now; one that fails takes no other with it."""
+    try:
+        return _card(engine, model)
+    except (HeadroomError, OSError) as error:
+        log.exception("the card of %s failed", model)
+        if isinstance(error, HeadroomError):
+            why = error.text
+        else:
+            why = Text("setup.cant_look", why=error.strerror or str(error))
+        name, state = engine.presets.models[model].name, Text("setup.state_cant_look")
+        said = _frame(name, "damaged", state, _problem(why))
+        return [said, *(gr.Button(visible=False) for _ in range(4))]
+
+
+def _card(engine: Engine, model: str) -> list[Any]:
     weights = engine.downloads
     seen, progress = weights.look(model), weights.progress(model)
     working, ready = progress.phase in WORKING, seen.state == "ready"

@@ -5,6 +5,7 @@ are. On a busy machine the ratios hold better than the seconds.
 """
 
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from engine.home import Home
 from engine.machine.facts import Machine, this_machine
 
 log = logging.getLogger("headroom.bench")
+
+PREFIX = "headroom-bench-"  # of the folders that the parts work in
 
 Measure = Callable[[Path, Say], Iterator[BenchRow]]
 MODEL = "model"
@@ -145,16 +148,19 @@ def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say
     rows: list[BenchRow] = []
     cards: dict[str, str] = {}
     failed: dict[str, str] = {}
+    cache = engine.home.made(engine.home.cache)
     with model.alone(engine):
+        for left in cache.glob(f"{PREFIX}*"):  # by a kill: nobody else measures now
+            shutil.rmtree(left, ignore_errors=True)
         asked = only in (None, MODEL)
         request = model.choose(engine, named, say) if asked else None
         for name, part in PARTS.items():
             if only in (None, name):
-                with _part(name, failed, say) as folder:
+                with _part(cache, name, failed, say) as folder:
                     for row in part(folder, say):
                         rows.append(row)  # those before a failure count
         if request is not None:
-            with _part(MODEL, failed, say) as folder:
+            with _part(cache, MODEL, failed, say) as folder:
                 cost = model.cost(engine, request, folder, say)
                 rows += report.rows(cost)
                 picture, facts = card.write(report.card(cost), out)
@@ -164,11 +170,12 @@ def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say
 
 
 @contextmanager
-def _part(name: str, failed: dict[str, str], say: Say) -> Iterator[Path]:
+def _part(cache: Path, name: str, failed: dict[str, str], say: Say) -> Iterator[Path]:
     """A folder for one part; its failure goes into ``failed``."""
     say(f"{name} …")
+    # In our own folder: where the root can't be written to, there is no other.
     with tempfile.TemporaryDirectory(
-        prefix="headroom-bench-", ignore_cleanup_errors=True
+        prefix=PREFIX, dir=cache, ignore_cleanup_errors=True
     ) as folder:
         Home(Path(folder)).create()
         try:

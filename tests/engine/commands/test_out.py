@@ -132,3 +132,20 @@ def test_the_folder_for_benchs_card_is_judged_at_once(
 ) -> None:
     assert main(["bench", "--json", "--out", named]) == 2
     assert f"--out {named}: " in json.loads(capfd.readouterr().out)["error"]
+
+
+def test_half_a_copy_that_a_kill_left_is_in_nobodys_way(place: Path) -> None:
+    """In a container every process has the number 1."""
+    home, clip = Home.find(), place / "clip.mp4"
+    clip.write_bytes(b"a clip")
+    kept = [place / ".headroom-mine.part", place / f".headroom-{os.getpid()}.part"]
+    for file in kept:
+        file.write_bytes(b"half")
+    old = place / ".headroom-1.part"
+    old.write_bytes(b"half")
+    for file in (old, kept[0]):
+        os.utime(file, (1e9, 1e9))
+    assert out_folder(place) == place.resolve()
+    assert copy(clip, out_file("new.mp4", home)).read_bytes() == b"a clip"
+    assert copy(clip, out_file("new.mp4", home)).read_bytes() == b"a clip"
+    assert sorted(place.glob(".headroom-*")) == sorted(kept)

@@ -203,6 +203,9 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
         assert "is taken" in str(host.port(number).meaning)
     assert "is free" in str(host.port(number).meaning)
     assert "the first time" in str(host.sharing(LINUX, tmp_path).meaning)
+    unreadable = tmp_path / ("x" * 300)  # as /root is to another user
+    assert "the first time" in str(host.sharing(LINUX, unreadable).meaning)
+    assert host.write_speed(unreadable) == 0
     assert "Defender" in str(host.sharing(WINDOWS, tmp_path).remedy)
     from gradio import tunneling
 

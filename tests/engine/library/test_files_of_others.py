@@ -1,5 +1,6 @@
 """Files that somebody else named, made or spoilt: read by one rule, and within limits."""
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from engine.commands.main import main
 from engine.home import PROJECT
 from engine.library import reader_limits, reader_process
-from engine.library.mp4 import MOST_PIXELS, ClipError, shown_name
+from engine.library.mp4 import MOST_PIXELS, ClipError, read_receipt, shown_name
 from engine.library.receipt import checked, receipt_lines
 from engine.text import Text
 from tests.support.clipfiles import receipt, write
@@ -189,3 +190,35 @@ def test_a_long_name_is_told_by_its_ends() -> None:
 
 def test_the_largest_picture_is_larger_than_any_models() -> None:
     assert MOST_PIXELS >= 3840 * 2160
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it keeps the current folder")
+def test_in_a_folder_that_was_removed_nothing_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["read", "x.mp4", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"] == "There is no file x.mp4."
+    assert main(["generate", "go", "--model", "scripted", "--out", "x.mp4"]) == 2
+    assert "--out x.mp4: it can't be written" in capsys.readouterr().err
+    assert main(["bench", "--only", "mp4", "--out", "x"]) == 2
+    assert main(["serve", "--auth-file", "x"]) == 2
+
+
+def test_a_file_that_cant_be_looked_at_isnt_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may look at any, so the system's answer is put in its mouth."""
+    path, real = tmp_path / "x.mp4", Path.stat
+
+    def stat(self: Path, **how: Any) -> os.stat_result:
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(ClipError, match=r"x\.mp4 can't be read: Permission denied\."):
+        read_receipt(path)

@@ -1,6 +1,7 @@
 """The library's rows and files, on real SQLite and in real folders."""
 
 import os
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,3 +177,17 @@ def test_a_new_clip_never_takes_a_name_that_the_library_has(
     clip = keep(library, "brought", "00001-go-seed1.mp4")
     library.trash(clip.id)
     assert results._free_name("00001-go-seed1.mp4") == "00001-go-seed1-2.mp4"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its clock counts sleep by itself")
+def test_nights_that_the_computer_slept_keep_no_trash(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``time.monotonic`` stands still meanwhile, on Linux and macOS."""
+    clip = keep(library, "old", "old.mp4")
+    library.trash(clip.id)
+    wall, since_boot, slept = time.time, time.clock_gettime, (TRASH_DAYS + 1) * 86_400.0
+    monkeypatch.setattr(time, "time", lambda: wall() + slept)
+    assert library.purge() == 0, "the clock alone was moved"
+    monkeypatch.setattr(time, "clock_gettime", lambda which: since_boot(which) + slept)
+    assert library.purge() == 1

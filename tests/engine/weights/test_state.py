@@ -404,3 +404,18 @@ def test_the_products_presets_name_files_for_every_role(monkeypatch: pytest.Monk
         assert {file.role for file in preset.weights} >= {"transformer", "text_encoder", "vae"}
         for file in preset.weights:
             assert all(source.revision for source in file.sources)
+
+
+def test_a_linked_folder_that_cant_be_looked_at_is_gone(
+    folder: Path, preset: ModelPreset, tmp_path: Path
+) -> None:
+    """``stat`` of it fails with another error than "no such file", as on a drive that died."""
+    silent = tmp_path / ("x" * 300)
+    link(folder, [silent])
+    with pytest.raises(OSError, match="too long"):
+        silent.stat()
+    seen = look(folder, preset)
+    assert (seen.state, seen.gone) == ("missing", (silent,))
+    (tmp_path / "cache").mkdir()
+    with pytest.raises(WeightsError, match="holds nothing"):
+        use(folder, preset, tmp_path / "cache")

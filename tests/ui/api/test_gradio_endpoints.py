@@ -25,11 +25,16 @@ LONG = "steps=200 step_seconds=0.2"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("api")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("api") / "home"
+
+
+@pytest.fixture(scope="module")
+def page(home: Path) -> Iterator[Served]:
+    folder = home.parent
     environment = {
         **os.environ,
-        "HEADROOM_HOME": str(folder / "home"),
+        "HEADROOM_HOME": str(home),
         "HEADROOM_PRESETS": f"{TESTS}/fixtures/presets",
     }
     served = serve(folder / "serve.log", environment=environment)
@@ -229,3 +234,21 @@ def test_with_a_login_clips_and_endpoints_ask_for_it(tmp_path: Path) -> None:
         assert refused.status_code == 401
     finally:
         served.end(signal.SIGTERM)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link")
+def test_a_cache_on_a_drive_that_is_gone_is_told_before_a_clip_is_made(
+    client: Client, home: Path
+) -> None:
+    """Gradio gives the clip out of a copy in there, and says nothing where it can't make one."""
+    (home / "cache").rename(home / "plugged out")
+    (home / "cache").symlink_to(home / "nowhere")
+    waits = len(list((home / "clips").iterdir()))
+    try:
+        with pytest.raises(AppError, match=r"cache is a link to .*, which isn't there\. Plug in"):
+            ask(client, "generate", "a red ball")
+    finally:
+        (home / "cache").unlink()
+        (home / "plugged out").rename(home / "cache")
+    assert len(list((home / "clips").iterdir())) == waits
+    assert Path(ask(client, "generate", "a red ball")["clip"]).exists()

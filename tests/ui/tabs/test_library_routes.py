@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -434,3 +435,19 @@ def test_a_library_behind_a_login_stays_there(engine: Engine) -> None:
             assert browser.post("library/scan").status_code == 200
     finally:
         blocks.close(verbose=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link to a drive that died")
+def test_clips_on_a_drive_that_died_are_not_here(visitor: TestClient, engine: Engine) -> None:
+    clip = page(visitor)["clips"][0]["id"]
+    engine.home.clips.rename(engine.home.root / "plugged out")
+    engine.home.clips.symlink_to(engine.home.root / ("x" * 300))
+    assert visitor.get(f"/clip/{clip}").status_code == 404
+    assert visitor.get(f"/thumb/{clip}").headers["content-type"] == "image/svg+xml"
+    assert "refused" in change(visitor, f"/clip/{clip}/folder")
+    assert "can't be moved" in change(visitor, f"/clip/{clip}/trash")["refused"]
+    assert "is a link to" in change(visitor, f"/clip/{clip}/again", {"fresh": False})["refused"]
+    assert engine.library.purge() == 0
+    engine.home.clips.unlink()
+    (engine.home.root / "plugged out").rename(engine.home.clips)
+    assert visitor.get(f"/clip/{clip}").status_code == 200

@@ -1,5 +1,6 @@
 """The Set-up tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,20 @@ def test_a_model_that_ships_waits_for_what_makes_clips(
     waiting = setup.shipped_html(tiny)
     assert "ready" not in waiting
     assert "isn&#x27;t installed yet. The page installs it while it is open" in waiting
+
+
+def test_a_card_that_fails_takes_no_other_with_it(
+    on_hub: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = on_hub.downloads.look
+
+    def dead(model: str) -> Any:
+        if model == MODEL:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return look(model)
+
+    monkeypatch.setattr(on_hub.downloads, "look", dead)
+    assert "Transport endpoint is not connected. Connect or mount" in card(on_hub)["text"]
+    assert buttons(on_hub) == set()
+    other = next(preset.id for preset in on_hub.downloads.models if preset.id != MODEL)
+    assert "missing" in card(on_hub, other)["text"]

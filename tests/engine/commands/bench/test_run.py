@@ -1,6 +1,11 @@
 """The benchmark's parts run for real, small; none of their numbers is asserted."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +15,10 @@ from engine import presets
 from engine.commands.bench import clips, model, page, run
 from engine.commands.bench.row import BenchFailed, BenchRow, Say
 from engine.commands.main import main
-from engine.home import Home
+from engine.home import PROJECT, Home
 from engine.library.library import Library
 from engine.store import Store
+from tests.conftest import wait_until
 
 
 @pytest.mark.starts
@@ -45,7 +51,13 @@ def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     monkeypatch.setattr(run, "PARTS", {"page": breaks, "gauge": odd, "mp4": works})
     monkeypatch.setattr(run, "MODEL", "page")  # no clip is made here
     monkeypatch.setattr(model, "choose", lambda *_: None)
-    assert main(["bench", "--json"]) == 4
+    # As where the root can't be written to: there is no folder for temporary files.
+    left = Home.find().cache / "headroom-bench-left-by-a-kill"
+    left.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", "/no/such/folder")
+        assert main(["bench", "--json"]) == 4
+    assert not list(left.parent.glob("headroom-bench-*"))
     told = json.loads(capfd.readouterr().out)
     assert [row["name"] for row in told["rows"]] == ["before it", "after it"]
     assert told["failed"] == {
@@ -98,3 +110,26 @@ def test_a_clip_is_timed_from_asking_to_kept(
     assert told.whole > told.own > 0
     assert told.cancel > 0
     assert told.block > 0
+
+
+@pytest.mark.starts
+@pytest.mark.skipif(sys.platform == "win32", reason="the terminal's end is another signal there")
+@pytest.mark.parametrize("ending", ["SIGHUP", "SIGTERM"])
+def test_the_terminals_end_breaks_it_off_in_order(ending: str, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    asked = [sys.executable, "app.py", "bench", "--only", "mp4", "--json"]
+    child = subprocess.Popen(
+        asked,
+        cwd=PROJECT,
+        env={**os.environ, "HEADROOM_HOME": str(home.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: bool(list(home.cache.glob("headroom-bench-*"))), "its folder")
+    for _ in range(2):  # a shell passes on what the terminal sent already
+        child.send_signal(getattr(signal, ending))
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
+    assert not list(home.cache.glob("headroom-bench-*"))
