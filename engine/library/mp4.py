@@ -151,9 +151,7 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
         raise ClipError(wrong, Text("library.use_ours")) from error
     except OSError as error:
         if not _is_file(path):
-            raise ClipError(
-                Text("library.no_file", file=file), Text("library.check_path")
-            ) from error
+            raise _no_file(path) from error
         reason = error.strerror or str(error)
         unread = Text("library.cant_read", file=file, reason=reason)
         raise ClipError(unread, Text("library.check_path")) from error
@@ -166,6 +164,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _no_file(path: Path) -> ClipError:
+    file = shown_name(path.name or str(path))
+    try:
+        folder = path.is_dir()
+    except OSError:
+        folder = False
+    if folder:
+        return ClipError(Text("library.is_folder", file=file), Text("library.name_a_file"))
+    return ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+
+
 def read_receipt(path: Path) -> dict[str, Any]:
     """The receipt inside the MP4 at ``path``, as it stands there.
 
@@ -174,7 +183,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
     """
     file = shown_name(path.name)
     if not _is_file(path):  # nor does a pipe, which would never end, become one
-        raise ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+        raise _no_file(path)
     with _opened(path) as container:
         comment = container.metadata.get("comment", "")
         if not container.streams.video:  # cut off before its index, or never a video
