@@ -66,14 +66,18 @@ NUMBERS = (
 )
 # huggingface_hub's and tqdm's: progress bars that nobody sees here, and an import of everything.
 NEVER = ("EAGER_IMPORT", "TQDM_")
-# PyTorch's, by their beginning: logs, traces and profiles of its compiler. A name it doesn't know,
-# a file that can't be written or a wrong number ends its import, so every clip.
-TORCH_LOGS = (
+# For those who look into PyTorch and NumPy, by their beginning: logs, traces and profiles, the
+# processor's instructions. A name that they don't know, a file that can't be written or a wrong
+# number ends their import, so every clip.
+INSIDES = (
     "TORCH_LOGS",
     "TORCH_TRACE",
     "TORCH_DTRACE",
     "TORCH_COMPILE_STROBELIGHT",
     "COMPILE_STROBELIGHT_",
+    "PYTORCH_JIT",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NPY_DISABLE_CPU_FEATURES",
 )
 
 MIRROR = "HF_ENDPOINT"
@@ -127,10 +131,12 @@ def settle(environment: Environment) -> list[str]:
                 told.append(f"{name} isn't a whole number, so it is left out.")
     for name in [name for name in environment if name.startswith(NEVER)]:
         del environment[name]
-    if logs := sorted(name for name in environment if name.startswith(TORCH_LOGS)):
-        for name in logs:
+    if insides := sorted(name for name in environment if name.startswith(INSIDES)):
+        for name in insides:
             del environment[name]
-        told.append(f"Set aside, since PyTorch's logs aren't shown here: {', '.join(logs)}.")
+        told.append(
+            f"Set aside, as it is about PyTorch's or NumPy's insides: {', '.join(insides)}."
+        )
     told += _settle_mirror(environment)
     join_exceptions(environment)
     return told

@@ -173,16 +173,19 @@ def test_a_mirror_left_blank_is_none() -> None:
     assert environment == {}
 
 
-def test_pytorchs_logs_are_set_aside_and_told() -> None:
+def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
     environment = {
         "TORCH_LOGS": "xyz",
         "TORCH_LOGS_OUT": "/no/x",
         "COMPILE_STROBELIGHT_SAMPLE_RATE": "x",
     }
+    environment |= {"PYTORCH_JIT": "xyz", "NPY_DISABLE_CPU_FEATURES": "X86_V2"}
     kept = {"TORCH_HOME": "/models"}
     environment |= kept
     (told,) = settle(environment)
-    assert all(name in told for name in ("TORCH_LOGS", "TORCH_LOGS_OUT", "STROBELIGHT"))
+    assert all(
+        name in told for name in ("TORCH_LOGS", "TORCH_LOGS_OUT", "STROBELIGHT", "JIT", "NPY_")
+    )
     assert environment == kept
 
 
