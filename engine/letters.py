@@ -7,6 +7,8 @@ from functools import lru_cache
 # Letters and symbols by their category that show nothing (Default_Ignorable_Code_Point, and
 # Braille's empty cell).
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# As them, and not assigned yet: whatever they become will show nothing (DerivedCoreProperties).
+_NEVER_SHOWN = ((0x2065, 0x2065), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF))
 # What no decomposition gives, and a reader without the keyboard for it types.
 _PLAIN = str.maketrans(
     {"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe"}
@@ -17,9 +19,15 @@ _STRESS = frozenset("\u0300\u0301")  # over Cyrillic vowels, in textbooks
 def is_blank(text: str) -> bool:
     """Whether nothing in ``text`` shows by itself: spaces, format and control characters, marks
     without a letter."""
-    return not any(unicodedata.category(c)[0] in "LNPS" and c not in _BLANK for c in text) and not (
-        any(unicodedata.category(c) in ("Co", "Cn") for c in text)
-    )
+    return not any(_shows(c) for c in text)
+
+
+def _shows(c: str) -> bool:
+    """Whether ``c`` shows by itself. A private or an unassigned one does: fonts draw a box."""
+    kind = unicodedata.category(c)
+    if kind == "Cn":
+        return not any(first <= ord(c) <= last for first, last in _NEVER_SHOWN)
+    return kind == "Co" or (kind[0] in "LNPS" and c not in _BLANK)
 
 
 def folded(text: str) -> str:

@@ -16,14 +16,15 @@ CORRECT_IT = Text("outward.correct_it")
 # What HTTP clients raise over such a setting, of httpx and httpx2 alike; all of them are raised for
 # other causes, too, so the environment has to bear it out.
 LOCAL = (ImportError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError, SSLError)
-CLIENTS = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError")
+CLIENTS = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError", "ConnectError")
 
 
-def fault(error: BaseException) -> Text | None:
-    """Which variable ``error`` came of, as a clause; None where it came of something else."""
+def fault(error: BaseException, hub: bool = False) -> Text | None:
+    """Which variable ``error`` came of, as a clause; None where it came of something else.
+    ``hub``: the hub of the weights was asked, which has a variable of its own."""
     if not any(_may_be(one) for one in _causes(error)):
         return None
-    found = wrong_way(os.environ)
+    found = wrong_way(os.environ, hub)
     return None if found is None else _clause(found)
 
 
@@ -32,6 +33,8 @@ def _clause(found: WrongWay) -> Text:
         return Text("outward.no_certificates", name=found.name)
     if found.what == "key log":
         return Text("outward.no_key_log", name=found.name)
+    if found.what == "mirror":
+        return Text("outward.no_mirror", name=found.name)
     if found.kind:
         return Text("outward.other_kind", name=found.name, kind=found.kind)
     return Text("outward.no_proxy", name=found.name)

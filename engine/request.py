@@ -223,15 +223,26 @@ def _seed(value: object, problems: list[Problem]) -> int:
     if value is None:
         return RANDOM_SEED
     number = whole(value)
-    if number is None or not RANDOM_SEED <= number < SEED_LIMIT:
-        nearest = RANDOM_SEED if number is None or number < 0 else SEED_LIMIT - 1
-        no_seed = Text(
-            "request.no_seed",
-            value=repr(str(value)[:40]),
-            most=SEED_LIMIT - 1,
-            draw=RANDOM_SEED,
-            nearest=nearest,
-        )
-        problems.append(Problem("seed", no_seed, nearest))
-        return RANDOM_SEED
-    return number
+    if number is not None and RANDOM_SEED <= number < SEED_LIMIT:
+        return number
+    nearest = _nearest_seed(value)
+    known = {"value": repr(str(value)[:40]), "most": SEED_LIMIT - 1, "draw": RANDOM_SEED}
+    if nearest is None:
+        no_seed = Text("request.no_seed", **known)
+    else:
+        no_seed = Text("request.no_seed_but", **known, nearest=nearest)
+    problems.append(Problem("seed", no_seed, nearest))
+    return RANDOM_SEED
+
+
+def _nearest_seed(value: object) -> int | None:
+    """The seed next to a number that is none: never -1, which asks for something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    if number != number:  # not a number, as IEEE 754 has it
+        return None
+    return round(min(max(number, 0), SEED_LIMIT - 1))

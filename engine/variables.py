@@ -55,9 +55,35 @@ INSTEAD = {
 
 # Read by packages that every command imports, each of which ends in a traceback over a value that
 # is no whole number.
-NUMBERS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "NUMPY_MADVISE_HUGEPAGE")
+NUMBERS = (
+    "HF_HUB_DOWNLOAD_TIMEOUT",
+    "HF_HUB_ETAG_TIMEOUT",
+    "NUMPY_MADVISE_HUGEPAGE",
+    "TORCHDYNAMO_REPRO_LEVEL",
+    "TORCHINDUCTOR_MIN_NUM_SPLIT",
+    "TORCHINDUCTOR_FILE_LOCK_TIMEOUT",
+    "DIFFUSERS_TIMEOUT_REMOTE_CODE",
+)
 # huggingface_hub's and tqdm's: progress bars that nobody sees here, and an import of everything.
 NEVER = ("EAGER_IMPORT", "TQDM_")
+# For those who look into PyTorch and NumPy, by their beginning: logs, traces and profiles, the
+# processor's instructions. A name that they don't know, a file that can't be written or a wrong
+# number ends their import, so every clip.
+INSIDES = (
+    "TORCH_LOGS",
+    "TORCH_TRACE",
+    "TORCH_DTRACE",
+    "TORCH_COMPILE_STROBELIGHT",
+    "COMPILE_STROBELIGHT_",
+    "PYTORCH_JIT",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+
+MIRROR = "HF_ENDPOINT"
+# Stands in for a mirror's address that can't be one: it ends no import, every fetch ends at once,
+# and nothing (a token, for one) goes to a server that the user didn't choose.
+NO_MIRROR = "unusable://hf-endpoint.invalid"
 
 AUTH = "HEADROOM_AUTH"  # ours: the page's login
 
@@ -74,10 +100,12 @@ class WrongWay(NamedTuple):
     as it may hold a password; ``kind`` is a proxy's, such as socks5, "" where it is no proxy."""
 
     name: str
-    what: Literal["proxy", "certificates", "key log"]
+    what: Literal["proxy", "certificates", "key log", "mirror"]
     kind: str = ""
 
     def __str__(self) -> str:
+        if self.what == "mirror":
+            return f"{self.name} isn't the address of a hub"
         if self.what == "certificates":
             return f"{self.name} names certificates that can't be read"
         if self.what == "key log":
@@ -103,8 +131,33 @@ def settle(environment: Environment) -> list[str]:
                 told.append(f"{name} isn't a whole number, so it is left out.")
     for name in [name for name in environment if name.startswith(NEVER)]:
         del environment[name]
+    if insides := sorted(name for name in environment if name.startswith(INSIDES)):
+        for name in insides:
+            del environment[name]
+        told.append(
+            f"Set aside, as it is about PyTorch's or NumPy's insides: {', '.join(insides)}."
+        )
+    told += _settle_mirror(environment)
     join_exceptions(environment)
     return told
+
+
+def _settle_mirror(environment: Environment) -> list[str]:
+    """huggingface_hub takes an address apart when it is imported, and a blank one for a server."""
+    value = environment.get(MIRROR)
+    if value is None or value == NO_MIRROR:
+        return []
+    if not value.strip():
+        del environment[MIRROR]
+    elif _kind(value.strip()) in SPOKEN and "://" in value:
+        environment[MIRROR] = value.strip()
+    else:
+        environment[MIRROR] = NO_MIRROR
+        return [
+            f"{MIRROR} isn't the address of a hub, such as https://huggingface.co, so no weights "
+            "can be fetched: correct it or unset it."
+        ]
+    return []
 
 
 def settle_for_page(environment: Environment) -> list[str]:
@@ -146,9 +199,9 @@ def join_exceptions(environment: Environment) -> None:
         environment.update(dict.fromkeys(EXCEPTIONS, ",".join(dict.fromkeys(spared))))
 
 
-def wrong_way(environment: Mapping[str, str]) -> WrongWay | None:
-    """The first variable that nothing can be fetched with. For who fetches, once it failed: the
-    page itself needs neither."""
+def wrong_way(environment: Mapping[str, str], hub: bool = False) -> WrongWay | None:
+    """The first variable that nothing can be fetched with; ``hub``: from the hub of the weights.
+    For who fetches, once it failed: the page itself needs neither."""
     for name in (name for upper in PROXIES for name in (upper.lower(), upper)):
         if value := environment.get(name, "").strip():
             kind = _kind(value)
@@ -159,6 +212,9 @@ def wrong_way(environment: Mapping[str, str]) -> WrongWay | None:
             return WrongWay(name, "certificates")
     if (value := environment.get(KEY_LOG, "")) and not _takes_keys(value):
         return WrongWay(KEY_LOG, "key log")
+    if hub and (value := environment.get(MIRROR, "").strip()):
+        if "://" not in value or _kind(value) not in SPOKEN:
+            return WrongWay(MIRROR, "mirror")
     return None
 
 
@@ -180,20 +236,32 @@ def _takes_keys(path: str) -> bool:
     return True
 
 
-def _kind(proxy: str) -> str:
-    """What is spoken to ``proxy``; "" where it isn't the address of one."""
+def _kind(address: str) -> str:
+    """What is spoken to the server at ``address``; "" where it isn't the address of one."""
     try:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        named = bool(parts.hostname) and parts.port != 0  # which raises for what is no number
+        address.encode()  # bytes that aren't UTF-8 come as half a character, which none has
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        named = _is_host(parts.hostname or "") and parts.port != 0  # raises for what is no number
     except ValueError:
         return ""
     return parts.scheme.lower() if named else ""
 
 
+def _is_host(name: str) -> bool:
+    """Whether a computer may be called ``name``: each label has 1 to 63 characters (RFC 1035).
+
+    Raises:
+        UnicodeError: a label is empty, too long, or of characters that no name has.
+    """
+    name.encode("idna")
+    return bool(name) and name.isprintable() and not set(name) & set(' "<>\\^`{|}')
+
+
 def _hosts(value: str) -> Iterable[str]:
     """What stands between commas. IPv6 loses its brackets, as a bracket ends httpx in an error."""
     for part in value.split(","):
-        if host := part.strip():
+        host = part.strip()
+        if host and not any("\ud800" <= c <= "\udfff" for c in host):  # no UTF-8: nobody's name
             bare = host[1:].partition("]")[0] if host.startswith("[") else host
             yield bare or host
 

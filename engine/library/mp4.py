@@ -160,10 +160,13 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
 
 def _refuse_unless_file(path: Path) -> None:
     """Raises ClipError: there is none, or it can't be looked at."""
-    file = shown_name(path.name)
+    file = shown_name(path.name or str(path))
     try:
-        if stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
             return
+        if stat.S_ISDIR(mode):
+            raise ClipError(Text("library.is_folder", file=file), Text("library.name_a_file"))
     except OSError as error:
         if error.errno not in NOT_THERE:
             raise _unread(file, error) from error

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 from engine.errors import ExitCode, HeadroomError
 from engine.presets import Presets
-from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, Problem, RequestError, is_empty
+from engine.request import (
+    RANDOM_SEED,
+    SEED_LIMIT,
+    ClipRequest,
+    Problem,
+    RequestError,
+    is_empty,
+    whole,
+)
 from engine.text import Text, listed
 
 MOST = 500  # clips at once: more than a night's work on any card
@@ -19,18 +27,19 @@ class BatchError(HeadroomError):
 
 
 def expand(
-    raw: Mapping[str, object], lines: bool, seeds: int, presets: Presets
+    raw: Mapping[str, object], lines: bool, seeds: object, presets: Presets
 ) -> list[ClipRequest]:
     """The requests of a batch: every prompt with its first seed, then with the next, and so on.
 
     Args:
         raw: one request's fields, untrusted.
         lines: each line of the prompt is a clip of its own; empty ones don't count.
-        seeds: how many clips of each prompt; the seed given is the first, the others follow it.
+        seeds: how many clips of each prompt, untrusted; the seed given is the first, the others
+            follow it.
 
     Raises:
         RequestError: a refused field; a refused prompt names its line.
-        BatchError: no line has a prompt, or the clips are too many.
+        BatchError: no line has a prompt, ``seeds`` is no such number, or the clips are too many.
     """
     text = raw.get("prompt")
     prompts: dict[int, object] = {0: text}
@@ -39,14 +48,19 @@ def expand(
         prompts = {number: line.strip() for number, line in numbered if not is_empty(line)}
     if not prompts:
         raise BatchError(Text("prompts.empty_batch"), Text("prompts.one_a_line"))
-    if not 1 <= seeds or seeds * len(prompts) > MOST:
+    each = whole(seeds)
+    if each is None or not 1 <= each <= MOST:
+        told = "" if seeds is None else str(seeds)[:40]
+        no_count = Text("prompts.no_count", value=repr(told), most=MOST)
+        raise BatchError(no_count, Text("prompts.enter_count"))
+    if each * len(prompts) > MOST:
         raise BatchError(
-            Text("prompts.large_batch", count=seeds * len(prompts), most=MOST),
+            Text("prompts.large_batch", count=each * len(prompts), most=MOST),
             Text("prompts.take_fewer"),
         )
     checked = _checked(raw, prompts, presets)
     return [
-        replace(request, seed=_nth(request.seed, n)) for n in range(seeds) for request in checked
+        replace(request, seed=_nth(request.seed, n)) for n in range(each) for request in checked
     ]
 
 

@@ -226,7 +226,7 @@ def explain(error: Exception, what: Said) -> FetchError:
         RevisionNotFoundError,
     )
 
-    if not isinstance(error, FetchError) and (why := fault(error)):
+    if not isinstance(error, FetchError) and (why := fault(error, hub=True)):
         return FetchError(Text("weights.way_set_wrongly", what=what, why=why), CORRECT_IT)
     match error:
         case FetchError():
@@ -239,8 +239,10 @@ def explain(error: Exception, what: Said) -> FetchError:
             return _http_refusal(error, what)
         case UnicodeError() | httpx2.LocalProtocolError() if _token_is_odd():
             return FetchError(Text("weights.odd_token"), Text("weights.copy_token"))
-        case UnicodeEncodeError():  # an address, since the token is sound
-            return _wrong_way(error, what)
+        case UnicodeError():  # an address, since the token is sound
+            why = Text("outward.no_address")
+            wrong = Text("weights.way_set_wrongly", what=what, why=why)
+            return FetchError(wrong, Text("weights.check_the_way"))
         case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
             return _wrong_way(error, what)
         case httpx2.TransportError():

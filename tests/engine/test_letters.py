@@ -57,13 +57,16 @@ def test_folding_twice_is_folding_once_and_forms_are_one(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " ", "\u200b\u200d", "\ufeff", "\u00ad\u2060", "\u3164", "\u2800", "\u0301\u0308",
-     "\u00a0\u3000\u2028", "\ufe0f", "\U000e0041", "\t\n", "\u202e\u202c"],
+     "\u00a0\u3000\u2028", "\ufe0f", "\U000e0041", "\t\n", "\u202e\u202c",
+     "\u2065", "\ufff0\ufff8", "\U000e0000", "\U000e0fff \u206a"],
 )  # fmt: skip
 def test_nothing_that_shows_is_blank(text: str) -> None:
     assert is_blank(text)
 
 
-@pytest.mark.parametrize("text", ["a", "\u200bא", "🎈", "球", "?", "1", "e\u0301", "\ue000"])
+@pytest.mark.parametrize(
+    "text", ["a", "\u200bא", "🎈", "球", "?", "1", "e\u0301", "\ue000", "\u0378", "\ufffd"]
+)
 def test_what_shows_is_not(text: str) -> None:
     assert not is_blank(text)
 

@@ -9,7 +9,7 @@ import pytest
 from engine.errors import HeadroomError
 from engine.outward import fault
 from engine.prompts.openai_server import Endpoint, ask
-from engine.variables import PROXIES, wrong_way
+from engine.variables import NO_MIRROR, PROXIES, wrong_way
 from engine.weights.hub import explain
 from ui.share.tunnel import open_tunnel
 
@@ -18,6 +18,7 @@ NAMES = [
     *map(str.lower, PROXIES),
     "NO_PROXY",
     "no_proxy",
+    "HF_ENDPOINT",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ]
@@ -28,11 +29,14 @@ WRONG = [
     ({"HTTPS_PROXY": "socks4://me:s3cret@h:1"}, "HTTPS_PROXY names a proxy of the kind socks4"),
     ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY isn't the address of a proxy"),
     ({"http_proxy": "http://me:s3cret:h"}, "http_proxy isn't the address of a proxy"),
+    ({"HTTPS_PROXY": "http://\udcff:80"}, "HTTPS_PROXY isn't the address of a proxy"),
     ({"HTTPS_PROXY": "::::"}, "HTTPS_PROXY isn't the address of a proxy"),
     ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE names certificates that can't be read"),
     ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE names certificates that can't be read"),
     ({"SSLKEYLOGFILE": "/no/such/file"}, "SSLKEYLOGFILE names a file that can't be written"),
 ]
+# Of these a client is made; the first request ends.
+NO_HOST = ["http://a..b:80", f"http://{'a' * 80}:80", "http://.:80"]
 RIGHT: list[dict[str, str]] = [
     {},
     {"HTTPS_PROXY": "http://me:pass@proxy:8080", "ALL_PROXY": "https://[2001:db8::1]:3128"},
@@ -100,3 +104,37 @@ def test_a_language_model_and_a_share_link_say_the_same(
     with pytest.raises(HeadroomError, match=re.escape(clause)) as caught:
         open_tunnel(1, "t", tmp_path)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", NO_HOST)
+def test_a_proxy_whose_host_cant_be_one_is_named_by_who_fetches(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx2
+
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    clause = "HTTP_PROXY isn't the address of a proxy"
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - its kind is the client's own
+        httpx2.get("http://hub.example")
+    assert isinstance(caught.value, Exception)
+    assert clause in str(explain(caught.value, "wan.safetensors"))
+    with pytest.raises(HeadroomError, match=clause):
+        asyncio.run(ask(Endpoint("http://llm.example/v1", "m"), "GET", "/models"))
+
+
+@pytest.mark.parametrize("mirror", ["http://h:99999", "http://a..b", "hub.example", NO_MIRROR])
+def test_a_mirror_that_cant_be_one_is_named(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+
+    monkeypatch.setenv("HF_ENDPOINT", mirror)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - as above
+        httpx2.get(f"{mirror}/api/models/x")
+    assert isinstance(caught.value, Exception)
+    told = explain(caught.value, "wan.safetensors")
+    assert "HF_ENDPOINT isn't the address of a hub" in str(told)
+    assert not told.again
+
+
+def test_an_address_that_no_variable_named_is_a_sentence() -> None:
+    told = str(explain(UnicodeError("label empty or too long"), "wan.safetensors"))
+    assert "an address on the way can't be one" in told

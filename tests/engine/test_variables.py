@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.variables import INSTEAD, PAGE_VALUES, is_the_pages, settle, settle_for_page
+from engine.variables import (
+    INSTEAD,
+    NO_MIRROR,
+    PAGE_VALUES,
+    is_the_pages,
+    settle,
+    settle_for_page,
+    wrong_way,
+)
 
 # What the page imports on Gradio's account that takes its settings from the environment.
 READERS = (
@@ -118,6 +126,69 @@ def test_a_number_that_is_none_is_left_out(value: str) -> None:
     assert told == (["HF_HUB_ETAG_TIMEOUT isn't a whole number, so it is left out."] * bool(value))
 
 
+NO_ADDRESS = [
+    "http://[",
+    "http://h:99999",
+    "http://h:x",
+    "ftp://h",
+    "hf-mirror.com",
+    "http://",
+    "http://a..b",
+    f"https://{'a' * 80}.example",
+    "https://a b",
+    "https://h/\udcff",
+    "http://me:s3cret@[",
+]
+
+
+@pytest.mark.parametrize("value", NO_ADDRESS)
+def test_a_mirror_that_cant_be_one_is_set_aside_and_nothing_is_fetched_elsewhere(
+    value: str,
+) -> None:
+    assert "HF_ENDPOINT isn't" in str(wrong_way({"HF_ENDPOINT": value}, hub=True))
+    environment = {"HF_ENDPOINT": value}
+    (told,) = settle(environment)
+    assert told.startswith("HF_ENDPOINT isn't the address of a hub")
+    assert "s3cret" not in told
+    assert environment == {"HF_ENDPOINT": NO_MIRROR}
+    assert settle(environment) == []
+    assert "HF_ENDPOINT isn't" in str(wrong_way(environment, hub=True))
+    assert wrong_way(environment) is None, "only the hub's business"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://hf-mirror.com", "http://[::1]:8080/hub", "HTTP://my_mirror:80", "http://hub."],
+)
+def test_a_mirrors_address_stays(value: str) -> None:
+    environment = {"HF_ENDPOINT": f" {value} "}
+    assert settle(environment) == []
+    assert environment == {"HF_ENDPOINT": value}
+    assert wrong_way(environment, hub=True) is None
+
+
+def test_a_mirror_left_blank_is_none() -> None:
+    environment = {"HF_ENDPOINT": " "}
+    assert settle(environment) == []
+    assert environment == {}
+
+
+def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
+    environment = {
+        "TORCH_LOGS": "xyz",
+        "TORCH_LOGS_OUT": "/no/x",
+        "COMPILE_STROBELIGHT_SAMPLE_RATE": "x",
+    }
+    environment |= {"PYTORCH_JIT": "xyz", "NPY_DISABLE_CPU_FEATURES": "X86_V2"}
+    kept = {"TORCH_HOME": "/models"}
+    environment |= kept
+    (told,) = settle(environment)
+    assert all(
+        name in told for name in ("TORCH_LOGS", "TORCH_LOGS_OUT", "STROBELIGHT", "JIT", "NPY_")
+    )
+    assert environment == kept
+
+
 PROXY = {"HTTPS_PROXY": "http://proxy:8080"}
 HERE = "127.0.0.1,localhost,::1"
 
@@ -131,6 +202,7 @@ HERE = "127.0.0.1,localhost,::1"
         ({"NO_PROXY": "intranet", **PROXY}, f"intranet,{HERE}"),
         ({"no_proxy": "localhost", "all_proxy": "socks5://x"}, "localhost,127.0.0.1,::1"),
         ({"NO_PROXY": "intranet,*", **PROXY}, "*"),
+        ({"NO_PROXY": "wiki,a\udcff"}, "wiki"),
         ({"NO_PROXY": "[::1],[2001:db8::1]:80"}, "::1,2001:db8::1"),
         (PROXY, HERE),
         # Windows' and macOS' own settings count as long as the environment has none.
@@ -151,11 +223,13 @@ def test_both_spellings_of_no_proxy_say_the_same(given: dict[str, str], spared: 
 def test_what_would_end_an_import_ends_no_command(tmp_path: Path) -> None:
     """Each of these ended the import of huggingface_hub, tqdm or NumPy in a traceback."""
     names = ("HF_HUB_ETAG_TIMEOUT", "NUMPY_MADVISE_HUGEPAGE", "TQDM_NCOLS", "TQDM_POSITION")
+    more = {"EAGER_IMPORT": "1", "HF_ENDPOINT": "http://["}
     done = subprocess.run(
         [sys.executable, "app.py", "clips", "--json"],
-        env={**os.environ, **dict.fromkeys(names, "nonsense"), "EAGER_IMPORT": "1"},
+        env={**os.environ, **dict.fromkeys(names, "nonsense"), **more},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "NUMPY_MADVISE_HUGEPAGE isn't a whole number" in done.stderr
+    assert "HF_ENDPOINT isn't" in done.stderr

@@ -68,3 +68,21 @@ def test_a_browser_that_stays_in_front_holds_up_nothing(
 
 def test_without_a_browser_a_sentence_says_so(path: Path) -> None:
     assert "No browser was found" in open_page(URL)
+
+
+@pytest.mark.parametrize(
+    "value", ["firefox 'x", "  ", "'", "x %s 'y", "no-such-program", "\\", "''"]
+)
+def test_a_browser_that_cant_be_one_is_a_sentence(
+    value: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROWSER", value)
+    assert "open the address in" in open_page(URL)
+
+
+def test_whatever_a_browser_raises_the_page_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def falls_over() -> webbrowser.BaseBrowser:
+        raise RuntimeError("no display")
+
+    monkeypatch.setattr(webbrowser, "get", falls_over)
+    assert "open the address in" in open_page(URL)

@@ -61,6 +61,13 @@ def test_a_fresh_seed_beats_the_number(presets: Presets) -> None:
     assert ClipRequest.check(raw, presets).seed == -1
 
 
+def test_a_seed_to_be_kept_that_is_none_is_refused(presets: Presets) -> None:
+    """An emptied field, and 1e400, which a browser sends as nothing."""
+    raw = generate.request_values("a ball", "wan-tiny", "64×64", 9, None, True)
+    with pytest.raises(RequestError, match="seed: '' isn't a whole number"):
+        ClipRequest.check(raw, presets)
+
+
 def test_settings_come_back_into_the_form(engine: Engine) -> None:
     """Whatever the guard says, with a size and a length that nobody offers."""
     request = ClipRequest("a ball", 96, 48, 13, 7, "scripted")

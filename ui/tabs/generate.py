@@ -207,7 +207,7 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
     ) -> str:
         raw = request_values(prompt, model, size, frames, seed, lock)
         try:
-            engine.submit_all(expand(raw, lines, whole(seeds) or 0, engine.presets), embed)
+            engine.submit_all(expand(raw, lines, seeds, engine.presets), embed)
         except HeadroomError as error:
             return refusal_html(error)
         return ""
@@ -326,7 +326,8 @@ def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | Non
 def request_values(
     prompt: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, lock: bool
 ) -> dict[str, object]:
-    """What the controls hold, as a raw request; no value here is corrected."""
+    """What the controls hold, as a raw request; no value here is corrected. A seed that shall be
+    kept and is none, as an emptied field or 1e400, is refused instead of being drawn."""
     height, _, width = str(size).partition("×")
     return {
         "prompt": prompt,
@@ -334,7 +335,7 @@ def request_values(
         "height": height,
         "width": width,
         "frames": frames,
-        "seed": seed if lock else RANDOM_SEED,
+        "seed": ("" if seed is None else seed) if lock else RANDOM_SEED,
     }
 
 

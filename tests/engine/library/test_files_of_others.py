@@ -59,7 +59,8 @@ def test_a_playlist_named_like_a_clip_opens_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.mp4", tmp_path / ("x" * 300 + ".mp4")):
+    assert refused(tmp_path) == refused(tmp_path / "..") == "library.is_folder"
+    for path in (tmp_path / "none.mp4", tmp_path / ("x" * 300 + ".mp4")):
         assert refused(path) == "library.no_file"
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.mp4")

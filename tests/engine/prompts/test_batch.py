@@ -10,7 +10,7 @@ RAW: dict[str, object] = {"model": "scripted", "seed": 7}
 
 
 def made(
-    presets: Presets, prompt: str, lines: bool = True, seeds: int = 1, **more: object
+    presets: Presets, prompt: str, lines: bool = True, seeds: object = 1, **more: object
 ) -> list[tuple[str, int]]:
     requests = expand({**RAW, "prompt": prompt, **more}, lines, seeds, presets)
     return [(request.prompt, request.seed) for request in requests]
@@ -69,13 +69,16 @@ def test_sixty_pasted_lines_are_sixty_clips(presets: Presets) -> None:
     ("prompt", "seeds", "says"),
     [
         ("\n \n", 1, "no prompt"),
-        ("a", 0, "0 clips"),
-        ("a", MOST + 1, f"{MOST + 1} clips"),
+        ("a", 0, f"Seeds for each prompt: '0' isn't a whole number from 1 to {MOST}"),
+        ("a", None, f"Seeds for each prompt: '' isn't a whole number from 1 to {MOST}"),
+        ("a\nb", -3, "Seeds for each prompt: '-3' isn't"),
+        ("a", 1.5, "Seeds for each prompt: '1.5' isn't"),
+        ("a", MOST + 1, f"Seeds for each prompt: '{MOST + 1}' isn't"),
         ("a\nb", MOST, f"{2 * MOST} clips"),
     ],
 )
 def test_nothing_and_too_much_are_sentences(
-    presets: Presets, prompt: str, seeds: int, says: str
+    presets: Presets, prompt: str, seeds: object, says: str
 ) -> None:
     with pytest.raises(BatchError, match=says):
         made(presets, prompt, seeds=seeds)
