@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.variables import INSTEAD, PAGE_VALUES, is_the_pages, settle, settle_for_page
+from engine.variables import (
+    INSTEAD,
+    NO_SETTINGS,
+    PAGE_VALUES,
+    is_the_pages,
+    settle,
+    settle_for_page,
+)
 
 # What the page imports on Gradio's account that takes its settings from the environment.
 READERS = (
@@ -22,6 +29,7 @@ READERS = (
     "safehttpx",
     "mcp",
     "anyio",
+    "fsspec",
 )
 # Read there, and left as the user has them; each with the cause.
 LEFT = {
@@ -114,8 +122,18 @@ def test_a_value_never_gets_into_the_sentences() -> None:
 def test_a_number_that_is_none_is_left_out(value: str) -> None:
     environment = {"HF_HUB_ETAG_TIMEOUT": value, "HF_HUB_DOWNLOAD_TIMEOUT": "30"}
     told = settle(environment)
-    assert environment == {"HF_HUB_DOWNLOAD_TIMEOUT": "30"}
+    assert environment == {"HF_HUB_DOWNLOAD_TIMEOUT": "30", **NO_SETTINGS}
     assert told == (["HF_HUB_ETAG_TIMEOUT isn't a whole number, so it is left out."] * bool(value))
+
+
+def test_fsspec_reads_no_settings_whatever_names_them(tmp_path: Path) -> None:
+    (tmp_path / "damaged.json").write_text("{")
+    given = {"FSSPEC_CONFIG_DIR": str(tmp_path), "FSSPEC_S3": "{", "FSSPEC_S3_KEY": "x"}
+    for settled in (settle, settle_for_page):
+        environment = dict(given)
+        settled(environment)
+        assert {n: v for n, v in environment.items() if n.startswith("FSSPEC")} == NO_SETTINGS
+    assert not os.path.isdir(NO_SETTINGS["FSSPEC_CONFIG_DIR"])
 
 
 PROXY = {"HTTPS_PROXY": "http://proxy:8080"}
@@ -142,7 +160,7 @@ def test_both_spellings_of_no_proxy_say_the_same(given: dict[str, str], spared: 
     environment = dict(given)
     assert settle(environment) == []
     if spared is None:
-        assert environment == given
+        assert environment == {**given, **NO_SETTINGS}
     else:
         assert (environment["NO_PROXY"], environment["no_proxy"]) == (spared, spared)
 
