@@ -556,6 +556,21 @@ def test_an_ipv6_network_is_enough(engine: Engine, monkeypatch: pytest.MonkeyPat
     sharing.close()
 
 
+def test_a_network_that_is_joined_later_has_the_share_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not own_addresses():
+        pytest.skip("this machine is in no network")
+    monkeypatch.setattr("ui.share.session.own_addresses", lambda: ["2001:db8::7"])
+    sharing = Sharing(engine)
+    port = sharing.start("network", 2, "scripted").address.rstrip("/").rpartition(":")[2]
+    for host, status in (("evil.example", 400), (in_url(own_addresses()[0]), 200)):
+        named = {"Host": f"{host}:{port}"}
+        answer = httpx.get(f"http://127.0.0.1:{port}/", headers=named, trust_env=False)
+        assert answer.status_code == status, host
+    sharing.close()
+
+
 def test_a_share_doesnt_outlive_the_program(engine: Engine, ask: Ask) -> None:
     """What a program that shared left behind, killed before it could cancel anything."""
     share = engine.jobs.shares.open(3600)
