@@ -209,6 +209,8 @@ def _launch(
         # Each has 150 KB, and each call of a program makes one that nothing ends.
         state_session_capacity=SESSIONS,
         app_kwargs={
+            # FastAPI's own list of routes: it has no login, and prints warnings with paths.
+            "openapi_url": None,
             "exception_handlers": {
                 TypeError: wrong_fields,
                 RequestValidationError: nonsense,
