@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 Environment = MutableMapping[str, str]
 
 # What the page's server, Gradio and their packages read. A name is one of these by its beginning …
-PAGE_PREFIXES = ("GRADIO_", "FASTAPI_", "UVICORN_", "OTEL_", "PANDAS_", "SPACE_", "SPACES_")
+PAGE_PREFIXES = (
+    "GRADIO_",
+    "FASTAPI_",
+    "UVICORN_",
+    "OTEL_",
+    "PANDAS_",
+    "SPACE_",
+    "SPACES_",
+    "FSSPEC",
+)
 # … or as a whole: a Hugging Face Space, a notebook's host, an OAuth login, Uvicorn's own.
 PAGE_NAMES = frozenset(
     {
@@ -28,11 +37,15 @@ PAGE_NAMES = frozenset(
         "FORWARDED_ALLOW_IPS",
     }
 )
+# fsspec's folder of settings, by default ~/.config/fsspec: a damaged file there ends its import. A
+# folder that is none has no settings.
+NO_SETTINGS = {"FSSPEC_CONFIG_DIR": os.devnull}
 # What holds instead. No telemetry leaves the machine: any other value would mean "on".
 PAGE_VALUES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",  # of 10,000 kept for a page that is closed
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    **NO_SETTINGS,
 }
 # Nobody misses these: the page does what they ask for, or never does what they are about.
 UNTOLD = (*PAGE_VALUES, "GRADIO_ANALYTICS_CACHE_FREQUENCY", "GRADIO_RUN_HISTORY")
@@ -64,8 +77,9 @@ NUMBERS = (
     "TORCHINDUCTOR_FILE_LOCK_TIMEOUT",
     "DIFFUSERS_TIMEOUT_REMOTE_CODE",
 )
-# huggingface_hub's and tqdm's: progress bars that nobody sees here, and an import of everything.
-NEVER = ("EAGER_IMPORT", "TQDM_")
+# huggingface_hub's, tqdm's and fsspec's: an import of everything, progress bars that nobody sees
+# here, and other protocols' settings.
+NEVER = ("EAGER_IMPORT", "TQDM_", "FSSPEC")
 # For those who look into PyTorch and NumPy, by their beginning: logs, traces and profiles, the
 # processor's instructions. A name that they don't know, a file that can't be written or a wrong
 # number ends their import, so every clip.
@@ -116,8 +130,8 @@ class WrongWay(NamedTuple):
 
 
 def settle(environment: Environment) -> list[str]:
-    """Take out of ``environment`` what would end any command in a traceback, and join the two
-    spellings of NO_PROXY.
+    """Take out of ``environment`` what would end any command in a traceback, keep fsspec from its
+    files, and join the two spellings of NO_PROXY.
 
     Returns:
         Sentences for the user.
@@ -138,6 +152,7 @@ def settle(environment: Environment) -> list[str]:
             f"Set aside, as it is about PyTorch's or NumPy's insides: {', '.join(insides)}."
         )
     told += _settle_mirror(environment)
+    environment.update(NO_SETTINGS)
     join_exceptions(environment)
     return told
 

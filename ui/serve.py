@@ -178,7 +178,7 @@ def _launch(
     from starlette.middleware import Middleware
 
     from ui.api.gradio_endpoints import wrong_fields
-    from ui.server.gate import Gate, names_for
+    from ui.server.gate import Gate, own_names
     from ui.server.gradio_errors import Malformed, no_store, nonsense, tell_faults
     from ui.server.texts import head
     from ui.theme import CSS, theme
@@ -209,13 +209,15 @@ def _launch(
         # Each has 150 KB, and each call of a program makes one that nothing ends.
         state_session_capacity=SESSIONS,
         app_kwargs={
+            # FastAPI's own list of routes: it has no login, and prints warnings with paths.
+            "openapi_url": None,
             "exception_handlers": {
                 TypeError: wrong_fields,
                 RequestValidationError: nonsense,
                 StoreError: no_store,
             },
             "middleware": [
-                Middleware(Gate, names=names_for(host, own_addresses()), files=copies, login=login),
+                Middleware(Gate, names=own_names(host), files=copies, login=login),
                 Middleware(Malformed),
             ],
             **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),

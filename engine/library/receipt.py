@@ -115,17 +115,17 @@ def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
 
 
 def receipt_lines(receipt: dict[str, Any]) -> list[str]:
-    """A receipt for a person to read."""
+    """A receipt for a person to read; one that others got (``for_others``) has fewer lines."""
     request = receipt["request"]
-    stages = ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items())
-    peaks = ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items())
-    return [
-        f"prompt   {request['prompt']}",
-        f"size     {request['width']} × {request['height']}, {request['frames']} frames",
-        f"seed     {receipt['seed']}",
-        f"model    {receipt['model']} ({receipt['label']})",
-        f"seconds  {stages}",
-        f"peaks    {peaks}",
-        f"device   {receipt['device']}",
-        "versions " + ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
-    ]
+    label = f" ({receipt['label']})" if receipt["label"] else ""
+    lines = {
+        "prompt": request["prompt"],
+        "size": f"{request['width']} × {request['height']}, {request['frames']} frames",
+        "seed": receipt["seed"],
+        "model": f"{receipt['model']}{label}",
+        "seconds": ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items()),
+        "peaks": ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items()),
+        "device": receipt["device"],
+        "versions": ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
+    }
+    return [f"{name:8} {said}" for name, said in lines.items() if said != ""]

@@ -129,6 +129,25 @@ def test_a_login_that_a_restart_has_ended_is_told(
         again.end(signal.SIGTERM)
 
 
+def test_the_buttons_log_out(context: Any, tmp_path: Path) -> None:
+    """A browser's form says from where it was sent, which the page's own headers decide."""
+    program = (sys.executable, PROJECT / "app.py", "--auth", "me:secret")
+    environment = {**os.environ, "HEADROOM_HOME": str(tmp_path / "home")}
+    served = serve(tmp_path / "serve.log", environment=environment, program=program)
+    try:
+        for button in range(2):
+            log_in(context, served)
+            assert context.request.get(f"{served.url}config").ok
+            tab = context.new_page()
+            tab.goto(f"{served.url}logout")
+            with tab.expect_navigation(url=served.url):
+                tab.get_by_role("button").nth(button).click()
+            assert context.request.get(f"{served.url}config").status == 401
+            tab.close()
+    finally:
+        served.end(signal.SIGTERM)
+
+
 def log_in(context: Any, served: Served) -> None:
     answer = context.request.post(
         f"{served.url}login", form={"username": "me", "password": "secret"}

@@ -13,6 +13,7 @@ import pytest
 from engine.variables import (
     INSTEAD,
     NO_MIRROR,
+    NO_SETTINGS,
     PAGE_VALUES,
     is_the_pages,
     settle,
@@ -30,6 +31,7 @@ READERS = (
     "safehttpx",
     "mcp",
     "anyio",
+    "fsspec",
 )
 # Read there, and left as the user has them; each with the cause.
 LEFT = {
@@ -122,7 +124,7 @@ def test_a_value_never_gets_into_the_sentences() -> None:
 def test_a_number_that_is_none_is_left_out(value: str) -> None:
     environment = {"HF_HUB_ETAG_TIMEOUT": value, "HF_HUB_DOWNLOAD_TIMEOUT": "30"}
     told = settle(environment)
-    assert environment == {"HF_HUB_DOWNLOAD_TIMEOUT": "30"}
+    assert environment == {"HF_HUB_DOWNLOAD_TIMEOUT": "30", **NO_SETTINGS}
     assert told == (["HF_HUB_ETAG_TIMEOUT isn't a whole number, so it is left out."] * bool(value))
 
 
@@ -189,6 +191,16 @@ def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
     assert environment == kept
 
 
+def test_fsspec_reads_no_settings_whatever_names_them(tmp_path: Path) -> None:
+    (tmp_path / "damaged.json").write_text("{")
+    given = {"FSSPEC_CONFIG_DIR": str(tmp_path), "FSSPEC_S3": "{", "FSSPEC_S3_KEY": "x"}
+    for settled in (settle, settle_for_page):
+        environment = dict(given)
+        settled(environment)
+        assert {n: v for n, v in environment.items() if n.startswith("FSSPEC")} == NO_SETTINGS
+    assert not os.path.isdir(NO_SETTINGS["FSSPEC_CONFIG_DIR"])
+
+
 PROXY = {"HTTPS_PROXY": "http://proxy:8080"}
 HERE = "127.0.0.1,localhost,::1"
 
@@ -214,7 +226,7 @@ def test_both_spellings_of_no_proxy_say_the_same(given: dict[str, str], spared: 
     environment = dict(given)
     assert settle(environment) == []
     if spared is None:
-        assert environment == given
+        assert environment == {**given, **NO_SETTINGS}
     else:
         assert (environment["NO_PROXY"], environment["no_proxy"]) == (spared, spared)
 

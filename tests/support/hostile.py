@@ -52,6 +52,7 @@ HOSTILE: Mapping[str, Mapping[str, str]] = {
         "OAUTH_CLIENT_ID": "x",
     },
     "a notebook": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
+    "fsspec's": {"FSSPEC_CONFIG_DIR": "/proc/nowhere", "FSSPEC_FILE": "{", "FSSPEC__": "1"},
     "Uvicorn's": {"WEB_CONCURRENCY": "four", "FORWARDED_ALLOW_IPS": "*"},
     "telemetry": {
         "FASTAPI_OTEL_AUTO_CONFIGURE": "true",

@@ -27,8 +27,8 @@ NOT_SHOWN = [
     r"data: .*|: still here|explorer /select.*|\ue000 speed|\{name\}: .*",  # between programs
     r"paging file is too small|not enough memory( resources)?|WinError 1455|can't allocate memory"
     r"|DefaultCPUAllocator.*|could not create a primitive",  # what other programs say
-    r"(prompt|seed|device|versions|seconds|peaks) \ue000|size \ue000 × \ue000, \ue000 frames"
-    r"|model \ue000 \(\ue000\)|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
+    r"\ue000 × \ue000, \ue000 frames"
+    r"|\ue000 \ue000 (MiB|s)",  # "read FILE.mp4", on the command line
     r"\ue000 [GM]B",  # the same in every language
     r"an? (red|small|large|blue|white|orange|green) [a-z ]+",  # prompts
     r"Password \ue000 \(shown once\)|Shared at \ue000",  # the terminal

@@ -43,7 +43,10 @@ def test_it_boots_clean_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_what_others_read_of_the_environment_changes_nothing(tmp_path: Path) -> None:
     """All at once; tests/tools/hostile_environments.py tries them one by one."""
+    (tmp_path / "fsspec").mkdir()
+    (tmp_path / "fsspec/damaged.json").write_text("{")
     environment = {**os.environ, **{k: v for one in HOSTILE.values() for k, v in one.items()}}
+    environment["FSSPEC_CONFIG_DIR"] = str(tmp_path / "fsspec")
     program = (sys.executable, PROJECT / "app.py", "serve", "--host", LOOPBACK[-1])
     served = serve(tmp_path / "serve.log", environment=environment, program=program)
     try:
@@ -74,6 +77,8 @@ def test_every_address_asks_for_the_login_that_no_process_shows(tmp_path: Path) 
             # Gradio's cookie for plain HTTP isn't marked as secure.
             with httpx.Client(base_url=base, trust_env=False, timeout=30) as client:
                 assert client.get("config").status_code == 401, host
+                for listed in ("openapi.json", "docs", "redoc"):
+                    assert "gradio_api" not in client.get(listed).text
                 form = {"username": "me", "password": "s3cret"}
                 assert client.post("login", data=form).status_code == 200, host
                 assert client.get("config").json()["root"] == base.rstrip("/")

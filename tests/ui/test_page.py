@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -194,6 +195,9 @@ def test_a_receipt_is_in_the_readers_language_as_far_as_it_is_known(engine: Engi
     assert "、dream 2.0" in told["耗时"][0]
     assert told["内存峰值"] == ("解码 1.0 GB", "引擎进程的峰值。")
     assert told["文件"] == ("a.mp4", "手动放入：从别处放进了片段文件夹。")
+    visitors = {**kept, "device": "", "stages": {}, "peaks": {}, "versions": {}, "plan": {}}
+    rows = library.receipt_rows(replace(clip, receipt=visitors), engine)
+    assert [name for name, _, _ in rows] == ["提示词", "尺寸", "种子", "模型", "文件"]
 
 
 @pytest.mark.starts

@@ -4,6 +4,9 @@ uvicorn ends what is idle after an answer, and nothing else: who connects and se
 request, or takes no answer, keeps a file of ours for as long as they like.
 """
 
+import contextlib
+import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -19,8 +22,13 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 10.0  # for a request's first line and headers, from the connection on
 BODY_GRACE, BODY_RATE = 10.0, 8_000.0  # seconds, and bytes a second after them
 BODY_SECONDS = 300.0  # for a whole body: 20 MB at 0.5 Mbit/s
-# For what waits to be taken: 48 KiB, from asyncio's high-water mark to its low one, or its rest.
-ANSWER_SECONDS = 60.0
+# For what waits to be taken: so many bytes, or its rest.
+ANSWER_SECONDS, ANSWER_BYTES = 60.0, 48 * 1024
+# What the system may hold for a client. It tells of room once a third of this is free: of the 4 MB
+# that Linux gives on loopback, where a tunnel ends, who takes 20 kB/s needs more than a minute.
+SEND_BUFFER = 128 * 1024
+# Linux' struct tcp_info: where tcpi_bytes_acked is, and how much of it has that.
+ACKED_AT, ACKED_END = 120, 128
 STALLED = 5.0  # seconds; who takes nothing for so long keeps a place for nothing
 BUSY = b"Too many connections are open. Try again in a minute.\n"
 LATE = b"The request took too long.\n"
@@ -39,6 +47,8 @@ class Connection(H11Protocol):
         self._since = self._looked = 0.0
         self._got = 0
         self._unsent_since: float | None = None
+        self._socket: Any = None
+        self._acked = 0
 
     # ---- asyncio's calls -------------------------------------------------------------------
 
@@ -46,6 +56,9 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._since = self._looked = self.loop.time()
         self.whose = network(self.client[0] if self.client else "")
+        self._socket = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if not self._door.enter(self):
             self._refuse(b"503 Service Unavailable", BUSY)
 
@@ -55,7 +68,7 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent_since = self.loop.time()
+        self._unsent_since, self._acked = self.loop.time(), self._taken()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -79,8 +92,20 @@ class Connection(H11Protocol):
         self._looked = now
         if not self.transport.get_write_buffer_size():
             self._unsent_since = None
-        elif self._unsent_since is None:
-            self._unsent_since = now
+            return
+        acked = self._taken()
+        if self._unsent_since is None or acked - self._acked >= ANSWER_BYTES:
+            self._unsent_since, self._acked = now, acked
+
+    def _taken(self) -> int:
+        """Bytes that its client's system has; 0 where ours doesn't tell."""
+        if sys.platform != "linux":
+            return 0
+        try:
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKED_END)
+        except (OSError, AttributeError):
+            return 0
+        return int.from_bytes(told[ACKED_AT:ACKED_END], sys.byteorder)
 
     def _awaited(self) -> object:
         if self.conn.their_state is h11.SEND_BODY:

@@ -8,14 +8,14 @@ behind its login at all. So this looks at every request before anything else doe
 import json
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.machine.addresses import everywhere, in_url
+from engine.machine.addresses import everywhere, in_url, own_addresses
 from engine.text import Text
 from ui.server.access import logged_in
 from ui.server.caller import LOOPBACK as THIS_COMPUTER
@@ -28,6 +28,7 @@ from ui.server.incoming import (
     same_site,
 )
 from ui.server.login import PageLogin
+from ui.server.own_names import OwnNames
 from ui.server.throttle import TooManyTries
 from ui.wording import language_of, say, speak
 
@@ -73,13 +74,20 @@ def names_for(host: str, addresses: Iterable[str]) -> set[str]:
     return LOOPBACK | {in_url(host.lower())}
 
 
+def own_names(host: str) -> Container[str]:
+    """``names_for`` this computer, with the addresses that it gets later."""
+    if everywhere(host):
+        return OwnNames(names_for(host, own_addresses()))
+    return names_for(host, [])
+
+
 class Gate:
     """ASGI middleware: a refused request gets one sentence and reaches nothing."""
 
     def __init__(
         self,
         app: ASGIApp,
-        names: set[str],
+        names: Container[str],
         files: Path | None = None,
         login: PageLogin | None = None,
     ) -> None:

@@ -22,7 +22,12 @@ PAGE = """<!doctype html><html><meta charset="utf-8"><title>{title}</title>
 <button name="which" value="this">{this}</button>
 <button name="which" value="all">{all}</button>
 </form><p><a href="./">{back}</a></p></body></html>"""
-HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'none'"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    # Under the gate's no-referrer, Chromium sends the form with "Origin: null", which is refused.
+    "Referrer-Policy": "same-origin",
+}
 
 
 def add_logout_route(app: Any) -> None:

@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from engine.store import StoreError
 from engine.text import NOTHING, Text
 from ui.server.door import MOST, Door, guard
 from ui.server.listening import PortError, listen
+from ui.server.own_names import OwnNames
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_app
 from ui.share.visitors import Share, Visits
@@ -91,18 +92,18 @@ class Sharing:
     def _start(self, where: Where, hours: float, model: str) -> Opened:
         share = Share(model, hours * 3600, wall=self._wall)
         self._visits = visits = Visits(self._engine, share)
-        hosts: set[str] = set()
+        link: set[str] = set()
         local = own_addresses() if where == "network" else []
         if where == "network" and not local:
             raise SharingError(Text("share.no_network"), Text("share.connect"))
+        hosts = OwnNames(map(in_url, local)) if where == "network" else link
         port = self._listen(visits, hosts, "::" if where == "network" else "127.0.0.1")
         if where == "network":
-            hosts.update(map(in_url, local))
             self.address = f"http://{in_url(local[0])}:{port}/"
         else:
             name, home = secrets.token_urlsafe(32), self._engine.home
             self._tunnel = self._open_tunnel(port, name, home.made(home.cache))
-            hosts.add(self._tunnel.host)
+            link.add(self._tunnel.host)
             self.address = f"{self._tunnel.url.rstrip('/')}/"
         loops.start(
             threading.Thread(
@@ -111,7 +112,7 @@ class Sharing:
         )
         return Opened(self.address, share.password)
 
-    def _listen(self, visits: Visits, hosts: set[str], host: str) -> int:
+    def _listen(self, visits: Visits, hosts: Container[str], host: str) -> int:
         app = build_app(visits, hosts, tunnelled=host == "127.0.0.1")
         try:
             listening = listen(host, 0)

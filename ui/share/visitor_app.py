@@ -5,7 +5,7 @@ Which port a request came through says whose it is; no header does, as headers c
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
@@ -81,13 +81,13 @@ class Cancelling(Body):
     job: int
 
 
-def build_app(visits: Visits, hosts: set[str], tunnelled: bool) -> FastAPI:
+def build_app(visits: Visits, hosts: Container[str], tunnelled: bool) -> FastAPI:
     """The visitors' app, for one share.
 
     Args:
         tunnelled: whether requests come from a tunnel's end here, which says for whom.
         hosts: the names under which it is reached, without port; others are refused, so that no
-            page elsewhere can have its own name point here. Filled as they become known.
+            page elsewhere can have its own name point here. More may become known later.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(VisitorsGate, hosts=hosts, tunnelled=tunnelled)
@@ -103,7 +103,7 @@ class VisitorsGate:
     """ASGI middleware, before all else: it sets the language that the answer is in, lets none but
     this page itself ask, and no endless body in."""
 
-    def __init__(self, app: ASGIApp, hosts: set[str], tunnelled: bool) -> None:
+    def __init__(self, app: ASGIApp, hosts: Container[str], tunnelled: bool) -> None:
         self._app, self._hosts, self._tunnelled = app, hosts, tunnelled
         self._places = Places()
 
@@ -120,7 +120,7 @@ class VisitorsGate:
             await answer(scope, limited(receive, BODY_LIMIT, _too_long), _with_headers(send))
 
 
-def _refuse(request: Request, hosts: set[str]) -> Response | None:
+def _refuse(request: Request, hosts: Container[str]) -> Response | None:
     """The answer to a request under another name, or sent by another site's page."""
     host = request.headers.get("host", "")
     if _name_in(host) not in hosts:

@@ -29,6 +29,7 @@ DEFAULT_HOURS = 2
 UNFINISHED_EACH = 2  # jobs that a visitor, and an address, may have waiting and running
 UNFINISHED_ALL = 10
 VISITORS, VISITORS_EACH = 50, 8  # who may be inside at once, in all and of one address
+UNSEEN_SECONDS = 30.0  # six times what a page in the background asks in
 NAME_LIMIT = 40
 PASSWORD_BYTES = 10  # 80 bits; 16 characters to type
 
@@ -94,7 +95,7 @@ class Share:
 
         Raises:
             WrongPassword: or this address has to wait after wrong ones.
-            ShareError: it is over.
+            ShareError: it is over, or full of people who are there.
         """
         with self._lock:
             now = self.clock()
@@ -106,12 +107,12 @@ class Share:
                 raise _wait(error.seconds) from error
             if not right:
                 raise _wait(self._throttle.wait(address))
-            self._make_room(address)
-            token = secrets.token_urlsafe(24)
             name = _name(name)
             if len(name) > NAME_LIMIT:
                 long = Text("visitors.long_name", count=len(name), most=NAME_LIMIT)
                 raise ShareError(long, Text("visitors.shorter_name"))
+            self._make_room(address, now)
+            token = secrets.token_urlsafe(24)
             own = f"{self.id}.{secrets.token_hex(8)}"
             visitor = Visitor(own, name, address, now, now)
             self._visitors[token] = visitor
@@ -120,14 +121,25 @@ class Share:
     def _knows(self, password: str) -> bool:
         return secrets.compare_digest(_plain(password), _plain(self.password))
 
-    def _make_room(self, address: str) -> None:
+    def _make_room(self, address: str, now: float) -> None:
         """Who was longest unseen has to enter again: of this address where it has as many as it
-        may, else of all. Their clips stay on the owner's list."""
+        may, else of all. Their clips stay on the owner's list. Whose page asks is never put out:
+        more people than places would do it to each other for ever.
+
+        Raises:
+            ShareError: all of them are there.
+        """
         inside = list(self._visitors.items())
         same = [(token, one) for token, one in inside if one.address == address]
-        full = same if len(same) >= VISITORS_EACH else inside if len(inside) >= VISITORS else []
-        if full:
-            del self._visitors[min(full, key=lambda entry: entry[1].seen)[0]]
+        own_full = len(same) >= VISITORS_EACH
+        full = same if own_full else inside if len(inside) >= VISITORS else []
+        if not full:
+            return
+        token, longest = min(full, key=lambda entry: entry[1].seen)
+        if now - longest.seen < UNSEEN_SECONDS:
+            which = "visitors.address_is_full" if own_full else "visitors.share_is_full"
+            raise ShareError(Text(which, count=len(full)), Text("visitors.when_one_leaves"))
+        del self._visitors[token]
 
     def visitor(self, token: str | None) -> Visitor | None:
         """Whose cookie it is; None for nobody's, or once the share is over."""

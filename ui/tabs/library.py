@@ -106,7 +106,8 @@ def receipt_rows(clip: Clip, engine: Engine) -> list[tuple[str, str, str]]:
 
 
 def rows(clip: Clip, engine: Engine) -> list[Row]:
-    """What the receipt says; its own words are English, and those that aren't known stay so."""
+    """What the receipt says; its own words are English, and those that aren't known stay so. A
+    row of which it says nothing, as a visitor's file doesn't of the computer, isn't there."""
     receipt = clip.receipt
     size = Text(
         "receipt_table.size_and_frames",
@@ -115,7 +116,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     )
     by_hand = NOTHING if clip.job else Text("receipt_table.by_hand")
     seconds, peaks = receipt["stages"], receipt["peaks"]
-    return [
+    found = [
         Row(Text("receipt_table.prompt"), clip.request.prompt),
         Row(Text("receipt_table.size"), size),
         Row(Text("receipt_table.seed"), str(receipt["seed"]), Text("receipt_table.same_seed")),
@@ -141,6 +142,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
         ),
         Row(Text("receipt_table.file"), clip.file, by_hand),
     ]
+    return [row for row in found if str(row.value)]
 
 
 def size_of(clip: Clip, engine: Engine) -> str:

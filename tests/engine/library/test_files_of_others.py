@@ -15,7 +15,7 @@ from engine.commands.main import main
 from engine.home import PROJECT
 from engine.library import reader_limits, reader_process
 from engine.library.mp4 import MOST_PIXELS, ClipError, read_receipt, shown_name
-from engine.library.receipt import checked, receipt_lines
+from engine.library.receipt import checked, for_others, receipt_lines
 from engine.text import Text
 from tests.support.clipfiles import receipt, write
 from tests.support.strange_files import NAMES, bomb, with_comment, with_handler, with_sides
@@ -167,7 +167,15 @@ def test_the_command_line_reads_as_the_page_does(
 def test_a_receipt_may_lack_what_isnt_asked_for(without: str) -> None:
     told = receipt()
     del told[without]
-    assert len(receipt_lines(checked(told, "it.mp4"))) == 8
+    lines = receipt_lines(checked(told, "it.mp4"))
+    assert len(lines) == (8 if without in ("label", "plan") else 7)
+    assert not any(line.split()[1:] == [] or "()" in line for line in lines)
+
+
+def test_a_visitors_file_is_told_of_by_what_it_has() -> None:
+    lines = receipt_lines(checked(for_others(receipt()), "it.mp4"))
+    assert [line.split()[0] for line in lines] == ["prompt", "size", "seed", "model"]
+    assert lines[-1] == f"model    {receipt()['model']}"
 
 
 def test_what_a_receipt_lacks_is_named() -> None:

@@ -137,6 +137,27 @@ def test_an_answer_has_to_be_taken(
     wait_until(lambda: small.count == 0, "its end", 10)
 
 
+def test_who_takes_an_answer_steadily_gets_all_of_it(
+    served: Served, small: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times the rate that is asked for; the system's buffer of 4 MB hid that it was taken."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "STALLED", 0.5)
+    steady = served.come(GET.replace(b"/ ", b"/large "))
+    served.come(GET.replace(b"/ ", b"/large "), "127.0.0.2")  # takes nothing
+    got = 0
+    for _ in range(60):
+        got += len(steady.recv(25_000))
+        time.sleep(0.05)
+    assert small.count == 1, "the other's place is free"
+    busy = [served.come(GET.replace(b"/ ", b"/stream ")) for _ in range(7)]
+    assert {received(stream) for stream in busy} == {b"HTTP/1.1 200 OK"}
+    assert served.answer(sent=b"") == b"HTTP/1.1 503 Service Unavailable", "it isn't idle"
+    while got < 32 * 2**20 and (more := len(steady.recv(2**20))):
+        got += more
+    assert got > 32 * 2**20
+
+
 def test_strangers_never_take_the_owners_place(served: Served, small: Door) -> None:
     here = [served.come() for _ in range(6)]
     for n in range(60):

@@ -6,7 +6,8 @@ import httpx
 import pytest
 from starlette.middleware import Middleware
 
-from ui.server.gate import LOOPBACK, Gate, names_for
+from ui.server.gate import LOOPBACK, Gate, names_for, own_names
+from ui.server.own_names import OwnNames
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,30 @@ def test_which_names_a_page_answers_to() -> None:
     assert names_for("::1", ["192.168.1.4"]) == LOOPBACK
     assert "[2001:db8::1]" in names_for("2001:db8::1", [])
     assert "box" in names_for("Box", [])
+
+
+def test_an_address_that_comes_later_is_answered() -> None:
+    now, own, asked = [0.0], ["192.168.1.4"], [0]
+
+    def addresses() -> list[str]:
+        asked[0] += 1
+        return own
+
+    names = OwnNames(names_for("::", own), addresses, lambda: now[0])
+    assert "192.168.1.4" in names
+    assert all(name not in names for name in ("evil.example", "", "10", "[::1", "10.0.0.9.x"))
+    assert asked == [0], "a name is never asked for"
+    assert "10.0.0.9" not in names
+    own += ["10.0.0.9", "2001:db8::4"]
+    assert "10.0.0.9" not in names, "it was asked just now"
+    assert asked == [1]
+    now[0] += 5
+    assert "[2001:db8::4]" in names
+    assert "10.0.0.9" in names
+    assert asked == [2]
+
+
+def test_only_who_listens_everywhere_answers_to_what_comes_later() -> None:
+    assert isinstance(own_names("0.0.0.0"), OwnNames)
+    assert isinstance(own_names("::"), OwnNames)
+    assert own_names("192.168.1.4") == names_for("192.168.1.4", [])

@@ -25,9 +25,11 @@ from ui.share.visitors import (
     HOURS,
     UNFINISHED_ALL,
     UNFINISHED_EACH,
+    UNSEEN_SECONDS,
     VISITORS,
     VISITORS_EACH,
     Share,
+    ShareError,
     WrongPassword,
     draw_password,
 )
@@ -219,7 +221,7 @@ def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
 @pytest.mark.parametrize("addresses", [["5.5.5.5"], ["2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6"]])
 def test_a_person_with_many_cookies_has_one_cap(doors: Doors, addresses: list[str]) -> None:
     answers = []
-    for n in range(3 * VISITORS_EACH):  # the first ones had to make room
+    for n in range(VISITORS_EACH):
         visitor = doors.visitor(f"{n}", addresses[n % len(addresses)])
         answers.append(visitor.post("generate", json=asked()))
     assert [answer.status_code for answer in answers].count(200) == UNFINISHED_EACH
@@ -232,6 +234,19 @@ def test_a_person_with_many_cookies_has_one_cap(doors: Doors, addresses: list[st
 
 
 @OWNERS
+def test_who_comes_where_all_are_there_is_told_so(doors: Doors) -> None:
+    inside = [doors.visitor(f"{n}", "5.5.5.5") for n in range(VISITORS_EACH)]
+    late = doors.client(**{"X-Forwarded-For": "5.5.5.5"})
+    for language, said in (("en", "8 people of your address are here"), ("zh", "已有 8 人在此")):
+        body = {"password": doors.opened.password, "name": "late"}
+        refused = late.post("enter", json=body, headers={"Accept-Language": language})
+        assert refused.status_code == 409
+        assert said in error(refused)
+    assert {one.get("state").status_code for one in inside} == {200}, "nobody was put out"
+    doors.visitor("elsewhere", "6.6.6.6")
+
+
+@OWNERS
 def test_who_was_longest_unseen_makes_room() -> None:
     now = [0.0]
 
@@ -240,7 +255,7 @@ def test_who_was_longest_unseen_makes_room() -> None:
         return share.visitor(token) is not None
 
     def enter(address: str) -> str:
-        now[0] += 1
+        now[0] += UNSEEN_SECONDS
         return share.enter(share.password, "x", address)
 
     share = Share("scripted", 10**6, clock=lambda: now[0])
@@ -254,6 +269,33 @@ def test_who_was_longest_unseen_makes_room() -> None:
     assert not any(inside(token) for token in crowd)
     assert inside(others[-1])
     assert inside(enter("1.1.1.1")), "nobody is locked out"
+
+
+@OWNERS
+@pytest.mark.parametrize("each", ["of one address", "of many"])
+def test_whose_page_asks_is_not_put_out(each: str) -> None:
+    now, most = [0.0], VISITORS_EACH if each == "of one address" else VISITORS
+    share = Share("scripted", 10**6, clock=lambda: now[0])
+
+    def enter(n: int) -> str:
+        address = "5.5.5.5" if each == "of one address" else f"5.5.5.{n}"
+        return share.enter(share.password, "x", address)
+
+    inside = [enter(n) for n in range(most)]
+    for _ in range(20):
+        now[0] += UNSEEN_SECONDS / 2
+        assert all(share.visitor(token) for token in inside)
+        with pytest.raises(ShareError, match=f"{most} people .*Try again half a minute"):
+            enter(most)
+    now[0] += UNSEEN_SECONDS - 1
+    assert all(share.visitor(token) for token in inside[1:])
+    now[0] += 1
+    with pytest.raises(ShareError, match="The name has"):
+        share.enter(share.password, "x" * 99, "5.5.5.5")
+    assert len(share.visitors()) == most
+    enter(most)
+    assert not share.visitor(inside[0]), "who has left makes room"
+    assert all(share.visitor(token) for token in inside[1:])
 
 
 @OWNERS
@@ -511,6 +553,21 @@ def test_an_ipv6_network_is_enough(engine: Engine, monkeypatch: pytest.MonkeyPat
     named = {"Host": f"[2001:db8::7]:{port}"}
     answer = httpx.get(f"http://127.0.0.1:{port}/", headers=named, trust_env=False)
     assert answer.status_code == 200
+    sharing.close()
+
+
+def test_a_network_that_is_joined_later_has_the_share_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not own_addresses():
+        pytest.skip("this machine is in no network")
+    monkeypatch.setattr("ui.share.session.own_addresses", lambda: ["2001:db8::7"])
+    sharing = Sharing(engine)
+    port = sharing.start("network", 2, "scripted").address.rstrip("/").rpartition(":")[2]
+    for host, status in (("evil.example", 400), (in_url(own_addresses()[0]), 200)):
+        named = {"Host": f"{host}:{port}"}
+        answer = httpx.get(f"http://127.0.0.1:{port}/", headers=named, trust_env=False)
+        assert answer.status_code == status, host
     sharing.close()
 
 
