@@ -181,7 +181,11 @@ def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
         "TORCH_LOGS_OUT": "/no/x",
         "COMPILE_STROBELIGHT_SAMPLE_RATE": "x",
     }
-    environment |= {"PYTORCH_JIT": "xyz", "NPY_DISABLE_CPU_FEATURES": "X86_V2"}
+    environment |= {
+        "PYTORCH_JIT": "xyz",
+        "PYTORCH_MATCHER_LOGLEVEL": "xyz",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V2",
+    }
     kept = {"TORCH_HOME": "/models"}
     environment |= kept
     (told,) = settle(environment)
