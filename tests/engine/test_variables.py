@@ -120,6 +120,13 @@ def test_a_value_never_gets_into_the_sentences() -> None:
     assert "s3cret" not in "".join(told)
 
 
+def test_a_number_of_pytorchs_compiler_that_is_none_is_left_out_and_told() -> None:
+    environment = {"TORCHINDUCTOR_DEFAULT_AUTOTUNE_REP": "x", "TORCHDYNAMO_REPRO_LEVEL": "3"}
+    (told,) = settle(environment)
+    assert told == "TORCHINDUCTOR_DEFAULT_AUTOTUNE_REP isn't a whole number, so it is left out."
+    assert environment == {"TORCHDYNAMO_REPRO_LEVEL": "3"}
+
+
 @pytest.mark.parametrize("value", ["", "ten", "1.5", "1e3", "0x10"])
 def test_a_number_that_is_none_is_left_out(value: str) -> None:
     environment = {"HF_HUB_ETAG_TIMEOUT": value, "HF_HUB_DOWNLOAD_TIMEOUT": "30"}
