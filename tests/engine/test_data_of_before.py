@@ -183,6 +183,7 @@ def test_the_receipts_in_the_clips_are_read_and_can_be_asked_for_again(home: Pat
         assert without == ["00003-a-blue-star-moves-up-over-white-seed41.mp4"], "made so"
 
 
+@pytest.mark.starts
 def test_a_clip_comes_back_from_the_trash_and_a_scan_finds_nothing_new(home: Path) -> None:
     with opened(home, OFFICE) as engine:
         library = engine.library

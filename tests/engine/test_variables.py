@@ -124,7 +124,7 @@ def test_a_number_of_pytorchs_compiler_that_is_none_is_left_out_and_told() -> No
     environment = {"TORCHINDUCTOR_DEFAULT_AUTOTUNE_REP": "x", "TORCHDYNAMO_REPRO_LEVEL": "3"}
     (told,) = settle(environment)
     assert told == "TORCHINDUCTOR_DEFAULT_AUTOTUNE_REP isn't a whole number, so it is left out."
-    assert environment == {"TORCHDYNAMO_REPRO_LEVEL": "3"}
+    assert environment == {"TORCHDYNAMO_REPRO_LEVEL": "3", **NO_SETTINGS}
 
 
 @pytest.mark.parametrize("value", ["", "ten", "1.5", "1e3", "0x10"])
@@ -159,7 +159,7 @@ def test_a_mirror_that_cant_be_one_is_set_aside_and_nothing_is_fetched_elsewhere
     (told,) = settle(environment)
     assert told.startswith("HF_ENDPOINT isn't the address of a hub")
     assert "s3cret" not in told
-    assert environment == {"HF_ENDPOINT": NO_MIRROR}
+    assert environment == {"HF_ENDPOINT": NO_MIRROR, **NO_SETTINGS}
     assert settle(environment) == []
     assert "HF_ENDPOINT isn't" in str(wrong_way(environment, hub=True))
     assert wrong_way(environment) is None, "only the hub's business"
@@ -172,14 +172,14 @@ def test_a_mirror_that_cant_be_one_is_set_aside_and_nothing_is_fetched_elsewhere
 def test_a_mirrors_address_stays(value: str) -> None:
     environment = {"HF_ENDPOINT": f" {value} "}
     assert settle(environment) == []
-    assert environment == {"HF_ENDPOINT": value}
+    assert environment == {"HF_ENDPOINT": value, **NO_SETTINGS}
     assert wrong_way(environment, hub=True) is None
 
 
 def test_a_mirror_left_blank_is_none() -> None:
     environment = {"HF_ENDPOINT": " "}
     assert settle(environment) == []
-    assert environment == {}
+    assert environment == NO_SETTINGS
 
 
 def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
@@ -199,7 +199,7 @@ def test_pytorchs_and_numpys_insides_are_set_aside_and_told() -> None:
     assert all(
         name in told for name in ("TORCH_LOGS", "TORCH_LOGS_OUT", "STROBELIGHT", "JIT", "NPY_")
     )
-    assert environment == kept
+    assert environment == {**kept, **NO_SETTINGS}
 
 
 def test_fsspec_reads_no_settings_whatever_names_them(tmp_path: Path) -> None:

@@ -137,8 +137,11 @@ class Share:
             return
         token, longest = min(full, key=lambda entry: entry[1].seen)
         if now - longest.seen < UNSEEN_SECONDS:
-            which = "visitors.address_is_full" if own_full else "visitors.share_is_full"
-            raise ShareError(Text(which, count=len(full)), Text("visitors.when_one_leaves"))
+            why = Text(
+                "visitors.address_is_full" if own_full else "visitors.share_is_full",
+                count=len(full),
+            )
+            raise ShareError(why, Text("visitors.when_one_leaves"))
         del self._visitors[token]
 
     def visitor(self, token: str | None) -> Visitor | None:

@@ -179,6 +179,7 @@ def boxed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     facts.this_machine.cache_clear()
 
 
+@pytest.mark.starts
 @pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux'")
 def test_whoever_asks_for_ram_or_cores_gets_the_groups(boxed: None) -> None:
     host = sample_host(None)

@@ -24,6 +24,8 @@ from tests.conftest import finish
 from tests.support.fetching import Run
 from tests.support.hub import Hub
 
+pytestmark = pytest.mark.starts  # a hub of our own listens
+
 MODEL = "fetched"
 BLOCK = "distill_fp8/block_2.safetensors"
 

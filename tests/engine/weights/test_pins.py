@@ -15,6 +15,8 @@ from engine.weights.pins import Pins
 from tests.support.fetching import Run
 from tests.support.hub import COMMIT, Hub
 
+pytestmark = pytest.mark.starts  # a hub of our own listens
+
 MODEL = "fetched"
 NEWER = "f" * 40
 

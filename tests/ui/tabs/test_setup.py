@@ -206,6 +206,7 @@ def test_a_model_that_ships_waits_for_what_makes_clips(
     assert "isn&#x27;t installed yet. The page installs it while it is open" in waiting
 
 
+@pytest.mark.starts
 def test_a_card_that_fails_takes_no_other_with_it(
     on_hub: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
