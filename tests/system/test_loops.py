@@ -312,6 +312,9 @@ def worker_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) ->
     told = {message.loop for message in heard if isinstance(message, messages.Fault)}
     assert told, "the supervisor hears of it"
     theirs.close()
+    # They end what they are in, once nobody stands in for that any more: the tests' own process.
+    names = {"_receive", "_beat"}
+    wait_until(lambda: not names & {one.name for one in threading.enumerate()}, "their end")
 
 
 def teller_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
