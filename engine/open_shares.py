@@ -58,7 +58,7 @@ class OpenShares:
         file = self._folder / id
         lock = FileLock(file, is_singleton=False, thread_local=False)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)  # never all of what somebody moved away
             lock.acquire(timeout=0)
         except (OSError, Timeout) as error:
             why = getattr(error, "strerror", None) or str(error)

@@ -50,7 +50,7 @@ def read_host(text: str) -> str:
 
 def resolved(host: str) -> list[str]:
     """The addresses that ``host``, as ``read_host`` gives it, stands for; none if it is unknown."""
-    if (found := _address(host)) is not None:
+    if (found := read_address(host)) is not None:
         return [str(found)]
     if host == "localhost":  # whatever a resolver says (RFC 6761)
         return list(LOCALHOST)
@@ -63,7 +63,7 @@ def resolved(host: str) -> list[str]:
 
 def only_here(host: str) -> bool:
     """Whether only this computer itself can reach who listens on ``host``."""
-    found = [_address(text) for text in resolved(host)]
+    found = [read_address(text) for text in resolved(host)]
     return bool(found) and all(a is not None and a.is_loopback for a in found)
 
 
@@ -128,7 +128,7 @@ def own_addresses() -> list[str]:
         if name in up
         for address in addresses
         if address.family in (socket.AF_INET, socket.AF_INET6)
-        and (read := _address(address.address.partition("%")[0])) is not None
+        and (read := read_address(address.address.partition("%")[0])) is not None
         and not (read.is_loopback or read.is_link_local or read.is_unspecified)
     ]
     return [str(a) for a in sorted(dict.fromkeys(found), key=_rank)]
@@ -141,16 +141,16 @@ def _rank(address: IPv4Address | IPv6Address) -> tuple[bool, bool, str]:
 
 def _numeric(host: str) -> IPv4Address | IPv6Address | None:
     """Also what only the system reads as an address: 0, 127.1, 0x7f000001."""
-    if (found := _address(host)) is not None:
+    if (found := read_address(host)) is not None:
         return found
     try:
         infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
-    return _address(str(infos[0][4][0]))
+    return read_address(str(infos[0][4][0]))
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """IPv4 that is written as IPv6 (::ffff:127.0.0.1) is IPv4."""
     try:
         read = ipaddress.ip_address(text)

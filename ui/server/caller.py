@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from engine.machine.addresses import read_address
+
 LOOPBACK = "this computer"
 LONGEST = 60  # characters of what is no address
 
@@ -11,12 +13,9 @@ LONGEST = 60  # characters of what is no address
 def network(address: str) -> str:
     """What counts as one: an IPv4 address, or the /64 that one subscriber has of IPv6."""
     plain = address.strip().partition("%")[0]
-    try:
-        found = ipaddress.ip_address(plain)
-    except ValueError:
+    found = read_address(plain)
+    if found is None:
         return plain[:LONGEST]
-    if found.version == 6 and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
     if found.is_loopback:
         return LOOPBACK
     if found.version == 6:

@@ -20,8 +20,11 @@ from engine.loops import Loop, Tell, nobody
 from engine.loops import start as start_thread
 from engine.machine.addresses import EVERYWHERE, everywhere, in_url, resolved
 from engine.machine.facts import LAST_PORT
+from engine.patience import WakingClock
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from ui.server.door import Door
 
 BACKLOG = 2048  # as Uvicorn's own
@@ -124,6 +127,23 @@ def _take(addresses: list[str], port: int) -> list[socket.socket]:
     return taken
 
 
+def keep_serving(
+    server: "uvicorn.Server",
+    run: Callable[[list[socket.socket]], None],
+    sockets: list[socket.socket],
+    loop: Loop,
+) -> None:
+    """``run`` until ``server`` is to end, whatever it meets; then ``sockets`` are closed. It closes
+    what it listened on, so each try gets copies."""
+    while not server.should_exit:
+        with loop.turn():
+            run([taken.dup() for taken in sockets])
+            break
+        time.sleep(loop.pause)
+    for taken in sockets:
+        taken.close()
+
+
 @contextlib.contextmanager
 def served_on(listening: Listening, door: "Door", tell: Tell = nobody) -> Iterator[None]:
     """Within this, ``launch`` of a gr.Blocks serves on these sockets, behind ``door``; ``tell``
@@ -150,22 +170,15 @@ def _starter(listening: Listening, door: "Door", tell: Tell) -> Callable[..., An
 
     class Server(http_server.Server):
         def run(self, sockets: list[socket.socket] | None = None) -> None:
-            """Until it is to end. It closes what it listened on, so each try gets copies."""
-            loop = Loop("page", tell)
-            while not self.should_exit:
-                with loop.turn():
-                    super().run([taken.dup() for taken in listening.sockets])
-                    break
-                time.sleep(loop.pause)
-            listening.close()
+            keep_serving(self, super().run, listening.sockets, Loop("page", tell))
 
         def run_in_thread(self) -> None:
             """Gradio's own gives up after 5 s, which a busy machine may need."""
             self.thread = threading.Thread(target=self.run, name="page", daemon=True)
             start_thread(self.thread)
-            deadline = time.monotonic() + START_SECONDS
+            clock = WakingClock()
             while not self.started:
-                if not self.thread.is_alive() or time.monotonic() > deadline:
+                if not self.thread.is_alive() or clock() > START_SECONDS:
                     raise PortError(
                         f"The page's server did not start on {listening.url}.",
                         "Its log, page.log, may say why. Try again.",

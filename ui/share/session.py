@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Container
@@ -21,7 +20,7 @@ from engine.patience import WakingClock
 from engine.store import StoreError
 from engine.text import NOTHING, Text
 from ui.server.door import MOST, Door, guard
-from ui.server.listening import PortError, listen
+from ui.server.listening import PortError, keep_serving, listen
 from ui.server.own_names import OwnNames
 from ui.share.tunnel import Tunnel, open_tunnel
 from ui.share.visitor_app import build_app
@@ -30,9 +29,8 @@ from ui.share.visitors import Share, Visits
 log = logging.getLogger(__name__)
 Where = Literal["link", "network"]
 START_SECONDS = 10.0
-LOOK_SECONDS = (
-    1.0  # so late at most a share ends after its time: a machine that slept, or its clock
-)
+# So late at most a share ends after its time, where the machine slept or its clock was set.
+LOOK_SECONDS = 1.0
 OpenTunnel = Callable[[int, str, Path], Tunnel]
 
 
@@ -127,9 +125,12 @@ class Sharing:
             )
         )
         guard(self._server, Door(self._most))
-        arguments = (self._server, listening.sockets)
+        loop = Loop("visitors_page", self._engine.faults.tell)
+        arguments = (self._server, self._server.run, listening.sockets, loop)
         loops.start(
-            threading.Thread(target=self._serve, args=arguments, name="visitors' page", daemon=True)
+            threading.Thread(
+                target=keep_serving, args=arguments, name="visitors' page", daemon=True
+            )
         )
         clock = WakingClock()
         while not self._server.started:
@@ -137,17 +138,6 @@ class Sharing:
                 raise SharingError(Text("share.not_started"), Text("share.try_again"))
             time.sleep(0.01)
         return listening.port
-
-    def _serve(self, server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        """Until the share ends. Uvicorn closes what it listened on, so each try gets copies."""
-        loop = Loop("visitors_page", self._engine.faults.tell)
-        while not server.should_exit:
-            with loop.turn():
-                server.run(sockets=[listener.dup() for listener in sockets])
-                break
-            time.sleep(loop.pause)
-        for listener in sockets:
-            listener.close()
 
     def _end_in_time(self, visits: Visits) -> None:
         """Wait for the end of this share, and see to it that its visitors' jobs are cancelled:
@@ -181,7 +171,7 @@ class Sharing:
             self._server.should_exit = self._server.force_exit = True
         self._tunnel = self._server = None
         if visits is not None:
-            _cancelled(visits)
+            _cancel(visits)
 
     def close(self) -> None:
         self.stop()
@@ -217,15 +207,12 @@ class Sharing:
         return {"name": name, "done": done, "unfinished": waiting}
 
 
-def _cancelled(visits: Visits) -> bool:
-    """Cancel what ``visits`` left unfinished; False where that failed, mostly because another
-    program holds the database. None of it is begun meanwhile."""
+def _cancel(visits: Visits) -> None:
+    """Cancel what ``visits`` left unfinished. Where that fails, mostly because another program
+    holds the database, none of it is begun, and ``_end_in_time`` goes on trying."""
     try:
         visits.end()
     except StoreError as error:
         log.warning("visitors' jobs are not cancelled yet: %s", error.sentence)
-        return False
     except Exception:
         log.exception("visitors' jobs are not cancelled yet")
-        return False
-    return True
