@@ -1,6 +1,7 @@
 """Every test gets a Headroom folder of its own, and the scripted model beside the real one."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -124,6 +125,17 @@ def engine(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
     made = Engine(Home.find(), presets, jobs)
     yield made
     made.close()
+
+
+@pytest.fixture
+def second_drive() -> Iterator[Path]:
+    """A folder on another drive than the test's own, where there is one."""
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("no second drive here")
+    folder = Path(f"/dev/shm/headroom-test-{os.getpid()}")
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

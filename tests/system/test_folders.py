@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,17 +29,6 @@ pytestmark = [
     pytest.mark.starts,
     pytest.mark.skipif(sys.platform == "win32", reason="it keeps folders in use, and links few"),
 ]
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Path]:
-    """A folder on a second drive."""
-    folder = Path(f"/dev/shm/headroom-folders-{os.getpid()}")
-    if not Path("/dev/shm").is_dir():
-        pytest.skip("no second drive here")
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
 
 
 def leads(link: Path, target: Path) -> None:
@@ -160,10 +148,10 @@ def test_a_log_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("which", ["clips", "trash"])
 def test_a_clip_goes_to_the_trash_and_back_across_drives(
-    engine: Engine, elsewhere: Path, which: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, second_drive: Path, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.library.folder_sync.SETTLED_SECONDS", 0.0)
-    leads(getattr(engine.home, which), elsewhere)
+    leads(getattr(engine.home, which), second_drive)
     path = write(engine.home.clips / "X.mp4", receipt())
     path.with_suffix(".jpg").write_bytes(b"a picture of the user's")
     os.utime(path, (1_700_000_000, 1_700_000_000))
@@ -179,27 +167,27 @@ def test_a_clip_goes_to_the_trash_and_back_across_drives(
 
 
 def test_space_is_that_of_the_drive_that_a_link_leads_to(
-    engine: Engine, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, second_drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, real = engine.home, shutil.disk_usage
     monkeypatch.setattr(host, "write_speed", lambda _: 1e9)
 
     def usage(path: Path) -> object:
-        there = Path(path).is_relative_to(elsewhere)
+        there = Path(path).is_relative_to(second_drive)
         return real(path)._replace(free=123 * 10**9 if there else 50 * 10**9)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    leads(home.weights, elsewhere)
+    leads(home.weights, second_drive)
     assert free_bytes(home.weights / "a model" / "not yet") == 123 * 10**9
     assert engine.downloads.look("scripted").free == 123 * 10**9
-    assert drive_of(home.weights) == elsewhere
+    assert drive_of(home.weights) == second_drive
     lines = [str(line.meaning) for line in host.disk(home, False, 0)]
     assert lines[:2] == [
         f"50.0 GB are free on the drive of {home.root}.",
         f"123.0 GB are free on the drive of {home.weights}.",
     ]
     home.weights.unlink()
-    leads(home.weights, elsewhere / "nowhere")
+    leads(home.weights, second_drive / "nowhere")
     assert free_bytes(home.weights / "a model") == 0
     bad = [line for line in host.disk(home, False, 0) if line.state == "bad"]
     assert [line.meaning.id for line in bad] == ["home.leads_nowhere"]

@@ -2,9 +2,7 @@
 
 import errno
 import os
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,25 +76,14 @@ def test_a_longest_name_gives_way_to_one_that_the_system_takes(way: str, old: Pa
     assert len(name.encode()) <= files.NAME_BYTES
 
 
-@pytest.fixture
-def shm() -> Iterator[Path]:
-    """A folder on a second drive."""
-    folder = Path(f"/dev/shm/headroom-test-{os.getpid()}")
-    if not Path("/dev/shm").is_dir():
+def test_a_file_moves_to_a_second_drive_for_real(old: Path, second_drive: Path) -> None:
+    if old.stat().st_dev == second_drive.stat().st_dev:
         pytest.skip("no second drive here")
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
-
-
-def test_a_file_moves_to_a_second_drive_for_real(old: Path, shm: Path) -> None:
-    if old.stat().st_dev == shm.stat().st_dev:
-        pytest.skip("no second drive here")
-    (shm / "X.mp4").write_bytes(b"another's")
-    assert files.move(old, shm, never) == "X-2.mp4"
-    assert (shm / "X-2.mp4").read_bytes() == b"mine"
+    (second_drive / "X.mp4").write_bytes(b"another's")
+    assert files.move(old, second_drive, never) == "X-2.mp4"
+    assert (second_drive / "X-2.mp4").read_bytes() == b"mine"
     assert not old.exists()
-    assert files.move(shm / "X.mp4", old.parent, never) == "X.mp4"
+    assert files.move(second_drive / "X.mp4", old.parent, never) == "X.mp4"
     assert old.read_bytes() == b"another's"
 
 

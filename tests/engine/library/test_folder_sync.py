@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from engine.home import Home
 from engine.jobs import Jobs
 from engine.library import folder_sync, reader_process
 from engine.library.folder_sync import FolderSync
@@ -23,17 +22,6 @@ from tests.conftest import Ask, wait_until
 from tests.support.clipfiles import receipt, write
 
 pytestmark = pytest.mark.starts
-
-
-@pytest.fixture
-def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
-    return Library(Home.find(), jobs.store)
-
-
-@pytest.fixture
-def care(library: Library) -> FolderSync:
-    return FolderSync(library)
 
 
 @pytest.fixture

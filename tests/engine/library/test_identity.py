@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.home import Home
-from engine.jobs import Jobs
 from engine.library import folder_sync, reader_process
 from engine.library.files import digest_of
 from engine.library.folder_sync import FolderSync
@@ -17,17 +15,6 @@ from engine.text import Text
 from tests.support.clipfiles import receipt, write
 
 pytestmark = pytest.mark.starts
-
-
-@pytest.fixture
-def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
-    return Library(Home.find(), jobs.store)
-
-
-@pytest.fixture
-def care(library: Library) -> FolderSync:
-    return FolderSync(library)
 
 
 @pytest.fixture

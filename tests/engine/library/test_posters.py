@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.home import Home
-from engine.jobs import Jobs
-from engine.library import folder_sync, reader_process
+from engine.library import reader_process
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
@@ -15,12 +13,6 @@ from tests.conftest import wait_until
 from tests.support.clipfiles import receipt, write
 
 pytestmark = pytest.mark.starts
-
-
-@pytest.fixture
-def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
-    return Library(Home.find(), jobs.store)
 
 
 def test_posters_are_made_once_and_only_where_they_miss(

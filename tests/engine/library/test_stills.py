@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.home import Home
-from engine.jobs import Jobs
-from engine.library import folder_sync
 from engine.library.folder_sync import FolderSync
 from engine.library.library import TRASH_DAYS, Clip, Library, Query
 from engine.library.mp4 import write_clip
@@ -22,12 +19,6 @@ from tests.support.clipfiles import receipt
 pytestmark = pytest.mark.starts
 
 MINE = b"a picture of the user's own"
-
-
-@pytest.fixture
-def library(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Library:
-    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
-    return Library(Home.find(), jobs.store)
 
 
 @pytest.fixture
