@@ -8,9 +8,9 @@ import signal
 import sys
 from typing import Any
 
-from engine import terminal
-from engine.console import say
-from engine.variables import settle
+from engine.process import terminal
+from engine.process.console import say
+from engine.process.variables import settle
 
 
 def main() -> int:

@@ -12,13 +12,13 @@ from engine.jobs import Job, Jobs, State
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
-from engine.loops import Faults
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.process.loops import Faults
 from engine.request import ClipRequest
 from engine.settings import Settings
 from engine.weights.checkpoint import find_checkpoint

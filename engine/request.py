@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from engine.console import one_line
 from engine.errors import ExitCode, HeadroomError
 from engine.letters import is_blank
 from engine.presets import ModelPreset, Presets
+from engine.process.console import one_line
 from engine.text import Text, joined, listed, programs
 
 PROMPT_LIMIT = 2000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.errors import HeadroomError
 from engine.letters import folded
-from engine.patience import WakingClock
+from engine.process.patience import WakingClock
 from engine.text import Text
 
 TURN_SECONDS = 0.5  # SQLite waits so long at a time: a program that ends can't wait longer

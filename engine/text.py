@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from engine.console import as_written
+from engine.process.console import as_written
 from engine.units import gigabytes, size_text
 
 Language = Literal["en", "zh"]

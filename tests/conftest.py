@@ -16,9 +16,9 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, Jobs
 from engine.presets import Presets, load_presets
+from engine.process.variables import settle, settle_for_page
 from engine.request import ClipRequest
 from engine.store import Store
-from engine.variables import settle, settle_for_page
 from tests.support.hub import Hub, running
 
 TESTS = Path(__file__).parent

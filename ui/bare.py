@@ -5,8 +5,8 @@ import json
 import os
 import threading
 
-from engine.console import Parser
-from engine.variables import settle_for_page
+from engine.process.console import Parser
+from engine.process.variables import settle_for_page
 from ui.server.listening import asking_itself
 
 # By the name that a page's configuration has for them, as Gradio's classes are called; layouts are

@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
-from engine.loops import Loop
+from engine.process.loops import Loop
 from engine.store import StoreError
 from engine.text import NOTHING, Language, Text, joined
 from engine.worker.status import EngineState, Status

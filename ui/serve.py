@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.console import say
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.machine.addresses import everywhere, in_url, only_here, own_addresses
 from engine.machine.open_files import raise_limit
+from engine.process.console import say
+from engine.process.terminal import end_signals
+from engine.process.variables import settle_for_page
 from engine.store import StoreError
-from engine.terminal import end_signals
-from engine.variables import settle_for_page
 from ui.browser import open_page
 from ui.server.listening import Listening, asking_itself, listen, served_on
 

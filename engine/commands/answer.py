@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.console import say
 from engine.errors import ExitCode
-from engine.terminal import AnswerLost
+from engine.process.console import say
+from engine.process.terminal import AnswerLost
 
 
 def given(command: Callable[[], int]) -> int:

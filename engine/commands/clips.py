@@ -5,7 +5,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.console import say, tell, tell_json
 from engine.errors import ExitCode
 from engine.home import Home
 from engine.library import reader_process
@@ -13,6 +12,7 @@ from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library
 from engine.library.mp4 import ClipError, shown_name
 from engine.library.receipt import receipt_lines
+from engine.process.console import say, tell, tell_json
 from engine.store_repair import open_store
 from engine.text import Text, begun
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
-from engine import terminal
-from engine.console import say
 from engine.engine import Engine
 from engine.jobs import Job
+from engine.process import terminal
+from engine.process.console import say
 from engine.worker.status import EngineState, Status
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import ExitCode, HeadroomError
-from engine.variables import AUTH
+from engine.process.variables import AUTH
 
 Login = tuple[str, str]
 

@@ -14,7 +14,6 @@ from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
-from engine.console import Parser, say, tell, tell_json
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -25,11 +24,12 @@ from engine.jobs import Jobs, State
 from engine.machine.addresses import only_here, read_host
 from engine.machine.facts import LAST_PORT, vram_limit
 from engine.presets import load_presets
+from engine.process.console import Parser, say, tell, tell_json
+from engine.process.terminal import ends_interrupt
+from engine.process.variables import AUTH
 from engine.request import ClipRequest
 from engine.store_repair import open_store
-from engine.terminal import ends_interrupt
 from engine.units import gigabytes
-from engine.variables import AUTH
 
 
 class OpenPage(Protocol):

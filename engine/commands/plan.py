@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from engine.console import tell
 from engine.errors import ExitCode, HeadroomError
 from engine.plan.choice import Options, Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.process.console import tell
 from engine.text import Text, listed, programs
 
 

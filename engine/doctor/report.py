@@ -11,7 +11,6 @@ import socket
 from pathlib import Path
 
 from engine import VERSION
-from engine.console import one_line
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.install.installed import differing
@@ -20,6 +19,7 @@ from engine.logs import without_prompts
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample
 from engine.presets import ModelPreset
+from engine.process.console import one_line
 from engine.units import gigabytes
 
 LINES = 50  # of each log

@@ -20,8 +20,6 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from engine import terminal
-from engine.console import Parser, say, tell_json
 from engine.install import trial
 from engine.install.environments import (
     Environments,
@@ -35,7 +33,9 @@ from engine.install.environments import (
 from engine.install.facts import Facts, this_computer
 from engine.install.packages import Packages
 from engine.install.plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
-from engine.variables import AUTH, settle
+from engine.process import terminal
+from engine.process.console import Parser, say, tell_json
+from engine.process.variables import AUTH, settle
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE_SPACE = 1 * GIB

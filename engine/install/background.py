@@ -21,11 +21,11 @@ from typing import Literal
 
 import psutil
 
-from engine import loops
 from engine.home import PROJECT, Home
 from engine.install.installed import SETUP, engine_here, stamp
-from engine.loops import Faults, Loop
 from engine.machine.facts import forget_packages
+from engine.process import loops
+from engine.process.loops import Faults, Loop
 from engine.text import NOTHING, Said, Text
 
 log = logging.getLogger("headroom.install")

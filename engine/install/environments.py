@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from engine import patience
-from engine.console import say
+from engine.process import patience
+from engine.process.console import say
 
 STAMP = "headroom.json"
 TRIAL = "HEADROOM_TRIAL"  # set while packages are tried that the stamp doesn't name yet

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import patience
 from engine.machine import cgroup
+from engine.process import patience
 
 NVML_TEXT = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE, the longest of its texts
 SMI_SECONDS = 20  # a driver that wakes a sleeping laptop's card takes its time

@@ -25,10 +25,10 @@ from urllib.parse import unquote
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from engine.console import say
 from engine.home import PROJECT
 from engine.install.packages import UV
 from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, PAGE, TESTS
+from engine.process.console import say
 
 BROUGHT = "# What those bring along."
 OLDEST = "3.11"

@@ -15,10 +15,10 @@ import urllib.request
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from engine.console import say
 from engine.install.environments import SetupError, python_of
 from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
-from engine.variables import wrong_way
+from engine.process.console import say
+from engine.process.variables import wrong_way
 
 UV = "uv==0.13.9"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from engine import patience
-from engine.console import say
 from engine.install.environments import TRIAL, SetupError
 from engine.install.plan import ENGINE, GPU, PAGE
-from engine.variables import settle_for_page
+from engine.process import patience
+from engine.process.console import say
+from engine.process.variables import settle_for_page
 
 SECONDS = 600.0  # a first import from a slow disk, with a virus scanner that reads along
 PAGE_CODE = "import app, ui.serve, ui.page, ui.live, engine.doctor.doctor"

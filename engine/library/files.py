@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import moves
 from engine.home import Home
+from engine.process import moves
 
 Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these may be another file
 

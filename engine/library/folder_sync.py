@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine import loops, moves
 from engine.home import HomeError
 from engine.library import files, reader_process, refusals, rows_of_before
 from engine.library.files import Identity, Stamp
@@ -23,7 +22,8 @@ from engine.library.library import Library, add_clip
 from engine.library.matching import Row, Seen, listed, match
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
-from engine.loops import Faults, Loop, described
+from engine.process import loops, moves
+from engine.process.loops import Faults, Loop, described
 from engine.store import StoreError, explained, timestamp
 from engine.text import Said, Text
 

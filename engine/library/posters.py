@@ -4,12 +4,12 @@ import logging
 import threading
 from pathlib import Path
 
-from engine import loops
 from engine.home import HomeError
 from engine.library import reader_process
 from engine.library.files import Stamp, is_own_file, stamp_of, still_of
 from engine.library.library import Clip, Library
-from engine.loops import Faults, Loop
+from engine.process import loops
+from engine.process.loops import Faults, Loop
 
 log = logging.getLogger("headroom.posters")
 

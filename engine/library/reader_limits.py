@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from engine import loops
+from engine.process import loops
 
 # More than the child has once PyAV is loaded. A still of 4096 × 2304 with 16 pictures kept for
 # reference takes 360 MB.

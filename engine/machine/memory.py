@@ -13,9 +13,9 @@ from typing import Literal
 import psutil
 
 from engine.errors import HeadroomError, first_line
-from engine.loops import Loop
 from engine.machine import cgroup
 from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
+from engine.process.loops import Loop
 from engine.text import NOTHING, Said, Text
 
 __all__ = [

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine import loops
-from engine.loops import Faults, Loop
 from engine.machine.memory import MemorySample, Meter
+from engine.process import loops
+from engine.process.loops import Faults, Loop
 from engine.stages import Stage
 
 BUSY_SECONDS = 0.25

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.machine.addresses import is_this_computer
-from engine.patience import within
 from engine.presets import ModelPreset
+from engine.process.patience import within
 from engine.prompts.openai_server import (
     SECONDS,
     Endpoint,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import ExitCode, HeadroomError, first_line
 from engine.machine.addresses import destination, is_link_local, is_this_computer
-from engine.outward import CORRECT_IT, fault
+from engine.process.outward import CORRECT_IT, fault
 from engine.prompts.rewriting import clean
 from engine.text import NOTHING, Text, joined
 

@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from engine import logs
 from engine.home import Home, HomeError
-from engine.loops import Loop
 from engine.presets import load_presets
+from engine.process.loops import Loop
 from engine.text import Text
 from engine.weights.download import Download
 from engine.weights.hub import explain

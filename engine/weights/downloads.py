@@ -16,8 +16,8 @@ from typing import Any
 from psutil import pid_exists
 
 from engine.home import PROJECT, Home
-from engine.patience import waited
 from engine.presets import ModelPreset, Presets
+from engine.process.patience import waited
 from engine.text import Text, listed
 from engine.weights.checkpoint import get_it
 from engine.weights.download import What

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import moves
-from engine.patience import WakingClock
+from engine.process import moves
+from engine.process.patience import WakingClock
 from engine.text import NOTHING, Text, joined
 from engine.weights.hub import FetchError, explain
 from engine.weights.hub_private import fetch_by_xet, fetch_rest, wants_xet

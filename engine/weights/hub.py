@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ExitCode, HeadroomError
-from engine.outward import CORRECT_IT, fault
 from engine.presets import Role, Source, WeightFile
+from engine.process.outward import CORRECT_IT, fault
 from engine.text import NOTHING, Said, Text, joined
 from engine.weights.checkpoint import is_own_name, is_whole, one_after_another, part_text
 from engine.weights.hub_private import limit_waiting, retry_after

@@ -7,12 +7,12 @@ its own meter, recorder, plans, guard and supervisor, and works on the one queue
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs
-from engine.loops import Faults
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.process.loops import Faults
 from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
 from engine.worker.supervisor import Supervisor

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import VERSION, logs, terminal
+from engine import VERSION, logs
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.library import mp4
@@ -32,6 +32,7 @@ from engine.pipelines.base import (
 from engine.plan.choice import Plan
 from engine.plan.make import plan_to_json
 from engine.presets import ModelPreset
+from engine.process import terminal
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset

@@ -6,8 +6,8 @@ Both ends are the same program, so pickling them by ``multiprocessing``'s connec
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.loops import Name
 from engine.plan.choice import Plan
+from engine.process.loops import Name
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
 from engine.text import NOTHING, Text

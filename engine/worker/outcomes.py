@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine import moves
 from engine.guard.budget import margin
 from engine.guard.guard import Guard
 from engine.home import Home, HomeError
@@ -23,6 +22,7 @@ from engine.plan.choice import Plan
 from engine.plan.fallback import Fallback, describe_fallback, next_fallback, ran_out
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
+from engine.process import moves
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Memory, Text, joined, programs

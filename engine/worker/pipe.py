@@ -8,8 +8,8 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from engine.loops import Loop, Name
 from engine.pipelines.base import Pipeline, StageMeter
+from engine.process.loops import Loop, Name
 from engine.text import Text
 from engine.worker.messages import (
     Cancel,

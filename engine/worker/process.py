@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from engine import terminal
 from engine.jobs import Job
 from engine.machine.facts import core_limit
 from engine.machine.memory import MemorySample
-from engine.patience import WakingClock, waited
 from engine.plan.choice import Plan, values
 from engine.presets import ModelPreset
+from engine.process import terminal
+from engine.process.patience import WakingClock, waited
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Text

@@ -5,8 +5,8 @@ from functools import partial
 
 from engine import logs
 from engine.jobs import TRY_SMALLER, Jobs, State
-from engine.loops import described
 from engine.plan.choice import PlanError
+from engine.process.loops import described
 from engine.text import Text, joined
 from engine.worker.deferred import DeferredWrites
 from engine.worker.messages import Failed

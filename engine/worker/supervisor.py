@@ -10,16 +10,17 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
-from engine import logs, loops
+from engine import logs
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import CANCELLED, TRY_SMALLER, Job, Jobs, State
-from engine.loops import Faults, Loop, described
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
-from engine.patience import waited
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.process import loops
+from engine.process.loops import Faults, Loop, described
+from engine.process.patience import waited
 from engine.request import Size
 from engine.store import StoreError
 from engine.text import NOTHING, Text, joined

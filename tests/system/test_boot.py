@@ -13,7 +13,7 @@ import pytest
 
 from engine.home import PROJECT
 from engine.machine.addresses import in_url, own_addresses
-from engine.variables import AUTH
+from engine.process.variables import AUTH
 from tests.conftest import wait_until
 from tests.support.hostile import HOSTILE, LOOPBACK, faults
 from tests.support.served import Served, serve

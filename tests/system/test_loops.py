@@ -16,15 +16,15 @@ import httpx
 import psutil
 import pytest
 
-from engine import loops
 from engine.engine import Engine
 from engine.install import background
 from engine.install.background import BackgroundInstall
 from engine.jobs import Jobs, State
 from engine.library import reader_process
 from engine.library.posters import Posters
-from engine.loops import Faults, Loop, Name
 from engine.machine import memory
+from engine.process import loops
+from engine.process.loops import Faults, Loop, Name
 from engine.text import Text
 from engine.weights import download_process
 from engine.worker import messages, supervisor

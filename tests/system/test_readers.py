@@ -114,7 +114,7 @@ def test_a_closed_terminal_cancels_the_clip(tmp_path: Path) -> None:
 def test_the_ignored_hangup_of_nohup_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from engine.terminal import end_signals\n"
+        "from engine.process.terminal import end_signals\n"
         "print([one.name for one in end_signals()])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
@@ -124,7 +124,7 @@ def test_the_ignored_hangup_of_nohup_stays_ignored() -> None:
 def test_a_file_that_is_opened_later_gets_no_closed_streams_number(tmp_path: Path) -> None:
     """A message to stderr would be written into it."""
     code = (
-        "from engine import terminal; terminal.secure(); import os, sys\n"
+        "from engine.process import terminal; terminal.secure(); import os, sys\n"
         f"file = open({str(tmp_path / 'kept')!r}, 'w'); os.write(2, b'a message')\n"
         "print('another', file=sys.stderr); sys.exit(file.fileno() < 3)"
     )

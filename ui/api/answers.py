@@ -15,7 +15,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
-from engine.patience import WakingClock
+from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
 from ui import wording

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExitCode, HeadroomError
-from engine.loops import Loop, Tell, nobody
-from engine.loops import start as start_thread
 from engine.machine.addresses import EVERYWHERE, everywhere, in_url, resolved
 from engine.machine.facts import LAST_PORT
-from engine.patience import WakingClock
+from engine.process.loops import Loop, Tell, nobody
+from engine.process.loops import start as start_thread
+from engine.process.patience import WakingClock
 
 if TYPE_CHECKING:
     import uvicorn

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import uvicorn
 
-from engine import loops
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.loops import Loop
 from engine.machine.addresses import in_url, own_addresses
-from engine.patience import WakingClock
+from engine.process import loops
+from engine.process.loops import Loop
+from engine.process.patience import WakingClock
 from engine.store import StoreError
 from engine.text import NOTHING, Text
 from ui.server.door import MOST, Door, guard

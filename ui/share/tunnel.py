@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.errors import first_line
-from engine.outward import CORRECT_IT, fault
+from engine.process.outward import CORRECT_IT, fault
 from engine.text import Text
 from ui.share.frpc import SHARE_IN_NETWORK, checked_frpc, remove
 from ui.share.frpc import TunnelError as TunnelError

@@ -17,9 +17,9 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.library import mp4 as files
-from engine.patience import WakingClock
 from engine.plan.flops import architecture_of
 from engine.presets import load_presets
+from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Size
 from engine.store import Store
 from engine.worker.status import EngineState

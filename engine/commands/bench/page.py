@@ -23,8 +23,8 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import add_clip
-from engine.patience import WakingClock
 from engine.presets import load_presets
+from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Size
 from engine.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 from engine.commands.login import LoginError, read_login
 from engine.commands.main import main
 from engine.home import PROJECT
-from engine.variables import AUTH
+from engine.process.variables import AUTH
 
 ME = ("me", "se:cret ü")
 

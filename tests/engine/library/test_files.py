@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import moves
 from engine.library import files
 from engine.library.files import Identity
+from engine.process import moves
 
 
 def never(_name: str) -> bool:

@@ -16,8 +16,8 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
-from engine.patience import WakingClock
 from engine.presets import Presets
+from engine.process.patience import WakingClock
 from engine.store import Store
 from engine.text import FOLDER, NOTHING, plain, rendered, tables
 from engine.worker.messages import Occupied

@@ -14,10 +14,10 @@ import pytest
 
 from engine import logs
 from engine.commands.main import main
-from engine.console import UNSAFE, Parser, one_line, say, tell, tell_json
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import Library
+from engine.process.console import UNSAFE, Parser, one_line, say, tell, tell_json
 from tests.support.clipfiles import receipt, write
 
 HOSTILE = "a\x1b[2J\x9b31m\r\nred\x07\u2028ball\u202egpj\x00\udcff\U000e0041"
@@ -154,8 +154,8 @@ def test_a_log_keeps_prompts_out_however_they_are_written() -> None:
 
 # Children that answer their parent through a pipe, in ASCII, and what is about the streams as such.
 OTHERS = {
-    "engine/console.py",
-    "engine/terminal.py",
+    "engine/process/console.py",
+    "engine/process/terminal.py",
     "engine/commands/answer.py",  # flushes
     "engine/library/reader_process.py",
     "engine/weights/download_process.py",

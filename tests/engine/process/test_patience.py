@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.patience import WakingClock, run, waited, within
+from engine.process.patience import WakingClock, run, waited, within
 from tests.support.asleep import sleep_through
 
 HELD = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -86,7 +86,7 @@ def late_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """``time.monotonic`` as the test says: an hour may pass between two looks."""
     clock = Clock()
     with monkeypatch.context() as patched:
-        patched.setattr("engine.patience.time.monotonic", clock)
+        patched.setattr("engine.process.patience.time.monotonic", clock)
         yield clock
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.variables import (
+from engine.process.variables import (
     INSTEAD,
     NO_MIRROR,
     NO_SETTINGS,

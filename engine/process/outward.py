@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from ssl import SSLError
 
+from engine.process.variables import WrongWay, wrong_way
 from engine.text import Text
-from engine.variables import WrongWay, wrong_way
 
 # What to do about it.
 CORRECT_IT = Text("outward.correct_it")

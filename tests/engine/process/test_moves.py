@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import moves
+from engine.process import moves
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="errno")
-@pytest.mark.parametrize("step", ["shutil.copyfile", "os.fsync", "engine.moves._rename"])
+@pytest.mark.parametrize("step", ["shutil.copyfile", "os.fsync", "engine.process.moves._rename"])
 def test_a_copy_to_another_drive_that_breaks_off_leaves_the_old_one(
     old: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

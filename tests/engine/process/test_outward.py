@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HeadroomError
-from engine.outward import fault
+from engine.process.outward import fault
+from engine.process.variables import NO_MIRROR, PROXIES, wrong_way
 from engine.prompts.openai_server import Endpoint, ask
-from engine.variables import NO_MIRROR, PROXIES, wrong_way
 from engine.weights.hub import explain
 from ui.share.tunnel import open_tunnel
 
