@@ -12,7 +12,7 @@ from tests.conftest import TESTS
 from tests.support.browser import MARKS, launched, open_page
 from tests.support.served import Served, serve
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.long]
 
 
 class Program:

@@ -13,7 +13,7 @@ from tests.support.served import Served, serving
 from tests.support.texts_left_out import NAMES
 from ui.server.catalogue import catalogue
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.long]
 # Every visible word outside what isn't to be translated, with the text that it stands in.
 SEEN = """() => {
   const found = [];

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.crashes import JOBS, KILLS, ROUNDS, rounds
 
-pytestmark = pytest.mark.starts
+pytestmark = [pytest.mark.starts, pytest.mark.long]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -17,7 +17,7 @@ from engine.home import PROJECT
 from tests.support.served import Served, serve
 from tests.tools import examples
 
-pytestmark = pytest.mark.starts
+pytestmark = [pytest.mark.starts, pytest.mark.long]
 
 SECTION = (PROJECT / "docs" / "programs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)

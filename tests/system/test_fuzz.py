@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.fuzz import CALLS, REAL, fuzz
 
-pytestmark = pytest.mark.starts
+pytestmark = [pytest.mark.starts, pytest.mark.long]
 
 # Of the page's process between call 1,000 and the last; 4 % were measured.
 GROWTH = 0.10

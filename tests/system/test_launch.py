@@ -20,6 +20,7 @@ from tests.conftest import wait_until
 from tests.support.served import Served, serve
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.model,
     pytest.mark.skipif(os.name == "nt", reason="launch.bat has its own tests"),
 ]

@@ -35,6 +35,7 @@ def receipt_of(*arguments: str) -> dict[str, Any]:
     return receipt
 
 
+@pytest.mark.long
 @pytest.mark.starts
 @pytest.mark.model
 def test_generate_twice_is_bit_identical_and_another_seed_is_not(tmp_path: Path) -> None:

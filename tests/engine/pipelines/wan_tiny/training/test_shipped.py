@@ -24,6 +24,7 @@ PROMPTS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.starts
 @pytest.mark.model
 def test_four_clips_show_what_was_asked_for() -> None:
