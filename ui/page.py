@@ -59,7 +59,7 @@ def build_page(
     ) as page:
         generate.build_head()
         with gr.Tabs() as tabs:
-            with gr.Tab("Make a clip", id="make"):
+            with gr.Tab("Create", id="make"):
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
                         controls = generate.build_controls(engine)
@@ -74,18 +74,18 @@ def build_page(
                         panel = generate.build_panel()
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
-                            lead = gr.Button("Set-up", elem_id="to-setup", min_width=90, scale=0)
+                            lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)
                         clip = result.build_result(engine)
                         result.wire(engine, clip, controls, judged[2:])
                 strip = library.build_strip()
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()
-            with gr.Tab("Headroom", id="headroom", elem_id="headroom-tab") as tab:
-                measured = headroom.build_tab(engine, controls.model)
-                planned = plan.build_plan(engine, controls.model)
-            with gr.Tab("Set-up", id="setup", elem_id="setup-tab") as setup_tab:
+            with gr.Tab("Models", id="setup", elem_id="setup-tab") as setup_tab:
                 coming = installing.build_card(installer)
                 parts = setup.build_setup(engine)
+            with gr.Tab("Memory", id="headroom", elem_id="headroom-tab") as tab:
+                measured = headroom.build_tab(engine, controls.model)
+                planned = plan.build_plan(engine, controls.model)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         _wire(engine, page, panel, controls, judged)

@@ -283,7 +283,7 @@ def test_nothing_that_comes_in_becomes_markup(
     tab.click("#cancel")
     tab.wait_for_function("!document.querySelector('.live-panel.running')")
     clean(tab, "what was cancelled")
-    for name in ("Library", "Headroom", "Set-up", "Share"):
+    for name in ("Library", "Memory", "Models", "Share"):
         tab.get_by_role("tab", name=name).click()
         settled(tab)
         clean(tab, name)

@@ -14,7 +14,7 @@ def test_the_size_to_measure_stays_chosen_when_a_clip_ends(page: Any) -> None:
     page.wait_for_selector(".live-panel.running")
     page.click("#model input")
     page.click("[role=option] >> text=Wan tiny")
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td.locked")
     first = page.input_value(SIZE)
     page.click(SIZE)
@@ -31,7 +31,7 @@ def test_the_size_to_measure_stays_chosen_when_a_clip_ends(page: Any) -> None:
 
 
 def test_a_verdicts_reason_opens_by_keyboard(page: Any) -> None:
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td.locked")
     page.locator("#picture td.locked summary").first.focus()
     page.keyboard.press("Enter")

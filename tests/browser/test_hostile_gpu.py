@@ -28,12 +28,12 @@ def test_names_of_gpu_and_processes_stay_text(tmp_path: Path) -> None:
             tab = chromium.new_page()
             open_page(tab, served)
             tab.wait_for_selector("[data-live=gauge-name] >> text=RTX <img")
-            for name in ("Library", "Headroom", "Set-up", "Share", "Make a clip"):
+            for name in ("Library", "Models", "Memory", "Share", "Create"):
                 tab.get_by_role("tab", name=name).first.click()
                 settled(tab)
                 found = tab.evaluate("[window.hacked, document.querySelectorAll('[src=x]').length]")
                 assert found == [None, 0], name
-            tab.get_by_role("tab", name="Set-up").click()
+            tab.get_by_role("tab", name="Models").click()
             tab.wait_for_selector("#machine >> text=RTX <img")
     finally:
         served.end(signal.SIGTERM)

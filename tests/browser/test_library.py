@@ -328,7 +328,7 @@ def test_an_unable_program_says_why_in_its_own_words(page: Any) -> None:
     page.evaluate(patch, ["library?", 500, "oh"])
     search(page, "x")
     page.wait_for_selector("#library .lib-told >> text=its log says more")
-    page.get_by_role("tab", name="Make a clip").click()
+    page.get_by_role("tab", name="Create").click()
     page.fill("#prompt textarea", "mine, untouched")
     for status, body, said in ((503, full, "The disk is full."), (500, "{}", "its log says more")):
         page.evaluate(patch, ["receipt?", status, body])

@@ -15,7 +15,7 @@ from tests.support.served import Served
 
 pytestmark = MARKS
 
-TABS = ["Make a clip", "Library", "Headroom", "Set-up", "Share"]
+TABS = ["Create", "Library", "Models", "Memory", "Share"]
 # Where the README's picture comes from: HEADROOM_SCREENSHOTS=docs pytest tests/test_newcomer_…
 KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
 PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %s })()"

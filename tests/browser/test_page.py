@@ -96,14 +96,14 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     assert "Measuring 224 × 128, landscape, 1.1 s" in text(page, "title")
     page.wait_for_selector("#verdict >> text=Measured on this machine: peak")
     page.wait_for_selector("#probe", state="hidden")
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td.measured")
 
 
 def test_a_choice_of_the_plan_is_made_refused_and_taken_back(page: Any) -> None:
     page.click("#model input")
     page.click("[role=option] >> text=Planned")
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#plan >> text=How Planned runs here")
     page.click("text=Choose otherwise")
     page.click("#plan-decode input")
@@ -143,7 +143,7 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
         open_page(tab, served)
         generate(tab, "a red ball moves left")
         tab.wait_for_selector("[data-live=outcome][data-kind=good]")
-        tab.get_by_role("tab", name="Set-up").click()
+        tab.get_by_role("tab", name="Models").click()
         tab.wait_for_selector("#card-fetched .files >> text=models_t5_umt5-xxl-enc-fp8.pth")
         tab.wait_for_function("document.querySelector('#card-fetched .progress').ariaValueNow > 28")
         tab.click("#pause-fetched")
@@ -155,7 +155,7 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
         tab.click("#verify-fetched")
         tab.wait_for_selector("#card-fetched >> text=Verified: what is here is whole")
         assert tab.is_hidden("#fetch-fetched")
-        tab.get_by_role("tab", name="Make a clip").click()
+        tab.get_by_role("tab", name="Create").click()
         tab.wait_for_selector("#first-run", state="hidden")
     finally:
         context.close()

@@ -193,7 +193,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
     page.locator("#frames label").last.click()
     page.wait_for_selector("#verdict p")
     assert english(page) == []
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td")
     page.click("#measure-size input")
     page.wait_for_selector("[role=option]")
@@ -208,7 +208,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
 def test_the_plan_and_its_choices(page: Any) -> None:
     page.click("#model input")
     page.click("[role=option] >> text=Planned")
-    page.get_by_role("tab", name="Headroom").click()
+    page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#plan >> text=Planned 在本机的运行方式")
     page.click("#plan-choices button.label-wrap")
     page.click("#plan-attention input")

@@ -46,7 +46,7 @@ class PlanParts:
 
 
 def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
-    """The section of the Headroom tab; models that leave nothing to choose show the table only."""
+    """The section of the Memory tab; models that leave nothing to choose show the table only."""
     table = gr.HTML(elem_id="plan", js_on_load=None)
     rows: dict[str, gr.Row] = {}
     dropdowns: dict[str, gr.Dropdown] = {}

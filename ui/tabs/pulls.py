@@ -1,4 +1,4 @@
-"""Downloads on the page: what live.js draws into the cards of the Set-up tab while they run."""
+"""Downloads on the page: what live.js draws into the cards of the Models tab while they run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The Set-up tab: what is here of each model, how to get the rest, and what this machine is."""
+"""The Models tab: what is here of each model, how to get the rest, and what this machine is."""
 
 import html
 import logging

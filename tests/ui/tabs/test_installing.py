@@ -70,7 +70,7 @@ def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:
         (InstallState("working", "Installing PyTorch"), "Setting up what makes clips, once"),
         (
             InstallState("failed", told="x"),
-            "What makes clips isn't installed; the Set-up tab says why",
+            "What makes clips isn't installed; the Models tab says why",
         ),
         (InstallState("here"), "The engine is off"),
     ],

@@ -1,4 +1,4 @@
-"""The report on the Set-up tab: shown to whoever asks for it, before it goes anywhere."""
+"""The report on the Models tab: shown to whoever asks for it, before it goes anywhere."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The Set-up tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
+"""The Models tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
 
 import errno
 from collections.abc import Iterator
