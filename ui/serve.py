@@ -177,6 +177,7 @@ def _launch(
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
+    from ui import icons
     from ui.api.gradio_endpoints import wrong_fields
     from ui.server.gate import Gate, own_names
     from ui.server.gradio_errors import Malformed, no_store, nonsense, tell_faults
@@ -203,6 +204,7 @@ def _launch(
         run_history=False,
         enable_monitoring=False,
         theme=theme(),
+        css=icons.css(),
         css_paths=CSS,
         head=head(),
         max_file_size="20mb",

@@ -12,6 +12,7 @@ from functools import cache
 from fastapi import Depends, FastAPI, Request, Response
 
 from engine.text import Language, tables
+from ui import icons
 from ui.server.access import known_fields, member
 from ui.server.catalogue import catalogue
 from ui.theme import ASSETS
@@ -63,4 +64,4 @@ def script() -> str:
 
 def head() -> str:
     """For the page's head, where it runs before anything is drawn."""
-    return f"<script>{script()}</script>"
+    return f"<script>{script()}{icons.script()}</script>"
