@@ -124,11 +124,13 @@ class Engine:
         requests: Sequence[ClipRequest],
         embed: bool = True,
         visitor: tuple[str, str] = ("", ""),
+        may_wait: bool = False,
     ) -> list[Job]:
         """Queue all of ``requests``, in their order, or none.
 
         Args:
             visitor: id and name of whoever isn't the owner.
+            may_wait: also while others hold the memory that it takes.
 
         Raises:
             Refused: by the guard; nothing was queued.
@@ -137,12 +139,12 @@ class Engine:
             WeightsError: some are known to be damaged.
             HomeError: there is no folder for clips.
         """
-        self.admit(requests)
+        self.admit(requests, may_wait)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
         self._nudge()
         return jobs
 
-    def admit(self, requests: Sequence[ClipRequest]) -> None:
+    def admit(self, requests: Sequence[ClipRequest], may_wait: bool = False) -> None:
         """Whether all of ``requests`` might be queued now.
 
         Raises:
@@ -150,7 +152,7 @@ class Engine:
         """
         self.home.writable(self.home.clips)
         for request in {(r.model, r.size): r for r in requests}.values():
-            self.guard.admit(request)
+            self.guard.admit(request, may_wait)
         for model in {request.model for request in requests}:
             self._check_weights(model)
 
@@ -161,7 +163,7 @@ class Engine:
             As ``submit_all``.
             TooLate: it isn't waiting any more.
         """
-        self.admit([request])
+        self.admit([request], may_wait=True)
         return self._queued(self.jobs.edit(job, request))
 
     def again(self, job: int) -> Job:
@@ -173,7 +175,7 @@ class Engine:
         """
         old = self.jobs.get(job)
         if old.kind == "clip":
-            self.admit([old.request])
+            self.admit([old.request], may_wait=True)
         return self._queued(self.jobs.again(job))
 
     def measure(self, request: ClipRequest) -> Job:

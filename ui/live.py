@@ -28,8 +28,8 @@ from ui.server.access import known_fields, member
 from ui.share.session import Sharing
 from ui.tabs.gauge import gauge_state
 from ui.tabs.pulls import pulls_state
-from ui.tabs.queue import QueueView, title
 from ui.tabs.share import share_state
+from ui.tabs.strip import QueueView, title
 from ui.theme import ASSETS
 
 TURN_SECONDS = 0.25

@@ -1,4 +1,4 @@
-"""The layout: the gauge above, what to make on the left, what is made on the right."""
+"""The layout: the head above, then the form, the stage and the strip."""
 
 from functools import partial
 from typing import Any
@@ -15,14 +15,15 @@ from ui.tabs import (
     batch,
     dropped,
     generate,
+    head,
     headroom,
     installing,
     library,
     plan,
-    queue,
-    result,
     setup,
     share,
+    stage,
+    strip,
 )
 from ui.wiring import QUIET, check_types, tell_errors
 
@@ -57,27 +58,24 @@ def build_page(
     with Page(
         title="Headroom", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
-        generate.build_head()
+        head.build_head()
         with gr.Tabs() as tabs:
             with gr.Tab("Create", id="make"):
-                with gr.Row(equal_height=False):
-                    with gr.Column(scale=5, min_width=320, elem_id="make-column"):
+                with gr.Row(elem_id="create"):
+                    with gr.Column(min_width=0, elem_id="form"):
                         controls = generate.build_controls(engine)
                         more = batch.build_more(engine, page)
-                        judged = generate.build_buttons(engine, controls, more.as_list())
                         drop, brought = dropped.build_button()
-                        waiting = queue.build_queue(engine)
-                        queue.build_editing(engine, controls, waiting, judged[2:])
-                        more.box.render()
-                        waiting.render()
-                    with gr.Column(scale=6, min_width=320):
-                        panel = generate.build_panel()
+                        foot = generate.build_foot()
+                    with gr.Column(min_width=0, elem_id="stage-column"):
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)
-                        clip = result.build_result(engine)
-                        result.wire(engine, clip, controls, judged[2:])
-                strip = library.build_strip()
+                        panel = stage.build_stage(engine)
+                    with gr.Column(min_width=0, elem_id="rail"):
+                        tiles = strip.build_strip(engine)
+                generate.wire_foot(engine, controls, foot, more.as_list())
+                stage.wire(engine, panel, controls, foot)
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()
             with gr.Tab("Models", id="setup", elem_id="setup-tab") as setup_tab:
@@ -88,7 +86,7 @@ def build_page(
                 planned = plan.build_plan(engine, controls.model)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
-        _wire(engine, page, panel, controls, judged)
+        _wire(engine, page, panel, controls, foot)
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
         panel.tick(lambda: generate.models(engine), None, controls.model, **QUIET)
@@ -97,11 +95,9 @@ def build_page(
         _wire_headroom(engine, page, panel, controls, tab, *measured, planned)
         for happened in (page.load, share_tab.select):
             happened(lambda: share.refreshed(engine, sharing), None, shared, **QUIET)
-        for happened in (page.load, panel.change):
-            happened(lambda: result.newest(engine), None, clip.as_list(), **QUIET)
-        strip.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
+        tiles.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
-        dropped.wire(engine, [drop, strip, shelf], controls, judged[2:], brought, tabs)
+        dropped.wire(engine, [drop, panel, shelf], controls, foot.judged(), brought, tabs)
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
     check_types(page)
@@ -113,10 +109,12 @@ def _wire(
     page: gr.Blocks,
     panel: gr.HTML,
     controls: generate.Controls,
-    judged: list[Any],
+    foot: generate.Foot,
 ) -> None:
-    """Verdicts are renewed when the page opens, when a job has ended and when busy may be over."""
+    """Verdicts are renewed when the page opens, when a job has ended and when memory or queue
+    change."""
 
+    judged = [controls.size, controls.frames, *foot.judged()]
     chosen = [controls.model, controls.size, controls.frames]
     page.load(
         partial(generate.opened, engine),

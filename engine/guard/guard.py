@@ -103,15 +103,18 @@ class Guard:
             found = {size: judge(size, history, rules, named) for size in found}
         return found
 
-    def admit(self, request: ClipRequest) -> None:
+    def admit(self, request: ClipRequest, may_wait: bool = False) -> None:
         """Let ``request`` pass.
+
+        Args:
+            may_wait: also where only others' use is in the way; the queue waits for its end.
 
         Raises:
             NotHere: its engine isn't installed.
             Refused: its size isn't open now.
         """
         verdict = self.verdict(request.model, request.size)
-        if not verdict.open:
+        if not (verdict.open or (may_wait and verdict.word is Word.BUSY)):
             raise Refused(request.size, verdict, self.nearest(request.model, request.size))
         self.check_here(request.model)
 

@@ -146,23 +146,21 @@ def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     library.wait_for_selector("#brought >> text=The form has the clip's settings now")
     assert library.input_value("#prompt textarea") == "a red ball"
     assert library.input_value("#seed input") == "100"
-    assert library.is_checked("#lock input")
     library.wait_for_selector("#size >> text=48 × 32")
-    count = library.locator("#gallery .lib-card").count()
+    count = library.locator("#strip li.made").count()
     library.click("#generate")
     library.wait_for_selector("[data-live=outcome][data-kind=good]")
     library.wait_for_function(
-        "n => document.querySelectorAll('#gallery .lib-card').length > n", arg=count
+        "n => document.querySelectorAll('#strip li.made').length > n", arg=count
     )
-    library.click("#gallery .lib-picture >> nth=0")
-    library.click("dialog >> text=Same again")
-    library.wait_for_selector("dialog >> text=It waits in the queue, with the same seed.")
+    library.click("#strip li.made button >> nth=0")
+    library.click("#same-again")
+    library.wait_for_selector("#stage .told >> text=It waits in the queue, with the same seed.")
     library.wait_for_function(
-        "n => document.querySelectorAll('#gallery .lib-card').length > n",
+        "n => document.querySelectorAll('#strip li.made').length > n",
         arg=count + 1,
     )
-    library.keyboard.press("Escape")
-    library.click("#gallery >> text=All clips")
+    library.click("#strip >> text=All clips")
     wait_for_cards(library, 7)
     assert prompts(library)[:2] == ["a red ball", "a red ball"]
 
@@ -200,7 +198,7 @@ def test_a_dropped_clip_brings_its_settings_back(library: Any, tmp_path: Path) -
     assert library.input_value("#seed input") == "4000000000"
     assert library.is_checked("#size label:has-text('48 × 96') input")
     assert library.is_checked("#frames label:has-text('13 frames') input")
-    library.wait_for_selector("#verdict .verdict.open")
+    library.wait_for_selector("#truth .truth.open")
     library.wait_for_selector("#brought >> text=“dropped”")
     library.fill("#prompt textarea", "another")
     library.wait_for_selector("#brought >> text=“dropped”", state="detached")
@@ -339,7 +337,7 @@ def test_an_unable_program_says_why_in_its_own_words(page: Any) -> None:
 
 
 def test_the_button_for_a_clip_is_reached_by_keyboard(page: Any) -> None:
-    page.wait_for_selector("#verdict .verdict")  # the prompt has taken the focus by then
+    page.wait_for_selector("#truth .truth")  # the prompt has taken the focus by then
     with page.expect_file_chooser():
         page.press("#from-clip input", "Enter")
     ring = "getComputedStyle(document.querySelector('#from-clip label')).outlineStyle"

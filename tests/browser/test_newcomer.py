@@ -45,45 +45,46 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.model
 def test_the_whole_way_of_a_newcomer(page: Any, served: Served) -> None:
     """Open, read, choose, generate, watch, play, reload the settings, cancel, measure, open."""
-    page.wait_for_selector("#begin >> text=No clip yet.")
+    page.wait_for_selector("#stage .example")
     assert page.is_hidden("#next")
-    page.click("#examples button >> nth=0")
-    page.wait_for_function("document.querySelector('#prompt textarea').value.length > 10")
-    prompt = page.input_value("#prompt textarea")
-    page.click("#frames >> text=33 frames")
-    page.wait_for_selector("#verdict .locked")
-    page.click("#frames >> text=17 frames")
-    page.wait_for_selector("#verdict >> text=Within the model's baseline")
+    assert page.is_hidden("#cancel"), "there is nothing to cancel"
+    page.click("#frames >> text=2.1 s")
+    page.wait_for_selector("#truth .locked")
+    page.click("#frames >> text=1.1 s")
+    page.wait_for_selector("#truth >> text=Fits: up to")
 
-    page.click("#generate")
+    page.click("#stage .example >> nth=0")
     page.wait_for_selector(".live-panel.running")
+    prompt = page.input_value("#prompt textarea")
+    assert len(prompt) > 10
     page.wait_for_function(f"Number({BAR}) > 0 && Number({BAR}) < 100")
     page.wait_for_function("/^\\d+ % Headroom/.test(document.title)")
+    page.click("#gauge summary")
     page.wait_for_selector("[data-live=gauge-split] >> text=this program")
+    page.click("#gauge summary")
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
     assert page.evaluate(PLAYS % "v.loop")
     page.wait_for_function("document.title === 'Headroom'")
     card = page.locator("#size label.selected")
     page.wait_for_function(rf"/\d s, \d+ MB/.test({CARD}?.innerText)")
-    assert "best for quality" in card.inner_text()
-    assert "A clip takes about" in page.inner_text("#verdict")
+    assert "best" in card.inner_text()
+    page.wait_for_function("/, about \\d/.test(document.querySelector('#truth p').textContent)")
 
     page.fill("#prompt textarea", "something else")
-    page.click("#gallery .lib-card >> nth=0")
-    page.click("dialog >> text=Use settings")
+    page.click("#strip li.made button >> nth=0")
+    page.click("#use-settings")
     page.wait_for_function(
         "p => document.querySelector('#prompt textarea').value === p", arg=prompt
     )
-    assert page.is_checked("#lock input")
+    assert page.input_value("#seed input").isdigit()
 
     page.click("#size label:has-text('256 × 256')")
-    page.wait_for_selector("#verdict .locked")
-    assert "locked" in page.inner_text("#size label.selected")
-    page.click("#probe")
+    page.wait_for_selector("#truth .locked")
+    assert "not tested yet" in page.inner_text("#size label.selected")
+    page.click("#generate >> text=Test this size")
     page.wait_for_selector(".live-panel.running")
-    page.wait_for_selector("#verdict >> text=Measured on this machine: peak")
-    page.wait_for_selector("#probe", state="hidden")
-    page.click("#generate")
+    page.wait_for_selector("#truth .open")
+    page.click("#generate >> text=Generate")
     page.wait_for_selector(".live-panel.running")
     page.click("#cancel")
     page.wait_for_selector("[data-live=outcome] >> text=Cancelled.")
@@ -101,8 +102,7 @@ def test_the_clip_on_show_is_made_again_and_larger(page: Any, served: Served) ->
 
     page.click("#size label:has-text('64 × 64')")
     generate(page, "a blue star bounces")
-    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=blue star")
-    page.wait_for_function(PLAYS % "v.src.includes('blue-star')")
+    page.wait_for_selector("#stage .caption >> text=blue star")
     for button in ("#same-again", "#new-seed", "#larger"):
         press(button)
     page.wait_for_selector("#size label.selected:has-text('128 × 128')")
@@ -129,7 +129,7 @@ def test_the_keyboard_is_enough(page: Any, served: Served) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".live-panel.running")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
-    page.wait_for_selector("#gallery .lib-card >> nth=0 >> text=green ring")
+    page.wait_for_selector("#stage .caption >> text=green ring")
 
 
 @pytest.mark.model
@@ -142,7 +142,7 @@ def test_a_clip_that_nobody_watches_is_told(chromium: Any, served: Served) -> No
         open_page(tab, served)
         for _ in range(2):
             generate(tab, "")
-            tab.wait_for_selector("#refusal >> text=it is empty")
+            tab.wait_for_selector("#error >> text=it is empty")
         assert tab.evaluate("window.told") == ["asked"], "asked once"
         tab.evaluate("Notification.permission = 'granted'; document.hasFocus = () => false")
         generate(tab, "a white moon drifts up")
@@ -193,7 +193,7 @@ def test_nothing_moves_for_who_wants_less_motion(
 ) -> None:
     with watched(chromium, served, reduced_motion=motion) as tab:
         generate(tab, f"a pink heart spins {motion}")
-        tab.wait_for_function(PLAYS % f"v.src.includes('spins-{motion[:2]}')")
+        tab.wait_for_selector(f"#stage .caption >> text=spins {motion}")
         tab.wait_for_function(PLAYS % "v.readyState >= 4")
         settled(tab)  # a clip that plays by itself does by then
         assert tab.evaluate(PLAYS % "v.paused") is (motion == "reduce")
@@ -209,7 +209,8 @@ def test_pictures_of_the_page(
     size = {"width": width, "height": 768 if width > 400 else 844}
     with watched(chromium, served, viewport=size, color_scheme=scheme) as tab:
         generate(tab, "a red ball rolls left over green grass")
-        tab.wait_for_function(PLAYS % "v.src.includes('red-ball-rolls') && v.currentTime > 0.4")
+        tab.wait_for_selector("#stage .caption >> text=red ball rolls")
+        tab.wait_for_function(PLAYS % "v.currentTime > 0.4")
         tab.wait_for_function(f"{CARD}?.innerText.includes('MB')")
         file = Path(KEPT or tmp_path) / f"page-{width}-{scheme}.png"
         tab.screenshot(path=file)

@@ -33,11 +33,13 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     page.evaluate(PLAYS % "(v.loop = false, v.play())")
     page.wait_for_function(PLAYS % "v.ended")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
-    page.click("text=Receipt: how this clip was made")
+    page.click("#open-receipt")
     receipt = page.inner_text("#receipt")
     assert "a red ball moves left over green grass" in receipt
     assert "Plan: threads" in receipt
-    assert page.locator("#gallery img").count() == 1
+    assert page.locator("#strip .made img").count() == 1
+    page.click("dialog >> text=Close")
+    page.click("#gauge summary")
     assert "this program" in text(page, "gauge-split")
     assert 0 < int(page.get_attribute("[data-live=meter]", "aria-valuenow")) <= 100
     assert "No NVIDIA GPU here" in text(page, "gauge-problem")
@@ -80,22 +82,23 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
     )
     assert "tried once more" in text(page, "notice")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
-    clips = page.locator("#gallery img").count()
+    clips = page.locator("#strip .made img").count()
     generate(page, "and on it goes")
-    page.wait_for_function("n => document.querySelectorAll('#gallery img').length > n", arg=clips)
+    page.wait_for_function(
+        "n => document.querySelectorAll('#strip .made img').length > n", arg=clips
+    )
 
 
 @pytest.mark.model
 def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
-    page.click("#size >> text=224 × 128 wide")
-    page.wait_for_selector("#verdict >> text=Nothing as large was measured")
-    generate(page, "a red ball moves left")
-    page.wait_for_selector("#refusal >> text=is locked")
-    page.click("#probe")
+    page.click("#size >> text=224 × 128")
+    page.wait_for_selector("#truth >> text=Not tested yet")
+    page.click("#generate >> text=Test this size")
     page.wait_for_selector(".live-panel.running")
     assert "Measuring 224 × 128, landscape, 1.1 s" in text(page, "title")
-    page.wait_for_selector("#verdict >> text=Measured on this machine: peak")
-    page.wait_for_selector("#probe", state="hidden")
+    page.wait_for_selector("#truth .open")
+    assert "Measured on this machine: peak" in page.text_content("#truth details")
+    page.wait_for_selector("#generate >> text=Generate")
     page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td.measured")
 
@@ -164,7 +167,9 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
 
 def test_refusals_and_failures_are_sentences(page: Any) -> None:
     generate(page, "   ")
-    page.wait_for_selector("#refusal >> text=prompt: it is empty")
+    page.wait_for_selector("#error >> text=prompt: it is empty")
+    page.locator("#prompt textarea").press_sequentially("a")
+    page.wait_for_selector("#error .refusal", state="detached")
     choose_scripted(page)
     generate(page, "fail=oom <img src=x onerror=document.title='hacked'>")
     page.wait_for_selector("[data-live=outcome] >> text=The script ran out of memory.")
@@ -173,10 +178,15 @@ def test_refusals_and_failures_are_sentences(page: Any) -> None:
 
 
 def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
-    seed = page.input_value("#seed input")
+    """What the field shows is what a clip gets: nothing is drawn, a number stays."""
+    assert page.input_value("#seed input") == ""
     page.click("#dice")
-    page.wait_for_function("old => document.querySelector('#seed input').value !== old", arg=seed)
-    assert page.is_checked("#lock input")
+    page.wait_for_function("document.querySelector('#seed input').value !== ''")
+    seed = page.input_value("#seed input")
+    choose_scripted(page)
+    generate(page, "with the number that is shown")
+    page.wait_for_selector(f"#stage .facts >> text=seed {seed}")
+    assert page.input_value("#seed input") == seed
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

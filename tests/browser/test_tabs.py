@@ -35,7 +35,7 @@ def test_five_tabs_work_like_one(context: Any, served: Served) -> None:
     generate(last, "steps=3 step_seconds=0.3 from the last tab")
     for tab in tabs:
         tab.wait_for_selector("[data-live=outcome][data-kind=good]")
-    last.wait_for_selector("#gallery img")
+    last.wait_for_selector("#strip .made img")
     tabs[0].close()
     generate(last, "steps=3 step_seconds=0.3 once more")
     last.wait_for_selector(".live-panel.running")

@@ -163,7 +163,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     assert english(page) == []
     assert page.inner_text("#generate") == "生成"
     generate(page, "   ")
-    page.wait_for_selector("#refusal >> text=提示词：为空")
+    page.wait_for_selector("#error >> text=提示词：为空")
     assert english(page) == []
     choose_scripted(page)
     assert english(page) == [], "cards, lengths, a verdict"
@@ -174,9 +174,9 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
     assert page.inner_text("[data-live=title]") == "steps=300 step_seconds=0.2"
     generate(page, "measured")
-    page.wait_for_selector("#queue [data-queue=waiting] .title")
-    assert page.inner_text("#queue [data-queue=waiting] .title") == "measured"
-    page.click("#queue [data-queue=waiting] [data-do=edit]")
+    page.wait_for_selector("#strip [data-queue=waiting] .title")
+    assert page.inner_text("#strip [data-queue=waiting] .title") == "measured"
+    page.click("#strip [data-queue=waiting] [data-do=edit]")
     page.wait_for_selector("#save-job")
     assert english(page) == []
     page.click("#leave-job")
@@ -191,7 +191,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
     choose_scripted(page)
     page.locator("#size label").last.click()
     page.locator("#frames label").last.click()
-    page.wait_for_selector("#verdict p")
+    page.wait_for_selector("#truth p")
     assert english(page) == []
     page.get_by_role("tab", name="Memory").click()
     page.wait_for_selector("#picture td")

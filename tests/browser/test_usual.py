@@ -26,7 +26,7 @@ def test_the_page_opens_with_the_large_model(tmp_path: Path) -> None:
     try:
         with launched() as chromium, watched(chromium, served) as tab:
             assert tab.input_value("#model input") == "Large"
-            tab.wait_for_selector("#verdict >> text=Within the model's baseline")
+            tab.wait_for_selector("#truth >> text=Fits: up to")
             assert "off" in str(served.state("engine")), "nobody asked for anything yet"
             tab.fill("#prompt textarea", "steps=2")
             tab.wait_for_selector("[data-live=engine] >> text=ready")

@@ -94,7 +94,7 @@ def in_browser(served: Served) -> dict[str, float]:
             tab.wait_for_function(
                 "document.querySelector('[data-live=engine]')?.textContent.length > 15"
             )
-            tab.wait_for_selector("#verdict .verdict")
+            tab.wait_for_selector("#truth .truth")
             ready.append(time.perf_counter() - began)
             began = time.perf_counter()
             tab.get_by_role("tab", name="Library").click()

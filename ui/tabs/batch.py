@@ -15,7 +15,7 @@ EMBED = "embed_receipts"
 @dataclass(frozen=True)
 class More:
     """The inputs behind the form's own, in the order in which ``submit`` takes them, and the
-    ``box`` that shows them, which is yet to be rendered."""
+    ``box`` that shows them."""
 
     box: gr.Accordion
     lines: gr.Checkbox
@@ -33,7 +33,7 @@ def embeds(engine: Engine) -> bool:
 
 def build_more(engine: Engine, page: gr.Blocks) -> More:
     title = "Several clips at once, and the receipt"
-    with gr.Accordion(title, open=False, elem_id="more", render=False) as box:
+    with gr.Accordion(title, open=False, elem_id="more") as box:
         lines = gr.Checkbox(
             False, label="Each line of the prompt is a clip of its own", elem_id="lines"
         )

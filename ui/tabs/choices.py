@@ -7,10 +7,8 @@ import gradio as gr
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
 from engine.request import Size, whole
-from engine.text import Text, plain
+from engine.text import Text
 from ui.wording import say
-
-NAMES = ("wide", "tall")  # of sizes, in presets/sizes.yaml
 
 
 def known_model(presets: Presets, name: object) -> str:
@@ -40,33 +38,27 @@ def model_choices(presets: Presets) -> list[tuple[str, str]]:
 
 
 def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
-    """Value and choices of the size radio: "height×width" behind what people read, in words.
+    """Value and choices of the size radio: "height×width" behind "width × height".
 
     Args:
         also: a value that has to be among them, because it is chosen.
     """
     default = presets.models[model].default
-    sizes = [(s.name, s.height, s.width) for s in presets.sizes_for(model)]
-    if (default.height, default.width) not in [(h, w) for _, h, w in sizes]:
-        sizes.insert(0, ("", default.height, default.width))
-    choices = [(say(_sides(w, h, name)), f"{h}×{w}") for name, h, w in sizes]
+    sizes = [(s.height, s.width) for s in presets.sizes_for(model)]
+    if (default.height, default.width) not in sizes:
+        sizes.insert(0, (default.height, default.width))
+    choices = [(f"{w} × {h}", f"{h}×{w}") for h, w in sizes]
     if also and also not in [value for _, value in choices]:
         height, _, width = str(also).partition("×")
         choices.append((f"{width} × {height}", str(also)))
     return {"choices": choices, "value": f"{default.height}×{default.width}"}
 
 
-def _sides(width: int, height: int, name: str) -> Text:
-    if name in NAMES:
-        return Text(f"generate.size_{name}", width=width, height=height)
-    return plain(f"{width} × {height} {name}".rstrip())
-
-
 def frame_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
     """Likewise for the length, in frames."""
     preset = presets.models[model]
     counts = {*presets.frames_for(model), *([int(str(also))] if also else [])}
-    said = {n: Text("generate.length", seconds=preset.seconds(n), frames=n) for n in sorted(counts)}
+    said = {n: Text("generate.length", seconds=preset.seconds(n)) for n in sorted(counts)}
     choices = [(say(length), n) for n, length in said.items()]
     return {"choices": choices, "value": preset.default.frames}
 

@@ -103,7 +103,7 @@ def brought(engine: Engine, data: object) -> list[Any]:
         request = usable(engine, raw)
         fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
-        return [*[gr.skip() for _ in range(8)], refusal_html(error)]
+        return [*[gr.skip() for _ in range(7)], refusal_html(error)]
     back = html.escape(say(Text("dropped.brought_back", prompt=begun(request.prompt))))
     mark = quote(json.dumps(_as_form(request), ensure_ascii=False, separators=(",", ":")), safe="")
     return [*fields, *verdict, f"<p class='hint' role='status' data-brought='{mark}'>{back}</p>"]
@@ -112,8 +112,8 @@ def brought(engine: Engine, data: object) -> list[Any]:
 def _as_form(request: ClipRequest) -> list[object]:
     """What the form's controls hold, in their order, once they hold ``request``."""
     size = f"{request.height}×{request.width}"
-    seed = None if request.seed == RANDOM_SEED else request.seed
-    return [request.prompt, request.model, size, request.frames, seed, seed is not None]
+    seed = "" if request.seed == RANDOM_SEED else str(request.seed)
+    return [request.prompt, request.model, size, request.frames, seed]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:

@@ -13,21 +13,26 @@ SPARK_SECONDS = 60.0
 SPARK_POINTS = 60
 
 GAUGE = """
-<section class="gauge" aria-label="Memory">
-  <div class="gauge-text"><strong data-live="gauge-name">Memory …</strong>
-    <span data-live="gauge-use"></span></div>
+<section class="gauge" id="gauge" aria-label="Memory">
   <div class="meter" role="meter" aria-label="Device memory" aria-valuemin="0" aria-valuemax="100"
     aria-valuenow="0" data-live="meter"><span class="ours"></span><span class="others"></span><i
     class="budget" title="Budget: what a clip may take"></i><i class="peak"
     title="Peak of the running clip"></i></div>
-  <div class="gauge-text small"><span data-live="gauge-split"></span>
-    <span data-live="gauge-health"></span></div>
-  <div class="ram"><span data-live="ram-text"></span><div class="slim" role="meter"
-    aria-label="RAM" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" data-live="ram"><span
-    ></span></div></div>
-  <svg class="spark" viewBox="0 0 60 20" preserveAspectRatio="none" role="img"
-    aria-label="Device memory in the last minute" data-live="spark"><polyline points=""/></svg>
-  <p class="small problem" role="alert" data-live="gauge-problem" hidden></p>
+  <span class="gauge-use" data-live="gauge-use"></span>
+  <details>
+    <summary aria-label="Memory in detail"></summary>
+    <div class="gauge-more">
+      <strong data-live="gauge-name">Memory …</strong>
+      <p data-live="gauge-split"></p>
+      <p data-live="gauge-health" hidden></p>
+      <div class="ram"><span data-live="ram-text"></span><div class="slim" role="meter"
+        aria-label="RAM" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" data-live="ram"
+        ><span></span></div></div>
+      <svg class="spark" viewBox="0 0 60 20" preserveAspectRatio="none" role="img"
+        aria-label="Device memory in the last minute" data-live="spark"><polyline points=""/></svg>
+      <p data-live="gauge-problem" hidden></p>
+    </div>
+  </details>
 </section>
 """
 
@@ -69,6 +74,7 @@ def gauge_state(
         "gauge-name": sample.gpu.name if sample.gpu else Text("gauge.ram"),
         "gauge-use": Text("gauge.used_of", **in_use),
         "gauge-split": split,
+        "budget": str(Memory(budget)),
         "gauge-health": _health(sample),
         "gauge-problem": _problem(sample),
         "meter": {

@@ -1,7 +1,8 @@
-"""The controls that make a request, and the panel that shows how it is going."""
+"""The form that makes a request, and its foot: the line that tells what holds, and the button."""
 
 import html
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,20 +13,10 @@ from engine.default_model import can_run, default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
-from engine.guard.duration import Duration
-from engine.guard.verdict import Verdict, Word
-from engine.pipelines import is_here
-from engine.presets import ModelPreset
+from engine.guard.verdict import Verdict
 from engine.prompts.batch import expand
-from engine.request import (
-    RANDOM_SEED,
-    SEED_LIMIT,
-    ClipRequest,
-    RequestError,
-    whole,
-)
-from engine.text import Memory, Said, Text, joined
-from ui import wording
+from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, Size, whole
+from engine.text import Said, Text
 from ui.tabs import cards, prompts
 from ui.tabs.choices import (
     as_count,
@@ -35,67 +26,64 @@ from ui.tabs.choices import (
     model_choices,
     size_choices,
 )
-from ui.tabs.gauge import GAUGE
+from ui.tabs.truth import Step, Truth, truth_html, truth_of
 from ui.theme import ASSETS
 from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
-HEAD = """
-<div class="head">
-  <h1>Headroom</h1>
-  <p class="tagline">Text-to-video on the computer you have.</p>
-  <p class="shared" data-live="share-short" hidden></p>
-  %s
-</div>
-"""
-PANEL = """
-<div class="live-panel">
-  <p class="notice" role="alert" data-live="offline" hidden></p>
-  <p class="engine"><span class="dot" aria-hidden="true"></span><span data-live="engine"
-    >Connecting…</span></p>
-  <p class="engine" data-live="label" hidden></p>
-  <p class="notice" role="alert" data-live="notice" hidden></p>
-  <div class="now">
-    <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
-    <div class="words">
-      <p class="title" data-live="title"></p><i hidden><i data-live="job"></i></i>
-      <div class="line"><span aria-live="polite" data-live="stage"></span><span
-        data-live="left"></span></div>
-      <div class="progress" role="progressbar" aria-label="This clip" aria-valuemin="0"
-        aria-valuemax="100" aria-valuenow="0" data-live="bar"><span></span></div>
-    </div>
-  </div>
-  <p class="outcome" aria-live="polite" data-live="outcome" hidden></p>
-  <p class="notice" data-live="waiting-for" hidden></p>
-</div>
-"""
+CLEAR = "() => ''"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the form holds, in the order of ``Controls.as_list``; from a browser, so any value."""
+
+    prompt: Chosen
+    model: Chosen
+    size: Chosen
+    frames: Chosen
+    seed: Chosen
+
+    def raw(self) -> dict[str, object]:
+        """As a raw request; no value here is corrected. An empty seed is drawn."""
+        height, _, width = str(self.size).partition("×")
+        drawn = self.seed is None or str(self.seed).strip() == ""
+        return {
+            "prompt": self.prompt,
+            "model": self.model,
+            "height": height,
+            "width": width,
+            "frames": self.frames,
+            "seed": RANDOM_SEED if drawn else self.seed,
+        }
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The inputs, in the order in which ``request_values`` takes them."""
+    """The inputs, in the order of ``Form``."""
 
     prompt: gr.Textbox
     model: gr.Dropdown
     size: gr.Radio
     frames: gr.Radio
-    seed: gr.Number
-    lock: gr.Checkbox
+    seed: gr.Textbox
     helped: prompts.PromptHelp
 
     def as_list(self) -> list[Any]:
-        return [self.prompt, self.model, self.size, self.frames, self.seed, self.lock]
+        return [self.prompt, self.model, self.size, self.frames, self.seed]
 
 
-def build_head() -> None:
-    script = (ASSETS / "page/desk.js").read_text(encoding="utf-8")
-    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=script)
+@dataclass(frozen=True)
+class Foot:
+    """Below the form, always in sight: the truth, the button and what it was refused for."""
 
+    truth: gr.HTML
+    press: gr.Button
+    error: gr.HTML
 
-def build_panel() -> gr.HTML:
-    """The live panel; it fires ``change`` whenever a job has ended."""
-    script = (ASSETS / "page/live.js").read_text(encoding="utf-8")
-    return gr.HTML(PANEL, elem_id="panel", js_on_load=script)
+    def judged(self) -> list[Any]:
+        """What a verdict sets besides the form's two radios."""
+        return [self.truth, self.press]
 
 
 def build_controls(engine: Engine) -> Controls:
@@ -103,8 +91,10 @@ def build_controls(engine: Engine) -> Controls:
     model = default_model(engine).preset
     prompt = gr.Textbox(
         label="Prompt",
+        show_label=False,
+        container=False,
         placeholder="What should the clip show?",
-        lines=2,
+        lines=3,
         max_lines=8,
         elem_id="prompt",
         autofocus=True,
@@ -124,26 +114,17 @@ def build_controls(engine: Engine) -> Controls:
     size = gr.Radio(**size_choices(presets, model.id), label="Size", elem_id="size")
     frames = gr.Radio(**frame_choices(presets, model.id), label="Length", elem_id="frames")
     with gr.Row(elem_id="seed-row"):
-        seed = gr.Number(
-            secrets.randbelow(SEED_LIMIT),
+        seed = gr.Textbox(
+            "",
             label="Seed",
-            precision=0,
-            minimum=0,
-            maximum=SEED_LIMIT - 1,
+            placeholder="random",
+            max_lines=1,
             elem_id="seed",
-            min_width=150,
+            min_width=120,
             container=False,
         )
-        dice = gr.Button("Roll", icon=ASSETS / "page/dice.svg", elem_id="dice", min_width=90)
-        lock = gr.Checkbox(
-            False, label="Keep this seed", elem_id="lock", container=False, min_width=130
-        )
-    dice.click(
-        lambda: (secrets.randbelow(SEED_LIMIT), True),
-        None,
-        [seed, lock],
-        **QUIET,
-    )
+        dice = gr.Button("Roll", icon=ASSETS / "page/dice.svg", elem_id="dice", min_width=80)
+    dice.click(lambda: str(secrets.randbelow(SEED_LIMIT)), None, seed, **QUIET)
     gr.on(
         [prompt.change, chosen.change],
         partial(_written, engine),
@@ -153,9 +134,7 @@ def build_controls(engine: Engine) -> Controls:
         **QUIET,
     )
     prompts.wire(engine, helped, prompt, chosen)
-    # Whoever types a seed wants that seed.
-    seed.input(lambda: True, None, lock, **QUIET)
-    return Controls(prompt, chosen, size, frames, seed, lock, helped)
+    return Controls(prompt, chosen, size, frames, seed, helped)
 
 
 def _written(engine: Engine, text: str, model: Chosen) -> str:
@@ -181,60 +160,52 @@ def models(engine: Engine, **more: Any) -> gr.Dropdown:
     return gr.Dropdown(choices, visible=len(choices) > 1, **more)
 
 
-def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[Any]:
-    """Verdict, buttons and refusals; returns what ``judged`` refreshes.
+# ---- the foot ------------------------------------------------------------------------------
+
+
+def build_foot() -> Foot:
+    """Drawn where it is called; ``wire_foot`` connects it."""
+    with gr.Column(elem_id="foot"):
+        error = gr.HTML("", elem_id="error", js_on_load=None)
+        truth = gr.HTML("", elem_id="truth", js_on_load=None)
+        press = gr.Button("Generate", variant="primary", elem_id="generate")
+    return Foot(truth, press, error)
+
+
+def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any]) -> None:
+    """Connect the button, and what the choices say of themselves.
 
     Args:
-        more: the inputs of ``More.as_list``, not rendered yet or elsewhere.
+        more: the inputs of ``More.as_list``.
     """
-    verdict = gr.HTML("", elem_id="verdict", js_on_load=None)
-    with gr.Row():
-        make = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
-        probe = gr.Button("Measure", elem_id="probe", visible=False, scale=2)
-        stop = gr.Button("Cancel", variant="secondary", elem_id="cancel", scale=1)
-    refusal = gr.HTML("", elem_id="refusal", js_on_load=None)
+    refreshed = [controls.size, controls.frames, *foot.judged()]
+    chosen = [controls.model, controls.size, controls.frames]
 
-    def submit(
-        prompt: str,
+    def press(
+        step: str,
+        prompt: Chosen,
         model: Chosen,
         size: Chosen,
         frames: Chosen,
         seed: Chosen,
-        lock: bool,
         lines: bool,
         seeds: Chosen,
         embed: bool,
-    ) -> str:
-        raw = request_values(prompt, model, size, frames, seed, lock)
+    ) -> list[Any]:
+        form = Form(prompt, model, size, frames, seed)
         try:
-            engine.submit_all(expand(raw, lines, seeds, engine.presets), embed)
+            told = act(engine, step, form, lines, seeds, embed)
         except HeadroomError as error:
-            return refusal_html(error)
-        return ""
+            return [refusal_html(error), *judged(engine, model, size, frames)]
+        return ["", *told]
 
-    make.click(submit, [*controls.as_list(), *more], refusal, **QUIET)
-
-    def measure(
-        prompt: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, lock: bool
-    ) -> str:
-        raw = request_values(prompt or PROBE_PROMPT, model, size, frames, seed, lock)
-        try:
-            engine.measure(ClipRequest.check(raw, engine.presets))
-        except HeadroomError as error:
-            return refusal_html(error)
-        return ""
-
-    probe.click(measure, controls.as_list(), refusal, **QUIET)
-    # The one that was on show: another may run by the time that the press is here.
-    stop.click(
-        partial(cancel_current, engine),
-        gr.Textbox(visible=False),
-        None,
-        js="() => document.querySelector('[data-live=job]')?.textContent ?? ''",
+    foot.press.click(
+        press,
+        [gr.Textbox(visible=False), *controls.as_list(), *more],
+        [foot.error, *refreshed],
+        js=(ASSETS / "page/press.js").read_text(encoding="utf-8"),
         **QUIET,
     )
-    refreshed = [controls.size, controls.frames, verdict, probe]
-    chosen = [controls.model, controls.size, controls.frames]
     gr.on(
         [controls.size.input, controls.frames.input],
         partial(judged, engine),
@@ -243,16 +214,50 @@ def build_buttons(engine: Engine, controls: Controls, more: list[Any]) -> list[A
         **QUIET,
     )
     controls.model.input(
-        partial(judged, engine, size=None, frames=None),
-        controls.model,
-        refreshed,
-        **QUIET,
+        partial(judged, engine, size=None, frames=None), controls.model, refreshed, **QUIET
     )
-    return refreshed
+    # A refusal belongs to what was refused: it goes once anything of that is another.
+    edits = [getattr(control, "input", control.change) for control in controls.as_list()]
+    gr.on(edits, None, None, foot.error, js=CLEAR, **QUIET)
+
+
+def act(
+    engine: Engine, step: str, form: Form, lines: bool, seeds: Chosen, embed: bool
+) -> list[Any]:
+    """Do what stood on the button, if it still is the next step; updates for what ``judged``
+    refreshes.
+
+    Args:
+        step: the ``Step`` that was on show.
+
+    Raises:
+        HeadroomError: it was refused.
+    """
+    size = as_size(form.size, as_count(form.frames))
+    model = known_model(engine.presets, form.model)
+    makes = (Step.GENERATE, Step.QUEUE)
+    now = _look(engine, model, size)
+    if step in makes or not step:
+        raw = form.raw()
+        engine.submit_all(expand(raw, lines, seeds, engine.presets), embed, may_wait=True)
+    elif step == Step.TEST == now.step:
+        raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}
+        engine.measure(ClipRequest.check(raw, engine.presets))
+    elif step == Step.DOWNLOAD == now.step:
+        engine.downloads.start(model)
+    elif step == Step.SMALLER == now.step and now.size is not None:
+        return chosen(engine, model, now.size)
+    return judged(engine, model, form.size, form.frames)
+
+
+def _look(engine: Engine, model: str, size: Size) -> Truth:
+    verdict = engine.guard.verdict(model, size)
+    duration = engine.guard.durations(model, [size])[size]
+    return truth_of(engine, engine.presets.models[model], size, verdict, duration)
 
 
 def judged(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
-    """The verdict on what is chosen, and every choice with its own: locked ones say so.
+    """The truth about what is chosen, its button, and every choice with its own verdict.
 
     Args:
         size, frames: the radios' values, which are left as they are: the user may be choosing
@@ -276,67 +281,44 @@ def judged(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[
     ]
     style = cards.style((value, s, verdicts[s]) for value, s in others.items())
     told_frames = [
-        (length if verdicts[s].open else _not_open(length, verdicts[s]), value)
+        (length if verdicts[s].open else not_open(length, verdicts[s]), value)
         for (length, value), s in zip(lengths["choices"], longer, strict=True)
     ]
-    verdict = verdicts[here]
+    truth = truth_of(engine, preset, here, verdicts[here], times[here])
     return [
         gr.Radio(told, value=size) if fresh else gr.Radio(told),
         gr.Radio(told_frames, value=count) if fresh else gr.Radio(told_frames),
-        style + verdict_html(verdict, preset, times[here]),
-        gr.Button(visible=verdict.word is Word.LOCKED and is_here(preset)),
+        style + truth_html(truth, model, here),
+        _button(truth),
     ]
 
 
-def _not_open(length: str, verdict: Verdict) -> str:
+def _button(truth: Truth) -> gr.Button:
+    return gr.Button(say(truth.label), interactive=truth.step is not Step.NONE)
+
+
+def not_open(length: str, verdict: Verdict) -> str:
     return say(Text("generate.length_not_open", length=length, verdict=verdict.word.text))
 
 
+def chosen(engine: Engine, model: str, size: Size) -> list[Any]:
+    """Updates for what ``judged`` refreshes, with both radios set to ``size``."""
+    value = f"{size.height}×{size.width}"
+    sizes, lengths, *rest = judged(engine, model, value, size.frames)
+    radios = gr.Radio(sizes.choices, value=value), gr.Radio(lengths.choices, value=size.frames)
+    return [*radios, *rest]
+
+
 def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[Any]]:
-    """Updates for ``Controls.as_list()``, and for the verdict and the button beside it.
+    """Updates for ``Controls.as_list()``, and for ``Foot.judged()``.
 
     A size or length that isn't on offer becomes a choice of its own, and stays one while it is
     chosen.
     """
-    size, drawn = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
-    sizes, lengths, *verdict = judged(engine, request.model, size, request.frames)
-    fields = [
-        request.prompt,
-        gr.Dropdown(model_choices(engine.presets), value=request.model),
-        gr.Radio(sizes.choices, value=size),
-        gr.Radio(lengths.choices, value=request.frames),
-        gr.skip() if drawn else request.seed,
-        not drawn,
-    ]
-    return fields, verdict
-
-
-def verdict_html(verdict: Verdict, preset: ModelPreset, duration: Duration | None) -> str:
-    word, why = verdict.word.value, joined(verdict.reason, verdict.remedy)
-    if verdict.open:
-        budget = Text("generate.budget", budget=Memory(verdict.budget))
-        why = joined(verdict.reason, budget, wording.takes(duration))
-    said = say(Text(f"generate.verdict_{word}"))
-    return (
-        f"<p class='verdict {word}' title='{html.escape(preset.name, quote=True)}' "
-        f"aria-live='polite'><b>{html.escape(said)}</b> {html.escape(say(why))}</p>"
-    )
-
-
-def request_values(
-    prompt: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, lock: bool
-) -> dict[str, object]:
-    """What the controls hold, as a raw request; no value here is corrected. A seed that shall be
-    kept and is none, as an emptied field or 1e400, is refused instead of being drawn."""
-    height, _, width = str(size).partition("×")
-    return {
-        "prompt": prompt,
-        "model": model,
-        "height": height,
-        "width": width,
-        "frames": frames,
-        "seed": ("" if seed is None else seed) if lock else RANDOM_SEED,
-    }
+    sizes, lengths, *rest = chosen(engine, request.model, request.size)
+    model = gr.Dropdown(model_choices(engine.presets), value=request.model)
+    seed = "" if request.seed == RANDOM_SEED else str(request.seed)
+    return [request.prompt, model, sizes, lengths, seed], rest
 
 
 def refusal_html(error: HeadroomError) -> str:
@@ -348,8 +330,8 @@ def refusal_html(error: HeadroomError) -> str:
     return f'<div class="refusal" role="alert">{text}</div>'
 
 
-def cancel_current(engine: Engine, shown: Chosen = "") -> None:
-    """Cancel the job that the panel shows, even if another one runs by now; where it shows none,
+def cancel_current(engine: Engine, shown: object = "") -> None:
+    """Cancel the job that the stage shows, even if another one runs by now; where it shows none,
     what runs, else what is next. Nothing to cancel is no error."""
     jobs, number = engine.jobs, whole(shown)
     if number is not None and jobs.has(number):

@@ -78,18 +78,19 @@ def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(guarded: Engine, 
     assert headroom.refreshed(guarded, "wan-tiny", "no size")[1].value == dropdown.value
 
 
-def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Engine) -> None:
-    size, frames, verdict, probe = generate.judged(guarded, "wan-tiny", "256×256", 17)
+def test_locked_sizes_say_so_and_offer_the_test(guarded: Engine) -> None:
+    size, frames, truth, press = generate.judged(guarded, "wan-tiny", "256×256", 17)
     labels = dict((value, text) for text, value in size.choices)
-    assert labels["256×256"] == "256 × 256\nlocked"
-    assert labels["128×128"].startswith("128 × 128\n")
-    assert labels["128×128"].endswith("\nbest for quality")
+    assert labels["256×256"] == "256 × 256\nnot tested yet"
+    assert labels["128×128"].startswith("128 × 128\n≤ ")
+    assert labels["128×128"].endswith(" · best")
     assert [value for _, value in frames.choices] == [9, 17, 33]
-    assert "<b>Locked.</b>" in verdict
-    assert probe.visible is True
-    _, _, verdict, probe = generate.judged(guarded, "wan-tiny", "128×128", 17)
-    assert "<b>Open.</b>" in verdict
-    assert probe.visible is False
+    assert "Not tested yet" in truth
+    assert "data-step='test'" in truth
+    assert press.value == "Test this size"
+    _, _, truth, press = generate.judged(guarded, "wan-tiny", "128×128", 17)
+    assert "Fits: up to" in truth
+    assert press.value == "Generate"
 
 
 def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
@@ -114,11 +115,15 @@ def test_a_peak_that_wasnt_measured_says_how_it_is_meant(hedge: Hedge, said: str
 def test_the_tab_and_the_choices_are_in_the_readers_language(guarded: Engine, ask: Ask) -> None:
     record(guarded, ask, Size(128, 128, 17), "ok", GIB)
     size, frames, verdict, _ = generate.judged(guarded, "wan-tiny", "256×256", 17)
-    assert "<b>未测。</b>" in verdict
+    assert "尚未测试" in verdict
     assert "请测量" in verdict
     labels = {value: text for text, value in size.choices}
-    assert labels["128×224"].startswith("224 × 128 宽屏")
-    assert any(text.endswith(" 帧，未测") for text, _ in frames.choices)
+    assert labels["128×224"] == "224 × 128\n尚未测试"
+    assert [text for text, _ in frames.choices] == [
+        "0.6 秒",
+        "1.1 秒，尚未测试",
+        "2.1 秒，尚未测试",
+    ]
     record(guarded, ask, Size(224, 128, 33), "out_of_memory", 0)
     picture, dropdown = headroom.refreshed(guarded, "wan-tiny")
     assert "✓</span> 已测" in picture

@@ -279,8 +279,8 @@ def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
     request = drop(visitor, content)["request"]
     assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
     updates = brought(engine, {"request": request})
-    assert (updates[0], updates[4], updates[5]) == ("a drawn seed", 77, True)
-    assert "class='verdict open'" in updates[6], "the verdict comes in the same step"
+    assert (updates[0], updates[4]) == ("a drawn seed", "77")
+    assert "class='truth open'" in updates[5], "the verdict comes in the same step"
     assert "a drawn seed" in updates[-1]
     assert not list(engine.home.cache.glob("dropped-*"))
 

@@ -60,7 +60,7 @@ document.addEventListener("play", ({ target }) => {
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
   const make = document.querySelector("#generate");
-  if (!make?.offsetParent) return; // another tab is open
+  if (!make?.offsetParent || document.querySelector("dialog[open]")) return; // something else is open
   event.preventDefault();
   // Gradio hears of a typed text a moment late; leaving the field makes it now.
   const field = document.activeElement;

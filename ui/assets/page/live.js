@@ -6,14 +6,19 @@ const text = (name, value) => all(name).forEach((node) => {
 });
 
 const draw = {
-  running: (on) => document.querySelectorAll(".live-panel").forEach((p) => p.classList.toggle("running", on)),
+  running: (on) => {
+    document.querySelectorAll(".live-panel").forEach((p) => p.classList.toggle("running", on));
+    if (on) all("preview").forEach((image) => { image.hidden = true; image.removeAttribute("src"); });
+  },
   fraction: (value) => all("bar").forEach((bar) => {
     bar.setAttribute("aria-valuenow", Math.round(value * 100));
     bar.firstElementChild.style.width = `${value * 100}%`;
   }),
+  // The last one stays while the clip that it became is loaded (stage.js).
   preview: (source) => all("preview").forEach((image) => {
-    image.hidden = source === "";
-    if (source === "") image.removeAttribute("src"); else image.src = source;
+    if (source === "") return;
+    image.src = source;
+    image.hidden = false;
   }),
   // A prompt is its author's words, in whatever language the page is.
   title_kind: (kind) => all("title").forEach((node) => { node.translate = kind === "probe"; }),
@@ -50,6 +55,11 @@ const draw = {
       return item;
     }));
   }),
+  "pull-head": (pull) => document.querySelectorAll(".pull-head").forEach((node) => {
+    node.hidden = !pull;
+    text("pull-head", pull ? pull.text : "");
+    node.querySelector(".progress > span").style.width = `${(pull ? pull.fraction : 0) * 100}%`;
+  }),
   pulls: (running) => document.querySelectorAll("[data-pull]").forEach((card) => {
     const pull = running[card.dataset.pull];
     card.hidden = !pull;
@@ -80,7 +90,17 @@ window.addEventListener("headroom-part", () => show(seen));
 let ended = null;
 let weights = null;
 let packages = null;
-let held = "";
+let held = null;
+// At most once a second, and only for somebody who looks.
+let due = 0;
+const renew = () => {
+  if (due) return;
+  due = setTimeout(() => {
+    due = 0;
+    if (document.hidden) held = null; else trigger("release");
+  }, 600);
+};
+document.addEventListener("visibilitychange", () => { if (!document.hidden && held === null) renew(); });
 const receive = (state) => {
   Object.assign(seen, state);
   show(state);
@@ -95,11 +115,10 @@ const receive = (state) => {
     if (packages !== null && packages !== state.packages) { trigger("tick"); trigger("change"); }
     packages = state.packages;
   }
-  // What others hold decides whether there is room, on the device or in RAM. One step is 256 MB of
-  // 16 GB: a verdict isn't read out anew for each page that a browser takes.
-  const now = [seen.meter?.others, seen.ram].map((share) => Math.round((share || 0) * 64)).join();
-  if (now !== held && document.querySelector("#verdict .busy")) trigger("release");
-  held = now;
+  // What the truth is derived from: memory, as finely as it is told, and the queue.
+  const now = [seen.budget, Math.round((seen.ram || 0) * 160), seen.running, seen.queue?.waiting.length,
+    seen.queue?.more].join();
+  if (now !== held) { held = now; renew(); }
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.
     if (ended !== null && ended !== state.ended) {

@@ -1,12 +1,10 @@
-"""The queue on the page: what waits and when it starts, what failed, and what can be done about it.
+"""The strip: what runs, what waits and when it starts, what failed, and the newest clips.
 
-``Live`` sends ``QueueView.state``; queue.js draws it and calls ``act`` for its buttons.
+``Live`` sends ``QueueView.state``; strip.js draws it, and calls ``act`` for its buttons.
 """
 
-import html
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import gradio as gr
@@ -16,28 +14,33 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
-from engine.request import ClipRequest, Size
+from engine.request import ClipRequest, RequestError, Size
 from engine.text import NOTHING, Said, Text, joined
 from engine.worker.status import Status
 from ui import wording
-from ui.tabs.generate import Controls, brought_back, judged, refusal_html, request_values
+from ui.tabs.choices import as_size, frame_choices, size_choices
+from ui.tabs.generate import Form, not_open
 from ui.theme import ASSETS
-from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 SHOWN = 20  # of the waiting jobs; the others are counted
 ENDED_SHOWN = 5
 FRESH_SECONDS = 2.0  # verdicts and seconds of earlier clips are looked up this often at the most
-QUEUE = """
-<section class="queue" aria-label="Queue" hidden>
-  <div class="queue-head"><strong data-queue="head"></strong>
-    <button type="button" data-do="cancel_waiting">Cancel all that waits</button></div>
-  <ol data-queue="waiting"></ol>
-  <p class="small" data-queue="more" hidden></p>
-  <div class="queue-head" data-queue="ended-head" hidden><strong>Not made</strong>
-    <button type="button" data-do="clear_ended">Clear</button></div>
-  <ul data-queue="ended"></ul>
-  <p class="notice" role="status" data-queue="told" hidden></p>
+STRIP = """
+<section class="strip" aria-label="Queue and newest clips">
+  <div class="strip-head"><strong data-queue="head"></strong>
+    <button type="button" class="lib-button" data-do="cancel_waiting" hidden>Clear queue</button>
+    <button type="button" class="lib-button" data-do="clear_ended" hidden>Clear failed</button>
+    <button type="button" class="lib-button" data-do="all" hidden>All clips</button></div>
+  <p class="message warn" role="status" data-queue="told" hidden></p>
+  <div class="tiles">
+    <ul data-queue="running" aria-label="Running" hidden></ul>
+    <ol data-queue="waiting" aria-label="Waiting"></ol>
+    <p class="small" data-queue="more" hidden></p>
+    <ul data-queue="ended" aria-label="Failed or cancelled"></ul>
+    <ul data-queue="made" aria-label="Newest clips"></ul>
+    <p class="small" data-queue="empty" hidden>What runs, waits and is done shows up here.</p>
+  </div>
 </section>
 """
 
@@ -179,85 +182,85 @@ def act(engine: Engine, asked: object) -> Text | None:
     return None
 
 
-def build_queue(engine: Engine) -> gr.HTML:
-    """The list, yet to be rendered; it fires ``edit`` with ``{"job": NUMBER}``, which waits and
-    shall come into the form."""
+def build_strip(engine: Engine) -> gr.HTML:
+    """The strip; it fires ``expand`` for all clips."""
 
     def pressed(asked: object = None) -> str:
         wrong = act(engine, asked)
         return "" if wrong is None else say(wrong)
 
-    script = (ASSETS / "page/queue.js").read_text(encoding="utf-8")
+    def editable(asked: object = None) -> dict[str, Any]:
+        try:
+            return edit_form(engine, asked)
+        except HeadroomError as error:
+            return {"refused": say(error.text)}
+
+    def edited(asked: object = None) -> str:
+        wrong = edit(engine, asked)
+        return "" if wrong is None else say(wrong)
+
+    parts = ("library/library_tools.js", "library/library_dialogs.js", "page/strip.js")
     return gr.HTML(
-        QUEUE, elem_id="queue", js_on_load=script, server_functions=[pressed], render=False
+        STRIP,
+        elem_id="strip",
+        js_on_load="\n".join((ASSETS / part).read_text(encoding="utf-8") for part in parts),
+        server_functions=[pressed, editable, edited],
     )
 
 
-def build_editing(
-    engine: Engine, controls: Controls, queue: gr.HTML, judged_parts: list[Any]
-) -> None:
-    """Edit a waiting job in the form that made it; afterwards the form holds what it held before.
+# ---- a waiting job, edited in place ------------------------------------------------------------
+
+
+def edit_form(engine: Engine, asked: object) -> dict[str, Any]:
+    """What the dialog is filled with: the job's fields, and what each list offers, as pairs of
+    words and value.
+
+    Raises:
+        TooLate, RequestError: as ``_editable``.
+    """
+    job = _editable(engine, asked)
+    request, presets = job.request, engine.presets
+    size = f"{request.height}×{request.width}"
+    sizes = size_choices(presets, request.model, size)["choices"]
+    lengths = frame_choices(presets, request.model, request.frames)["choices"]
+    offered = [as_size(value, request.frames) for _, value in sizes]
+    longer = [as_size(size, value) for _, value in lengths]
+    verdicts = engine.guard.verdicts(request.model, [*offered, *longer])
+    return {
+        "place": engine.jobs.place(job.id) or 1,
+        "prompt": request.prompt,
+        "seed": str(job.seed),
+        "size": size,
+        "frames": request.frames,
+        "sizes": _told(sizes, [verdicts[one] for one in offered]),
+        "lengths": _told(lengths, [verdicts[one] for one in longer]),
+    }
+
+
+def _told(choices: list[tuple[str, Any]], verdicts: list[Verdict]) -> list[tuple[str, Any]]:
+    return [
+        (words if verdict.open else not_open(words, verdict), value)
+        for (words, value), verdict in zip(choices, verdicts, strict=True)
+    ]
+
+
+def edit(engine: Engine, asked: object) -> Text | None:
+    """Save what the dialog holds; returns what went wrong, if anything did.
 
     Args:
-        judged_parts: what ``judged`` sets besides the radios: the verdict and its button.
+        asked: ``{"job", "prompt", "size", "frames", "seed"}``, from the browser.
     """
-    with gr.Row(visible=False, elem_id="editing") as row:
-        said = gr.HTML("", js_on_load=None)
-        save = gr.Button("Save to the queue", variant="primary", elem_id="save-job", min_width=120)
-        leave = gr.Button("Leave it as it was", elem_id="leave-job", min_width=120)
-    job, before = gr.State(None), gr.State(None)
-    everything = [job, before, row, said, *controls.as_list(), *judged_parts]
-
-    def begin(
-        event: gr.EventData,
-        now: int | None,
-        held: list[Any] | None,
-        prompt: str,
-        model: Chosen,
-        size: Chosen,
-        frames: Chosen,
-        seed: Chosen,
-        lock: bool,
-    ) -> list[Any]:
-        asked = _editable(engine, event._data)
-        request = replace(asked.request, seed=asked.seed)
-        kept = [prompt, model, size, frames, seed, lock] if now is None else held
-        fields, verdict = brought_back(engine, request)
-        return [asked.id, kept, gr.Row(visible=True), _said(asked.id), *fields, *verdict]
-
-    def end(held: list[Any] | None) -> list[Any]:
-        rest = _form(engine, held) if held else [gr.skip()] * (len(everything) - 4)
-        return [None, None, gr.Row(visible=False), "", *rest]
-
-    def keep(
-        number: int | None,
-        held: list[Any] | None,
-        prompt: str,
-        model: Chosen,
-        size: Chosen,
-        frames: Chosen,
-        seed: Chosen,
-        lock: bool,
-    ) -> list[Any]:
-        told = [gr.skip()] * len(everything)
-        if number is None:  # Gradio drops what it kept for a tab that was away for long
-            told[3] = f"<p role='alert'>{html.escape(say(Text('queue.forgotten')))}</p>"
-            return told
-        try:
-            raw = request_values(prompt, model, size, frames, seed, lock)
-            request = ClipRequest.check(raw, engine.presets)
-            engine.edit(number, request)
-        except HeadroomError as error:
-            told[3] = _said(number) + refusal_html(error)
-            return told
-        return end(held)
-
-    inputs = [job, before, *controls.as_list()]
-    queue.edit(begin, inputs, everything, **QUIET).success(
-        None, None, None, js="() => document.querySelector('#prompt textarea')?.focus()", **QUIET
-    )
-    save.click(keep, inputs, everything, **QUIET)
-    leave.click(end, before, everything, **QUIET)
+    try:
+        job = _editable(engine, asked)
+        given = asked if isinstance(asked, dict) else {}
+        prompt, size, frames, seed = (given.get(n) for n in ("prompt", "size", "frames", "seed"))
+        form = Form(prompt, job.request.model, size, frames, seed)
+        engine.edit(job.id, ClipRequest.check(form.raw(), engine.presets))
+    except RequestError as error:
+        return joined(*(problem.sentence for problem in error.problems))
+    except HeadroomError as error:
+        return error.text
+    return None
 
 
 def _editable(engine: Engine, asked: object) -> Job:
@@ -286,15 +289,3 @@ def _known(number: object, engine: Engine) -> TypeGuard[int]:
     if not isinstance(number, int) or isinstance(number, bool):
         return False
     return engine.jobs.has(number)
-
-
-def _said(job: int) -> str:
-    return f"<p>{html.escape(say(Text('queue.in_the_form', job=job)))}</p>"
-
-
-def _form(engine: Engine, values: list[Any]) -> list[Any]:
-    """What sets the form to values that it held, and the verdict beside it."""
-    prompt, model, size, frames, seed, lock = values
-    sizes, lengths, *rest = judged(engine, model, size, frames)
-    radios = gr.Radio(sizes.choices, value=size), gr.Radio(lengths.choices, value=frames)
-    return [prompt, model, *radios, seed, lock, *rest]

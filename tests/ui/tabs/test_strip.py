@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import gradio as gr
 import pytest
 
 from engine.doctor.report import last_failure
 from engine.engine import Engine
+from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.home import Home
@@ -21,10 +21,8 @@ from engine.store import Store
 from engine.text import Text
 from engine.worker.status import Status
 from tests.conftest import Ask, finish
-from tests.support.handlers import handler
 from ui import wording
-from ui.page import build_page
-from ui.tabs.queue import SHOWN, QueueView, act
+from ui.tabs.strip import SHOWN, QueueView, act, edit, edit_form
 
 
 def view(engine: Engine) -> dict[str, Any]:
@@ -134,8 +132,6 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
     begun, waits, probe = jobs.add(ask("a")), jobs.add(ask("b")), jobs.add(ask("c"), "probe")
     strange = jobs.add(replace(ask("d"), model="gone"))
     jobs.claim(begun.id)
-    begin = handler(build_page(engine), "queue", "edit")
-    form = ("typed", "scripted", "32×48", 5, 7, False)
     for job, said in (
         (begun.id, "isn't waiting any more. It has begun or ended"),
         (probe.id, "isn't waiting any more"),
@@ -144,26 +140,31 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
     ):
         asked = {"do": "edit", "job": job}
         assert said in told(act(engine, asked))
-        with pytest.raises(gr.Error, match=re.escape(said)):
-            begin(gr.EventData(None, asked), None, None, *form)
+        assert said in told(edit(engine, {"job": job, "prompt": "x"}))
+        with pytest.raises(HeadroomError, match=re.escape(said)):
+            edit_form(engine, asked)
     assert act(engine, {"do": "edit", "job": waits.id}) is None
-    number, kept, row, said, prompt, *_ = begin(
-        gr.EventData(None, {"job": waits.id}), None, None, *form
-    )
-    assert (number, kept, row.visible, prompt) == (waits.id, list(form), True, "b")
+    form = edit_form(engine, {"job": waits.id})
+    assert (form["prompt"], form["size"], form["frames"]) == ("b", "32×48", 5)
+    assert [value for _, value in form["sizes"]].count("32×48") == 1
 
 
-def test_an_edit_of_a_tab_that_was_forgotten_is_kept_in_sight(engine: Engine, ask: Ask) -> None:
-    job = engine.jobs.add(ask("a"))
-    save = handler(build_page(engine), "save-job")
-    values = ("better", "scripted", "32×48", 5, 7, True)
-    number, kept, row, said, *form = save(None, None, *values)
-    assert "forgotten which job" in said
-    assert all(part == gr.skip() for part in (number, kept, row, *form)), "the row stays"
-    assert engine.jobs.get(job.id).request.prompt == "a"
-    number, _, row, said, *_ = save(job.id, None, *values)
-    assert (number, row.visible, said) == (None, False, "")
-    assert engine.jobs.get(job.id).request.prompt == "better"
+def test_an_edit_keeps_the_place_and_refuses_what_is_wrong(engine: Engine, ask: Ask) -> None:
+    first, second = engine.jobs.add(ask("a")), engine.jobs.add(ask("b"))
+    sent = {"job": first.id, "prompt": "better", "size": "32×48", "frames": "5", "seed": "7"}
+    for field, value, said in (
+        ("prompt", " ", "prompt"),
+        ("seed", "seven", "seed"),
+        ("size", "wide", "height"),
+        ("frames", None, "frames"),
+    ):
+        assert told(edit(engine, {**sent, field: value})).startswith(said)
+    assert engine.jobs.get(first.id).request.prompt == "a"
+    assert edit(engine, sent) is None
+    kept = engine.jobs.get(first.id)
+    assert (kept.request.prompt, kept.seed) == ("better", 7)
+    assert [job.id for job in engine.jobs.waiting()] == [first.id, second.id]
+    assert edit(engine, {**sent, "seed": ""}) is None, "an empty seed is drawn"
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ from tests.support.browser import MARKS, choose_scripted, open_page
 from tests.support.served import Served
 
 pytestmark = MARKS
-ROW = "#queue [data-queue=waiting] li:nth-child(%d)"
+ROW = "#strip [data-queue=waiting] li:nth-child(%d)"
 BLOCKER = "steps=400 step_seconds=0.2 the one that runs"
 
 
 def titles(tab: Any) -> list[str]:
-    return list(tab.locator("#queue [data-queue=waiting] .title").all_inner_texts())
+    return list(tab.locator("#strip [data-queue=waiting] .title").all_inner_texts())
 
 
 def wait_for(tab: Any, wanted: list[str]) -> None:
     tab.wait_for_function(
         "wanted => JSON.stringify([...document.querySelectorAll("
-        "'#queue [data-queue=waiting] .title')].map(n => n.textContent)) === wanted",
+        "'#strip [data-queue=waiting] .title')].map(n => n.textContent)) === wanted",
         arg=json.dumps(wanted, separators=(",", ":")),
     )
 
@@ -32,18 +32,17 @@ def refuse_what_began(tab: Any) -> None:
         int(number),
     )
     tab.click(ROW % 1 + " [data-do=edit]")
-    tab.wait_for_selector(f"#queue [data-queue=told] >> text=Job {number} isn't waiting any more")
-    assert not tab.evaluate("document.activeElement.closest('#prompt')")
+    tab.wait_for_selector(f"#strip [data-queue=told] >> text=Job {number} isn't waiting any more")
     assert not tab.is_visible("#save-job")
 
 
 def cancel_what_ended(tab: Any) -> None:
     """A press meant for a job that is over by the time that it arrives: what runs goes on."""
     shown = tab.text_content("[data-live=job]")
-    ended = tab.get_attribute("#queue [data-queue=ended] li", "data-job")
+    ended = tab.get_attribute("#strip [data-queue=ended] li", "data-job")
     tell = "text => { document.querySelector('[data-live=job]').textContent = text; }"
     tab.evaluate(tell, ended)
-    with tab.expect_response("**/run/**"):
+    with tab.expect_response("**/component_server*"):
         tab.click("#cancel")
     tab.wait_for_timeout(1500)  # a cancel would have ended it by then
     assert tab.is_visible(".live-panel.running")
@@ -71,26 +70,32 @@ def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> Non
     typed = "half a sentence that nobody saved"
     page.fill("#prompt textarea", typed)
     page.click(ROW % 2 + " [data-do=edit]")
-    page.wait_for_selector("#save-job")
-    page.wait_for_function("document.querySelector('#prompt textarea').value === 'two'")
-    page.wait_for_function("document.activeElement.closest('#prompt')")
-    page.fill("#prompt textarea", "two, but better")
-    page.click("#save-job")
+    page.wait_for_selector("dialog >> text=Edit queued clip 2")
+    assert page.input_value("dialog textarea") == "two"
+    page.fill("dialog textarea", "two, but better")
+    page.fill("dialog [name=seed]", "seven")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("dialog .refusal >> text=seed")
+    page.fill("dialog [name=seed]", "7")
+    page.keyboard.press("Control+Enter")
     wait_for(page, ["three", "two, but better"])
-    page.wait_for_function(
-        "typed => document.querySelector('#prompt textarea').value === typed", arg=typed
-    )
+    assert page.input_value("#prompt textarea") == typed, "the form is as it was"
     assert not page.is_visible("#save-job")
+    page.click(ROW % 2 + " [data-do=edit]")
+    page.wait_for_selector("#save-job")
+    assert page.input_value("dialog [name=seed]") == "7"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
 
     open_page(page, served)  # another visit: the queue isn't the tab's
     wait_for(page, ["three", "two, but better"])
-    page.click("#queue [data-queue=ended] li:nth-child(1) [data-do=again]")
+    page.click("#strip [data-queue=ended] li:nth-child(1) [data-do=again]")
     wait_for(page, ["three", "two, but better", "one"])
-    page.click("#queue [data-do=cancel_waiting]")
+    page.click("#strip [data-do=cancel_waiting]")
     wait_for(page, [])
     refuse_what_began(page)
     cancel_what_ended(page)
     page.click("#cancel")
     page.wait_for_function("!document.querySelector('.live-panel.running')")
-    page.click("#queue [data-do=clear_ended]")
-    page.wait_for_function("document.querySelector('#queue .queue').hidden")
+    page.click("#strip [data-do=clear_ended]")
+    page.wait_for_selector("#strip [data-queue=ended] li", state="detached")

@@ -1,0 +1,21 @@
+"""What stays in sight on every tab: the name, who shares, what downloads, and the memory."""
+
+import gradio as gr
+
+from ui.tabs.gauge import GAUGE
+from ui.theme import ASSETS
+
+HEAD = """
+<header class="head">
+  <h1>Headroom</h1>
+  <p class="shared" data-live="share-short" hidden></p>
+  <p class="pull-head" hidden><span class="progress" aria-hidden="true"><span></span></span>
+    <span data-live="pull-head"></span></p>
+  %s
+</header>
+"""
+
+
+def build_head() -> None:
+    script = (ASSETS / "page/desk.js").read_text(encoding="utf-8")
+    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=script)
