@@ -42,6 +42,10 @@ class Size:
     def __str__(self) -> str:
         return f"{self.height}×{self.width}×{self.frames}"
 
+    def text(self, fps: int) -> Text:
+        """As people read it, "832 × 480, 5.1 s": width first, the way pictures are named."""
+        return Text("request.size", width=self.width, height=self.height, seconds=self.frames / fps)
+
 
 @dataclass(frozen=True)
 class Problem:

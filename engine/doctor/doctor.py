@@ -74,13 +74,15 @@ def _seconds(engine: Engine, sample: MemorySample) -> list[Line]:
         measured = engine.guard.last_seconds(preset.id, baseline)
         if measured:
             took = sum(seconds for stage, seconds in measured.items() if stage != "load")
-            meaning = Text("doctor.took", size=baseline, seconds=took)
+            meaning = Text("doctor.took", size=baseline.text(preset.fps), seconds=took)
             lines.append(Line(subject, "good", meaning))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
             found = from_other_cards(preset, sample.gpu, engine.presets.references)
             if found is not None:
                 about = in_minutes(found.seconds)
-                meaning = Text("doctor.estimate", time=about, size=baseline, basis=found.basis)
+                meaning = Text(
+                    "doctor.estimate", time=about, size=baseline.text(preset.fps), basis=found.basis
+                )
                 lines.append(Line(subject, "good", meaning))
     return lines
 
@@ -116,7 +118,7 @@ def _model(engine: Engine, preset: ModelPreset) -> Line:
     subject = Text("doctor.model", model=preset.name)
     baseline = engine.guard.rules(preset.id).baseline
     verdict = usable(engine, preset.id)
-    judged = Text("doctor.size_is", size=baseline, verdict=verdict.word.text)
+    judged = Text("doctor.size_is", size=baseline.text(preset.fps), verdict=verdict.word.text)
     if not is_here(preset):
         meaning = joined(why_not_here(preset)[0], judged, verdict.reason)
         return Line(subject, "good", meaning)

@@ -38,11 +38,12 @@ class Refused(HeadroomError):
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, size: Size, verdict: Verdict, nearest: Size | None) -> None:
+    def __init__(self, size: Size, verdict: Verdict, nearest: Size | None, fps: int) -> None:
         remedy = verdict.remedy
         if nearest is not None:
-            remedy = joined(remedy, Text("guard.nearest_open", size=nearest))
-        why = Text("guard.refused", size=size, verdict=verdict.word.text, reason=verdict.reason)
+            remedy = joined(remedy, Text("guard.nearest_open", size=nearest.text(fps)))
+        told = size.text(fps)
+        why = Text("guard.refused", size=told, verdict=verdict.word.text, reason=verdict.reason)
         super().__init__(why, remedy)
         self.size, self.verdict, self.nearest = size, verdict, nearest
 
@@ -115,7 +116,9 @@ class Guard:
         """
         verdict = self.verdict(request.model, request.size)
         if not (verdict.open or (may_wait and verdict.word is Word.BUSY)):
-            raise Refused(request.size, verdict, self.nearest(request.model, request.size))
+            nearest = self.nearest(request.model, request.size)
+            fps = self._presets.models[request.model].fps
+            raise Refused(request.size, verdict, nearest, fps)
         self.check_here(request.model)
 
     def check_here(self, model: str) -> None:
@@ -142,6 +145,10 @@ class Guard:
             for frames in presets.frames_for(model)
         ]
         return list(dict.fromkeys([*sizes, self.rules(model).baseline]))
+
+    def told(self, model: str, size: Size) -> Text:
+        """``size`` as people read it."""
+        return size.text(self._presets.models[model].fps)
 
     # ---- measurements ----------------------------------------------------------------------
 
@@ -225,6 +232,7 @@ class Guard:
             reference=tuple((_size(p).tokens, round(p.peak_gib * GIB)) for p in points),
             impossible_below=round((memory.impossible_below_gib or 0) * GIB),
             impossible_reason=of_preset(memory.impossible_reason),
+            fps=preset.fps,
         )
 
     # ---- probes ----------------------------------------------------------------------------
@@ -262,7 +270,9 @@ class Guard:
         expected = fitted(size, peaks, rules) or 0
         if expected + margin(expected) > self.budget(model):
             left = Memory(self.budget(model))
-            return None, Text("guard.not_tried", size=size, need=Memory(expected), left=left)
+            return None, Text(
+                "guard.not_tried", size=self.told(model, size), need=Memory(expected), left=left
+            )
         return size, NOTHING
 
 

@@ -26,7 +26,8 @@ class Rules:
 
     ``reference``: (tokens, peak) of published runs; they refuse or warn, they never open anything
     but the baseline. ``token_pixels``: how many pixels one token weighs in decoding.
-    ``impossible_below``: on a device with less memory nothing is even measured.
+    ``impossible_below``: on a device with less memory nothing is even measured. ``fps``: frames a
+    second, by which people are told a length.
     """
 
     baseline: Size
@@ -36,6 +37,7 @@ class Rules:
     reference: tuple[tuple[int, int], ...] = ()
     impossible_below: int = 0
     impossible_reason: Said = ""
+    fps: int = 16
 
 
 @dataclass(frozen=True)

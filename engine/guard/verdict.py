@@ -82,7 +82,7 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
         smallest = min(failed, key=lambda s: (s.tokens, s.pixels))
         return Verdict(
             Word.IMPOSSIBLE,
-            Text("guard.ran_out_at", smallest=smallest, size=size),
+            Text("guard.ran_out_at", smallest=smallest.text(rules.fps), size=size.text(rules.fps)),
             "measured",
             guess.peak if guess else None,
             budget,

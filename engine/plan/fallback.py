@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from engine.plan.choice import Choice, Plan, Value
 from engine.plan.lightx2v import ROPE_CHUNK, SMALL_ROPE_CHUNK
 from engine.stages import STAGES, Memory, Stage
-from engine.text import Text
+from engine.text import Said, Text
 
 Fallback = tuple[str, Choice]
 Allowed = Callable[[str, Value], bool]
@@ -25,7 +25,7 @@ def next_fallback(
     stage: Stage | None,
     memory: Memory | None,
     allowed: Allowed = lambda name, value: True,
-    where: str = "",
+    where: Said = "",
 ) -> Fallback | None:
     """The next smaller way to run, by which memory ran out and where; None if there is none.
 
@@ -33,7 +33,7 @@ def next_fallback(
         plan: the one that ran.
         stage: None while loading.
         allowed: whether a value can work here and isn't the user's to decide.
-        where: the size, for the reason: "720×1280×81".
+        where: the size, for the reason: "1280 × 720, 5.1 s".
     """
     for name, value in _ladder(plan, stage, memory):
         if allowed(name, value):
@@ -41,7 +41,7 @@ def next_fallback(
     return None
 
 
-def ran_out(memory: Memory | None, stage: Stage | None, where: str = "") -> Text:
+def ran_out(memory: Memory | None, stage: Stage | None, where: Said = "") -> Text:
     """Which memory, in which stage, at which size: one sentence.
 
     Args:

@@ -25,7 +25,7 @@ from engine.plan.plans import Plans
 from engine.process import moves
 from engine.request import Size
 from engine.stages import Stage
-from engine.text import NOTHING, Memory, Text, joined, programs
+from engine.text import NOTHING, Memory, Said, Text, joined, programs
 from engine.worker.messages import Failed, Finished, Probed
 from engine.worker.process import WorkerProcess
 
@@ -169,7 +169,11 @@ class Outcomes:
             found = NOTHING
             if rows := self._guard.of_job(job.id):
                 last = rows[-1].measurement
-                found = Text("worker.measured", size=last.size, peak=Memory(last.peak))
+                found = Text(
+                    "worker.measured",
+                    size=self._guard.told(job.request.model, last.size),
+                    peak=Memory(last.peak),
+                )
             self._jobs.end(job.id, State.DONE, joined(found, why))
         return size
 
@@ -182,7 +186,7 @@ class Outcomes:
             job.id, "probe", model, size, outcome, message.peaks, message.seconds, plan
         )
         if not fits:
-            note = Text("worker.over_margin", size=size, peak=Memory(peak))
+            note = Text("worker.over_margin", size=self._guard.told(model, size), peak=Memory(peak))
             self._jobs.end(job.id, State.DONE, note)
         return fits
 
@@ -201,7 +205,11 @@ class Outcomes:
             self._jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
             return None
         if job.kind == "probe":
-            self._jobs.end(job.id, State.DONE, Text("worker.probe_ran_out", size=size))
+            self._jobs.end(
+                job.id,
+                State.DONE,
+                Text("worker.probe_ran_out", size=self._guard.told(job.request.model, size)),
+            )
             return None
         return self._recover(job, size, message, plan)
 
@@ -216,7 +224,7 @@ class Outcomes:
             return None
         self._plans.learn(model, *fallback)
         then = Text("worker.next", how=describe_fallback(fallback))
-        return joined(what_ran_out(message, None), then)
+        return joined(what_ran_out(message, ""), then)
 
     def killed_for_memory(
         self, worker: WorkerProcess, stage: Stage | None, why: Text
@@ -245,7 +253,8 @@ class Outcomes:
 
     def _recover(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text | None:
         """Try a clip once more in a smaller way, or fail it; a smaller size is never our choice."""
-        model, what = job.request.model, what_ran_out(message, size)
+        model = job.request.model
+        what = what_ran_out(message, self._guard.told(model, size))
         kept = self._keep_samples(job, size, message, plan)
         fallback = self._fallback(model, message, plan, size)
         if fallback is not None:
@@ -266,10 +275,14 @@ class Outcomes:
         told = [message.remedy]
         if fallback is not None:
             how = describe_fallback(fallback)
-            told.append(Text("worker.from_now_on", how=how, size=size))
+            told.append(
+                Text("worker.from_now_on", how=how, size=self._guard.told(job.request.model, size))
+            )
         nearest = self._guard.nearest(job.request.model, size)
         if nearest is not None:
-            told.append(Text("guard.nearest_open", size=nearest))
+            told.append(
+                Text("guard.nearest_open", size=self._guard.told(job.request.model, nearest))
+            )
         return joined(*told, kept)
 
     def _fallback(
@@ -278,7 +291,7 @@ class Outcomes:
         def allowed(name: str, value: str | int | float) -> bool:
             return self._plans.may_learn(model, name, value)
 
-        size = "" if where is None else str(where)
+        size: Said = "" if where is None else self._guard.told(model, where)
         return next_fallback(plan, message.stage, message.memory, allowed, size)
 
     def _keep_samples(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text:
@@ -308,10 +321,9 @@ class Outcomes:
         return Text("worker.samples_kept", file=file.name, seconds=AROUND_SECONDS)
 
 
-def what_ran_out(failed: Failed, where: Size | None) -> Text:
+def what_ran_out(failed: Failed, where: Said) -> Text:
     """The pipeline's own sentence, and which memory it was, in which stage and at which size."""
-    size = "" if where is None else str(where)
-    return joined(failed.sentence, ran_out(failed.memory, failed.stage, size))
+    return joined(failed.sentence, ran_out(failed.memory, failed.stage, where))
 
 
 def without_prompt(request: dict[str, Any]) -> dict[str, Any]:

@@ -177,14 +177,15 @@ def test_refusals_and_failures_are_sentences(page: Any) -> None:
     assert page.title() == "Headroom"
 
 
+@pytest.mark.model
 def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
     """What the field shows is what a clip gets: nothing is drawn, a number stays."""
     assert page.input_value("#seed input") == ""
     page.click("#dice")
     page.wait_for_function("document.querySelector('#seed input').value !== ''")
     seed = page.input_value("#seed input")
-    choose_scripted(page)
-    generate(page, "with the number that is shown")
+    page.click("#size >> text=64 × 64")
+    generate(page, "a red ball with the number that is shown")
     page.wait_for_selector(f"#stage .facts >> text=seed {seed}")
     assert page.input_value("#seed input") == seed
 

@@ -105,7 +105,8 @@ def test_the_end_is_told_as_a_sentence(engine: Engine, ask: Ask) -> None:
     assert failed.state is State.FAILED
     state = fresh(live)
     assert str(state["outcome"]).startswith(
-        "The script ran out of memory. RAM ran out while denoising 32×48×5. Choose a smaller size."
+        "The script ran out of memory. RAM ran out while denoising 48 × 32, 0.6 s. "
+        "Choose a smaller size."
     )
     assert state["outcome_kind"] == "bad"
     assert state["ended"] == failed.id

@@ -84,13 +84,13 @@ def test_the_ladder_ends() -> None:
 
 
 def test_it_is_told_which_memory_where_and_what_comes() -> None:
-    fallback = next_fallback(plan(), "decode", "VRAM", where="720×1280×81")
+    fallback = next_fallback(plan(), "decode", "VRAM", where=Size(720, 1280, 81).text(16))
     assert fallback is not None
-    assert str(fallback[1].reason) == "VRAM ran out while decoding 720×1280×81."
+    assert str(fallback[1].reason) == "VRAM ran out while decoding 1280 × 720, 5.1 s."
     assert str(describe_fallback(fallback)) == "decoding in tiles (decode: tiled)"
     failed = Failed(1, "out_of_memory", plain("No room."), NOTHING, "denoise", "RAM")
-    what = what_ran_out(failed, Size(480, 832, 81))
-    assert str(what) == "No room. RAM ran out while denoising 480×832×81."
+    what = what_ran_out(failed, Size(480, 832, 81).text(16))
+    assert str(what) == "No room. RAM ran out while denoising 832 × 480, 5.1 s."
 
 
 def test_what_ran_out_is_told_by_ids() -> None:

@@ -59,12 +59,12 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     job = planned.submit(ask(script, **size))
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "RAM ran out while decoding 128×128×17." in str(done.note)
+    assert "RAM ran out while decoding 128 × 128, 1.1 s." in str(done.note)
     assert "tried once more with decoding in tiles (decode: tiled)" in str(done.note)
     assert plan_of(planned, job.id)["decode"] == "tiled"
     assert "tried once more" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
-    assert str(settled.reason) == "RAM ran out while decoding 128×128×17."
+    assert str(settled.reason) == "RAM ran out while decoding 128 × 128, 1.1 s."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
     assert outcomes == ["out_of_memory", "ok"]
     assert len(planned.guard.rows("scripted-fp8")) == 1, "each counts for its own plan"
@@ -94,7 +94,7 @@ def test_out_of_memory_twice_fails_with_an_open_size_and_the_record(
     job = planned.submit(ask("fail=oom at=decode memory=RAM", model="scripted-fp8"))
     failed = finish(planned, job)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
-    assert "RAM ran out while decoding 32×48×5." in str(failed.note)
+    assert "RAM ran out while decoding 48 × 32, 0.6 s." in str(failed.note)
     assert "The nearest size that is open: " in str(failed.remedy)
     name = f"out-of-memory-{job.id}.json"
     assert f"logs/{name}" in str(failed.remedy)

@@ -61,7 +61,7 @@ def test_every_state_has_its_own_mark_and_word(guarded: Engine, ask: Ask) -> Non
     assert "224×128×33" not in values, "it can't fit"
     assert dropdown.value in values
     assert "<summary title='128 × 224, portrait, 2.1 s'>" in picture
-    assert "</summary><p>Memory ran out at 224×128×33" in picture, "the reason opens"
+    assert "</summary><p>Memory ran out at 128 × 224, 2.1 s" in picture, "the reason opens"
 
 
 def test_the_size_to_measure_stays_chosen_while_it_is_a_choice(guarded: Engine, ask: Ask) -> None:
@@ -129,7 +129,7 @@ def test_the_tab_and_the_choices_are_in_the_readers_language(guarded: Engine, as
     assert "✓</span> 已测" in picture
     assert "峰值 1.0 GB，3.0" in picture
     assert "运行 1 次" in picture
-    assert "<p>本机在 224×128×33 时内存耗尽" in picture
+    assert "<p>本机在 128 × 224，2.1 秒 时内存耗尽" in picture
     assert any(text.endswith("（未测）") for text, _ in dropdown.choices)
     said = headroom.measure_size(guarded, "wan-tiny", "256×256×17")
     assert said.startswith("<p>正在测量 256 × 256")

@@ -156,7 +156,7 @@ def test_an_edit_keeps_the_place_and_refuses_what_is_wrong(engine: Engine, ask: 
         ("prompt", " ", "prompt"),
         ("seed", "seven", "seed"),
         ("size", "wide", "height"),
-        ("frames", None, "frames"),
+        ("frames", "six", "frames"),
     ):
         assert told(edit(engine, {**sent, field: value})).startswith(said)
     assert engine.jobs.get(first.id).request.prompt == "a"

@@ -117,7 +117,7 @@ def test_the_doctor_sees_the_card(card: Standin) -> None:
     lines = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert "RTX 4060 Ti" in lines["GPU"]["meaning"]
     assert "blender 1.5 GB" in lines["Who holds its memory"]["meaning"]
-    assert "480×832×81 is open" in lines["Model Wan2.1 14B (FP8)"]["meaning"]
+    assert "832 × 480, 5.1 s: fits" in lines["Model Wan2.1 14B (FP8)"]["meaning"]
 
 
 def test_the_pages_gauge_follows_the_card_and_survives_its_loss(

@@ -1,0 +1,117 @@
+"""Where things are at the sizes that people have, in each state of the Create tab.
+
+Pictures of all of it, to be looked at: HEADROOM_SCREENSHOTS=FOLDER, which also adds the dark theme
+and Chinese.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.browser import MARKS, choose_scripted, settled, watched
+from tests.support.served import Served, serving
+
+pytestmark = MARKS
+KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
+SIZES = [(390, 844), (1366, 640), (1366, 768), (1920, 1080), (2560, 1440)]
+LOOKS = [("light", "en-US"), ("dark", "en-US"), ("light", "zh-CN"), ("dark", "zh-CN")]
+LONG = "steps=900 step_seconds=0.2 "
+MEASURES = """
+() => {
+  const box = (selector) => {
+    const at = document.querySelector(selector).getBoundingClientRect();
+    return { x: at.x, y: at.y, width: at.width, height: at.height, bottom: at.bottom };
+  };
+  return {
+    sideways: document.documentElement.scrollWidth - window.innerWidth,
+    prompt: box("#prompt"), generate: box("#generate"), truth: box("#truth"),
+    frame: box("#stage .frame"), form: box("#form > *"), strip: box("#strip .strip"),
+    gauge: box("#gauge"),
+  };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("layout")) as running:
+        yield running
+
+
+def looks() -> list[tuple[str, str]]:
+    return LOOKS if KEPT else LOOKS[:1]
+
+
+def picture(tab: Any, state: str, look: str) -> None:
+    settled(tab)
+    if KEPT:
+        size = tab.viewport_size
+        file = Path(KEPT) / f"{state}-{size['width']}x{size['height']}-{look}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tab.screenshot(path=file)
+
+
+def in_its_place(tab: Any, width: int, height: int) -> None:
+    at = tab.evaluate(MEASURES)
+    assert at["sideways"] <= 0, "the page scrolls sideways"
+    assert at["gauge"]["y"] >= 0
+    assert at["gauge"]["bottom"] <= 48, "the memory is in the head"
+    assert at["generate"]["bottom"] <= height, "the button needs scrolling"
+    assert at["prompt"]["bottom"] <= at["truth"]["y"] < at["generate"]["y"]
+    if width < 760:
+        assert at["generate"]["bottom"] <= at["frame"]["y"], "prompt, button, stage"
+        assert at["frame"]["bottom"] <= height, "the press is seen at once"
+        return
+    assert at["frame"]["width"] * at["frame"]["height"] > 0.2 * width * height, "the stage leads"
+    assert at["strip"]["y"] < height, "the queue is in sight"
+    if width >= 1700:
+        assert at["strip"]["x"] > at["frame"]["x"] + at["frame"]["width"], "a rail at its side"
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_everything_has_its_place_in_every_state(
+    chromium: Any, served: Served, width: int, height: int
+) -> None:
+    for scheme, locale in looks():
+        with watched(
+            chromium,
+            served,
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            locale=locale,
+        ) as tab:
+            look = f"{scheme}-{locale[:2]}"
+            tab.wait_for_selector("#truth [data-step]")
+            in_its_place(tab, width, height)
+            picture(tab, "ready", look)
+            tab.click("#size label:has-text('256 × 256')")
+            tab.wait_for_selector("#truth .locked")
+            in_its_place(tab, width, height)
+            picture(tab, "locked", look)
+            choose_scripted(tab)
+            for name in ("runs", "waits first", "waits second", "waits third"):
+                tab.fill("#prompt textarea", LONG + name)
+                tab.click("#generate")
+                tab.wait_for_selector(f"#stage .over >> text={name}") if name == "runs" else (
+                    tab.wait_for_selector(f"#strip [data-queue=waiting] >> text={name}")
+                )
+            tab.wait_for_function("document.querySelector('.preview').src.startsWith('data:')")
+            in_its_place(tab, width, height)
+            picture(tab, "running", look)
+            tab.locator("#strip [data-do=edit]").first.click()
+            tab.wait_for_selector("#save-job")
+            picture(tab, "editing", look)
+            tab.click("#leave-job")
+            tab.click("#strip [data-do=cancel_waiting]")
+            tab.evaluate("window.scrollTo(0, 0)")
+            tab.click("#cancel")
+            tab.wait_for_selector("[data-live=outcome][data-kind=plain]")
+            tab.fill("#prompt textarea", "steps=1 a clip that is done")
+            tab.click("#generate")
+            tab.wait_for_selector("#stage .caption >> text=a clip that is done")
+            in_its_place(tab, width, height)
+            picture(tab, "done", look)
+            tab.click("#strip [data-do=clear_ended]")
