@@ -32,21 +32,21 @@ def test_what_is_left_out_comes_from_the_model() -> None:
     ("fields", "field", "nearest", "words"),
     [
         ({"height": 100}, "height", 96, "multiple of 16; the nearest is 96"),
-        ({"width": 2000}, "width", 1280, "the most is 1280"),
-        ({"width": 0}, "width", 16, "the least is 16"),
+        ({"width": 2000}, "width", 1280, "the maximum is 1280"),
+        ({"width": 0}, "width", 16, "the minimum is 16"),
         ({"frames": 16}, "frames", 17, "4k+1"),
-        ({"frames": 1000}, "frames", 121, "the most is 121"),
+        ({"frames": 1000}, "frames", 121, "the maximum is 121"),
         ({"height": "tall"}, "height", 128, "isn't a whole number"),
         ({"height": 64.5}, "height", 128, "isn't a whole number"),
         ({"height": True}, "height", 128, "isn't a whole number"),
-        ({"seed": -2}, "seed", 0, "or -1 to draw one; the nearest is 0"),
+        ({"seed": -2}, "seed", 0, "or -1 for a random one; the nearest is 0"),
         ({"seed": 1.5}, "seed", 2, "the nearest is 2"),
         ({"seed": "7.2"}, "seed", 7, "the nearest is 7"),
         ({"seed": float("inf")}, "seed", 2**32 - 1, "the nearest is 4294967295"),
         ({"seed": "-1e400"}, "seed", 0, "the nearest is 0"),
-        ({"seed": float("nan")}, "seed", None, "to draw one."),
-        ({"seed": "x"}, "seed", None, "to draw one."),
-        ({"seed": ""}, "seed", None, "to draw one."),
+        ({"seed": float("nan")}, "seed", None, "for a random one."),
+        ({"seed": "x"}, "seed", None, "for a random one."),
+        ({"seed": ""}, "seed", None, "for a random one."),
         ({"seed": 2**32}, "seed", 2**32 - 1, "the nearest is 4294967295"),
         ({"model": "wan-huge"}, "model", "wan-tiny", "no model 'wan-huge'"),
         ({"prompt": "  "}, "prompt", None, "empty"),
@@ -78,7 +78,7 @@ def test_all_refused_fields_are_told_at_once() -> None:
 
 def test_programs_get_each_problem_with_its_id() -> None:
     told = refused(frames=16, prompt="").to_json()
-    assert told["error"].startswith("prompt: it is empty; ")
+    assert told["error"].startswith("Write a prompt first.")
     frames = told["problems"][1]
     assert json.loads(json.dumps(frames)) == {
         "field": "frames",

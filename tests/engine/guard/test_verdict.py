@@ -159,21 +159,21 @@ def test_the_baseline_is_open_on_a_16_gb_card_and_720p_is_locked() -> None:
     locked = judge(LARGE, [], WAN, CARD)
     assert (locked.word, locked.basis) == (Word.LOCKED, "none")
     assert locked.peak == 18 * GIB, "the published point warns"
-    assert "Nothing as large was measured" in str(locked.reason)
-    assert "Measure it" in str(locked.remedy)
+    assert "No size this large has been tested" in str(locked.reason)
+    assert "Test it" in str(locked.remedy)
 
 
 def test_below_the_minimum_even_the_baseline_is_locked() -> None:
     small = replace(CARD, total=12 * GIB)
     verdict = judge(BASELINE, [], WAN, small)
     assert verdict.word is Word.LOCKED
-    assert "below 15.0 GB every size has to be measured first" in str(verdict.reason)
+    assert "below 15.0 GB, every size has to be tested first" in str(verdict.reason)
 
 
 def test_where_there_is_nothing_to_give_no_need_is_made_up() -> None:
     found = judge(LARGE, [], WAN, replace(CARD, total=512 * MIB))
     assert found.word is Word.IMPOSSIBLE
-    assert str(found.reason) == ("RTX 4060 Ti has 0 MB to give, which is less than any size takes.")
+    assert str(found.reason) == ("RTX 4060 Ti can provide 0 MB, less than any size needs.")
 
 
 def test_others_make_it_busy_and_are_named() -> None:

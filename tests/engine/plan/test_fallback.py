@@ -102,4 +102,4 @@ def test_what_ran_out_is_told_by_ids() -> None:
     assert fallback is not None
     assert describe_fallback(fallback).values["how"] == Text("plan.try_smaller_parts")
     told = describe_fallback(("kernel", Choice("b", "It is there.")))
-    assert str(told) == "a smaller way (kernel: b)"
+    assert str(told) == "a plan that needs less memory (kernel: b)"
