@@ -107,7 +107,7 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
         with guest.expect_response("**/state"):
             pass
     guest.mouse.up()
-    guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask its owner.")
+    guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask the owner.")
     guest.unroute("**/cancel")
     guest.keyboard.press("Enter")
     guest.wait_for_selector("#jobs >> text=Cancelled.")

@@ -26,13 +26,13 @@ def test_the_page_opens_with_the_large_model(tmp_path: Path) -> None:
     try:
         with launched() as chromium, watched(chromium, served) as tab:
             assert tab.input_value("#model input") == "Large"
-            tab.wait_for_selector("#verdict >> text=Within the model's baseline")
+            tab.wait_for_selector("#verdict >> text=Should fit: up to")
             assert "off" in str(served.state("engine")), "nobody asked for anything yet"
             tab.fill("#prompt textarea", "steps=2")
             tab.wait_for_selector("[data-live=engine] >> text=ready")
             tab.click("#generate")
             tab.wait_for_selector("[data-live=outcome][data-kind=good]")
             tab.get_by_role("tab", name="Memory").click()
-            tab.wait_for_selector("#plan >> text=It is ready, and this computer's GPU")
+            tab.wait_for_selector("#plan >> text=It is ready and fits this computer's GPU")
     finally:
         served.end(signal.SIGTERM)

@@ -131,9 +131,7 @@ def test_it_is_told_once_it_has_an_address(engine: Engine) -> None:
     shared = share_state(sharing)["share-text"]
     assert shared.id == "share.shared_at"
     assert shared.values["address"] == "https://abc123.share.test/"
-    assert str(shared) == (
-        "Shared at https://abc123.share.test/ for 2 h 0 min more; nobody came yet."
-    )
+    assert str(shared) == ("Shared at https://abc123.share.test/, 2 h 0 min left; no visitors yet.")
     sharing.close()
     assert not sharing.open
 
