@@ -35,7 +35,7 @@ COMMANDS = [
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("~nosuch/x", "no folder '~nosuch/x'"),
+        ("~nosuch/x", "can't be '~nosuch/x'"),
         ("loop", ""),
         ("loop/x", ""),
         ("file", "can't write to its folder"),
@@ -78,7 +78,7 @@ def test_each_command_says_it(
     monkeypatch.setenv("HEADROOM_HOME", "~nosuch/x")
     assert main(command) == 5
     out, err = capfd.readouterr()
-    assert err.startswith("There can be no folder '~nosuch/x' for Headroom: ")
+    assert err.startswith("Headroom's folder can't be '~nosuch/x': ")
     assert ("--json" in command) == ("error" in (json.loads(out) if out else {}))
 
 
@@ -110,7 +110,7 @@ def test_a_user_that_nobody_knows_needs_only_a_folder(tmp_path: Path) -> None:
     asked = [sys.executable, str(PROJECT / "app.py"), "doctor", "--report"]
     lost = subprocess.run(asked, env=kept, user=54321, group=54321, capture_output=True, text=True)
     assert lost.returncode == 5
-    assert lost.stderr.startswith("This user has no home folder, where Headroom's would be.")
+    assert lost.stderr.startswith("This user has no home folder to hold Headroom's.")
 
 
 def _readable_by_all(path: Path) -> bool:

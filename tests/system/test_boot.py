@@ -52,7 +52,7 @@ def test_what_others_read_of_the_environment_changes_nothing(tmp_path: Path) -> 
     try:
         assert faults(served.pid, served.url) == []
         log = served.log()
-        assert "Set aside for this page" in log
+        assert "Ignored, because these variables don't apply" in log
         assert "GRADIO_SERVER_PORT: --port chooses the port." in log
         assert "Traceback" not in log
     finally:

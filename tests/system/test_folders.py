@@ -184,8 +184,8 @@ def test_space_is_that_of_the_drive_that_a_link_leads_to(
     assert drive_of(home.weights) == second_drive
     lines = [str(line.meaning) for line in host.disk(home, False, 0)]
     assert lines[:2] == [
-        f"50.0 GB are free on the drive of {home.root}.",
-        f"123.0 GB are free on the drive of {home.weights}.",
+        f"50.0 GB free on the drive with {home.root}.",
+        f"123.0 GB free on the drive with {home.weights}.",
     ]
     home.weights.unlink()
     leads(home.weights, second_drive / "nowhere")

@@ -50,7 +50,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
             ("Over the internet, with a Gradio link", "link"),
             ("In your own network only", "network"),
         ]
-        where = gr.Radio(choices, value="link", label="Open to", elem_id="share-where")
+        where = gr.Radio(choices, value="link", label="Access", elem_id="share-where")
         hours = gr.Radio(
             [(said, n) for n, said in LENGTHS.items()],
             value=DEFAULT_HOURS,

@@ -87,7 +87,7 @@ def test_out_copies_the_clip_and_read_prints_its_receipt(tmp_path: Path) -> None
         (["generate", "x", "--model", "nope"], 2, "no model 'nope'"),
         (["generate", "x", "--out", "clip.gif"], 2, "ends in .mp4"),
         (["generate", "x", "--out", "/no/such/folder/x.mp4"], 2, "no such folder"),
-        pytest.param(["read", "missing.mp4"], 2, "no file", marks=pytest.mark.starts),
+        pytest.param(["read", "missing.mp4"], 2, "doesn't exist", marks=pytest.mark.starts),
         (["serve", "--host", "0.0.0.0"], 2, "--auth"),
         (["serve", "--auth", "nocolon"], 2, "USER:PASS"),
     ],

@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("folder.mp4", "that is a folder"),
         ("to-folder.mp4", "that is a folder"),
-        ("new.mp4/", "a folder's name"),
+        ("new.mp4/", "that is a folder"),
         ("no/x.mp4", "no such folder"),
         ("file/x.mp4", "no such folder"),
         ("nowhere.mp4", "no such folder"),

@@ -156,7 +156,7 @@ def test_ram_is_held_against_the_plans_need() -> None:
     tight = replace(HOST, available=20 * GIB)
     line = host.ram(sample(host=tight), needs)
     assert line.state == "warn"
-    assert "Wan2.1 14B (FP8) takes 23.0 GB" in str(line.meaning)
+    assert "Wan2.1 14B (FP8) needs 23.0 GB" in str(line.meaning)
     assert host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
 
 
@@ -178,9 +178,7 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     space, speed = host.disk(Home(tmp_path), True, 13 * GIB)
     assert space.state == "good"
-    assert str(space.meaning).startswith(
-        "61.1 GB are free"
-    )  # as `weights list` and file managers tell
+    assert str(space.meaning).startswith("61.1 GB free")  # as `weights list` and file managers tell
     assert speed.state == "warn"
     assert "Each step reads 14.0 GB: at most 140 s" in str(speed.meaning)
     assert host.disk(Home(tmp_path), False, 0)[1].state == "good"
@@ -227,8 +225,8 @@ def test_another_version_may_do_and_what_is_missing_cant(
     monkeypatch.setattr(doctor, "differences", lambda: wrong)
     line = doctor._packages()
     assert line.state == state
-    assert f"package0 {found or 'missing'} instead of 2.0; package1 " in str(line.meaning)
-    assert str(line.meaning).endswith(" instead of 2.0 and 2 more.")
+    assert f"package0 {found or 'missing'}, 2.0 expected; package1 " in str(line.meaning)
+    assert str(line.meaning).endswith(", 2.0 expected; and 2 more.")
     assert str(line.remedy) == f"Run {SETUP}."
 
 

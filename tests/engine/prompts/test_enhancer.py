@@ -451,6 +451,6 @@ def test_a_failure_keeps_what_the_server_said_apart_from_ours() -> None:
         Text("prompts.failed", host="llm.example", status=500),
         Text("prompts.it_says", theirs="needs {5.6} GiB"),
     )
-    assert str(error.sentence) == "llm.example failed (500). It says: needs {5.6} GiB."
+    assert str(error.sentence) == "llm.example failed (500). Its answer: needs {5.6} GiB."
     told = refusal(endpoint, 429, {"retry-after": "soon"}, "")
     assert told.sentence == Text("prompts.too_many", host="llm.example")

@@ -205,7 +205,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(
     monkeypatch.setenv("HEADROOM_HOME", str(disk("1900m") / "home"))
     progress = here_and_now(Downloads(Home.find(), load_presets()))
     assert progress.phase == "failed"
-    for words in ("8.1 MB more", "2.0 GB to spare", "GB are free"):
+    for words in ("8.1 MB more", "2.0 GB to spare", "GB is free"):
         assert words in str(progress.told)
     assert "HEADROOM_HOME" in str(progress.remedy)
     assert hub.count == 0

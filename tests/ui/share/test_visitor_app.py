@@ -461,7 +461,7 @@ def test_who_gives_no_name_is_somebody(doors: Doors) -> None:
     assert [job.visitor_name for job in doors.engine.jobs.waiting()] == ["somebody"]
     (line,) = share_state(doors.sharing)["share-visitors"]
     assert line.values["name"] == Text("share.somebody")
-    assert str(line) == "somebody: 0 made, 1 unfinished"
+    assert str(line) == "Someone: 0 done, 1 unfinished"
 
 
 def test_the_share_tab_says_what_the_caps_are() -> None:

@@ -143,7 +143,7 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
     doors.visitor()
     live = Live(doors.engine, sharing=doors.sharing)
     before = live.state()
-    assert [*map(str, before["share-visitors"])] == ["Ana: 0 made, 0 unfinished"]
+    assert [*map(str, before["share-visitors"])] == ["Ana: 0 done, 0 unfinished"]
 
     def locked(_visitor: str) -> list[Job]:
         raise StoreError("The database is locked.", "Close what holds it.")
