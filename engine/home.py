@@ -192,9 +192,7 @@ def _whole(named: str) -> Path:
         return Path(named).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # no such user; a loop of links
         why = first_line(error).rstrip(".")
-        raise HomeError(
-            f"Headroom's folder can't be {named!r}: {why}.", NAME_A_FOLDER
-        ) from error
+        raise HomeError(f"Headroom's folder can't be {named!r}: {why}.", NAME_A_FOLDER) from error
 
 
 def _check_name(root: Path) -> None:

@@ -62,7 +62,7 @@ class Difference:
     wanted: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.found or 'missing'}, {self.wanted} expected"
+        return f"{self.name} {self.found or 'missing'} instead of {self.wanted}"
 
 
 def differing() -> list[str]:

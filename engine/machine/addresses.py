@@ -42,7 +42,8 @@ def read_host(text: str) -> str:
         )
     if any(not letter.isprintable() or letter in " /@[]" for letter in host):
         raise HostError(
-            f"--host {text!a} isn't an address.", "Give the address only, without http:// or a port."
+            f"--host {text!a} isn't an address.",
+            "Give the address only, without http:// or a port.",
         )
     found = _numeric(host)
     return str(found) if found is not None else host.lower()

@@ -49,11 +49,11 @@ def test_what_is_left_out_comes_from_the_model() -> None:
         ({"seed": ""}, "seed", None, "for a random one."),
         ({"seed": 2**32}, "seed", 2**32 - 1, "the nearest is 4294967295"),
         ({"model": "wan-huge"}, "model", "wan-tiny", "no model 'wan-huge'"),
-        ({"prompt": "  "}, "prompt", None, "empty"),
-        ({"prompt": None}, "prompt", None, "empty"),
-        ({"prompt": "\u200b \u2060\ufeff"}, "prompt", None, "empty"),
-        ({"prompt": "\u0301"}, "prompt", None, "empty"),
-        ({"prompt": "\u3164"}, "prompt", None, "empty"),
+        ({"prompt": "  "}, "prompt", None, "Write a prompt first."),
+        ({"prompt": None}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u200b \u2060\ufeff"}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u0301"}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u3164"}, "prompt", None, "Write a prompt first."),
         ({"prompt": "x" * 2001}, "prompt", "x" * 2000, "shorten it by 1"),
         ({"\ud800": 1}, "\\ud800", None, "no such field"),
         ({"prompt": "a\x00b"}, "prompt", "ab", "U+0000"),
@@ -66,7 +66,7 @@ def test_refusals(fields: dict[str, object], field: str, nearest: object, words:
     assert [p.field for p in error.problems] == [field]
     assert error.problems[0].nearest == nearest
     sentence = str(error.problems[0].sentence)
-    assert sentence.startswith(f"{field}: ")
+    assert sentence.startswith(f"{field}: ") or sentence == "Write a prompt first."
     assert words in sentence
 
 

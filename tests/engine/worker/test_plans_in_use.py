@@ -62,7 +62,7 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     assert "RAM ran out while decoding 128×128×17." in str(done.note)
     assert "Retrying once with decoding in tiles (decode: tiled)" in str(done.note)
     assert plan_of(planned, job.id)["decode"] == "tiled"
-    assert "being retried" in str(planned.status().notice)
+    assert "Retrying once" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
     assert str(settled.reason) == "RAM ran out while decoding 128×128×17."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]

@@ -129,7 +129,7 @@ def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
     assert child.overdue() is None, "it gets its seconds from now on"
     passes(5.5)
     child.end_excuse()
-    assert "didn't answer" in str(child.overdue()), "an advance alone is no answer"
+    assert "didn't react" in str(child.overdue()), "an advance alone is no answer"
     child.hear()
     passes(61)
     child.excuse(Occupied(1, plain("reading"), 60))
@@ -237,7 +237,7 @@ def test_kill_9_is_told_tried_again_and_the_next_job_works(
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert "killed by signal 9" in str(done.note)
     chinese = rendered(done.note, "zh", tables(FOLDER))
-    assert "信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。会再试一次。" in chinese
+    assert "信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。正在重试一次。" in chinese
     assert finish(started, started.submit(ask())).state is State.DONE
 
 

@@ -94,7 +94,7 @@ def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(engine: Engine) -> 
 @pytest.mark.starts
 def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     said, *_ = setup.use_folders(on_hub, MODEL, [str(tmp_path / HOSTILE)])
-    assert "doesn't exist" in said
+    assert "doesn&#x27;t exist" in said
     assert "<img" not in said
     theirs = tmp_path / "theirs"
     write_blocks(theirs / "distill_fp8", "fp8")
