@@ -9,7 +9,7 @@ set "CHECK=import sys, venv, ensurepip; sys.exit(not (sys.maxsize > 2**32 and (3
 
 rem Of a symbolic link %~dp0 is the link's own folder; nothing here can tell where it leads.
 if not exist "%HERE%engine\install" (
-    echo launch.bat has to lie in Headroom's folder: make a shortcut to it instead of a link or a copy. 1>&2
+    echo launch.bat has to stay in Headroom's folder: use a shortcut instead of a link or a copy. 1>&2
     set CODE=5
     goto failed
 )
@@ -19,7 +19,7 @@ for %%V in (3.12 3.13 3.11) do if not defined FOUND call :try py -%%V
 if not defined FOUND call :try python
 if not defined FOUND call :try python3
 if defined FOUND goto found
-echo Headroom needs Python 3.11, 3.12 or 3.13 (64-bit), and found none. 1>&2
+echo Headroom needs Python 3.11, 3.12 or 3.13 (64-bit); none was found. 1>&2
 echo Install one from https://www.python.org/downloads/windows/ and start this again. 1>&2
 set CODE=5
 goto failed

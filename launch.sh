@@ -44,7 +44,7 @@ fail() {
 
 python=$(find_python)
 if [ -z "$python" ]; then
-    echo "Headroom needs Python 3.11, 3.12 or 3.13 with its venv module, and found none." >&2
+    echo "Headroom needs Python 3.11, 3.12 or 3.13 with its venv module; none was found." >&2
     echo "On Debian and Ubuntu: sudo apt install python3 python3-venv. Then start this again." >&2
     fail 5
 fi

@@ -12,7 +12,7 @@ import platformdirs
 from engine.errors import ExitCode, HeadroomError, first_line
 from engine.text import Text
 
-NAME_A_FOLDER = "Set HEADROOM_HOME to a folder that you may write to."
+NAME_A_FOLDER = "Set HEADROOM_HOME to a writable folder."
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -183,7 +183,7 @@ def _usual() -> Path:
         found = platformdirs.user_data_path("Headroom", False)
         if found.is_absolute():
             return _whole(str(found))
-    raise HomeError("This user has no home folder, where Headroom's would be.", NAME_A_FOLDER)
+    raise HomeError("This user has no home folder to hold Headroom's.", NAME_A_FOLDER)
 
 
 def _whole(named: str) -> Path:
@@ -192,9 +192,7 @@ def _whole(named: str) -> Path:
         return Path(named).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # no such user; a loop of links
         why = first_line(error).rstrip(".")
-        raise HomeError(
-            f"There can be no folder {named!r} for Headroom: {why}.", NAME_A_FOLDER
-        ) from error
+        raise HomeError(f"Headroom's folder can't be {named!r}: {why}.", NAME_A_FOLDER) from error
 
 
 def _check_name(root: Path) -> None:

@@ -327,7 +327,7 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
     if not files:
         raise PresetError(
             f"There is no model preset in {folder / 'models'}.",
-            "Restore the presets folder of the project.",
+            "Restore the project's presets folder.",
         )
     models: dict[str, ModelPreset] = {}
     for file in files:
@@ -335,7 +335,7 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
         if preset.id in models:
             raise PresetError(
                 f"{file}: line 1: the model id {preset.id!r} is taken by another file.",
-                "Give it an id of its own.",
+                "Give it another id.",
             )
         models[preset.id] = preset
     sizes = read(folder / "sizes.yaml", SizesFile)

@@ -77,7 +77,7 @@ def serve(
         _tell(listening, port, mcp)
         made.installer.begin()
         if said := made.installer.look().sentence():
-            say(f"{said}. The page shows how far it is.")
+            say(f"{said}. The page shows its progress.")
         if share:
             _share(made.sharing, engine)
         if open_browser and (trouble := open_page(listening.url)):
@@ -139,7 +139,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
 
 def _tell(listening: Listening, wanted: int, mcp: bool) -> None:
     if listening.port != wanted:
-        say(f"Port {wanted} is taken by another program, so this is on {listening.port}.")
+        say(f"Port {wanted} is in use by another program, so the page is on {listening.port}.")
     say(f"Headroom is at {listening.url}  (Ctrl-C ends it)")
     if everywhere(listening.host):
         families = {made.family for made in listening.sockets}
@@ -241,11 +241,11 @@ def _share(sharing: "Sharing", engine: Engine) -> None:
         model = default_model(engine).preset.id
         opened = sharing.start("link", DEFAULT_HOURS, model)
     except HeadroomError as error:
-        say(f"{error} The page's Share tab can do that, with the same rules.")
+        say(f"{error} Use the page's Share tab; the same rules apply there.")
         return
     for line in invitation_lines(opened):
         say(line)
-    say(f"It ends in {DEFAULT_HOURS} hours, or with the Share tab.")
+    say(f"Sharing ends in {DEFAULT_HOURS} hours, or when you stop it on the Share tab.")
 
 
 @contextlib.contextmanager

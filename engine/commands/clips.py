@@ -69,5 +69,5 @@ def clips(options: argparse.Namespace) -> int:
     for clip in found:
         tell(f"{_here(clip.created)}  {clip.file}  {begun(clip.request.prompt)}")
     if not found:
-        say('There are no clips yet. Make one: python app.py generate "a red ball moves left"')
+        say('There are no clips yet. Make one: ./launch.sh generate "a red ball moves left"')
     return ExitCode.DONE

@@ -70,5 +70,5 @@ def _progress_line(status: Status, job: Job) -> str | None:
     if status.waiting_for:
         return f"Waiting: {status.waiting_for}"
     if status.state is EngineState.ELSEWHERE:
-        return "Another Headroom process has the engine; it will make this clip."
+        return "Another Headroom is running; it will make this clip."
     return f"loading {status.model}" if status.state is EngineState.LOADING else None

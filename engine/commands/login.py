@@ -18,8 +18,8 @@ PROMPT = "-"
 LONGEST = 4096  # bytes of a file; what is longer is another one
 OTHERS = stat.S_IRGRP | stat.S_IROTH
 SEEN = (
-    "--auth with a password in it can be read by everybody on this computer, in the list of "
-    f"processes. {AUTH}, --auth-file FILE or --auth - keep it to yourself."
+    "Everyone on this computer can read a password given with --auth, in the list of processes. "
+    f"{AUTH}, --auth-file FILE or --auth - keep it private."
 )
 
 
@@ -43,7 +43,7 @@ def read_login(
         LoginError: with what is wrong; never with a password in it.
     """
     if given is not None and file is not None:
-        raise LoginError("--auth and --auth-file exclude each other.", "Leave one of them out.")
+        raise LoginError("--auth and --auth-file can't be combined.", "Leave one of them out.")
     if file is not None:
         return _login(_from_file(file, say), f"{file} has to hold USER:PASS.")
     if given == PROMPT:
@@ -62,7 +62,7 @@ def _login(text: str, otherwise: str) -> Login:
     if not (user and colon and password):
         raise LoginError(otherwise, "Give both, with a colon between.")
     if not all(letter.isprintable() for letter in user + password):
-        raise LoginError(f"{otherwise} It has a character that nobody can type.", "Take another.")
+        raise LoginError(f"{otherwise} It contains an unprintable character.", "Remove it.")
     return user, password
 
 
@@ -73,19 +73,19 @@ def _from_file(file: Path, say: Callable[[str], None]) -> str:
             mode = os.fstat(opened.fileno()).st_mode
             data = opened.read(LONGEST + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "that is no file's name"
+        why = getattr(error, "strerror", None) or "that isn't a file name"
         raise LoginError(
             f"--auth-file {file}: {why}.", "Name a file whose first line is USER:PASS."
         ) from error
     if os.name == "posix" and stat.S_ISREG(mode) and mode & OTHERS:
-        say(f"Others on this computer can read {file}: chmod 600 keeps it to yourself.")
+        say(f"Others on this computer can read {file}: chmod 600 keeps it private.")
     try:
         line = data.decode("utf-8-sig").partition("\n")[0]
     except UnicodeDecodeError:
         line = ""
     if len(data) > LONGEST or not line:
         raise LoginError(
-            f"--auth-file {file}: that holds no login.", "Its first line is USER:PASS, in UTF-8."
+            f"--auth-file {file}: it holds no login.", "Make its first line USER:PASS, in UTF-8."
         )
     return line
 
@@ -93,7 +93,9 @@ def _from_file(file: Path, say: Callable[[str], None]) -> str:
 def _asked() -> Login:
     """From whoever sits at the terminal; from the first line of what is piped in, else."""
     if sys.stdin is None or sys.stdin.closed:
-        raise LoginError("--auth - asks, and there is nobody to ask.", f"Set {AUTH} instead.")
+        raise LoginError(
+            "--auth - asks for the login, but there is nobody to ask.", f"Set {AUTH} instead."
+        )
     try:
         if not sys.stdin.isatty():
             line = sys.stdin.readline(LONGEST)
@@ -103,9 +105,7 @@ def _asked() -> Login:
         user = sys.stdin.readline().strip()
         password = getpass.getpass("Password: ", stream=sys.stderr)
     except (EOFError, OSError, UnicodeDecodeError) as error:
-        raise LoginError(
-            "--auth -: nothing was entered.", "Start again, and enter both."
-        ) from error
+        raise LoginError("--auth -: nothing was entered.", "Start again and enter both.") from error
     if ":" in user:
-        raise LoginError("A user's name has no colon.", "Take another.")
+        raise LoginError("A user name can't contain a colon.", "Choose another.")
     return _login(f"{user}:{password}", "--auth -: a name and a password are needed.")

@@ -90,7 +90,7 @@ def _main(arguments: list[str], open_page: OpenPage | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="app.py", description="Text-to-video on the GPU you have.")
+    parser = Parser(prog="app.py", description="Text-to-video on the computer you have.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[Any], int], text: str) -> argparse.ArgumentParser:
@@ -98,65 +98,75 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    serve = add("serve", _serve, "open the page (this is what happens without a command)")
+    serve = add("serve", _serve, "open the page (the default command)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=_port, default=7860, help="the next free one if it is taken")
     serve.add_argument(
-        "--share", action="store_true", help="a link for visitors, with a drawn password, for 2 h"
+        "--port", type=_port, default=7860, help="port; the next free one if it is taken"
+    )
+    serve.add_argument(
+        "--share", action="store_true", help="share by link for 2 h, with a new password"
     )
     serve.add_argument(
         "--auth",
         metavar="USER:PASS",
-        help="ask for this login; - asks you for it, and shows it nowhere",
+        help="require this login; - asks you for it without showing it",
     )
     serve.add_argument(
-        "--auth-file", metavar="FILE", type=Path, help="ask for the login in its first line"
+        "--auth-file", metavar="FILE", type=Path, help="require the login in this file's first line"
     )
-    serve.add_argument("--mcp", action="store_true", help="tools for language models, at /mcp")
+    serve.add_argument("--mcp", action="store_true", help="offer tools to language models, at /mcp")
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
     generate = add("generate", _generate, "make one clip and print its receipt")
     generate.add_argument("prompt", metavar="PROMPT")
-    check = add("check", _check, "the verdict on a size: may it run on this machine now, and why")
-    measure = add("measure", _measure, "a probe: a short real run that finds a size's peak")
+    check = add("check", _check, "say whether a size fits on this machine now, and why")
+    measure = add("measure", _measure, "test a size: short real runs that measure its peak")
     for command in (generate, check, measure):
         command.add_argument("--model", metavar="ID")
         for name in ("height", "width", "frames"):
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
-    generate.add_argument("--seed", metavar="N", help="-1, the default, draws one")
+    generate.add_argument("--seed", metavar="N", help="-1, the default, picks a random one")
     generate.add_argument(
         "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
     )
-    generate.add_argument("--out", metavar="FILE.mp4", help="copy the clip here as well")
+    generate.add_argument("--out", metavar="FILE.mp4", help="also copy the clip here")
 
     reading = add("read", read, "print the receipt inside a clip")
     reading.add_argument("file", metavar="FILE.mp4", type=Path)
     listing = add("clips", clips, "list the clips made here, newest first")
-    plan = add("plan", _plan, "how this machine runs a model, and why; choose otherwise")
+    plan = add("plan", _plan, "show how this machine runs a model, and why; or override it")
     plan.add_argument("--model", metavar="ID")
     plan.add_argument(
-        "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="choose it"
+        "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="override it"
     )
-    plan.add_argument("--reset", action="store_true", help="decide afresh, forget all choices")
-    weights = add("weights", _weights, "list, pull (fetch, or use a folder) or verify the weights")
+    plan.add_argument("--reset", action="store_true", help="drop all overrides")
+    weights = add(
+        "weights", _weights, "list, pull (download, or use a folder) or verify the weights"
+    )
     weights.add_argument("action", metavar="ACTION", choices=("list", "pull", "verify"))
     weights.add_argument("--model", metavar="ID")
-    weights.add_argument("--from", metavar="FOLDER", dest="folder", help="use the files there")
-    look = add("doctor", _doctor, "look at this machine: what is good, what is not, what to do")
-    look.add_argument("--report", action="store_true", help="a text for an issue, to read first")
-    bench = add("bench", _bench, "measure this program here, each number beside its reference")
-    bench.add_argument("--only", metavar="PART", help="one of its parts")
-    bench.add_argument("--model", metavar="ID", help="whose clips are measured")
-    bench.add_argument("--out", metavar="FOLDER", type=Path, help="for the card to share")
+    weights.add_argument(
+        "--from", metavar="FOLDER", dest="folder", help="use the files in this folder"
+    )
+    look = add("doctor", _doctor, "check this machine: what works, what doesn't, what to do")
+    look.add_argument(
+        "--report", action="store_true", help="a report for an issue; read it before you send it"
+    )
+    bench = add("bench", _bench, "benchmark Headroom here, each number beside its reference")
+    bench.add_argument("--only", metavar="PART", help="run one part")
+    bench.add_argument("--model", metavar="ID", help="the model to measure")
+    bench.add_argument(
+        "--out", metavar="FOLDER", type=Path, help="where to write the card to share"
+    )
     for command in (generate, check, measure, reading, listing, plan, weights, look, bench):
-        command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no port; it is 1 to {LAST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} isn't a port from 1 to {LAST_PORT}")
     return int(text)
 
 
@@ -181,16 +191,16 @@ def _serve(options: argparse.Namespace) -> int:
     login = read_login(options.auth, options.auth_file, options.auth_variable, say)
     if login is None and not only_here(host):
         raise InputError(
-            "Without a login anybody who finds the address could use this computer.",
+            "Without a login, anyone who finds the address could use this computer.",
             "Add --auth (USER:PASS, or - to be asked), --auth-file or HEADROOM_AUTH, or leave out "
-            "--host; --share gives others a page of their own.",
+            "--host. --share gives others a page of their own.",
         )
     with open_engine() as engine:
         logs.to_file(engine.home.logs / "page.log")
         if engine.is_elsewhere():
             say(
-                f"Another Headroom already works on {engine.home.root}: that one makes the "
-                "clips, this page shows them too. HEADROOM_HOME names another folder."
+                f"Another Headroom is already working on {engine.home.root}: it makes the clips, "
+                "and this page shows them too. To use another folder, set HEADROOM_HOME."
             )
         options.open_page(
             engine,
@@ -258,7 +268,7 @@ def _measure(options: argparse.Namespace) -> int:
         request = _sized(options, engine, PROBE_PROMPT)
         job = follow(engine, lambda: engine.measure(request))
         if job.state is State.CANCELLED:
-            say("Cancelled; what was measured until then is kept.")
+            say("Cancelled. What was measured so far is kept.")
             return ExitCode.INTERRUPTED
         rows = engine.guard.of_job(job.id)
         budget = engine.guard.budget(request.model)

@@ -44,22 +44,22 @@ def out_file(named: str, home: Home) -> Path:
     """
     with _refusing(named):
         if named.endswith(tuple(filter(None, (os.sep, os.altsep)))):
-            raise OutError(f"--out {named}: that is a folder's name.", "Name a file in it.")
+            raise OutError(f"--out {named}: that is a folder.", "Name a file in it.")
         if Path(named).suffix.lower() != ".mp4":
-            raise OutError(f"--out {named}: a clip is an MP4.", "Let the name end in .mp4.")
+            raise OutError(f"--out {named}: a clip is an MP4.", "Use a name that ends in .mp4.")
         file = Path(named).resolve()
         if not _is_folder(file.parent):
-            raise OutError(f"--out {named}: there is no such folder.", "Make it first.")
+            raise OutError(f"--out {named}: there is no such folder.", "Create it first.")
         if file.parent in (home.clips.resolve(), home.trash.resolve()):
             raise OutError(
                 f"--out {named}: {file.parent} holds the library's own clips.",
-                "The clip gets there by itself; name another folder for the copy.",
+                "The clip is saved there anyway; choose another folder for the copy.",
             )
         if file.is_dir():
             raise OutError(f"--out {named}: that is a folder.", "Name a file in it.")
         there = file.exists()
         if there and not file.is_file():
-            raise OutError(f"--out {named}: that is no file.", "Name a file, or none.")
+            raise OutError(f"--out {named}: that isn't a regular file.", "Choose another name.")
         if there:
             with file.open("r+b"):  # or a file that nobody may change would be replaced
                 pass
@@ -75,7 +75,7 @@ def out_folder(named: Path) -> Path:
     """
     with _refusing(named):
         if not _is_folder(named):
-            raise OutError(f"--out {named}: there is no such folder.", "Make it first.")
+            raise OutError(f"--out {named}: there is no such folder.", "Create it first.")
         folder = named.resolve()
         _try(_part(folder))
         return folder
@@ -106,7 +106,7 @@ def _refusing(named: str | Path) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links; a name with a NUL
         why = getattr(error, "strerror", None) or str(error)
         raise OutError(
-            f"--out {named}: it can't be written: {why}.", "Name another place."
+            f"--out {named}: it can't be written: {why}.", "Choose another place."
         ) from error
 
 

@@ -64,7 +64,7 @@ def show(plan: Plan, options: Options) -> None:
     for name, choice in plan.items():
         tell(f"{name:<18} {choice.value}", f"{'':<18} {choice.reason}")
     if options:
-        tell("", "What you can choose with --set NAME=VALUE:")
+        tell("", "Override with --set NAME=VALUE:")
     for name, offered in options.items():
         for option in offered:
             mark = " " if option.works else "✕"

@@ -143,7 +143,7 @@ def lines(action: str, result: Result) -> list[str]:
 
 def _listed(entry: Result) -> list[str]:
     sizes = f"{size_text(entry['bytes_present'])} of {size_text(entry['bytes_total'])}"
-    state = f"{entry['state']}, {sizes}" if entry["parts"] else "comes with the program"
+    state = f"{entry['state']}, {sizes}" if entry["parts"] else "comes with Headroom"
     told = [f"{entry['model']}: {state}. Here it is {entry['verdict']}: {entry['reason']}"]
     told += [
         f"  {part['role']}: {part['state']}, {part['path']} of {part['repo']}, "
@@ -159,7 +159,7 @@ def _listed(entry: Result) -> list[str]:
     if entry["bytes_missing"]:
         told.append(
             f"  a download needs {size_text(entry['bytes_needed'])} on the drive (2 GB of it to "
-            f"spare); {size_text(entry['bytes_free'])} are free"
+            f"spare); {size_text(entry['bytes_free'])} free"
         )
     return told
 
@@ -173,7 +173,7 @@ def _pull(engine: Engine, model: str, folder: str | None, say: Say) -> tuple[int
         for found in weights.use(model, folder):
             say(f"Using {found}; nothing is copied.")
     seen, verdict = weights.look(model), usable(engine, model)
-    say(f"{preset.name}: {weights_text(seen)}; {size_text(seen.free)} are free on the drive.")
+    say(f"{preset.name}: {weights_text(seen)}; {size_text(seen.free)} free on the drive.")
     if verdict.word is Word.IMPOSSIBLE:
         say(f"This machine can't use it: {verdict.reason}")
     begun = time.monotonic()
@@ -220,9 +220,9 @@ def _verify(weights: Downloads, models: list[str] | None, say: Say) -> tuple[int
             }
         )
         if damaged:
-            say(f"weights pull --model {model} fetches only the damaged files again.")
+            say(f"weights pull --model {model} downloads only the damaged files again.")
     if not named:
-        say("There are no weights to verify yet; weights pull fetches them.")
+        say("There are no weights to verify yet; weights pull downloads them.")
     return ExitCode.DONE if good else ExitCode.SETUP_MISSING, {"ok": good, "models": checked}
 
 
@@ -238,7 +238,7 @@ def _follow(weights: Downloads, model: str, what: What, say: Say) -> DownloadPro
             before = weights.progress(model)
             mine = before.phase not in WORKING
             if not mine:
-                say(f"Another Headroom process is at it ({before.what}); this one follows.")
+                say(f"Another Headroom is already doing this ({before.what}); following it.")
             weights.start(model, what)
             progress = _watch(weights, model, say)
             if mine or progress.what == what or progress.phase != "done":
@@ -246,7 +246,7 @@ def _follow(weights: Downloads, model: str, what: What, say: Say) -> DownloadPro
     except KeyboardInterrupt:
         if mine:
             weights.pause(model)
-            say("Paused. What was fetched is kept; the same command goes on from there.")
+            say("Paused. What was downloaded is kept; run the same command to continue.")
         raise
 
 
@@ -258,7 +258,7 @@ def _watch(weights: Downloads, model: str, say: Say) -> DownloadProgress:
         here = {file.path for file in progress.files if file.done == file.bytes}
         if progress.phase == "fetching":
             for path in sorted(here - whole) if whole else ():
-                say(f"{path} is here.")
+                say(f"{path} is complete.")
             whole = here
         now = time.monotonic()
         if (progress.percent, progress.told) != told or now - spoke > SPEAK_SECONDS:

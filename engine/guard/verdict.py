@@ -80,9 +80,16 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
         return _too_small(guess, rules, device)
     if failed:
         smallest = min(failed, key=lambda s: (s.tokens, s.pixels))
+        here = Text("guard.ran_out_here", size=size.text(rules.fps))
         return Verdict(
             Word.IMPOSSIBLE,
-            Text("guard.ran_out_at", smallest=smallest.text(rules.fps), size=size.text(rules.fps)),
+            here
+            if smallest == size
+            else Text(
+                "guard.ran_out_at",
+                smallest=smallest.text(rules.fps),
+                size=size.text(rules.fps),
+            ),
             "measured",
             guess.peak if guess else None,
             budget,
@@ -93,7 +100,7 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
         need = estimate.peak + margin(estimate.peak)
         if need <= budget:
             hedge: Hedge = "about" if estimate.basis == "predicted" else "up_to"
-            reason = _why_open(estimate, size in peaks)
+            reason = _why_open(estimate, size in peaks, budget)
             basis, peak = estimate.basis, estimate.peak
             return Verdict(Word.OPEN, reason, basis, peak, budget, hedge=hedge)
         if need <= device.budget_alone:
@@ -120,9 +127,9 @@ def _too_small(guess: PeakEstimate | None, rules: Rules, device: Device) -> Verd
     )
 
 
-def _why_open(estimate: PeakEstimate, exact: bool) -> Text:
+def _why_open(estimate: PeakEstimate, exact: bool, budget: int) -> Text:
     basis = "covered" if estimate.basis == "measured" and not exact else estimate.basis
-    return Text(f"guard.open_{basis}", peak=Memory(estimate.peak))
+    return Text(f"guard.open_{basis}", peak=Memory(estimate.peak), budget=Memory(budget))
 
 
 def _busy(estimate: PeakEstimate, device: Device) -> Verdict:

@@ -67,12 +67,12 @@ def read_order(arguments: list[str]) -> Order:
         return Order("serve" if first.startswith("-") else first)
     parser = Parser(prog="launch.sh setup", description="Sets Headroom up.")
     parser.add_argument("--cpu", action="store_true", help="without NVIDIA's packages")
-    parser.add_argument("--gpu", action="store_true", help="with them, whatever speaks against it")
-    parser.add_argument("--repair", action="store_true", help="make everything afresh")
+    parser.add_argument("--gpu", action="store_true", help="with them, even against the checks")
+    parser.add_argument("--repair", action="store_true", help="rebuild everything")
     parser.add_argument("--dry-run", action="store_true", help="print the plan as JSON, do nothing")
     told = parser.parse_args(arguments[1:])
     if told.cpu and told.gpu:
-        parser.error("--cpu and --gpu exclude each other")
+        parser.error("--cpu and --gpu can't be combined")
     wish: Wish | None = "cpu" if told.cpu else "gpu" if told.gpu else None
     return Order("setup", wish, told.repair, told.dry_run)
 
@@ -174,7 +174,7 @@ class Setup:
             both = [*FILES[plan.target], TESTS]
             kept = have if not self.order.repair or self.order.command != "setup" else {}
             self._build(fresh, plan, tuple(f for f in both if f in files or f in kept))
-        say(f"Set-up took {time.monotonic() - began:.0f} s. The next start needs none of it.")
+        say(f"Set-up took {time.monotonic() - began:.0f} s. Later starts skip it.")
 
     def _add(self, stamp: Stamp, plan: InstallPlan, files: tuple[str, ...]) -> None:
         # An addition that was cut off can leave a package that looks installed and isn't whole.
@@ -203,7 +203,9 @@ class Setup:
         """Try it, compile it, and only then write down that it is there."""
         tried = files
         if GPU in files and not self.facts().cards:
-            say("There is no GPU here to try its packages on; the first model that is loaded does.")
+            say(
+                "There is no GPU here to test its packages on; the first model that is loaded will."
+            )
             tried = tuple(file for file in files if file != GPU)
         for package, why in trial.run(self.project, python_of(venv), tried).items():
             packages.remove(package, why)
@@ -223,8 +225,8 @@ def _kept(plan: InstallPlan, stamp: Stamp) -> InstallPlan:
     if plan.target == stamp.target:
         return plan
     say(
-        f"{plan.decisions[0].reason} The packages installed are for another case ({stamp.target}); "
-        "`launch.sh setup` changes them."
+        f"{plan.decisions[0].reason} The installed packages are for another case ({stamp.target}); "
+        "`launch.sh setup` replaces them."
     )
     return replace(plan, target=cast(Target, stamp.target), problem="", remedy="")
 
@@ -238,7 +240,7 @@ def _python_version() -> str:
 
 
 def _explain(plan: InstallPlan) -> None:
-    say("What is installed here, and why:")
+    say("What will be installed here, and why:")
     for decision in plan.decisions:
         say(f"  {decision.name}: {decision.value}. {decision.reason}")
         if decision.remedy:
@@ -281,7 +283,7 @@ def main(arguments: list[str]) -> int:
         return _without(setup)
     except KeyboardInterrupt:
         say("")
-        say("Set-up was interrupted; start again to go on.")
+        say("Set-up was interrupted; start again to continue.")
         return 130
     return 0
 
@@ -293,7 +295,7 @@ def _without(setup: Setup) -> int:
     goes_on = command not in ("setup", "test", "finish") and stamp is not None and answers(venv)
     if stamp is None or not goes_on or (command in WHOLE and len(stamp.files) < 2):
         return 5
-    say("The environment of before is untouched; going on with it.")
+    say("The previous environment is intact; continuing with it.")
     return 0
 
 

@@ -113,7 +113,7 @@ class Environments:
             _rename(self.new, self.now)
             rehome(self.now, str(self.new), str(self.now))
             if not answers(self.now):
-                raise SetupError("The new environment doesn't start from its place.")
+                raise SetupError("The new environment doesn't start from its final folder.")
         except (SetupError, OSError):
             _remove(self.now)
             if self.old.exists():
@@ -128,7 +128,7 @@ class Environments:
         with (self.project / ".venv.lock").open("a+b") as file:
             while not _lock(file.fileno()):
                 if not told:
-                    say("Another set-up of Headroom is at work; waiting for its end.")
+                    say("Another set-up of Headroom is running; waiting for it to finish.")
                 told = True
                 time.sleep(POLL_SECONDS)
             yield  # closing the file gives it back
@@ -154,7 +154,7 @@ def _rename(source: Path, target: Path) -> None:
     except OSError as error:
         raise SetupError(
             f"{source} can't be renamed to {target.name}: {error.strerror or error}.\n"
-            "Something still uses it: close Headroom and its windows, then start again."
+            "Something is still using it: close Headroom and its windows, then start again."
         ) from error
 
 

@@ -78,7 +78,7 @@ def nvidia() -> tuple[str, tuple[CardFacts, ...], str]:
         if told is not None:
             return told
         if isinstance(error, NvmlError):
-            return "", (), f"NVIDIA's driver doesn't answer (NVML error {error.code})."
+            return "", (), f"NVIDIA's driver doesn't respond (NVML error {error.code})."
         return "", (), "No NVIDIA driver is installed."
 
 

@@ -31,15 +31,15 @@ INDEX_SECONDS = 10
 AFRESH = "--force-reinstall"
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 LOOK = (
-    "The lines above say why. Without a network connection it can't work the first time; what was "
-    "downloaded is kept, so starting again goes on from there."
+    "The lines above say why. The first set-up needs a network connection; what was downloaded is "
+    "kept, so starting again continues from there."
 )
 TITLES = {
     PAGE: "Installing the page (130 MB to download)",
-    ENGINE: "Installing what makes clips",
+    ENGINE: "Installing the engine",
     GPU: "Installing PyTorch and kernels for NVIDIA's cards (about 3.5 GB to download)",
     LIGHTX2V: "Installing LightX2V",
-    TESTS: "Installing what the tests need",
+    TESTS: "Installing the tests' tools",
 }
 
 
@@ -66,15 +66,15 @@ class Packages:
 
     def make(self) -> None:
         """An empty environment, always with pip: uv can't be had everywhere."""
-        self._begin("Making a Python environment")
+        self._begin("Creating a Python environment")
         import venv
 
         try:
             venv.EnvBuilder(with_pip=True, clear=True).create(self._venv)
         except (OSError, subprocess.CalledProcessError) as error:
             raise SetupError(
-                f"No Python environment can be made in {self._venv}: {error}.\n"
-                "Check that the folder can be written to, and that Python has its venv module "
+                f"No Python environment can be created in {self._venv}: {error}.\n"
+                "Check that the folder is writable and that Python has its venv module "
                 "(Debian and Ubuntu: sudo apt install python3-venv)."
             ) from error
 
@@ -173,7 +173,7 @@ class Packages:
                 )
                 return
             except InstallFailed as error:
-                say(f"uv couldn't ({error}); trying pip.")
+                say(f"uv failed ({error}); trying pip.")
         self._pip(["install", *QUIET, *INDEXES.get(backend, ()), *arguments])
 
     # ---- torch of the CPU default ----------------------------------------------------------
@@ -198,7 +198,7 @@ class Packages:
                 say(f"PyTorch's index of CPU builds: {error}.")
         else:
             say("PyTorch's index of CPU builds can't be reached.")
-        say("Taking what pip finds; PyPI's build brings several GB of CUDA packages along.")
+        say("Taking what pip finds; PyPI's build includes several GB of CUDA packages.")
         try:
             self._pip(["install", *QUIET, pin])  # uv would not see a wheel that pip is shown
         except InstallFailed as error:

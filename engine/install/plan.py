@@ -86,21 +86,21 @@ def _checked(plan: InstallPlan, facts: Facts, wish: Wish) -> InstallPlan:
             plan,
             problem=f"This is Python {facts.python[0]}.{facts.python[1]}; Headroom needs 3.11 to "
             "3.13.",
-            remedy="Install one of these and start again.",
+            remedy="Install one of these, then start again.",
         )
     if wish == "gpu" and (facts.system, facts.architecture) not in LOCKS:
         return replace(
             plan,
             problem=f"--gpu: {_platform(facts)} has no packages for NVIDIA's cards.",
-            remedy="They exist for Linux and Windows on x86-64; leave out --gpu.",
+            remedy="They are for Linux and Windows on x86-64 only; leave out --gpu.",
         )
     need = SPACE[plan.target]
     if facts.free < need:
         return replace(
             plan,
-            problem=f"{facts.free / GIB:.1f} GB are free on the project's disk, and set-up needs "
+            problem=f"{facts.free / GIB:.1f} GB are free on the project's disk; set-up needs "
             f"{need / GIB:.0f} GB.",
-            remedy="Make room and start again.",
+            remedy="Free some space, then start again.",
         )
     return plan
 
@@ -123,7 +123,7 @@ def _packages(facts: Facts, wish: Wish) -> Decision:
     """Which lock: the CPU default, or NVIDIA's for this system."""
     lock = LOCKS.get((facts.system, facts.architecture))
     if wish == "cpu":
-        return Decision("packages", "cpu", "You asked for it with --cpu.", "--gpu takes it back.")
+        return Decision("packages", "cpu", "You asked for it with --cpu.", "--gpu undoes that.")
     why, remedy = _against(facts, lock)
     if wish == "gpu" and lock is not None:
         doubt = f" Against it: {why}" if why else ""
@@ -147,47 +147,47 @@ def _against(facts: Facts, lock: str | None) -> tuple[str, str]:
     if lock is None:
         return f"There are no packages for NVIDIA's cards on {_platform(facts)}.", ""
     if card is None:
-        remedy = f"If there is an NVIDIA card, install driver {DRIVER} or newer ({DRIVERS})."
-        return facts.silence or "No NVIDIA GPU is here.", remedy
+        remedy = f"If it has an NVIDIA card, install driver {DRIVER} or newer ({DRIVERS})."
+        return facts.silence or "This computer has no NVIDIA GPU.", remedy
     if card.capability is None:
         return (
-            f"{card.name} doesn't tell its compute capability.",
-            f"Update the driver ({DRIVERS}), or insist with --gpu.",
+            f"{card.name} doesn't report its compute capability.",
+            f"Update the driver ({DRIVERS}), or force it with --gpu.",
         )
     if card.capability < BF16_CAPABILITY:
         return (
             f"{card.name} has compute capability {_dotted(card.capability)}; the large models "
-            f"begin with {_dotted(BF16_CAPABILITY)} (RTX 30 series).",
-            "They need a newer card; the CPU default runs on any machine.",
+            f"need {_dotted(BF16_CAPABILITY)} or newer (RTX 30 series).",
+            "They need a newer card; the small CPU model runs on any machine.",
         )
     major = facts.driver.partition(".")[0]
     if not major.isdecimal() or int(major) < DRIVER:
         return (
-            f"Driver {facts.driver or 'unknown'} is too old: CUDA 13 begins with {DRIVER}.",
+            f"Driver {facts.driver or 'unknown'} is too old: CUDA 13 requires {DRIVER}.",
             f"Update the driver ({DRIVERS}), then run set-up again.",
         )
     if card.memory <= 0:
         return (
-            f"{card.name} doesn't tell how much memory it has.",
-            "Insist with --gpu to try it.",
+            f"{card.name} doesn't report how much memory it has.",
+            "Use --gpu to try it anyway.",
         )
     if card.memory < LEAST_VRAM:
         return (
             f"{card.name} has {card.memory / GIB:.1f} GB; the smallest run of a large model that "
             f"was measured took {LEAST_VRAM / GIB:.1f} GB.",
-            "Insist with --gpu to measure smaller ones.",
+            "Use --gpu to test smaller ones.",
         )
     if facts.ram < RAM_LAZY:
         return (
-            f"The large models take {RAM_LAZY / GIB:.1f} GB of RAM even where each block is read "
-            f"from disk, and {facts.ram / GIB:.1f} GB are here.",
-            "Put more RAM into the machine.",
+            f"The large models need {RAM_LAZY / GIB:.1f} GB of RAM even when each block is read "
+            f"from disk; this computer has {facts.ram / GIB:.1f} GB.",
+            "Add RAM.",
         )
     if facts.free < SPACE["nvidia"]:
         return (
-            f"NVIDIA's packages need {SPACE['nvidia'] / GIB:.0f} GB of disk while they are set "
-            f"up, and {facts.free / GIB:.1f} GB are free.",
-            "Make room, then run set-up again.",
+            f"NVIDIA's packages need {SPACE['nvidia'] / GIB:.0f} GB of disk during "
+            f"set-up; {facts.free / GIB:.1f} GB are free.",
+            "Free some space, then run set-up again.",
         )
     return "", ""
 
@@ -206,19 +206,21 @@ def _dotted(capability: tuple[int, int]) -> str:
 def _torch(target: Target, facts: Facts) -> Decision:
     if target == "nvidia":
         came = "PyPI" if facts.system == "linux" else "PyTorch's CUDA 13 index"
-        return Decision("torch", "CUDA 13 build", f"From {came}; LightX2V goes up to this version.")
+        return Decision(
+            "torch", "CUDA 13 build", f"From {came}; the newest version LightX2V supports."
+        )
     if facts.system == "linux":
         return Decision(
             "torch",
             "CPU build",
-            "From PyTorch's CPU index, as PyPI's build for Linux brings several GB of CUDA; only "
-            "where that index can't be reached, whatever pip finds.",
+            "From PyTorch's CPU index, because PyPI's build for Linux includes several GB of CUDA. "
+            "If that index can't be reached, pip takes what it finds.",
         )
-    return Decision("torch", "CPU build", "PyPI's build for this system has no CUDA in it.")
+    return Decision("torch", "CPU build", "PyPI's build for this system is without CUDA.")
 
 
 def _kernels(facts: Facts, optional: tuple[str, ...]) -> Decision:
-    told = "They are tried before they are used; what fails is left out."
+    told = "Each is tested before it is used; what fails is skipped."
     remedy = ""
     if facts.system == "linux" and not facts.compiler:
         told += " Triton finds no C compiler with Python's headers, so its kernels won't be used."
@@ -233,12 +235,12 @@ def _model(card: CardFacts | None) -> Decision:
     reason = (
         "The card has FP8 units."
         if fp8
-        else f"No FP8 units before compute capability {_dotted(FP8_CAPABILITY)}."
+        else f"No FP8 units below compute capability {_dotted(FP8_CAPABILITY)}."
     )
     if card is not None and card.memory < MODEL_VRAM:
         reason += (
-            f" With {card.memory / GIB:.1f} GB each size is measured before it opens, the smallest "
-            "first."
+            f" With {card.memory / GIB:.1f} GB, each size has to be tested before it opens, the "
+            "smallest first."
         )
     return Decision("model", value, reason)
 
@@ -246,24 +248,24 @@ def _model(card: CardFacts | None) -> Decision:
 def _offload(facts: Facts) -> Decision:
     has = f"{facts.ram / GIB:.1f} GB of RAM"
     if facts.ram >= RAM_BLOCK:
-        return Decision("weights", "in RAM", f"{has}: page-locked as torch does it.")
+        return Decision("weights", "in RAM", f"{has}: page-locked the way torch does it.")
     if facts.ram >= RAM_EXACT:
         return Decision(
             "weights",
             "in RAM, exact size",
-            f"{has}: torch's own rounding would take {RAM_BLOCK / GIB:.1f} GB.",
+            f"{has}: torch's own rounding would need {RAM_BLOCK / GIB:.1f} GB.",
         )
     return Decision(
         "weights",
         "from disk",
-        f"{has}: each block is read from disk at every step, which an SSD has to carry.",
-        f"From {RAM_EXACT / GIB:.0f} GB on they wait in RAM.",
+        f"{has}: each block is read from disk at every step, so use an SSD.",
+        f"With {RAM_EXACT / GIB:.0f} GB or more they stay in RAM.",
     )
 
 
 def _space(facts: Facts, target: Target) -> Decision:
     free, need = facts.free / GIB, SPACE[target] / GIB
-    told = f"While it is set up; {free:.1f} GB are free on the project's disk."
+    told = f"During set-up; {free:.1f} GB are free on the project's disk."
     if target == "nvidia" and facts.free < SPACE[target] + round(WEIGHTS * 1e9):
         return Decision(
             "disk",

@@ -35,19 +35,19 @@ def run(project: Path, python: Path, files: Collection[str]) -> Mapping[str, str
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     except OSError as error:
         raise SetupError(
-            f"No folder for the trial's files can be made: {error.strerror or error}.\n"
-            "Set TMPDIR to a folder that you may write to, and start again."
+            f"No folder for test files can be created: {error.strerror or error}.\n"
+            "Set TMPDIR to a writable folder, then start again."
         ) from error
     with temporary as home:
         trial = _Trial(project, python, Path(home))
         if PAGE in files:
-            say("Trying it: the page's packages …")
+            say("Testing the page's packages …")
             trial.page()
         if ENGINE in files:
-            say("Trying it: a clip of 16 × 16 …")
+            say("Testing a clip of 16 × 16 …")
             trial.clip()
         if GPU in files:
-            say("Trying it: PyTorch and the kernels on the GPU …")
+            say("Testing PyTorch and the kernels on the GPU …")
             return trial.gpu()
     return {}
 
@@ -70,7 +70,7 @@ class _Trial:
         except (ValueError, KeyError, TypeError, OSError):
             made = False
         if not made:
-            raise SetupError(f"A trial clip can't be made: {_last(done.stderr)}\n{AGAIN}")
+            raise SetupError(f"A test clip can't be made: {_last(done.stderr)}\n{AGAIN}")
 
     def gpu(self) -> dict[str, str]:
         done = self._run("-m", "engine.pipelines.lightx2v.self_test")
@@ -104,12 +104,12 @@ class _Trial:
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            raise SetupError(f"The trial didn't end in {SECONDS:.0f} s.\n{AGAIN}") from None
+            raise SetupError(f"The test didn't finish within {SECONDS:.0f} s.\n{AGAIN}") from None
         except OSError as error:
             raise SetupError(f"{self._python} can't be started: {error}\n{AGAIN}") from error
 
 
-AGAIN = "Try `launch.sh setup --repair`; if it fails again, its lines above say where."
+AGAIN = "Try `launch.sh setup --repair`; if that fails too, its lines above say where."
 
 
 def _last(text: str) -> str:

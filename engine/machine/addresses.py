@@ -33,16 +33,17 @@ def read_host(text: str) -> str:
         host = host[1:-1]
     if not host:
         raise HostError(
-            "--host is empty.", "Name an address of this computer, or 0.0.0.0 or :: for all."
+            "--host is empty.", "Use an address of this computer, or 0.0.0.0 or :: for all."
         )
     if "%" in host:
         raise HostError(
-            f"--host {host}: browsers open no address with a zone (what is behind the %).",
-            "Name another address of this computer, or :: for all.",
+            f"--host {host}: browsers can't open an address with a zone (the part after %).",
+            "Use another address of this computer, or :: for all.",
         )
     if any(not letter.isprintable() or letter in " /@[]" for letter in host):
         raise HostError(
-            f"--host {text!a} is no address.", "Name the address alone, without http:// or a port."
+            f"--host {text!a} isn't an address.",
+            "Give the address only, without http:// or a port.",
         )
     found = _numeric(host)
     return str(found) if found is not None else host.lower()

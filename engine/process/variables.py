@@ -171,7 +171,7 @@ def settle(environment: Environment) -> list[str]:
         for name in insides:
             del environment[name]
         told.append(
-            f"Set aside, as it is about PyTorch's or NumPy's insides: {', '.join(insides)}."
+            f"Ignored, because they change PyTorch's or NumPy's internals: {', '.join(insides)}."
         )
     told += _settle_mirror(environment)
     environment.update(NO_SETTINGS)
@@ -191,8 +191,8 @@ def _settle_mirror(environment: Environment) -> list[str]:
     else:
         environment[MIRROR] = NO_MIRROR
         return [
-            f"{MIRROR} isn't the address of a hub, such as https://huggingface.co, so no weights "
-            "can be fetched: correct it or unset it."
+            f"{MIRROR} isn't a hub address, such as https://huggingface.co, so no weights can be "
+            "downloaded: correct it or unset it."
         ]
     return []
 
@@ -211,7 +211,7 @@ def settle_for_page(environment: Environment) -> list[str]:
     environment.update(PAGE_VALUES)
     if not told:
         return []
-    lines = [f"Set aside for this page, which these variables don't change: {', '.join(told)}."]
+    lines = [f"Ignored, because these variables don't apply to this page: {', '.join(told)}."]
     return lines + [f"{name}: {INSTEAD[name]}" for name in told if name in INSTEAD]
 
 

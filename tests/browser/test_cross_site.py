@@ -225,7 +225,7 @@ def test_a_page_elsewhere_can_do_nothing_to_a_visitor(
     guest.fill("#make textarea", f"steps=1 {HOSTILE}")
     guest.click("#make button")
     guest.wait_for_selector("#jobs video")
-    owner.wait_for_selector("#share-live >> text=1 made")
+    owner.wait_for_selector("#share-live >> text=1 done")
     for tab in (guest, owner):
         assert tab.evaluate("[window.hacked, document.querySelectorAll('img[src=x]').length]") == [
             None,

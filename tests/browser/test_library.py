@@ -55,7 +55,7 @@ def test_clips_are_found_by_words_and_filters(library: Any) -> None:
     assert library.inner_text("#library .lib-count") == "5 clips"
     library.wait_for_selector("#library .lib-refused >> text=A file in the clips folder")
     library.click("#library .lib-refused summary")
-    library.wait_for_selector("text=holiday.mp4 holds no Headroom receipt")
+    library.wait_for_selector("text=holiday.mp4 has no Headroom receipt")
     search(library, "STERN grün")
     wait_for_cards(library, 1)
     assert library.inner_text("#library .lib-count") == "1 found"
@@ -143,7 +143,7 @@ def test_two_clips_play_in_step_with_their_differences(library: Any) -> None:
 def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     library.click("#library [aria-label='Open: a red ball']")
     library.click("dialog >> text=Use settings")
-    library.wait_for_selector("#brought >> text=The form has the clip's settings now")
+    library.wait_for_selector("#brought >> text=Settings restored")
     assert library.input_value("#prompt textarea") == "a red ball"
     assert library.input_value("#seed input") == "100"
     library.wait_for_selector("#size >> text=48 × 32")
@@ -216,10 +216,10 @@ def test_what_is_no_clip_of_ours_is_a_sentence(page: Any, tmp_path: Path) -> Non
     text = tmp_path / "notes.txt"
     text.write_text("no video")
     for path, told in (
-        (foreign, "foreign <b>.mp4 holds no Headroom receipt"),
+        (foreign, "foreign <b>.mp4 has no Headroom receipt"),
         (damaged, "damaged.mp4 can't be read as a video"),
         (odd, "there is no model"),
-        (text, "notes.txt is no MP4"),
+        (text, "notes.txt isn't an MP4"),
     ):
         page.set_input_files("#from-clip input", path)
         page.wait_for_function(

@@ -45,14 +45,14 @@ def test_a_visitor_comes_makes_a_clip_and_is_shut_out(page: Any, chromium: Any) 
     # A guest that isn't let in yet is told so with 401, which browsers log.
     assert [f for f in faults if "401" not in f] == []
 
-    page.wait_for_selector("#share-live >> text=1 made, 0 unfinished")
+    page.wait_for_selector("#share-live >> text=1 done, 0 unfinished")
     assert "1 visitor" in page.inner_text(".head .shared")
     page.reload()
     page.wait_for_selector(".head .shared >> text=1 visitor")
     page.get_by_role("tab", name="Share").click()
     page.wait_for_selector("#share-told >> text=was shown once")
     # The tab was made after the stream had told this, and nothing of it changes in a minute.
-    page.wait_for_selector("#share-live >> text=1 made, 0 unfinished")
+    page.wait_for_selector("#share-live >> text=1 done, 0 unfinished")
     assert page.inner_text("[data-live=share-text]").startswith(f"Shared at {address} for ")
     assert password not in page.content()
     page.click("#share-stop")
@@ -107,7 +107,7 @@ def test_a_visitors_button_stays_while_the_clip_is_made(page: Any, chromium: Any
         with guest.expect_response("**/state"):
             pass
     guest.mouse.up()
-    guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask its owner.")
+    guest.wait_for_selector("#told >> text=can't be reached. Try again, or ask the owner.")
     guest.unroute("**/cancel")
     guest.keyboard.press("Enter")
     guest.wait_for_selector("#jobs >> text=Cancelled.")

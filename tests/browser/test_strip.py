@@ -33,7 +33,7 @@ def refuse_what_began(tab: Any) -> None:
         int(number),
     )
     tab.click(ROW % 1 + " [data-do=edit]")
-    tab.wait_for_selector(f"#strip [data-queue=told] >> text=Job {number} isn't waiting any more")
+    tab.wait_for_selector(f"#strip [data-queue=told] >> text=Job {number} is no longer waiting")
     assert not tab.is_visible("#save-job")
 
 
@@ -52,7 +52,7 @@ def cancel_what_ended(tab: Any) -> None:
 
 def test_a_batch_is_ordered_edited_and_cleared(page: Any, served: Served) -> None:
     choose_scripted(page)
-    page.click("#more >> text=Several clips at once")
+    page.click("#more >> text=Batch and receipt")
     page.click("#lines input")
     page.fill("#prompt textarea", f"{BLOCKER}\none\ntwo\nthree")
     page.click("#generate")

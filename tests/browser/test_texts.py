@@ -163,7 +163,7 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     assert english(page) == []
     assert page.inner_text("#generate") == "生成"
     generate(page, "   ")
-    page.wait_for_selector("#error >> text=提示词：为空")
+    page.wait_for_selector("#error >> text=请先写提示词")
     assert english(page) == []
     choose_scripted(page)
     assert english(page) == [], "cards, lengths, a verdict"

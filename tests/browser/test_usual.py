@@ -33,6 +33,6 @@ def test_the_page_opens_with_the_large_model(tmp_path: Path) -> None:
             tab.click("#generate")
             tab.wait_for_selector("[data-live=outcome][data-kind=good]")
             tab.get_by_role("tab", name="Memory").click()
-            tab.wait_for_selector("#plan >> text=It is ready, and this computer's GPU")
+            tab.wait_for_selector("#plan >> text=It is ready and fits this computer's GPU")
     finally:
         served.end(signal.SIGTERM)

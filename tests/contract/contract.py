@@ -54,7 +54,7 @@ class Contract:
         assert [share for share, _ in frames] == [0.1111, 0.5556, 1.0]
         assert works["previews"] == [[3, 8, 12, 3]] * 4
         assert works["label"]
-        assert works["occupied"] == ["the text encoder is read from the disk"]
+        assert works["occupied"] == ["the text encoder is being read from disk"]
 
     def test_sizes_and_steps_change_without_a_reload(self, found: Found) -> None:
         sizes = found["sizes"]
@@ -99,7 +99,7 @@ class Contract:
     def test_what_cant_be_mended_is_told_as_broken(self, found: Found) -> None:
         broken = found["broken"]
         assert broken["first"].startswith("Broken: ")
-        assert "ValueError during denoise" in broken["first"]
+        assert "ValueError while denoising" in broken["first"]
         assert "attention torch_sdpa" in broken["first"]
         assert broken["next"].startswith("Broken: ")
         assert broken["same"]
@@ -118,17 +118,20 @@ class Contract:
     @pytest.mark.parametrize(
         ("what", "told"),
         [
-            ("attention", "block 0 attends with TorchSDPAWeight"),
+            ("attention", "block 0 uses the attention kernel TorchSDPAWeight"),
             ("scheme", "the scheme is 'fp8-torchao', not 'fp8-triton'"),
-            ("scales_lost", "block 0.self_attn.q has other scales than its file"),
+            ("scales_lost", "block 0.self_attn.q has scales that differ from its file"),
             ("no_scales", "block 0.self_attn.q has no scales"),
             ("dtype", "block 0.self_attn.q is torch.bfloat16 in memory"),
             ("shift", "the shift is 3.0 instead of 5.0"),
-            ("steps", "the steps is (1000,) instead of (1000, 750, 500, 250)"),
+            ("steps", "the step list is (1000,) instead of (1000, 750, 500, 250)"),
             ("blocks", "there are 2 blocks instead of 3"),
-            ("lazy", "offload_block_cpu_buffers[0].self_attn.q has other scales than its file"),
-            ("text_kernel", "text encoder block 0.attn.q multiplies with "),
-            ("text_scales", "ffn.fc2 has other scales than its file"),
+            (
+                "lazy",
+                "offload_block_cpu_buffers[0].self_attn.q has scales that differ from its file",
+            ),
+            ("text_kernel", "text encoder block 0.attn.q uses the matmul kernel "),
+            ("text_scales", "ffn.fc2 has scales that differ from its file"),
         ],
     )
     def test_what_was_loaded_otherwise_is_named(self, found: Found, what: str, told: str) -> None:

@@ -202,5 +202,5 @@ class QueueContract:
         failed = running.finish(running.submit(model="tiny-mistaken"))
         assert failed.state is State.FAILED
         assert "transformer.safetensors" in str(failed.note)
-        assert "F8_E4M3, and BF16 was promised" in str(failed.note)
+        assert "F8_E4M3, and BF16 is expected" in str(failed.note)
         assert "weights pull" in str(failed.remedy)

@@ -42,7 +42,7 @@ def test_without_a_gpu_it_is_the_cpu_default_and_says_what_is_missing(make: Make
     assert usual.preset.id == "wan-tiny"
     assert str(usual.reason).startswith("It runs on any machine. ")
     assert "GPU" in str(usual.reason)
-    assert str(usual.sentence).startswith(f"The model is {usual.preset.name}. It runs on any ")
+    assert str(usual.sentence).startswith(f"Model: {usual.preset.name}. It runs on any ")
 
 
 def test_on_a_gpu_it_is_fp8_before_what_came_first(make: Make) -> None:

@@ -35,7 +35,7 @@ COMMANDS = [
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("~nosuch/x", "no folder '~nosuch/x'"),
+        ("~nosuch/x", "can't be '~nosuch/x'"),
         ("loop", ""),
         ("loop/x", ""),
         ("file", "can't write to its folder"),
@@ -78,7 +78,7 @@ def test_each_command_says_it(
     monkeypatch.setenv("HEADROOM_HOME", "~nosuch/x")
     assert main(command) == 5
     out, err = capfd.readouterr()
-    assert err.startswith("There can be no folder '~nosuch/x' for Headroom: ")
+    assert err.startswith("Headroom's folder can't be '~nosuch/x': ")
     assert ("--json" in command) == ("error" in (json.loads(out) if out else {}))
 
 
@@ -110,7 +110,7 @@ def test_a_user_that_nobody_knows_needs_only_a_folder(tmp_path: Path) -> None:
     asked = [sys.executable, str(PROJECT / "app.py"), "doctor", "--report"]
     lost = subprocess.run(asked, env=kept, user=54321, group=54321, capture_output=True, text=True)
     assert lost.returncode == 5
-    assert lost.stderr.startswith("This user has no home folder, where Headroom's would be.")
+    assert lost.stderr.startswith("This user has no home folder to hold Headroom's.")
 
 
 def _readable_by_all(path: Path) -> bool:
@@ -127,7 +127,7 @@ def test_a_report_needs_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.mark.parametrize("named", ["~nosuch/x", "x" * 300, "a\0b"])
 def test_weights_of_a_folder_that_cant_be(engine: Engine, named: str) -> None:
-    with pytest.raises(WeightsError, match="There is no folder"):
+    with pytest.raises(WeightsError, match="doesn't exist"):
         engine.downloads.use("wan2.1-t2v-14b-fp8", named)
 
 
@@ -156,11 +156,11 @@ def test_a_folder_that_cant_be_looked_at_is_a_sentence(tmp_path: Path) -> None:
     home.clips.rmdir()
     home.clips.symlink_to(tmp_path / ("x" * 300))
     for judge in (home.check, home.made, home.writable):
-        with pytest.raises(HomeError, match=r"clips is a link to .*, which isn't there\."):
+        with pytest.raises(HomeError, match=r"clips is a link to .*, which doesn't exist\."):
             judge(home.clips)
-        with pytest.raises(HomeError, match=r"clips is a link to .*, which isn't there\."):
+        with pytest.raises(HomeError, match=r"clips is a link to .*, which doesn't exist\."):
             judge(home.clips / "below")
-        with pytest.raises(HomeError, match="can't be looked at: File name too long"):
+        with pytest.raises(HomeError, match="can't be read: File name too long"):
             judge(home.root / ("x" * 300))
     assert free_bytes(home.clips) == 0
     assert drive_of(home.root / ("x" * 300)) == home.root

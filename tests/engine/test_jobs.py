@@ -62,7 +62,7 @@ def test_an_interrupted_job_is_tried_twice_and_no_more(jobs: Jobs, ask: Ask) -> 
     job, later = jobs.add(ask()), jobs.add(ask())
     jobs.claim()
     assert jobs.interrupted(job.id, "The engine was killed.") is State.QUEUED
-    assert "tried once more" in str(jobs.get(job.id).note)
+    assert "Retrying once" in str(jobs.get(job.id).note)
     assert jobs.claim().id == job.id, "it keeps its place"  # type: ignore[union-attr]
     assert jobs.interrupted(job.id, "The engine was killed.") is State.FAILED
     assert "happened twice" in str(jobs.get(job.id).note)
@@ -142,7 +142,7 @@ def test_a_waiting_job_can_change_its_place(jobs: Jobs, ask: Ask) -> None:
     claimed = jobs.claim()
     assert claimed is not None
     assert claimed.id == d.id
-    with pytest.raises(TooLate, match="isn't waiting"):
+    with pytest.raises(TooLate, match="no longer waiting"):
         jobs.move(d.id, "last")
     assert jobs.interrupted(d.id, "Killed.") is State.QUEUED
     assert order(jobs)[0] == "d", "it keeps its place"

@@ -103,6 +103,6 @@ def test_what_a_share_leaves_behind_is_removed_and_a_folder_that_isnt_one_is_tol
     assert list(home.shares.iterdir()) == []
     home.shares.rmdir()
     home.shares.write_bytes(b"")
-    with pytest.raises(NotNoted, match="can't note"):
+    with pytest.raises(NotNoted, match="can't record"):
         shares.open(60)
     assert not shares.has(f"{share.id}.1")

@@ -32,28 +32,28 @@ def test_what_is_left_out_comes_from_the_model() -> None:
     ("fields", "field", "nearest", "words"),
     [
         ({"height": 100}, "height", 96, "multiple of 16; the nearest is 96"),
-        ({"width": 2000}, "width", 1280, "the most is 1280"),
-        ({"width": 0}, "width", 16, "the least is 16"),
+        ({"width": 2000}, "width", 1280, "the maximum is 1280"),
+        ({"width": 0}, "width", 16, "the minimum is 16"),
         ({"frames": 16}, "frames", 17, "4k+1"),
-        ({"frames": 1000}, "frames", 121, "the most is 121"),
+        ({"frames": 1000}, "frames", 121, "the maximum is 121"),
         ({"height": "tall"}, "height", 128, "isn't a whole number"),
         ({"height": 64.5}, "height", 128, "isn't a whole number"),
         ({"height": True}, "height", 128, "isn't a whole number"),
-        ({"seed": -2}, "seed", 0, "or -1 to draw one; the nearest is 0"),
+        ({"seed": -2}, "seed", 0, "or -1 for a random one; the nearest is 0"),
         ({"seed": 1.5}, "seed", 2, "the nearest is 2"),
         ({"seed": "7.2"}, "seed", 7, "the nearest is 7"),
         ({"seed": float("inf")}, "seed", 2**32 - 1, "the nearest is 4294967295"),
         ({"seed": "-1e400"}, "seed", 0, "the nearest is 0"),
-        ({"seed": float("nan")}, "seed", None, "to draw one."),
-        ({"seed": "x"}, "seed", None, "to draw one."),
-        ({"seed": ""}, "seed", None, "to draw one."),
+        ({"seed": float("nan")}, "seed", None, "for a random one."),
+        ({"seed": "x"}, "seed", None, "for a random one."),
+        ({"seed": ""}, "seed", None, "for a random one."),
         ({"seed": 2**32}, "seed", 2**32 - 1, "the nearest is 4294967295"),
         ({"model": "wan-huge"}, "model", "wan-tiny", "no model 'wan-huge'"),
-        ({"prompt": "  "}, "prompt", None, "empty"),
-        ({"prompt": None}, "prompt", None, "empty"),
-        ({"prompt": "\u200b \u2060\ufeff"}, "prompt", None, "empty"),
-        ({"prompt": "\u0301"}, "prompt", None, "empty"),
-        ({"prompt": "\u3164"}, "prompt", None, "empty"),
+        ({"prompt": "  "}, "prompt", None, "Write a prompt first."),
+        ({"prompt": None}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u200b \u2060\ufeff"}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u0301"}, "prompt", None, "Write a prompt first."),
+        ({"prompt": "\u3164"}, "prompt", None, "Write a prompt first."),
         ({"prompt": "x" * 2001}, "prompt", "x" * 2000, "shorten it by 1"),
         ({"\ud800": 1}, "\\ud800", None, "no such field"),
         ({"prompt": "a\x00b"}, "prompt", "ab", "U+0000"),
@@ -66,7 +66,7 @@ def test_refusals(fields: dict[str, object], field: str, nearest: object, words:
     assert [p.field for p in error.problems] == [field]
     assert error.problems[0].nearest == nearest
     sentence = str(error.problems[0].sentence)
-    assert sentence.startswith(f"{field}: ")
+    assert sentence.startswith(f"{field}: ") or sentence == "Write a prompt first."
     assert words in sentence
 
 
@@ -78,7 +78,7 @@ def test_all_refused_fields_are_told_at_once() -> None:
 
 def test_programs_get_each_problem_with_its_id() -> None:
     told = refused(frames=16, prompt="").to_json()
-    assert told["error"].startswith("prompt: it is empty; ")
+    assert told["error"].startswith("Write a prompt first.")
     frames = told["problems"][1]
     assert json.loads(json.dumps(frames)) == {
         "field": "frames",

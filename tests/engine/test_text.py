@@ -46,8 +46,8 @@ def placeholders(template: str) -> set[str]:
 
 def test_a_text_becomes_words_in_either_language() -> None:
     assert str(BUSY) == (
-        "Others hold 2.0 GB of the RAM now (blender, chrome); this size needs 6.0 GB and a margin, "
-        "and 5.0 GB are left."
+        "Other programs use 2.0 GB of the RAM (blender, chrome). This size needs 6.0 GB plus a "
+        "margin; only 5.0 GB is left."
     )
     assert rendered(BUSY, "zh", TABLE).startswith(
         "其他程序现在占用 内存 的 2.0 GB（blender、chrome）"

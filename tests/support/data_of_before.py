@@ -37,6 +37,7 @@ from engine.plan.make import make_plan
 from engine.presets import load_presets
 from engine.prompts.enhancer import Enhancer
 from engine.store import Store
+from engine.text import JOINED, Said, as_text
 from engine.weights.linked_folders import linked
 from engine.weights.manifest import Manifest
 from engine.weights.progress import DownloadProgress
@@ -251,8 +252,8 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
         "verdicts": {
             str(size): {
                 "word": verdict.word.value,
-                "reason": str(verdict.reason),
-                "remedy": str(verdict.remedy),
+                "reason": _ids(verdict.reason),
+                "remedy": _ids(verdict.remedy),
                 "basis": verdict.basis,
                 "peak": verdict.peak,
                 "hedge": verdict.hedge.replace("_", " "),  # an id by now
@@ -265,6 +266,14 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
             for size, found in lasts.items()
         },
     }
+
+
+def _ids(said: Said) -> str:
+    """Of its sentences: their words may change from one version to the next, their ids don't."""
+    text = as_text(said)
+    if text.id == JOINED:
+        return " ".join(map(_ids, text.values["parts"]))
+    return text.id if text else ""
 
 
 def _measurement(row: MeasurementRow) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_what_others_read_of_the_environment_changes_nothing(tmp_path: Path) -> 
     try:
         assert faults(served.pid, served.url) == []
         log = served.log()
-        assert "Set aside for this page" in log
+        assert "Ignored, because these variables don't apply" in log
         assert "GRADIO_SERVER_PORT: --port chooses the port." in log
         assert "Traceback" not in log
     finally:
@@ -106,9 +106,9 @@ def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
     try:
         second = serve(tmp_path / "second.log", port=first.port)
         assert first.port < second.port < first.port + PORTS_TRIED, "others may take some, too"
-        assert f"Port {first.port} is taken" in second.log()
+        assert f"Port {first.port} is in use" in second.log()
         # The second shares the folder, so it leaves the engine to the first, and says so.
-        assert "Another Headroom already works on" in second.log()
+        assert "Another Headroom is already working on" in second.log()
         wait_until(lambda: second and second.state("engine_state") == "elsewhere", "standing aside")
         assert str(second.state("engine")).startswith("Another Headroom process makes the clips")
     finally:

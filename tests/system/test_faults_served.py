@@ -156,7 +156,7 @@ def test_who_waits_is_told_that_the_job_goes_on(tmp_path: Path) -> None:
     wait_until(lambda: served.state("running"), "the job")
     served.end(signal.SIGINT)
     waiting.join(timeout=10)
-    assert told == ["Headroom is being closed. Job 1 goes on at its next start."]
+    assert told == ["Headroom is closing. Job 1 continues at the next start."]
 
 
 @pytest.mark.reliability("the database locked by another process")
@@ -166,7 +166,7 @@ def test_a_page_with_a_locked_database_answers_in_sentences(tmp_path: Path) -> N
         client = Client(served.url, verbose=False, download_files=str(tmp_path))
         with locked_elsewhere(Home.find().database):
             began = time.monotonic()
-            with pytest.raises(AppError, match="Another program has held"):
+            with pytest.raises(AppError, match="Another program has locked"):
                 client.predict("waits", model="scripted", wait=False, api_name="/generate")
             assert time.monotonic() - began < 20
             assert httpx.get(served.url, trust_env=False, timeout=5).status_code == 200

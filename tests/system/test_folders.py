@@ -70,8 +70,9 @@ def test_a_drive_that_isnt_there_is_told_before_anything_is_computed(
     with pytest.raises(HomeError) as told:
         engine.submit(ask("refused"))
     assert str(told.value) == (
-        f"{engine.home.clips} is a link to {drive}, which isn't there. Plug in or mount that drive,"
-        f" or remove the link {engine.home.clips}; Headroom makes a folder in its place."
+        f"{engine.home.clips} is a link to {drive}, which doesn't exist. Connect or mount that "
+        f"drive, or remove the link {engine.home.clips}; Headroom then creates a folder in its "
+        "place."
     )
     assert engine.folder_sync.scan().problem == told.value.text
     engine.start()
@@ -90,7 +91,7 @@ def test_a_data_folder_that_is_moved_away_takes_nothing_with_it(engine: Engine, 
     root.rename(away)
     with pytest.raises(HomeError, match="is gone"):
         engine.submit(ask("refused"))
-    with pytest.raises(StoreError, match="was moved away or deleted"):
+    with pytest.raises(StoreError, match="was moved or deleted"):
         engine.settings.set("anything", "x")
     assert engine.jobs.get(first.id).state is State.DONE, "what is known is still shown"
     assert "is gone" in str(engine.folder_sync.scan().problem)
@@ -103,7 +104,7 @@ def test_a_database_that_was_replaced_is_written_no_more(tmp_path: Path) -> None
     store = Store(tmp_path / "it.sqlite3")
     (tmp_path / "it.sqlite3").rename(tmp_path / "old")
     other = Store(tmp_path / "it.sqlite3")
-    with pytest.raises(StoreError, match="was moved away or deleted"), store.transaction():
+    with pytest.raises(StoreError, match="was moved or deleted"), store.transaction():
         pass
     for opened in (store, other):
         opened.close()
@@ -119,7 +120,7 @@ def test_a_drop_needs_no_cache_of_before(engine: Engine, tmp_path: Path) -> None
     assert page.post("/receipt", content=clip).json()["request"]["prompt"] == "a red ball"
     shutil.rmtree(engine.home.cache)
     leads(engine.home.cache, tmp_path / "nowhere")
-    assert "which isn't there" in page.post("/receipt", content=clip).json()["refused"]
+    assert "which doesn't exist" in page.post("/receipt", content=clip).json()["refused"]
 
 
 def test_a_log_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,8 +184,8 @@ def test_space_is_that_of_the_drive_that_a_link_leads_to(
     assert drive_of(home.weights) == second_drive
     lines = [str(line.meaning) for line in host.disk(home, False, 0)]
     assert lines[:2] == [
-        f"50.0 GB are free on the drive of {home.root}.",
-        f"123.0 GB are free on the drive of {home.weights}.",
+        f"50.0 GB free on the drive with {home.root}.",
+        f"123.0 GB free on the drive with {home.weights}.",
     ]
     home.weights.unlink()
     leads(home.weights, second_drive / "nowhere")
@@ -203,7 +204,7 @@ def test_a_link_to_nowhere_says_so_in_every_command(
     assert told["error_id"] == "home.leads_nowhere"
     assert str(home.clips) in told["remedy"]
     assert main(["generate", "a ball", "--model", "scripted"]) == 5
-    assert "which isn't there" in capsys.readouterr().err
+    assert "which doesn't exist" in capsys.readouterr().err
     home.clips.unlink()
     presets = Path(__file__).parents[1] / "fixtures/presets_weights"
     monkeypatch.setenv("HEADROOM_PRESETS", str(presets))

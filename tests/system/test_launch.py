@@ -96,7 +96,7 @@ def opened(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def test_1_the_page_opens_with_nothing_but_its_own_packages(clone: Clone, opened: Served) -> None:
     assert clone.installed() == {PAGE}
     assert opened.state("packages") == "working"
-    assert "Setting up what makes clips" in str(opened.state("engine"))
+    assert "Installing the engine" in str(opened.state("engine"))
     refused = clone.launch("check", "--height", "128", "--width", "128", "--frames", "17", "--json")
     assert json.loads(refused.stdout)["verdict"] == "open", refused.stderr
 

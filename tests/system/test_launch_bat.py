@@ -130,7 +130,7 @@ def test_away_from_its_folder_it_says_so(windows: Windows) -> None:
     (windows.project / "engine/install").rmdir()
     ran = windows.run("clips")
     assert ran.code == 5
-    assert "make a shortcut" in ran.said
+    assert "use a shortcut" in ran.said
     assert ran.started == []
 
 

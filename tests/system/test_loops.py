@@ -83,7 +83,7 @@ def failing(original: Failing = lambda *_, **__: None) -> Failing:
 
 def worked_again(faults: Faults, name: Name) -> Callable[[], bool]:
     who = str(Text(f"loops.who_{name}"))
-    return lambda: f"{who} works again" in str(faults.text())
+    return lambda: f"{who} recovered" in str(faults.text())
 
 
 # ---- what they share -----------------------------------------------------------------------
@@ -101,14 +101,13 @@ def test_an_error_is_logged_once_and_told_and_the_pause_grows(
     assert pauses == [0.005, 0.01, 0.02, 0.04, 0.05, 0.05, 0.05, 0.05]
     assert not loop.due
     assert caplog.text.count("goes on") == 1
-    assert (
-        "The memory gauge met an unexpected error and tries again by itself (NoSuchProcess"
-        in str(faults.text())
+    assert "The memory gauge hit an unexpected error and is retrying (NoSuchProcess" in str(
+        faults.text()
     )
     with loop.turn():
         pass
     assert (loop.pause, loop.due) == (0.0, True)
-    assert "The memory gauge works again" in str(faults.text())
+    assert "The memory gauge recovered" in str(faults.text())
     assert loops.CALM_SECONDS > 0
     late = Faults(clock=iter([0.0, 1000.0]).__next__)
     late.tell("recorder", Text("loops.who_recorder"))
@@ -236,9 +235,9 @@ def live_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> N
 
     first = look()
     assert first["queue"] == {"waiting": [], "more": 0, "ended": []}, "the other parts are told"
-    assert "What this page shows met an unexpected error" in str(first["notice"])
+    assert "The live display hit an unexpected error" in str(first["notice"])
     wait_until(lambda: "meter" in look(), "the gauge")
-    assert "What this page shows works again" in str(look()["notice"])
+    assert "The live display recovered" in str(look()["notice"])
 
 
 def page_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +252,7 @@ def page_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> N
         page.launch(prevent_thread_lock=True, quiet=True)
     try:
         assert httpx.get(listening.url, trust_env=False).status_code == 200
-        assert "What serves this page met" in str(engine.faults.text())
+        assert "The page's server hit" in str(engine.faults.text())
     finally:
         page.close()
 
@@ -327,7 +326,7 @@ def teller_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) ->
     teller.start()
     wait_until(lambda: saved, "the progress")
     teller.end()
-    assert "met an unexpected error" in str(told[0])
+    assert "hit an unexpected error" in str(told[0])
 
 
 def owner_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +410,7 @@ def test_a_step_that_always_fails_is_given_up_and_the_queue_goes_on(
     assert finish(engine, after).state is State.DONE
     found = engine.jobs.get(cursed.id)
     assert (found.state, found.attempts) == (State.FAILED, 2)
-    assert "An unexpected error kept this clip from being followed" in str(found.note)
+    assert "Headroom lost track of this clip after an unexpected error" in str(found.note)
 
 
 def test_a_job_that_nobody_has_is_settled(
@@ -435,7 +434,7 @@ def test_a_job_that_nobody_has_is_settled(
 
 def test_a_thread_that_cant_be_had_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", _raises(RuntimeError("can't start new thread")))
-    with pytest.raises(loops.ThreadRefused, match="gives Headroom no more threads") as told:
+    with pytest.raises(loops.ThreadRefused, match="won't start more threads for Headroom") as told:
         loops.start(threading.Thread())
     assert "ulimit -u" in str(told.value)
 

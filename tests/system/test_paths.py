@@ -261,7 +261,7 @@ def test_bodies_have_a_limit(place: Place) -> None:
         headers={"X-Headroom": "1"},
         trust_env=False,
     )
-    assert "is no MP4" in text.json()["refused"]
+    assert "isn't an MP4" in text.json()["refused"]
 
 
 @pytest.mark.parametrize(

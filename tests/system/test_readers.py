@@ -38,7 +38,7 @@ ASKED = {
         State.DONE,
         "The clip is at {clip}\nThe answer",
     ),
-    "an error and stdout closed": ("read x.mp4 --json >&-", 2, None, "There is no file x.mp4."),
+    "an error and stdout closed": ("read x.mp4 --json >&-", 2, None, "x.mp4 doesn't exist."),
     "a list without a reader": ("plan --model scripted | true", 130, None, ""),
     "help on a full disk": ("--help >/dev/full", 4, None, "can't be written: No space left"),
 }

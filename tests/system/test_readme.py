@@ -86,6 +86,13 @@ def test_its_links_lead_to_files_and_headings(page: Path) -> None:
             assert heading in {head.lower().replace(" ", "-") for head in heads}, link
 
 
+def test_the_first_screen_has_a_picture_and_says_which_model_made_the_clip() -> None:
+    first_screen = README[:1600]
+    (picture,) = re.findall(r"^!\[[^]]*wan-tiny[^]]*\]\((.+)\)$", first_screen, re.MULTILINE)
+    assert (PROJECT / picture).stat().st_size > 10_000
+    assert "demo model" in first_screen
+
+
 def test_it_opens_with_the_two_commands_and_is_soon_read() -> None:
     first_screen = README[:900]
     assert "./launch.sh " in first_screen

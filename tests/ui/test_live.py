@@ -72,7 +72,7 @@ def test_an_idle_page(engine: Engine) -> None:
     assert state["queue"] == {"waiting": [], "more": 0, "ended": []}
     assert (state["running"], state["outcome"], state["ended"]) == (False, "", 0)
     assert state["gauge-name"] == "RAM"
-    assert str(state["gauge-problem"]).startswith("No NVIDIA GPU here")
+    assert str(state["gauge-problem"]).startswith("No NVIDIA GPU")
     meter = state["meter"]
     assert isinstance(meter, dict)
     assert 0 < meter["others"] < 1

@@ -232,8 +232,11 @@ def test_unknown_words_are_told_kindly_and_escaped(presets: Presets) -> None:
     tiny, scripted = presets.models["wan-tiny"], presets.models["scripted"]
     assert prompts.vocabulary_hint("a red ball rolls left over green grass", tiny) == ""
     assert prompts.vocabulary_hint("", tiny) == ""
+    one = prompts.vocabulary_hint("a red zebra", tiny)
+    assert "Wan tiny doesn&#x27;t know “zebra” and will ignore it." in one
     hint = prompts.vocabulary_hint("a wizard <b>jumps</b>", tiny)
     assert "“wizard”" in hint
+    assert "and will ignore them." in hint
     assert "<b>" not in hint
     assert "turquoise" in hint, "it says what it knows"
     assert prompts.vocabulary_hint("a wizard", scripted) == ""

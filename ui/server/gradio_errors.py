@@ -34,10 +34,10 @@ SERVED_BY_GRADIO = re.compile(r"^/(gradio_api|static|assets|svelte|config|login|
 GRADIOS = re.compile(r"^/gradio_api/")
 DIRECT = re.compile(r"^/gradio_api/(run|api)/")
 ROOMS = tuple(str(Path(__file__).parents[2] / room) + "/" for room in ("ui", "engine"))
-NONSENSE = "That isn't what this address takes. GET /gradio_api/info says what the endpoints take."
+NONSENSE = "This address doesn't accept that. GET /gradio_api/info says what each endpoint takes."
 TOO_LONG = "That is too long."
 FORM = "This address takes JSON, no form and no file."
-BROKEN = "That went wrong here; the log says why."
+BROKEN = "Something went wrong here; see the log."
 
 
 class _TooLong(Exception):

@@ -93,7 +93,7 @@ def listen(host: str, port: int, tried: int = 1) -> Listening:
     ports = f"port {port}" if last <= port else f"ports {port} to {last}"
     raise PortError(
         f"Headroom can't listen on {host}, {ports}: {reason}.",
-        "Choose another with --port, or check --host.",
+        "Choose another port with --port, or check --host.",
     )
 
 
@@ -180,8 +180,8 @@ def _starter(listening: Listening, door: "Door", tell: Tell) -> Callable[..., An
             while not self.started:
                 if not self.thread.is_alive() or clock() > START_SECONDS:
                     raise PortError(
-                        f"The page's server did not start on {listening.url}.",
-                        "Its log, page.log, may say why. Try again.",
+                        f"The page's server didn't start on {listening.url}.",
+                        "Try again; page.log may say why.",
                     )
                 time.sleep(0.01)
 

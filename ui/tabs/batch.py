@@ -32,15 +32,13 @@ def embeds(engine: Engine) -> bool:
 
 
 def build_more(engine: Engine, page: gr.Blocks) -> More:
-    title = "Several clips at once, and the receipt"
+    title = "Batch and receipt"
     with gr.Accordion(title, open=False, elem_id="more") as box:
-        lines = gr.Checkbox(
-            False, label="Each line of the prompt is a clip of its own", elem_id="lines"
-        )
+        lines = gr.Checkbox(False, label="One clip per line of the prompt", elem_id="lines")
         seeds = gr.Number(
             1,
-            label="Seeds for each prompt",
-            info="The first is the one above; the others follow it, or are drawn as well.",
+            label="Seeds per prompt",
+            info="The first is the seed above; the others count up from it, or are random too.",
             precision=0,
             minimum=1,
             maximum=MOST,
@@ -48,9 +46,9 @@ def build_more(engine: Engine, page: gr.Blocks) -> More:
         )
         embed = gr.Checkbox(
             True,
-            label="Write prompt, settings and seed into the MP4",
-            info="Dropped on this page, such a clip brings its settings back. Switch it off if "
-            "whoever gets the file shall not read your prompt.",
+            label="Save prompt, settings and seed in the MP4",
+            info="Drop such a clip on this page to reuse its settings. Turn off to keep your "
+            "prompt out of shared files.",
             elem_id="embed",
         )
     page.load(lambda: embeds(engine), None, embed, **QUIET)

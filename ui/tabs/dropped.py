@@ -39,12 +39,10 @@ HOUR = 3600.0
 AT_ONCE = 2  # uploads: more would fill the disk
 BUTTON = """
 <div class="from-clip">
-  <label class="lib-button">From a clip…<input type="file" accept="video/mp4,.mp4"
-    aria-label="Take the settings from a clip"></label>
-  <span class="from-clip-told" role="status">or drop one anywhere on the page: its settings come
-    back.</span>
-  <div class="drop-veil" hidden><p>Drop the clip: its prompt, size and seed come back into the
-    form.</p></div>
+  <label class="lib-button">Reuse settings from a clip…<input type="file" accept="video/mp4,.mp4"
+    aria-label="Reuse settings from a clip"></label>
+  <span class="from-clip-told" role="status">or drop an MP4 on the page.</span>
+  <div class="drop-veil" hidden><p>Drop the clip to reuse its prompt, size and seed.</p></div>
 </div>
 """
 

@@ -117,17 +117,17 @@ def build_panel() -> Panel:
 
 
 def _build_which() -> Which:
-    with gr.Accordion("Which language model", open=False, elem_id="improve-which") as frame:
+    with gr.Accordion("Language model", open=False, elem_id="improve-which") as frame:
         with gr.Row():
             base = gr.Textbox(
-                label="Address (OpenAI's interface)", max_lines=1, elem_id="llm-base", scale=3
+                label="Address (OpenAI-compatible)", max_lines=1, elem_id="llm-base", scale=3
             )
             model = gr.Dropdown(
                 label="Model", allow_custom_value=True, elem_id="llm-model", min_width=140, scale=2
             )
         with gr.Row():
             key = gr.Textbox(
-                label="Key, where one is needed",
+                label="API key, if needed",
                 type="password",
                 max_lines=1,
                 elem_id="llm-key",
@@ -135,7 +135,7 @@ def _build_which() -> Which:
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
             )
             seconds = gr.Number(
-                label="Time limit, s",
+                label="Time limit (s)",
                 precision=0,
                 minimum=1,
                 maximum=SECONDS_MOST,
@@ -146,7 +146,7 @@ def _build_which() -> Which:
         told = gr.HTML("", elem_id="llm-told", js_on_load=None)
         with gr.Row():
             save = gr.Button("Save", elem_id="llm-save", min_width=80)
-            look = gr.Button("Look for Ollama", elem_id="llm-look", min_width=130)
+            look = gr.Button("Find Ollama", elem_id="llm-look", min_width=130)
             off = gr.Button("Turn off", elem_id="llm-off", min_width=90, visible=False)
     return Which(frame, base, model, key, seconds, save, look, off, told)
 

@@ -181,7 +181,10 @@ def vocabulary_hint(prompt: str, preset: ModelPreset) -> str:
     if not strange:
         return ""
     quoted = listed(*(f"“{word}”" for word in strange))
-    said = html.escape(say(Text("vocabulary.unknown", model=preset.name, words=quoted)))
+    hint = Text("vocabulary.unknown", model=preset.name, words=quoted)
+    if len(strange) > 1:
+        hint = Text("vocabulary.unknown_several", model=preset.name, words=quoted)
+    said = html.escape(say(hint))
     groups = say(Text("vocabulary.between")).join(
         say(
             Text(

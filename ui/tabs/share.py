@@ -22,16 +22,15 @@ from ui.wording import say
 # What the page is built with has no values in it: the browser swaps whole texts (ui/texts/zh).
 LENGTHS = {1: "1 hour", 2: "2 hours", 4: "4 hours", 8: "8 hours"}
 ABOUT = """
-<p>Let others make clips on this computer, with nothing to install. They get a page of their own:
-they can ask for clips and see those, and nothing else of yours. No library, no prompts, no
-settings, no files.</p>
+<p>Let others make clips on this computer, with nothing to install. They get a page of their own
+and see only their clips: not your library, prompts, settings or files.</p>
 <ul>
-<li>Their clips come after yours, are no larger than the model's usual size, and each visitor has
-2 unfinished at the most; so have all visitors of one address together.</li>
-<li>Nobody comes in without the password, which is drawn anew each time.</li>
-<li>It ends by itself, and at once when you stop it; what visitors have unfinished is cancelled.
-</li>
-<li>What they make lies in your library.</li>
+<li>Your clips come first. Theirs are no larger than the model's usual size, and at most 2 at a time
+are unfinished, per visitor and per address.</li>
+<li>Nobody gets in without the password, which is new each time.</li>
+<li>Sharing ends by itself, or at once when you stop it; visitors' unfinished clips are then
+cancelled.</li>
+<li>Their clips are saved in your library.</li>
 </ul>
 """
 LIVE = """
@@ -48,10 +47,10 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
     gr.HTML(ABOUT, elem_id="share-about", js_on_load=None)
     with gr.Column(elem_id="share-form") as form:
         choices = [
-            ("Over the internet, by a link of Gradio's", "link"),
+            ("Over the internet, with a Gradio link", "link"),
             ("In your own network only", "network"),
         ]
-        where = gr.Radio(choices, value="link", label="From where", elem_id="share-where")
+        where = gr.Radio(choices, value="link", label="Access", elem_id="share-where")
         hours = gr.Radio(
             [(said, n) for n, said in LENGTHS.items()],
             value=DEFAULT_HOURS,
@@ -61,7 +60,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
         model = gr.Dropdown(
             model_choices(engine.presets),
             value=default_model(engine).preset.id,
-            label="With which model",
+            label="Model",
             elem_id="share-model",
         )
         start = gr.Button("Share", variant="primary", elem_id="share-start", scale=0)

@@ -36,7 +36,7 @@ def write(facts: dict[str, Any], folder: Path) -> tuple[Path, Path]:
     except OSError as error:
         raise CardError(
             f"The card can't be written to {folder}: {error.strerror or error}.",
-            "Name another folder with --out FOLDER.",
+            "Choose another folder with --out FOLDER.",
         ) from error
     return picture, numbers
 

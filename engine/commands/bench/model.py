@@ -130,7 +130,7 @@ def alone(engine: Engine) -> Iterator[None]:
             yield
     except Timeout:
         raise BenchError(
-            "Another Headroom is at work, and would be measured too.", "Close its page first."
+            "Another Headroom is running and would be measured too.", "Close its page first."
         ) from None
 
 

@@ -80,7 +80,7 @@ def served(command: list[str], home: Path) -> Iterator[PageProcess]:
                     break
             if process.poll() is not None or clock() > PATIENCE:
                 said = (home / "bench.log").read_text(encoding="utf-8", errors="replace")
-                raise BenchFailed(f"The page did not start: {said[-500:]}", "Mend that first.")
+                raise BenchFailed(f"The page didn't start: {said[-500:]}", "Fix that first.")
             time.sleep(0.02)
         taken = time.perf_counter() - began
         seen = _interpreter(psutil.Process(process.pid))

@@ -143,7 +143,9 @@ def run(engine: Engine, only: str | None, named: str | None, out: Path, say: Say
     """
     names = [*PARTS, MODEL]
     if only is not None and only not in names:
-        raise BenchError(f"There is no benchmark {only[:40]!r}.", f"There are: {', '.join(names)}.")
+        raise BenchError(
+            f"There is no benchmark {only[:40]!r}.", f"Choose one of {', '.join(names)}."
+        )
     began = time.perf_counter()
     rows: list[BenchRow] = []
     cards: dict[str, str] = {}

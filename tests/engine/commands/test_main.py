@@ -83,11 +83,11 @@ def test_out_copies_the_clip_and_read_prints_its_receipt(tmp_path: Path) -> None
     ("arguments", "code", "words"),
     [
         (["generate", "x", "--height", "100"], 2, "the nearest is 96"),
-        (["generate", ""], 2, "prompt: it is empty"),
+        (["generate", ""], 2, "Write a prompt first."),
         (["generate", "x", "--model", "nope"], 2, "no model 'nope'"),
-        (["generate", "x", "--out", "clip.gif"], 2, "end in .mp4"),
+        (["generate", "x", "--out", "clip.gif"], 2, "ends in .mp4"),
         (["generate", "x", "--out", "/no/such/folder/x.mp4"], 2, "no such folder"),
-        pytest.param(["read", "missing.mp4"], 2, "no file", marks=pytest.mark.starts),
+        pytest.param(["read", "missing.mp4"], 2, "doesn't exist", marks=pytest.mark.starts),
         (["serve", "--host", "0.0.0.0"], 2, "--auth"),
         (["serve", "--auth", "nocolon"], 2, "USER:PASS"),
     ],
@@ -220,7 +220,7 @@ def test_plan_shows_sets_and_resets(
     assert planned()[1]["plan"]["rope_chunk"]["value"] == 2048, "it is kept"
     assert main(["plan", "--model", "scripted-fp8"]) == 0
     text = capfd.readouterr().out
-    assert "You chose it. Automatic would be whole" in text
+    assert "Your choice. Automatic would be whole" in text
     assert "✕ attention=sage_attn2: SageAttention runs on GPUs only." in text
     assert planned("--reset")[1]["chosen"] == {}
 
@@ -229,9 +229,9 @@ def test_plan_shows_sets_and_resets(
     ("model", "arguments", "code", "words"),
     [
         ("scripted-fp8", ["--set", "compile=on"], 2, "compile can't be on here"),
-        ("scripted-fp8", ["--set", "decode"], 2, "has to be NAME=VALUE"),
+        ("scripted-fp8", ["--set", "decode"], 2, "isn't NAME=VALUE"),
         ("scripted-fp8", ["--set", "steps=50"], 2, "no choice named 'steps'"),
-        ("wan-tiny", ["--set", "decode=tiled"], 2, "leaves nothing to choose"),
+        ("wan-tiny", ["--set", "decode=tiled"], 2, "has no choices"),
         ("no-such", [], 2, "There is no model"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_port_that_is_none_is_told(port: str, capfd: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as ended:
         main(["serve", f"--port={port}"])
     assert ended.value.code == 2
-    assert f"{port!r} is no port; it is 1 to 65535" in capfd.readouterr().err
+    assert f"{port!r} isn't a port from 1 to 65535" in capfd.readouterr().err
 
 
 def test_a_bad_limit_is_told_before_anything_starts(
@@ -262,4 +262,4 @@ def test_a_bad_limit_is_told_before_anything_starts(
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "plenty")
     assert main(["clips"]) == 0, "it has nothing to do with memory"
     assert main(["doctor"]) == 2
-    assert "HEADROOM_VRAM_LIMIT_GIB='plenty' is no number" in capfd.readouterr().err
+    assert "HEADROOM_VRAM_LIMIT_GIB='plenty' isn't a number" in capfd.readouterr().err

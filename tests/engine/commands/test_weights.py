@@ -56,7 +56,7 @@ def test_list_pull_list_verify(hub: Hub, capsys: Capture) -> None:
     assert [(m["model"], m["files"], m["damaged"]) for m in verified["models"]] == [(MODEL, 8, [])]
     assert verified["models"][0]["said_id"] == "weights.as_promised"
     assert main(["weights", "verify"]) == 0
-    assert capsys.readouterr().out == "fetched: every file is as the hub promised\n"
+    assert capsys.readouterr().out == "fetched: every file matches what the hub promised\n"
 
 
 def test_list_tells_every_model_and_what_this_machine_can_do(capsys: Capture) -> None:
@@ -68,7 +68,7 @@ def test_list_tells_every_model_and_what_this_machine_can_do(capsys: Capture) ->
     assert big["reason"]
     assert main(["weights", "list"]) == 0
     text = capsys.readouterr().out
-    assert "wan-tiny: comes with the program" in text
+    assert "wan-tiny: comes with Headroom" in text
     assert "a download needs 24.3 GB on the drive" in text
 
 
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_everything_and_the_same_command_goes_on(hub: Hub, capsys: 
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     assert out == ""
-    assert "Paused. What was fetched is kept" in err
+    assert "Paused. What was downloaded is kept" in err
     assert "% of" in err or "MB/s" in err
     assert "Traceback" not in err
     entry = listed(capsys)
@@ -117,7 +117,7 @@ def test_a_second_pull_follows_the_first(hub: Hub, capsys: Capture) -> None:
     assert main(["weights", "pull", "--model", MODEL, "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["state"] == "ready"
-    assert "Another Headroom process is at it" in err
+    assert "Another Headroom is already doing this" in err
     assert first.wait(10) == 0
     assert hub.count == hub.size
 
@@ -222,9 +222,9 @@ def test_another_revision_that_somebody_has_is_used_and_not_fetched_over(
     [
         (["pull", "--model", "nope"], 2, "no such model"),
         (["list", "--model", "nope"], 2, "no such model"),
-        (["pull", "--model", "wan-tiny"], 2, "come with the program"),
-        (["verify", "--from", "x"], 2, "--from belongs to"),
-        (["pull", "--model", MODEL, "--from", "/nowhere at all"], 5, "There is no folder"),
+        (["pull", "--model", "wan-tiny"], 2, "come with Headroom"),
+        (["verify", "--from", "x"], 2, "--from works with"),
+        (["pull", "--model", MODEL, "--from", "/nowhere at all"], 5, "doesn't exist"),
         (["verify", "--model", MODEL], 5, "missing"),
     ],
 )

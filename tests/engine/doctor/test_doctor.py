@@ -64,9 +64,9 @@ def looked(gpu: GpuSample, file: Path = Path("none"), **packages: str) -> dict[s
 def test_a_card_that_suits() -> None:
     found = looked(CARD, triton="3.6.0")
     assert found["Driver"].state == "good"
-    assert str(found["Compute capability"].meaning) == "8.9: it has FP8 units."
-    assert str(found["Who holds its memory"].meaning) == "browser 1.0 GB"
-    assert str(found["PCIe link"].meaning).startswith("8 of 8 lanes now")
+    assert str(found["Compute capability"].meaning) == "8.9: FP8 units available."
+    assert str(found["GPU memory in use by"].meaning) == "browser 1.0 GB"
+    assert str(found["PCIe link"].meaning).startswith("8 of 8 lanes in use")
     assert "Memory fallback" not in found
 
 
@@ -75,9 +75,9 @@ def test_a_card_that_suits() -> None:
     [
         ({"driver": "551.23"}, "Driver", "bad", "Update it"),
         ({"capability": (8, 6)}, "Compute capability", "warn", "Choose the INT8 model."),
-        ({"capability": (7, 5)}, "Compute capability", "bad", "the CPU default runs"),
+        ({"capability": (7, 5)}, "Compute capability", "bad", "the small CPU model runs"),
         ({"capability": None}, "Compute capability", "warn", "Update the driver."),
-        ({"pcie_width": 1}, "PCIe link", "warn", "into another slot"),
+        ({"pcie_width": 1}, "PCIe link", "warn", "to another slot"),
     ],
 )
 def test_what_is_wrong_with_a_card_has_its_remedy(
@@ -110,11 +110,11 @@ def test_an_importable_kernel_is_not_called_a_callable_one(tmp_path: Path) -> No
     machine = with_packages(LINUX, sageattention="1.0.6", triton="3.6.0")
     found = by_subject(kernel_lines(machine, tmp_path / "none"))
     told = str(found["Kernels of sageattention"].meaning)
-    assert "would fail on this card; Headroom gives it that name" in told
-    assert "not called yet" in str(found["Kernels of triton"].meaning)
+    assert "would fail on this card; Headroom supplies that name" in told
+    assert "not tried yet" in str(found["Kernels of triton"].meaning)
     assert "Not installed" in str(found["Kernels of sgl-kernel"].meaning)
     hopper = with_gpu(machine, "H100", (9, 0), 80)
-    assert "not called yet" in str(kernel_lines(hopper, tmp_path / "none")[0].meaning)
+    assert "not tried yet" in str(kernel_lines(hopper, tmp_path / "none")[0].meaning)
 
 
 def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
@@ -128,11 +128,9 @@ def test_what_the_worker_tried_is_told(tmp_path: Path) -> None:
     }
     file = trials(tmp_path / "kernels.json", machine, **answers)
     found = by_subject(kernel_lines(machine, file))
-    assert "sage_attn1 was called here and is right" in str(
-        found["Kernels of sageattention"].meaning
-    )
+    assert "sage_attn1 was tried here and works" in str(found["Kernels of sageattention"].meaning)
     assert found["Kernels of sgl-kernel"].state == "warn"
-    assert "fp8-sgl was tried here and left" in str(found["Kernels of sgl-kernel"].meaning)
+    assert "fp8-sgl was tried here and rejected" in str(found["Kernels of sgl-kernel"].meaning)
     assert found["Kernels of triton"].state == "good"
     newer = with_packages(machine, torch="2.12.0")
     assert kept_trials(newer, file) == {}
@@ -146,7 +144,7 @@ def test_what_set_up_left_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     stamp = Stamp("3.11", "x", "nvidia", "auto", {}, {"sglang-kernel": "no kernel image."})
     monkeypatch.setattr(gpu, "stamp", lambda: stamp)
     found = by_subject(kernel_lines(with_packages(LINUX), tmp_path))
-    assert str(found["Kernels of sgl-kernel"].meaning) == "Left out by set-up: no kernel image."
+    assert str(found["Kernels of sgl-kernel"].meaning) == "Skipped by set-up: no kernel image."
 
 
 # ---- the computer around it ----------------------------------------------------------------
@@ -158,7 +156,7 @@ def test_ram_is_held_against_the_plans_need() -> None:
     tight = replace(HOST, available=20 * GIB)
     line = host.ram(sample(host=tight), needs)
     assert line.state == "warn"
-    assert "Wan2.1 14B (FP8) takes 23.0 GB" in str(line.meaning)
+    assert "Wan2.1 14B (FP8) needs 23.0 GB" in str(line.meaning)
     assert host.ram(sample(host=replace(HOST, available=GIB)), []).state == "warn"
 
 
@@ -167,7 +165,7 @@ def test_windows_page_file_is_held_against_it_too() -> None:
     needs = [("Wan2.1 14B (FP8)", 23 * GIB)]
     (line,) = host.page_file(sample(host=windows), WINDOWS, needs)
     assert line.state == "warn"
-    assert "10.0 GB of the commit limit 40.0 GB are left; 23.0 GB are needed" in str(line.meaning)
+    assert "10.0 GB of the commit limit (40.0 GB) is left; 23.0 GB is needed" in str(line.meaning)
     assert host.page_file(sample(host=windows), WINDOWS, [])[0].state == "good"
     assert host.page_file(sample(host=windows), LINUX, needs) == []
 
@@ -180,11 +178,9 @@ def test_the_disks_speed_counts_where_blocks_are_read_from_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     space, speed = host.disk(Home(tmp_path), True, 13 * GIB)
     assert space.state == "good"
-    assert str(space.meaning).startswith(
-        "61.1 GB are free"
-    )  # as `weights list` and file managers tell
+    assert str(space.meaning).startswith("61.1 GB free")  # as `weights list` and file managers tell
     assert speed.state == "warn"
-    assert "Each step reads 14.0 GB: 140 s or less" in str(speed.meaning)
+    assert "Each step reads 14.0 GB: at most 140 s" in str(speed.meaning)
     assert host.disk(Home(tmp_path), False, 0)[1].state == "good"
     monkeypatch.undo()
     assert host.write_speed(tmp_path) > 0
@@ -200,7 +196,7 @@ def test_a_taken_port_and_a_program_for_sharing(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        assert "is taken" in str(host.port(number).meaning)
+        assert "is in use" in str(host.port(number).meaning)
     assert "is free" in str(host.port(number).meaning)
     assert "the first time" in str(host.sharing(LINUX, tmp_path).meaning)
     unreadable = tmp_path / ("x" * 300)  # as /root is to another user
@@ -229,8 +225,8 @@ def test_another_version_may_do_and_what_is_missing_cant(
     monkeypatch.setattr(doctor, "differences", lambda: wrong)
     line = doctor._packages()
     assert line.state == state
-    assert f"package0 {found or 'missing'} instead of 2.0; package1 " in str(line.meaning)
-    assert str(line.meaning).endswith(" instead of 2.0 and 2 more.")
+    assert f"package0 {found or 'missing'}, 2.0 expected; package1 " in str(line.meaning)
+    assert str(line.meaning).endswith(", 2.0 expected; and 2 more.")
     assert str(line.remedy) == f"Run {SETUP}."
 
 
@@ -291,15 +287,15 @@ def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
         "subject": "PCIe link",
         "subject_id": "doctor.link",
         "subject_values": {},
-        "meaning": "2 of 8 lanes now; offloading copies the model through them each step.",
+        "meaning": "2 of 8 lanes in use; offload copies the model through them at every step.",
         "meaning_id": "doctor.lanes_of",
         "meaning_values": {"now": 2, "widest": 8},
-        "remedy": "If that stays so under load, put the card into another slot.",
+        "remedy": "If it stays that low under load, move the card to another slot.",
         "remedy_id": "doctor.another_slot",
         "remedy_values": {},
     }
     assert (
-        "About 4 min for 832 × 480, 5.1 s: an estimate from 63 s"
-        in (found["Seconds a clip, Wan2.1 14B (FP8)"]["meaning"])
+        "About 4 min for 832 × 480, 5.1 s, estimated from 63 s"
+        in (found["Time per clip, Wan2.1 14B (FP8)"]["meaning"])
     )
     assert {"RAM", "Disk", "Disk speed", "Packages", "Video", "Port", "Sharing"} <= found.keys()

@@ -44,7 +44,7 @@ def sized(ask: Ask, size: Size, prompt: str = "go") -> ClipRequest:
 def test_a_locked_size_is_refused_and_nothing_is_queued(guarded: Engine, ask: Ask) -> None:
     with pytest.raises(Refused, match=r"160 × 160, 1\.1 s: not tested yet") as caught:
         guarded.submit(sized(ask, LARGER))
-    assert "Measure it" in str(caught.value.remedy)
+    assert "Test it" in str(caught.value.remedy)
     assert caught.value.nearest is not None
     assert guarded.guard.verdict("scripted", caught.value.nearest).open
     assert guarded.jobs.waiting() == []
@@ -91,7 +91,7 @@ def test_out_of_memory_in_a_probe_is_a_result_and_costs_nothing(guarded: Engine,
     guarded.start()
     job = finish(guarded, guarded.measure(sized(ask, LARGER, "fail=oom at=decode")))
     assert job.state is State.DONE
-    assert "as a probe may" in str(job.note)
+    assert "during the test" in str(job.note)
     assert guarded.guard.verdict("scripted", BASELINE).word is Word.IMPOSSIBLE
     small = sized(ask, Size(64, 64, 9))
     assert finish(guarded, guarded.submit(small)).state is State.DONE
@@ -128,7 +128,7 @@ def test_others_make_a_queued_job_wait_and_it_starts_when_they_go(
     meter.others = 15 * GIB
     guarded.start(warm="scripted")
     wait_until(lambda: guarded.status().waiting_for, "the reason for waiting")
-    assert "Others hold 15.0 GB" in str(guarded.status().waiting_for)
+    assert "Other programs use 15.0 GB" in str(guarded.status().waiting_for)
     assert guarded.jobs.get(job.id).state is State.QUEUED
     with pytest.raises(Refused, match="is busy"):
         guarded.submit(sized(ask, BASELINE))

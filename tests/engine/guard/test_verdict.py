@@ -156,24 +156,25 @@ def test_a_climb_ends_at_its_target_by_small_steps(
 def test_the_baseline_is_open_on_a_16_gb_card_and_720p_is_locked() -> None:
     verdict = judge(BASELINE, [], WAN, CARD)
     assert (verdict.word, verdict.basis, verdict.peak) == (Word.OPEN, "recipe", 12 * GIB)
+    assert str(verdict.reason) == "Should fit: up to 12.0 GB of 15.3 GB."
     locked = judge(LARGE, [], WAN, CARD)
     assert (locked.word, locked.basis) == (Word.LOCKED, "none")
     assert locked.peak == 18 * GIB, "the published point warns"
-    assert "Nothing as large was measured" in str(locked.reason)
-    assert "Measure it" in str(locked.remedy)
+    assert "No size this large has been tested" in str(locked.reason)
+    assert "Test it" in str(locked.remedy)
 
 
 def test_below_the_minimum_even_the_baseline_is_locked() -> None:
     small = replace(CARD, total=12 * GIB)
     verdict = judge(BASELINE, [], WAN, small)
     assert verdict.word is Word.LOCKED
-    assert "below 15.0 GB every size has to be measured first" in str(verdict.reason)
+    assert "below 15.0 GB, every size has to be tested first" in str(verdict.reason)
 
 
 def test_where_there_is_nothing_to_give_no_need_is_made_up() -> None:
     found = judge(LARGE, [], WAN, replace(CARD, total=512 * MIB))
     assert found.word is Word.IMPOSSIBLE
-    assert str(found.reason) == ("RTX 4060 Ti has 0 MB to give, which is less than any size takes.")
+    assert str(found.reason) == ("RTX 4060 Ti can provide 0 MB, less than any size needs.")
 
 
 def test_others_make_it_busy_and_are_named() -> None:
@@ -204,6 +205,13 @@ def test_out_of_memory_closes_everything_as_large_and_nothing_smaller() -> None:
     assert judge(BASELINE, [failed], WAN, CARD).word is Word.IMPOSSIBLE
     assert judge(LARGE, [failed], WAN, CARD).word is Word.IMPOSSIBLE
     assert judge(Size(480, 832, 77), [failed], WAN, CARD).open
+
+
+def test_a_size_that_ran_out_is_not_compared_with_itself() -> None:
+    failed = Measurement(BASELINE, "out_of_memory", {})
+    here, larger = (judge(size, [failed], WAN, CARD).reason for size in (BASELINE, LARGE))
+    assert str(here) == f"Memory ran out at {BASELINE} on this machine."
+    assert str(larger).endswith(f"on this machine, and {LARGE} is at least as large.")
 
 
 def test_a_peak_above_the_whole_card_is_impossible_not_locked() -> None:

@@ -65,7 +65,7 @@ def test_the_steps_are_told_and_the_engine_starts_when_all_is_here(
     wait_until(lambda: coming.look().doing == "Installing PyTorch", "the first step")
     assert coming.look().phase == "working"
     told = str(coming.look().sentence())
-    assert told.startswith("Setting up what makes clips, once: Installing PyTorch (")
+    assert told.startswith("Installing the engine, once: Installing PyTorch (")
     coming.again()  # one at a time: nothing happens
     assert ready == []
     environment.has(PAGE, ENGINE)

@@ -107,7 +107,7 @@ def test_a_set_up_that_fails_in_the_middle_leaves_the_old_one_working(
 
 def test_an_addition_that_fails_leaves_the_page_and_is_taken_up_again(small: Small) -> None:
     small.require(clips="9.9")
-    with pytest.raises(SetupError, match="starting again goes on from there"):
+    with pytest.raises(SetupError, match="starting again continues from there"):
         small.set_up("finish")
     assert small.has("page") == "1.0"
     stamp = read_stamp(small.places.now)
@@ -184,7 +184,7 @@ def test_a_start_changes_no_cards_packages_and_set_up_does(
     small.facts = LINUX
     small.set_up("serve")
     small.set_up("generate")
-    assert "`launch.sh setup` changes them" in capfd.readouterr().err
+    assert "`launch.sh setup` replaces them" in capfd.readouterr().err
     asked: list[tuple[str, ...]] = []
 
     def build(self: Setup, stamp: Stamp, plan: object, files: tuple[str, ...]) -> None:
@@ -204,7 +204,7 @@ def test_one_set_up_waits_for_another(small: Small, capfd: pytest.CaptureFixture
         assert small.has("clips") == ""
     second.join(timeout=60)
     assert small.has("clips") == "1.0"
-    assert "waiting for its end" in capfd.readouterr().err
+    assert "waiting for it to finish" in capfd.readouterr().err
 
 
 # ---- what can't be done --------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_after_a_failure_a_start_goes_on_with_what_was_there(
     monkeypatch.setattr(__main__, "PROJECT", small.folder)
     small.require(page="9.9")
     assert main(["--port", "8000"]) == 0
-    assert "untouched; going on with it" in capfd.readouterr().err
+    assert "intact; continuing with it" in capfd.readouterr().err
     assert main(["setup"]) == 5
     assert main(["test"]) == 5
     assert main(["generate", "a prompt"]) == 5  # what makes clips was never there

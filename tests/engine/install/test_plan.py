@@ -190,7 +190,7 @@ def test_nvidia_smi_is_asked_where_nvml_fails(library: Path, tmp_path: Path) -> 
     assert facts["cards"][0]["capability"] == [8, 6]
     facts = dry_run(standin.environment())["facts"]
     assert isinstance(facts, dict)
-    assert facts["silence"] == "NVIDIA's driver doesn't answer (NVML error 9)."
+    assert facts["silence"] == "NVIDIA's driver doesn't respond (NVML error 9)."
 
 
 def test_answers_of_nvidia_smi_are_read_or_refused() -> None:

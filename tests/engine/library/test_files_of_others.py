@@ -210,7 +210,7 @@ def test_in_a_folder_that_was_removed_nothing_is_there(
     monkeypatch.chdir(gone)
     gone.rmdir()
     assert main(["read", "x.mp4", "--json"]) == 2
-    assert json.loads(capsys.readouterr().out)["error"] == "There is no file x.mp4."
+    assert json.loads(capsys.readouterr().out)["error"] == "x.mp4 doesn't exist."
     assert main(["generate", "go", "--model", "scripted", "--out", "x.mp4"]) == 2
     assert "--out x.mp4: it can't be written" in capsys.readouterr().err
     assert main(["bench", "--only", "mp4", "--out", "x"]) == 2

@@ -92,7 +92,7 @@ def test_foreign_and_damaged_files_are_told_and_opened_once(
     assert told.keys() == {"holiday.mp4", "broken.mp4", "hostile.mp4"}
     assert told["holiday.mp4"] == Text("library.no_receipt", file="holiday.mp4")
     assert told["broken.mp4"] == Text("library.no_mp4", file="broken.mp4")
-    assert "request.height isn't what it should be" in str(told["hostile.mp4"])
+    assert "request.height is invalid" in str(told["hostile.mp4"])
     assert told["hostile.mp4"].values["reason"].id == "library.field_wrong"
     assert library.newest() == []
     assert dict(FolderSync(library).scan().refused) == told, "another start remembers"
@@ -108,7 +108,7 @@ def test_refusals_that_a_version_before_kept_are_told_as_they_are(
 ) -> None:
     holiday = write(library.home.clips / "holiday.mp4", None)
     about = holiday.stat()
-    why = "holiday.mp4 holds no Headroom receipt."
+    why = "holiday.mp4 has no Headroom receipt."
     kept = {"holiday.mp4": [about.st_mtime_ns, about.st_size, why]}
     (library.home.cache / "not-taken-in.json").write_text(json.dumps(kept))
     assert [str(told) for _, told in care.scan().refused] == [why]

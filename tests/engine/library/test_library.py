@@ -144,7 +144,7 @@ def test_a_file_that_cant_be_moved_is_a_sentence(library: Library) -> None:
     clip = keep(library, "stuck")
     library.home.trash.chmod(0o500)
     try:
-        with pytest.raises(LibraryError, match=r"can't be moved.*can be written to"):
+        with pytest.raises(LibraryError, match=r"can't be moved.*is writable"):
             library.trash(clip.id)
     finally:
         library.home.trash.chmod(0o700)
@@ -155,7 +155,7 @@ def test_a_trash_that_is_no_folder_is_a_sentence(library: Library) -> None:
     clip = keep(library, "stuck")
     library.home.trash.rmdir()
     library.home.trash.write_bytes(b"in the way")
-    with pytest.raises(HomeError, match=r"can't be made: .* a folder that can be written to"):
+    with pytest.raises(HomeError, match=r"can't be created: .* a folder that is writable"):
         library.trash(clip.id)
     assert library.newest() == [clip]
     with pytest.raises(LibraryError, match="no longer in the library"):

@@ -39,9 +39,9 @@ def test_the_gpu_that_is_meant(wanted: str, visible: str | None, chosen: Card) -
 @pytest.mark.parametrize(
     ("wanted", "visible", "chosen", "words"),
     [
-        ("7", None, LARGE, "HEADROOM_GPU=7 is no GPU of this machine, so GPU 1 (RTX 4060 Ti)"),
-        ("GPU-1111", None, LARGE, "HEADROOM_GPU=GPU-1111 is no GPU"),  # fits two
-        ("cuda:0", None, LARGE, "HEADROOM_GPU=cuda:0 is no GPU"),
+        ("7", None, LARGE, "HEADROOM_GPU=7 isn't a GPU of this machine, so GPU 1 (RTX 4060 Ti)"),
+        ("GPU-1111", None, LARGE, "HEADROOM_GPU=GPU-1111 isn't a GPU"),  # fits two
+        ("cuda:0", None, LARGE, "HEADROOM_GPU=cuda:0 isn't a GPU"),
         ("MIG-4444", None, LARGE, "a slice of a GPU (MIG)"),
         ("1", "0", SMALL, "HEADROOM_GPU=1 is hidden by CUDA_VISIBLE_DEVICES=0"),
     ],

@@ -91,7 +91,7 @@ def test_a_limit_above_the_card_changes_nothing(
 @pytest.mark.parametrize("text", ["lots", "0", "-3", "nan", "inf", "12 GB"])
 def test_a_limit_that_is_no_number_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", text)
-    with pytest.raises(LimitError, match="is no number of GiB above zero") as caught:
+    with pytest.raises(LimitError, match="isn't a number of GiB above zero") as caught:
         vram_limit()
     assert caught.value.sentence.values["value"] == repr(text)
     assert "HEADROOM_VRAM_LIMIT_GIB=12.5" in str(caught.value.remedy)

@@ -260,8 +260,8 @@ def test_a_reloaded_driver_costs_no_sample(standin: Standin, probe: StartProbe) 
         (9, "driver isn't running (NVML error 9)"),
         (12, "No NVIDIA driver is installed"),
         (16, "needs a reset (NVML error 16)"),
-        (18, "driver was updated and the old one still runs (NVML error 18)"),
-        (999, "doesn't answer (NVML error 999"),
+        (18, "driver was updated while the old one still runs (NVML error 18)"),
+        (999, "doesn't respond (NVML error 999"),
     ],
 )
 def test_a_driver_that_goes_away_is_lost_until_it_is_back(
@@ -311,7 +311,7 @@ def test_a_lost_gpu_is_not_looked_for_at_every_sample(standin: Standin, probe: S
     [
         ({"errors": {"init": 9}}, "driver isn't running"),
         ({"gpus": []}, "finds no GPU"),
-        ({"errors": {"memory": 3}}, "doesn't tell how much memory"),
+        ({"errors": {"memory": 3}}, "doesn't report how much memory"),
     ],
 )
 def test_no_gpu_is_a_state_and_not_a_loss(

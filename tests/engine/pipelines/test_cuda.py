@@ -57,7 +57,7 @@ def test_an_out_of_memory_says_how_much_more_was_wanted() -> None:
     )
     assert told is not None
     assert told.memory == "VRAM"
-    assert str(told.sentence) == "The GPU's memory (VRAM) is full: 154.00 MiB more were wanted."
+    assert str(told.sentence) == "The GPU's memory (VRAM) is full: 154.00 MiB more was needed."
     assert told.sentence.id == "pipelines.full_vram"
     assert told.sentence.values["more"].values == {"size": "154.00 MiB"}
     assert told.remedy.id == "pipelines.free_vram"
@@ -71,7 +71,7 @@ def test_an_out_of_memory_says_how_much_more_was_wanted() -> None:
         (MemoryError(), "The machine's memory (RAM) is full."),
         (
             OSError("The paging file is too small for this operation to complete"),
-            "Windows promises no more memory to programs (commit, set by the page file).",
+            "Windows has reached its commit limit (RAM plus page file).",
         ),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_peak_is_what_torch_allocated_and_what_lies_outside(card: Card) -> Non
 
 def test_a_gpu_without_room_for_a_context_is_told_as_that(card: Card) -> None:
     card.dead = "CUDA error: out of memory"
-    with pytest.raises(TooFull, match="too little memory left to begin with") as told:
+    with pytest.raises(TooFull, match="Too little memory was left to start") as told:
         CudaMeter()
     assert "Close other programs" in str(told.value.remedy)
 

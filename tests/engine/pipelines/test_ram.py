@@ -25,7 +25,7 @@ def test_what_others_hold_now_is_told_and_changes_no_plan(
     if enough:
         check_ram(plan, FP8)
         return
-    with pytest.raises(PipelineError, match=r"about 22\.8 GB of RAM; 20\.0 GB are left") as told:
+    with pytest.raises(PipelineError, match=r"22\.8 GB of RAM; only 20\.0 GB is left") as told:
         check_ram(plan, FP8)
     assert not isinstance(told.value, OutOfMemory)
     assert "Close other programs" in str(told.value.remedy)

@@ -97,9 +97,9 @@ def test_what_ran_out_is_told_by_ids() -> None:
     assert ran_out(None, None) == Text(
         "plan.ran_out", memory=Text("plan.memory"), doing=Text("plan.doing_load")
     )
-    assert str(ran_out("commit", "save")) == "commit ran out while saving."
+    assert str(ran_out("commit", "save")) == "Windows commit memory ran out while saving."
     fallback = next_fallback(plan(), "denoise", "VRAM")
     assert fallback is not None
     assert describe_fallback(fallback).values["how"] == Text("plan.try_smaller_parts")
     told = describe_fallback(("kernel", Choice("b", "It is there.")))
-    assert str(told) == "a smaller way (kernel: b)"
+    assert str(told) == "a plan that needs less memory (kernel: b)"

@@ -64,7 +64,7 @@ def test_a_4060_ti_with_32_gb_and_nothing_optional() -> None:
         "fp16_accumulation": "off",
         "sampler": "4 steps (1000, 750, 500, 250), shift 5, no guidance",
     }
-    assert "Not block: It takes 31.7 GB of RAM" in str(plan["offload"].reason)
+    assert "Not block: It needs 31.7 GB of RAM" in str(plan["offload"].reason)
     assert "sageattention (1.0.6) isn't installed" in str(plan["attention"].reason)
     assert "Triton isn't installed" in str(plan["matmul"].reason)
     assert pickle.loads(pickle.dumps(plan)) == plan
@@ -108,7 +108,7 @@ def test_sage_1_says_by_which_name_it_is_found(capability: tuple[int, int], name
 def test_windows_without_triton_is_told_what_is_missing() -> None:
     with pytest.raises(PlanError, match="triton-windows isn't installed") as caught:
         make_plan(replace(WINDOWS, packages=TORCH), FP8)
-    assert "PyTorch is built without this kernel on Windows" in str(caught.value.sentence)
+    assert "PyTorch for Windows is built without this kernel" in str(caught.value.sentence)
     assert "setup" in str(caught.value.remedy)
 
 
@@ -188,8 +188,8 @@ def test_windows_locks_half_of_the_ram() -> None:
     small, middle, large = with_ram(31.8), with_ram(47.8), with_ram(63.8)
     assert chosen(small, "offload") == chosen(middle, "offload") == ("block-exact",)
     assert chosen(large, "offload") == ("block",)
-    assert "wait unlocked and are copied slower" in str(small["offload"].reason)
-    assert "at most half of the RAM (23.9 GB), and this locks 26.7 GB" in str(
+    assert "stays unlocked and is copied more slowly" in str(small["offload"].reason)
+    assert "at most half of the RAM (23.9 GB), and this needs 26.7 GB" in str(
         middle["offload"].reason
     )
     on_linux = make_plan(replace(LINUX, ram=round(47.8 * GIB)), FP8)
@@ -197,7 +197,7 @@ def test_windows_locks_half_of_the_ram() -> None:
 
 
 def test_too_little_ram_for_anything_names_the_numbers() -> None:
-    with pytest.raises(PlanError, match=r"needs 12\.7 GB of RAM even .* has 11\.0 GB to give"):
+    with pytest.raises(PlanError, match=r"needs 12\.7 GB of RAM even .* can provide 11\.0 GB"):
         make_plan(replace(LINUX, ram=12 * GIB), FP8)
 
 
@@ -241,7 +241,7 @@ def test_where_there_is_one_way_there_is_no_choice() -> None:
 def test_the_cpu_default_has_nothing_to_choose() -> None:
     tiny = PRESETS["wan-tiny"]
     assert options(this_machine(), tiny) == {}
-    with pytest.raises(OverrideError, match="leaves nothing to choose"):
+    with pytest.raises(OverrideError, match="has no choices"):
         checked({}, tiny, "decode", "tiled")
 
 
@@ -254,7 +254,7 @@ def test_an_override_says_what_it_overrides() -> None:
     assert plan["rope_chunk"].value == 2048, "text from a command line becomes the number"
     assert (plan["decode"].by, plan["offload"].by) == ("user", "automatic")
     assert str(plan["decode"].reason).startswith(
-        "You chose it. Automatic would be whole: The GPU has"
+        "Your choice. Automatic would be whole: The GPU has"
     )
 
 
@@ -264,7 +264,7 @@ def test_an_override_says_what_it_overrides() -> None:
         ("attention", "sage_attn2", "attention can't be sage_attn2 here: SageAttention 2 isn't"),
         ("matmul", "fp8-triton", "matmul can't be fp8-triton here: Triton isn't installed"),
         ("text_encoder", "fp8-sgl", "text_encoder can't be fp8-sgl here: sgl-kernel isn't"),
-        ("offload", "block", "offload can't be block here: It takes 31.7 GB"),
+        ("offload", "block", "offload can't be block here: It needs 31.7 GB"),
         ("offload", "resident", "offload can't be resident here: Everything on the GPU"),
         ("compile", "on", "compile can't be on here: Triton isn't installed"),
         ("decode", "round", "there is no such value"),
@@ -339,7 +339,7 @@ def test_what_receipts_keep_is_english() -> None:
     assert json.loads(json.dumps(told)) == told
     assert told["decode"] == {
         "value": "whole",
-        "reason": "The GPU has room to decode a frame at once, without seams.",
+        "reason": "The GPU has room to decode whole frames, without seams.",
         "by": "automatic",
     }
 

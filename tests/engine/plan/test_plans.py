@@ -82,7 +82,7 @@ def test_an_override_whose_ground_is_gone_is_told_by_the_verdict(bench: Bench) -
     verdict = bench.guard.verdict(MODEL, BASELINE)
     assert verdict.word is Word.IMPOSSIBLE
     assert "matmul can't be fp8-triton here" in str(verdict.reason)
-    assert "Leave it to the program" in str(verdict.remedy)
+    assert "Leave it on automatic" in str(verdict.remedy)
 
 
 OTHERS: list[Callable[[Machine], Machine]] = [
@@ -139,7 +139,7 @@ def test_what_the_worker_replaced_is_kept_and_the_users_choice_undone(bench: Ben
     fell_back = Choice("torch_sdpa", "Its output differed from SDPA's.", "engine")
     told = bench.plans.adopt_replacements(MODEL, sent, {**sent, "attention": fell_back})
     assert [str(sentence) for sentence in told] == [
-        "Your choice attention=sage_attn2 was undone, torch_sdpa is used: "
+        "Your choice attention=sage_attn2 was replaced by torch_sdpa: "
         "Its output differed from SDPA's."
     ]
     assert bench.plans.plan(MODEL)["attention"] == fell_back

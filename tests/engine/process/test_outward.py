@@ -24,13 +24,13 @@ NAMES = [
 ]
 # What is set, and the clause that tells it.
 WRONG = [
-    ({"ALL_PROXY": "socks5://me:s3cret@h:1"}, "ALL_PROXY names a proxy of the kind socks5"),
-    ({"all_proxy": "socks5h://h:1"}, "all_proxy names a proxy of the kind socks5h"),
-    ({"HTTPS_PROXY": "socks4://me:s3cret@h:1"}, "HTTPS_PROXY names a proxy of the kind socks4"),
-    ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY isn't the address of a proxy"),
-    ({"http_proxy": "http://me:s3cret:h"}, "http_proxy isn't the address of a proxy"),
-    ({"HTTPS_PROXY": "http://\udcff:80"}, "HTTPS_PROXY isn't the address of a proxy"),
-    ({"HTTPS_PROXY": "::::"}, "HTTPS_PROXY isn't the address of a proxy"),
+    ({"ALL_PROXY": "socks5://me:s3cret@h:1"}, "ALL_PROXY names a socks5 proxy"),
+    ({"all_proxy": "socks5h://h:1"}, "all_proxy names a socks5h proxy"),
+    ({"HTTPS_PROXY": "socks4://me:s3cret@h:1"}, "HTTPS_PROXY names a socks4 proxy"),
+    ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY isn't a proxy address"),
+    ({"http_proxy": "http://me:s3cret:h"}, "http_proxy isn't a proxy address"),
+    ({"HTTPS_PROXY": "http://\udcff:80"}, "HTTPS_PROXY isn't a proxy address"),
+    ({"HTTPS_PROXY": "::::"}, "HTTPS_PROXY isn't a proxy address"),
     ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE names certificates that can't be read"),
     ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE names certificates that can't be read"),
     ({"SSLKEYLOGFILE": "/no/such/file"}, "SSLKEYLOGFILE names a file that can't be written"),
@@ -113,7 +113,7 @@ def test_a_proxy_whose_host_cant_be_one_is_named_by_who_fetches(
     import httpx2
 
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    clause = "HTTP_PROXY isn't the address of a proxy"
+    clause = "HTTP_PROXY isn't a proxy address"
     with pytest.raises(Exception) as caught:  # noqa: PT011 - its kind is the client's own
         httpx2.get("http://hub.example")
     assert isinstance(caught.value, Exception)
@@ -131,10 +131,10 @@ def test_a_mirror_that_cant_be_one_is_named(mirror: str, monkeypatch: pytest.Mon
         httpx2.get(f"{mirror}/api/models/x")
     assert isinstance(caught.value, Exception)
     told = explain(caught.value, "wan.safetensors")
-    assert "HF_ENDPOINT isn't the address of a hub" in str(told)
+    assert "HF_ENDPOINT isn't a hub address" in str(told)
     assert not told.again
 
 
 def test_an_address_that_no_variable_named_is_a_sentence() -> None:
     told = str(explain(UnicodeError("label empty or too long"), "wan.safetensors"))
-    assert "an address on the way can't be one" in told
+    assert "an address along the way is invalid" in told

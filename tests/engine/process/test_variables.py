@@ -157,7 +157,7 @@ def test_a_mirror_that_cant_be_one_is_set_aside_and_nothing_is_fetched_elsewhere
     assert "HF_ENDPOINT isn't" in str(wrong_way({"HF_ENDPOINT": value}, hub=True))
     environment = {"HF_ENDPOINT": value}
     (told,) = settle(environment)
-    assert told.startswith("HF_ENDPOINT isn't the address of a hub")
+    assert told.startswith("HF_ENDPOINT isn't a hub address")
     assert "s3cret" not in told
     assert environment == {"HF_ENDPOINT": NO_MIRROR, **NO_SETTINGS}
     assert settle(environment) == []

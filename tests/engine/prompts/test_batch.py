@@ -31,7 +31,7 @@ def test_drawn_seeds_are_drawn_for_each_and_the_last_seed_has_a_next(presets: Pr
 
 
 def test_a_refused_line_is_named(presets: Presets) -> None:
-    with pytest.raises(RequestError, match=r"Line 2: prompt: it has 2001 characters"):
+    with pytest.raises(RequestError, match=r"Line 2: prompt: 2001 characters"):
         made(presets, "a\n" + "b" * 2001)
     with pytest.raises(RequestError) as refused:
         made(presets, "a\n\x00")
@@ -48,15 +48,15 @@ def test_every_refused_line_is_named_by_its_place_in_the_text(presets: Presets) 
     with pytest.raises(RequestError) as refused:
         made(presets, "\n".join(lines))
     told = str(refused.value)
-    assert "Line 3: prompt: it has 2001 characters" in told
-    assert "Line 5: prompt: it has 3000 characters" in told
-    assert "in these lines: 9, 10, 11, 12." in told
+    assert "Line 3: prompt: 2001 characters" in told
+    assert "Line 5: prompt: 3000 characters" in told
+    assert "These lines have the same problem: 9, 10, 11, 12." in told
     assert "Line 4:" not in told
 
 
 def test_a_line_of_nothing_that_shows_is_no_line(presets: Presets) -> None:
     assert made(presets, "a\n\u200b\u2060\n\u0301\nb") == [("a", 7), ("b", 7)]
-    with pytest.raises(RequestError, match="it is empty"):
+    with pytest.raises(RequestError, match="Write a prompt first"):
         made(presets, "\u200b", lines=False)
 
 
@@ -69,11 +69,11 @@ def test_sixty_pasted_lines_are_sixty_clips(presets: Presets) -> None:
     ("prompt", "seeds", "says"),
     [
         ("\n \n", 1, "no prompt"),
-        ("a", 0, f"Seeds for each prompt: '0' isn't a whole number from 1 to {MOST}"),
-        ("a", None, f"Seeds for each prompt: '' isn't a whole number from 1 to {MOST}"),
-        ("a\nb", -3, "Seeds for each prompt: '-3' isn't"),
-        ("a", 1.5, "Seeds for each prompt: '1.5' isn't"),
-        ("a", MOST + 1, f"Seeds for each prompt: '{MOST + 1}' isn't"),
+        ("a", 0, f"Seeds per prompt: '0' isn't a whole number from 1 to {MOST}"),
+        ("a", None, f"Seeds per prompt: '' isn't a whole number from 1 to {MOST}"),
+        ("a\nb", -3, "Seeds per prompt: '-3' isn't"),
+        ("a", 1.5, "Seeds per prompt: '1.5' isn't"),
+        ("a", MOST + 1, f"Seeds per prompt: '{MOST + 1}' isn't"),
         ("a\nb", MOST, f"{2 * MOST} clips"),
     ],
 )

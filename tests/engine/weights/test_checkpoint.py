@@ -188,23 +188,23 @@ DEEP = TINY.model_copy(update={"ffn_dim": 64})
         (renamed(".weight_scale", ".scale_weight"), "ComfyUI's layout"),
         (shaped(".weight_scale", "F32", ()), "one scale for a whole tensor"),
         (shaped(".weight_scale", "F32", (1,)), "one scale for a whole tensor"),
-        (shaped("1.ffn.2.weight_scale", "F32", (32,)), "shape [32] not [32, 1]"),
+        (shaped("1.ffn.2.weight_scale", "F32", (32,)), "shape [32], not [32, 1]"),
         (shaped("0.ffn.2.weight_scale", "F8_E4M3", (32, 1)), "scales are floats"),
         (without(".weight_scale"), "without their scales"),
         (without("2.cross_attn.o.weight_scale"), "blocks.2.cross_attn.o.weight_scale"),
-        (lambda _: whole("bf16"), "in BF16, and FP8 was promised"),
-        (lambda _: whole("int8"), "in I8, and FP8 was promised"),
+        (lambda _: whole("bf16"), "in BF16, and FP8 is expected"),
+        (lambda _: whole("int8"), "in I8, and FP8 is expected"),
         (shaped("1.self_attn.k.weight", "F8_E5M2", (32, 32)), "in F8_E5M2"),
         (without("2.ffn.0.weight"), "lacks blocks.2.ffn.0.weight"),
         (shaped("embedding.weight", "F32", (32, 36, 1, 2, 2)), "image-to-video"),
         (shaped("embedding.weight", "F8_E4M3", (32, 16, 1, 2, 2)), "never quantised"),
-        (shaped("embedding.weight", "F32", ()), "shape [] not [32, 16, 1, 2, 2]"),
-        (shaped("head.head.weight", "F32", (16, 32)), "shape [16, 32] not [64, 32]"),
+        (shaped("embedding.weight", "F32", ()), "shape [], not [32, 16, 1, 2, 2]"),
+        (shaped("head.head.weight", "F32", (16, 32)), "shape [16, 32], not [64, 32]"),
         (shaped("text_embedding.0.weight", "F32", (32, 9)), "text_embedding.0.weight"),
         (without("patch_embedding.weight"), "a part of a checkpoint, or a LoRA"),
         (sized(SMALL), "width 1536 (Wan's 1.3B model)"),
         (sized(WIDE), "width 64 instead of 32"),
-        (sized(DEEP), "ffn.0.weight of shape [64, 32] not [48, 32]"),
+        (sized(DEEP), "ffn.0.weight of shape [64, 32], not [48, 32]"),
         (renamed("blocks.1.", "others.1."), "lacks 1 of its 3 blocks: 1"),
         (with_block(3), "has 4 blocks instead of 3"),
     ],
@@ -226,7 +226,7 @@ def test_other_precisions_refuse_fp8_too(
 ) -> None:
     file = tmp_path / "any.safetensors"
     write(file, whole("fp8"))
-    promised = f"in F8_E4M3, and {precision.upper()} was promised"
+    promised = f"in F8_E4M3, and {precision.upper()} is expected"
     assert promised in str(refusal(single(file), model(presets, precision)).sentence)
 
 
@@ -264,7 +264,7 @@ def test_a_second_transformer_in_the_folder_would_be_loaded_over_the_first(
     for key in ("blocks.0.ffn.0.weight", "head.head.weight", "model.diffusion_model.x"):
         write(tmp_path / "second.safetensors", {key: ("BF16", (4, 4))})
         error = refusal(folder_of(tmp_path), preset)
-        assert "would be loaded over them" in str(error.sentence)
+        assert "would overwrite it" in str(error.sentence)
         assert "Move it" in str(error.remedy)
 
 
@@ -352,7 +352,7 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 def test_a_damaged_header_is_no_crash(tmp_path: Path, header: bytes) -> None:
     file = tmp_path / "a.safetensors"
     write_raw(file, header, bytes(8))
-    with pytest.raises(DamagedFile, match="its header is damaged"):
+    with pytest.raises(DamagedFile, match="is damaged"):
         read_header(file)
 
 

@@ -58,7 +58,7 @@ def test_kill_9_in_the_middle_loses_nothing(hub: Hub, downloads: Downloads) -> N
     assert progress.phase == "failed"
     killed = Text("weights.process_ended", how=Text("weights.signal", number=9))
     assert progress.told == killed
-    assert str(killed) == "The download's process ended by itself (signal 9)."
+    assert str(killed) == "The download process ended unexpectedly (signal 9)."
     kept, requests = here(downloads), len(hub.sent)
     assert downloads.look(MODEL).state == "partial"
     assert downloads.look(MODEL).percent == 100 * kept // hub.size
@@ -176,7 +176,9 @@ def test_a_server_that_lies_is_named_and_the_old_file_stays(
     hub.fault("block_1", wrong=9000)
     progress = here_and_now(downloads)
     assert progress.phase == "failed"
-    assert "block_1.safetensors of one/distilled came with other bytes" in str(progress.told)
+    assert "block_1.safetensors of one/distilled arrived twice with content other" in str(
+        progress.told
+    )
     assert "HF_ENDPOINT" in str(progress.remedy)
     assert old.read_bytes() == b"an older one"
     hub.heal()

@@ -130,10 +130,10 @@ REFUSALS = {
     "a token of no letters": (
         {"HF_TOKEN": "hf_\u2603"},
         None,
-        "token (HF_TOKEN, or what a login kept) holds",
+        "token (HF_TOKEN, or the one saved at login) contains",
         "Copy it again",
     ),
-    "a wrong token": ({}, {"status": 401}, "doesn't accept the login", "renew"),
+    "a wrong token": ({}, {"status": 401}, "rejects the login", "renew"),
     "forbidden": ({}, {"status": 403}, "refused (403)", "accept its terms"),
     "nowhere": (
         {},
@@ -147,10 +147,10 @@ REFUSALS = {
         "too many requests",
         "Wait",
     ),
-    "a login page": (
+    "login page": (
         {},
         {"status": 200, "body": b"<html>Hotel</html>"},
-        "isn't the hub's",
+        "didn't come from the hub",
         "log in to",
     ),
 }
@@ -205,7 +205,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(
     monkeypatch.setenv("HEADROOM_HOME", str(disk("1900m") / "home"))
     progress = here_and_now(Downloads(Home.find(), load_presets()))
     assert progress.phase == "failed"
-    for words in ("8.1 MB more", "2.0 GB to spare", "GB are free"):
+    for words in ("8.1 MB more", "2.0 GB to spare", "GB is free"):
         assert words in str(progress.told)
     assert "HEADROOM_HOME" in str(progress.remedy)
     assert hub.count == 0
@@ -223,9 +223,9 @@ def test_a_disk_that_fills_in_the_middle_is_told_and_nothing_is_lost(
     progress = end(downloads)
     assert progress.phase == "failed"
     assert str(progress.told).startswith("The disk is full: distill_fp8/")
-    assert "Make room" in str(progress.remedy)
+    assert "Free some space" in str(progress.remedy)
     kept, requests = here(downloads), len(hub.sent)
-    assert kept > 2_000_000, "what was fetched is kept"
+    assert kept > 2_000_000, "what was downloaded is kept"
     assert downloads.look(MODEL).state == "partial"
     disk("3g")
     hub.heal()

@@ -49,7 +49,7 @@ def test_another_content_under_the_same_revision_is_refused(
     before = hub.count
     progress = here_and_now(downloads)
     assert progress.phase == "failed"
-    assert "another content" in str(progress.told)
+    assert "other content" in str(progress.told)
     assert f"{MODEL}.json" in str(progress.remedy)
     assert hub.count == before, "not a byte of it"
     (Home.find().weights / OURS / f"{MODEL}.json").unlink()
@@ -81,7 +81,7 @@ def test_a_preset_states_hashes_and_another_file_is_refused(here_and_now: Run) -
         if good:
             assert ask(asked, 3) == (promise,)
             continue
-        with pytest.raises(FetchError, match="preset states") as caught:
+        with pytest.raises(FetchError, match="stated in the model's preset") as caught:
             ask(asked, 3)
         assert caught.value.remedy
 

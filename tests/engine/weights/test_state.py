@@ -184,16 +184,16 @@ def test_a_linked_folder_that_is_gone_is_named(
 def test_a_folder_that_wont_do_is_refused(
     tmp_path: Path, folder: Path, preset: ModelPreset
 ) -> None:
-    with pytest.raises(WeightsError, match="There is no folder"):
+    with pytest.raises(WeightsError, match="doesn't exist"):
         use(folder, preset, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsError, match="holds nothing of Wan"):
+    with pytest.raises(WeightsError, match="has no files of Wan"):
         use(folder, preset, tmp_path / "empty")
     write_blocks(tmp_path / "other/distill_fp8", "int8")
-    with pytest.raises(WrongWeights, match="FP8 was promised"):
+    with pytest.raises(WrongWeights, match="FP8 is expected"):
         use(folder, preset, tmp_path / "other")
     write(tmp_path / "comfy/model_comfyui.safetensors", {"a.scale_weight": ("F32", (1,))})
-    with pytest.raises(WeightsError, match="holds nothing"):
+    with pytest.raises(WeightsError, match="has no files"):
         use(folder, preset, tmp_path / "comfy")
     assert not folder.exists()
 
@@ -213,7 +213,7 @@ def test_a_download_that_wont_fit_is_refused_with_the_numbers(tmp_path: Path) ->
         refuse_too_full(tmp_path / "not there yet", 10**18, "Wan")
     assert caught.value.sentence.id == "weights.too_full"
     assert caught.value.sentence.values["needed"] == FileSize(10**18)
-    assert "1000000000.0 GB more and 2.0 GB to spare" in str(caught.value.sentence)
+    assert "1000000000.0 GB more plus 2.0 GB to spare" in str(caught.value.sentence)
 
 
 def test_windows_long_paths_are_refused_there_only() -> None:
@@ -227,12 +227,12 @@ def test_windows_long_paths_are_refused_there_only() -> None:
 @pytest.mark.parametrize(
     ("number", "sentence", "remedy"),
     [
-        (errno.ENOSPC, "The disk is full", "Make room"),
+        (errno.ENOSPC, "The disk is full", "Free some space"),
         (errno.EROFS, "read-only", "Make it writable"),
         (errno.EACCES, "read-only", "HEADROOM_HOME"),
-        (errno.EFBIG, "FAT32 ends at 4 GB", "another drive"),
+        (errno.EFBIG, "FAT32 allows at most 4 GB", "another drive"),
         (errno.ENAMETOOLONG, "too long", "shorter"),
-        (errno.EIO, "didn't come whole", "kept"),
+        (errno.EIO, "didn't arrive complete", "kept"),
     ],
 )
 def test_the_disks_refusals_are_sentences(number: int, sentence: str, remedy: str) -> None:
@@ -261,7 +261,7 @@ def test_a_network_that_stays_away_is_given_up_in_the_end(
     waits, heard = _tries_of(repeat(40.0), tmp_path, monkeypatch)
     assert waits == [1, 2, 4, 8, 16, 30], "each wait is longer, up to half a minute"
     assert str(heard[2]) == (
-        "The hub can't be reached for vae.pth of a/b: no route to host. Next try in 4 s."
+        "The hub can't be reached for vae.pth of a/b: no route to host. Retrying in 4 s."
     )
     assert heard[2].values["parts"][1] == Text("weights.next_try", seconds=4.0)
 
@@ -328,10 +328,10 @@ def test_progress_reads_well_and_an_end_is_no_pace() -> None:
     told = joined(plain("The hub failed."), Text("weights.next_try", seconds=4.0))
     waits = replace(progress, rate=0.0, left=None, told=told)
     assert str(progress_text(waits)) == (
-        "60 %, 13.6 GB of 22.3 GB. The hub failed. Next try in 4 s."
+        "60 %, 13.6 GB of 22.3 GB. The hub failed. Retrying in 4 s."
     )
     assert progress_text(DownloadProgress("asking")) == Text("weights.asking")
-    assert str(progress_text(DownloadProgress("asking"))) == "Asking the hub what there is."
+    assert str(progress_text(DownloadProgress("asking"))) == "Asking the hub for its files."
     assert DownloadProgress("done", done=99_999, total=100_000).percent == 99, "100 means all of it"
     assert not DownloadProgress("fetching", pid=os.getpid(), at=0.0).working, "it stopped writing"
     other = Downloads(Home.find(), load_presets())
@@ -417,5 +417,5 @@ def test_a_linked_folder_that_cant_be_looked_at_is_gone(
     seen = look(folder, preset)
     assert (seen.state, seen.gone) == ("missing", (silent,))
     (tmp_path / "cache").mkdir()
-    with pytest.raises(WeightsError, match="holds nothing"):
+    with pytest.raises(WeightsError, match="has no files"):
         use(folder, preset, tmp_path / "cache")

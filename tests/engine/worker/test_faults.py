@@ -92,7 +92,7 @@ def test_a_clip_that_cant_be_saved(started: Engine, ask: Ask, file: str) -> None
     (started.home.clips / file).mkdir()
     failed = finish(started, started.submit(ask()))
     assert failed.state is State.FAILED
-    assert str(failed.note).startswith("The clip could not be written: ")
+    assert str(failed.note).startswith("The clip couldn't be written: ")
     next_job_succeeds(started, ask)
 
 
@@ -150,7 +150,7 @@ def test_a_limit_on_files_fails_the_clip_and_leaves_no_half(
     worker.rlimit(psutil.RLIMIT_FSIZE, (1500, before[1]))
     failed = finish(started, started.submit(ask(frames=17, height=128, width=128)))
     assert failed.state is State.FAILED
-    assert "could not be written: File too large" in str(failed.note)
+    assert "couldn't be written: File too large" in str(failed.note)
     assert not list(started.home.clips.glob(".partial*"))
     worker.rlimit(psutil.RLIMIT_FSIZE, before)
     next_job_succeeds(started, ask)
@@ -200,9 +200,11 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
     monkeypatch.setattr("engine.store.TIMEOUT_SECONDS", 0.8)
     job, live = denoising(started, ask), Live(started)
     with locked_elsewhere(started.home.database):
-        with pytest.raises(StoreError, match="Another program has held"):
+        with pytest.raises(StoreError, match="Another program has locked"):
             started.submit(ask())
-        wait_until(lambda: "Another program has held" in str(started.status().notice), "the notice")
+        wait_until(
+            lambda: "Another program has locked" in str(started.status().notice), "the notice"
+        )
         began = time.monotonic()
         assert live.state()["running"]
         assert time.monotonic() - began < 0.5, "who only looks waits for nobody"
@@ -301,7 +303,7 @@ def test_what_is_sound_newer_locked_or_in_use_is_left_alone(
     with pytest.raises(StoreError, match="newer Headroom"):
         open_store(other)
     damage(home.database)
-    with pytest.raises(StoreError, match="Another Headroom that runs"):
+    with pytest.raises(StoreError, match="Another running Headroom"):
         open_store(home)
     assert not list(home.root.rglob("*.damaged-*"))
 

@@ -89,7 +89,7 @@ def test_before_its_name_is_written_down_it_is_made_again(
     engine.start()
     done = finish(engine, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "Headroom was ended" in str(done.note)
+    assert "Headroom was closed" in str(done.note)
     assert len(list(engine.home.clips.glob("*.mp4"))) == 1
 
 

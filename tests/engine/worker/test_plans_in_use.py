@@ -60,9 +60,9 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert "RAM ran out while decoding 128 × 128, 1.1 s." in str(done.note)
-    assert "tried once more with decoding in tiles (decode: tiled)" in str(done.note)
+    assert "Retrying once with decoding in tiles (decode: tiled)" in str(done.note)
     assert plan_of(planned, job.id)["decode"] == "tiled"
-    assert "tried once more" in str(planned.status().notice)
+    assert "Retrying once" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
     assert str(settled.reason) == "RAM ran out while decoding 128 × 128, 1.1 s."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
@@ -131,7 +131,7 @@ def test_what_the_worker_replaces_is_settled_and_not_asked_again(
     first = finish(engine, engine.submit(ask(model="scripted-fp8")))
     pid = engine.status().worker_pid
     assert plan_of(engine, first.id)["decode"] == "tiled"
-    assert "Your choice decode=whole was undone" in str(engine.status().notice)
+    assert "Your choice decode=whole was replaced by" in str(engine.status().notice)
     assert engine.plans.plan("scripted-fp8")["decode"].reason == plain("The script says so.")
     finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert engine.status().worker_pid == pid
@@ -155,7 +155,7 @@ def test_loading_that_runs_out_of_memory_goes_down_the_ladder(
     job = finish(engine, engine.submit(ask(model="scripted-fp8")))
     assert job.state is State.DONE
     assert plan_of(engine, job.id)["offload"] == "lazy"
-    assert "Next: reading the model's blocks from disk" in str(engine.status().notice)
+    assert "Next: the model's blocks read from disk" in str(engine.status().notice)
 
 
 def test_a_model_that_no_plan_fits_fails_its_probe_and_not_the_program(
@@ -246,5 +246,5 @@ def test_what_was_replaced_is_tried_again_only_for_a_user_who_insists(presets: P
     child = WorkerProcess(cast(SpawnProcess, None), ours, preset, runs, sent)
     assert child.runs(runs)
     assert child.runs(sent)
-    assert not child.runs({"attention": Choice("sage_attn1", "You chose it.", "user")})
+    assert not child.runs({"attention": Choice("sage_attn1", "Your choice.", "user")})
     assert not child.runs({"attention": Choice("sage_attn2", "Installed.")})

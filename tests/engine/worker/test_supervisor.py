@@ -95,7 +95,7 @@ def test_a_worker_that_ignores_cancel_is_killed(
     assert finish(started, job).state is State.CANCELLED
     assert finish(started, started.submit(ask())).state is State.DONE
     assert started.status().worker_pid != pid
-    assert "didn't answer the cancel" in str(started.status().notice)
+    assert "didn't react to the cancel" in str(started.status().notice)
 
 
 def test_a_worker_that_says_it_is_occupied_gets_its_time(
@@ -122,14 +122,14 @@ def test_an_excuse_ends(ask: Ask, jobs: Jobs, presets: Presets) -> None:
     assert child.overdue() is None
     child.ask_to_cancel(1)
     passes(30)
-    assert "didn't answer the cancel in 30 s" in str(child.overdue())
+    assert "didn't react to the cancel within 30 s" in str(child.overdue())
     child.excuse(Occupied(1, plain("reading"), 60))
     assert child.overdue() is None
     child.end_excuse()
     assert child.overdue() is None, "it gets its seconds from now on"
     passes(5.5)
     child.end_excuse()
-    assert "didn't answer" in str(child.overdue()), "an advance alone is no answer"
+    assert "didn't react" in str(child.overdue()), "an advance alone is no answer"
     child.hear()
     passes(61)
     child.excuse(Occupied(1, plain("reading"), 60))
@@ -154,7 +154,7 @@ def test_a_sleep_of_both_is_no_hang_and_uses_up_no_cancel(
     passes(3600, look=3600)
     assert child.overdue() is None
     passes(5)
-    assert "didn't answer the cancel" in str(child.overdue())
+    assert "didn't react to the cancel" in str(child.overdue())
 
 
 def watched_child(
@@ -183,7 +183,7 @@ def test_a_broken_process_is_replaced_and_the_clip_tried_once_more(
     pid = started.status().worker_pid
     failed = finish(started, bad)
     assert (failed.state, failed.attempts) == (State.FAILED, 2)
-    assert str(failed.note).startswith("The script's GPU is gone. It happened twice")
+    assert str(failed.note).startswith("The script's GPU is gone. This happened twice")
     assert str(failed.remedy) == "Change the script."
     assert finish(started, good).state is State.DONE
     assert started.status().worker_pid != pid
@@ -212,7 +212,7 @@ def test_a_worker_that_dies_again_and_again_stays_off_until_it_is_needed(
         wait_until(partial(_is_another, started, pid), f"death {death}")
     wait_until(lambda: "stays off" in str(started.status().notice), "the notice")
     assert started.status().state is EngineState.OFF
-    assert f"{IDLE_DEATHS} times while it had nothing to do" in str(started.status().notice)
+    assert f"{IDLE_DEATHS} times while it was idle" in str(started.status().notice)
     assert finish(started, started.submit(ask())).state is State.DONE
 
 
@@ -231,13 +231,13 @@ def test_kill_9_is_told_tried_again_and_the_next_job_works(
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: started.status().notice, "a notice")
     assert "killed by signal 9" in str(started.status().notice)
-    assert "during denoise" in str(started.status().notice)
-    assert "tried once more" in str(started.status().notice)
+    assert "while denoising" in str(started.status().notice)
+    assert "being retried" in str(started.status().notice)
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert "killed by signal 9" in str(done.note)
     chinese = rendered(done.note, "zh", tables(FOLDER))
-    assert "信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。会再试一次。" in chinese
+    assert "信号 9 终止（通常是系统因内存不足而终止）（去噪阶段）。正在重试一次。" in chinese
     assert finish(started, started.submit(ask())).state is State.DONE
 
 

@@ -77,7 +77,7 @@ def test_what_is_no_job_is_refused(answers: Answers, number: object) -> None:
         ({"height": 17}, "height: 17 isn't a multiple of 16"),
         ({"height": [16]}, "height: '\\[16\\]' isn't a whole number"),
         ({"model": "x"}, "there is no model 'x'"),
-        ({"prompt": 5}, "prompt: it is empty"),
+        ({"prompt": 5}, "Write a prompt first"),
         ({"negative_prompt": "blur"}, "negative_prompt: there is no such field"),
     ],
 )
@@ -143,7 +143,7 @@ def test_waiting_ends_with_the_job_the_time_or_the_program(
     job = answers.submit({"prompt": "steps=3", "model": "scripted"})
     assert asyncio.run(answers.wait(job, unheard, seconds=0.1)).state == "queued"
     answers.closed = True
-    with pytest.raises(Unfinished, match=r"is being closed.* goes on at its next start"):
+    with pytest.raises(Unfinished, match=r"is closing.* continues at the next start"):
         asyncio.run(answers.wait(job, unheard))
     answers.closed = False
     engine.start()
@@ -195,7 +195,7 @@ def test_so_many_may_wait(answers: Answers) -> None:
     seats = [answers.a_seat() for _ in range(MOST_WAITING)]
     for seat in seats:
         seat.__enter__()
-    with pytest.raises(TooMany, match="wait for clips already"), answers.a_seat():
+    with pytest.raises(TooMany, match="are already waiting for clips"), answers.a_seat():
         pass
     seats[0].__exit__(None, None, None)
     with answers.a_seat():

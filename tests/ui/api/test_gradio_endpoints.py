@@ -125,13 +125,13 @@ def test_who_stops_waiting_loses_nothing(client: Client) -> None:
     ("fields", "sentence"),
     [
         ({"height": 17}, "height: 17 isn't a multiple of 16; the nearest is 16."),
-        ({"height": "tall"}, "height: 'tall' isn't a whole number; Scripted starts from 32."),
-        ({"model": "x"}, "model: there is no model 'x'; this installation has"),
+        ({"height": "tall"}, "height: 'tall' isn't a whole number; Scripted starts at 32."),
+        ({"model": "x"}, "model: there is no model 'x'; available are"),
         ({"seed": 0.5}, "seed: '0.5' isn't a whole number"),
         ({"wait": "yes"}, "wait: 'yes' isn't true or false."),
         (
             {"height": 256, "width": 256, "frames": 81},
-            "256 × 256, 5.1 s: not tested yet. Nothing as large",
+            "256 × 256, 5.1 s: not tested yet. No size this large",
         ),
         ({"height": 256, "width": 256, "frames": 81}, "The nearest size that is open:"),
     ],
@@ -165,7 +165,7 @@ def test_the_verdict_has_the_shape_of_the_command(client: Client) -> None:
     assert (verdict["verdict"], verdict["tokens"]) == ("open", 48)
     locked = ask(client, "check", model="scripted", height=256, width=256, frames=81)
     assert locked["verdict"] == "locked"
-    assert locked["remedy"] == "Measure it: a short real run that finds out."
+    assert locked["remedy"] == "Test it: a short real run shows whether it fits."
     assert (locked["remedy_id"], locked["remedy_values"]) == ("guard.measure_it", {})
     assert set(locked["nearest_open"]) == {"height", "width", "frames"}
 
@@ -204,7 +204,7 @@ def test_many_waiting_calls_starve_neither_the_page_nor_other_calls(
     wait_until(lambda: sum(one.done() for one in waiting) == 13, "13 refusals")
     refused = [one for one in waiting if one.done()]
     for one in refused:
-        with pytest.raises(AppError, match="32 calls wait for clips already"):
+        with pytest.raises(AppError, match="32 calls are already waiting for clips"):
             one.result()
     ask(client, "cancel", running)
     made = [one.result() for one in waiting if one not in refused]
@@ -248,7 +248,7 @@ def test_a_cache_on_a_drive_that_is_gone_is_told_before_a_clip_is_made(
     (home / "cache").symlink_to(home / "nowhere")
     waits = len(list((home / "clips").iterdir()))
     try:
-        with pytest.raises(AppError, match=r"cache is a link to .*, which isn't there\. Plug in"):
+        with pytest.raises(AppError, match=r"cache is a link to .*, which doesn't exist\. Connect"):
             ask(client, "generate", "a red ball")
     finally:
         (home / "cache").unlink()

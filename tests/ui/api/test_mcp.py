@@ -136,7 +136,7 @@ def test_errors_are_tool_errors_with_a_remedy(page: Served) -> None:
         assert answer.structured_content["state"] == "done"
         assert "multiple of 16" in await refused("generate", **scripted, height=17)
         assert "no such field; generate has" in await refused("generate", **scripted, fps=30)
-        assert "prompt: it is empty" in await refused("generate", model="scripted")
+        assert "Write a prompt first" in await refused("generate", model="scripted")
         assert "there is no model 'x'" in await refused("check", model="x")
         assert "There is no job 999" in await refused("status", job=999)
         assert "wait: 'x' isn't true" in await refused("status", job=1, wait="x")

@@ -22,7 +22,7 @@ def test_what_the_page_is_built_with_is_in_chinese() -> None:
 
 
 def test_it_is_found() -> None:
-    assert {"Generate", "Search the prompts", "Come in", "Copy report"} <= set(built())
+    assert {"Generate", "Search the prompts", "Your clips", "Copy report"} <= set(built())
     assert len(built()) > 150
 
 

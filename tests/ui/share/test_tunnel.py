@@ -106,7 +106,7 @@ def test_what_lies_there_and_differs_is_deleted_and_never_run(
 def test_a_wrong_one_that_comes_is_not_run_at_any_press(hub: Hub, tmp_path: Path) -> None:
     hub.content = evil(tmp_path)
     for _ in range(3):
-        with pytest.raises(TunnelError, match="isn't the one that Gradio's release names"):
+        with pytest.raises(TunnelError, match="isn't the file that Gradio's release names"):
             open_tunnel(1, "t", tmp_path / "cache")
         assert not (tmp_path / "kept").exists()
     assert not (tmp_path / "hacked").exists()

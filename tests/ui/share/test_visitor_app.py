@@ -206,9 +206,9 @@ def test_caps_on_waiting_and_on_size(doors: Doors) -> None:
     ana = doors.visitor()
     for _ in range(UNFINISHED_EACH):
         assert ana.post("generate", json=asked()).status_code == 200
-    assert "waiting already" in error(ana.post("generate", json=asked()))
+    assert "already" in error(ana.post("generate", json=asked()))
     big = doors.visitor("Ben").post("generate", json=asked(height=64, width=64))
-    assert (big.status_code, "48 × 32 with 5 frames at the most" in error(big)) == (409, True)
+    assert (big.status_code, "up to 48 × 32 with 5 frames" in error(big)) == (409, True)
     for n in range(UNFINISHED_ALL // UNFINISHED_EACH - 1):
         more = doors.visitor(f"more {n}", f"5.5.5.{n}")
         for _ in range(UNFINISHED_EACH):
@@ -225,7 +225,7 @@ def test_a_person_with_many_cookies_has_one_cap(doors: Doors, addresses: list[st
         visitor = doors.visitor(f"{n}", addresses[n % len(addresses)])
         answers.append(visitor.post("generate", json=asked()))
     assert [answer.status_code for answer in answers].count(200) == UNFINISHED_EACH
-    assert "from your address are waiting already" in error(answers[-1])
+    assert "from your address are already waiting" in error(answers[-1])
     assert doors.visitor("Ben", "6.6.6.6").post("generate", json=asked()).status_code == 200
     doors.engine.cancel(answers[0].json()["job"])
     assert visitor.post("generate", json=asked()).status_code == 200
@@ -237,7 +237,10 @@ def test_a_person_with_many_cookies_has_one_cap(doors: Doors, addresses: list[st
 def test_who_comes_where_all_are_there_is_told_so(doors: Doors) -> None:
     inside = [doors.visitor(f"{n}", "5.5.5.5") for n in range(VISITORS_EACH)]
     late = doors.client(**{"X-Forwarded-For": "5.5.5.5"})
-    for language, said in (("en", "8 people of your address are here"), ("zh", "已有 8 人在此")):
+    for language, said in (
+        ("en", "8 people from your address are already here"),
+        ("zh", "已有 8 人在此"),
+    ):
         body = {"password": doors.opened.password, "name": "late"}
         refused = late.post("enter", json=body, headers={"Accept-Language": language})
         assert refused.status_code == 409
@@ -312,7 +315,7 @@ def test_requests_of_one_address_at_once_are_few(doors: Doors) -> None:
         held.append(slow)
     attacker = doors.client(**{"X-Forwarded-For": "1.1.1.1, 5.5.5.5"})
     wait_until(lambda: attacker.get("").status_code == 429, "all of them")
-    assert error(attacker.get("")).startswith("Too many requests of your address are open.")
+    assert error(attacker.get("")).startswith("Too many requests from your address are open.")
     assert doors.client(**{"X-Forwarded-For": "6.6.6.6"}).get("").status_code == 200
     for slow in held:
         slow.close()
@@ -335,7 +338,7 @@ def test_a_name_that_is_too_long_is_refused_and_not_cut(doors: Doors) -> None:
     body = {"password": doors.opened.password, "name": "n" * 41}
     answer = doors.client().post("enter", json=body)
     assert 400 <= answer.status_code < 500
-    assert "The name has 41 characters; the most is 40. Take a shorter one." in error(answer)
+    assert "The name has 41 characters; the maximum is 40. Choose a shorter one." in error(answer)
 
 
 @pytest.mark.parametrize(
@@ -343,15 +346,15 @@ def test_a_name_that_is_too_long_is_refused_and_not_cut(doors: Doors) -> None:
     [
         (asked(model="wan-tiny"), "model"),
         (asked(visitor="me"), "no such field"),
-        (asked(prompt=""), "it is empty"),
+        (asked(prompt=""), "Write a prompt first"),
         (asked(prompt="a" * 2001), "2001 characters"),
         (asked(prompt="a\x00b"), "control characters"),
         (asked(height="x"), "whole number"),
         (asked(frames=6), "4k+1"),
         (asked(seed=2**40), "seed"),
         (asked(height=10**30), "height"),
-        ([1], "isn't what"),
-        ("text", "isn't what"),
+        ([1], "doesn't accept"),
+        ("text", "doesn't accept"),
         (None, "isn't JSON"),
     ],
 )
@@ -373,10 +376,10 @@ JSON = {"Content-Type": "application/json"}
         (b"\xff\xfe", "isn't JSON"),
         (b"[" * 10_000, "isn't JSON"),
         (b'{"job": 1' + b"0" * 5000 + b"}", "isn't JSON"),
-        (b"[]", "isn't what this address takes"),
-        (b"null", "isn't what this address takes"),
-        (b'"text"', "isn't what this address takes"),
-        (b"5", "isn't what this address takes"),
+        (b"[]", "doesn't accept that"),
+        (b"null", "doesn't accept that"),
+        (b'"text"', "doesn't accept that"),
+        (b"5", "doesn't accept that"),
     ],
 )
 def test_senseless_bodies_get_a_sentence(doors: Doors, path: str, body: bytes, says: str) -> None:
@@ -390,16 +393,16 @@ def test_senseless_bodies_get_a_sentence(doors: Doors, path: str, body: bytes, s
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("enter", {"password": 5, "name": []}, "Password and name are texts."),
-        ("enter", {"password": None}, "Password and name are texts."),
-        ("enter", {"name": True}, "Password and name are texts."),
-        ("enter", {"passwort": "x"}, "That isn't what this address takes."),
-        ("cancel", {}, "job: it is a number."),
-        ("cancel", {"job": "1"}, "job: it is a number."),
-        ("cancel", {"job": True}, "job: it is a number."),
-        ("cancel", {"job": 1.5}, "job: it is a number."),
-        ("cancel", {"job": [1]}, "job: it is a number."),
-        ("cancel", {"job": 1, "all": True}, "That isn't what this address takes."),
+        ("enter", {"password": 5, "name": []}, "Password and name have to be text."),
+        ("enter", {"password": None}, "Password and name have to be text."),
+        ("enter", {"name": True}, "Password and name have to be text."),
+        ("enter", {"passwort": "x"}, "This address doesn't accept that."),
+        ("cancel", {}, "job has to be a number."),
+        ("cancel", {"job": "1"}, "job has to be a number."),
+        ("cancel", {"job": True}, "job has to be a number."),
+        ("cancel", {"job": 1.5}, "job has to be a number."),
+        ("cancel", {"job": [1]}, "job has to be a number."),
+        ("cancel", {"job": 1, "all": True}, "This address doesn't accept that."),
     ],
 )
 def test_senseless_fields_get_a_sentence(
@@ -458,7 +461,7 @@ def test_who_gives_no_name_is_somebody(doors: Doors) -> None:
     assert [job.visitor_name for job in doors.engine.jobs.waiting()] == ["somebody"]
     (line,) = share_state(doors.sharing)["share-visitors"]
     assert line.values["name"] == Text("share.somebody")
-    assert str(line) == "somebody: 0 made, 1 unfinished"
+    assert str(line) == "Someone: 0 done, 1 unfinished"
 
 
 def test_the_share_tab_says_what_the_caps_are() -> None:

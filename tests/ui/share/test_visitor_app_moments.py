@@ -131,9 +131,7 @@ def test_it_is_told_once_it_has_an_address(engine: Engine) -> None:
     shared = share_state(sharing)["share-text"]
     assert shared.id == "share.shared_at"
     assert shared.values["address"] == "https://abc123.share.test/"
-    assert str(shared) == (
-        "Shared at https://abc123.share.test/ for 2 h 0 min more; nobody came yet."
-    )
+    assert str(shared) == ("Shared at https://abc123.share.test/, 2 h 0 min left; no visitors yet.")
     sharing.close()
     assert not sharing.open
 
@@ -145,7 +143,7 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
     doors.visitor()
     live = Live(doors.engine, sharing=doors.sharing)
     before = live.state()
-    assert [*map(str, before["share-visitors"])] == ["Ana: 0 made, 0 unfinished"]
+    assert [*map(str, before["share-visitors"])] == ["Ana: 0 done, 0 unfinished"]
 
     def locked(_visitor: str) -> list[Job]:
         raise StoreError("The database is locked.", "Close what holds it.")

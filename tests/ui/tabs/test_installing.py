@@ -52,7 +52,7 @@ def test_the_card_speaks_the_language_of_whoever_asks() -> None:
     remedy = Text("install.log_has_it", file="a.log")
     failed = InstallState("failed", told="No space", remedy=remedy)
     assert "它的全部输出见 a.log。" in chinese.run(installing.card_html, failed)
-    assert "All it said is in a.log." in installing.card_html(failed)
+    assert "Its full output is in a.log." in installing.card_html(failed)
 
 
 def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:
@@ -67,10 +67,10 @@ def test_a_failure_is_shown_with_its_reason_and_a_button() -> None:
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        (InstallState("working", "Installing PyTorch"), "Setting up what makes clips, once"),
+        (InstallState("working", "Installing PyTorch"), "Installing the engine, once"),
         (
             InstallState("failed", told="x"),
-            "What makes clips isn't installed; the Models tab says why",
+            "The engine isn't installed; the Models tab says why",
         ),
         (InstallState("here"), "The engine is off"),
     ],

@@ -253,7 +253,7 @@ def test_a_folder_is_opened_for_who_sits_here_only(
 
 def test_no_file_manager_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_manager, "_command", lambda path: None)
-    with pytest.raises(LibraryError, match="no file manager here"):
+    with pytest.raises(LibraryError, match="No file manager"):
         file_manager.show(write(tmp_path / "it.mp4", None))
     monkeypatch.setattr(file_manager, "_command", lambda path: [str(tmp_path / "nothing")])
     with pytest.raises(LibraryError, match="can't be started"):
@@ -304,8 +304,8 @@ def test_a_full_disk_is_named(
     content = write(tmp_path / "it.mp4", receipt()).read_bytes()
     monkeypatch.setattr("tempfile.mkdtemp", full)
     assert drop(visitor, content)["refused"] == (
-        "a clip.mp4 can't be read here: No space left on device. Make sure that the disk of "
-        "Headroom's folder has room and can be written to."
+        "a clip.mp4 can't be read here: No space left on device. Make sure that the drive with "
+        "Headroom's folder has space and is writable."
     )
 
 
@@ -313,7 +313,7 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
     visitor: TestClient, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign = write(tmp_path / "foreign.mp4", None).read_bytes()
-    assert drop(visitor, foreign)["refused"].startswith("a clip.mp4 holds no Headroom receipt.")
+    assert drop(visitor, foreign)["refused"].startswith("a clip.mp4 has no Headroom receipt.")
     whole = write(tmp_path / "whole.mp4", receipt()).read_bytes()
     assert "can't be read as a video" in drop(visitor, whole[:200])["refused"]
     assert drop(visitor, b"PK\3\4 no video", "C:\\x\\evil.zip")["refused"].startswith("evil.zip is")
@@ -325,7 +325,7 @@ def test_what_isnt_a_clip_of_ours_is_a_sentence(
     assert "can't be made here" in told
     assert "there is no model" in told
     monkeypatch.setattr(dropped, "MOST_BYTES", 1000)
-    assert "has more than" in drop(visitor, whole)["refused"]
+    assert "is larger than" in drop(visitor, whole)["refused"]
     assert not list(engine.home.cache.glob("dropped-*"))
 
 
@@ -370,9 +370,7 @@ def test_refusals_are_told_in_the_language_of_whoever_asks(
     assert change(reader, "/library/scan")["not_taken"] == [
         "holiday.mp4 里没有 Headroom 的生成记录。"
     ]
-    assert change(visitor, "/library/scan")["not_taken"] == [
-        "holiday.mp4 holds no Headroom receipt."
-    ]
+    assert change(visitor, "/library/scan")["not_taken"] == ["holiday.mp4 has no Headroom receipt."]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_so_many_calls_at_once_and_no_more() -> None:
             asyncio.create_task(calls.run(str(n), forever())) for n in range(improve.CALLS_AT_ONCE)
         ]
         await asyncio.sleep(0)
-        with pytest.raises(EnhancerError, match="just now"):
+        with pytest.raises(EnhancerError, match="right now"):
             await calls.run("one more", forever())
         tasks[0].cancel()  # as when the server ends
         await asyncio.wait([tasks[0]])
@@ -157,7 +157,7 @@ def test_where_the_prompt_goes_is_said() -> None:
     assert "No language model is set" in improve.status_html(None)
     assert "on this computer" in improve.status_html(Endpoint("http://127.0.0.1:1/v1", "m"))
     assert "sent there." in improve.status_html(Endpoint("https://a.example/v1", "m"))
-    assert "not encrypted" in improve.status_html(Endpoint("http://a.example/v1", "m"))
+    assert "unencrypted" in improve.status_html(Endpoint("http://a.example/v1", "m"))
 
 
 def test_looking_for_ollama_replaces_nothing_that_is_set(

@@ -47,7 +47,7 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     setup.act(on_hub, MODEL, "pull")
     assert buttons(on_hub) == {"pause"}
     assert "fetching" in card(on_hub)["text"]
-    with pytest.raises(WeightsError, match="being fetched"):
+    with pytest.raises(WeightsError, match="being downloaded"):
         on_hub.downloads.use(MODEL, "/")
     wait_until(lambda: on_hub.downloads.progress(MODEL).phase == "done", "the download")
     assert "ready, 8.1 MB" in card(on_hub)["text"]
@@ -94,7 +94,7 @@ def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(engine: Engine) -> 
 @pytest.mark.starts
 def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     said, *_ = setup.use_folders(on_hub, MODEL, [str(tmp_path / HOSTILE)])
-    assert "There is no folder" in said
+    assert "doesn&#x27;t exist" in said
     assert "<img" not in said
     theirs = tmp_path / "theirs"
     write_blocks(theirs / "distill_fp8", "fp8")

@@ -118,8 +118,8 @@ def test_buttons_move_and_remove(engine: Engine, ask: Ask) -> None:
     assert titles(engine) == ["c", "b"]
     assert act(engine, {"do": "again", "job": jobs[0].id}) is None
     assert titles(engine) == ["c", "b", "a"]
-    assert "can't be tried again" in told(act(engine, {"do": "again", "job": jobs[0].id}))
-    assert "isn't waiting" in told(act(engine, {"do": "up", "job": jobs[0].id}))
+    assert "can't be retried" in told(act(engine, {"do": "again", "job": jobs[0].id}))
+    assert "is no longer waiting" in told(act(engine, {"do": "up", "job": jobs[0].id}))
     assert act(engine, {"do": "cancel_waiting", "job": None}) is None
     assert titles(engine) == []
     assert len(view(engine)["ended"]) == 3
@@ -133,10 +133,10 @@ def test_what_cant_be_edited_says_why(engine: Engine, ask: Ask) -> None:
     strange = jobs.add(replace(ask("d"), model="gone"))
     jobs.claim(begun.id)
     for job, said in (
-        (begun.id, "isn't waiting any more. It has begun or ended"),
-        (probe.id, "isn't waiting any more"),
+        (begun.id, "is no longer waiting. It has started or ended"),
+        (probe.id, "is no longer waiting"),
         (strange.id, "there is no model 'gone'"),
-        (99, "There is no such job any more. Look at the queue."),
+        (99, "This job no longer exists. Check the queue."),
     ):
         asked = {"do": "edit", "job": job}
         assert said in told(act(engine, asked))

@@ -116,7 +116,7 @@ def test_the_doctor_sees_the_card(card: Standin) -> None:
     )
     lines = {line["subject"]: line for line in json.loads(done.stdout)["lines"]}
     assert "RTX 4060 Ti" in lines["GPU"]["meaning"]
-    assert "blender 1.5 GB" in lines["Who holds its memory"]["meaning"]
+    assert "blender 1.5 GB" in lines["GPU memory in use by"]["meaning"]
     assert "832 × 480, 5.1 s: fits" in lines["Model Wan2.1 14B (FP8)"]["meaning"]
 
 
@@ -178,6 +178,6 @@ def test_a_limit_makes_a_large_card_a_small_one(
         capture_output=True,
         text=True,
     )
-    assert "GPU limit: The program takes 16.0 GB of the GPU at most." in done.stdout
+    assert "GPU limit: Headroom uses at most 16.0 GB of the GPU's memory." in done.stdout
     monkeypatch.setenv("HEADROOM_VRAM_LIMIT_GIB", "10")
     assert "limited to 10.0 GB by HEADROOM_VRAM_LIMIT_GIB" in check(card, 480, 832)["reason"]

@@ -170,4 +170,4 @@ def test_a_model_that_cannot_run_here_is_refused(capfd: pytest.CaptureFixture[st
 def test_two_of_them_would_measure_each_other(capfd: pytest.CaptureFixture[str]) -> None:
     with FileLock(Home.find().engine_lock):
         assert main(["bench", "--only", "mp4"]) == 2
-    assert "Another Headroom is at work" in capfd.readouterr().err
+    assert "Another Headroom is running" in capfd.readouterr().err

@@ -80,7 +80,7 @@ def test_an_engine_that_cannot_start_ends_the_part_at_once(
 
 def test_an_unknown_part_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--only", "nonsense"]) == 2
-    assert "There are: page, gauge" in capfd.readouterr().err
+    assert "Choose one of page, gauge" in capfd.readouterr().err
 
 
 def test_what_is_reached_follows_from_the_ratio_where_there_is_one() -> None:

@@ -49,7 +49,7 @@ def test_a_page_that_cant_be_imported_is_told(python: Python, tmp_path: Path) ->
 
 @pytest.mark.parametrize("answer", ["", "{}", '{"path": "/no/such/clip.mp4"}', "no JSON"])
 def test_only_a_clip_that_lies_there_counts(python: Python, tmp_path: Path, answer: str) -> None:
-    with pytest.raises(SetupError, match="A trial clip can't be made"):
+    with pytest.raises(SetupError, match="A test clip can't be made"):
         trial.run(tmp_path, python(f"echo '{answer}'"), (ENGINE,))
 
 
@@ -79,7 +79,7 @@ def test_a_trial_that_hangs_or_cant_start_is_told(
     python: Python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "SECONDS", 0.2)
-    with pytest.raises(SetupError, match="didn't end in"):
+    with pytest.raises(SetupError, match="didn't finish within"):
         trial.run(tmp_path, python("exec sleep 20"), (PAGE,))
     with pytest.raises(SetupError, match="can't be started"):
         trial.run(tmp_path, tmp_path / "none", (PAGE,))

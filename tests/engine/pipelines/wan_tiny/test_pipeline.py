@@ -124,7 +124,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (lambda f: (f / "wan_tiny.json").write_text('{"label": "x"}'), "lacks"),
         (lambda f: shutil.rmtree(f / "vae"), "can't be loaded"),
         (lambda f: _cut(next((f / "transformer").glob("*.safetensors"))), "can't be loaded"),
-        (lambda f: _edit(f / "scheduler/scheduler_config.json", shift=1.0), "samples with shift 1"),
+        (lambda f: _edit(f / "scheduler/scheduler_config.json", shift=1.0), "uses shift 1"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_with_a_remedy(
