@@ -17,6 +17,7 @@ from engine.guard.verdict import Verdict, Word
 from engine.pipelines import is_here
 from engine.presets import ModelPreset
 from engine.prompts.batch import expand
+from engine.prompts.variants import as_typed
 from engine.request import (
     RANDOM_SEED,
     SEED_LIMIT,
@@ -301,7 +302,7 @@ def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[
     size, drawn = f"{request.height}×{request.width}", request.seed == RANDOM_SEED
     sizes, lengths, *verdict = judged(engine, request.model, size, request.frames)
     fields = [
-        request.prompt,
+        as_typed(request.prompt),
         gr.Dropdown(model_choices(engine.presets), value=request.model),
         gr.Radio(sizes.choices, value=size),
         gr.Radio(lengths.choices, value=request.frames),

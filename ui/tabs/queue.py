@@ -16,6 +16,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
+from engine.prompts.batch import single
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text, joined
 from engine.worker.status import Status
@@ -245,8 +246,7 @@ def build_editing(
             return told
         try:
             raw = request_values(prompt, model, size, frames, seed, lock)
-            request = ClipRequest.check(raw, engine.presets)
-            engine.edit(number, request)
+            engine.edit(number, single(raw, engine.presets))
         except HeadroomError as error:
             told[3] = _said(number) + refusal_html(error)
             return told
