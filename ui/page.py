@@ -18,6 +18,7 @@ from ui.tabs import (
     headroom,
     installing,
     library,
+    pausing,
     plan,
     queue,
     result,
@@ -72,6 +73,7 @@ def build_page(
                         waiting.render()
                     with gr.Column(scale=6, min_width=320):
                         panel = generate.build_panel()
+                        pausing.build_pause(engine)
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)

@@ -14,6 +14,7 @@ from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
+from engine.commands.pausing import pause, resume
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
     generate = add("generate", _generate, "make one clip and print its receipt")
-    generate.add_argument("prompt", metavar="PROMPT")
+    generate.add_argument("prompt", metavar="PROMPT", help="braces are characters here")
     check = add("check", _check, "the verdict on a size: may it run on this machine now, and why")
     measure = add("measure", _measure, "a probe: a short real run that finds a size's peak")
     for command in (generate, check, measure):
@@ -130,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--out", metavar="FILE.mp4", help="copy the clip here as well")
 
+    pausing = add("pause", pause, "begin no clip until resume, and free the memory")
+    pausing.add_argument("--now", action="store_true", help="put what runs back into the queue")
+    resuming = add("resume", resume, "go on with the queue")
     reading = add("read", read, "print the receipt inside a clip")
     reading.add_argument("file", metavar="FILE.mp4", type=Path)
     listing = add("clips", clips, "list the clips made here, newest first")
@@ -149,7 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", metavar="PART", help="one of its parts")
     bench.add_argument("--model", metavar="ID", help="whose clips are measured")
     bench.add_argument("--out", metavar="FOLDER", type=Path, help="for the card to share")
-    for command in (generate, check, measure, reading, listing, plan, weights, look, bench):
+    others = reading, listing, plan, weights, look, bench, pausing, resuming
+    for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 

@@ -65,8 +65,10 @@ def expand(
     each = _each(seeds)
     clips = _count(templates, each)
     if clips > MOST:
-        too_many = "prompts.large_batch" if clips < MANY else "prompts.huge_batch"
-        raise BatchError(Text(too_many, count=clips, most=MOST), Text("prompts.take_fewer"))
+        what = Text("prompts.large_batch", count=clips, most=MOST)
+        if clips == MANY:
+            what = Text("prompts.huge_batch", count=clips, most=MOST)
+        raise BatchError(what, Text("prompts.take_fewer"))
     checked = _checked(raw, templates, presets)
     return [
         replace(request, seed=_nth(request.seed, n)) for n in range(each) for request in checked

@@ -59,7 +59,7 @@ class QueueView:
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
         ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
-        until: float | None = self._left_of_running(status)
+        until = None if self._engine.is_paused() else self._left_of_running(status)
         rows = []
         for place, job in enumerate(waiting, 1):
             rows.append(self._row(place, job, until))
