@@ -22,6 +22,7 @@ from ui.tabs import (
     plan,
     queue,
     result,
+    saved,
     setup,
     share,
 )
@@ -64,8 +65,10 @@ def build_page(
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=5, min_width=320, elem_id="make-column"):
                         controls = generate.build_controls(engine)
+                        presets = saved.build_saved()
                         more = batch.build_more(engine, page)
                         judged = generate.build_buttons(engine, controls, more.as_list())
+                        saved.wire(engine, page, presets, controls, more.seeds, judged[2:])
                         drop, brought = dropped.build_button()
                         waiting = queue.build_queue(engine)
                         queue.build_editing(engine, controls, waiting, judged[2:])

@@ -236,7 +236,7 @@ def test_the_page_builds_with_nothing_running(engine: Engine) -> None:
     config: dict[str, Any] = build_page(engine).get_config_file()
     ids = {part["props"].get("elem_id") for part in config["components"]}
     assert {"prompt", "size", "frames", "seed", "dice", "generate", "cancel", "clip"} <= ids
-    assert {"gallery", "library", "from-clip", "pausing"} <= ids
+    assert {"gallery", "library", "from-clip", "pausing", "saved"} <= ids
     offered = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
     named = ["generate", "status", "cancel", "pause", "resume", "check", "library"]
     assert [d["api_name"] for d in offered] == named
