@@ -69,16 +69,16 @@ def build_saved() -> SavedParts:
             elem_classes="notranslate",  # names are the user's words
             min_width=160,
         )
-        opener = gr.Button("Edit presets", elem_id="saved-open", min_width=110, scale=0)
+        opener = gr.Button("Edit presets", size="sm", elem_id="saved-open", min_width=110, scale=0)
     with gr.Column(visible=False, elem_id="saved-panel") as panel:
         name = gr.Textbox(
             label="Name of the preset", placeholder="Draft 480p", max_lines=1, elem_id="saved-name"
         )
         with gr.Row():
-            save = gr.Button("Save these settings", elem_id="saved-save", min_width=150)
-            rename = gr.Button("Rename", elem_id="saved-rename", min_width=80)
-            delete = gr.Button("Delete", elem_id="saved-delete", min_width=80)
-            undo = gr.Button("Undo", elem_id="saved-undo", min_width=80, visible=False)
+            save = gr.Button("Save settings", size="sm", elem_id="saved-save", min_width=110)
+            rename = gr.Button("Rename", size="sm", elem_id="saved-rename", min_width=80)
+            delete = gr.Button("Delete", size="sm", elem_id="saved-delete", min_width=80)
+            undo = gr.Button("Undo", size="sm", elem_id="saved-undo", min_width=80, visible=False)
     said = gr.HTML("", elem_id="saved-said", js_on_load=None)
     mark = gr.Textbox("", visible="hidden", elem_id="saved-mark")
     acts = save, rename, delete, undo
