@@ -15,6 +15,7 @@ from engine.library.posters import Posters
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
+from engine.pause import Paused
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
@@ -90,7 +91,8 @@ class Engine:
         self.lane.supervisor.start(warm, only)
 
     def expect(self, model: str) -> None:
-        """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before."""
+        """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before, or
+        the queue is paused."""
         self.lane.supervisor.expect(model)
 
     @property
@@ -196,6 +198,29 @@ class Engine:
         state = self.jobs.cancel(job)
         self._nudge()
         return state
+
+    def pause(self, now: bool = False) -> None:
+        """Begin no job until ``resume``, be it after a restart. What runs is finished, or with
+        ``now`` put back into the queue; then the worker ends, and its memory is free.
+
+        Raises:
+            StoreError: it couldn't be written down, so nothing is paused.
+        """
+        self.jobs.pause.set(Paused.NOW if now else Paused.AFTER)
+        self._nudge()
+
+    def resume(self) -> None:
+        """End a pause; no error where there is none.
+
+        Raises:
+            StoreError: it couldn't be written down.
+        """
+        self.jobs.pause.set(Paused.NO)
+        self._nudge()
+
+    def is_paused(self) -> bool:
+        """Whether the queue is paused, by whichever process; what runs may not have ended yet."""
+        return bool(self.jobs.pause.get())
 
     def cancel_strays(self) -> None:
         """Cancel what visitors have unfinished whose share is over."""

@@ -13,6 +13,7 @@ from engine.home import Home
 from engine.library.files import UNKNOWN, Identity
 from engine.library.library import add_clip
 from engine.open_shares import OpenShares
+from engine.pause import UNLESS_PAUSED, Pause
 from engine.request import ClipRequest, Kind
 from engine.store import Store, now
 from engine.text import NOTHING, Said, Text, from_row, joined, to_row
@@ -75,6 +76,7 @@ class Jobs:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.shares = OpenShares(Home(store.path.parent))
+        self.pause = Pause(store)
 
     def add(self, request: ClipRequest, kind: Kind = "clip", embed: bool = True) -> Job:
         """Queue ``request``, a clip or a probe of its size.
@@ -130,8 +132,9 @@ class Jobs:
 
     def latest(self) -> Job | None:
         """The job that ended last."""
-        found = self._rows("ended is not null order by ended desc, id desc limit 1")
-        return next(iter(found), None)
+        return next(
+            iter(self._rows("ended is not null order by ended desc, id desc limit 1")), None
+        )
 
     def recent(self, limit: int = 200) -> list[Job]:
         """The newest, in whatever state."""
@@ -144,14 +147,15 @@ class Jobs:
     def claim(self, only: int | None = None, lane: str = "") -> Job | None:
         """Move the first waiting job (or just ``only``) to running, in ``lane``, and return it.
 
-        A visitor's job is left where it is unless the share that they came through is open."""
+        A visitor's job is left where it is unless the share that they came through is open. While
+        the queue is paused all of them are."""
         with self.store.transaction() as db:
             visitors = db.execute("select distinct visitor from jobs where state = 'queued'")
             inside = [visitor for (visitor,) in visitors if self.shares.has(visitor)]
             row = db.execute(
                 "update jobs set state = 'running', started = :now, attempts = attempts + 1,"
                 " made = null, lane = :lane "
-                "where id = (select id from jobs where state = 'queued' "
+                f"where id = (select id from jobs where state = 'queued' and {UNLESS_PAUSED} "
                 "and (visitor = '' or visitor in (select value from json_each(:inside))) "
                 f"and (:only is null or id = :only) order by {ORDER} limit 1) returning *",
                 {"now": now(), "only": only, "lane": lane, "inside": json.dumps(inside)},
@@ -172,8 +176,7 @@ class Jobs:
     def made(self, job: int, file: str, receipt: dict[str, Any], digest: str | None = None) -> None:
         """The whole clip, of that SHA-256, is about to be renamed to ``file``; a crash after this
         finds it again."""
-        told = {"file": file, "receipt": receipt, "digest": digest}
-        kept = json.dumps(told, ensure_ascii=False)
+        kept = json.dumps({"file": file, "receipt": receipt, "digest": digest}, ensure_ascii=False)
         with self.store.transaction() as db:
             db.execute("update jobs set made = ? where id = ? and state = 'running'", (kept, job))
 
@@ -215,8 +218,7 @@ class Jobs:
         if found.cancel_requested:
             self.end(job, State.CANCELLED, CANCELLED)
         elif not found.state.final:
-            given_up = joined(what, Text("jobs.given_up"))
-            self.end(job, State.FAILED, given_up, remedy)
+            self.end(job, State.FAILED, joined(what, Text("jobs.given_up")), remedy)
         return self.get(job).state
 
     def retry(self, job: int, note: Said) -> bool:
@@ -230,7 +232,7 @@ class Jobs:
             return queued.rowcount == 1
 
     def put_back(self, job: int) -> None:
-        """The program was closed: the running job waits again, and no attempt is counted."""
+        """The program closes, or pauses at once: the running job waits again, without a mark."""
         with self.store.transaction() as db:
             db.execute(
                 "update jobs set state = 'queued', started = null, attempts = attempts - 1 "

@@ -26,6 +26,7 @@ from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member
 from ui.share.session import Sharing
+from ui.tabs import pausing
 from ui.tabs.gauge import gauge_state
 from ui.tabs.pulls import pulls_state
 from ui.tabs.share import share_state
@@ -97,6 +98,8 @@ class Live:
             EngineState.BUSY: Text("live.engine_busy", name=name),
             EngineState.FAILED: Text("live.engine_failed"),
         }[status.state]
+        paused = self._engine.is_paused()
+        sentence = pausing.engine_line(self._engine, status) if paused else sentence
         arriving = self._installer.look()
         at = time.strftime("%H:%M", time.localtime(status.notice_at))
         notice = Text("live.notice", at=at, said=status.notice) if status.notice else NOTHING
@@ -105,6 +108,7 @@ class Live:
             "packages": arriving.phase,
             "arriving": arriving.doing if arriving.phase == "working" else "",
             "engine_state": status.state.value,
+            "paused": paused,
             "label": status.label,
             "notice": notice,
         }

@@ -19,7 +19,9 @@ from ui.tabs import (
     headroom,
     installing,
     library,
+    pausing,
     plan,
+    saved,
     setup,
     share,
     stage,
@@ -64,14 +66,17 @@ def build_page(
                 with gr.Row(elem_id="create"):
                     with gr.Column(min_width=0, elem_id="form"):
                         controls = generate.build_controls(engine)
+                        presets = saved.build_saved()
                         more = batch.build_more(engine, page)
                         drop, brought = dropped.build_button()
                         foot = generate.build_foot()
+                        saved.wire(engine, page, presets, controls, more.seeds, foot.judged())
                     with gr.Column(min_width=0, elem_id="stage-column"):
                         with gr.Row(visible=False, elem_id="first-run") as hint:
                             said = gr.HTML("", js_on_load=None)
                             lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)
                         panel = stage.build_stage(engine)
+                        pausing.build_pause(engine)
                     with gr.Column(min_width=0, elem_id="rail"):
                         tiles = strip.build_strip(engine)
                 generate.wire_foot(engine, controls, foot, more.as_list())
@@ -86,7 +91,7 @@ def build_page(
                 planned = plan.build_plan(engine, controls.model)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
-        _wire(engine, page, panel, controls, foot)
+        _wire(engine, page, panel, controls, foot, more)
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
         panel.tick(lambda: generate.models(engine), None, controls.model, **QUIET)
@@ -110,20 +115,21 @@ def _wire(
     panel: gr.HTML,
     controls: generate.Controls,
     foot: generate.Foot,
+    more: batch.More,
 ) -> None:
     """Verdicts are renewed when the page opens, when a job has ended and when memory or queue
     change."""
 
     judged = [controls.size, controls.frames, *foot.judged()]
-    chosen = [controls.model, controls.size, controls.frames]
+    asked = generate.asked_by(controls, more.as_list())
     page.load(
         partial(generate.opened, engine),
-        chosen,
+        asked,
         [controls.model, *judged],
         **QUIET,
     )
     for happened in (panel.change, panel.release):
-        happened(partial(generate.judged, engine), chosen, judged, **QUIET)
+        happened(partial(generate.judged, engine), asked, judged, **QUIET)
 
 
 def _wire_headroom(

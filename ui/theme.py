@@ -5,7 +5,10 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).parent / "assets"
-CSS = [ASSETS / file for file in ("page/page.css", "library/library.css", "page/create.css")]
+CSS = [
+    ASSETS / file
+    for file in ("page/page.css", "page/extras.css", "library/library.css", "page/create.css")
+]
 
 
 def theme() -> gr.themes.Base:

@@ -45,6 +45,8 @@ def _noticed() -> Iterator[Event]:
 def _watch(engine: Engine, job: Job, ended: Event) -> Job:
     told: str | None = None
     cancelled, faults = False, ""
+    if engine.is_paused():
+        say("Headroom is paused: this waits until `resume`, in another terminal or on the page.")
     while not job.state.final:
         time.sleep(0.05)
         if not cancelled and (ended.is_set() or terminal.reader_gone()):

@@ -14,6 +14,7 @@ from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
+from engine.commands.pausing import pause, resume
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
     generate = add("generate", _generate, "make one clip and print its receipt")
-    generate.add_argument("prompt", metavar="PROMPT")
+    generate.add_argument("prompt", metavar="PROMPT", help="braces are characters here")
     check = add("check", _check, "say whether a size fits on this machine now, and why")
     measure = add("measure", _measure, "test a size: short real runs that measure its peak")
     for command in (generate, check, measure):
@@ -132,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--out", metavar="FILE.mp4", help="also copy the clip here")
 
+    pausing = add("pause", pause, "begin no clip until resume, and free the memory")
+    pausing.add_argument("--now", action="store_true", help="put what runs back into the queue")
+    resuming = add("resume", resume, "go on with the queue")
     reading = add("read", read, "print the receipt inside a clip")
     reading.add_argument("file", metavar="FILE.mp4", type=Path)
     listing = add("clips", clips, "list the clips made here, newest first")
@@ -159,7 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=Path, help="where to write the card to share"
     )
-    for command in (generate, check, measure, reading, listing, plan, weights, look, bench):
+    others = reading, listing, plan, weights, look, bench, pausing, resuming
+    for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 

@@ -35,11 +35,19 @@ class Replacement:
         self.only: int | None = None
 
     def start(self, model: str) -> None:
-        """Start a worker that loads ``model``; where that can't be, its jobs hear why."""
+        """Start a worker that loads ``model``; where that can't be, its jobs hear why. While the
+        queue is paused, none is started."""
+        if self._jobs.pause.get():
+            return
         try:
             self._slot.start(model)
         except PlanError as error:
             self._cannot_run(model, error.sentence, error.remedy)
+
+    def what_follows(self) -> Text:
+        """After a worker's end: whether there is another now."""
+        paused = self._jobs.pause.get()
+        return Text("worker.off_while_paused" if paused else "worker.engine_restarted")
 
     def load_failed(self, worker: WorkerProcess, message: Failed) -> None:
         """``worker`` couldn't load its model: another try, in a smaller way, or the end."""
@@ -87,14 +95,17 @@ class Replacement:
 
     def after_death(self, worker: WorkerProcess, why: Text, remedy: Text = TRY_SMALLER) -> None:
         """Settle the job of a ready worker that is no more, and have a fresh one ready."""
-        then = Text("worker.restarted")
+        paused = self._jobs.pause.get()
+        then = Text("worker.off_while_paused" if paused else "worker.restarted")
         if worker.job is not None:
             self._outcomes.discard(worker.job.id)
             state = self._jobs.interrupted(worker.job.id, why, remedy)
             if state is State.QUEUED:
-                then = Text("worker.restarted_and_tried")
+                tried = joined(Text("jobs.tried_once_more"), then)
+                then = tried if paused else Text("worker.restarted_and_tried")
             elif state is State.FAILED:
-                then = Text("worker.restarted_and_given_up")
+                given_up = joined(Text("jobs.given_up"), then)
+                then = given_up if paused else Text("worker.restarted_and_given_up")
         elif not self._slot.may_restart():
             self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
             return

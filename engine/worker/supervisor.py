@@ -27,6 +27,7 @@ from engine.text import NOTHING, Text, joined
 from engine.worker import messages
 from engine.worker.deferred import DeferredWrites
 from engine.worker.outcomes import Outcomes
+from engine.worker.pausing import Pausing
 from engine.worker.process import WorkerProcess
 from engine.worker.progress import Progress
 from engine.worker.queue_lock import QueueLock
@@ -80,6 +81,7 @@ class Supervisor:
         self._replacement = Replacement(
             lane, self._slot, self._outcomes, jobs, self._board, self._deferred
         )
+        self._pausing = Pausing(jobs, self._slot, self._outcomes, self._deferred, self._board)
         if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended)
         self._expected: str | None = None
@@ -107,7 +109,7 @@ class Supervisor:
         loops.start(self._thread)
 
     def expect(self, model: str) -> None:
-        """Load ``model`` before it is asked for a clip (``Engine.expect``)."""
+        """Load ``model`` before it is asked for a clip, unless paused (``Engine.expect``)."""
         if not self._slot.has_loaded:
             self._expected = model
             self.nudge()
@@ -192,9 +194,11 @@ class Supervisor:
                 return
             self._slot.nobody_listened()
             worker = self._slot.worker
-        if worker is None or (worker.ready and worker.job is None):
+        if self._pausing.holds():
+            self._expected = None
+        elif worker is None or (worker.ready and worker.job is None):
             self._feed()
-            worker = self._slot.worker
+        worker = self._slot.worker
         sources: list[Connection | int] = []
         if worker is not None:
             sources = [worker.pipe, worker.process.sentinel]
@@ -344,7 +348,7 @@ class Supervisor:
             # After an out-of-memory nothing in that process can be trusted.
             self._slot.end(worker)
             if told is not None:
-                self._tell(notice=joined(told, Text("worker.engine_restarted")))
+                self._tell(notice=joined(told, self._replacement.what_follows()))
             self._replacement.start(worker.preset.id)
 
     def _idle(self, worker: WorkerProcess) -> None:
@@ -382,17 +386,8 @@ class Supervisor:
                 log.exception("the engine ended untidily")
 
     def _let_go(self) -> None:
-        worker = self._slot.worker
-        if worker is not None:
-            job = worker.job
-            if job is not None:
-                worker.kill()  # it wouldn't hear a kind word before the clip's end
-            self._slot.end(worker)
-            # A job that can't be put back now is found running at the next start, and its clip, if
-            # it was whole: then the name that it was to get is written down.
-            if job is not None and not self._deferred:
-                self.jobs.put_back(job.id)
-                self._outcomes.discard(job.id)
+        if self._slot.worker is not None:
+            self._pausing.let_go(self._slot.worker)
 
     def _leave_queue(self) -> None:
         if self._owns:

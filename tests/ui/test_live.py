@@ -20,6 +20,7 @@ pytestmark = pytest.mark.starts
 KEYS = {
     "engine",
     "engine_state",
+    "paused",
     "label",
     "notice",
     "running",

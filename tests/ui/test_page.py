@@ -223,9 +223,10 @@ def test_the_page_builds_with_nothing_running(engine: Engine) -> None:
         "error",
         "model",
     } <= ids
-    assert {"stage", "strip", "library", "from-clip"} <= ids
+    assert {"stage", "strip", "library", "from-clip", "pausing", "saved"} <= ids
     offered = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
-    assert [d["api_name"] for d in offered] == ["generate", "status", "cancel", "check", "library"]
+    named = ["generate", "status", "cancel", "pause", "resume", "check", "library"]
+    assert [d["api_name"] for d in offered] == named
 
 
 def test_unknown_words_are_told_kindly_and_escaped(presets: Presets) -> None:

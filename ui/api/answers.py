@@ -7,7 +7,7 @@ go through the engine: what the page refuses is refused here, in the same senten
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NotRequired, TypedDict, cast
+from typing import cast
 
 from engine.default_model import asked_for
 from engine.engine import Engine
@@ -18,7 +18,19 @@ from engine.library.library import Clip, Query
 from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
+from engine.worker.status import Status
 from ui import wording
+from ui.api.shapes import (
+    Checked,
+    ClipTold,
+    JobTold,
+    LibraryTold,
+    PauseTold,
+    Queued,
+    Running,
+    StatusTold,
+    Waiting,
+)
 
 TURN_SECONDS = 0.2  # a look at a job is two rows of SQLite, however long the queue
 MOST_CLIPS = 200
@@ -40,121 +52,6 @@ class TooMany(HeadroomError):
     """So many wait that others couldn't ask any more."""
 
     exit_code = ExitCode.BAD_INPUT
-
-
-class Running(TypedDict):
-    """What is being made now. ``seconds_left`` is null until it can be told."""
-
-    job: int
-    stage: str
-    step: int
-    steps: int
-    fraction: float
-    seconds_left: float | None
-
-
-class Waiting(TypedDict):
-    """A job that waits; place 1 is next."""
-
-    job: int
-    place: int
-    prompt: str
-
-
-class JobTold(TypedDict):
-    """One job. ``state``: queued, running, done, failed or cancelled; ``clip``: its number in the
-    library and ``url`` where it lies, null until it is done. ``note`` and ``remedy`` are English;
-    their ids and values stand beside them, but for what is somebody else's words, or nothing."""
-
-    job: int
-    state: str
-    place: int | None
-    request: dict[str, Any]
-    seed: int
-    note: str
-    note_id: NotRequired[str]
-    note_values: NotRequired[dict[str, Any]]
-    remedy: str
-    remedy_id: NotRequired[str]
-    remedy_values: NotRequired[dict[str, Any]]
-    clip: int | None
-    url: str | None
-
-
-class StatusTold(TypedDict):
-    """``waiting_for``: why the next job can't start yet, or empty."""
-
-    engine: str
-    model: str
-    running: Running | None
-    waiting: list[Waiting]
-    waiting_for: str
-    job: JobTold | None
-
-
-class Sides(TypedDict):
-    height: int
-    width: int
-    frames: int
-
-
-class Checked(TypedDict):
-    """As ``app.py check --json`` prints it: texts in English, and the ids and values behind them,
-    which a sentence that is somebody else's hasn't."""
-
-    verdict: str
-    reason: str
-    reason_id: NotRequired[str]
-    reason_values: NotRequired[dict[str, Any]]
-    remedy: str
-    remedy_id: NotRequired[str]
-    remedy_values: NotRequired[dict[str, Any]]
-    basis: str
-    predicted_peak_bytes: int | None
-    budget_bytes: int
-    tokens: int
-    nearest_open: Sides | None
-
-
-class Queued(TypedDict):
-    """A job that was accepted; ``place`` is null once it runs or has ended."""
-
-    job: int
-    state: str
-    place: int | None
-
-
-class ClipTold(TypedDict):
-    """A clip of the library; ``seconds`` is what it took to make."""
-
-    id: int
-    created: str
-    request: dict[str, Any]
-    seed: int
-    seconds: float
-    url: str
-
-
-class LibraryTold(TypedDict):
-    total: int
-    clips: list[ClipTold]
-
-
-class Made(Queued):
-    """``generate`` that didn't wait has the first three; a finished clip has all, the lower ones as
-    ``app.py generate --json`` prints them. ``clip`` is the file: gradio_client downloads it."""
-
-    id: NotRequired[int]
-    url: NotRequired[str]
-    clip: NotRequired[Any]
-    request: NotRequired[dict[str, Any]]
-    seed: NotRequired[int]
-    model: NotRequired[str]
-    plan: NotRequired[dict[str, Any]]
-    stages: NotRequired[dict[str, float]]
-    peaks: NotRequired[dict[str, int]]
-    device: NotRequired[str]
-    versions: NotRequired[dict[str, str]]
 
 
 Told = Callable[[float, str], Awaitable[None]]
@@ -193,6 +90,19 @@ class Answers:
         found = self.job(job)
         self.engine.cancel(found.id)
         return self.queued(self.engine.jobs.get(found.id))
+
+    def pause(self, now: object = False) -> PauseTold:
+        """Begin nothing any more; with ``now`` what runs goes back into the queue.
+
+        Raises:
+            RequestError: ``now`` is no flag.
+        """
+        self.engine.pause(flag("now", now))
+        return pause_told(self.engine)
+
+    def resume(self) -> PauseTold:
+        self.engine.resume()
+        return pause_told(self.engine)
 
     def check(self, fields: Mapping[str, object]) -> Checked:
         """The guard's verdict on a size, and the nearest open one where it isn't open."""
@@ -235,15 +145,19 @@ class Answers:
         waiting = self.engine.jobs.waiting()
         return StatusTold(
             engine=status.state.value,
+            paused=self.engine.is_paused(),
             model=status.model,
             running=self._running(),
             waiting=[
                 Waiting(job=one.id, place=place, prompt=one.request.prompt)
                 for place, one in enumerate(waiting, 1)
             ],
-            waiting_for=str(status.waiting_for) if waiting else "",
+            waiting_for=str(self._waits_for(status)) if waiting else "",
             job=None if asked is None else self._told(asked, base),
         )
+
+    def _waits_for(self, status: Status) -> Text:
+        return Text("worker.paused") if self.engine.is_paused() else status.waiting_for
 
     def _running(self) -> Running | None:
         job = self.engine.jobs.running()
@@ -341,7 +255,7 @@ class Answers:
         job, status = self.engine.jobs.get(number), self.engine.status()
         if job.state is State.QUEUED:
             place = self.queued(job)["place"]
-            told = status.waiting_for if place == 1 else NOTHING
+            told = self._waits_for(status) if place == 1 else NOTHING
             why = Text("api.waits_for", reason=told) if told else NOTHING
             return job, (0.0, str(Text("api.job_waits", job=number, place=place, why=why)))
         progress = status.progress
@@ -361,6 +275,15 @@ class Answers:
         if job.state is State.CANCELLED:
             raise Unfinished(Text("api.job_cancelled", job=job.id), Text("api.generate_again"))
         raise Unfinished(job.note, job.remedy)
+
+
+def pause_told(engine: Engine) -> PauseTold:
+    running = engine.jobs.running()
+    return PauseTold(
+        paused=engine.is_paused(),
+        running=None if running is None else running.id,
+        waiting=engine.jobs.count_waiting(),
+    )
 
 
 def _clip(clip: Clip, base: str) -> ClipTold:

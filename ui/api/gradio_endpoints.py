@@ -18,17 +18,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from engine.errors import HeadroomError
 from engine.library.files import is_own_file
 from engine.library.library import Clip
-from ui.api.answers import (
-    PLACE,
-    Answers,
-    Checked,
-    LibraryTold,
-    Made,
-    Queued,
-    StatusTold,
-    flag,
-    size_fields,
-)
+from ui.api.answers import PLACE, Answers, flag, size_fields
+from ui.api.shapes import Checked, LibraryTold, Made, PauseTold, Queued, StatusTold
 from ui.server.access import known_fields, logged_in
 from ui.server.login import NotLoggedIn, PageLogin
 from ui.server.throttle import TooManyTries
@@ -39,9 +30,10 @@ T = TypeVar("T")
 
 
 def add_endpoints(answers: Answers) -> None:
-    """``/generate``, ``/status``, ``/cancel``, ``/check`` and ``/library``, within a gr.Blocks.
+    """``/generate``, ``/status``, ``/cancel``, ``/pause``, ``/resume``, ``/check`` and
+    ``/library``, within a gr.Blocks.
 
-    What they are documented to do and to answer is their docstrings and ``ui.api.answers``' shapes.
+    What they are documented to do and to answer is their docstrings and ``ui.api.shapes``.
     """
 
     async def generate(
@@ -55,9 +47,9 @@ def add_endpoints(answers: Answers) -> None:
         wait: bool = True,
         receipt: bool = True,
     ) -> Made:
-        """Make a clip. model left out is this machine's usual one; height, width and frames left
-        out are the model's default; seed -1 draws one; receipt says whether the MP4 holds its
-        receipt.
+        """Make one clip: braces in the prompt are characters. model left out is this machine's
+        usual one; height, width and frames left out are the model's default; seed -1 draws one;
+        receipt says whether the MP4 holds its receipt.
 
         With wait, the answer comes when the clip is made: its receipt, its number in the library,
         and the file as "clip", which gradio_client downloads. Meanwhile job.status() of
@@ -97,6 +89,17 @@ def add_endpoints(answers: Answers) -> None:
         block, when /status says so. What has ended stays as it is."""
         return await asyncio.to_thread(answers.cancel, job)
 
+    async def pause(now: bool = False) -> PauseTold:
+        """Begin no clip until /resume, also after a restart. What runs is finished; with now it
+        goes back into the queue instead. Then the model's memory is free for other programs.
+        /generate still queues."""
+        return await asyncio.to_thread(answers.pause, now)
+
+    async def resume() -> PauseTold:
+        """End a pause, whoever began it: the queue goes on with what waits first. Without a pause
+        nothing happens."""
+        return await asyncio.to_thread(answers.resume)
+
     async def check(
         model: str | None = None,
         height: int | None = None,
@@ -118,6 +121,8 @@ def add_endpoints(answers: Answers) -> None:
         generate,
         status,
         cancel,
+        pause,
+        resume,
         check,
         library,
     )

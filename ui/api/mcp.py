@@ -25,7 +25,7 @@ from engine import VERSION
 from engine.default_model import default_model
 from engine.errors import HeadroomError
 from engine.guard.guard import Refused
-from engine.jobs import Job
+from engine.jobs import Job, State
 from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.gradio_endpoints import origin
 from ui.api.mcp_tools import (
@@ -153,6 +153,8 @@ class McpServer:
         answer: Answer = dict(self.answers.queued(job))
         if not job.state.final:
             again = f"Call status with job {job.id} and wait true; it goes on by itself meanwhile."
+            if job.state is State.QUEUED and self.answers.engine.is_paused():
+                again = "The user has paused Headroom: tell them that this clip waits for Resume."
             return {**answer, "clip": None, "next": again}
         clip = self.answers.made(job)
         request, receipt = clip.request, clip.receipt

@@ -83,8 +83,9 @@ STATUS: Tool = {
     "title": "How far the clips are",
     "description": (
         "What is being made now (stage, step, fraction from 0 to 1, seconds left), what waits, "
-        "and with a job's number how it is with that job: its state (queued, running, done, "
-        "failed, cancelled), what happened, what to do about it, and the clip once it is done. "
+        "whether the user has paused the queue, and with a job's number how it is with that job: "
+        "its state (queued, running, done, failed, cancelled), what happened, what to do about "
+        "it, and the clip once it is done. "
         "With wait true it answers when the job has ended, or after 50 seconds."
     ),
     "input_schema": {

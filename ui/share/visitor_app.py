@@ -329,6 +329,7 @@ def _sizes(visits: Visits) -> list[dict[str, Any]]:
 
 def _job(visits: Visits, job: Job) -> dict[str, Any]:
     status = visits.engine.status()
+    paused = job.state is State.QUEUED and visits.engine.is_paused()
     shown: dict[str, Any] = {
         "id": job.id,
         "prompt": job.request.prompt,
@@ -338,7 +339,7 @@ def _job(visits: Visits, job: Job) -> dict[str, Any]:
         "left": "",
         "fraction": 0.0,
         "clip": job.state is State.DONE,
-        "told": told(job),
+        "told": Text("visitors.paused") if paused else told(job),
     }
     progress = status.progress
     if job.state is State.RUNNING and progress is not None and progress.job == job.id:

@@ -25,6 +25,7 @@ from engine.library import reader_process
 from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
 from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
+from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, ClipRequest, RequestError
 from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
@@ -111,7 +112,7 @@ def _as_form(request: ClipRequest) -> list[object]:
     """What the form's controls hold, in their order, once they hold ``request``."""
     size = f"{request.height}×{request.width}"
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
-    return [request.prompt, request.model, size, request.frames, seed]
+    return [as_typed(request.prompt), request.model, size, request.frames, seed]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:

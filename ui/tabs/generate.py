@@ -14,7 +14,8 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict
-from engine.prompts.batch import expand
+from engine.prompts.batch import count, expand
+from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, Size, whole
 from engine.text import Said, Text
 from ui.tabs import cards, prompts
@@ -145,13 +146,21 @@ def _written(engine: Engine, text: str, model: Chosen) -> str:
     return prompts.vocabulary_hint(text, preset)
 
 
-def opened(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
+def opened(
+    engine: Engine,
+    model: Chosen,
+    size: Chosen,
+    frames: Chosen,
+    prompt: Chosen = "",
+    lines: bool = False,
+    seeds: Chosen = 1,
+) -> list[Any]:
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
     usual = default_model(engine).preset.id
     if usual != model:
         size = frames = None
-    return [models(engine, value=usual), *judged(engine, usual, size, frames)]
+    return [models(engine, value=usual), *judged(engine, usual, size, frames, prompt, lines, seeds)]
 
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:
@@ -179,7 +188,7 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         more: the inputs of ``More.as_list``.
     """
     refreshed = [controls.size, controls.frames, *foot.judged()]
-    chosen = [controls.model, controls.size, controls.frames]
+    asked = asked_by(controls, more)
 
     def press(
         step: str,
@@ -196,7 +205,8 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         try:
             told = act(engine, step, form, lines, seeds, embed)
         except HeadroomError as error:
-            return [refusal_html(error), *judged(engine, model, size, frames)]
+            told = judged(engine, model, size, frames, prompt, lines, seeds)
+            return [refusal_html(error), *told]
         return ["", *told]
 
     foot.press.click(
@@ -209,16 +219,38 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
     gr.on(
         [controls.size.input, controls.frames.input],
         partial(judged, engine),
-        chosen,
+        asked,
         refreshed,
         **QUIET,
     )
-    controls.model.input(
-        partial(judged, engine, size=None, frames=None), controls.model, refreshed, **QUIET
+
+    def another(model: Chosen, prompt: Chosen, lines: bool, seeds: Chosen) -> list[Any]:
+        return judged(engine, model, None, None, prompt, lines, seeds)
+
+    controls.model.input(another, [asked[0], *asked[3:]], refreshed, **QUIET)
+
+    def counted(
+        model: Chosen, size: Chosen, frames: Chosen, prompt: Chosen, lines: bool, seeds: Chosen
+    ) -> list[Any]:
+        return judged(engine, model, size, frames, prompt, lines, seeds)[2:]
+
+    # How many clips a press would make stands on the button.
+    gr.on(
+        [controls.prompt.change, more[0].change, more[1].change],
+        counted,
+        asked,
+        foot.judged(),
+        trigger_mode="always_last",
+        **QUIET,
     )
     # A refusal belongs to what was refused: it goes once anything of that is another.
     edits = [getattr(control, "input", control.change) for control in controls.as_list()]
     gr.on(edits, None, None, foot.error, js=CLEAR, **QUIET)
+
+
+def asked_by(controls: Controls, more: Sequence[Any]) -> list[Any]:
+    """The inputs of ``judged``."""
+    return [controls.model, controls.size, controls.frames, controls.prompt, *more[:2]]
 
 
 def act(
@@ -247,7 +279,7 @@ def act(
         engine.downloads.start(model)
     elif step == Step.SMALLER == now.step and now.size is not None:
         return chosen(engine, model, now.size)
-    return judged(engine, model, form.size, form.frames)
+    return judged(engine, model, form.size, form.frames, form.prompt, lines, seeds)
 
 
 def _look(engine: Engine, model: str, size: Size) -> Truth:
@@ -256,21 +288,30 @@ def _look(engine: Engine, model: str, size: Size) -> Truth:
     return truth_of(engine, engine.presets.models[model], size, verdict, duration)
 
 
-def judged(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
+def judged(
+    engine: Engine,
+    model: Chosen,
+    size: Chosen,
+    frames: Chosen,
+    prompt: Chosen = "",
+    lines: bool = False,
+    seeds: Chosen = 1,
+) -> list[Any]:
     """The truth about what is chosen, its button, and every choice with its own verdict.
 
     Args:
         size, frames: the radios' values, which are left as they are: the user may be choosing
             another one this moment. None sets the model's default.
+        prompt, lines, seeds: how many clips a press would make.
     """
     presets = engine.presets
     preset = presets.models[known_model(presets, model)]
     model, fresh = preset.id, size is None
-    count = preset.default.frames if frames is None else as_count(frames)
+    long = preset.default.frames if frames is None else as_count(frames)
     size = size or f"{preset.default.height}×{preset.default.width}"
-    here = as_size(size, count)
-    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, count)
-    others = {value: as_size(value, count) for _, value in sizes["choices"]}
+    here = as_size(size, long)
+    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, long)
+    others = {value: as_size(value, long) for _, value in sizes["choices"]}
     longer = [as_size(size, value) for _, value in lengths["choices"]]
     verdicts = engine.guard.verdicts(model, [here, *others.values(), *longer])
     best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
@@ -284,13 +325,22 @@ def judged(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[
         (length if verdicts[s].open else not_open(length, verdicts[s]), value)
         for (length, value), s in zip(lengths["choices"], longer, strict=True)
     ]
-    truth = truth_of(engine, preset, here, verdicts[here], times[here])
+    clips = _clips(prompt, lines, seeds)
+    truth = truth_of(engine, preset, here, verdicts[here], times[here], clips)
     return [
         gr.Radio(told, value=size) if fresh else gr.Radio(told),
-        gr.Radio(told_frames, value=count) if fresh else gr.Radio(told_frames),
+        gr.Radio(told_frames, value=long) if fresh else gr.Radio(told_frames),
         style + truth_html(truth, model, here),
         _button(truth),
     ]
+
+
+def _clips(prompt: Chosen, lines: bool, seeds: Chosen) -> int:
+    """1 also where that can't be told: the press says what is wrong."""
+    try:
+        return max(1, count({"prompt": prompt}, lines, seeds))
+    except HeadroomError:
+        return 1
 
 
 def _button(truth: Truth) -> gr.Button:
@@ -318,7 +368,7 @@ def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[
     sizes, lengths, *rest = chosen(engine, request.model, request.size)
     model = gr.Dropdown(model_choices(engine.presets), value=request.model)
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
-    return [request.prompt, model, sizes, lengths, seed], rest
+    return [as_typed(request.prompt), model, sizes, lengths, seed], rest
 
 
 def refusal_html(error: HeadroomError) -> str:

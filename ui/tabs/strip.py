@@ -14,6 +14,8 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
 from engine.jobs import Job, State, TooLate, too_late
 from engine.presets import Presets
+from engine.prompts.batch import single
+from engine.prompts.variants import as_typed
 from engine.request import ClipRequest, RequestError, Size
 from engine.text import NOTHING, Said, Text, joined
 from engine.worker.status import Status
@@ -61,7 +63,7 @@ class QueueView:
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
         ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
-        until: float | None = self._left_of_running(status)
+        until = None if self._engine.is_paused() else self._left_of_running(status)
         rows = []
         for place, job in enumerate(waiting, 1):
             rows.append(self._row(place, job, until))
@@ -228,7 +230,7 @@ def edit_form(engine: Engine, asked: object) -> dict[str, Any]:
     verdicts = engine.guard.verdicts(request.model, [*offered, *longer])
     return {
         "place": engine.jobs.place(job.id) or 1,
-        "prompt": request.prompt,
+        "prompt": as_typed(request.prompt),
         "seed": str(job.seed),
         "size": size,
         "frames": request.frames,
@@ -255,7 +257,7 @@ def edit(engine: Engine, asked: object) -> Text | None:
         given = asked if isinstance(asked, dict) else {}
         prompt, size, frames, seed = (given.get(n) for n in ("prompt", "size", "frames", "seed"))
         form = Form(prompt, job.request.model, size, frames, seed)
-        engine.edit(job.id, ClipRequest.check(form.raw(), engine.presets))
+        engine.edit(job.id, single(form.raw(), engine.presets))
     except RequestError as error:
         return joined(*(problem.sentence for problem in error.problems))
     except HeadroomError as error:

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.presets import Presets
-from engine.prompts.batch import MOST, BatchError, expand
+from engine.prompts.batch import MOST, BatchError, count, expand, single
+from engine.prompts.variants import MANY
 from engine.request import RANDOM_SEED, SEED_LIMIT, RequestError
 
 RAW: dict[str, object] = {"model": "scripted", "seed": 7}
@@ -75,6 +76,9 @@ def test_sixty_pasted_lines_are_sixty_clips(presets: Presets) -> None:
         ("a", 1.5, "Seeds per prompt: '1.5' isn't"),
         ("a", MOST + 1, f"Seeds per prompt: '{MOST + 1}' isn't"),
         ("a\nb", MOST, f"{2 * MOST} clips"),
+        ("{a|b|c}", MOST, f"{3 * MOST} clips"),
+        ("{a|b}" * 9, 1, "512 clips; a batch has from 1 to 500. Use fewer prompts, variants"),
+        ("{a|b}" * 40, 1, "1,000,000 clips or more"),
     ],
 )
 def test_nothing_and_too_much_are_sentences(
@@ -82,3 +86,73 @@ def test_nothing_and_too_much_are_sentences(
 ) -> None:
     with pytest.raises(BatchError, match=says):
         made(presets, prompt, seeds=seeds)
+
+
+# ---- variants ------------------------------------------------------------------------------
+
+
+def test_variants_multiply_with_lines_and_seeds(presets: Presets) -> None:
+    assert made(presets, "a {red|blue} fox\nb", seeds=2) == [
+        ("a red fox", 7),
+        ("a blue fox", 7),
+        ("b", 7),
+        ("a red fox", 8),
+        ("a blue fox", 8),
+        ("b", 8),
+    ]
+    whole = made(presets, "{a|b}\nc", lines=False)
+    assert whole == [("a\nc", 7), ("b\nc", 7)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lines", "seeds", "clips"),
+    [
+        ("a {red|blue} fox", False, 3, 6),
+        ("{a|b} {c|d}\n\ne", True, 2, 10),
+        ("{a|b} {c|d}\n\ne", False, 2, 8),
+        ("", False, 3, 0),
+        (" \n", True, 3, 0),
+        (None, True, 3, 0),
+        (7, False, 3, 0),
+        ("a", True, "4", 4),
+        ("{a|b}" * 9, False, 1, 512),
+        ("{a|b}" * 40, False, 500, MANY),
+    ],
+)
+def test_the_number_is_known_before_anything_is_built(
+    presets: Presets, prompt: object, lines: bool, seeds: object, clips: int
+) -> None:
+    raw = {**RAW, "prompt": prompt}
+    assert count(raw, lines, seeds) == clips
+    if 0 < clips <= MOST:
+        assert len(expand(raw, lines, seeds, presets)) == clips
+
+
+def test_what_cant_be_counted_is_refused_as_the_batch_is(presets: Presets) -> None:
+    for work in (
+        lambda raw, lines, seeds: count(raw, lines, seeds),
+        lambda raw, lines, seeds: expand(raw, lines, seeds, presets),
+    ):
+        with pytest.raises(BatchError, match="'0' isn't a whole number"):
+            work({**RAW, "prompt": "a"}, True, 0)
+        with pytest.raises(RequestError, match=r"^Line 2: prompt: nothing closes the \{"):
+            work({**RAW, "prompt": "{a|b}\n{c|d"}, True, 1)
+        with pytest.raises(RequestError, match=r"^prompt: nothing closes"):
+            work({**RAW, "prompt": "{c|d"}, False, 1)
+
+
+def test_a_refused_variant_is_named(presets: Presets) -> None:
+    with pytest.raises(RequestError, match=r"^Variant 2: prompt: it has 2001 characters"):
+        made(presets, "{a|" + "b" * 2001 + "}", lines=False)
+    with pytest.raises(RequestError, match=r"^Line 3: Variant 1: prompt: it has 2002 characters"):
+        made(presets, "a\n\n" + "b" * 2001 + "{a|b}")
+    with pytest.raises(RequestError, match=r"^Variant 2: prompt: it is empty"):
+        made(presets, "{a|}", lines=False)
+
+
+def test_where_one_clip_is_meant_several_are_refused(presets: Presets) -> None:
+    assert single({**RAW, "prompt": r"\{a|b\}"}, presets).prompt == "{a|b}"
+    with pytest.raises(BatchError, match=r"2 clips, and a queued clip is one\. Choose one"):
+        single({**RAW, "prompt": "{a|b}"}, presets)
+    with pytest.raises(RequestError, match="it is empty"):
+        single({**RAW, "prompt": " "}, presets)

@@ -12,7 +12,8 @@ from engine.guard.guard import Refused
 from engine.request import RequestError
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until
-from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, Running, TooMany, Unfinished
+from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, TooMany, Unfinished
+from ui.api.shapes import Running
 from ui.server.login import knows_login
 
 
@@ -189,6 +190,34 @@ def test_a_note_is_english_with_its_id_beside_it(answers: Answers, engine: Engin
     )
     assert told["remedy"] == ""
     assert "remedy_id" not in told
+
+
+def test_pause_and_resume_are_told(answers: Answers, engine: Engine) -> None:
+    job = answers.submit({"prompt": "{a|b}", "model": "scripted"})
+    assert job.request.prompt == "{a|b}", "one call is one clip"
+    assert answers.status()["paused"] is False
+    assert answers.pause() == {"paused": True, "running": None, "waiting": 1}
+    status = answers.status()
+    assert (status["paused"], status["waiting_for"]) == (True, "The queue is paused.")
+    engine.cancel(job.id)
+    assert answers.status()["waiting_for"] == ""
+    assert answers.pause(True)["paused"] is True
+    assert answers.resume() == {"paused": False, "running": None, "waiting": 0}
+    with pytest.raises(RequestError, match="now: 'yes' isn't true or false"):
+        answers.pause("yes")
+    assert not engine.is_paused()
+
+
+def test_who_waits_is_told_of_the_pause(answers: Answers, engine: Engine) -> None:
+    told: list[str] = []
+
+    async def heard(_fraction: float, sentence: str) -> None:
+        told.append(sentence)
+
+    engine.pause()
+    job = answers.submit({"prompt": "go", "model": "scripted"})
+    asyncio.run(answers.wait(job, heard, seconds=0.3))
+    assert told == [f"Job {job.id} waits at place 1: The queue is paused."]
 
 
 def test_so_many_may_wait(answers: Answers) -> None:

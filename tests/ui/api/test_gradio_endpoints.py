@@ -1,4 +1,4 @@
-"""gradio_client and curl against a real page: the five endpoints and the clips' addresses."""
+"""gradio_client and curl against a real page: the seven endpoints and the clips' addresses."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from tests.support.served import Served, serve
 
 pytestmark = pytest.mark.starts
 
-FIVE = ["/generate", "/status", "/cancel", "/check", "/library"]
+SEVEN = ["/generate", "/status", "/cancel", "/pause", "/resume", "/check", "/library"]
 LONG = "steps=200 step_seconds=0.2"
 
 
@@ -55,9 +55,9 @@ def ask(client: Client, endpoint: str, *values: object, **fields: object) -> Any
     return client.predict(*values, **fields, api_name=f"/{endpoint}")
 
 
-def test_exactly_five_endpoints_are_documented(page: Served) -> None:
+def test_exactly_seven_endpoints_are_documented(page: Served) -> None:
     told = httpx.get(f"{page.url}gradio_api/info", trust_env=False).json()
-    assert list(told["named_endpoints"]) == FIVE
+    assert list(told["named_endpoints"]) == SEVEN
     assert told["unnamed_endpoints"] == {}
     for name, endpoint in told["named_endpoints"].items():
         assert len(endpoint["description"]) > 80, name
@@ -119,6 +119,20 @@ def test_who_stops_waiting_loses_nothing(client: Client) -> None:
     client.close()
     other = Client(client.src, verbose=False)
     wait_until(lambda: ask(other, "status", number)["job"]["state"] == "done", "the clip")
+
+
+def test_the_queue_is_paused_and_goes_on(client: Client) -> None:
+    job = ask(client, "generate", LONG, wait=False)["job"]
+    wait_until(lambda: (ask(client, "status")["running"] or {}).get("step"), "a step")
+    assert ask(client, "pause")["running"] == job
+    assert ask(client, "pause", now=True)["paused"] is True
+    wait_until(lambda: ask(client, "status", job)["job"]["state"] == "queued", "its return")
+    told = ask(client, "status", job)
+    assert (told["paused"], told["waiting_for"]) == (True, "The queue is paused.")
+    assert ask(client, "cancel", job)["state"] == "cancelled"
+    assert ask(client, "resume") == {"paused": False, "running": None, "waiting": 0}
+    with pytest.raises(AppError, match="now: 'soon' isn't true or false"):
+        ask(client, "pause", now="soon")
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,14 @@ def test_a_database_that_is_locked_leaves_the_live_stream_open(
     state = live.state()
     assert str(state["notice"]) == "The database is locked. Close what holds it."
     assert state["share-visitors"] == before["share-visitors"], "what was shown last stays"
+
+
+def test_a_visitor_is_told_of_a_pause_and_can_still_ask(doors: Doors) -> None:
+    doors.engine.pause()
+    ana = doors.visitor()
+    ana.post("generate", json=asked("{red|blue} ball"))
+    (job,) = ana.get("state").json()["jobs"]
+    assert (job["state"], job["prompt"]) == ("queued", "{red|blue} ball"), "one form, one clip"
+    assert job["told"] == "Its owner has paused Headroom; your clip waits."
+    doors.engine.resume()
+    assert ana.get("state").json()["jobs"][0]["told"] == ""

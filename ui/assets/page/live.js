@@ -81,7 +81,7 @@ const seen = {};
 window.headroomLive = seen;
 const show = (state) => {
   for (const [name, value] of Object.entries(state)) {
-    if (name === "ended" || name === "weights" || name === "packages") continue;
+    if (["ended", "weights", "packages", "paused"].includes(name)) continue;
     (draw[name] || ((v) => text(name, v)))(value);
   }
 };

@@ -58,7 +58,7 @@ const row = (job) => {
   }
   const small = item.querySelector(".small");
   const words = {
-    queued: job.before ? headroomText("script.waiting_behind", { n: job.before }) : headroomText("script.next"),
+    queued: job.told || (job.before ? headroomText("script.waiting_behind", { n: job.before }) : headroomText("script.next")),
     running: job.left ? headroomText("script.stage_and_left", { stage: job.stage, left: job.left })
       : job.stage || headroomText("script.starting"),
   }[job.state] || job.told;
