@@ -298,7 +298,7 @@ def test_an_idle_worker_that_dies_is_replaced_and_told(started: Engine) -> None:
         lambda: started.status().state is EngineState.READY and started.status().worker_pid != pid,
         "a fresh worker",
     )
-    assert "It was restarted." in str(started.status().notice)
+    assert "The engine was restarted." in str(started.status().notice)
 
 
 def test_closing_ends_the_worker_and_keeps_the_running_job(
