@@ -1,5 +1,5 @@
-"""The first run on a scripted card in a real Chromium: one button, its progress, and the hand-over of
-the model that has come."""
+"""The first run on a scripted card in a real Chromium: one button, its progress, and the hand-over
+of the model that has come."""
 
 import os
 import signal
@@ -25,13 +25,13 @@ CHANGED = {
     "name: Fetched": "name: Large (FP8)",
     "runs_on: cpu": "runs_on: nvidia",
 }
-NOTIFIED = """
+NOTIFIED = """() => {
 window.told = [];
 window.Notification = class {
   static permission = "granted";
   constructor(title) { window.told.push(title); }
 };
-"""
+}"""
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def refreshed(engine: Engine, came: Text = NOTHING, problem: str = "") -> list[A
     shown = first_run(engine)
     lines = "".join(f"<p>{html.escape(say(line))}</p>" for line in (came, shown.said) if line)
     bar = pull_html(shown.model, shown.progress) if shown.progress else ""
-    label = Text(f"first_run.{shown.act}") if shown.act else Text("first_run.download")
+    label = Text(f"first_run.act_{shown.act or 'download'}")
     return [
         gr.Column(visible=bool(lines)),
         f"<div class='first-run' role='status'>{lines}</div>{bar}{problem}" if lines else "",

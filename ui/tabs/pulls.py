@@ -2,6 +2,7 @@
 on every tab, and which one has just ended well."""
 
 import html
+from collections.abc import Mapping
 from typing import Any
 
 from engine.pipelines import is_here
@@ -86,7 +87,7 @@ def short_name(preset: ModelPreset) -> str:
 
 
 def head_state(
-    models: dict[str, ModelPreset], running: dict[str, DownloadProgress]
+    models: Mapping[str, ModelPreset], running: Mapping[str, DownloadProgress]
 ) -> dict[str, Any] | str:
     """The running download in one short line, as in "Wan2.1 14B: 42 %, 7 min left"."""
     pulls = {model: progress for model, progress in running.items() if progress.what == "pull"}
@@ -105,7 +106,7 @@ def head_state(
 
 
 def came_state(
-    models: dict[str, ModelPreset], progresses: dict[str, DownloadProgress]
+    models: Mapping[str, ModelPreset], progresses: Mapping[str, DownloadProgress]
 ) -> dict[str, Any] | str:
     """The download that ended well last, and when, in seconds since 1970."""
     ended = {

@@ -138,7 +138,7 @@ def test_running_it_says_how_far_it_is_and_pauses(make: Make) -> None:
 
 def test_before_it_runs_no_time_is_invented(make: Make) -> None:
     text = first_run.refreshed(make(card()))[1]
-    assert "min" not in text
+    assert " min" not in text
 
 
 def test_a_failure_is_told_with_the_way_on(make: Make) -> None:

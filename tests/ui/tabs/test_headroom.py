@@ -92,7 +92,7 @@ def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Engine) -> None:
 
 
 def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
-    assert "Measuring 256 × 256, square, 1.1 s:" in headroom.measure_size(
+    assert "Measuring 256 × 256, square, 1.1 s in small steps" in headroom.measure_size(
         guarded, "wan-tiny", "256×256×17"
     )
     (job,) = guarded.jobs.waiting()
