@@ -19,6 +19,7 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
+from engine.request import Size
 from engine.text import Text, as_text, joined
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
@@ -77,13 +78,13 @@ def _seconds(engine: Engine, sample: MemorySample, presets: list[ModelPreset]) -
         measured = engine.guard.last_seconds(preset.id, baseline)
         if measured:
             took = sum(seconds for stage, seconds in measured.items() if stage != "load")
-            meaning = Text("doctor.took", size=baseline, seconds=took)
+            meaning = Text("doctor.took", size=size_text(preset, baseline), seconds=took)
             lines.append(Line(subject, "good", meaning))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
             found = from_other_cards(preset, sample.gpu, engine.presets.references)
             if found is not None:
-                about = in_minutes(found.seconds)
-                meaning = Text("doctor.estimate", time=about, size=baseline, basis=found.basis)
+                about, size = in_minutes(found.seconds), size_text(preset, baseline)
+                meaning = Text("doctor.estimate", time=about, size=size, basis=found.basis)
                 lines.append(Line(subject, "note", meaning))
     return lines
 
@@ -110,6 +111,13 @@ def _difference(one: Difference) -> Text:
     return Text("doctor.other_version", package=one.name, found=one.found, wanted=one.wanted)
 
 
+def size_text(preset: ModelPreset, size: Size) -> Text:
+    """As people name pictures: width first, and seconds instead of frames."""
+    return Text(
+        "doctor.size", width=size.width, height=size.height, seconds=preset.seconds(size.frames)
+    )
+
+
 def usable(engine: Engine, model: str) -> Verdict:
     """The verdict on the model's baseline: whether this machine can use its weights at all."""
     return engine.guard.verdict(model, engine.guard.rules(model).baseline)
@@ -120,7 +128,8 @@ def _model(engine: Engine, candidate: Candidate) -> Line:
     subject = Text("doctor.model", model=preset.name)
     baseline = engine.guard.rules(preset.id).baseline
     verdict = usable(engine, preset.id)
-    judged = Text("doctor.size_is", size=baseline, verdict=verdict.word.text)
+    size = size_text(preset, baseline)
+    judged = Text("doctor.size_is", size=size, verdict=verdict.word.text)
     if not is_here(preset):
         meaning, remedy = why_not_here(preset)
         return Line(subject, "warn", joined(meaning, judged, verdict.reason), remedy)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from engine.request import Size
+from engine.store import timestamp
 from engine.text import NOTHING, Text
 from engine.worker.progress import Progress
 
@@ -46,8 +47,8 @@ class Status:
 class StatusBoard:
     """The status that the supervisor's thread writes and everybody reads.
 
-    A notice ends: with the next clip that is made well, after ``NOTICE_SECONDS``, or when somebody
-    dismisses it. One that says why the engine can't start stays as long as that is so.
+    A notice ends: with the next clip that is asked for and made, after ``NOTICE_SECONDS``, or when
+    somebody dismisses it. One that says why the engine can't start stays as long as that is so.
 
     Args:
         clock: seconds, for how long a notice stands.
@@ -87,10 +88,16 @@ class StatusBoard:
         # Readers get the old or the new object, never half of one.
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]
 
-    def made_well(self) -> None:
-        """A clip was made at its first try: whatever was told before is over. (A second try is what
-        the notice is about.)"""
-        if self._status.notice and not self._lasts:
+    def made_well(self, asked: str) -> None:
+        """A clip was made: what was told before somebody asked for it is over. A clip that was
+        waiting by then, or is made at its second try, is what the notice is about.
+
+        Args:
+            asked: when, as the store keeps it.
+        """
+        if self._lasts or not self._status.notice:
+            return
+        if asked > timestamp(self._status.notice_at):
             self._status = replace(self._status, notice=NOTHING, notice_at=0.0)
 
     def dismiss(self, notice_at: float) -> None:

@@ -349,8 +349,8 @@ class Supervisor:
         if worker.job is not None:
             ended = self.jobs.get(worker.job.id)
             log.info("%s", ended.state.value)
-            if ended.state is State.DONE and ended.kind == "clip" and ended.attempts == 1:
-                self._board.made_well()
+            if ended.state is State.DONE and ended.kind == "clip":
+                self._board.made_well(ended.created)
         logs.about(None)
         worker.drop()
         self._tell(state=EngineState.READY, job=None, progress=None, preview=None, probing=None)

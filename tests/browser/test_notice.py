@@ -30,7 +30,7 @@ def workers(served: Served) -> list[int]:
 
 def test_a_notice_is_dismissed_for_every_tab(chromium: Any, page: Any, served: Served) -> None:
     choose_scripted(page)
-    kill_worker(page, served, "steps=4 step_seconds=0.3 first")
+    kill_worker(page, served, "steps=10 step_seconds=0.5 first")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     assert page.is_visible(NOTICE), "the second try is what it is about"
     other = chromium.new_page()
@@ -48,7 +48,7 @@ def test_a_notice_is_dismissed_for_every_tab(chromium: Any, page: Any, served: S
 
 def test_a_notice_goes_with_the_next_clip_that_is_made_well(page: Any, served: Served) -> None:
     choose_scripted(page)
-    kill_worker(page, served, "steps=4 step_seconds=0.3 second")
+    kill_worker(page, served, "steps=10 step_seconds=0.5 second")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     generate(page, "steps=2 third")
     page.wait_for_selector(NOTICE, state="hidden")

@@ -328,7 +328,7 @@ def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
         "remedy_values": {},
     }
     assert (
-        "About 4 min for 480×832×81: an estimate from 63 s"
+        "About 4 min for 832 × 480, 5.1 s: an estimate from 63 s"
         in (found["Seconds a clip, Wan2.1 14B (FP8)"]["meaning"])
     )
     assert {"RAM", "Disk", "Disk speed", "Packages", "Video", "Port", "Sharing"} <= found.keys()

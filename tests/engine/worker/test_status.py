@@ -1,8 +1,12 @@
 """Notices have an end."""
 
+import time
+
+from engine.store import timestamp
 from engine.text import NOTHING, plain
 from engine.worker.status import NOTICE_SECONDS, EngineState, StatusBoard
 
+LATER = timestamp(time.time() + 3600)
 RESTARTED = plain("The engine was restarted.")
 
 
@@ -22,9 +26,12 @@ def noticed(board: StatusBoard) -> bool:
 
 def test_a_notice_ends_with_the_next_clip_that_is_made_well() -> None:
     board = StatusBoard()
+    waiting = timestamp(time.time() - 1)
     board.tell(notice=RESTARTED)
     assert board.status.notice == RESTARTED
-    board.made_well()
+    board.made_well(waiting)
+    assert noticed(board), "it is about this one, which was asked for before"
+    board.made_well(LATER)
     assert (board.status.notice, board.status.notice_at) == (NOTHING, 0.0)
 
 
@@ -55,7 +62,7 @@ def test_a_loss_stays_until_it_is_dismissed() -> None:
     board = StatusBoard(clock)
     board.tell(notice=plain("The database was damaged."), lasts=True)
     clock.now += 10 * NOTICE_SECONDS
-    board.made_well()
+    board.made_well(LATER)
     assert noticed(board)
     board.dismiss(board.status.notice_at)
     assert not noticed(board)
