@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -28,6 +29,7 @@ from ui.server.access import known_fields, member
 from ui.share.session import Sharing
 from ui.tabs import pausing
 from ui.tabs.gauge import gauge_state
+from ui.tabs.notice import notice_state
 from ui.tabs.pulls import pulls_state
 from ui.tabs.share import share_state
 from ui.tabs.strip import QueueView, title
@@ -73,7 +75,8 @@ class Live:
 
     def _told(self) -> dict[str, Any]:
         """Each part by itself: of one that fails, what was shown last stays, with the reason."""
-        told: dict[str, Any] = {"notice": NOTHING}
+        told: dict[str, Any] = {}
+        trouble = NOTHING
         status = self._engine.status()
         for loop, part in self._parts:
             if loop.due:
@@ -81,10 +84,11 @@ class Live:
                     try:
                         told |= part(status)
                     except StoreError as error:
-                        told["notice"] = error.text
-        if faults := self._engine.faults.text():
-            told["notice"] = joined(told["notice"], faults)
-        return told
+                        trouble = error.text
+        if trouble:  # now; what the engine last said of it is older
+            status = replace(status, notice=NOTHING)
+        trouble = joined(trouble, self._engine.faults.text())
+        return told | notice_state(status, told.get("outcome", NOTHING), trouble)
 
     def _engine_line(self, status: Status) -> dict[str, Any]:
         models = self._engine.presets.models
@@ -101,8 +105,6 @@ class Live:
         paused = self._engine.is_paused()
         sentence = pausing.engine_line(self._engine, status) if paused else sentence
         arriving = self._installer.look()
-        at = time.strftime("%H:%M", time.localtime(status.notice_at))
-        notice = Text("live.notice", at=at, said=status.notice) if status.notice else NOTHING
         return {
             "engine": sentence if arriving.phase == "here" else arriving.sentence(),
             "packages": arriving.phase,
@@ -110,7 +112,6 @@ class Live:
             "engine_state": status.state.value,
             "paused": paused,
             "label": status.label,
-            "notice": notice,
         }
 
     def _job(self, status: Status) -> dict[str, Any]:

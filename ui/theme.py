@@ -7,7 +7,13 @@ import gradio as gr
 ASSETS = Path(__file__).parent / "assets"
 CSS = [
     ASSETS / file
-    for file in ("page/page.css", "page/extras.css", "library/library.css", "page/create.css")
+    for file in (
+        "page/page.css",
+        "page/extras.css",
+        "page/models.css",
+        "library/library.css",
+        "page/create.css",
+    )
 ]
 
 

@@ -11,30 +11,26 @@ from engine.guard.duration import Duration
 from engine.guard.verdict import Verdict
 from engine.request import Size
 from engine.text import Said, Text
-from engine.units import gigabytes
 from ui import wording
 from ui.wording import say
 
 
-def label(name: Said, best: bool, verdict: Verdict, duration: Duration | None) -> str:
+def label(name: Said, best: bool, verdict: Verdict, duration: Duration | None, peak: Text) -> str:
     """Two lines: ``name``; and what it takes, or its verdict, and whether it is a best one."""
-    about = takes(verdict, duration)
+    about = takes(verdict, duration, peak)
     if best:
         about = Text("cards.best", takes=about) if about else Text("cards.only_best")
     return "\n".join(say(line) for line in (name, about) if line)
 
 
-def takes(verdict: Verdict, duration: Duration | None) -> Said:
+def takes(verdict: Verdict, duration: Duration | None, peak: Text) -> Said:
     """Seconds and memory, as in "14 s, 6.0 GB", or the verdict's word where it isn't open."""
     if not verdict.open:
         return verdict.word.text
-    memory: Said = "" if verdict.peak is None else gigabytes(verdict.peak)
-    if memory and verdict.hedge == "up_to" and verdict.basis != "measured":
-        memory = Text("cards.up_to", memory=memory)
     time = "" if duration is None else wording.seconds(duration.seconds)
-    if time and memory:
-        return Text("cards.takes", time=time, memory=memory)
-    return time or memory
+    if time and peak:
+        return Text("cards.takes", time=time, memory=peak)
+    return time or peak
 
 
 def style(cards: Iterable[tuple[str, Size, Verdict]]) -> str:

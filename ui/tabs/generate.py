@@ -27,6 +27,7 @@ from ui.tabs.choices import (
     model_choices,
     size_choices,
 )
+from ui.tabs.peaks import shown_peaks
 from ui.tabs.truth import Step, Truth, truth_html, truth_of
 from ui.theme import ASSETS
 from ui.wiring import QUIET, Chosen
@@ -102,7 +103,7 @@ def build_controls(engine: Engine) -> Controls:
     )
     hint = gr.HTML("", elem_id="hint", js_on_load=None)
     helped = prompts.build_help(model)
-    choices = model_choices(presets)
+    choices = model_choices(engine)
     chosen = gr.Dropdown(
         choices,
         value=model.id,
@@ -165,7 +166,7 @@ def opened(
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:
     """What can be chosen now; what is chosen stays, unless ``value`` is among ``more``."""
-    choices = model_choices(engine.presets)
+    choices = model_choices(engine)
     return gr.Dropdown(choices, visible=len(choices) > 1, **more)
 
 
@@ -316,8 +317,9 @@ def judged(
     verdicts = engine.guard.verdicts(model, [here, *others.values(), *longer])
     best = {f"{s.height}×{s.width}" for s in presets.sizes_for(model) if s.best}
     times = engine.guard.durations(model, [here, *others.values()])
+    peaks = shown_peaks({s: verdicts[s] for s in others.values()}, short=True)
     told = [
-        (say(cards.label(name, value in best, verdicts[s], times[s])), value)
+        (cards.label(name, value in best, verdicts[s], times[s], peaks[s]), value)
         for (name, value), s in zip(sizes["choices"], others.values(), strict=True)
     ]
     style = cards.style((value, s, verdicts[s]) for value, s in others.items())
@@ -366,7 +368,7 @@ def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[
     chosen.
     """
     sizes, lengths, *rest = chosen(engine, request.model, request.size)
-    model = gr.Dropdown(model_choices(engine.presets), value=request.model)
+    model = gr.Dropdown(model_choices(engine), value=request.model)
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
     return [as_typed(request.prompt), model, sizes, lengths, seed], rest
 

@@ -51,7 +51,6 @@ STAGE = """
     </div>
     <div class="messages">
       <p class="message bad" role="alert" data-live="offline" hidden></p>
-      <p class="message warn" role="alert" data-live="notice" hidden></p>
       <p class="message warn" data-live="waiting-for" hidden></p>
       <p class="message outcome" aria-live="polite" data-live="outcome" hidden></p>
     </div>

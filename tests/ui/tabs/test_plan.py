@@ -32,7 +32,7 @@ def by_name(engine: Engine, model: str) -> dict[str, list[tuple[str, object]]]:
 
 def test_every_choice_is_shown_with_its_reason(card: Engine) -> None:
     table, section, *_ = plan.refreshed(card, MODEL)
-    assert "Where the weights wait" in table
+    assert "<th scope='row'>Weights</th>" in table
     assert "block-exact" in table
     assert "It needs 31.7 GB of RAM" in table
     assert "isn&#x27;t installed" in table, "escaped"
