@@ -54,7 +54,7 @@ def search(tab: Any, words: str) -> None:
 def test_clips_are_found_by_words_and_filters(library: Any) -> None:
     assert prompts(library) == [HOSTILE, "last", "grüner Stern", "a blue cube", "a red ball"]
     assert library.inner_text("#library .lib-count") == "5 clips"
-    library.wait_for_selector("#library .lib-refused >> text=A file in the clips folder")
+    library.wait_for_selector("#library .lib-refused >> text=1 file in the clips folder")
     library.click("#library .lib-refused summary")
     library.wait_for_selector("text=holiday.mp4 holds no Headroom receipt")
     search(library, "STERN grün")
@@ -273,9 +273,10 @@ def show_a_thousand(page: Any) -> None:
         route.fulfill(json={"clips": clips, "count": 1000, "next": rest, **more})
 
     page.route("**/library?**", answer)
+    page.route("**/clip/1*?v=1", lambda route: route.fulfill(body=b"", content_type="video/mp4"))
     page.route("**/thumb/**", lambda route: route.fulfill(body="", content_type="image/svg+xml"))
     page.get_by_role("tab", name="Library").click()
-    page.wait_for_function("document.querySelectorAll('#library .lib-card').length >= 60")
+    page.wait_for_function("document.querySelectorAll('#library .lib-card').length >= 40")
 
 
 def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
@@ -300,15 +301,15 @@ def test_pages_come_and_go_as_they_are_scrolled_to(page: Any) -> None:
 def test_an_answer_is_in_sight_far_down_and_the_focus_goes_to_the_next_clip(page: Any) -> None:
     show_a_thousand(page)
     page.route("**/clip/*/trash", lambda route: route.fulfill(json={}))
-    gone = page.locator("#library [data-id='10050']")
+    gone = page.locator("#library [data-id='10040']")
     gone.scroll_into_view_if_needed()
     gone.get_by_role("button", name="Delete").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#library .lib-told >> text=It stays in the trash for 7 days.")
-    page.wait_for_function("document.activeElement.closest('.lib-card')?.dataset.id === '10051'")
+    page.wait_for_function("document.activeElement.closest('.lib-card')?.dataset.id === '10041'")
     assert page.evaluate("document.activeElement.className") == "lib-picture"
     assert page.evaluate("window.scrollY") > 500
-    undo = page.locator("#library .lib-told button").bounding_box()
+    undo = page.locator("#library .lib-told >> text=Undo").bounding_box()
     assert 0 <= undo["y"] < undo["y"] + undo["height"] <= 768, "Undo is in sight"
     assert (
         page.evaluate("box => document.elementFromPoint(box.x + 5, box.y + 5).textContent", undo)

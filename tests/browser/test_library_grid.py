@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import MARKS
-from tests.support.library_page import CARDS, card, choose, of_some_days, opened, prompts, selected
+from tests.support.library_page import CARDS, card, choose, of_some_days, opened, selected
 from tests.support.served import Served
 
 pytestmark = MARKS
@@ -36,7 +36,10 @@ def test_days_are_headings(library: Any) -> None:
         "Tuesday, November 14",
         "Wednesday, October 12, 2022",
     ]
-    assert [prompts(library, f".lib-day >> nth={day}")[0] for day in range(4)] == [
+    assert [
+        library.locator(f"#library .lib-day >> nth={day} >> .lib-prompt").first.inner_text()
+        for day in range(4)
+    ] == [
         "0 a",
         "1 a",
         "2 a",
@@ -63,7 +66,10 @@ def test_cards_of_a_row_have_one_height_and_fill_it(
 ) -> None:
     size = {"width": width, "height": 844}
     with opened(chromium, served, viewport=size) as tab:
-        boxes = [one.bounding_box() for one in tab.locator(".lib-day >> nth=2 >> .lib-card").all()]
+        boxes = [
+            one.bounding_box()
+            for one in tab.locator("#library .lib-day >> nth=2 >> .lib-card").all()
+        ]
         row = [box for box in boxes if box["y"] == boxes[0]["y"]]
         assert len(row) >= columns
         assert len({round(box["height"]) for box in boxes}) == 1

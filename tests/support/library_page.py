@@ -31,7 +31,7 @@ def of_some_days(folder: Path) -> Iterator[Served]:
             os.utime(path, (moment, moment))
     with serving(folder) as running:
         yield running
-    assert "Traceback" not in running.log()
+    assert "Traceback" not in running.log(), running.log()
 
 
 @contextmanager
