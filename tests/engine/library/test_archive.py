@@ -3,11 +3,12 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.library import archive
 from engine.library.archive import BLOCK, safe_name, zipped
+from engine.library.files import NAME_BYTES
 
 
 def note(left_out: list[str]) -> str:
@@ -67,9 +68,14 @@ def test_an_end_in_the_middle_closes_what_was_opened(
 ) -> None:
     path = tmp_path / "1.mp4"
     path.write_bytes(b"1" * 3 * BLOCK)
-    opened = []
+    opened: list[Any] = []
     real = Path.open
-    monkeypatch.setattr(Path, "open", lambda *a, **b: opened.append(real(*a, **b)) or opened[-1])
+
+    def noted(self: Path, mode: str = "r") -> Any:
+        opened.append(real(self, mode))
+        return opened[-1]
+
+    monkeypatch.setattr(Path, "open", noted)
     blocks = zipped([path], ("note.txt", note))
     next(blocks)
     assert [file.closed for file in opened] == [False]
@@ -116,7 +122,7 @@ def test_a_file_that_cant_be_read_to_its_end_is_no_whole_zip(
 )
 def test_names_that_every_system_can_unpack(name: str, safe: str) -> None:
     assert safe_name(name) == safe
-    assert len(safe.encode()) <= archive.NAME_BYTES
+    assert len(safe.encode()) <= NAME_BYTES
 
 
 def test_names_are_unique_where_case_and_forms_are_overlooked(tmp_path: Path) -> None:

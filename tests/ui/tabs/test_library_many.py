@@ -1,14 +1,17 @@
 """What is done with many clips at once: which are done, why others aren't, and a ZIP of them."""
 
+import asyncio
 import io
 import zipfile
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import ClientDisconnect
 
 from engine.engine import Engine
 from engine.library import archive
+from engine.library.files import is_own_file
 from engine.store import StoreError
 from tests.support.clipfiles import receipt, write
 from tests.support.library_site import OURS, change, page, site, visiting
@@ -74,9 +77,14 @@ def test_a_thousand_are_one_write(
     visitor: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = numbers(visitor)
-    begun = []
+    begun: list[int] = []
     real = engine.library.store.transaction
-    monkeypatch.setattr(engine.library.store, "transaction", lambda: (begun.append(1), real())[1])
+
+    def counted() -> Any:
+        begun.append(1)
+        return real()
+
+    monkeypatch.setattr(engine.library.store, "transaction", counted)
     for what in ("trash", "restore"):
         change(visitor, f"/library/{what}", {"ids": ids})
     change(visitor, "/library/favourite", {"ids": ids, "on": True})
@@ -193,16 +201,46 @@ def test_so_many_at_once_and_a_place_is_free_again(
     """Asked for while others are on their way: from within what those read."""
     ids = numbers(visitor)
     key = change(visitor, "/library/zip", {"ids": ids})["key"]
-    real, within = archive.is_own_file, []
+    within: list[object] = []
 
     def asks_for_another(path: Any) -> bool:
         if len(within) < ZIPS_AT_ONCE:
             within.append(visitor.get(f"/library/zip/{key}").status_code)
             if within[-1] == 429:
                 within.append(change(visitor, "/library/zip", {"ids": ids})["refused"])
-        return real(path)
+        return is_own_file(path)
 
     monkeypatch.setattr(archive, "is_own_file", asks_for_another)
     assert visitor.get(f"/library/zip/{key}").status_code == 200
     assert within == [429, "2 downloads are running already. Wait until one has ended.", 200]
+    assert visitor.get(f"/library/zip/{key}").status_code == 200
+
+
+def test_a_download_that_is_broken_off_keeps_no_place(visitor: TestClient) -> None:
+    key = change(visitor, "/library/zip", {"ids": numbers(visitor)})["key"]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": f"/library/zip/{key}",
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 5000),
+        "server": ("localhost", 80),
+        "scheme": "http",
+        "root_path": "",
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def gone(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the client is gone")
+
+    for _ in range(ZIPS_AT_ONCE + 1):
+        with pytest.raises(ClientDisconnect):
+            asyncio.run(visitor.app(dict(scope), receive, gone))  # type: ignore[arg-type]
     assert visitor.get(f"/library/zip/{key}").status_code == 200
