@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.home import Home
 from engine.letters import folded, for_name
 from engine.library import files
+from engine.library.clock import Clock
 from engine.library.files import UNKNOWN, Identity, is_own_file, still_of
 from engine.request import ClipRequest
 from engine.store import Store, timestamp
@@ -94,7 +95,7 @@ class Library:
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
-        self._began = (time.time(), _steady())
+        self._clock = Clock()
         self.moving = threading.RLock()  # a scan must not look between a move and its row
 
     # ---- looking -----------------------------------------------------------------------------
@@ -120,6 +121,13 @@ class Library:
             return None
         rows = self.store.rows("select * from clips where id = ?", (number,))
         return as_clip(rows[0]) if rows else None
+
+    def found(self, number: int) -> Clip:
+        """Raises LibraryError: there is no such clip."""
+        clip = self.get(number)
+        if clip is None:
+            raise LibraryError(Text("library.gone"), Text("library.reload"))
+        return clip
 
     def of_job(self, job: int) -> Clip | None:
         rows = self.store.rows("select * from clips where job = ?", (job,))
@@ -168,16 +176,13 @@ class Library:
         self._change(number, "favourite", int(on))
 
     def trash(self, number: int) -> None:
-        """Delete a clip, for ``TRASH_DAYS`` not for good.
+        """Delete a clip, for ``TRASH_DAYS`` not for good (many: ``many.py``).
 
         Raises:
             LibraryError: there is no such clip, another file has its name, or it can't be moved.
         """
         with self.moving:
-            clip = self._found(number)
-            if clip.trashed is None:
-                file = self._move(clip, self.home.clips, self.home.trash)
-                self._placed(clip, file, timestamp(time.time()))
+            self.write(self.moved_to_trash(self.found(number)))
 
     def restore(self, number: int) -> None:
         """Take a clip back out of the trash, under the next free name where its own is taken.
@@ -186,12 +191,35 @@ class Library:
             LibraryError: as ``trash``.
         """
         with self.moving:
-            clip = self._found(number)
-            if clip.trashed is not None:
-                file, back = clip.file, self.home.clips / clip.file
-                if os.path.exists(self.home.trash / file) or not self.is_its(clip, back):
-                    file = self._move(clip, self.home.trash, self.home.clips)
-                self._placed(clip, file, None)
+            self.write(self.moved_back(self.found(number)))
+
+    def moved_to_trash(self, clip: Clip) -> Clip | None:
+        """Move its file; returns what its row has to say now (``write``), None where it is in the
+        trash already. Within ``moving``; raises as ``trash``."""
+        if clip.trashed is not None:
+            return None
+        file = self._move(clip, self.home.clips, self.home.trash)
+        return replace(clip, file=file, trashed=timestamp(time.time()))
+
+    def moved_back(self, clip: Clip) -> Clip | None:
+        """As ``moved_to_trash``, out of it."""
+        if clip.trashed is None:
+            return None
+        file, back = clip.file, self.home.clips / clip.file
+        if os.path.exists(self.home.trash / file) or not self.is_its(clip, back):
+            file = self._move(clip, self.home.trash, self.home.clips)
+        return replace(clip, file=file, trashed=None)
+
+    def write(self, *moved: Clip | None) -> None:
+        """Where they lie now, in one transaction."""
+        with self.store.transaction() as db:
+            for clip in filter(None, moved):
+                stamp = files.stamp_of(self.place(clip)) or clip.identity.stamp
+                identity = Identity(stamp, clip.identity.digest)
+                db.execute(
+                    "update clips set file = ?, trashed = ?, stamp = ?, digest = ? where id = ?",
+                    (clip.file, clip.trashed, *identity.to_row(), clip.id),
+                )
 
     def is_its(self, clip: Clip, path: Path) -> bool:
         """Whether the file at ``path`` is there and ``clip``'s, not another of that name."""
@@ -234,7 +262,7 @@ class Library:
         gone = 0
         if not os.path.isdir(self.home.trash):
             return gone  # nothing is in it, or its drive isn't there
-        if self._clock_was_set():
+        if self._clock.was_set():
             log.warning("the clock was moved by more than a day: the trash isn't emptied for now")
             return gone
         ended = timestamp(time.time() - timedelta(days=TRASH_DAYS).total_seconds())
@@ -267,30 +295,9 @@ class Library:
             with contextlib.suppress(OSError):
                 still_of(self.home, digest).unlink(missing_ok=True)
 
-    def _clock_was_set(self) -> bool:
-        """A clock that jumps ahead must not end what was promised for days."""
-        wall, steady = time.time() - self._began[0], _steady() - self._began[1]
-        return abs(wall - steady) > timedelta(days=1).total_seconds()
-
-    def _found(self, number: int) -> Clip:
-        clip = self.get(number)
-        if clip is None:
-            raise LibraryError(Text("library.gone"), Text("library.reload"))
-        return clip
-
     def _change(self, number: int, column: str, value: object) -> None:
         with self.store.transaction() as db:
             db.execute(f"update clips set {column} = ? where id = ?", (value, number))
-
-    def _placed(self, clip: Clip, file: str, trashed: str | None) -> None:
-        """``clip`` lies there now."""
-        path = (self.home.trash if trashed else self.home.clips) / file
-        identity = Identity(files.stamp_of(path) or clip.identity.stamp, clip.identity.digest)
-        with self.store.transaction() as db:
-            db.execute(
-                "update clips set file = ?, trashed = ?, stamp = ?, digest = ? where id = ?",
-                (file, trashed, *identity.to_row(), clip.id),
-            )
 
     def _move(self, clip: Clip, old: Path, new: Path) -> str:
         """The clip's file; one that is gone already is no error, for the scan sees it.
@@ -389,13 +396,3 @@ def as_clip(row: sqlite3.Row) -> Clip:
         bool(row["missing"]),
         Identity.from_row(row["stamp"], row["digest"]),
     )
-
-
-def _steady() -> float:
-    """Seconds that nobody sets, those included that the computer slept: ``time.monotonic`` leaves
-    them out on Linux and macOS, and a few nights would look like a clock that was moved."""
-    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # Linux; macOS, whose own counts sleep
-        if hasattr(time, name):
-            with contextlib.suppress(OSError):  # an old kernel's, or a sandbox's
-                return time.clock_gettime(getattr(time, name))
-    return time.monotonic()  # Windows' counts sleep

@@ -93,6 +93,8 @@ OWNER = [
     "clip/1/folder",
     "clip/1/receipt",
     "library/scan",
+    "library/trash",
+    "library/zip",
     "receipt",
     "clips/1.mp4",
     "live",

@@ -74,7 +74,7 @@ def watched(chromium: Any, served: Served, **options: Any) -> Iterator[Any]:
     open_page(tab, served)
     yield tab
     context.close()
-    assert faults == []
+    assert faults == [], faults
 
 
 def open_page(tab: Any, served: Served) -> None:

@@ -27,6 +27,7 @@ OWNERS_POSTS: list[Post] = [
     ("/gradio_api/reset", b'{"event_id":"x"}', JSON),
     ("/clip/1/trash", b"{}", JSON),
     ("/library/scan", b"{}", JSON),
+    ("/library/trash", b'{"ids":[1]}', JSON),
     ("/receipt", b"abc", "video/mp4"),
     ("/mcp", b"{}", JSON),
 ]

@@ -57,13 +57,25 @@ TAB = """
     <label class="lib-check"><input type="checkbox" name="trash"> Trash</label>
     <span class="lib-count" role="status"></span>
   </form>
-  <div class="lib-told" role="status"></div>
   <details class="lib-refused" hidden><summary></summary><ul></ul></details>
   <div class="lib-pages"></div>
   <div class="lib-end"></div>
-  <div class="lib-choice" role="status" hidden></div>
+  <div class="lib-foot"><div class="lib-told" role="status"></div>
+    <div class="lib-choice" role="toolbar" aria-label="Selected clips" hidden></div></div>
 </section>
 """
+# One scope, in this order: the last begins, when all that it calls is there.
+SCRIPTS = (
+    "library_tools",
+    "library_dialogs",
+    "library_compare",
+    "library_preview",
+    "library_select",
+    "library_keys",
+    "library_cards",
+    "library_rows",
+    "library",
+)
 
 
 def build_strip() -> gr.HTML:
@@ -77,8 +89,7 @@ def build_tab() -> gr.HTML:
 
 
 def _script() -> str:
-    parts = ("library_tools.js", "library_dialogs.js", "library.js")
-    return "\n".join((ASSETS / "library" / part).read_text(encoding="utf-8") for part in parts)
+    return "\n".join((ASSETS / "library" / f"{part}.js").read_text("utf-8") for part in SCRIPTS)
 
 
 class Row(NamedTuple):

@@ -11,12 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, ConfigDict
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import file_manager
-from engine.library.library import Clip, Key, LibraryError, Query, days_left
+from engine.library.library import Clip, Key, Query, days_left
 from engine.library.receipt import asked_again
 from engine.machine.addresses import is_loopback
 from engine.request import RANDOM_SEED, ClipRequest
@@ -25,6 +24,7 @@ from ui import wording
 from ui.server.access import known_fields, member, ours
 from ui.tabs.batch import embeds
 from ui.tabs.library import receipt_rows, size_of
+from ui.tabs.library_many import Nothing, add_many_routes
 from ui.wording import say, spoken
 
 MOST = 200  # clips an answer
@@ -42,12 +42,6 @@ NO_STILL = (  # library.js knows it by its width, and asks again
 Number = Annotated[int, Path(ge=1, le=2**53)]
 
 
-class Nothing(BaseModel):
-    """A body without fields: what isn't known is refused, so that no misspelt one seems to work."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class Favourite(Nothing):
     on: bool
 
@@ -63,6 +57,7 @@ def add_clip_routes(app: FastAPI, engine: Engine) -> None:
     _add_files(app, engine, looks)
     _add_lists(app, engine, looks, changes)
     _add_changes(app, engine, changes)
+    add_many_routes(app, engine, looks, changes)
 
     @app.post("/clip/{number}/folder", dependencies=changes)
     def folder(number: Number, request: Request, _: Nothing | None = None) -> dict[str, Any]:
@@ -180,6 +175,7 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "model": known.name if known else request.model,
         "size": say(size_of(clip, engine)),
         "length": say(Text("library_routes.length", seconds=seconds)),
+        "fps": wording.fps_of(engine.presets, request.model),
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],
@@ -203,10 +199,8 @@ def queue_again(engine: Engine, number: int, fresh: bool) -> None:
 
 
 def found(engine: Engine, number: int) -> Clip:
-    clip = engine.library.get(number)
-    if clip is None:
-        raise LibraryError(Text("library.gone"), Text("library.reload"))
-    return clip
+    """Raises LibraryError: there is no such clip."""
+    return engine.library.found(number)
 
 
 def told(act: Callable[[], None]) -> dict[str, Any]:

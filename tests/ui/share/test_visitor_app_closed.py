@@ -14,6 +14,8 @@ OWNERS = [
     "live",
     "library",
     "library/scan",
+    "library/trash",
+    "library/zip",
     "clip/1",
     "thumb/1",
     "clip/1/trash",

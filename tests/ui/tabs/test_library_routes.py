@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from engine.commands.main import main
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.library import file_manager, folder_sync
+from engine.library import file_manager
 from engine.library.library import LibraryError
 from engine.request import ClipRequest
 from tests.conftest import wait_until
 from tests.support.clipfiles import receipt, write
-from ui.server.access import HEADER, answer_head
+from tests.support.library_site import HOSTILE, OURS, change, page, site, visiting
 from ui.tabs import dropped
 from ui.tabs.batch import EMBED
 from ui.tabs.dropped import add_receipt_route, brought
@@ -27,38 +27,11 @@ from ui.wording import speak
 
 pytestmark = pytest.mark.starts
 
-HOSTILE = "<img src=x onerror=alert(1)>"
-OURS = {HEADER: "1"}
-
 
 @pytest.fixture
 def visitor(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """Somebody at this computer, and a library of three clips that came by hand."""
-    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
-    for number, prompt in enumerate(("a red ball", "a blue cube", HOSTILE)):
-        path = write(engine.home.clips / f"{number}.mp4", receipt(prompt, seed=number))
-        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
-    engine.folder_sync.scan()
-    return TestClient(site(engine), base_url="http://localhost", client=("127.0.0.1", 5000))
-
-
-def site(engine: Engine) -> FastAPI:
-    app = FastAPI()
-    app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
-    add_clip_routes(app, engine)
-    add_receipt_route(app, engine)
-    answer_head(app)
-    return app
-
-
-def page(visitor: TestClient, **query: Any) -> Any:
-    return visitor.get("/library", params=query).json()
-
-
-def change(visitor: TestClient, path: str, body: object = None) -> Any:
-    answer = visitor.post(path, json=body, headers=OURS)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return visiting(engine, monkeypatch)
 
 
 def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:

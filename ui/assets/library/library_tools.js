@@ -1,5 +1,9 @@
 // Shared by the library's lists and dialogs. Text is only ever set with textContent or
 // setAttribute: no prompt can become markup.
+const root = element.querySelector(".library");
+const strip = root.dataset.show === "strip";
+const at = (selector) => root.querySelector(selector);
+
 const make = (tag, about = {}, ...inside) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(about)) {
@@ -33,8 +37,14 @@ const ask = async (path, body) => {
 };
 
 const place = (kind, clip, more = "") => `${kind}/${clip.id}?v=${clip.version}${more}`;
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const brief = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+// Dates are in the page's language, as everything around them; of its kinds, the reader's own.
+const LANGUAGE = navigator.languages.find((tag) => tag.startsWith(headroomLanguage)) || headroomLanguage;
+const format = (about) => new Intl.DateTimeFormat(LANGUAGE, about);
+const exact = format({ dateStyle: "medium", timeStyle: "short" });
+const brief = format({ dateStyle: "short", timeStyle: "short" });
+const hour = format({ timeStyle: "short" });
+const dayInYear = format({ weekday: "long", day: "numeric", month: "long" });
+const dayOfYears = format({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const when = (clip, style = exact) => style.format(new Date(clip.created));
 const short = (clip, most = 60) => {
   const signs = [...clip.prompt];
@@ -42,6 +52,28 @@ const short = (clip, most = 60) => {
 };
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
+
+// Drawn here, 24 × 24, in the text's colour.
+const ICONS = {
+  star: "M12 3.6l2.6 5.3 5.8.8-4.2 4.1 1 5.8-5.2-2.7-5.2 2.7 1-5.8-4.2-4.1 5.8-.8z",
+  bin: "M4.5 6.5h15M9.5 6V4h5v2M6.5 6.5l.8 13h9.4l.8-13M10 10v6M14 10v6",
+  close: "M6 6l12 12M18 6L6 18",
+  before: "M15 5l-7 7 7 7",
+  after: "M9 5l7 7-7 7",
+};
+const icon = (name) => {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: `lib-svg lib-svg-${name}`, "aria-hidden": "true" })) svg.setAttribute(key, value);
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+};
+const iconButton = (name, label, act, about = {}) => {
+  const made = make("button", { type: "button", "aria-label": label, title: label, onclick: act, ...about, class: `lib-icon ${about.class || ""}` });
+  made.append(icon(name));
+  return made;
+};
 
 // A receipt comes in the reader's language; what stands in it is also people's and machines' words,
 // of which none is to be taken for one of the page's.
