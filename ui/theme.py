@@ -5,7 +5,12 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).parent / "assets"
-CSS = [ASSETS / "page/page.css", ASSETS / "library/library.css"]
+CSS = [
+    ASSETS / "page/page.css",
+    ASSETS / "page/theme.css",
+    ASSETS / "page/tools.css",
+    ASSETS / "library/library.css",
+]
 
 
 def theme() -> gr.themes.Base:

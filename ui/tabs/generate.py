@@ -26,7 +26,7 @@ from engine.request import (
 )
 from engine.text import Memory, Said, Text, joined
 from ui import wording
-from ui.tabs import cards, prompts
+from ui.tabs import cards, prompts, shortcuts
 from ui.tabs.choices import (
     as_count,
     as_size,
@@ -36,6 +36,7 @@ from ui.tabs.choices import (
     size_choices,
 )
 from ui.tabs.gauge import GAUGE
+from ui.tabs.theme_switch import theme_switch_html
 from ui.theme import ASSETS
 from ui.wiring import QUIET, Chosen
 from ui.wording import say
@@ -46,6 +47,7 @@ HEAD = """
   <p class="tagline">Text-to-video on the computer you have.</p>
   <p class="shared" data-live="share-short" hidden></p>
   %s
+  <div class="head-tools">%s</div>
 </div>
 """
 PANEL = """
@@ -89,7 +91,8 @@ class Controls:
 
 def build_head() -> None:
     script = (ASSETS / "page/desk.js").read_text(encoding="utf-8")
-    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=script)
+    tools = shortcuts.BUTTON + theme_switch_html()
+    gr.HTML(HEAD % (GAUGE, tools), elem_id="head", js_on_load=script)
 
 
 def build_panel() -> gr.HTML:
