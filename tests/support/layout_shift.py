@@ -79,14 +79,15 @@ def first_load(chromium: Any, served: Served, width: int, height: int, **options
     context.add_init_script(WATCH)
     tab = context.new_page()
     open_requests: set[Any] = set()
-    tab.on("request", open_requests.add)
+    tab.on("request", lambda request: open_requests.add(request))
     for end in ("requestfinished", "requestfailed"):
-        tab.on(end, open_requests.discard)
+        tab.on(end, lambda request: open_requests.discard(request))
     tab.goto(served.url)
     tab.wait_for_selector("#generate:not([disabled])")
     tab.wait_for_function("window.headroomLive?.engine_state === 'ready'")
     settled(tab)
-    while open_requests:
+    # What the worker that all tabs share asks for has a beginning here and no end.
+    while any("/live" not in request.url for request in open_requests):
         tab.wait_for_timeout(50)
         settled(tab)
     found = tab.evaluate("window.headroomShifts")

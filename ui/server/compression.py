@@ -1,7 +1,8 @@
 """Compresses what is the same for everybody: the page, its scripts and styles, its texts.
 
 Gradio does so by an address's ending: not for its page, for ranges as well, and anew at every
-request. Here a body is compressed once and kept by its content.
+request. Here a body is compressed once and kept by its content. A page is 70 small files of
+Gradio's; as none of them changes while the program runs, these aren't even read again.
 
 What is about somebody stays as it is (clips, prompts, jobs, receipts, a visitor's state, tokens,
 streams): whoever can have a text of their own put beside a secret, and sees how long the answer is,
@@ -32,6 +33,11 @@ KINDS = {
     "application/json",
     "image/svg+xml",
 }
+# Files of the installed package; those in assets have their content in their names.
+UNCHANGING = re.compile(r"/(assets|static/js)/[\w.-]+\.(js|css)")
+HASHED = re.compile(r"/assets/[\w.-]+-[\w-]{8,10}\.(js|css)")
+FILES = 400  # of them that are kept by their names; one name may be written in several ways
+FOREVER = "public, max-age=31536000, immutable"
 LEAST, MOST = 500, 2**22  # bytes of a body that is worth it, and that may be held in memory
 KEPT = 2**23  # bytes of all that is kept: a first load has 1 MB
 # By preference. Browsers ask for Brotli over HTTPS and from their own computer only.
@@ -46,6 +52,7 @@ class Compressed:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._kept = app, _Kept()
+        self._files: dict[tuple[str, str | None], tuple[Message, bytes]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,9 +68,17 @@ class Compressed:
             return
         scope["headers"] = [_weakly(pair) for pair in scope["headers"]]
         encoding = None if b"range" in headers else encoding_for(wanted)
-        answer = _Answer(send, encoding, scope["method"] == "HEAD", self._kept)
+        key, head = (scope["path"], encoding), scope["method"] == "HEAD"
+        plain = encoding is not None and not headers.keys() & {b"if-none-match", b"origin"}
+        if plain and key in self._files:
+            await _send(send, *self._files[key], head)
+            return
+        answer = _Answer(send, encoding, head, self._kept, scope["path"])
         # HEAD has the headers of GET, and the length of what is compressed is known when it is.
         await self._app({**scope, "method": "GET"}, receive, answer.send)
+        fits = len(self._files) < FILES and UNCHANGING.fullmatch(scope["path"])
+        if plain and fits and answer.made is not None:
+            self._files[key] = answer.made
 
 
 def encoding_for(wanted: str) -> str | None:
@@ -86,9 +101,13 @@ def _weakly(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 class _Answer:
     """Passes an answer on; a body that is to be compressed is collected first."""
 
-    def __init__(self, send: Send, encoding: str | None, head: bool, kept: "_Kept") -> None:
+    def __init__(
+        self, send: Send, encoding: str | None, head: bool, kept: "_Kept", path: str
+    ) -> None:
         self._send, self._encoding, self._head, self._kept = send, encoding, head, kept
+        self._path = path
         self._held: Message | None = None
+        self.made: tuple[Message, bytes] | None = None  # what was compressed, with its headers
         self._body = b""
 
     async def send(self, message: Message) -> None:
@@ -97,6 +116,8 @@ class _Answer:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if message["status"] == 304 or (message["status"] == 200 and kind in KINDS):
                 headers.add_vary_header("Accept-Encoding")
+                if HASHED.fullmatch(self._path):
+                    headers["Cache-Control"] = FOREVER  # Gradio leaves it to a browser's guess
                 if self._encoding is not None:
                     _weaken(headers)
                     if message["status"] == 200 and _worth_it(headers):
@@ -122,8 +143,13 @@ class _Answer:
             del headers["Accept-Ranges"]
         else:
             body = self._body
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
+        self.made = start, body
+        await _send(self._send, start, body, self._head)
+
+
+async def _send(send: Send, start: Message, body: bytes, head: bool) -> None:
+    await send({**start, "headers": [*start["headers"]]})  # those before this add their own
+    await send({"type": "http.response.body", "body": b"" if head else body})
 
 
 def _worth_it(headers: MutableHeaders) -> bool:

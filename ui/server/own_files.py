@@ -7,6 +7,7 @@ with a file of ours: a browser asks for it once, and runs it before it draws any
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,15 +19,10 @@ from ui import icons
 from ui.server.texts import script as texts_script
 from ui.theme import ASSETS
 
-FIRST = ("page/theme.js",)
+FIRST = ("page/theme.js", "page/drawn.js")
 THEN = ("page/shortcuts.js",)
 SHORT = 100  # characters of a script that may stay where it is
 FOREVER = "public, max-age=31536000, immutable"  # another content has another name
-# What Gradio's page is drawn on before its styles are here; the colours are its theme's.
-EARLY_CSS = (
-    "html[data-theme=light] body{background:var(--bg);color:var(--col)}"
-    "html[data-theme=dark] body{background:var(--bg-dark);color:var(--col-dark)}"
-)
 
 
 def tag_of(content: bytes) -> str:
@@ -86,9 +82,11 @@ class OwnFiles:
     def name(self) -> str:
         return f"page-{tag_of(self.script)}.js"
 
+    @cached_property
     def head(self) -> str:
         """For the beginning of the page's head. Without ``async`` or ``defer``: it runs first."""
-        return f'<style>{EARLY_CSS}</style><script src="page/{self.name}"></script>'
+        css = re.sub(r"/\*.*?\*/\n?", "", asset("page/early.css"), flags=re.S)
+        return f'<style>{css}</style><script src="page/{self.name}"></script>'
 
     def add_route(self, app: FastAPI) -> None:
         """``GET /page/NAME``, for everybody: the login's page needs it, and it is what anybody can
@@ -103,7 +101,7 @@ class OwnFiles:
 
 
 class HeadFirst:
-    """ASGI middleware: the page's head begins with ``files.head()``."""
+    """ASGI middleware: the page's head begins with ``files.head``."""
 
     def __init__(self, app: ASGIApp, files: OwnFiles) -> None:
         self._app, self._files = app, files
@@ -127,7 +125,7 @@ class HeadFirst:
             if message.get("more_body"):
                 return
             if start["status"] == 200:
-                body = body.replace(b"<head>", b"<head>" + self._files.head().encode(), 1)
+                body = body.replace(b"<head>", b"<head>" + self._files.head.encode(), 1)
                 own = (b"content-length", str(len(body)).encode())
                 others = [pair for pair in start["headers"] if pair[0].lower() != own[0]]
                 start = {**start, "headers": [*others, own]}

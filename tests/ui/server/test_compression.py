@@ -24,7 +24,7 @@ TAG = '"abc"'
 
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
-    file = tmp_path / "a.js"
+    file, read = tmp_path / "a.js", list[str]()
     file.write_text(TEXT, encoding="utf-8")
 
     async def page(request: Request) -> Response:
@@ -47,6 +47,10 @@ def client(tmp_path: Path) -> TestClient:
     async def missing(_: Request) -> Response:
         return Response(TEXT, 404, media_type="text/html")
 
+    async def unchanging(request: Request) -> Response:
+        read.append(request.url.path)
+        return Response(TEXT, media_type="text/css", headers={"ETag": TAG})
+
     async def stream(_: Request) -> Response:
         async def pieces() -> AsyncIterator[str]:
             for _ in range(3):
@@ -66,8 +70,11 @@ def client(tmp_path: Path) -> TestClient:
         Route("/static/missing.html", missing),
         Route("/static/stream.html", stream),
         Route("/static/a.js", script),
+        Route("/assets/{name}", unchanging),
     ]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Compressed)]))
+    client = TestClient(Starlette(routes=routes, middleware=[Middleware(Compressed)]))
+    client.read = read  # type: ignore[attr-defined]
+    return client
 
 
 def asked(client: TestClient, path: str, encodings: str = "gzip", **more: Any) -> Any:
@@ -149,6 +156,33 @@ def test_a_body_is_compressed_once(client: TestClient, monkeypatch: pytest.Monke
     bodies = {asked(client, path).raw for path in ("/", "/config", "/static/a.js", "/")}
     assert len(bodies) == 1
     assert len(worked) == 1, "they have the same content"
+
+
+def test_a_file_that_cannot_change_is_read_once_for_each_encoding(client: Any) -> None:
+    first, again, br = (asked(client, "/assets/a-12345678.css", e) for e in ("gzip", "gzip", "br"))
+    assert (again.raw, dict(again.headers)) == (first.raw, dict(first.headers))
+    assert br.headers["content-encoding"] == "br"
+    head = asked(client, "/assets/a-12345678.css", method="HEAD")
+    assert (head.raw, dict(head.headers)) == (b"", dict(first.headers))
+    assert len(client.read) == 2
+    asked(client, "/assets/a-12345678.css", **{"If-None-Match": TAG})
+    asked(client, "/assets/a-12345678.css", Origin="http://testserver")
+    assert len(client.read) == 4, "an answer to these may be another one"
+
+
+def test_names_are_kept_up_to_a_limit(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "FILES", 2)
+    names = [f"/assets/{letter}-12345678.css" for letter in "abcd"]
+    for name in names * 2:
+        assert gzip.decompress(asked(client, name).raw).decode() == TEXT
+    assert client.read == [*names, *names[2:]]
+
+
+def test_a_browser_keeps_what_has_its_content_in_its_name(client: Any) -> None:
+    for encodings in ("gzip", "identity"):
+        kept = asked(client, "/assets/Index-DiEEvXS6.css", encodings).headers["cache-control"]
+        assert kept == compression.FOREVER
+    assert "cache-control" not in asked(client, "/assets/plain.css").headers
 
 
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

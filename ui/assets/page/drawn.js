@@ -1,0 +1,20 @@
+// Shows the page once all of its first tab is mounted; early.css hides it until then. Where something
+// fails, what there is is shown as soon as nothing has been mounted for GIVEN_UP_MS.
+(() => {
+  const MOUNTED = "#generate, input[type=password]"; // the page, or the login's
+  const STILL_MS = 100; // in which nothing was mounted
+  const GIVEN_UP_MS = 3000;
+  const root = document.documentElement;
+  let timer = 0;
+  const show = () => {
+    mounting.disconnect();
+    root.dataset.drawn = "";
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, document.querySelector(MOUNTED) ? STILL_MS : GIVEN_UP_MS);
+  };
+  const mounting = new MutationObserver(wait);
+  mounting.observe(root, { childList: true, subtree: true });
+  wait();
+})();
