@@ -70,3 +70,56 @@ def test_a_program_that_reads_gzip_only_gets_gzip(served: Served) -> None:
         packed = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == "gzip"
     assert b"window.gradio_config" in gzip.decompress(packed)
+
+
+SHOWN = "getComputedStyle(document.querySelector('.gradio-container > .main')).opacity === '1'"
+
+
+def test_parts_are_shown_together_once_they_are_mounted(chromium: Any, served: Served) -> None:
+    context = chromium.new_context()
+    context.add_init_script(
+        """
+        window.headroomSeen = [];
+        (function look() {
+          const main = document.querySelector(".gradio-container > .main");
+          const shown = main && getComputedStyle(main).opacity === "1";
+          const parts = document.querySelectorAll("#generate, #from-clip").length;
+          if (shown) window.headroomSeen.push(parts);
+          requestAnimationFrame(look);
+        })();
+        """
+    )
+    tab = context.new_page()
+    tab.goto(served.url)
+    tab.wait_for_function("headroomSeen.length > 2")
+    assert set(tab.evaluate("headroomSeen")) == {2}
+    context.close()
+
+
+def test_a_part_that_never_comes_hides_no_other(chromium: Any, served: Served) -> None:
+    context = chromium.new_context()
+    context.add_init_script(
+        """new MutationObserver(() => document.querySelector("#generate")?.remove())
+          .observe(document, { childList: true, subtree: true });"""
+    )
+    tab = context.new_page()
+    tab.goto(served.url)
+    tab.wait_for_selector("#prompt textarea")
+    tab.wait_for_function(SHOWN)
+    assert tab.locator("#generate").count() == 0
+    context.close()
+
+
+def test_who_waits_for_the_page_can_write_already(chromium: Any, served: Served) -> None:
+    """Where something on it is never still it is shown a little later; the form works before."""
+    context = chromium.new_context()
+    context.add_init_script(
+        "setInterval(() => document.body?.append(document.createComment('again')), 20)"
+    )
+    tab = context.new_page()
+    tab.goto(served.url)
+    tab.wait_for_selector("#prompt textarea:focus")
+    tab.keyboard.type("a red ball")
+    tab.wait_for_function(SHOWN)
+    assert tab.input_value("#prompt textarea") == "a red ball"
+    context.close()

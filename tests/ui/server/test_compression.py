@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,24 @@ def asked(client: TestClient, path: str, encodings: str = "gzip", **more: Any) -
     """The answer with its body as it came."""
     method = more.pop("method", "GET")
     headers = {"Accept-Encoding": encodings, **more}
-    with client.stream(method, path, headers=headers) as answer:
-        answer.raw = b"".join(answer.iter_raw())
+    with client.stream(method, path, headers=headers) as told:
+        answer: Any = told
+        answer.raw = b"".join(told.iter_raw())
     return answer
+
+
+def count_work(
+    monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes] = gzip.compress
+) -> list[bytes]:
+    """The bodies that are compressed from now on."""
+    worked: list[bytes] = []
+
+    def count(body: bytes) -> bytes:
+        worked.append(body)
+        return compress(body)
+
+    monkeypatch.setitem(compression.ENCODINGS, "gzip", count)
+    return worked
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/static/a.js"])
@@ -149,10 +164,7 @@ def test_a_copy_that_is_still_right_is_said_so_in_every_encoding(client: TestCli
 
 
 def test_a_body_is_compressed_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    worked = []
-    monkeypatch.setitem(
-        compression.ENCODINGS, "gzip", lambda body: worked.append(1) or gzip.compress(body)
-    )
+    worked = count_work(monkeypatch)
     bodies = {asked(client, path).raw for path in ("/", "/config", "/static/a.js", "/")}
     assert len(bodies) == 1
     assert len(worked) == 1, "they have the same content"
@@ -187,10 +199,7 @@ def test_a_browser_keeps_what_has_its_content_in_its_name(client: Any) -> None:
 
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "KEPT", 3000)
-    worked: list[bytes] = []
-    monkeypatch.setitem(
-        compression.ENCODINGS, "gzip", lambda body: worked.append(body) or bytes(1000)
-    )
+    worked = count_work(monkeypatch, lambda _: bytes(1000))
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         body = scope["query_string"] * 1100
