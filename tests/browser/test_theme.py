@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from engine.machine.addresses import own_addresses
+from tests.conftest import wait_until
 from tests.support.browser import MARKS, open_page, shared
 from tests.support.served import Served
 
@@ -121,7 +122,7 @@ def test_visitors_have_it_as_well(page: Any, chromium: Any) -> None:
     assert dark != light
     guest.add_init_script(FRAMES)
     guest.reload()
-    guest.wait_for_function("headroomFrames.length > 5")
+    wait_until(lambda: guest.evaluate("headroomFrames.length > 5"), "some frames")
     assert set(guest.evaluate("headroomFrames")) == {dark}
     context.close()
     page.click("#share-stop")

@@ -71,7 +71,9 @@ def test_words_in_style_sheets_have_a_chinese_rule() -> None:
     """texts.js sees no words that a style sheet writes."""
     for file in (PROJECT / "ui/assets").rglob("*.css"):
         css = file.read_text(encoding="utf-8")
-        for selector in re.findall(r"^([^:\n][^{\n]*) \{ content: \"[^\"]*[A-Za-z]", css, re.M):
+        for selector in re.findall(
+            r"^([^:\n][^{\n]*) \{ content: \"(?!Headroom\")[^\"]*[A-Za-z]", css, re.M
+        ):
             assert f':lang(zh) {selector} {{ content: "' in css, selector
 
 
