@@ -38,7 +38,9 @@ def icon(name: str, label: str = "") -> str:
     Raises:
         KeyError: there is no such icon.
     """
-    spoken = f'role="img" aria-label="{html.escape(label)}"' if label else 'aria-hidden="true"'
+    spoken = 'aria-hidden="true"'
+    if label:
+        spoken = f'role="img" aria-label="{html.escape(label)}"'
     return _drawn(name, f'class="icon icon-{name}" {spoken}')
 
 

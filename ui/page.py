@@ -9,6 +9,7 @@ from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from ui.api import gradio_endpoints
 from ui.api.answers import Answers
+from ui.server.own_files import without_scripts
 from ui.share.session import Sharing
 from ui.tabs import (
     batch,
@@ -32,7 +33,8 @@ from ui.wiring import QUIET, check_types, tell_errors
 
 
 class Page(gr.Blocks):
-    """Without the stream that Gradio holds open for each tab as soon as there is a gr.State.
+    """With its scripts in a file of their own, and without the stream that Gradio holds open for
+    each tab as soon as there is a gr.State.
 
     Browsers open six connections to a host over all tabs. That stream's end only runs ``unload``
     events, of which there are none here, and forgets the tab's state in an hour; how many tabs are
@@ -40,7 +42,7 @@ class Page(gr.Blocks):
     """
 
     def get_config_file(self) -> Any:
-        return {**super().get_config_file(), "connect_heartbeat": False}
+        return {**without_scripts(super().get_config_file()), "connect_heartbeat": False}
 
 
 def build_page(

@@ -179,12 +179,14 @@ def _launch(
 
     from ui import icons
     from ui.api.gradio_endpoints import wrong_fields
+    from ui.server.compression import Compressed
     from ui.server.gate import Gate, own_names
     from ui.server.gradio_errors import Malformed, no_store, nonsense, tell_faults
-    from ui.server.texts import head
+    from ui.server.own_files import HeadFirst, OwnFiles
     from ui.theme import CSS, theme
 
     tell_faults(page)
+    files = OwnFiles(page)
     copies, host = engine.home.cache / "gradio", listening.host
     options: dict[str, Any] = dict(
         server_name=host,
@@ -206,7 +208,6 @@ def _launch(
         theme=theme(),
         css=icons.css(),
         css_paths=CSS,
-        head=head(),
         max_file_size="20mb",
         # Each has 150 KB, and each call of a program makes one that nothing ends.
         state_session_capacity=SESSIONS,
@@ -220,6 +221,8 @@ def _launch(
             },
             "middleware": [
                 Middleware(Gate, names=own_names(host), files=copies, login=login),
+                Middleware(Compressed),
+                Middleware(HeadFirst, files=files),
                 Middleware(Malformed),
             ],
             **(_with_mcp(mcp, login, not only_here(host)) if mcp is not None else {}),
@@ -227,6 +230,7 @@ def _launch(
     )
     with served_on(listening, door, engine.faults.tell):
         app, _, _ = page.launch(**options)
+    files.add_route(app)
     # What nobody fetches is kept for each session that a program made up, two thousand of them.
     page._queue.pending_messages_per_session.max_size = SESSIONS
     return app

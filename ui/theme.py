@@ -13,6 +13,8 @@ CSS = [
         "page/models.css",
         "library/library.css",
         "page/create.css",
+        "page/theme.css",
+        "page/tools.css",
     )
 ]
 

@@ -15,7 +15,7 @@ MODULES = {
     r"engine/pipelines/lightx2v/(standins|settings|repairs)\.py": "what LightX2V reads",
     r"ui/api/(gradio_endpoints|answers|mcp|mcp_tools)\.py": "answers to programs",
     r"ui/server/.*": "answers to programs",
-    r"ui/(bare|browser|serve|theme)\.py": "answers to programs, or no words of their own",
+    r"ui/(bare|browser|icons|serve|theme)\.py": "answers to programs, or no words of their own",
 }
 
 # Texts that look like English for readers and aren't: patterns.

@@ -12,7 +12,6 @@ from functools import cache
 from fastapi import Depends, FastAPI, Request, Response
 
 from engine.text import Language, tables
-from ui import icons
 from ui.server.access import known_fields, member
 from ui.server.catalogue import catalogue
 from ui.theme import ASSETS
@@ -57,11 +56,6 @@ def add_texts_route(app: FastAPI) -> None:
 @cache
 def script() -> str:
     """texts.js behind the English that it begins with; what is drawn first needs it at once."""
-    english = _json(scripts("en")).replace("<", "\\u003c")  # it may stand within a page
+    english = _json(scripts("en"))
     code = (ASSETS / "page/texts.js").read_text(encoding="utf-8")
     return f"window.headroomEnglish = {english};\n{code}"
-
-
-def head() -> str:
-    """For the page's head, where it runs before anything is drawn."""
-    return f"<script>{script()}{icons.script()}</script>"

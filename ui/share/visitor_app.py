@@ -25,9 +25,11 @@ from engine.worker.status import EngineState
 from ui import wording
 from ui.server.access import answer_head
 from ui.server.caller import forwarded_for, network, peer_of
+from ui.server.compression import Compressed
 from ui.server.incoming import TOO_MANY_OPEN, Places, limited, same_site
 from ui.server.texts import script, texts_answer
 from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
+from ui.tabs.theme_switch import theme_switch_html
 from ui.theme import ASSETS
 from ui.wording import language_of, say, speak, spoken
 
@@ -90,6 +92,7 @@ def build_app(visits: Visits, hosts: Container[str], tunnelled: bool) -> FastAPI
             page elsewhere can have its own name point here. More may become known later.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(Compressed)
     app.add_middleware(VisitorsGate, hosts=hosts, tunnelled=tunnelled)
     _tell_errors(app)
     _add_pages(app)
@@ -196,13 +199,17 @@ def _error(said: Said, status: int, headers: Mapping[str, str] | None = None) ->
 def _add_pages(app: FastAPI) -> None:
     """The page and its files: the same for everybody, with nothing in them to hide."""
     files = {
+        "theme.js": ("page/theme.js", "text/javascript"),
         "visitors.js": ("share/visitors.js", "text/javascript"),
+        "theme.css": ("page/theme.css", "text/css"),
         "visitors.css": ("share/visitors.css", "text/css"),
     }
+    page_html = (ASSETS / "share/visitors.html").read_text(encoding="utf-8")
+    page_html = page_html.replace("<!--theme-->", theme_switch_html("quiet"))
 
     @app.get("/")
     async def page() -> HTMLResponse:
-        return HTMLResponse((ASSETS / "share/visitors.html").read_text(encoding="utf-8"))
+        return HTMLResponse(page_html)
 
     @app.get("/static/{name}")
     async def static(name: str) -> Response:

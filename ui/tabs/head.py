@@ -2,7 +2,9 @@
 
 import gradio as gr
 
+from ui.tabs import shortcuts
 from ui.tabs.gauge import GAUGE
+from ui.tabs.theme_switch import theme_switch_html
 from ui.theme import ASSETS
 
 HEAD = """
@@ -12,10 +14,12 @@ HEAD = """
   <p class="pull-head" hidden><span class="progress" aria-hidden="true"><span></span></span>
     <span data-live="pull-head"></span></p>
   %s
+  <div class="head-tools">%s</div>
 </header>
 """
 
 
 def build_head() -> None:
     script = (ASSETS / "page/desk.js").read_text(encoding="utf-8")
-    gr.HTML(HEAD % GAUGE, elem_id="head", js_on_load=script)
+    tools = shortcuts.BUTTON + theme_switch_html()
+    gr.HTML(HEAD % (GAUGE, tools), elem_id="head", js_on_load=script)

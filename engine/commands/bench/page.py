@@ -106,8 +106,7 @@ OURS = ["app.py", "serve", "--no-browser"]
 
 def starts(folder: Path, say: Say) -> dict[str, Any]:
     """Our page and a bare one in turn, each STARTS times."""
-    counts = _components(folder)
-    bare = ["-m", "ui.bare", "--components", json.dumps(counts)]
+    bare, count = bare_page(folder)
     told: dict[str, list[PageProcess]] = {"ours": [], "bare": []}
     memory: dict[str, list[float]] = {"ours": [], "bare": []}
     for turn in range(STARTS):
@@ -117,7 +116,7 @@ def starts(folder: Path, say: Say) -> dict[str, Any]:
                 time.sleep(3)  # what is still being imported counts as well
                 memory[name].append(page.process.memory_info().rss / 10**6)
         say(f"start {turn + 1} of {STARTS}")
-    found: dict[str, Any] = {"components": sum(counts.values())}
+    found: dict[str, Any] = {"components": count}
     for name, pages in told.items():
         found[name] = Start(
             median([page.seconds for page in pages]),
@@ -127,14 +126,14 @@ def starts(folder: Path, say: Say) -> dict[str, Any]:
     return found
 
 
-def _components(folder: Path) -> dict[str, int]:
-    """How many components of each kind our page has."""
+def bare_page(folder: Path) -> tuple[list[str], int]:
+    """What serves a bare page of as many components of each kind as ours, and how many in all."""
     with served(OURS, folder) as page:
         config = httpx.get(f"{page.url}config", trust_env=False, timeout=30).json()
     counts: dict[str, int] = {}
     for part in config["components"]:
         counts[part["type"]] = counts.get(part["type"], 0) + 1
-    return counts
+    return ["-m", "ui.bare", "--components", json.dumps(counts)], sum(counts.values())
 
 
 def gauge(folder: Path, say: Say) -> dict[str, float]:

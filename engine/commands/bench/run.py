@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.commands.bench import card, clips, model, page, report
+from engine.commands.bench import card, clips, first_load, model, page, report
 from engine.commands.bench.row import BenchError, BenchRow, Say
 from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
@@ -36,6 +36,18 @@ def page_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     yield BenchRow("start to the first answer", ours.seconds, "s", bare.seconds, count, 1.3)
     yield BenchRow("the same, processor", ours.processor, "s", bare.processor, count)
     yield BenchRow("memory of the page's process", ours.megabytes, "MB", bare.megabytes, count, 1.3)
+
+
+def load_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
+    """What a first visit of the page costs, in bytes and in seconds."""
+    if not first_load.can_measure():
+        say("load: left out, for it takes Chromium and Playwright.")
+        return
+    ours, bare, components = first_load.first_loads(folder, say)
+    against = f"a bare page of {components} components"
+    size, time_taken = "bytes of the first load", "first load until the form is usable"
+    yield BenchRow(size, ours.kilobytes, "kB", bare.kilobytes, against, 1.15)
+    yield BenchRow(time_taken, ours.seconds, "s", bare.seconds, against, 1.0)
 
 
 def gauge_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
@@ -87,6 +99,7 @@ def prediction_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
 
 PARTS: dict[str, Measure] = {
     "page": page_rows,
+    "load": load_rows,
     "gauge": gauge_rows,
     "library": library_rows,
     "clip": clip_rows,

@@ -71,7 +71,9 @@ def test_words_in_style_sheets_have_a_chinese_rule() -> None:
     """texts.js sees no words that a style sheet writes."""
     for file in (PROJECT / "ui/assets").rglob("*.css"):
         css = file.read_text(encoding="utf-8")
-        for selector in re.findall(r"^([^:\n][^{\n]*) \{ content: \"[^\"]*[A-Za-z]", css, re.M):
+        for selector in re.findall(
+            r"^([^:\n][^{\n]*) \{ content: \"(?!Headroom\")[^\"]*[A-Za-z]", css, re.M
+        ):
             assert f':lang(zh) {selector} {{ content: "' in css, selector
 
 
@@ -109,7 +111,8 @@ def test_scripts_have_no_english_of_their_own(file: Path) -> None:
     source = file.read_text(encoding="utf-8")
     english = re.compile(r"[A-Z“*].*[A-Za-z*] [a-z].*|[A-Z][a-z]+")
     said = {text for text in strings(source, "*") if english.fullmatch(text)}
-    assert said <= {"Headroom", "Notification", "Enter", "Files"}, "names of things"
+    things = {"Headroom", "Notification", "Files"}
+    assert said <= things | {"Ctrl", "Del", "Enter", "Esc", "Escape"}, "names of things"
 
 
 # ---- the extractor itself ------------------------------------------------------------------

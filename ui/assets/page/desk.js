@@ -1,4 +1,4 @@
-// What a daily tool does besides: Ctrl+Enter, the tab's title, word when a clip is done while nobody
+// What a daily tool does besides: the tab's title, word when a clip is done while nobody
 // looks, and a typed prompt that a reload doesn't take away. live.js sends "headroom-live" with what has changed.
 const NAME = "Headroom";
 const ASKED = "headroom-asked-to-notify";
@@ -57,17 +57,6 @@ document.addEventListener("play", ({ target }) => {
   if (performance.now() - pressed > 1000) target.pause(); // nobody asked for it
 }, true);
 
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
-  const make = document.querySelector("#generate");
-  if (!make?.offsetParent || document.querySelector("dialog[open]")) return; // something else is open
-  event.preventDefault();
-  // Gradio hears of a typed text a moment late; leaving the field makes it now.
-  const field = document.activeElement;
-  field?.blur();
-  make.click();
-  field?.focus();
-}, true);
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("#generate")) ask();
 }, true);

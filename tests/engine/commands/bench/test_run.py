@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine import presets
-from engine.commands.bench import clips, model, page, run
+from engine.commands.bench import clips, first_load, model, page, run
 from engine.commands.bench.row import BenchFailed, BenchRow, Say
 from engine.commands.main import main
 from engine.home import PROJECT, Home
@@ -68,6 +68,29 @@ def test_a_part_that_fails_is_told_and_the_others_rows_are_kept(
     assert "page failed: The page did not start." in capfd.readouterr().out
 
 
+def test_a_first_load_without_a_browser_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    said: list[str] = []
+    assert list(run.load_rows(tmp_path, said.append)) == []
+    assert said == ["load: left out, for it takes Chromium and Playwright."]
+
+
+@pytest.mark.starts
+@pytest.mark.browser
+@pytest.mark.skipif(not first_load.can_measure(), reason="Chromium isn't installed")
+def test_a_first_load_is_held_against_a_bare_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_load, "LOADS", 1)
+    Home(tmp_path).create()
+    size, soon = run.load_rows(tmp_path, lambda text: None)
+    assert size.reached, size.line()
+    assert soon.value > 0
+    assert soon.ratio
+
+
 @pytest.mark.starts
 def test_an_engine_that_cannot_start_ends_the_part_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,7 +103,7 @@ def test_an_engine_that_cannot_start_ends_the_part_at_once(
 
 def test_an_unknown_part_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--only", "nonsense"]) == 2
-    assert "Choose one of page, gauge" in capfd.readouterr().err
+    assert "Choose one of page, load, gauge" in capfd.readouterr().err
 
 
 def test_what_is_reached_follows_from_the_ratio_where_there_is_one() -> None:

@@ -1,0 +1,26 @@
+// Shows the page once all of its first tab is mounted; early.css hides it until then. Where something
+// fails, what there is is shown as soon as nothing has been mounted for GIVEN_UP_MS.
+(() => {
+  const MOUNTED = "#generate, input[type=password]"; // the page, or the login's
+  const STILL_MS = 100; // in which nothing was mounted
+  const MOST_MS = 2000; // after the form is there, if something else is never still
+  const GIVEN_UP_MS = 3000;
+  const root = document.documentElement;
+  let timer = 0;
+  let last = 0;
+  const show = () => {
+    mounting.disconnect();
+    clearTimeout(timer);
+    clearTimeout(last);
+    root.dataset.drawn = "";
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    const mounted = document.querySelector(MOUNTED) !== null;
+    if (mounted) last ||= setTimeout(show, MOST_MS);
+    timer = setTimeout(show, mounted ? STILL_MS : GIVEN_UP_MS);
+  };
+  const mounting = new MutationObserver(wait);
+  mounting.observe(root, { childList: true, subtree: true });
+  wait();
+})();
