@@ -40,7 +40,7 @@ def wait_for_prompt(page: Any, text: str) -> None:
 def open_panel(page: Any) -> None:
     """Open it and all that it holds."""
     page.click("#improve-open")
-    page.wait_for_selector("#improve-status >> text=/No language model|Asks/")
+    page.wait_for_selector("#improve-status >> text=/No language model|Uses/")
     if page.is_hidden("#llm-save"):
         page.click("#improve-which button")
     page.wait_for_selector("#llm-save", state="visible")
@@ -125,7 +125,7 @@ def test_nothing_is_there_then_one_is_set_and_its_answer_used(
     assert page.input_value("#llm-key input") == ""
     browser.open_page(page, served)
     open_panel(page)
-    page.wait_for_selector("#llm-key input[placeholder*='One is kept']")
+    page.wait_for_selector("#llm-key input[placeholder*='A key is saved']")
     config = httpx.get(f"{served.url}config", trust_env=False).text
     for shown in (page.content(), page.input_value("#llm-key input"), config, served.log()):
         assert SECRET not in shown
