@@ -67,6 +67,11 @@ class Engine:
     def status(self) -> Status:
         return self.lane.status
 
+    def dismiss_notice(self, notice_at: float) -> None:
+        """Somebody has read the notice of that time (``Status.notice_at``); a later one stays."""
+        for lane in self.lanes:
+            lane.supervisor.dismiss_notice(notice_at)
+
     def look(self) -> MemorySample:
         """The memory as it is now."""
         return self.lane.look()

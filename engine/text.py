@@ -9,7 +9,7 @@ nobody has to read a sentence to know what it says.
 import json
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -124,6 +124,24 @@ def joined(*parts: Said) -> Text:
     if len(said) == 1:
         return said[0]
     return Text(JOINED, parts=tuple(said)) if said else NOTHING
+
+
+def sentences(said: Said) -> list[Text]:
+    """What ``joined`` put together, however deep; of any other text itself."""
+    text = as_text(said)
+    if text.id == JOINED:
+        return [part for each in text.values["parts"] for part in sentences(each)]
+    return [text] if text else []
+
+
+def within(said: Said) -> Iterator[Text]:
+    """``said``, and every text that is a value in it."""
+    text = as_text(said)
+    yield text
+    for value in text.values.values():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Text):
+                yield from within(part)
 
 
 def listed(*parts: Said) -> Text:

@@ -93,8 +93,6 @@ class Replacement:
             state = self._jobs.interrupted(worker.job.id, why, remedy)
             if state is State.QUEUED:
                 then = Text("worker.restarted_and_tried")
-            elif state is State.FAILED:
-                then = Text("worker.restarted_and_given_up")
         elif not self._slot.may_restart():
             self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
             return

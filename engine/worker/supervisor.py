@@ -71,7 +71,7 @@ class Supervisor:
         self.presets, self.jobs = presets, jobs
         self.plans, self.guard, self.recorder = plans, guard, recorder
         self._board = StatusBoard()
-        self._tell = self._board.tell
+        self._tell, self.dismiss_notice = self._board.tell, self._board.dismiss
         self._slot = WorkerSlot(home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
         self._deferred = DeferredWrites(
@@ -81,7 +81,7 @@ class Supervisor:
             lane, self._slot, self._outcomes, jobs, self._board, self._deferred
         )
         if jobs.store.mended is not None:
-            self._tell(notice=jobs.store.mended)
+            self._tell(notice=jobs.store.mended, lasts=True)
         self._expected: str | None = None
         self._owns = self._at_work = self._shaken = False
         self._closing = threading.Event()
@@ -213,10 +213,8 @@ class Supervisor:
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
         self.jobs.cancel_strays()  # whoever ended their share may not have reached the database
-        waiting = self.jobs.waiting()
         only = self._replacement.only
-        if only is not None:
-            waiting = [job for job in waiting if job.id == only]
+        waiting = [job for job in self.jobs.waiting() if only in (None, job.id)]
         if not waiting and self._expected is not None and not self._slot.has_loaded:
             self._replacement.start(self._expected)
         if not waiting or not self._may_start(waiting[0]):
@@ -349,7 +347,10 @@ class Supervisor:
 
     def _idle(self, worker: WorkerProcess) -> None:
         if worker.job is not None:
-            log.info("%s", self.jobs.get(worker.job.id).state.value)
+            ended = self.jobs.get(worker.job.id)
+            log.info("%s", ended.state.value)
+            if ended.state is State.DONE and ended.kind == "clip":
+                self._board.made_well(ended.created)
         logs.about(None)
         worker.drop()
         self._tell(state=EngineState.READY, job=None, progress=None, preview=None, probing=None)
