@@ -40,7 +40,7 @@ class Word(StrEnum):
         return list(Word).index(self)
 
 
-Hedge = Literal["about", "up_to", "at_least"]
+Hedge = Literal["exact", "about", "up_to", "at_least"]
 SMALLER = Text("guard.choose_smaller")
 
 
@@ -48,8 +48,8 @@ SMALLER = Text("guard.choose_smaller")
 class Verdict:
     """Whether a size may run now; ``reason`` is one sentence, ``remedy`` what to do about it.
 
-    ``hedge`` is how ``peak`` is to be read: "up_to" where a larger size was measured or stated,
-    "at_least" where only a smaller one was.
+    ``hedge`` is how ``peak`` is to be read: "exact" where this very size was measured, "up_to"
+    where a larger size was measured or stated, "at_least" where only a smaller one was.
     """
 
     word: Word
@@ -87,17 +87,20 @@ def judge(size: Size, measurements: Iterable[Measurement], rules: Rules, device:
             guess.peak if guess else None,
             budget,
             SMALLER,
+            "about" if rules.reference or (guess and guess.basis == "predicted") else "at_least",
         )
     estimate = supported(size, peaks, rules, device)
     if estimate is not None:
         need = estimate.peak + margin(estimate.peak)
+        hedge: Hedge = "about" if estimate.basis == "predicted" else "up_to"
+        if size in peaks:
+            hedge = "exact"
         if need <= budget:
-            hedge: Hedge = "about" if estimate.basis == "predicted" else "up_to"
             reason = _why_open(estimate, size in peaks)
             basis, peak = estimate.basis, estimate.peak
             return Verdict(Word.OPEN, reason, basis, peak, budget, hedge=hedge)
         if need <= device.budget_alone:
-            return _busy(estimate, device)
+            return _busy(estimate, device, hedge)
     return _closed(size, peaks, guess, rules, device)
 
 
@@ -125,7 +128,7 @@ def _why_open(estimate: PeakEstimate, exact: bool) -> Text:
     return Text(f"guard.open_{basis}", peak=Memory(estimate.peak))
 
 
-def _busy(estimate: PeakEstimate, device: Device) -> Verdict:
+def _busy(estimate: PeakEstimate, device: Device, hedge: Hedge) -> Verdict:
     holders = [
         Text("guard.holder", name=name, used=Memory(used)) for name, used in device.holders[:3]
     ]
@@ -143,6 +146,7 @@ def _busy(estimate: PeakEstimate, device: Device) -> Verdict:
         estimate.peak,
         device.budget,
         Text("guard.close_others"),
+        hedge,
     )
 
 
@@ -178,6 +182,7 @@ def _closed(
             known,
             device.budget,
             SMALLER,
+            "about" if line is not None else "at_least",
         )
     hedge: Hedge = "about" if line is not None or rules.reference else "at_least"
     peak = NOTHING

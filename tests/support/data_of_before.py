@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from engine.engine import Engine
+from engine.guard.verdict import Verdict, Word
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.library.library import Query
@@ -255,7 +256,7 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
                 "remedy": str(verdict.remedy),
                 "basis": verdict.basis,
                 "peak": verdict.peak,
-                "hedge": verdict.hedge.replace("_", " "),  # an id by now
+                "hedge": _hedge_of_before(verdict),
                 "budget": verdict.budget,
             }
             for size, verdict in guard.verdicts(model, sizes).items()
@@ -265,6 +266,14 @@ def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
             for size, found in lasts.items()
         },
     }
+
+
+def _hedge_of_before(verdict: Verdict) -> str:
+    """As 0.1.0 had it: in words, none for a measurement of the very size, and no other than "about"
+    of what was neither open nor locked."""
+    if verdict.word in (Word.BUSY, Word.IMPOSSIBLE):
+        return "about"
+    return "up to" if verdict.hedge == "exact" else verdict.hedge.replace("_", " ")
 
 
 def _measurement(row: MeasurementRow) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict, Word
 from engine.measurements import MeasurementRow
 from engine.request import ClipRequest, Size
-from engine.text import NOTHING, Memory, Text, joined
+from engine.text import NOTHING, Text, joined
 from ui import wording
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
+from ui.tabs.peaks import peak_text, shown_peaks
 from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
@@ -135,7 +136,7 @@ def picture_html(
 ) -> str:
     """Area down, seconds across; a cell's colour, mark and words say the same."""
     preset = engine.presets.models[model]
-    measured = _measured(rows)
+    measured, peaks = _measured(rows), shown_peaks(verdicts)
     frames = sorted({size.frames for size in verdicts})
     shapes = sorted({(s.pixels, s.height, s.width) for s in verdicts})
     lengths = [say(Text("headroom.seconds", seconds=n / preset.fps)) for n in frames]
@@ -143,7 +144,7 @@ def picture_html(
     body = ""
     for _, height, width in shapes:
         cells = "".join(
-            _cell(size, preset.fps, verdicts[size], measured.get(size, []))
+            _cell(size, preset.fps, verdicts[size], peaks[size], measured.get(size, []))
             if (size := Size(height, width, count)) in verdicts
             else "<td></td>"
             for count in frames
@@ -166,13 +167,12 @@ def warm_seconds(row: MeasurementRow) -> float:
     return sum(taken for stage, taken in row.seconds.items() if stage != "load")
 
 
-def _cell(size: Size, fps: int, verdict: Verdict, rows: list[MeasurementRow]) -> str:
+def _cell(size: Size, fps: int, verdict: Verdict, peak: Text, rows: list[MeasurementRow]) -> str:
     look = look_of(verdict)
     lines = [f"<b><span aria-hidden='true'>{LOOKS[look]}</span> {say(look_text(look))}</b>"]
     if rows:
-        lines.append(html.escape(say(_ran(rows))))
-    elif verdict.peak:
-        peak = Text(f"headroom.peak_{verdict.hedge}", peak=Memory(verdict.peak))
+        lines.append(html.escape(say(_ran(rows, peak if verdict.hedge == "exact" else NOTHING))))
+    elif peak:
         lines.append(html.escape(say(peak)))
     why = html.escape(say(joined(verdict.reason, verdict.remedy)))
     # The reason opens for fingers and the keyboard, too; a title is for the mouse alone.
@@ -182,13 +182,17 @@ def _cell(size: Size, fps: int, verdict: Verdict, rows: list[MeasurementRow]) ->
     )
 
 
-def _ran(rows: list[MeasurementRow]) -> Text:
-    """What runs of one size have taken, and how many there were."""
+def _ran(rows: list[MeasurementRow], peak: Text) -> Text:
+    """What runs of one size have taken, and how many there were.
+
+    Args:
+        peak: as it is shown beside those of other sizes; NOTHING where no verdict has it.
+    """
     whole = [warm_seconds(row) for row in rows if row.kind == "clip"]
     count = sum({row.measurement.outcome: row.runs for row in rows}.values())
     return Text(
         "headroom.ran",
-        peak=Memory(max(row.measurement.peak for row in rows)),
+        peak=peak or peak_text(max(row.measurement.peak for row in rows), "exact"),
         time=Text("headroom.ran_time", time=wording.seconds(median(whole))) if whole else NOTHING,
         runs=Text("headroom.runs", count=count) if count > 1 else Text("headroom.run"),
     )

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from engine.engine import Engine
-from engine.guard.verdict import Hedge, Verdict, Word
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
@@ -93,7 +92,7 @@ def test_locked_sizes_say_so_and_offer_the_measurement(guarded: Engine) -> None:
 
 
 def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
-    assert "Measuring 256 × 256, square, 1.1 s:" in headroom.measure_size(
+    assert "Measuring 256 × 256, square, 1.1 s in small steps" in headroom.measure_size(
         guarded, "wan-tiny", "256×256×17"
     )
     (job,) = guarded.jobs.waiting()
@@ -101,13 +100,22 @@ def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
     assert "measured already" in headroom.measure_size(guarded, "wan-tiny", None)
 
 
-@pytest.mark.parametrize(
-    ("hedge", "said"),
-    [("about", "about 1.0 GB"), ("up_to", "up to 1.0 GB"), ("at_least", "at least 1.0 GB")],
-)
-def test_a_peak_that_wasnt_measured_says_how_it_is_meant(hedge: Hedge, said: str) -> None:
-    verdict = Verdict(Word.OPEN, "Why.", "predicted", GIB, 4 * GIB, hedge=hedge)
-    assert f"<br>{said}</summary>" in headroom._cell(Size(64, 64, 9), 8, verdict, [])
+def test_a_peak_that_wasnt_measured_says_how_it_is_meant(guarded: Engine, ask: Ask) -> None:
+    """A smaller one than was measured takes no more; what is open by the preset alone likewise."""
+    picture, _ = headroom.refreshed(guarded, "wan-tiny")
+    assert "<br>up to 614 MB</summary>" in picture
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB // 2)
+    picture, _ = headroom.refreshed(guarded, "wan-tiny")
+    assert "peak 512 MB, 3.0 s, 1 run</summary>" in picture
+    assert "<br>up to 512 MB</summary>" in picture
+
+
+def test_a_larger_size_never_shows_less_than_a_smaller_one(guarded: Engine, ask: Ask) -> None:
+    """Measurements waver: the second run of a size took less than a smaller one's."""
+    record(guarded, ask, Size(64, 64, 17), "ok", GIB)
+    record(guarded, ask, Size(128, 128, 17), "ok", GIB - GIB // 8)
+    picture, _ = headroom.refreshed(guarded, "wan-tiny")
+    assert picture.count("peak 1.0 GB, 3.0 s, 1 run") == 2
 
 
 @pytest.mark.usefixtures("chinese")
