@@ -1,4 +1,5 @@
-"""Which model makes a clip when nobody names one: the best that is ready on this machine."""
+"""Which model makes a clip when nobody names one: the best that is ready on this machine. And which
+one suits this machine best, ready or not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
-from engine.text import NOTHING, Text, as_text, joined
+from engine.text import NOTHING, Said, Text, as_text, joined
 
 FIRST = "fp8"  # the precision that the weights were made for, and the fastest
 
@@ -25,6 +26,20 @@ class DefaultModel:
         return joined(Text("default_model.is", model=self.preset.name), self.reason)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A model, as this machine sees it. ``barred``: why it can't run here, whatever its weights
+    are; NOTHING where it can. ``reason``: why it is the recommended one; NOTHING for the others."""
+
+    preset: ModelPreset
+    barred: Said = NOTHING
+    reason: Text = NOTHING
+
+    @property
+    def recommended(self) -> bool:
+        return bool(self.reason)
+
+
 def default_model(engine: Engine) -> DefaultModel:
     """A model for NVIDIA's GPUs that is ready, FP8 first, else the CPU default."""
     presets, missed = engine.presets, NOTHING
@@ -35,6 +50,58 @@ def default_model(engine: Engine) -> DefaultModel:
             return DefaultModel(preset, Text("default_model.ready"))
         missed = missed or why_not
     return DefaultModel(presets.default, joined(Text("default_model.anywhere"), missed))
+
+
+def candidates(engine: Engine) -> list[Candidate]:
+    """Every model: the one recommended for this machine first, what can't run here last.
+
+    Recommended is the model for NVIDIA's GPUs that can run here, FP8 first, else the CPU default.
+    """
+    models = sorted(engine.presets.models.values(), key=_by_use)
+    why_not = {preset.id: barred(engine, preset.id) for preset in models}
+    able = [preset for preset in models if not why_not[preset.id]]
+    best = next((p for p in able if p.runs_on == "nvidia"), engine.presets.default)
+    reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
+    first = Candidate(best, why_not[best.id], reason)
+    rest = [Candidate(preset, why_not[preset.id]) for preset in models if preset is not best]
+    return [first, *sorted(rest, key=lambda candidate: bool(candidate.barred))]
+
+
+def _by_use(preset: ModelPreset) -> tuple[bool, bool, int]:
+    """Large models before the CPU's, FP8 before others, less to download before more."""
+    size = sum(file.bytes for file in preset.weights)
+    return preset.runs_on != "nvidia", preset.precision != FIRST, size
+
+
+def _why_best(
+    engine: Engine, best: ModelPreset, models: list[ModelPreset], why_not: Mapping[str, Said]
+) -> Text:
+    gpu = engine.look().gpu
+    if best.runs_on != "nvidia" or gpu is None:
+        return Text("default_model.anywhere")
+    card = card_name(gpu.name)
+    better = models[: models.index(best)]
+    if not better:
+        return Text("default_model.suits", card=card)
+    why = as_text(why_not[better[0].id])
+    return Text("default_model.next_best", card=card, model=better[0].name, why=why)
+
+
+def card_name(name: str) -> str:
+    """A GPU as its owner calls it: "RTX 4060 Ti"."""
+    return name.removeprefix("NVIDIA ").removeprefix("GeForce ").strip() or name
+
+
+def barred(engine: Engine, model: str) -> Said:
+    """Why ``model`` can't run on this machine, whatever its weights are; NOTHING where it can.
+
+    Others may hold its memory now, and its sizes may have to be tested first.
+    """
+    baseline = engine.guard.rules(model).baseline
+    verdicts = engine.guard.verdicts(model, engine.guard.offered(model))
+    if any(verdict.word is not Word.IMPOSSIBLE for verdict in verdicts.values()):
+        return NOTHING
+    return verdicts[baseline].reason
 
 
 def asked_for(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:

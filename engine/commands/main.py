@@ -333,7 +333,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         tell_json({"lines": [line.to_json() for line in lines]})
     else:
-        marks = {"good": "ok  ", "warn": "look", "bad": "BAD "}
+        marks = {"good": "ok  ", "note": "note", "warn": "look", "bad": "BAD "}
         for line in lines:
             tell(f"{marks[line.state]}  {line.subject}: {line.meaning}")
             if line.remedy:

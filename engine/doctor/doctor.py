@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from huggingface_hub import constants
 
+from engine.default_model import Candidate, candidates
 from engine.doctor import host
-from engine.doctor.gpu import RUN, Line, gpu_lines
+from engine.doctor.gpu import RUN, Line, State, gpu_lines
 from engine.engine import Engine
 from engine.guard.duration import from_other_cards, in_minutes
 from engine.guard.verdict import Verdict
@@ -19,6 +19,7 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
+from engine.request import Size
 from engine.text import Text, as_text, joined
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
@@ -29,10 +30,15 @@ WORST = 6  # packages that are named
 
 
 def examine(engine: Engine) -> list[Line]:
-    """All findings, in the order in which a person would look. Takes a second or two."""
+    """All findings, in the order in which a person would look. Takes a second or two.
+
+    Of models that can't run here nothing is said: neither their weights nor what they would need.
+    """
     sample = engine.look()
     machine = machine_now(sample)
-    needs, streamed = _needs(engine)
+    models = [candidate for candidate in candidates(engine) if not candidate.barred]
+    presets = [candidate.preset for candidate in models]
+    needs, streamed = _needs(engine, presets)
     return [
         *gpu_lines(sample, machine, engine.home.cache / "kernels.json"),
         host.ram(sample, needs),
@@ -42,15 +48,15 @@ def examine(engine: Engine) -> list[Line]:
         host.video(),
         host.port(),
         host.sharing(machine, Path(constants.HF_HOME)),
-        *[_model(engine, preset) for preset in engine.presets.models.values()],
-        *_seconds(engine, sample),
+        *[_model(engine, candidate) for candidate in models],
+        *_seconds(engine, sample, presets),
     ]
 
 
-def _needs(engine: Engine) -> tuple[list[tuple[str, int]], int]:
+def _needs(engine: Engine, presets: list[ModelPreset]) -> tuple[list[tuple[str, int]], int]:
     """RAM of each large model under its plan here, and bytes a step where one streams them."""
     needs, streamed = [], 0
-    for preset in engine.presets.models.values():
+    for preset in presets:
         if preset.runs_on != "nvidia" or preset.architecture is None:
             continue
         try:
@@ -63,25 +69,23 @@ def _needs(engine: Engine) -> tuple[list[tuple[str, int]], int]:
     return needs, streamed
 
 
-def _seconds(engine: Engine, sample: MemorySample) -> list[Line]:
+def _seconds(engine: Engine, sample: MemorySample, presets: list[ModelPreset]) -> list[Line]:
     """Measured here where a clip was made, else estimated where that is honest."""
     lines = []
-    for preset in engine.presets.models.values():
-        if sample.gpu is None and preset.runs_on == "nvidia":
-            continue
+    for preset in presets:
         subject = Text("doctor.seconds_a_clip", model=preset.name)
         baseline = engine.guard.rules(preset.id).baseline
         measured = engine.guard.last_seconds(preset.id, baseline)
         if measured:
             took = sum(seconds for stage, seconds in measured.items() if stage != "load")
-            meaning = Text("doctor.took", size=baseline, seconds=took)
+            meaning = Text("doctor.took", size=size_text(preset, baseline), seconds=took)
             lines.append(Line(subject, "good", meaning))
         elif sample.gpu is not None and preset.runs_on == "nvidia":
             found = from_other_cards(preset, sample.gpu, engine.presets.references)
             if found is not None:
-                about = in_minutes(found.seconds)
-                meaning = Text("doctor.estimate", time=about, size=baseline, basis=found.basis)
-                lines.append(Line(subject, "good", meaning))
+                about, size = in_minutes(found.seconds), size_text(preset, baseline)
+                meaning = Text("doctor.estimate", time=about, size=size, basis=found.basis)
+                lines.append(Line(subject, "note", meaning))
     return lines
 
 
@@ -107,26 +111,37 @@ def _difference(one: Difference) -> Text:
     return Text("doctor.other_version", package=one.name, found=one.found, wanted=one.wanted)
 
 
+def size_text(preset: ModelPreset, size: Size) -> Text:
+    """As people name pictures: width first, and seconds instead of frames."""
+    return Text(
+        "doctor.size", width=size.width, height=size.height, seconds=preset.seconds(size.frames)
+    )
+
+
 def usable(engine: Engine, model: str) -> Verdict:
     """The verdict on the model's baseline: whether this machine can use its weights at all."""
     return engine.guard.verdict(model, engine.guard.rules(model).baseline)
 
 
-def _model(engine: Engine, preset: ModelPreset) -> Line:
+def _model(engine: Engine, candidate: Candidate) -> Line:
+    preset = candidate.preset
     subject = Text("doctor.model", model=preset.name)
     baseline = engine.guard.rules(preset.id).baseline
     verdict = usable(engine, preset.id)
-    judged = Text("doctor.size_is", size=baseline, verdict=verdict.word.text)
+    size = size_text(preset, baseline)
+    judged = Text("doctor.size_is", size=size, verdict=verdict.word.text)
     if not is_here(preset):
-        meaning = joined(why_not_here(preset)[0], judged, verdict.reason)
-        return Line(subject, "good", meaning)
+        meaning, remedy = why_not_here(preset)
+        return Line(subject, "warn", joined(meaning, judged, verdict.reason), remedy)
     seen = engine.downloads.look(preset.id)
     if seen.state != "ready":
         weights = Text("doctor.weights_are", state=weights_text(seen))
-        return Line(subject, "warn", joined(weights, judged, seen.told), as_text(get_it(preset)))
+        # Nobody needs every model; the recommended one is missed.
+        missed: State = "warn" if candidate.recommended or seen.state != "missing" else "note"
+        return Line(subject, missed, joined(weights, judged, seen.told), as_text(get_it(preset)))
     checkpoint = PROJECT / preset.checkpoint if preset.checkpoint else None
     if checkpoint is not None and not os.path.exists(checkpoint / "model_index.json"):
         meaning = Text("doctor.no_checkpoint", folder=checkpoint)
         return Line(subject, "bad", meaning, Text("doctor.restore_it"))
-    state: Literal["good", "warn"] = "good" if verdict.open else "warn"
+    state: State = "good" if verdict.open else "warn"
     return Line(subject, state, joined(judged, verdict.reason), as_text(verdict.remedy))

@@ -24,12 +24,16 @@ TRIALS = {
 }
 
 
+State = Literal["good", "note", "warn", "bad"]
+
+
 @dataclass(frozen=True)
 class Line:
-    """One finding. ``bad``: something can't work; ``warn``: it works, but not well."""
+    """One finding. ``bad``: something can't work; ``warn``: it works, but not well; ``note``: it
+    is so, which is neither good nor bad."""
 
     subject: Text
-    state: Literal["good", "warn", "bad"]
+    state: State
     meaning: Text
     remedy: Text = NOTHING
 
@@ -54,7 +58,7 @@ def gpu_lines(sample: MemorySample, machine: Machine, trials: Path) -> list[Line
     """
     gpu = sample.gpu
     if gpu is None:
-        state: Literal["good", "warn"] = "warn" if sample.state == "lost" else "good"
+        state: State = "warn" if sample.state == "lost" else "note"
         meaning = as_text(sample.problem or Text("doctor.no_gpu"))
         return [Line(Text("doctor.gpu"), state, meaning)]
     used = Text(
@@ -68,13 +72,13 @@ def gpu_lines(sample: MemorySample, machine: Machine, trials: Path) -> list[Line
         Line(Text("doctor.gpu"), "good", used),
         _driver(gpu.driver),
         *_generation(gpu),
-        Line(Text("doctor.holders"), "good", _holders(gpu)),
+        Line(Text("doctor.holders"), "note", _holders(gpu)),
     ]
     limit = vram_limit()
     if limit is not None and limit < gpu.total:
         meaning = Text("doctor.takes_at_most", limit=Memory(limit))
         remedy = Text("doctor.unset_limit", name=VRAM_LIMIT)
-        lines.append(Line(Text("doctor.gpu_limit"), "good", meaning, remedy))
+        lines.append(Line(Text("doctor.gpu_limit"), "note", meaning, remedy))
     if sample.problem:
         lines.append(Line(Text("doctor.gpu_choice"), "warn", as_text(sample.problem)))
     return [*lines, *_link(gpu), *_fallback(machine), *kernel_lines(machine, trials)]
@@ -96,7 +100,8 @@ def _driver(version: str) -> Line:
         remedy = Text("doctor.update_driver_from", address=DRIVERS, command=COMMAND)
         return Line(subject, "bad", meaning, remedy)
     told = version or Text("doctor.driver_unknown")
-    return Line(subject, "good", Text("doctor.driver_here", version=told, needed=DRIVER))
+    state: State = "good" if version else "note"
+    return Line(subject, state, Text("doctor.driver_here", version=told, needed=DRIVER))
 
 
 def _generation(gpu: GpuSample) -> list[Line]:
@@ -132,7 +137,7 @@ def _fallback(machine: Machine) -> list[Line]:
     return [
         Line(
             Text("doctor.fallback"),
-            "good",
+            "note",
             Text("doctor.falls_back"),
             Text("doctor.no_fallback"),
         )
@@ -177,7 +182,7 @@ def _kernel(
         if name in left_out:
             return Line(subject, "warn", Text("doctor.kernels_left_out", why=left_out[name]), RUN)
         if package == "sgl-kernel" and not machine.linux:
-            return Line(subject, "good", Text("doctor.kernels_for_linux"))
+            return Line(subject, "note", Text("doctor.kernels_for_linux"))
         return Line(subject, "warn", Text("doctor.kernels_missing"), RUN)
     named: Said = version if version != UNKNOWN else Text("doctor.version_unknown")
     answers = {name: value for name, value in tried.items() if _base(name) in TRIALS[package]}
@@ -190,7 +195,7 @@ def _kernel(
         meaning = Text("doctor.kernels_work", version=named, kernels=listed(*works))
         return Line(subject, "good", meaning)
     untried = Text("doctor.kernels_here", version=named, told=_untried(package, machine))
-    return Line(subject, "good", untried)
+    return Line(subject, "note", untried)
 
 
 def _untried(package: str, machine: Machine) -> Text:

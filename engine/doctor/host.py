@@ -159,7 +159,7 @@ def port(number: int = PORT) -> Line:
             probe.bind(("127.0.0.1", number))
         except OSError:
             meaning = Text("doctor.port_taken", port=number)
-            return Line(subject, "good", meaning, Text("doctor.next_port"))
+            return Line(subject, "note", meaning, Text("doctor.next_port"))
     return Line(subject, "good", Text("doctor.port_free", port=number))
 
 
@@ -177,7 +177,7 @@ def sharing(machine: Machine, cache_folder: Path) -> Line:
     if os.path.exists(file):  # in somebody else's home it can't be looked at
         return Line(subject, "good", Text("doctor.frpc_here"))
     quarantine = Text("doctor.allow_frpc") if machine.windows else NOTHING
-    return Line(subject, "good", Text("doctor.frpc_fetched"), quarantine)
+    return Line(subject, "note", Text("doctor.frpc_fetched"), quarantine)
 
 
 def video() -> Line:

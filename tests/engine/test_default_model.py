@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.default_model import asked_for, default_model
+from engine.default_model import asked_for, candidates, card_name, default_model
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
@@ -32,6 +32,7 @@ def make(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         made = Engine(Home.find(), load_presets(), jobs)
         monkeypatch.setattr(made.plans, "_machine", lambda: LINUX)
         monkeypatch.setattr(made.guard, "_look", seen if gpu else without_gpu)
+        monkeypatch.setattr(made, "look", seen if gpu else without_gpu)
         return made
 
     return make
@@ -66,6 +67,54 @@ def test_weights_that_are_missing_are_the_reason(make: Make) -> None:
     usual = default_model(make())  # Wan2.1's models alone, whose engine isn't here
     assert usual.preset.id == "wan-tiny"
     assert "LightX2V, isn't installed" in str(usual.reason)
+
+
+def ids(engine: Engine, barred: bool) -> list[str]:
+    return [c.preset.id for c in candidates(engine) if bool(c.barred) is barred]
+
+
+def test_the_recommended_model_comes_first_and_says_why(make: Make) -> None:
+    first, *rest = candidates(make("bf16", "fp8"))
+    assert first.preset.id == "large-fp8"
+    assert str(first.reason) == "The best match for your RTX 4060 Ti."
+    assert not any(candidate.recommended for candidate in rest)
+
+
+def test_what_cant_run_here_comes_last_with_its_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make("int8", "fp8")
+    older = with_packages(with_gpu(LINUX, "RTX 3090", (8, 6), 24), triton="3.6.0")
+    monkeypatch.setattr(engine.plans, "_machine", lambda: older)
+    found = candidates(engine)
+    assert found[0].preset.id == "large-int8"
+    why = "The best match for your RTX 4060 Ti. It can't run Planned"
+    assert str(found[0].reason).startswith(why.replace("Planned", "Large"))
+    assert [bool(c.barred) for c in found] == sorted(bool(c.barred) for c in found)
+    assert "large-fp8" in ids(engine, barred=True)
+    assert "FP8" in str(next(c for c in found if c.preset.id == "large-fp8").barred)
+
+
+def test_without_a_gpu_the_cpu_default_is_recommended(make: Make) -> None:
+    engine = make("fp8", gpu=False)
+    first = candidates(engine)[0]
+    assert first.preset.id == "wan-tiny"
+    assert str(first.reason) == "It runs on any machine."
+    assert "large-fp8" in ids(engine, barred=True)
+    assert "scripted" in ids(engine, barred=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NVIDIA GeForce RTX 4060 Ti", "RTX 4060 Ti"),
+        ("NVIDIA H100 80GB HBM3", "H100 80GB HBM3"),
+        ("Tesla T4", "Tesla T4"),
+        ("NVIDIA ", "NVIDIA "),
+    ],
+)
+def test_a_card_is_called_as_its_owner_calls_it(name: str, said: str) -> None:
+    assert card_name(name) == said
 
 
 @pytest.mark.starts

@@ -4,6 +4,8 @@ from typing import Any
 
 import gradio as gr
 
+from engine.default_model import Candidate, candidates
+from engine.engine import Engine
 from engine.pipelines import is_here
 from engine.presets import ModelPreset, Presets
 from engine.request import Size, whole
@@ -30,13 +32,20 @@ def preset_of(presets: Presets, name: object) -> ModelPreset:
     return presets.models[str(name)] if known else presets.default
 
 
-def model_choices(presets: Presets) -> list[tuple[str, str]]:
-    """The models whose engine is here; the default one even while it is on its way."""
-    default = presets.default.id
-    models = presets.models.values()
+def model_choices(engine: Engine) -> list[tuple[str, str]]:
+    """The models whose engine is here, and the default one even while it is on its way: what suits
+    this machine best first, and last, with that said, what can't run on it."""
+    default = engine.presets.default.id
     return [
-        (preset.name, preset.id) for preset in models if is_here(preset) or preset.id == default
+        (_called(candidate), candidate.preset.id)
+        for candidate in candidates(engine)
+        if is_here(candidate.preset) or candidate.preset.id == default
     ]
+
+
+def _called(candidate: Candidate) -> str:
+    name = candidate.preset.name
+    return say(Text("choices.cant_run", model=name)) if candidate.barred else name
 
 
 def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def build_share(engine: Engine, sharing: Sharing) -> list[Any]:
             elem_id="share-hours",
         )
         model = gr.Dropdown(
-            model_choices(engine.presets),
+            model_choices(engine),
             value=default_model(engine).preset.id,
             label="With which model",
             elem_id="share-model",
@@ -110,7 +110,7 @@ def refreshed(engine: Engine, sharing: Sharing, told: Text = NOTHING) -> list[An
     shown = Text("share.is_open") if is_open else told
     return [
         gr.Column(visible=not is_open),
-        gr.Dropdown(model_choices(engine.presets)),
+        gr.Dropdown(model_choices(engine)),
         f"<p>{html.escape(say(shown))}</p>" if shown else "",
         gr.Button(visible=is_open),
     ]

@@ -112,6 +112,7 @@ def test_an_importable_kernel_is_not_called_a_callable_one(tmp_path: Path) -> No
     told = str(found["Kernels of sageattention"].meaning)
     assert "would fail on this card; Headroom gives it that name" in told
     assert "not called yet" in str(found["Kernels of triton"].meaning)
+    assert found["Kernels of triton"].state == "note", "nobody knows yet whether it works"
     assert "Not installed" in str(found["Kernels of sgl-kernel"].meaning)
     hopper = with_gpu(machine, "H100", (9, 0), 80)
     assert "not called yet" in str(kernel_lines(hopper, tmp_path / "none")[0].meaning)
@@ -261,6 +262,34 @@ def test_an_estimate_pretends_no_precision(seconds: float, told: str) -> None:
 # ---- all of it -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def on_card(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine on a machine with a 4060 Ti, which can't run BF16, nor INT8 without kernels."""
+    found = sample()
+    monkeypatch.setattr(engine.plans, "_machine", lambda: LINUX)
+    monkeypatch.setattr(engine.guard, "_look", lambda: found)
+    monkeypatch.setattr(engine, "look", lambda: found)
+    return engine
+
+
+def test_nothing_is_said_of_models_that_cant_run_here(on_card: Engine) -> None:
+    lines = examine(on_card)
+    told = " ".join(f"{line.subject} {line.meaning}" for line in lines)
+    assert "Wan2.1 14B (FP8)" in told
+    assert "BF16" not in told
+    assert "INT8" not in told
+    assert "Each step reads" not in told, "that is what BF16 would do"
+    found = by_subject(lines)
+    assert found["Seconds a clip, Wan2.1 14B (FP8)"].state == "note", "an estimate"
+
+
+def test_no_tick_for_what_is_neither_good_nor_bad(engine: Engine) -> None:
+    found = by_subject(gpu_lines(sample(None), LINUX, Path("none")))
+    assert found["GPU"].state == "note", "none is here, and nobody needs one"
+    states = {line.state for line in examine(engine)}
+    assert "note" in states
+
+
 def test_every_finding_that_is_not_good_has_a_remedy(engine: Engine) -> None:
     lines = examine(engine)
     assert len({line.subject for line in lines}) == len(lines) > 8
@@ -299,7 +328,7 @@ def test_the_command_on_a_machine_with_a_card(library: Path) -> None:
         "remedy_values": {},
     }
     assert (
-        "About 4 min for 480×832×81: an estimate from 63 s"
+        "About 4 min for 832 × 480, 5.1 s: an estimate from 63 s"
         in (found["Seconds a clip, Wan2.1 14B (FP8)"]["meaning"])
     )
     assert {"RAM", "Disk", "Disk speed", "Packages", "Video", "Port", "Sharing"} <= found.keys()
