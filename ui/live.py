@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -27,6 +28,7 @@ from ui import wording
 from ui.server.access import known_fields, member
 from ui.share.session import Sharing
 from ui.tabs.gauge import gauge_state
+from ui.tabs.notice import notice_state
 from ui.tabs.pulls import pulls_state
 from ui.tabs.queue import QueueView, title
 from ui.tabs.share import share_state
@@ -72,7 +74,8 @@ class Live:
 
     def _told(self) -> dict[str, Any]:
         """Each part by itself: of one that fails, what was shown last stays, with the reason."""
-        told: dict[str, Any] = {"notice": NOTHING}
+        told: dict[str, Any] = {}
+        trouble = NOTHING
         status = self._engine.status()
         for loop, part in self._parts:
             if loop.due:
@@ -80,10 +83,11 @@ class Live:
                     try:
                         told |= part(status)
                     except StoreError as error:
-                        told["notice"] = error.text
-        if faults := self._engine.faults.text():
-            told["notice"] = joined(told["notice"], faults)
-        return told
+                        trouble = error.text
+        if trouble:  # now; what the engine last said of it is older
+            status = replace(status, notice=NOTHING)
+        trouble = joined(trouble, self._engine.faults.text())
+        return told | notice_state(status, told.get("outcome", NOTHING), trouble)
 
     def _engine_line(self, status: Status) -> dict[str, Any]:
         models = self._engine.presets.models
@@ -98,15 +102,12 @@ class Live:
             EngineState.FAILED: Text("live.engine_failed"),
         }[status.state]
         arriving = self._installer.look()
-        at = time.strftime("%H:%M", time.localtime(status.notice_at))
-        notice = Text("live.notice", at=at, said=status.notice) if status.notice else NOTHING
         return {
             "engine": sentence if arriving.phase == "here" else arriving.sentence(),
             "packages": arriving.phase,
             "arriving": arriving.doing if arriving.phase == "working" else "",
             "engine_state": status.state.value,
             "label": status.label,
-            "notice": notice,
         }
 
     def _job(self, status: Status) -> dict[str, Any]:

@@ -7,17 +7,18 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
-from engine.pipelines import is_here
 from ui.api import gradio_endpoints
 from ui.api.answers import Answers
 from ui.share.session import Sharing
 from ui.tabs import (
     batch,
     dropped,
+    first_run,
     generate,
     headroom,
     installing,
     library,
+    notice,
     plan,
     queue,
     result,
@@ -72,9 +73,8 @@ def build_page(
                         waiting.render()
                     with gr.Column(scale=6, min_width=320):
                         panel = generate.build_panel()
-                        with gr.Row(visible=False, elem_id="first-run") as hint:
-                            said = gr.HTML("", js_on_load=None)
-                            lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)
+                        notice.build_notice(engine)
+                        first = first_run.build_card(engine)
                         clip = result.build_result(engine)
                         result.wire(engine, clip, controls, judged[2:])
                 strip = library.build_strip()
@@ -91,9 +91,9 @@ def build_page(
         _wire(engine, page, panel, controls, judged)
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
-        panel.tick(lambda: generate.models(engine), None, controls.model, **QUIET)
-        _wire_setup(engine, page, panel, parts, setup_tab, [hint, said])
-        lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
+        _wire_setup(engine, page, panel, parts, setup_tab)
+        _wire_first_run(engine, page, panel, first, controls, judged)
+        first.lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
         _wire_headroom(engine, page, panel, controls, tab, *measured, planned)
         for happened in (page.load, share_tab.select):
             happened(lambda: share.refreshed(engine, sharing), None, shared, **QUIET)
@@ -163,25 +163,40 @@ def _wire_headroom(
     )
 
 
-def first_run(engine: Engine) -> tuple[Any, str]:
-    """Where to go while nothing but the CPU default is here."""
-    here = is_here(engine.presets.default)
-    text = setup.first_run_html(engine) if here else ""
-    return gr.Row(visible=bool(text)), text
-
-
 def _wire_setup(
     engine: Engine,
     page: gr.Blocks,
     panel: gr.HTML,
     parts: setup.SetupParts,
     tab: gr.Tab,
-    hint: list[Any],
 ) -> None:
-    """The cards and the first page's hint are renewed when work on weights begins or ends; the
-    doctor looks when asked."""
+    """The cards are renewed when work on weights begins or ends; the doctor looks when asked."""
     for happened in (page.load, panel.tick, tab.select):
         happened(lambda: setup.refreshed(engine, parts), None, parts.as_list(), **QUIET)
-    for happened in (page.load, panel.tick):
-        happened(lambda: first_run(engine), None, hint, **QUIET)
     tab.select(lambda: setup.machine_html(engine), None, parts.machine, **QUIET)
+
+
+def _wire_first_run(
+    engine: Engine,
+    page: gr.Blocks,
+    panel: gr.HTML,
+    first: first_run.FirstRunParts,
+    controls: generate.Controls,
+    judged: list[Any],
+) -> None:
+    """A model that has come is taken into the form, whatever the form held."""
+
+    def opened() -> list[Any]:
+        return [*first_run.refreshed(engine), first_run.hand_over(engine, None).ready]
+
+    def ticked(known: list[str] | None) -> list[Any]:
+        found = first_run.hand_over(engine, known)
+        form = [generate.models(engine), *(gr.skip() for _ in judged)]
+        if found.model:
+            verdict = generate.judged(engine, found.model, None, None)
+            form = [generate.models(engine, value=found.model), *verdict]
+        return [*first_run.refreshed(engine, found.said), found.ready, *form]
+
+    page.load(opened, None, [*first.as_list(), first.came], **QUIET)
+    panel.tick(ticked, first.came, [*first.as_list(), first.came, controls.model, *judged], **QUIET)
+    panel.change(lambda: first_run.refreshed(engine), None, first.as_list(), **QUIET)

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).parent / "assets"
-CSS = [ASSETS / "page/page.css", ASSETS / "library/library.css"]
+CSS = [ASSETS / "page/page.css", ASSETS / "library/library.css", ASSETS / "page/models.css"]
 
 
 def theme() -> gr.themes.Base:

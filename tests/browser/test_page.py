@@ -130,7 +130,7 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
     try:
         tab = context.new_page()
         open_page(tab, served)
-        tab.wait_for_selector("#first-run >> text=all that is installed so far")
+        tab.wait_for_selector("#first-run >> text=Wan tiny is a demo model.")
         tab.click("#to-setup")
         tab.wait_for_selector("#machine >> text=All as they were tested")
         tab.wait_for_selector("#card-fetched >> text=missing 8.0 MB")
@@ -153,7 +153,7 @@ def test_weights_are_fetched_paused_resumed_and_verified_from_the_page(
         tab.click("#fetch-fetched")
         tab.wait_for_selector("#card-fetched .state >> text=ready, 8.1 MB")
         tab.click("#verify-fetched")
-        tab.wait_for_selector("#card-fetched >> text=Verified: what is here is whole")
+        tab.wait_for_selector("#card-fetched >> text=Verified: all files are intact")
         assert tab.is_hidden("#fetch-fetched")
         tab.get_by_role("tab", name="Create").click()
         tab.wait_for_selector("#first-run", state="hidden")

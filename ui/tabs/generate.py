@@ -54,7 +54,6 @@ PANEL = """
   <p class="engine"><span class="dot" aria-hidden="true"></span><span data-live="engine"
     >Connecting…</span></p>
   <p class="engine" data-live="label" hidden></p>
-  <p class="notice" role="alert" data-live="notice" hidden></p>
   <div class="now">
     <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
     <div class="words">
@@ -111,7 +110,7 @@ def build_controls(engine: Engine) -> Controls:
     )
     hint = gr.HTML("", elem_id="hint", js_on_load=None)
     helped = prompts.build_help(model)
-    choices = model_choices(presets)
+    choices = model_choices(engine)
     chosen = gr.Dropdown(
         choices,
         value=model.id,
@@ -177,7 +176,7 @@ def opened(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:
     """What can be chosen now; what is chosen stays, unless ``value`` is among ``more``."""
-    choices = model_choices(engine.presets)
+    choices = model_choices(engine)
     return gr.Dropdown(choices, visible=len(choices) > 1, **more)
 
 
@@ -302,7 +301,7 @@ def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[
     sizes, lengths, *verdict = judged(engine, request.model, size, request.frames)
     fields = [
         request.prompt,
-        gr.Dropdown(model_choices(engine.presets), value=request.model),
+        gr.Dropdown(model_choices(engine), value=request.model),
         gr.Radio(sizes.choices, value=size),
         gr.Radio(lengths.choices, value=request.frames),
         gr.skip() if drawn else request.seed,

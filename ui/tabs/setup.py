@@ -1,4 +1,8 @@
-"""The Models tab: what is here of each model, how to get the rest, and what this machine is."""
+"""The Models tab: which models suit this machine, how to get them, and what this machine is.
+
+The recommended one comes first. What can't run here is only named, with the reason: nothing of it
+is offered.
+"""
 
 import html
 import logging
@@ -9,18 +13,18 @@ from typing import Any
 
 import gradio as gr
 
-from engine.doctor.doctor import Line, examine, usable
+from engine.default_model import Candidate, candidates
+from engine.doctor.doctor import Line, examine
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.guard.verdict import Word
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
-from engine.text import FileSize, Said, Text, joined, of_preset
+from engine.text import NOTHING, FileSize, Said, Text, as_text, joined, of_preset
 from engine.weights.download import What
 from engine.weights.progress import WORKING, DownloadProgress
 from engine.weights.state import Weights, weights_text
 from ui.tabs.generate import refusal_html
-from ui.tabs.pulls import pull_state
+from ui.tabs.pulls import pull_html
 from ui.tabs.report import build_report
 from ui.wiring import QUIET
 from ui.wording import say
@@ -31,6 +35,7 @@ log = logging.getLogger("headroom.page")
 STATES = {"ready": "✓", "partial": "◐", "missing": "–", "damaged": "✕", "working": "↓"}
 LINES = {
     "good": ("✓", Text("setup.line_good")),
+    "note": ("–", Text("setup.line_note")),
     "warn": ("!", Text("setup.line_look")),
     "bad": ("✕", Text("setup.line_bad")),
 }
@@ -38,8 +43,10 @@ LINES = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One model: its text, and its buttons in the order in which ``refreshed`` sets them."""
+    """One model: its box, which is hidden where it can't run here, its text, and its buttons, in
+    the order in which ``refreshed`` sets them."""
 
+    box: gr.Column
     text: gr.HTML
     fetch: gr.Button
     pause: gr.Button
@@ -47,44 +54,58 @@ class ModelCard:
     found: gr.Button
 
     def as_list(self) -> list[Any]:
-        return [self.text, self.fetch, self.pause, self.verify, self.found]
+        return [self.box, self.text, self.fetch, self.pause, self.verify, self.found]
+
+
+@dataclass(frozen=True)
+class ShippedCard:
+    """A model that comes with the program; what makes its clips may still be on its way."""
+
+    box: gr.Column
+    text: gr.HTML
 
 
 @dataclass(frozen=True)
 class SetupParts:
     """What has to be refreshed: the cards, of models to fetch and of those that come with the
-    program (what makes their clips may still be on its way), and the machine's lines."""
+    program, what can't run here, and the machine's lines."""
 
     cards: dict[str, ModelCard]
-    shipped: dict[str, gr.HTML]
+    shipped: dict[str, ShippedCard]
+    barred: gr.HTML
     machine: gr.HTML
 
     def as_list(self) -> list[Any]:
         fetched = [part for card in self.cards.values() for part in card.as_list()]
-        return [*fetched, *self.shipped.values()]
+        shipped = [part for card in self.shipped.values() for part in (card.box, card.text)]
+        return [*fetched, *shipped, self.barred]
 
 
 def build_setup(engine: Engine) -> SetupParts:
-    """All models, the ones to fetch with their buttons, and the doctor's lines below."""
+    """All models, the one recommended for this machine first, and the doctor's lines below."""
     gr.HTML("<h2>Models</h2>", js_on_load=None)
     cards: dict[str, ModelCard] = {}
-    shipped: dict[str, gr.HTML] = {}
-    for preset in engine.presets.models.values():
-        if not preset.weights:
-            with gr.Column(elem_classes="model-card"):
-                shipped[preset.id] = gr.HTML(shipped_html(preset), js_on_load=None)
-    for preset in sorted(engine.downloads.models, key=lambda p: sum(f.bytes for f in p.weights)):
-        cards[preset.id] = _build_card(engine, preset)
+    shipped: dict[str, ShippedCard] = {}
+    for candidate in candidates(engine):
+        preset = candidate.preset
+        if preset.weights:
+            cards[preset.id] = _build_card(engine, candidate)
+            continue
+        with gr.Column(elem_classes="model-card", visible=not candidate.barred) as box:
+            shipped[preset.id] = ShippedCard(box, gr.HTML(js_on_load=None))
+    barred = gr.HTML("", elem_id="cant-run", js_on_load=None)
     gr.HTML("<h2>This machine</h2>", js_on_load=None)
     machine = gr.HTML("<p>Looking …</p>", elem_id="machine", js_on_load=None)
     build_report(engine)
-    return SetupParts(cards, shipped, machine)
+    return SetupParts(cards, shipped, barred, machine)
 
 
-def _build_card(engine: Engine, preset: ModelPreset) -> ModelCard:
-    model = preset.id
+def _build_card(engine: Engine, candidate: Candidate) -> ModelCard:
+    model = candidate.preset.id
     slug = model.replace(".", "-")  # a dot would begin a class in a selector
-    with gr.Column(elem_id=f"card-{slug}", elem_classes="model-card"):
+    with gr.Column(
+        elem_id=f"card-{slug}", elem_classes="model-card", visible=not candidate.barred
+    ) as box:
         # Whole from the start: Gradio would show an empty card for a moment.
         text = gr.HTML(elem_id=f"card-text-{slug}", js_on_load=None)
         with gr.Row(elem_classes="card-buttons"):
@@ -93,16 +114,16 @@ def _build_card(engine: Engine, preset: ModelPreset) -> ModelCard:
             verify = gr.Button("Verify", elem_id=f"verify-{slug}", min_width=90, visible=False)
             found = gr.Button("Use what was found", elem_id=f"found-{slug}", visible=False)
         told = gr.HTML("", elem_id=f"told-{slug}", elem_classes="card-told", js_on_load=None)
-        with gr.Accordion("Use a folder that you have", open=False):
+        with gr.Accordion("Use a folder you have", open=False):
             with gr.Row(elem_classes="plan-row"):
                 place = gr.Textbox(
-                    label="Folder, on the computer where Headroom runs",
+                    label="Folder on the computer that runs Headroom",
                     elem_id=f"folder-{slug}",
                     max_lines=1,
                     scale=4,
                 )
                 use = gr.Button("Use", elem_id=f"use-folder-{slug}", scale=1, min_width=70)
-    card = ModelCard(text, fetch, pause, verify, found)
+    card = ModelCard(box, text, fetch, pause, verify, found)
     _wire_card(engine, model, card, told, place, use)
     return card
 
@@ -177,15 +198,22 @@ def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:
 
 def refreshed(engine: Engine, parts: SetupParts) -> list[Any]:
     """The values of ``SetupParts.as_list``."""
-    fetched = [value for model in parts.cards for value in refreshed_card(engine, model)]
-    models = engine.presets.models
-    return [*fetched, *(shipped_html(models[model]) for model in parts.shipped)]
+    every = candidates(engine)
+    found = {candidate.preset.id: candidate for candidate in every}
+    fetched = [v for model in parts.cards for v in refreshed_card(engine, model, found[model])]
+    shipped = [v for model in parts.shipped for v in _shipped(found[model])]
+    return [*fetched, *shipped, barred_html(engine, every)]
 
 
-def refreshed_card(engine: Engine, model: str) -> list[Any]:
-    """A card's text and buttons as things are now; one that fails takes no other with it."""
+def refreshed_card(engine: Engine, model: str, candidate: Candidate | None = None) -> list[Any]:
+    """A card's parts as things are now; one that fails takes no other with it.
+
+    Args:
+        candidate: how this machine sees the model, where that is known already.
+    """
     try:
-        return _card(engine, model)
+        found = candidate or next(c for c in candidates(engine) if c.preset.id == model)
+        return _card(engine, found)
     except (HeadroomError, OSError) as error:
         log.exception("the card of %s failed", model)
         if isinstance(error, HeadroomError):
@@ -194,35 +222,80 @@ def refreshed_card(engine: Engine, model: str) -> list[Any]:
             why = Text("setup.cant_look", why=error.strerror or str(error))
         name, state = engine.presets.models[model].name, Text("setup.state_cant_look")
         said = _frame(name, "damaged", state, _problem(why))
-        return [said, *(gr.Button(visible=False) for _ in range(4))]
+        return [gr.skip(), said, *(gr.Button(visible=False) for _ in range(4))]
 
 
-def _card(engine: Engine, model: str) -> list[Any]:
-    weights = engine.downloads
+def _card(engine: Engine, candidate: Candidate) -> list[Any]:
+    """A model that can't run here has a card only while something works on its weights."""
+    model, weights = candidate.preset.id, engine.downloads
     seen, progress = weights.look(model), weights.progress(model)
     working, ready = progress.phase in WORKING, seen.state == "ready"
-    found = [] if working or ready else weights.offers(model)
-    useful = usable(engine, model).word is not Word.IMPOSSIBLE
+    offered = not working and not candidate.barred
+    found = weights.offers(model) if offered and not ready else []
     return [
-        card_html(engine, model, seen, progress, found),
+        gr.Column(visible=working or not candidate.barred),
+        card_html(candidate, seen, progress, found),
         gr.Button(
             say(_fetch_text(seen)),
-            visible=not working and not ready,
-            variant="primary" if useful else "secondary",
+            visible=offered and not ready,
+            variant="primary" if candidate.recommended else "secondary",
         ),
         gr.Button(visible=working),
-        gr.Button(visible=not working and seen.present > 0),
+        gr.Button(visible=offered and seen.present > 0),
         gr.Button(visible=bool(found)),
     ]
 
 
-def shipped_html(preset: ModelPreset) -> str:
+def _shipped(candidate: Candidate) -> list[Any]:
+    return [gr.Column(visible=not candidate.barred), shipped_html(candidate)]
+
+
+def shipped_html(candidate: Candidate) -> str:
     """A model whose weights come with the program."""
+    preset = candidate.preset
     text = _words(Text("setup.comes_with_the_program", summary=of_preset(preset.summary)))
+    body = f"{_reason_html(candidate)}<p>{text}</p>"
+    badge = candidate.recommended
     if is_here(preset):
-        return _frame(preset.name, "ready", Text("setup.state_ready"), f"<p>{text}</p>")
+        return _frame(preset.name, "ready", Text("setup.state_ready"), body, badge)
     why = _words(joined(*why_not_here(preset)))
-    return _frame(preset.name, "missing", Text("setup.state_waits"), f"<p>{text}</p><p>{why}</p>")
+    waits = Text("setup.state_waits")
+    return _frame(preset.name, "missing", waits, f"{body}<p>{why}</p>", badge)
+
+
+def barred_html(engine: Engine, every: list[Candidate]) -> str:
+    """What can't run here, folded, with the reason; what lies here of it all the same."""
+    barred = [candidate for candidate in every if candidate.barred]
+    if not barred:
+        return ""
+    body = ""
+    for candidate in barred:
+        preset = candidate.preset
+        state = _words(_lies_here(engine, preset)) if preset.weights else ""
+        kept = f"<p>{state}</p>" if state else ""
+        body += (
+            f"<div class='model'><b>{html.escape(preset.name)}</b>"
+            f"<p>{_words(of_preset(preset.summary))}</p>"
+            f"<p>{_words(candidate.barred)}</p>{kept}</div>"
+        )
+    head = _words(Text("setup.cant_run", count=len(barred)))
+    return f"<details><summary>{head}</summary>{body}</details>"
+
+
+def _lies_here(engine: Engine, preset: ModelPreset) -> Text:
+    """Gigabytes that are of no use here; NOTHING where there are none."""
+    try:
+        seen = engine.downloads.look(preset.id)
+    except (HeadroomError, OSError):
+        return NOTHING
+    if not seen.present:
+        return NOTHING
+    return Text("setup.lies_here", size=FileSize(seen.present), folder=seen.folder)
+
+
+def _reason_html(candidate: Candidate) -> str:
+    """Why it is the recommended one."""
+    return f"<p class='suits'>{_words(candidate.reason)}</p>" if candidate.recommended else ""
 
 
 def _fetch_text(seen: Weights) -> Text:
@@ -236,18 +309,17 @@ def _fetch_text(seen: Weights) -> Text:
 
 
 def card_html(
-    engine: Engine, model: str, seen: Weights, progress: DownloadProgress, found: list[Path]
+    candidate: Candidate, seen: Weights, progress: DownloadProgress, found: list[Path]
 ) -> str:
     """Everything about a model's weights, in the order in which somebody would ask.
 
     Args:
         found: folders of the hub's cache that hold some of them.
     """
-    preset, working = engine.presets.models[model], progress.phase in WORKING
+    preset, working = candidate.preset, progress.phase in WORKING
     lines: list[Said] = [of_preset(preset.summary)]
-    verdict = usable(engine, model)
-    if verdict.word is Word.IMPOSSIBLE:
-        lines.append(Text("setup.cant_use_it", reason=verdict.reason))
+    if candidate.barred:
+        lines.append(Text("setup.cant_use_it", reason=as_text(candidate.barred)))
     elif not is_here(preset):
         lines.append(joined(*why_not_here(preset)))
     if seen.missing and not working:
@@ -265,15 +337,16 @@ def card_html(
     lines += [Text("setup.found_in_cache", folder=folder) for folder in found]
     if seen.state == "ready":
         lines += [Text("setup.used_where_it_lies", folder=folder) for folder in seen.linked]
-    body = "".join(f"<p>{_words(line)}</p>" for line in lines)
+    body = _reason_html(candidate) + "".join(f"<p>{_words(line)}</p>" for line in lines)
     if not working:
         body += _ended_html(progress, seen)
-    body += _pull_html(model, progress)
+    body += pull_html(preset.id, progress)
+    badge = candidate.recommended
     if working:
         verifying = progress.what == "verify"
         doing = Text("setup.state_verifying" if verifying else "setup.state_fetching")
-        return _frame(preset.name, "working", doing, body)
-    return _frame(preset.name, seen.state, weights_text(seen), body)
+        return _frame(preset.name, "working", doing, body, badge)
+    return _frame(preset.name, seen.state, weights_text(seen), body, badge)
 
 
 def _ended_html(progress: DownloadProgress, seen: Weights) -> str:
@@ -297,27 +370,13 @@ def _problem(said: Said) -> str:
     return f"<div class='refusal' role='alert'><p>{_words(said)}</p></div>"
 
 
-def _frame(name: str, state: str, said: Said, body: str) -> str:
+def _frame(name: str, state: str, said: Said, body: str, recommended: bool = False) -> str:
+    badge = f" <span class='badge'>{_words(Text('setup.recommended'))}</span>"
     return (
-        f"<div class='model'><div class='model-head'><b>{html.escape(name)}</b>"
+        f"<div class='model'><div class='model-head'><span><b>{html.escape(name)}</b>"
+        f"{badge if recommended else ''}</span>"
         f"<span class='state {state}'><span aria-hidden='true'>{STATES[state]}</span> "
         f"{_words(said)}</span></div>{body}</div>"
-    )
-
-
-def _pull_html(model: str, progress: DownloadProgress) -> str:
-    """The progress, drawn as it is now; live.js goes on with it."""
-    working = progress.phase in WORKING
-    pull = pull_state(progress)
-    percent = round(100 * pull["fraction"], 1) if working else 0
-    files = "".join(f"<li>{_words(told)}</li>" for told in pull["files"]) if working else ""
-    return (
-        f"<div class='pull' data-pull='{html.escape(model, quote=True)}'"
-        f"{'' if working else ' hidden'}><div class='progress' role='progressbar' "
-        f"aria-label='{_words(Text('setup.this_download'))}' aria-valuemin='0' aria-valuemax='100' "
-        f"aria-valuenow='{percent:.0f}'><span style='width:{percent}%'></span></div>"
-        f"<p class='told' aria-live='off'>{_words(pull['text']) if working else ''}</p>"
-        f"<ul class='files'>{files}</ul></div>"
     )
 
 
@@ -330,17 +389,8 @@ def _line(line: Line) -> str:
     mark, word = LINES[line.state]
     remedy = f"<div class='why'>{_words(line.remedy)}</div>" if line.remedy else ""
     return (
-        f"<tr class='{line.state}'><th scope='row'><span class='mark' title='{_words(word)}'>"
-        f"{mark}</span> {_words(line.subject)}</th>"
+        f"<tr class='{line.state}'><th scope='row'><span class='mark' role='img' "
+        f"title='{_words(word)}' aria-label='{_words(word)}'>{mark}</span> "
+        f"{_words(line.subject)}</th>"
         f"<td>{_words(line.meaning)}{remedy}</td></tr>"
     )
-
-
-def first_run_html(engine: Engine) -> str:
-    """What the first page says while nothing but the CPU default is here; "" after that."""
-    models = engine.downloads.models
-    ready = [preset for preset in models if engine.downloads.look(preset.id).state == "ready"]
-    if ready or not models:
-        return ""
-    text = _words(Text("setup.first_run", model=engine.presets.default.name))
-    return f"<p class='first-run'>{text}</p>"

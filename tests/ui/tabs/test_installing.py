@@ -11,9 +11,9 @@ from engine.install.background import BackgroundInstall, InstallState
 from engine.presets import Presets
 from engine.text import Text
 from ui.live import Live
-from ui.page import first_run
 from ui.tabs import installing
 from ui.tabs.choices import model_choices
+from ui.tabs.first_run import FirstRun, first_run
 from ui.wording import speak
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -86,10 +86,10 @@ def test_the_default_model_can_be_chosen_before_its_engine_is_here(
     engine: Engine, presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.pipelines.engine_here", lambda: False)
-    models = [model for _, model in model_choices(presets)]
+    models = [model for _, model in model_choices(engine)]
     assert presets.default.id in models
     assert not [model for model in models if model.startswith("wan2.1")]
-    assert first_run(engine)[1] == ""  # "works at once" would not be true yet
+    assert first_run(engine) == FirstRun()  # nothing of it can be tried yet
     assert (
         BackgroundInstall(Home.find()).look().phase == "here"
     )  # this environment has it all the same

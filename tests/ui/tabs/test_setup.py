@@ -1,21 +1,26 @@
 """The Models tab's handlers: what cards say, what buttons do, and that nothing becomes markup."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.default_model import Candidate, candidates
 from engine.engine import Engine
+from engine.guard.verdict import Word
 from engine.presets import Presets
-from engine.text import FileSize, Text, plain
+from engine.text import NOTHING, FileSize, Text, plain
 from engine.weights.hub import WeightsError
 from engine.weights.progress import DownloadProgress, FileProgress
 from tests.conftest import wait_until
 from tests.support.hub import Hub
+from tests.support.machines import LINUX
+from tests.support.samples import seen, without_gpu
 from tests.support.tensorfiles import write_blocks, write_others
-from ui.page import build_page, first_run
+from ui.page import build_page
 from ui.tabs import setup
 from ui.tabs.pulls import pull_state, pulls_state
 from ui.wording import speak, spoken
@@ -31,12 +36,13 @@ def on_hub(hub: Hub, engine: Engine) -> Engine:
 
 
 def card(engine: Engine, model: str = MODEL) -> dict[str, Any]:
-    names = ("text", "fetch", "pause", "verify", "found")
+    names = ("box", "text", "fetch", "pause", "verify", "found")
     return dict(zip(names, setup.refreshed_card(engine, model), strict=True))
 
 
 def buttons(engine: Engine) -> set[str]:
-    return {name for name, part in card(engine).items() if name != "text" and part.visible}
+    parts = card(engine).items()
+    return {name for name, part in parts if name not in ("box", "text") and part.visible}
 
 
 @pytest.mark.starts
@@ -46,17 +52,16 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     assert buttons(on_hub) == {"fetch"}
     setup.act(on_hub, MODEL, "pull")
     assert buttons(on_hub) == {"pause"}
-    assert "fetching" in card(on_hub)["text"]
+    assert "downloading" in card(on_hub)["text"]
     with pytest.raises(WeightsError, match="being fetched"):
         on_hub.downloads.use(MODEL, "/")
     wait_until(lambda: on_hub.downloads.progress(MODEL).phase == "done", "the download")
     assert "ready, 8.1 MB" in card(on_hub)["text"]
     assert buttons(on_hub) == {"verify"}
-    assert setup.first_run_html(on_hub) == ""
     file = on_hub.home.weights / MODEL / "distill_fp8/block_0.safetensors"
     file.write_bytes(b"short")
     assert "Damaged: " in card(on_hub)["text"]
-    assert "Fetch the damaged files again" in card(on_hub)["fetch"].value
+    assert "Download the damaged files again" in card(on_hub)["fetch"].value
     assert buttons(on_hub) == {"fetch", "verify"}
     with pytest.raises(WeightsError, match="Damaged: "):
         on_hub.downloads.refuse_damaged(MODEL)
@@ -79,16 +84,81 @@ def test_a_download_that_wont_fit_is_told_before_it_is_tried(
 ) -> None:
     monkeypatch.setattr("engine.weights.state.free_bytes", lambda folder: 10**10)
     text = card(engine, BIG)["text"]
-    assert "It doesn&#x27;t fit: 22.3 GB to fetch and 2 GB to spare; 10.0 GB are free" in text
+    assert "Not enough disk space: 22.3 GB to download, plus 2 GB to spare. 10.0 GB free" in text
 
 
-def test_a_machine_that_cant_use_it_is_told_so_and_not_urged(engine: Engine) -> None:
-    if engine.look().gpu is not None:
-        pytest.skip("this machine may be able to")
-    shown = card(engine, BIG)
-    assert "This machine can&#x27;t use it: No NVIDIA" in shown["text"]
-    assert shown["fetch"].variant == "secondary"
-    assert "22.3 GB to fetch and 2 GB to spare" in shown["text"]
+@pytest.fixture
+def card_4060(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine on a machine with a 4060 Ti."""
+    monkeypatch.setattr(engine.plans, "_machine", lambda: LINUX)
+    monkeypatch.setattr(engine.guard, "_look", seen)
+    monkeypatch.setattr(engine, "look", seen)
+    return engine
+
+
+@pytest.fixture
+def no_gpu(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(engine.guard, "_look", without_gpu)
+    monkeypatch.setattr(engine, "look", without_gpu)
+    return engine
+
+
+def folded(engine: Engine) -> str:
+    return setup.barred_html(engine, candidates(engine))
+
+
+def test_nothing_is_offered_of_what_cant_run_here(no_gpu: Engine) -> None:
+    for model in (BIG, "wan2.1-t2v-14b-int8", "wan2.1-t2v-14b-bf16"):
+        shown = card(no_gpu, model)
+        assert not any(part.visible for name, part in shown.items() if name != "text"), model
+    text = folded(no_gpu)
+    assert "<summary>Can&#x27;t run on this machine (3)</summary>" in text
+    assert text.count("needs an NVIDIA GPU, and none is here") == 3
+    assert "GB" not in text.replace("16 GB and more", "").replace("48 GB", ""), "nor its download"
+
+
+def test_what_cant_run_here_is_folded_with_the_reason(card_4060: Engine) -> None:
+    barred = [c.preset.id for c in candidates(card_4060) if c.barred]
+    assert "wan2.1-t2v-14b-int8" in barred, "no kernels for it are installed"
+    text = folded(card_4060)
+    assert "Wan2.1 14B (INT8)" in text
+    assert "Wan2.1 14B (FP8)" not in text
+    assert not card(card_4060, "wan2.1-t2v-14b-int8")["box"].visible
+    assert card(card_4060, BIG)["box"].visible
+
+
+def test_the_recommended_model_is_labelled_with_its_reason(card_4060: Engine) -> None:
+    shown = card(card_4060, BIG)
+    assert "Wan2.1 14B (FP8)</b> <span class='badge'>Recommended</span>" in shown["text"]
+    assert "The best match for your RTX 4060 Ti." in shown["text"]
+    assert shown["fetch"].variant == "primary"
+    tiny = next(c for c in candidates(card_4060) if c.preset.id == "wan-tiny")
+    assert "Recommended" not in setup.shipped_html(tiny)
+
+
+def test_without_a_gpu_the_demo_model_is_the_recommended_one(no_gpu: Engine) -> None:
+    first = candidates(no_gpu)[0]
+    assert first.preset.id == "wan-tiny"
+    assert "Recommended" in setup.shipped_html(first)
+    assert folded(no_gpu).count("Wan tiny") == 0
+
+
+def test_files_of_a_model_that_cant_run_here_are_named(no_gpu: Engine) -> None:
+    file = no_gpu.home.weights / BIG / "distill_fp8/Wan2.1_VAE.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x" * 2_000_000)
+    text = folded(no_gpu)
+    assert f"2.0 MB of it are in {no_gpu.home.weights / BIG}; delete that folder" in text
+
+
+def test_a_download_that_runs_all_the_same_can_be_paused(no_gpu: Engine) -> None:
+    """Another program of the same folder may fetch it, for another computer."""
+    DownloadProgress("fetching", done=1, total=4, pid=os.getpid()).save(no_gpu.home.weights / BIG)
+    shown = card(no_gpu, BIG)
+    assert shown["box"].visible
+    assert shown["pause"].visible
+    assert not shown["fetch"].visible
+    assert "This machine can&#x27;t use it: " in shown["text"]
 
 
 @pytest.mark.starts
@@ -102,7 +172,7 @@ def test_a_folder_is_used_or_refused(on_hub: Engine, tmp_path: Path) -> None:
     (theirs / "distill_fp8/google").rename(theirs / "google")
     said, *_ = setup.use_folders(on_hub, MODEL, [f" {theirs} "])
     assert "not copied" in said
-    assert f"Used where it lies: {theirs}" in card(on_hub)["text"]
+    assert f"Used in place: {theirs}" in card(on_hub)["text"]
     assert setup.use_folders(on_hub, MODEL, ["  "])[0] == ""
     theirs.rename(tmp_path / "gone")
     assert f"Linked, but not there now: {theirs}" in card(on_hub)["text"]
@@ -126,14 +196,15 @@ def test_the_machine_is_told_line_by_line(engine: Engine) -> None:
     text = setup.machine_html(engine)
     assert "Packages" in text
     assert text.count("<tr") == text.count("</tr>") > 5
+    assert text.count("<span class='mark' role='img'") == text.count("<tr"), "each mark has a name"
 
 
-def test_the_first_page_leads_to_set_up_while_only_the_default_is_here(
-    engine: Engine,
-) -> None:
-    row, text = first_run(engine)
-    assert row.visible is True
-    assert "Wan tiny is all that is installed so far" in text
+def test_no_tick_stands_beside_what_isnt_good(no_gpu: Engine) -> None:
+    text = setup.machine_html(no_gpu)
+    for line in text.split("<tr ")[1:]:
+        if "isn&#x27;t" in line or "No NVIDIA" in line or Word.IMPOSSIBLE.value in line:
+            assert "✓" not in line
+    assert "Wan2.1 14B" not in text, "nothing about models that can't run here"
 
 
 @pytest.mark.starts
@@ -154,7 +225,7 @@ def test_files_on_their_way_are_named() -> None:
     assert shown["fraction"] == 0.25
     assert spoken(shown, "en")["files"] == [
         "half.pth: 50 % of 2.0 GB",
-        "1 of 2 files are here.",
+        "1 of 2 files downloaded.",
     ]
     assert shown["files"][0] == Text(
         "setup.file_so_far", file="half.pth", percent=50, size=FileSize(2 * 10**9)
@@ -184,8 +255,7 @@ def test_a_card_speaks_the_readers_language(on_hub: Engine) -> None:
     text = card(on_hub)["text"]
     assert "磁盘已满：放不下 &lt;img" in text
     assert "<img" not in text
-    assert "目前只安装了 Wan tiny。" in setup.first_run_html(on_hub)
-    assert "title='良好'" in setup.machine_html(on_hub)
+    assert "aria-label='良好'" in setup.machine_html(on_hub)
 
 
 def test_the_models_that_ship_come_in_a_helpful_order(engine: Engine, presets: Presets) -> None:
@@ -198,7 +268,7 @@ def test_the_models_that_ship_come_in_a_helpful_order(engine: Engine, presets: P
 def test_a_model_that_ships_waits_for_what_makes_clips(
     presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny = presets.models["wan-tiny"]
+    tiny = Candidate(presets.models["wan-tiny"], NOTHING, NOTHING)
     assert "<span aria-hidden='true'>✓</span> ready" in setup.shipped_html(tiny)
     monkeypatch.setattr("engine.pipelines.engine_here", lambda: False)
     waiting = setup.shipped_html(tiny)
