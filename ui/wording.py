@@ -76,14 +76,14 @@ def spoken(value: Any, language: Language | None = None) -> Any:
 # What of a plan the user can choose.
 CHOICES = {
     "attention": "Attention",
-    "matmul": "Multiplication of weights",
-    "text_encoder": "Multiplication in the text encoder",
-    "offload": "Where the weights wait",
+    "matmul": "Matrix kernel",
+    "text_encoder": "Matrix kernel, text encoder",
+    "offload": "Weights",
     "decode": "Decoding",
     "rope_chunk": "Rotary chunk, in tokens (0: all)",
     "compile": "torch.compile",
 }
-CHOOSE = "If you know better than the reasons above. A new choice is measured like a new machine."
+CHOOSE = "Override the automatic choices. Sizes need testing again."
 
 
 def choice(name: str) -> str:

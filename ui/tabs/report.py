@@ -9,9 +9,9 @@ from ui.wiring import QUIET
 from ui.wording import say
 
 HEAD = (
-    "<h2>If something is wrong</h2><p>The report has versions, this machine, the plan, the last "
-    "failure and the ends of the logs; no prompts, no folders of yours, no names. Read it before "
-    "you pass it on.</p>"
+    "<h2>Report a problem</h2><p>The report has versions, this machine, the plan, the last failure "
+    "and the ends of the logs, without prompts, your folders or names. Read it before you send it."
+    "</p>"
 )
 
 

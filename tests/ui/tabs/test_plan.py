@@ -32,7 +32,7 @@ def by_name(engine: Engine, model: str) -> dict[str, list[tuple[str, object]]]:
 
 def test_every_choice_is_shown_with_its_reason(card: Engine) -> None:
     table, section, *_ = plan.refreshed(card, MODEL)
-    assert "Where the weights wait" in table
+    assert "<th scope='row'>Weights</th>" in table
     assert "block-exact" in table
     assert "It takes 31.7 GB of RAM" in table
     assert "isn&#x27;t installed" in table, "escaped"
@@ -73,9 +73,9 @@ def test_what_cant_work_says_so_and_is_refused_when_picked(card: Engine) -> None
 
 
 def test_using_and_going_back(card: Engine) -> None:
-    assert "The next clip uses it" in plan.use(card, MODEL, "rope_chunk", 2048)
+    assert "The engine restarts with it" in plan.use(card, MODEL, "rope_chunk", 2048)
     assert "You chose it. Automatic would be 8192" in plan.table_html(card, MODEL)
-    assert "decides again" in plan.reset(card, MODEL, "rope_chunk")
+    assert "automatic again" in plan.reset(card, MODEL, "rope_chunk")
     assert "You chose it" not in plan.table_html(card, MODEL)
     assert plan.use(card, MODEL, "rope_chunk", None) == ""
 
