@@ -82,8 +82,8 @@ const compare = async (clips) => {
     ...clips.map((clip, index) => make("figure", {}, films[index],
       make("figcaption", { translate: "no" }, make("b", { text: "AB"[index] }), ` ${short(clip, 120)}`))),
     make("span", { class: "lib-line", "aria-hidden": "true" }));
-  pair.style.setProperty("--ratio", clips[0].width / clips[0].height);
   const wipe = divider(pair);
+  for (const part of [pair, wipe]) part.style.setProperty("--ratio", clips[0].width / clips[0].height);
 
   const slider = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": headroomText("script.place_in_both") });
   const play = button(headroomText("script.pause"), () => { moving.wanted = !moving.wanted; });
