@@ -68,7 +68,6 @@ def build_page(
                         presets = saved.build_saved()
                         more = batch.build_more(engine, page)
                         judged = generate.build_buttons(engine, controls, more.as_list())
-                        saved.wire(engine, page, presets, controls, more.seeds, judged[2:])
                         drop, brought = dropped.build_button()
                         waiting = queue.build_queue(engine)
                         queue.build_editing(engine, controls, waiting, judged[2:])
@@ -94,6 +93,7 @@ def build_page(
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         _wire(engine, page, panel, controls, judged)
+        saved.wire(engine, page, presets, controls, more.seeds, judged[2:])
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
         panel.tick(lambda: generate.models(engine), None, controls.model, **QUIET)
