@@ -73,7 +73,6 @@ def build_page(
                         more = batch.build_more(engine, page)
                         drop, brought = dropped.build_button()
                         foot = generate.build_foot()
-                        saved.wire(engine, page, presets, controls, more.seeds, foot.judged())
                     with gr.Column(min_width=0, elem_id="stage-column"):
                         first = first_run.build_card(engine)
                         notice.build_notice(engine)
@@ -94,6 +93,7 @@ def build_page(
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         _wire(engine, page, panel, controls, foot, more)
+        saved.wire(engine, page, presets, controls, more.seeds, foot.judged())
         for happened in (page.load, panel.tick, setup_tab.select):
             happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
         _wire_setup(engine, page, panel, parts, setup_tab)
