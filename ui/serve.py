@@ -119,13 +119,14 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
 
-    most, asked = places(raise_limit()), PageLogin(login)
+    most, asked, whole = places(raise_limit()), PageLogin(login), threading.Event()
     installer = BackgroundInstall(
         engine.home, lambda: engine.start(warm=_ready_at_once(engine)), faults=engine.faults
     )
     answers, sharing = Answers(engine), Sharing(engine, connections=most)
     page = build_page(engine, installer, answers, sharing)
-    app = _launch(page, engine, listening, asked, Door(most), answers if mcp else None)
+    door = Door(most)
+    app = _launch(page, engine, listening, asked, door, whole, answers if mcp else None)
     live = Live(engine, installer, sharing)
     add_routes(app, live)
     add_clips(app, answers, asked)
@@ -134,6 +135,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     add_texts_route(app)
     add_logout_route(app)
     answer_head(app)
+    whole.set()
     return _Made(page, live, answers, sharing, installer)
 
 
@@ -171,6 +173,7 @@ def _launch(
     listening: Listening,
     login: "PageLogin",
     door: "Door",
+    whole: threading.Event,
     mcp: "Answers | None",
 ) -> Any:
     """Put ``page`` on these sockets, behind the gate; returns its app."""
@@ -220,7 +223,7 @@ def _launch(
                 StoreError: no_store,
             },
             "middleware": [
-                Middleware(Gate, names=own_names(host), files=copies, login=login),
+                Middleware(Gate, names=own_names(host), files=copies, login=login, whole=whole),
                 Middleware(Compressed),
                 Middleware(HeadFirst, files=files),
                 Middleware(Malformed),

@@ -38,7 +38,7 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     assert "a red ball moves left over green grass" in receipt
     assert "Plan: threads" in receipt
     assert page.locator("#strip .made img").count() == 1
-    page.click("dialog >> text=Close")
+    page.click("dialog >> [aria-label=Close]")
     page.click("#gauge summary")
     assert "this program" in text(page, "gauge-split")
     assert 0 < int(page.get_attribute("[data-live=meter]", "aria-valuenow")) <= 100

@@ -5,9 +5,11 @@ Gradio as it comes answers under any Host, which lets a page elsewhere have its 
 behind its login at all. So this looks at every request before anything else does.
 """
 
+import asyncio
 import json
 import re
 import socket
+import threading
 from collections.abc import Container, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -57,6 +59,7 @@ FRAMELESS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
+WHOLE_SECONDS = 0.02  # between two looks whether the page is whole
 NOTHING = "There is nothing here."
 OTHER_NAME = "Headroom doesn't answer under this name. Open the address that it printed."
 OTHER_SITE = "Only Headroom's own page may ask for that."
@@ -90,8 +93,11 @@ class Gate:
         names: Container[str],
         files: Path | None = None,
         login: PageLogin | None = None,
+        whole: threading.Event | None = None,
     ) -> None:
-        """``files``: where Gradio keeps its copies, the only ones that are had by their path."""
+        """``files``: where Gradio keeps its copies, the only ones that are had by their path.
+        ``whole``: set once the page has all of its routes; who comes before that waits."""
+        self._whole = whole
         self._app, self._names, self._files = app, names, files
         self._login = login or PageLogin()
         self._places, self._streams = Places(), Places(STREAMS_EACH, STREAMS_HERE)
@@ -100,6 +106,8 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        if not _asked_by_gradio(scope):
+            await self._wait()
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() not in MADE_UP]
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1")
@@ -124,6 +132,12 @@ class Gate:
                 await self._log_in(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+
+    async def _wait(self) -> None:
+        """Gradio listens before a route of ours can be added: whoever opened the page just then
+        would have it without its scripts and clips."""
+        while self._whole is not None and not self._whole.is_set():
+            await asyncio.sleep(WHOLE_SECONDS)
 
     def _judge(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str]:
         """A status and a sentence, or 0 where the request may pass."""
@@ -212,3 +226,9 @@ async def refuse(
         headers.append((b"retry-after", str(wait).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _asked_by_gradio(scope: Scope) -> bool:
+    """What ``launch`` asks the server that it has just begun, and waits for."""
+    path = str(scope["path"]).rstrip("/")
+    return path.endswith("/startup-events") or (path == "" and scope.get("method") == "HEAD")

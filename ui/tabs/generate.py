@@ -159,9 +159,10 @@ def opened(
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
     usual = default_model(engine).preset.id
-    if usual != model:
-        size = frames = None
-    return [models(engine, value=usual), *judged(engine, usual, size, frames, prompt, lines, seeds)]
+    if usual == model:  # as it was built; whoever has chosen another one meanwhile keeps it
+        return [models(engine), *judged(engine, usual, size, frames, prompt, lines, seeds)]
+    told = judged(engine, usual, None, None, prompt, lines, seeds)
+    return [models(engine, value=usual), *told]
 
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:

@@ -1,6 +1,6 @@
-"""The newest clips, the library's own tab, and a clip's receipt as a table.
+"""The library's tab, and a clip's receipt as a table.
 
-Both lists are drawn by library.js from what ui/tabs/library_routes.py answers.
+The list is drawn by library.js from what ui/tabs/library_routes.py answers.
 """
 
 import html
@@ -18,7 +18,6 @@ from ui import wording
 from ui.theme import ASSETS
 from ui.wording import say
 
-EMPTY = "<p>No clip yet. Write what it should show, press Generate, and it appears here.</p>"
 # What a receipt's plan may hold that has words of its own; files from elsewhere hold others, too.
 CHOICES = (
     "attention",
@@ -38,16 +37,8 @@ CHOICES = (
 )
 VALUES = ("none", "whole", "tiled", "block", "block-exact", "lazy", "resident", "on", "off")
 # The lists' frames; what is in them comes from the program and is only ever set as text.
-STRIP = """
-<section class="library" data-show="strip" aria-label="Newest clips">
-  <div class="lib-head"><h2>Newest clips</h2><span class="lib-count" role="status"></span>
-    <button type="button" class="lib-button" data-do="all">All clips</button></div>
-  <div class="lib-told" role="status"></div>
-  <div class="lib-pages"></div>
-</section>
-"""
 TAB = """
-<section class="library" data-show="all" aria-label="Library">
+<section class="library" aria-label="Library">
   <form class="lib-bar" role="search">
     <label class="lib-search"><span>Search the prompts</span>
       <input type="search" name="words" placeholder="all of these words" autocomplete="off"></label>
@@ -66,6 +57,7 @@ TAB = """
 """
 # One scope, in this order: the last begins, when all that it calls is there.
 SCRIPTS = (
+    "library_root",
     "library_tools",
     "library_dialogs",
     "library_compare",
@@ -76,11 +68,6 @@ SCRIPTS = (
     "library_rows",
     "library",
 )
-
-
-def build_strip() -> gr.HTML:
-    """The newest clips in one row. Fires as ``build_tab``'s does, and ``expand`` for all clips."""
-    return gr.HTML(STRIP, elem_id="gallery", js_on_load=_script())
 
 
 def build_tab() -> gr.HTML:

@@ -2,7 +2,6 @@
 // so that ten thousand clips are no more in the document than a few hundred.
 const pagesNode = at(".lib-pages");
 const form = at(".lib-bar");
-const IN_STRIP = 8;
 
 let clips = []; // all that came, newest first
 let rows = []; // {items, node}; a node without children is a row that is far away
@@ -15,12 +14,12 @@ let busy = false;
 let mayOpenFolders = false;
 
 const say = (text, ...more) => {
-  const close = strip ? [] : [iconButton("close", headroomText("script.close"), () => { say(""); focusCurrent(); })];
+  const close = [iconButton("close", headroomText("script.close"), () => { say(""); focusCurrent(); })];
   at(".lib-told").replaceChildren(...(text ? [make("span", { text }), ...more, ...close] : []));
 };
 const field = (name) => (form ? form.elements[name] : null);
-const filtered = () => !strip && (field("words").value.trim() || field("model").value || field("size").value || field("favourites").checked);
-const inTrash = () => !strip && field("trash").checked;
+const filtered = () => (field("words").value.trim() || field("model").value || field("size").value || field("favourites").checked);
+const inTrash = () => field("trash").checked;
 
 // ---- the focus -----------------------------------------------------------------------------
 
@@ -95,7 +94,7 @@ const openClip = (clip) => {
     [headroomText("script.new_seed"), () => again(clip, true)],
     [headroomText("script.use_settings"), () => { trigger("select", { id: clip.id }); return true; }],
   ];
-  if (!strip && clip.days === null) {
+  if (clip.days === null) {
     acts.push([headroomText("script.compare"), () => {
       select([clip], true);
       if (selected.size === 2) compareBoth();
@@ -128,7 +127,7 @@ const leave = (ids) => {
 // `instead`: what gets the focus where no clip is left.
 const drop = async (clip, instead) => {
   const held = holding();
-  if (strip) await reload(); else leave([clip.id]);
+  leave([clip.id]);
   giveBack(held, instead);
 };
 
@@ -140,9 +139,8 @@ const EMPTY = () => {
 
 const tellCount = () => {
   const some = filtered() ? "script.clips_found" : count === 1 ? "script.one_clip" : "script.clips";
-  at(".lib-count").textContent = !count || strip ? "" : headroomText(inTrash() ? "script.clips_in_trash" : some, { n: count });
-  if (strip) root.hidden = count === 0; // the panel above says what to do first
-  else if (count === 0 && !next) pagesNode.replaceChildren(make("p", { class: "lib-empty", text: EMPTY() }));
+  at(".lib-count").textContent = !count ? "" : headroomText(inTrash() ? "script.clips_in_trash" : some, { n: count });
+  if (count === 0 && !next) pagesNode.replaceChildren(make("p", { class: "lib-empty", text: EMPTY() }));
 };
 
 const options = (name, choices) => {
@@ -158,7 +156,7 @@ const load = async (first) => {
   const mine = first ? (asked += 1) : asked;
   if (!first && (busy || !next)) return;
   busy = true;
-  const query = new URLSearchParams(strip ? { limit: IN_STRIP } : {
+  const query = new URLSearchParams({
     words: field("words").value, model: field("model").value, size: field("size").value,
     favourites: field("favourites").checked, trash: field("trash").checked,
   });
@@ -168,10 +166,10 @@ const load = async (first) => {
     if (mine !== asked) return;
     if (first) {
       mayOpenFolders = told.folder;
-      if (!strip) { options("model", told.models); options("size", told.sizes); }
+      options("model", told.models);
+      options("size", told.sizes);
     }
     ({ count, next } = told);
-    if (strip) next = "";
     if (first) show(told.clips);
     else {
       clips.push(...told.clips);
@@ -197,17 +195,14 @@ const show = (newest) => {
   const kept = new Set(clips);
   for (const [id, one] of nodes) if (!kept.has(one.clip)) nodes.delete(id);
   layOut(() => true);
-  if (!strip) pruneSelection();
+  pruneSelection();
   giveBack(held);
 };
 
 let endIsNear = false;
 const more = () => { if (endIsNear && next && root.offsetParent) load(false); };
 
-if (strip) {
-  at("[data-do=all]").addEventListener("click", () => trigger("expand"));
-  reload();
-} else {
+{
   let pause = 0;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {
@@ -253,6 +248,6 @@ if (strip) {
 }
 // A clip was made, or the other list changed something: what is on show is told anew, unless the
 // reader is far down in it.
-const renew = () => { if (root.isConnected && (strip || (root.offsetParent && clips.length <= 60))) reload(); };
+const renew = () => { if (root.isConnected && root.offsetParent && clips.length <= 60) reload(); };
 document.addEventListener("headroom-ended", renew);
 document.addEventListener("headroom-library", (event) => { if (event.detail !== root) renew(); });

@@ -25,8 +25,8 @@ const actsOf = (clip) => {
 };
 
 const press = (clip, event) => {
-  if (!strip && event.shiftKey) extendTo(clip);
-  else if (!strip && (event.ctrlKey || event.metaKey)) toggle(clip);
+  if (event.shiftKey) extendTo(clip);
+  else if (event.ctrlKey || event.metaKey) toggle(clip);
   else openClip(clip);
 };
 
@@ -43,17 +43,17 @@ const card = (clip) => {
     type: "button", class: "lib-picture", "aria-label": headroomText("script.open_clip", named), onclick: (event) => press(clip, event),
   }, still(clip));
   previews(clip, picture);
-  const box = strip ? [] : [make("input", {
+  const box = [make("input", {
     type: "checkbox", class: "lib-select", "aria-label": headroomText("script.select_clip", named), onclick: (event) => tick(clip, event) })];
-  const made = make("div", { class: "lib-card", "data-id": clip.id, ...(strip ? {} : { role: "gridcell", "aria-selected": String(isSelected(clip)) }) },
+  const made = make("div", { class: "lib-card", "data-id": clip.id, role: "gridcell", "aria-selected": String(isSelected(clip)) },
     picture, ...box,
     make("p", { class: "lib-prompt", translate: "no", text: clip.prompt, title: clip.prompt }),
     make("p", { class: "lib-facts" },
       make("span", { text: headroomText("script.clip_size", { width, height, length }) }),
-      make("span", { text: when(clip, strip || inTrash() ? brief : hour), title: when(clip) })),
+      make("span", { text: when(clip, inTrash() ? brief : hour), title: when(clip) })),
     make("div", { class: clip.days === null ? "lib-acts over" : "lib-acts" }, ...actsOf(clip)));
   if (box[0]) box[0].checked = isSelected(clip);
-  if (!strip) reachable(made, clip.id === current);
+  reachable(made, clip.id === current);
   return made;
 };
 

@@ -13,7 +13,7 @@ const setCurrent = (id) => {
 
 // Some card is in the way of Tab, also when the one that was is gone or far away.
 const keepCurrent = () => {
-  if (!strip && !nodes.has(current)) setCurrent(nodes.keys().next().value ?? null);
+  if (!nodes.has(current)) setCurrent(nodes.keys().next().value ?? null);
 };
 
 const focusCurrent = () => {
@@ -59,11 +59,11 @@ const onKey = (event) => {
   nodes.get(next.id).node.querySelector(".lib-picture").focus();
 };
 
-const atWork = (event) => !strip && root.isConnected && root.offsetParent && !document.querySelector("dialog[open]")
+const atWork = (event) => root.isConnected && root.offsetParent && !document.querySelector("dialog[open]")
   && (event.target === document.body || root.contains(event.target))
   && !event.target.matches("input[type=search], select");
 
-if (!strip) {
+{
   const grid = at(".lib-pages");
   grid.addEventListener("keydown", onKey);
   grid.addEventListener("focusin", (event) => {

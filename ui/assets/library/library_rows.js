@@ -1,5 +1,5 @@
 // The clips as days, rows and cells: as many columns as there is room for.
-const dayOf = (clip) => (strip || inTrash() ? "" : new Date(clip.created).toDateString());
+const dayOf = (clip) => (inTrash() ? "" : new Date(clip.created).toDateString());
 const dayText = (day) => {
   const date = new Date(day), today = new Date();
   const ago = (days) => new Date(today.getFullYear(), today.getMonth(), today.getDate() - days).toDateString();
@@ -33,7 +33,7 @@ const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
 // A day's grid; a screen reader hears its rows and which of its cells are selected.
 const newDay = (day) => {
   const name = day ? dayText(day) : headroomText("script.library");
-  const grid = make("div", { class: "lib-grid", ...(strip ? {} : { role: "grid", "aria-multiselectable": "true", "aria-label": name }) });
+  const grid = make("div", { class: "lib-grid", role: "grid", "aria-multiselectable": "true", "aria-label": name });
   pagesNode.append(make("section", { class: "lib-day", "data-day": day }, ...(day ? [make("h3", { text: name })] : []), grid));
   return grid;
 };
@@ -50,19 +50,19 @@ const append = (some, drawn) => {
       continue;
     }
     const grid = same ? section.lastElementChild : newDay(dayOf(clip));
-    const row = { items: [clip], node: make("div", { class: "lib-row", ...(strip ? {} : { role: "row" }) }) };
+    const row = { items: [clip], node: make("div", { class: "lib-row", role: "row" }) };
     rows.push(row);
     rowOf.set(row.node, row);
     grid.append(row.node);
     if (drawn(clip)) row.node.append(nodeOf(clip)); else row.node.setAttribute("aria-busy", "true");
-    if (!strip) near.observe(row.node);
+    near.observe(row.node);
   }
 };
 
 const CARD = 208, GAP = 12; // pixels: what a card has at least, and what is between two
 const fitting = () => {
   const width = pagesNode.clientWidth;
-  if (strip || !width) return strip ? IN_STRIP : columns; // nobody sees it
+  if (!width) return columns; // nobody sees it
   const least = Math.min(CARD, (width - GAP) / 2); // two on a phone
   return Math.max(1, Math.floor((width + GAP) / (least + GAP)));
 };

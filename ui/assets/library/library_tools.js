@@ -1,9 +1,5 @@
 // Shared by the library's lists and dialogs. Text is only ever set with textContent or
 // setAttribute: no prompt can become markup.
-const root = element.querySelector(".library");
-const strip = root.dataset.show === "strip";
-const at = (selector) => root.querySelector(selector);
-
 const make = (tag, about = {}, ...inside) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(about)) {
@@ -53,20 +49,10 @@ const short = (clip, most = 60) => {
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
 
-// Drawn here, 24 × 24, in the text's colour.
-const ICONS = {
-  star: "M12 3.6l2.6 5.3 5.8.8-4.2 4.1 1 5.8-5.2-2.7-5.2 2.7 1-5.8-4.2-4.1 5.8-.8z",
-  bin: "M4.5 6.5h15M9.5 6V4h5v2M6.5 6.5l.8 13h9.4l.8-13M10 10v6M14 10v6",
-  close: "M6 6l12 12M18 6L6 18",
-  before: "M15 5l-7 7 7 7",
-  after: "M9 5l7 7-7 7",
-};
+const SIGNS = { bin: "trash", close: "cancel" };
 const icon = (name) => {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: `lib-svg lib-svg-${name}`, "aria-hidden": "true" })) svg.setAttribute(key, value);
-  path.setAttribute("d", ICONS[name]);
-  svg.append(path);
+  const svg = headroomIcon(SIGNS[name] ?? name);
+  svg.classList.add("lib-svg", `lib-svg-${name}`);
   return svg;
 };
 const iconButton = (name, label, act, about = {}) => {
