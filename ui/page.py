@@ -77,8 +77,8 @@ def build_page(
                         first = first_run.build_card(engine)
                         notice.build_notice(engine)
                         panel = stage.build_stage(engine)
-                        pausing.build_pause(engine)
                     with gr.Column(min_width=0, elem_id="rail"):
+                        pausing.build_pause(engine)
                         tiles = strip.build_strip(engine)
                 generate.wire_foot(engine, controls, foot, more.as_list())
                 stage.wire(engine, panel, controls, foot)

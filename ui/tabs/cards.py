@@ -15,11 +15,9 @@ from ui import wording
 from ui.wording import say
 
 
-def label(name: Said, best: bool, verdict: Verdict, duration: Duration | None, peak: Text) -> str:
-    """Two lines: ``name``; and what it takes, or its verdict, and whether it is a best one."""
+def label(name: Said, verdict: Verdict, duration: Duration | None, peak: Text) -> str:
+    """Two lines: ``name``; and what it takes, or its verdict."""
     about = takes(verdict, duration, peak)
-    if best:
-        about = Text("cards.best", takes=about) if about else Text("cards.only_best")
     return "\n".join(say(line) for line in (name, about) if line)
 
 
@@ -33,18 +31,21 @@ def takes(verdict: Verdict, duration: Duration | None, peak: Text) -> Said:
     return time or peak
 
 
-def style(cards: Iterable[tuple[str, Size, Verdict]]) -> str:
-    """Rules for what CSS can't tell from the text: each card's shape and its verdict.
+def style(cards: Iterable[tuple[str, Size, Verdict, bool]]) -> str:
+    """Rules for what CSS can't tell from the text: each card's shape, its verdict and its mark.
 
     Args:
-        cards: the radio's value, what it stands for, and the verdict on that.
+        cards: the radio's value, what it stands for, the verdict on that, and whether it is a best
+            one for quality.
     """
     rules = []
-    for value, size, verdict in cards:
+    for value, size, verdict, best in cards:
         card = f'#size label:has(input[value="{html.escape(value, quote=True)}"])'
         longest = max(size.width, size.height)
         width, height = size.width / longest, size.height / longest
         rules.append(f"{card} {{ --wide: {width:.3f}; --high: {height:.3f}; }}")
+        if best:
+            rules.append(f'{card}::after {{ content: "{say(Text("cards.best"))}"; }}')
         if not verdict.open:
             rules.append(f"{card} {{ border-style: dashed; }}")
     return f"<style>{' '.join(rules)}</style>"

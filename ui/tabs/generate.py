@@ -320,10 +320,10 @@ def judged(
     times = engine.guard.durations(model, [here, *others.values()])
     peaks = shown_peaks({s: verdicts[s] for s in others.values()}, short=True)
     told = [
-        (cards.label(name, value in best, verdicts[s], times[s], peaks[s]), value)
+        (cards.label(name, verdicts[s], times[s], peaks[s]), value)
         for (name, value), s in zip(sizes["choices"], others.values(), strict=True)
     ]
-    style = cards.style((value, s, verdicts[s]) for value, s in others.items())
+    style = cards.style((v, s, verdicts[s], v in best) for v, s in others.items())
     told_frames = [
         (length if verdicts[s].open else not_open(length, verdicts[s]), value)
         for (length, value), s in zip(lengths["choices"], longer, strict=True)
