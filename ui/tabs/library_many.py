@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from annotated_types import Len
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,9 +38,7 @@ class Nothing(BaseModel):
 
 
 class Ids(Nothing):
-    ids: Annotated[
-        list[Annotated[int, Field(ge=1, le=2**53)]], Field(min_length=1, max_length=MOST)
-    ]
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**53)]], Len(1, MOST)]
 
 
 class Favourites(Ids):

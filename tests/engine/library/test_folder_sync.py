@@ -156,7 +156,7 @@ def test_a_crash_between_a_move_and_its_row_is_made_good(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(library, "_placed", crash)
+        patch.setattr(library, "write", crash)
         with pytest.raises(KeyboardInterrupt):
             (library.restore if back else library.trash)(number)
     assert care.scan().added == 0

@@ -186,6 +186,8 @@ const reload = () => load(true);
 
 // A new list. What is in it as before stays the same card: its picture doesn't blink.
 const show = (newest) => {
+  const told = (list) => JSON.stringify(list);
+  if (newest.length && rows.length && told(newest) === told(clips)) return;
   const held = holding();
   const before = new Map([...nodes].map(([id, one]) => [id, one.clip]));
   clips = newest.map((clip) => {
@@ -232,7 +234,8 @@ const more = () => { if (endIsNear && next && root.offsetParent) load(false); };
     if (!entries.some((entry) => entry.isIntersecting)) { endPreview(); return; }
     say("");
     reload();
-    if (await lookAround()) reload();
+    // Also without a change: another scan may have brought some since the first answer.
+    if (await lookAround() || clips.length <= 60) reload();
   }).observe(root);
   new IntersectionObserver((entries) => {
     endIsNear = entries[entries.length - 1].isIntersecting;
