@@ -147,8 +147,8 @@ class WrongWay(NamedTuple):
         if self.what == "key log":
             return f"{self.name} names a file that can't be written"
         if self.kind:
-            return f"{self.name} names a proxy of the kind {self.kind}, which can't be used here"
-        return f"{self.name} isn't the address of a proxy"
+            return f"{self.name} names a {self.kind} proxy, which isn't supported here"
+        return f"{self.name} isn't a proxy address"
 
 
 def settle(environment: Environment) -> list[str]:

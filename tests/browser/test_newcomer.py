@@ -65,7 +65,6 @@ def test_the_whole_way_of_a_newcomer(page: Any, served: Served) -> None:
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
     assert page.evaluate(PLAYS % "v.loop")
     page.wait_for_function("document.title === 'Headroom'")
-    card = page.locator("#size label.selected")
     page.wait_for_function(rf"/\d s, \d+ MB/.test({CARD}?.innerText)")
     page.wait_for_function("/, about \\d/.test(document.querySelector('#truth p').textContent)")
 
@@ -141,7 +140,7 @@ def test_a_clip_that_nobody_watches_is_told(chromium: Any, served: Served) -> No
         open_page(tab, served)
         for _ in range(2):
             generate(tab, "")
-            tab.wait_for_selector("#error >> text=it is empty")
+            tab.wait_for_selector("#error >> text=Write a prompt first")
         assert tab.evaluate("window.told") == ["asked"], "asked once"
         tab.evaluate("Notification.permission = 'granted'; document.hasFocus = () => false")
         generate(tab, "a white moon drifts up")

@@ -90,7 +90,7 @@ def test_a_handler_runs_with_values_of_its_declared_types_only() -> None:
         (3, "5"),
         (3, 5.0),
     ]:
-        with pytest.raises(gr.Error, match="Reload the page"):
+        with pytest.raises(gr.Error, match="out of date"):
             event.fn(*good[:place], value, *good[place + 1 :], gr.Request())
 
 
@@ -114,7 +114,7 @@ def test_no_event_of_the_page_trusts_a_type(engine: Engine) -> None:
         for place in range(len(declared)):
             values = [usual(one) for one in declared]
             values[place] = lambda: None
-            with pytest.raises(gr.Error, match="Reload the page"):
+            with pytest.raises(gr.Error, match="out of date"):
                 run(act, values)
             places += 1
     assert places > 80, "the page's values were looked at"
@@ -154,9 +154,9 @@ def test_a_field_that_an_event_set_takes_the_same_values_as_before(engine: Engin
 
     assert "Saved" in press(30)
     for seconds in (-1, 1e9):
-        assert "from 1 to 600 seconds" in press(seconds)
+        assert "1 to 600 seconds" in press(seconds)
     for nonsense in ("x", [1]):
-        with pytest.raises(gr.Error, match="Reload the page"):
+        with pytest.raises(gr.Error, match="out of date"):
             press(nonsense)
 
 

@@ -45,7 +45,8 @@ def style(cards: Iterable[tuple[str, Size, Verdict, bool]]) -> str:
         width, height = size.width / longest, size.height / longest
         rules.append(f"{card} {{ --wide: {width:.3f}; --high: {height:.3f}; }}")
         if best:
-            rules.append(f'{card}::after {{ content: "{say(Text("cards.best"))}"; }}')
+            mark = html.escape(say(Text("cards.best")), quote=True)
+            rules.append(f"{card} {{ --mark: '{mark}'; }}")
         if not verdict.open:
             rules.append(f"{card} {{ border-style: dashed; }}")
     return f"<style>{' '.join(rules)}</style>"

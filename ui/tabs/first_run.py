@@ -146,10 +146,9 @@ def _so_far(seen: Weights, progress: DownloadProgress) -> list[Said]:
 def build_card(engine: Engine) -> FirstRunParts:
     """Its button works by itself; where the card stands, and when it is renewed, is the page's."""
     script = (ASSETS / "page/came.js").read_text(encoding="utf-8")
-    # As it is now: what appears later would move the stage.
-    shown, words, *_ = refreshed(engine)
-    with gr.Column(visible=shown.visible, elem_id="first-run") as box:
-        text = gr.HTML(words, elem_id="first-run-text", js_on_load=None)
+    # Its place is there from the start where it will be: what appears later moves the stage.
+    with gr.Column(visible=bool(first_run(engine).said), elem_id="first-run") as box:
+        text = gr.HTML("", elem_id="first-run-text", js_on_load=None)
         with gr.Row(elem_classes="card-buttons"):
             act = gr.Button(
                 "Download", variant="primary", elem_id="first-run-act", min_width=140, scale=0

@@ -3,7 +3,6 @@
 The list is drawn by library.js from what ui/tabs/library_routes.py answers.
 """
 
-import html
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -85,17 +84,6 @@ class Row(NamedTuple):
     name: Text
     value: Said
     why: Said = NOTHING
-
-
-def receipt_html(clip: Clip, engine: Engine) -> str:
-    """A table; every automatic choice stands with its reason."""
-    # What people, files and machines have said isn't to be taken for one of the page's words.
-    cells = "".join(
-        f"<tr><th scope='row'>{html.escape(name)}</th><td translate=no>"
-        f"<span>{html.escape(value)}</span><div class='why'>{html.escape(why)}</div></td></tr>"
-        for name, value, why in receipt_rows(clip, engine)
-    )
-    return f"<table class='receipt'>{cells}</table>"
 
 
 def receipt_rows(clip: Clip, engine: Engine) -> list[tuple[str, str, str]]:

@@ -87,12 +87,12 @@ def truth_of(
         return truth(Step.TEST, _untested(verdict), Text("truth.do_test"))
     if word is Word.BUSY:
         said = joined(Text("truth.busy"), verdict.reason)
-        return truth(Step.QUEUE, said, _count("truth.do_queue_it", clips))
+        return truth(Step.QUEUE, said, _count("queue_it", clips))
     said = _fits(verdict, duration)
     waiting = engine.jobs.count_waiting()
     if waiting or engine.jobs.running():
-        return truth(Step.QUEUE, said, joined(_count("truth.do_queue", clips), _behind(waiting)))
-    return truth(Step.GENERATE, said, _count("truth.do_generate", clips))
+        return truth(Step.QUEUE, said, joined(_count("queue", clips), _behind(waiting)))
+    return truth(Step.GENERATE, said, _count("generate", clips))
 
 
 def truth_html(truth: Truth, model: str, size: Size) -> str:
@@ -180,8 +180,8 @@ def _probing(engine: Engine, preset: ModelPreset, size: Size) -> bool:
     )
 
 
-def _count(id: str, clips: int) -> Text:
-    return Text(id) if clips == 1 else Text(f"{id}_many", n=clips)
+def _count(step: str, clips: int) -> Text:
+    return Text(f"truth.one_{step}") if clips == 1 else Text(f"truth.many_{step}", n=clips)
 
 
 def _behind(waiting: int) -> Said:

@@ -41,7 +41,7 @@ def test_the_command_line_counts_before_the_variable(tmp_path: Path) -> None:
     file.write_text("you:x")
     assert read_login("me:y", None, "he:z", lambda _: None) == ("me", "y")
     assert read_login(None, file, "he:z", lambda _: None) == ("you", "x")
-    with pytest.raises(LoginError, match="exclude"):
+    with pytest.raises(LoginError, match="can't be combined"):
         read_login("me:y", file, None, lambda _: None)
 
 

@@ -276,7 +276,7 @@ def test_nothing_is_said_of_models_that_cant_run_here(on_card: Engine) -> None:
     assert "INT8" not in told
     assert "Each step reads" not in told, "that is what BF16 would do"
     found = by_subject(lines)
-    assert found["Seconds a clip, Wan2.1 14B (FP8)"].state == "note", "an estimate"
+    assert found["Time per clip, Wan2.1 14B (FP8)"].state == "note", "an estimate"
 
 
 def test_no_tick_for_what_is_neither_good_nor_bad(engine: Engine) -> None:

@@ -210,8 +210,8 @@ def test_out_of_memory_closes_everything_as_large_and_nothing_smaller() -> None:
 def test_a_size_that_ran_out_is_not_compared_with_itself() -> None:
     failed = Measurement(BASELINE, "out_of_memory", {})
     here, larger = (judge(size, [failed], WAN, CARD).reason for size in (BASELINE, LARGE))
-    assert str(here) == f"Memory ran out at {BASELINE} on this machine."
-    assert str(larger).endswith(f"on this machine, and {LARGE} is at least as large.")
+    assert str(here) == f"Memory ran out at {BASELINE.text(16)} on this machine."
+    assert str(larger).endswith(f"on this machine, and {LARGE.text(16)} is at least as large.")
 
 
 def test_a_peak_above_the_whole_card_is_impossible_not_locked() -> None:

@@ -77,7 +77,7 @@ def test_sixty_pasted_lines_are_sixty_clips(presets: Presets) -> None:
         ("a", MOST + 1, f"Seeds per prompt: '{MOST + 1}' isn't"),
         ("a\nb", MOST, f"{2 * MOST} clips"),
         ("{a|b|c}", MOST, f"{3 * MOST} clips"),
-        ("{a|b}" * 9, 1, "512 clips; a batch has from 1 to 500. Use fewer prompts, variants"),
+        ("{a|b}" * 9, 1, "512 clips; a batch can have 1 to 500. Use fewer prompts, variants"),
         ("{a|b}" * 40, 1, "1,000,000 clips or more"),
     ],
 )
@@ -142,11 +142,11 @@ def test_what_cant_be_counted_is_refused_as_the_batch_is(presets: Presets) -> No
 
 
 def test_a_refused_variant_is_named(presets: Presets) -> None:
-    with pytest.raises(RequestError, match=r"^Variant 2: prompt: it has 2001 characters"):
+    with pytest.raises(RequestError, match=r"^Variant 2: prompt: 2001 characters are too many"):
         made(presets, "{a|" + "b" * 2001 + "}", lines=False)
-    with pytest.raises(RequestError, match=r"^Line 3: Variant 1: prompt: it has 2002 characters"):
+    with pytest.raises(RequestError, match=r"^Line 3: Variant 1: prompt: 2002 characters are too many"):
         made(presets, "a\n\n" + "b" * 2001 + "{a|b}")
-    with pytest.raises(RequestError, match=r"^Variant 2: prompt: it is empty"):
+    with pytest.raises(RequestError, match=r"^Variant 2: Write a prompt first"):
         made(presets, "{a|}", lines=False)
 
 
@@ -154,5 +154,5 @@ def test_where_one_clip_is_meant_several_are_refused(presets: Presets) -> None:
     assert single({**RAW, "prompt": r"\{a|b\}"}, presets).prompt == "{a|b}"
     with pytest.raises(BatchError, match=r"2 clips, and a queued clip is one\. Choose one"):
         single({**RAW, "prompt": "{a|b}"}, presets)
-    with pytest.raises(RequestError, match="it is empty"):
+    with pytest.raises(RequestError, match="Write a prompt first"):
         single({**RAW, "prompt": " "}, presets)

@@ -143,7 +143,7 @@ def test_a_comfyui_file_in_the_transformers_place_is_named(
 ) -> None:
     name = "wan2.1_t2v_14b_scaled_fp8_e4m3_lightx2v_4step_comfyui.safetensors"
     write(tmp_path / name, whole("fp8"))
-    with pytest.raises(WeightsMissing, match=f"{name} is there, but ComfyUI's layout"):
+    with pytest.raises(WeightsMissing, match=f"{name} is there, but LightX2V can't read ComfyUI's"):
         find_checkpoint(tmp_path, preset)
     assert "ComfyUI" in str(refusal(single(tmp_path / name), preset).sentence)
 
@@ -298,7 +298,7 @@ def test_a_download_cut_off_is_told_with_both_sizes(
         assert f"{kept:,} bytes" in str(error.sentence) or f"only {kept} bytes" in str(
             error.sentence
         )
-        assert "etch it again" in str(error.remedy)
+        assert "ownload it again" in str(error.remedy)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_who_waits_is_told_of_the_pause(answers: Answers, engine: Engine) -> Non
     engine.pause()
     job = answers.submit({"prompt": "go", "model": "scripted"})
     asyncio.run(answers.wait(job, heard, seconds=0.3))
-    assert told == [f"Job {job.id} waits at place 1: The queue is paused."]
+    assert told == [f"Job {job.id} is waiting at place 1: The queue is paused."]
 
 
 def test_so_many_may_wait(answers: Answers) -> None:

@@ -81,7 +81,7 @@ def test_each_script_of_a_component_is_in_the_file_once_and_called(loaded: Loade
     assert names
     assert [code.count(f'"{name}": function') for name in names] == [1] * len(names)
     assert [call for call in calls if call and len(call) > 100] == []
-    for script in ("page/live.js", "page/desk.js", "library/library.js", "page/queue.js"):
+    for script in ("page/live.js", "page/desk.js", "library/library.js", "page/strip.js"):
         assert code.count((ASSETS / script).read_text(encoding="utf-8")) == 1
 
 

@@ -82,7 +82,7 @@ def test_locked_sizes_say_so_and_offer_the_test(guarded: Engine) -> None:
     labels = dict((value, text) for text, value in size.choices)
     assert labels["256×256"] == "256 × 256\nnot tested yet"
     assert labels["128×128"].startswith("128 × 128\n≤ ")
-    assert 'content: "best"' in truth
+    assert "--mark: 'best'" in truth
     assert [value for _, value in frames.choices] == [9, 17, 33]
     assert "Not tested yet" in truth
     assert "data-step='test'" in truth
@@ -128,7 +128,7 @@ def test_the_tab_and_the_choices_are_in_the_readers_language(guarded: Engine, as
     labels = {value: text for text, value in size.choices}
     assert labels["128×224"] == "224 × 128\n尚未测试"
     assert [text for text, _ in frames.choices] == [
-        "0.6 秒",
+        "0.6 秒，尚未测试",
         "1.1 秒，尚未测试",
         "2.1 秒，尚未测试",
     ]
@@ -138,6 +138,6 @@ def test_the_tab_and_the_choices_are_in_the_readers_language(guarded: Engine, as
     assert "峰值 1.0 GB，3.0" in picture
     assert "运行 1 次" in picture
     assert "<p>本机在 128 × 224，2.1 秒 时内存耗尽" in picture
-    assert any(text.endswith("（未测）") for text, _ in dropdown.choices)
+    assert any(text.endswith("（尚未测试）") for text, _ in dropdown.choices)
     said = headroom.measure_size(guarded, "wan-tiny", "256×256×17")
     assert said.startswith("<p>正在测量 256 × 256")

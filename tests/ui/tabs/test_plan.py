@@ -73,9 +73,9 @@ def test_what_cant_work_says_so_and_is_refused_when_picked(card: Engine) -> None
 
 
 def test_using_and_going_back(card: Engine) -> None:
-    assert "The next clip uses it" in plan.use(card, MODEL, "rope_chunk", 2048)
+    assert "The engine restarts with it" in plan.use(card, MODEL, "rope_chunk", 2048)
     assert "Your choice. Automatic would be 8192" in plan.table_html(card, MODEL)
-    assert "decides again" in plan.reset(card, MODEL, "rope_chunk")
+    assert "automatic again" in plan.reset(card, MODEL, "rope_chunk")
     assert "Your choice" not in plan.table_html(card, MODEL)
     assert plan.use(card, MODEL, "rope_chunk", None) == ""
 

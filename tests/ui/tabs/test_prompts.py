@@ -228,7 +228,7 @@ def test_what_is_shown_is_said_in_the_readers_language(presets: Presets) -> None
         refused = EnhancerError(Text("prompts.nothing_answers", host="<b>"), Text("prompts.wait"))
         assert "<p>&lt;b&gt; 没有应答。请稍等。</p>" in improve.problem_html(refused)
         hint = prompts.vocabulary_hint("a wizard", presets.models["wan-tiny"])
-        assert "不懂 “wizard”；" in hint
+        assert "不认识 “wizard”" in hint
         assert "；颜色：<span translate='no'>" in hint
     finally:
         wording.speak("en")

@@ -17,7 +17,7 @@ from ui.page import build_page
 from ui.tabs.saved import Undo, usable
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-FORM = ("scripted", "32×48", 5, 7, True, 2)  # model, size, frames, seed, kept, clips of each
+FORM = ("scripted", "32×48", 5, "7", 2)  # model, size, frames, seed, clips of each
 DRAFT = Saved("Draft", "scripted", 32, 48, 5, 7, 2)
 
 
@@ -48,24 +48,24 @@ def test_what_the_form_holds_is_saved_and_comes_back(presets_of: Presets) -> Non
     assert "Saved as “Draft”." in said
     assert (last, undo.visible) == (Undo("Draft", None), True)
     assert presets_of.kept.all() == (DRAFT,)
-    kept, said, again, name, model, size, frames, seed, lock, each, verdict, probe = (
-        presets_of.pick("Draft", "wan-tiny", "128×128", 17)
+    kept, said, again, name, model, size, frames, seed, each, truth, press = presets_of.pick(
+        "Draft", "wan-tiny", "128×128", 17
     )
     assert kept == gr.skip()
     assert "Preset “Draft” is set." in said
-    assert (model.value, size.value, frames.value, seed, lock, each) == FORM
+    assert (model.value, size.value, frames.value, seed, each) == FORM
     assert name == "Draft"
-    assert "class='verdict" in verdict
-    assert probe.visible is not None
+    assert "class='truth" in truth
+    assert press.value
     assert again == mark, "the form holds what was saved"
     assert json.loads(mark) == list(FORM)
 
 
 def test_a_drawn_seed_stays_drawn(presets_of: Presets) -> None:
-    presets_of.save("Draft", "scripted", "32×48", 5, 7, False, 1)
+    presets_of.save("Draft", "scripted", "32×48", 5, "", 1)
     assert presets_of.kept.get("Draft").seed == -1
-    *_, seed, lock, _each, _verdict, _probe = presets_of.pick("Draft", "scripted", "32×48", 5)
-    assert (seed, lock) == (gr.skip(), False)
+    *_, seed, _each, _truth, _press = presets_of.pick("Draft", "scripted", "32×48", 5)
+    assert seed == ""
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_a_drawn_seed_stays_drawn(presets_of: Presets) -> None:
     [
         ("", FORM, "The preset has no name. Write one"),
         ("x" * 41, FORM, "41 characters"),
-        ("a", ("scripted", "33×48", 5, 7, True, 2), "isn&#x27;t a multiple of 16"),
-        ("a", ("scripted", "32×48", 5, SEED_LIMIT, True, 2), "seed: "),
-        ("a", ("scripted", "32×48", 5, 7, True, 0), "Seeds for each prompt: &#x27;0&#x27;"),
-        ("a", ("scripted", None, None, None, True, None), "seed: "),
+        ("a", ("scripted", "33×48", 5, "7", 2), "isn&#x27;t a multiple of 16"),
+        ("a", ("scripted", "32×48", 5, str(SEED_LIMIT), 2), "seed: "),
+        ("a", ("scripted", "32×48", 5, "7", 0), "Seeds per prompt: &#x27;0&#x27;"),
+        ("a", ("scripted", None, None, "seven", None), "seed: "),
     ],
 )
 def test_what_cant_be_saved_is_told_and_changes_nothing(

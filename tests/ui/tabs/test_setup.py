@@ -113,7 +113,7 @@ def test_nothing_is_offered_of_what_cant_run_here(no_gpu: Engine) -> None:
         assert not any(part.visible for name, part in shown.items() if name != "text"), model
     text = folded(no_gpu)
     assert "<summary>Can&#x27;t run on this machine (3)</summary>" in text
-    assert text.count("needs an NVIDIA GPU, and none is here") == 3
+    assert text.count("needs an NVIDIA GPU, and this computer has none") == 3
     assert "GB" not in text.replace("16 GB and more", "").replace("48 GB", ""), "nor its download"
 
 
@@ -202,7 +202,7 @@ def test_the_machine_is_told_line_by_line(engine: Engine) -> None:
 def test_no_tick_stands_beside_what_isnt_good(no_gpu: Engine) -> None:
     text = setup.machine_html(no_gpu)
     for line in text.split("<tr ")[1:]:
-        if "isn&#x27;t" in line or "No NVIDIA" in line or Word.IMPOSSIBLE.value in line:
+        if "isn&#x27;t installed" in line or "No NVIDIA" in line or Word.IMPOSSIBLE.value in line:
             assert "✓" not in line
     assert "Wan2.1 14B" not in text, "nothing about models that can't run here"
 

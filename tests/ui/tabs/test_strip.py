@@ -153,7 +153,7 @@ def test_an_edit_keeps_the_place_and_refuses_what_is_wrong(engine: Engine, ask: 
     first, second = engine.jobs.add(ask("a")), engine.jobs.add(ask("b"))
     sent = {"job": first.id, "prompt": "better", "size": "32×48", "frames": "5", "seed": "7"}
     for field, value, said in (
-        ("prompt", " ", "prompt"),
+        ("prompt", " ", "Write a prompt"),
         ("seed", "seven", "seed"),
         ("size", "wide", "height"),
         ("frames", "six", "frames"),

@@ -106,6 +106,7 @@ def test_a_button_that_changed_meanwhile_does_nothing_but_tell(
     assert engine.jobs.waiting() == []
 
 
+@pytest.mark.starts
 def test_weights_that_are_missing_are_the_next_step(hub: Hub, engine: Engine) -> None:
     found = truth(engine, OPEN, "fetched")
     assert (found.step, say(found.label)) == (Step.DOWNLOAD, "Download 8.0 MB")
