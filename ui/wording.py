@@ -137,11 +137,7 @@ def time_left(left: TimeLeft | None) -> Text:
 
 def size(value: Size, fps: int) -> Text:
     """As the page says a size: width first, the way people name pictures."""
-    form = Text("wording.landscape" if value.width > value.height else "wording.portrait")
-    if value.width == value.height:
-        form = Text("wording.square")
-    length = value.frames / fps
-    return Text("wording.size", width=value.width, height=value.height, form=form, seconds=length)
+    return value.text(fps)
 
 
 def size_of(presets: Presets, model: str, value: Size) -> Text:

@@ -31,9 +31,9 @@ def test_seconds(count: float, text: str) -> None:
 
 
 def test_sizes_read_width_first() -> None:
-    assert said(wording.size(Size(480, 832, 81), 16)) == "832 × 480, landscape, 5.1 s"
-    assert said(wording.size(Size(832, 480, 81), 16)) == "480 × 832, portrait, 5.1 s"
-    assert said(wording.size(Size(64, 64, 17), 16)) == "64 × 64, square, 1.1 s"
+    assert said(wording.size(Size(480, 832, 81), 16)) == "832 × 480, 5.1 s"
+    assert said(wording.size(Size(832, 480, 81), 16)) == "480 × 832, 5.1 s"
+    assert said(wording.size(Size(64, 64, 17), 16)) == "64 × 64, 1.1 s"
 
 
 def test_time_left_is_honest() -> None:

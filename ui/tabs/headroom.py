@@ -49,13 +49,13 @@ def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown,
     with gr.Row():
         which = gr.Dropdown(
             [],
-            label="A size to measure",
+            label="A size to test",
             elem_id="measure-size",
             interactive=True,
             filterable=False,
             scale=3,
         )
-        button = gr.Button("Measure", elem_id="measure", variant="primary", scale=1)
+        button = gr.Button("Test", elem_id="measure", variant="primary", scale=1)
     told = gr.HTML("", elem_id="measure-told", js_on_load=None)
 
     button.click(

@@ -144,7 +144,7 @@ def test_what_cant_be_counted_is_refused_as_the_batch_is(presets: Presets) -> No
 def test_a_refused_variant_is_named(presets: Presets) -> None:
     with pytest.raises(RequestError, match=r"^Variant 2: prompt: 2001 characters are too many"):
         made(presets, "{a|" + "b" * 2001 + "}", lines=False)
-    with pytest.raises(RequestError, match=r"^Line 3: Variant 1: prompt: 2002 characters are too many"):
+    with pytest.raises(RequestError, match=r"^Line 3: Variant 1: prompt: 2002 characters"):
         made(presets, "a\n\n" + "b" * 2001 + "{a|b}")
     with pytest.raises(RequestError, match=r"^Variant 2: Write a prompt first"):
         made(presets, "{a|}", lines=False)

@@ -49,17 +49,24 @@ def test_every_state_has_its_own_mark_and_word(guarded: Engine, ask: Ask) -> Non
     picture, dropdown = headroom.refreshed(guarded, "wan-tiny")
     assert "✓</span> measured" in picture
     assert "peak 1.1 GB, 3.0 s, 2 runs" in picture
-    assert "✕</span> impossible" in picture
-    assert "–</span> locked" in picture
+    assert "✕</span> too large" in picture
+    assert "–</span> not tested yet" in picture
     marks = list(headroom.LOOKS.values())
     assert len(set(marks)) == len(marks)
     words = [str(headroom.look_text(look)) for look in headroom.LOOKS]
-    assert words == ["measured", "predicted", "open", "busy", "locked", "impossible"]
+    assert words == [
+        "measured",
+        "predicted",
+        "fits",
+        "memory in use",
+        "not tested yet",
+        "too large",
+    ]
     values = [value for _, value in dropdown.choices]
     assert "128×128×17" not in values, "it is measured already"
     assert "224×128×33" not in values, "it can't fit"
     assert dropdown.value in values
-    assert "<summary title='128 × 224, portrait, 2.1 s'>" in picture
+    assert "<summary title='128 × 224, 2.1 s'>" in picture
     assert "</summary><p>Memory ran out at 128 × 224, 2.1 s" in picture, "the reason opens"
 
 
@@ -93,7 +100,7 @@ def test_locked_sizes_say_so_and_offer_the_test(guarded: Engine) -> None:
 
 
 def test_measuring_from_the_tab_queues_a_probe(guarded: Engine) -> None:
-    assert "Measuring 256 × 256, square, 1.1 s in small steps" in headroom.measure_size(
+    assert "Measuring 256 × 256, 1.1 s in small steps" in headroom.measure_size(
         guarded, "wan-tiny", "256×256×17"
     )
     (job,) = guarded.jobs.waiting()

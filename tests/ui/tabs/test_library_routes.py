@@ -43,7 +43,7 @@ def test_pages_are_plain_text_newest_first(visitor: TestClient) -> None:
     assert [clip["prompt"] for clip in second["clips"]] == ["a red ball"]
     assert (second["next"], "models" in second) == ("", False)
     clip = second["clips"][0]
-    assert (clip["size"], clip["length"], clip["seed"]) == ("48 × 32, landscape, 0.6 s", "0.6 s", 0)
+    assert (clip["size"], clip["length"], clip["seed"]) == ("48 × 32, 0.6 s", "0.6 s", 0)
 
 
 def test_every_address_answers_head_as_it_answers_get(visitor: TestClient, engine: Engine) -> None:

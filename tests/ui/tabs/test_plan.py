@@ -76,7 +76,7 @@ def test_using_and_going_back(card: Engine) -> None:
     assert "The engine restarts with it" in plan.use(card, MODEL, "rope_chunk", 2048)
     assert "Your choice. Automatic would be 8192" in plan.table_html(card, MODEL)
     assert "automatic again" in plan.reset(card, MODEL, "rope_chunk")
-    assert "Your choice" not in plan.table_html(card, MODEL)
+    assert "Automatic would be 8192" not in plan.table_html(card, MODEL)
     assert plan.use(card, MODEL, "rope_chunk", None) == ""
 
 

@@ -46,9 +46,9 @@ def test_a_row_says_place_size_seed_and_what_it_is(engine: Engine, ask: Ask) -> 
     engine.jobs.add(ask(PROBE_PROMPT), "probe")
     first, second = view(engine)["waiting"]
     assert (first["place"], first["title"], first["kind"]) == (1, "<b>a</b>", "clip")
-    assert first["size"] == "48 × 32, landscape, 0.6 s, seed 5"
+    assert first["size"] == "48 × 32, 0.6 s, seed 5"
     assert first["starts"] == "starts next"
-    assert (second["title"], second["starts"]) == ("Measuring 48 × 32, landscape, 0.6 s", "")
+    assert (second["title"], second["starts"]) == ("Measuring 48 × 32, 0.6 s", "")
 
 
 def test_a_failure_outlasts_the_clips_after_it(engine: Engine, ask: Ask) -> None:
