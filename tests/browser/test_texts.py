@@ -134,7 +134,7 @@ def written(page: Any, text: str, attribute: str = "lang=en") -> Any:
 def test_scripts_say_chinese(page: Any) -> None:
     """By id; a value stays as it is, though it be a word of the page's."""
     say = "([id, values]) => window.headroomText(id, values)"
-    assert page.evaluate(say, ["script.two_chosen", {}]) == "已选中两个片段。"
+    assert page.evaluate(say, ["script.selected", {"n": 2}]) == "已选 2 个"
     assert page.evaluate(say, ["script.restore_clip", {"prompt": "Generate"}]) == "恢复：Generate"
     assert page.evaluate(say, ["script.clips_found", {"n": 7}]) == "找到 7 个"
 
@@ -152,15 +152,15 @@ def test_what_scripts_said_before_the_table_came_is_changed(chromium: Any, serve
           document.body.append(node);
         }"""
     )
-    assert (tab.inner_text("#early"), tab.inner_text("#generate")) == ("7 found", "Generate")
+    assert (tab.inner_text("#early"), tab.inner_text("#dice").strip()) == ("7 found", "Roll")
     held[0].continue_()
     tab.wait_for_function(CHINESE)
-    assert (tab.inner_text("#early"), tab.inner_text("#generate")) == ("找到 7 个", "生成")
+    assert (tab.inner_text("#early"), tab.inner_text("#dice").strip()) == ("找到 7 个", "随机")
     context.close()
 
 
 def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
-    page.wait_for_selector("#size >> text=宽屏")  # sizes are said anew by an event of the load
+    page.wait_for_selector("#size >> text=尚未测试")  # sizes are said anew by an event of the load
     assert english(page) == []
     assert page.inner_text("#generate") == "生成"
     generate(page, "   ")
@@ -194,7 +194,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
     page.locator("#frames label").last.click()
     page.wait_for_selector("#truth p")
     assert english(page) == []
-    page.get_by_role("tab", name="Memory").click()
+    page.get_by_role("tab", name="内存").click()
     page.wait_for_selector("#picture td")
     page.click("#measure-size input")
     page.wait_for_selector("[role=option]")
@@ -209,7 +209,7 @@ def test_a_locked_size_is_measured_and_shown(page: Any) -> None:
 def test_the_plan_and_its_choices(page: Any) -> None:
     page.click("#model input")
     page.click("[role=option] >> text=Planned")
-    page.get_by_role("tab", name="Memory").click()
+    page.get_by_role("tab", name="内存").click()
     page.wait_for_selector("#plan >> text=Planned 在本机的运行方式")
     page.click("#plan-choices button.label-wrap")
     page.click("#plan-attention input")
@@ -253,7 +253,7 @@ def test_the_library_and_its_dialogs(page: Any) -> None:
 
 
 def test_set_up_with_the_doctor_and_a_refused_folder(page: Any) -> None:
-    page.get_by_role("tab", name="安装").click()
+    page.get_by_role("tab", name="模型").click()
     page.wait_for_selector("#machine table")
     assert english(page) == []
     page.click("#report-write")
@@ -335,7 +335,7 @@ def test_without_the_table_what_is_built_in_is_english(chromium: Any, served: Se
     tab = context.new_page()
     tab.route("**/texts/zh.json", lambda route: route.abort())
     open_page(tab, served)
-    assert tab.inner_text("#generate") == "Generate"
+    assert "Roll" in tab.inner_text("#dice")
     said = tab.evaluate("window.headroomText('script.clips_found', { n: 7 })")
     assert said == "7 found"
     context.close()
@@ -353,14 +353,14 @@ def test_a_word_is_changed_before_it_is_painted(page: Any) -> None:
           node.textContent = 'Newest clips';
           await Promise.resolve();
           const first = node.textContent;
-          node.textContent = 'Queue';
+          node.textContent = 'Running';
           await new Promise((done) => setTimeout(done, 300));
           const said = [first, node.textContent, writes];
           node.remove();
           return said;
         }"""
     )
-    assert turned[:2] == ["最新片段", "队列"]
+    assert turned[:2] == ["最新片段", "正在生成"]
     assert turned[2] <= 4, "it doesn't answer its own writing"
 
 

@@ -11,7 +11,7 @@ HEAD = """
 <header class="head">
   <h1>Headroom</h1>
   <p class="shared" data-live="share-short" hidden></p>
-  <p class="pull-head" hidden><span class="progress" aria-hidden="true"><span></span></span>
+  <p class="pull-head" hidden><span class="pull-bar" aria-hidden="true"><span></span></span>
     <span data-live="pull-head"></span></p>
   %s
   <div class="head-tools">%s</div>

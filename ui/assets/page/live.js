@@ -58,7 +58,7 @@ const draw = {
   "pull-head": (pull) => document.querySelectorAll(".pull-head").forEach((node) => {
     node.hidden = !pull;
     text("pull-head", pull ? pull.text : "");
-    node.querySelector(".progress > span").style.width = `${(pull ? pull.fraction : 0) * 100}%`;
+    node.querySelector(".pull-bar > span").style.width = `${(pull ? pull.fraction : 0) * 100}%`;
   }),
   pulls: (running) => document.querySelectorAll("[data-pull]").forEach((card) => {
     const pull = running[card.dataset.pull];

@@ -32,6 +32,14 @@ const show = () => {
     if (mode() === "clip") { if (!matchMedia("(prefers-reduced-motion:reduce)").matches) video.play().catch(() => {}); } else video.pause();
   }
   shape();
+  // The last preview goes once the clip has faded in over it.
+  if (mode() !== "run") setTimeout(forget, FADE);
+};
+const FADE = 600;
+const forget = () => {
+  if (mode() === "run") return;
+  on(".preview").hidden = true;
+  on(".preview").removeAttribute("src");
 };
 
 // ---- the clip --------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ const put = (clip) => {
   if (!on(".acts").contains(document.activeElement)) actions();
   if (same) { show(); return; }
   const video = make("video", { src: place("clip", clip), controls: true, loop: true, playsinline: true, preload: "auto",
-    "aria-label": short(clip, 120) });
+    "aria-label": headroomText("script.clip_of", { prompt: short(clip, 120) }) });
   video.muted = true; // they have no sound, and browsers let only muted ones play by themselves
   // What was there stays until the clip has its first picture: the one fades into the other.
   const ready = () => {

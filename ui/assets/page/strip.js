@@ -50,10 +50,10 @@ const row = (job, buttons) => {
     item.className = `tile ${job.verdict || job.state || ""}`;
     const small = [job.size, job.starts].filter(Boolean).join(" · ");
     const why = job.verdict ? headroomText(CLOSED[job.verdict], { why: job.why }) : job.why;
-    const title = line("title", job.title);
-    title.translate = job.kind === "probe"; // a prompt is its author's words
-    item.title = [job.title, small, why].filter(Boolean).join("\n");
-    item.firstElementChild.replaceChildren(title, line("small", small), line("small why", why));
+    const lines = [line("title", job.title), line("small", small), line("small why", why)];
+    for (const one of lines) one.title = one.textContent; // a tile is small
+    lines[0].translate = job.kind === "probe"; // a prompt is its author's words
+    item.firstElementChild.replaceChildren(...lines);
     for (const made of item.querySelectorAll("button")) {
       made.setAttribute("aria-label", headroomText(made.dataset.called, { job: job.title }));
     }
@@ -122,7 +122,8 @@ window.addEventListener("headroom-live", ({ detail }) => drawRunning(detail));
 
 let clips = [];
 const tile = (clip) => {
-  const picture = make("img", { src: place("thumb", clip), alt: "", loading: "lazy", decoding: "async", width: 160, height: 90 });
+  const picture = make("img", { src: place("thumb", clip), alt: "", loading: "lazy", decoding: "async", width: 160, height: 90,
+    translate: "no", title: clip.prompt });
   let tries = 0;
   picture.addEventListener("load", () => {
     // A drawing 16 wide stands for a still that is made right now.
@@ -131,7 +132,7 @@ const tile = (clip) => {
     setTimeout(() => { if (picture.isConnected) picture.src = place("thumb", clip, `&try=${tries}`); }, 700 * 2 ** (tries - 1));
   });
   return make("li", { class: "tile made", "data-clip": clip.id },
-    make("button", { type: "button", class: "tile-picture", title: clip.prompt,
+    make("button", { type: "button", class: "tile-picture",
       "aria-label": headroomText("script.show_clip", { prompt: short(clip, 80) }),
       onclick: () => window.dispatchEvent(new CustomEvent("headroom-show", { detail: { clip } })) }, picture),
     make("div", { class: "what" }, make("span", { class: "title", translate: "no", text: clip.prompt }),
