@@ -18,11 +18,13 @@ pytestmark = [
 
 def test_the_engine_goes_on_once_files_can_be_opened_again(engine: Engine, ask: Ask) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    engine.start()
+    job = engine.submit(ask("a ball"))
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), before[1]))
-        job = engine.submit(ask("a ball"))
-        wait_until(lambda: engine.faults.text(), "that it is told", 20)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        engine.start()
+        wait_until(lambda: engine.faults.text(), "that it is told")
         assert not engine.jobs.get(job.id).state.final
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -170,9 +170,9 @@ def opened(engine: Engine, model: Chosen, size: Chosen, frames: Chosen) -> list[
     """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
     model may be another one than when it was built."""
     usual = default_model(engine).preset.id
-    if usual != model:
-        size = frames = None
-    return [models(engine, value=usual), *judged(engine, usual, size, frames)]
+    if usual == model:  # as it was built; whoever has chosen another one meanwhile keeps it
+        return [models(engine), *judged(engine, usual, size, frames)]
+    return [models(engine, value=usual), *judged(engine, usual, None, None)]
 
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:

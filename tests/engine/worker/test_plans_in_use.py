@@ -79,12 +79,10 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Engine, ask: A
         frames=17,
         model="scripted-fp8",
     )
-    job = planned.jobs.add(big)
-    planned.guard.record(job.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
-    with planned.jobs.store.transaction() as db:
-        db.execute("update measurements set job = null")
+    before = finish(planned, planned.jobs.add(ask("of before", model="scripted")))
+    planned.guard.record(before.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
     assert planned.guard.verdict("scripted-fp8", size).open
-    done = finish(planned, job)
+    done = finish(planned, planned.jobs.add(big))
     assert (done.state, done.attempts) == (State.DONE, 2)
     with_tiles = planned.guard.verdict("scripted-fp8", size)
     assert with_tiles.basis == "measured", "the second try measured it"
