@@ -160,6 +160,7 @@ def test_what_scripts_said_before_the_table_came_is_changed(chromium: Any, serve
 
 
 def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
+    page.wait_for_selector("#size >> text=宽屏")  # sizes are said anew by an event of the load
     assert english(page) == []
     assert page.inner_text("#generate") == "生成"
     generate(page, "   ")
