@@ -118,13 +118,9 @@ def _wire(
     """Verdicts are renewed when the page opens, when a job has ended and when busy may be over."""
 
     chosen = [controls.model, controls.size, controls.frames]
-    page.load(
-        partial(generate.opened, engine),
-        chosen,
-        [controls.model, *judged],
-        **QUIET,
-    )
-    for happened in (panel.change, panel.release):
+    loaded = page.load(partial(generate.opened, engine), controls.model, chosen, **QUIET)
+    # What is judged is what is chosen by then.
+    for happened in (loaded.then, panel.change, panel.release):
         happened(partial(generate.judged, engine), chosen, judged, **QUIET)
 
 
