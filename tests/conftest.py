@@ -131,6 +131,16 @@ def engine(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A file that is to be moved: ``here/X.mp4``, with an empty folder ``there`` beside its own."""
+    path = tmp_path / "here" / "X.mp4"
+    path.parent.mkdir()
+    (tmp_path / "there").mkdir()
+    path.write_bytes(b"mine")
+    return path
+
+
+@pytest.fixture
 def second_drive() -> Iterator[Path]:
     """A folder on another drive than the test's own, where there is one."""
     if not Path("/dev/shm").is_dir():

@@ -124,13 +124,10 @@ def _wire(
 
     judged = [controls.size, controls.frames, *foot.judged()]
     asked = generate.asked_by(controls, more.as_list())
-    page.load(
-        partial(generate.opened, engine),
-        asked,
-        [controls.model, *judged],
-        **QUIET,
-    )
-    for happened in (panel.change, panel.release):
+    chosen = [controls.model, controls.size, controls.frames]
+    loaded = page.load(partial(generate.opened, engine), controls.model, chosen, **QUIET)
+    # What is judged is what is chosen by then.
+    for happened in (loaded.then, panel.change, panel.release):
         happened(partial(generate.judged, engine), asked, judged, **QUIET)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.support.browser import MARKS, choose_scripted, generate, open_page
+from tests.support.browser import MARKS, choose_scripted, generate, open_page, settled
 from tests.support.hub import Hub
 from tests.support.served import Served, serve
 
@@ -43,6 +43,23 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     assert "this program" in text(page, "gauge-split")
     assert 0 < int(page.get_attribute("[data-live=meter]", "aria-valuenow")) <= 100
     assert "No NVIDIA GPU" in text(page, "gauge-problem")
+
+
+def test_a_model_chosen_while_the_page_loads_stays_chosen(chromium: Any, served: Served) -> None:
+    context = chromium.new_context()
+    tab, held, slow = context.new_page(), [], [True]
+    tab.route("**/run/**", lambda route: held.append(route) if slow else route.continue_())
+    open_page(tab, served)
+    tab.click("#model input")
+    tab.click("[role=option] >> text=Scripted")
+    assert held, "the load's events have no answer yet"
+    slow.clear()
+    for route in held:
+        route.continue_()
+    tab.wait_for_selector("#size >> text=48 × 32")
+    settled(tab)
+    assert tab.input_value("#model input") == "Scripted"
+    context.close()
 
 
 def test_reloading_in_the_middle_shows_the_run_and_cancel_ends_it(

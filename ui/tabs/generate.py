@@ -147,22 +147,14 @@ def _written(engine: Engine, text: str, model: Chosen) -> str:
     return prompts.vocabulary_hint(text, preset)
 
 
-def opened(
-    engine: Engine,
-    model: Chosen,
-    size: Chosen,
-    frames: Chosen,
-    prompt: Chosen = "",
-    lines: bool = False,
-    seeds: Chosen = 1,
-) -> list[Any]:
-    """Updates for the model and for what ``judged`` refreshes, when the page is opened: the usual
-    model may be another one than when it was built."""
+def opened(engine: Engine, model: Chosen) -> list[Any]:
+    """Updates for model, size and length when the page is opened: the usual model may be another
+    one than when it was built. Where it isn't, whoever has chosen one meanwhile keeps it."""
     usual = default_model(engine).preset.id
-    if usual == model:  # as it was built; whoever has chosen another one meanwhile keeps it
-        return [models(engine), *judged(engine, usual, size, frames, prompt, lines, seeds)]
-    told = judged(engine, usual, None, None, prompt, lines, seeds)
-    return [models(engine, value=usual), *told]
+    if usual == model:
+        return [models(engine), gr.skip(), gr.skip()]
+    radios = size_choices(engine.presets, usual), frame_choices(engine.presets, usual)
+    return [models(engine, value=usual), *(gr.Radio(**choices) for choices in radios)]
 
 
 def models(engine: Engine, **more: Any) -> gr.Dropdown:

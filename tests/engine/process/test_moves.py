@@ -10,15 +10,6 @@ import pytest
 from engine.process import moves
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    path = tmp_path / "here" / "X.mp4"
-    path.parent.mkdir()
-    (tmp_path / "there").mkdir()
-    path.write_bytes(b"mine")
-    return path
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="errno")
 @pytest.mark.parametrize("step", ["shutil.copyfile", "os.fsync", "engine.process.moves._rename"])
 def test_a_copy_to_another_drive_that_breaks_off_leaves_the_old_one(
