@@ -135,7 +135,9 @@ def test_a_choice_of_the_plan_is_made_refused_and_taken_back(page: Any) -> None:
     page.click("#use-attention")
     page.wait_for_selector("#plan-told >> text=can't be")
     page.click("#auto-decode")
-    page.wait_for_function("!document.querySelector('#plan').textContent.includes('would be whole')")
+    page.wait_for_function(
+        "!document.querySelector('#plan').textContent.includes('would be whole')"
+    )
 
 
 @pytest.mark.model
