@@ -48,9 +48,9 @@ def test_the_whole_way_of_a_newcomer(page: Any, served: Served) -> None:
     page.wait_for_selector("#stage .example")
     assert page.is_hidden("#next")
     assert page.is_hidden("#cancel"), "there is nothing to cancel"
-    page.click("#frames >> text=2.1 s")
+    page.click("#frames label:has-text('2.1 s')")
     page.wait_for_selector("#truth .locked")
-    page.click("#frames >> text=1.1 s")
+    page.click("#frames label:has-text('1.1 s')")
     page.wait_for_selector("#truth >> text=Fits: up to")
 
     page.click("#stage .example >> nth=0")

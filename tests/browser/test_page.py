@@ -25,7 +25,7 @@ PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %
 
 @pytest.mark.model
 def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
-    page.click("#size >> text=64 × 64")
+    page.click("#size label:has-text('64 × 64')")
     generate(page, "a red ball moves left over green grass")
     page.wait_for_selector(".live-panel.running")
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
@@ -108,7 +108,7 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
 
 @pytest.mark.model
 def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
-    page.click("#size >> text=224 × 128")
+    page.click("#size label:has-text('224 × 128')")
     page.wait_for_selector("#truth >> text=Not tested yet")
     page.click("#generate >> text=Test this size")
     page.wait_for_selector(".live-panel.running")
@@ -203,7 +203,7 @@ def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
     page.click("#dice")
     page.wait_for_function("document.querySelector('#seed input').value !== ''")
     seed = page.input_value("#seed input")
-    page.click("#size >> text=64 × 64")
+    page.click("#size label:has-text('64 × 64')")
     generate(page, "a red ball with the number that is shown")
     page.wait_for_selector(f"#stage .facts >> text=seed {seed}")
     assert page.input_value("#seed input") == seed

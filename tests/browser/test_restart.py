@@ -61,7 +61,7 @@ def test_what_was_chosen_before_is_made_by_the_next_program(program: Program, ta
     program.come_back()
     tab.wait_for_selector("[data-live=engine] >> text=ready")
     tab.click("#generate")
-    tab.wait_for_selector("#strip li.made >> text=typed before")
+    tab.wait_for_selector("#strip li.made >> text=typed before", state="attached")
     assert "list of choices" not in tab.inner_text("body")
 
 
@@ -76,4 +76,4 @@ def test_a_prompt_typed_while_it_was_gone_is_there_afterwards(program: Program, 
     )
     tab.wait_for_selector("#hint")
     tab.click("#generate")
-    tab.wait_for_selector("#strip li.made >> text=typed meanwhile")
+    tab.wait_for_selector("#strip li.made >> text=typed meanwhile", state="attached")
