@@ -257,7 +257,7 @@ def test_nothing_that_comes_in_becomes_markup(
     tab = chromium.new_context(viewport={"width": 1366, "height": 900}).new_page()
     tab.goto(untouched.url)
     tab.wait_for_selector("#strip li.made")
-    tab.click("text=Receipt: how this clip was made")
+    tab.click("#open-receipt")
     tab.wait_for_selector("#receipt table")
     assert FILE in tab.inner_text("#receipt")
     assert HOSTILE in tab.inner_text("#receipt")

@@ -27,6 +27,7 @@ def test_names_of_gpu_and_processes_stay_text(tmp_path: Path) -> None:
         with launched() as chromium:
             tab = chromium.new_page()
             open_page(tab, served)
+            tab.click("#gauge summary")
             tab.wait_for_selector("[data-live=gauge-name] >> text=RTX <img")
             for name in ("Library", "Models", "Memory", "Share", "Create"):
                 tab.get_by_role("tab", name=name).first.click()

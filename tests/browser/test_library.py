@@ -198,7 +198,7 @@ def test_a_dropped_clip_brings_its_settings_back(library: Any, tmp_path: Path) -
     assert library.input_value("#prompt textarea") == "dropped"
     assert library.input_value("#seed input") == "4000000000"
     assert library.is_checked("#size label:has-text('48 × 96') input")
-    assert library.is_checked("#frames label:has-text('13 frames') input")
+    assert library.is_checked("#frames input[value='13']")
     library.wait_for_selector("#truth .truth.open")
     library.wait_for_selector("#brought >> text=“dropped”")
     library.fill("#prompt textarea", "another")

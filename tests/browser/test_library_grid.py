@@ -141,7 +141,7 @@ def test_a_clip_plays_while_the_mouse_rests_on_it(library: Any) -> None:
         "request",
         lambda request: fetched.append(request.url) if "/clip/" in request.url else None,
     )
-    card(library, "0 a").locator(".lib-picture").hover()
+    card(library, "2 a").locator(".lib-picture").hover()  # the stage may hold the newest
     library.wait_for_function(f"{PLAYING} === 1")
     video = library.locator(".lib-picture video")
     assert video.evaluate("v => v.muted && v.loop && !v.paused")
