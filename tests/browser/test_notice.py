@@ -60,6 +60,6 @@ def test_red_and_amber_dont_say_the_same(page: Any, served: Served) -> None:
     page.wait_for_selector("[data-live=outcome][data-kind=bad]")
     page.wait_for_selector(f"{NOTICE} >> text=The engine was restarted.")
     outcome, notice = page.inner_text("[data-live=outcome]"), page.inner_text(NOTICE)
-    assert "this clip was given up" in outcome
+    assert "the clip was given up" in outcome
     assert notice.endswith("The engine was restarted.")
     assert len(notice) < len("00:00  The engine was restarted.") + 3

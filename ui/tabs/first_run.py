@@ -147,13 +147,20 @@ def build_card(engine: Engine) -> FirstRunParts:
     """Its button works by itself; where the card stands, and when it is renewed, is the page's."""
     script = (ASSETS / "page/came.js").read_text(encoding="utf-8")
     # Its place is there from the start where it will be: what appears later moves the stage.
-    with gr.Column(visible=bool(first_run(engine).said), elem_id="first-run") as box:
-        text = gr.HTML("", elem_id="first-run-text", js_on_load=None)
+    shown = first_run(engine)
+    with gr.Column(visible=bool(shown.said), elem_id="first-run") as box:
+        text = gr.HTML(_told(shown), elem_id="first-run-text", js_on_load=None)
         with gr.Row(elem_classes="card-buttons"):
             act = gr.Button(
-                "Download", variant="primary", elem_id="first-run-act", min_width=140, scale=0
+                "Download",
+                visible=bool(shown.act),
+                variant="primary",
+                elem_id="first-run-act",
+                min_width=140,
+                scale=0,
             )
-            lead = gr.Button("Models", elem_id="to-setup", min_width=90, scale=0)
+            led = bool(shown.said) and not shown.act
+            lead = gr.Button("Models", visible=led, elem_id="to-setup", min_width=90, scale=0)
     gr.HTML("", elem_id="came", js_on_load=script)
     parts = FirstRunParts(box, text, act, lead, gr.State(None))
     act.click(partial(pressed, engine), None, parts.as_list(), **QUIET)
@@ -184,12 +191,10 @@ def refreshed(engine: Engine, came: Text = NOTHING, problem: str = "") -> list[A
         problem: markup of what went wrong with the button.
     """
     shown = first_run(engine)
-    lines = "".join(f"<p>{html.escape(say(line))}</p>" for line in (came, shown.said) if line)
-    bar = pull_html(shown.model, shown.progress) if shown.progress else ""
     label = Text(f"first_run.act_{shown.act or 'download'}")
     return [
-        gr.Column(visible=bool(lines)),
-        f"<div class='first-run' role='status'>{lines}</div>{bar}{problem}" if lines else "",
+        gr.Column(visible=bool(came or shown.said)),
+        _told(shown, came, problem),
         gr.Button(
             say(label),
             visible=bool(shown.act),
@@ -197,6 +202,12 @@ def refreshed(engine: Engine, came: Text = NOTHING, problem: str = "") -> list[A
         ),
         gr.Button(visible=bool(shown.said) and not shown.act),
     ]
+
+
+def _told(shown: FirstRun, came: Text = NOTHING, problem: str = "") -> str:
+    lines = "".join(f"<p>{html.escape(say(line))}</p>" for line in (came, shown.said) if line)
+    bar = pull_html(shown.model, shown.progress) if shown.progress else ""
+    return f"<div class='first-run' role='status'>{lines}</div>{bar}{problem}" if lines else ""
 
 
 # ---- the hand-over -------------------------------------------------------------------------

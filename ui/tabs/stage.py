@@ -4,12 +4,16 @@ then the clip, with what can be made of it next.
 stage.js draws it, from what the live stream and the library answer.
 """
 
+import base64
+import hashlib
 import html
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.predict import covers
@@ -37,7 +41,7 @@ STAGE = """
       <p class="lead"></p>
       <ul class="examples" aria-label="Examples"></ul>
     </div>
-    <div class="canvas">
+    <div class="canvas" style="--wide:{wide};--high:{high}">
       <div class="film" id="clip"></div>
       <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
       <div class="over">
@@ -46,7 +50,7 @@ STAGE = """
           data-live="left"></span></div>
         <div class="progress" role="progressbar" aria-label="This clip" aria-valuemin="0"
           aria-valuemax="100" aria-valuenow="0" data-live="bar"><span></span></div>
-        <button type="button" class="lib-button" id="cancel">%s<span>Cancel</span></button>
+        <button type="button" class="lib-button" id="cancel">{cancel}<span>Cancel</span></button>
       </div>
     </div>
     <div class="messages">
@@ -80,15 +84,17 @@ def build_stage(engine: Engine) -> gr.HTML:
             return say(error.text)
         return ""
 
-    def examples(asked: object = None) -> list[str]:
+    def examples(asked: object = None) -> list[dict[str, str]]:
         model = asked.get("model") if isinstance(asked, dict) else None
-        return example_prompts(preset_of(engine.presets, model))
+        preset = preset_of(engine.presets, model)
+        return [{"text": t, "still": example_still(preset, t)} for t in example_prompts(preset)]
 
     tools = [read("library/library_tools.js"), read("library/library_dialogs.js")]
     # Each in a block of its own: both have names like ``show``.
     scripts = [f"{{\n{read(part)}\n}}" for part in ("page/stage.js", "page/live.js")]
+    first = default_model(engine).preset.default
     return gr.HTML(
-        STAGE % icon("cancel"),
+        STAGE.format(cancel=icon("cancel"), wide=first.width, high=first.height),
         elem_id="stage",
         js_on_load="\n".join([*tools, *scripts]),
         server_functions=[cancel, examples],
@@ -103,6 +109,21 @@ def example_prompts(preset: ModelPreset) -> list[str]:
     """One of each of the first themes that ``preset`` has."""
     themes = load_ideas().themes(preset)
     return [theme.prompts[0].text for theme in themes[:EXAMPLES]]
+
+
+def example_file(preset: ModelPreset, prompt: str) -> Path:
+    """Where the still of an example is, if it was made (tests/tools/stills.py). A prompt that is
+    changed has none until it is made anew."""
+    digest = hashlib.sha256(prompt.encode()).hexdigest()[:12]
+    return ASSETS / "stills" / f"{preset.id}-{digest}.jpg"
+
+
+def example_still(preset: ModelPreset, prompt: str) -> str:
+    """A picture of a clip that ``preset`` made of ``prompt``, as a data URL; "" without one."""
+    file = example_file(preset, prompt)
+    if not file.is_file():
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:

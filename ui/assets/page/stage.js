@@ -22,8 +22,9 @@ const mode = () => {
 const shape = () => {
   const truth = document.querySelector("#truth [data-model]")?.dataset;
   const [wide, high] = mode() === "clip" ? [shown.width, shown.height] : [truth?.wide, truth?.high];
-  on(".canvas").style.setProperty("--wide", wide || 16);
-  on(".canvas").style.setProperty("--high", high || 9);
+  if (!wide || !high) return; // the truth isn't there yet: as the page was built
+  on(".canvas").style.setProperty("--wide", wide);
+  on(".canvas").style.setProperty("--high", high);
 };
 const show = () => {
   stage.dataset.mode = mode();
@@ -179,8 +180,9 @@ const offer = async (model) => {
   try { found = await server.examples({ model }); } catch { offered = null; }
   if (offered !== model) return;
   on(".lead").textContent = headroomText(found.length ? "script.begin_with_one" : "script.begin");
-  on(".examples").replaceChildren(...found.map((text) => make("li", {},
-    make("button", { type: "button", class: "example", translate: "no", text, onclick: () => trigger("input", { text }) }))));
+  on(".examples").replaceChildren(...found.map(({ text, still }) => make("li", {},
+    make("button", { type: "button", class: "example", translate: "no", onclick: () => trigger("input", { text }) },
+      ...(still ? [make("img", { src: still, alt: "", width: 192, height: 192 })] : []), make("span", { text })))));
 };
 const follow = () => {
   const truth = document.querySelector("#truth [data-model]");
