@@ -104,8 +104,8 @@ class Replacement:
                 tried = joined(Text("jobs.tried_once_more"), then)
                 then = tried if paused else Text("worker.restarted_and_tried")
             elif state is State.FAILED:
-                given_up = joined(Text("jobs.given_up"), then)
-                then = given_up if paused else Text("worker.restarted_and_given_up")
+                # Sentences of their own: what the job's outcome says the page's notice leaves out.
+                then = joined(Text("jobs.given_up"), then)
         elif not self._slot.may_restart():
             self._tell(notice=joined(why, Text("worker.stays_off", times=IDLE_DEATHS)))
             return

@@ -262,6 +262,7 @@ def test_nothing_that_comes_in_becomes_markup(
     assert FILE in tab.inner_text("#receipt")
     assert HOSTILE in tab.inner_text("#receipt")
     clean(tab, "the receipt")
+    tab.keyboard.press("Escape")
 
     file = write(tmp_path / FILE, hostile_receipt())
     tab.set_input_files(".from-clip input[type=file]", str(file))

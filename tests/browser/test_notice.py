@@ -20,7 +20,7 @@ def kill_worker(page: Any, served: Served, prompt: str) -> None:
     page.wait_for_selector("[data-live=stage] >> text=Denoising")
     (worker,) = workers(served)
     os.kill(worker, signal.SIGKILL)
-    page.wait_for_selector(f"{NOTICE} >> text=Retrying once")
+    page.wait_for_selector(f"{NOTICE} >> text=the clip is being retried")
 
 
 def workers(served: Served) -> list[int]:

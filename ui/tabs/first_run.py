@@ -149,7 +149,9 @@ def build_card(engine: Engine) -> FirstRunParts:
     # Its place is there from the start where it will be: what appears later moves the stage.
     shown = first_run(engine)
     with gr.Column(visible=bool(shown.said), elem_id="first-run") as box:
-        text = gr.HTML(_told(shown), elem_id="first-run-text", js_on_load=None)
+        # Its words come in the reader's language when the page is opened; their room is kept.
+        room = f"<div class='reserved' translate='no'>{_told(shown)}</div>"
+        text = gr.HTML(room if shown.said else "", elem_id="first-run-text", js_on_load=None)
         with gr.Row(elem_classes="card-buttons"):
             act = gr.Button(
                 "Download",
