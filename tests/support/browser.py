@@ -18,7 +18,7 @@ MARKS = [
         reason="Chromium isn't installed",
     ),
 ]
-PATIENCE = 20_000  # milliseconds: a wait of a busy machine is no failure
+PATIENCE = 120_000  # milliseconds: a wait of a busy machine is no failure
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update"
