@@ -27,7 +27,6 @@ PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %
 def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     page.click("#size label:has-text('64 × 64')")
     generate(page, "a red ball moves left over green grass")
-    page.wait_for_selector(".live-panel.running")
     page.wait_for_function(PLAYS % "v.readyState >= 2 && v.currentTime > 0.2")
     assert page.evaluate(PLAYS % "[v.videoWidth, v.videoHeight]") == [64, 64]
     page.evaluate(PLAYS % "(v.loop = false, v.play())")

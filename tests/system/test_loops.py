@@ -266,7 +266,7 @@ def visitors_page_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPa
     try:
         opened = sharing.start("network", 1, "scripted")
         assert httpx.get(opened.address, trust_env=False).status_code == 200
-        assert "The visitors' page met" in str(engine.faults.text())
+        assert "The visitors' page hit" in str(engine.faults.text())
     finally:
         sharing.close()
 

@@ -18,6 +18,7 @@ from ui.live import Live, add_routes
 pytestmark = pytest.mark.starts
 
 KEYS = {
+    "budget",
     "engine",
     "engine_state",
     "paused",

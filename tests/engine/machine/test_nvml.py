@@ -291,7 +291,7 @@ def test_the_same_gpu_is_found_again_under_another_number(
     standin.write(gpus=[other], generation=2)  # never measure another one in its place
     sample = meter.sample()
     assert (sample["state"], sample["gpu"]) == ("lost", None)
-    assert "is gone" in sample["problem"]
+    assert "has disappeared" in sample["problem"]
 
 
 def test_a_lost_gpu_is_not_looked_for_at_every_sample(standin: Standin, probe: StartProbe) -> None:

@@ -298,7 +298,7 @@ def test_a_worker_that_dies_while_paused_is_not_replaced(started: Engine, ask: A
     wait_until(lambda: off(started), "its end")
     wait_until(lambda: started.status().notice, "a notice")
     told = str(started.status().notice)
-    assert told.endswith("It is tried once more. The queue is paused, so the engine stays off.")
+    assert told.endswith("Retrying once. The queue is paused, so the engine stays off.")
     looks(started, "jobs.pause.get")(3)
     assert off(started)
     assert (started.jobs.get(job).state, started.jobs.get(job).attempts) == (State.QUEUED, 1)

@@ -59,12 +59,12 @@ def test_out_of_memory_is_tried_once_more_a_notch_smaller(planned: Engine, ask: 
     job = planned.submit(ask(script, **size))
     done = finish(planned, job)
     assert (done.state, done.attempts) == (State.DONE, 2)
-    assert "RAM ran out while decoding 128 × 128, 1.1 s." in str(done.note)
+    assert "RAM ran out while decoding 128 × 128, 2.1 s." in str(done.note)
     assert "Retrying once with decoding in tiles (decode: tiled)" in str(done.note)
     assert plan_of(planned, job.id)["decode"] == "tiled"
     assert "Retrying once" in str(planned.status().notice)
     settled = planned.plans.plan("scripted-fp8")["decode"]
-    assert str(settled.reason) == "RAM ran out while decoding 128 × 128, 1.1 s."
+    assert str(settled.reason) == "RAM ran out while decoding 128 × 128, 2.1 s."
     outcomes = [row.measurement.outcome for row in planned.guard.of_job(job.id)]
     assert outcomes == ["out_of_memory", "ok"]
     assert len(planned.guard.rows("scripted-fp8")) == 1, "each counts for its own plan"

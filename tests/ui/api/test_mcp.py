@@ -125,7 +125,7 @@ def test_errors_are_tool_errors_with_a_remedy(page: Served) -> None:
 
         scripted = {"model": "scripted", "prompt": "go"}
         locked = await refused("generate", **scripted, height=256, width=256, frames=81)
-        assert "256 × 256, 5.1 s: not tested yet" in locked
+        assert "256 × 256, 10.1 s: not tested yet" in locked
         again = re.search(
             r"Call generate again with height (\d+), width (\d+), frames (\d+)", locked
         )

@@ -465,7 +465,7 @@ def test_who_gives_no_name_is_somebody(doors: Doors) -> None:
 
 
 def test_the_share_tab_says_what_the_caps_are() -> None:
-    assert f"has\n{UNFINISHED_EACH} unfinished" in ABOUT
+    assert f"at most {UNFINISHED_EACH} at a time\nare unfinished" in ABOUT
     assert tuple(LENGTHS) == HOURS
 
 

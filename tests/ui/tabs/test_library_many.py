@@ -69,7 +69,7 @@ def test_one_that_cant_be_deleted_keeps_none_of_the_others(
     (failed,) = told["failed"]
     assert failed["id"] == second
     assert failed["why"].startswith("1.mp4 in ")
-    assert "another file than this clip's" in failed["why"]
+    assert "no longer this clip's file" in failed["why"]
     assert numbers(visitor) == [second]
 
 

@@ -364,7 +364,7 @@ def test_refusals_are_told_in_the_language_of_whoever_asks(
 )
 def test_whatever_a_browser_sends_is_a_sentence(engine: Engine, data: object) -> None:
     updates = brought(engine, data)
-    assert len(updates) == 9
+    assert len(updates) == 8
     assert 'role="alert"' in updates[-1]
     assert "<img" not in updates[-1]
 

@@ -107,7 +107,7 @@ def test_without_a_card_here_its_packages_are_not_tried(
         packages = Packages(tmp_path, tmp_path, make_plan(replace(LINUX, cards=())), "linux")
         setup._finish(Stamp("3.11", "x", "nvidia", "gpu"), packages, tmp_path, (ENGINE, GPU))
     assert tried == [(ENGINE,), (ENGINE, GPU)]
-    assert "no GPU here to try" in capfd.readouterr().err
+    assert "no GPU here to test" in capfd.readouterr().err
 
 
 # ---- kernels -------------------------------------------------------------------------------
