@@ -301,6 +301,7 @@ class Ear:
 def worker_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
     monkeypatch.setattr(worker.Pipe, "_orphaned", lambda _: sys.exit())
+    before = set(threading.enumerate())  # other tests' pipes have threads of these names, too
     theirs, mine = make_pipe()
     connection: Any = Ear(mine)
     pipe = worker.Pipe(connection)
@@ -313,7 +314,8 @@ def worker_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) ->
     theirs.close()
     # They end what they are in, once nobody stands in for that any more: the tests' own process.
     names = {"_receive", "_beat"}
-    wait_until(lambda: not names & {one.name for one in threading.enumerate()}, "their end")
+    own = {one for one in threading.enumerate() if one not in before and one.name in names}
+    wait_until(lambda: not any(one.is_alive() for one in own), "their end")
 
 
 def teller_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
