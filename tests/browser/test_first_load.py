@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.browser import MARKS, open_page
 from tests.support.layout_shift import first_load
-from tests.support.served import Served, serving
+from tests.support.served import Served, serving_as_it_comes
 
 pytestmark = MARKS
 
@@ -18,10 +18,7 @@ MOST_SHIFT = 0.02  # a fifth of what https://web.dev/cls calls good
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """As it comes: the tests' own models aren't there."""
-    folder = tmp_path_factory.mktemp("first-load")
-    (folder / "none").mkdir()
-    with serving(folder, presets=folder / "none") as running:
+    with serving_as_it_comes(tmp_path_factory.mktemp("first-load")) as running:
         yield running
 
 

@@ -11,12 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.support.browser import MARKS, generate, open_page, settled, watched
-from tests.support.served import Served
+from tests.support.served import Served, serving_as_it_comes
 
 pytestmark = MARKS
 
 TABS = ["Create", "Library", "Models", "Memory", "Share"]
-# Where the README's picture comes from: HEADROOM_SCREENSHOTS=docs pytest tests/test_newcomer_…
+# README's picture: HEADROOM_SCREENSHOTS=docs pytest tests/browser/test_newcomer.py
 KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
 PLAYS = "(() => { const v = document.querySelector('#clip video'); return v && %s })()"
 CARD = "document.querySelector('#size .selected')"
@@ -33,12 +33,7 @@ window.Notification = class {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """As it comes: the tests' own models aren't there."""
-    from tests.support.served import serving
-
-    folder = tmp_path_factory.mktemp("newcomer")
-    (folder / "none").mkdir()
-    with serving(folder, presets=folder / "none") as running:
+    with serving_as_it_comes(tmp_path_factory.mktemp("newcomer")) as running:
         yield running
 
 

@@ -100,3 +100,11 @@ def serving(
         yield running
     finally:
         running.end(signal.SIGTERM)
+
+
+@contextmanager
+def serving_as_it_comes(folder: Path) -> Iterator[Served]:
+    """``serving`` without the tests' own models."""
+    (folder / "none").mkdir()
+    with serving(folder, presets=folder / "none") as running:
+        yield running
