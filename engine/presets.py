@@ -323,7 +323,13 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
     files = sorted((folder / "models").glob("*.yaml"))
     extra = os.environ.get("HEADROOM_PRESETS", "").strip()
     if extra:
-        files += sorted(Path(extra).glob("*.yaml"))
+        try:
+            files += sorted(Path(extra).glob("*.yaml"))
+        except OSError as error:
+            raise PresetError(
+                f"HEADROOM_PRESETS names a folder that can't be read: {error.strerror}.",
+                "Correct it, or remove it.",
+            ) from error
     if not files:
         raise PresetError(
             f"There is no model preset in {folder / 'models'}.",

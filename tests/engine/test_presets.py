@@ -67,6 +67,14 @@ def test_two_models_of_one_id_are_refused(folder: Path) -> None:
         load_presets(folder)
 
 
+def test_a_folder_that_cant_be_looked_into_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_PRESETS", "x" * 300)
+    with pytest.raises(PresetError, match="HEADROOM_PRESETS names a folder that can't be read"):
+        load_presets(folder)
+
+
 def test_no_presets_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADROOM_PRESETS")
     with pytest.raises(PresetError, match="no model preset"):
