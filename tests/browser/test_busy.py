@@ -18,6 +18,8 @@ CHANGED = {
     "baseline_peak_gib: 0.5": "baseline_peak_gib: 8.0",
 }
 
+MIB = {400: "400 MB", 520: "520 MB"}  # as the gauge tells it
+
 
 def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> None:
     build(tmp_path)
@@ -45,6 +47,7 @@ def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> 
         machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=400)])
         tab.wait_for_selector("#truth .truth:not(.busy)")
         assert "a-game" not in tab.inner_text("#truth")
+        little_costs_little(tab, machine)
         # And the other way: what was free is in use.
         machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=14_500, processes=[holder])])
         tab.wait_for_selector("#truth .busy >> text=a-game")
@@ -55,3 +58,13 @@ def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> 
         assert tab.is_hidden("#error .refusal")
     finally:
         served.end(signal.SIGTERM)
+
+
+def little_costs_little(tab: Any, machine: Standin) -> None:
+    """Memory always drifts: each open page asks for that seldom, and tells the gauge at once."""
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    for used in (520, 400) * 4:
+        machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=used)])
+        tab.wait_for_selector(f"[data-live=gauge-use] >> text=/^{MIB[used]}/", state="attached")
+    assert len([url for url in asked if "predict" in url]) <= 4

@@ -90,17 +90,37 @@ window.addEventListener("headroom-part", () => show(seen));
 let ended = null;
 let weights = null;
 let packages = null;
+// What the truth is derived from, as it was asked last: the queue, and the shares of memory.
 let held = null;
-// At most once a second, and only for somebody who looks.
+const SOON = 600; // at most once a second
+const LATE = 10000; // for what drifts, as memory always does: seconds of every open page aren't free
+const LEAPT = 0.02; // of all memory: a third of a GB of 16
+const DRIFTED = 1 / 160; // as finely as it is told
 let due = 0;
-const renew = () => {
-  if (due) return;
+let dueAt = Infinity;
+const renew = (wait) => {
+  if (dueAt <= performance.now() + wait) return;
+  clearTimeout(due);
+  dueAt = performance.now() + wait;
   due = setTimeout(() => {
-    due = 0;
-    if (document.hidden) held = null; else trigger("release");
-  }, 600);
+    dueAt = Infinity;
+    held = derived();
+    if (document.hidden) held = null; // only for somebody who looks
+    else trigger("release");
+  }, wait);
 };
-document.addEventListener("visibilitychange", () => { if (!document.hidden && held === null) renew(); });
+const derived = () => ({
+  queue: [seen.running, seen.queue?.waiting.length, seen.queue?.more].join(),
+  memory: [seen.meter?.others || 0, seen.meter?.budget || 0, seen.ram || 0],
+});
+const judgeAnew = () => {
+  const now = derived();
+  if (held === null) return renew(SOON);
+  const moved = Math.max(...now.memory.map((share, i) => Math.abs(share - held.memory[i])));
+  if (now.queue !== held.queue || moved >= LEAPT) renew(SOON);
+  else if (moved >= DRIFTED) renew(LATE);
+};
+document.addEventListener("visibilitychange", () => { if (!document.hidden && held === null) renew(SOON); });
 const receive = (state) => {
   Object.assign(seen, state);
   show(state);
@@ -115,10 +135,7 @@ const receive = (state) => {
     if (packages !== null && packages !== state.packages) { trigger("tick"); trigger("change"); }
     packages = state.packages;
   }
-  // What the truth is derived from: memory, as finely as it is told, and the queue.
-  const now = [seen.budget, Math.round((seen.ram || 0) * 160), seen.running, seen.queue?.waiting.length,
-    seen.queue?.more].join();
-  if (now !== held) { held = now; renew(); }
+  judgeAnew();
   if ("ended" in state) {
     // The first value is what the page was built with; a later one means that a job has ended.
     if (ended !== null && ended !== state.ended) {
