@@ -20,6 +20,8 @@ HEAD = """
 
 
 def build_head() -> None:
-    script = (ASSETS / "page/desk.js").read_text(encoding="utf-8")
+    # The head is loaded first, so what other parts call is here.
+    files = ("page/notify.js", "page/desk.js")
+    script = "".join((ASSETS / file).read_text(encoding="utf-8") for file in files)
     tools = shortcuts.BUTTON + theme_switch_html()
     gr.HTML(HEAD % (GAUGE, tools), elem_id="head", js_on_load=script)

@@ -1,32 +1,15 @@
 // What a daily tool does besides: the tab's title, word when a clip is done while nobody
 // looks, and a typed prompt that a reload doesn't take away. live.js sends "headroom-live" with what has changed.
 const NAME = "Headroom";
-const ASKED = "headroom-asked-to-notify";
+const { watched, tell, ask } = window.headroomNotify;
 const seen = { running: false, fraction: 0, title: "", outcome: "", outcome_kind: "", waiting: 0 };
 let done = false; // something ended that nobody has looked at yet
 
-const watched = () => !document.hidden && document.hasFocus();
 const show = () => {
   const mark = seen.outcome_kind === "bad" ? "✗" : "✓";
   const percent = `${Math.round(seen.fraction * 100)} %`;
   const title = seen.running ? `${percent} ${NAME}` : done ? `${mark} ${NAME}` : NAME;
   if (document.title !== title) document.title = title;
-};
-
-const tell = (title, body) => {
-  if (watched() || !("Notification" in window) || Notification.permission !== "granted") return;
-  const told = new Notification(title, { body, tag: "headroom" });
-  told.onclick = () => { window.focus(); told.close(); };
-};
-
-// Browsers want a press for this question; after the first one it isn't asked again.
-const ask = () => {
-  if (!("Notification" in window) || Notification.permission !== "default") return;
-  try {
-    if (localStorage.getItem(ASKED)) return;
-    localStorage.setItem(ASKED, "1");
-  } catch { return; } // where nothing can be kept it would be asked each time
-  Notification.requestPermission();
 };
 
 let last = "";
@@ -38,7 +21,7 @@ window.addEventListener("headroom-live", ({ detail }) => {
   // Of a batch, only the end of all of it.
   if (before && !seen.running && seen.waiting === 0) {
     done = !watched();
-    if (seen.outcome_kind) tell(seen.outcome, last);
+    if (seen.outcome_kind) tell(seen.outcome, { body: last, tag: "headroom" });
   }
   show();
 });
