@@ -10,21 +10,16 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.conftest import TESTS
 from tests.support.browser import MARKS, launched, settled, watched
 from tests.support.hub import Hub
+from tests.support.models import FETCHED_ID as MODEL
+from tests.support.models import fetched_for_gpu
 from tests.support.nvml.standin import ScriptedGpu, Standin, build
 from tests.support.served import Served, serve
 
 pytestmark = MARKS
 # HEADROOM_SCREENSHOTS=FOLDER keeps the pictures, to be looked at.
 KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
-MODEL = "large-fetched"
-CHANGED = {
-    "id: fetched": f"id: {MODEL}",
-    "name: Fetched": "name: Large (FP8)",
-    "runs_on: cpu": "runs_on: nvidia",
-}
 NOTIFIED = """() => {
 window.told = [];
 window.Notification = class {
@@ -41,11 +36,7 @@ def served(hub: Hub, tmp_path: Path) -> Iterator[Served]:
     machine, presets = Standin(tmp_path), tmp_path / "presets"
     machine.write(gpus=[ScriptedGpu()])
     presets.mkdir()
-    text = (TESTS / "fixtures/presets_weights/fetched.yaml").read_text(encoding="utf-8")
-    for old, new in CHANGED.items():
-        assert old in text
-        text = text.replace(old, new)
-    (presets / "large.yaml").write_text(text, encoding="utf-8")
+    fetched_for_gpu(presets)
     environment = machine.environment(
         HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(presets), HF_ENDPOINT=hub.url
     )
