@@ -1,7 +1,7 @@
 // What a daily tool does besides: the tab's title, word when a clip is done while nobody
 // looks, and a typed prompt that a reload doesn't take away. live.js sends "headroom-live" with what has changed.
 const NAME = "Headroom";
-const { watched, tell, ask } = window.headroomNotify;
+const { watched, tell, ask } = headroomNotify; // notify.js
 const seen = { running: false, fraction: 0, title: "", outcome: "", outcome_kind: "", waiting: 0 };
 let done = false; // something ended that nobody has looked at yet
 

@@ -1,12 +1,11 @@
 // Word by the system for somebody who doesn't look at the page: desk.js and came.js have what to say.
 const ASKED = "headroom-asked-to-notify";
 const can = (permission) => "Notification" in window && Notification.permission === permission;
-const watched = () => !document.hidden && document.hasFocus();
 
 window.headroomNotify = {
-  watched,
+  watched: () => !document.hidden && document.hasFocus(),
   tell: (title, options) => {
-    if (watched() || !can("granted")) return;
+    if (headroomNotify.watched() || !can("granted")) return;
     const told = new Notification(title, options);
     told.onclick = () => { window.focus(); told.close(); };
   },
