@@ -26,11 +26,13 @@ MEASURES = """
     const at = document.querySelector(selector).getBoundingClientRect();
     return { x: at.x, y: at.y, width: at.width, height: at.height, bottom: at.bottom };
   };
+  const tabs = [...document.querySelectorAll(".tab-container [role=tab]")]
+    .filter((tab) => tab.offsetWidth);
   return {
     sideways: document.documentElement.scrollWidth - window.innerWidth,
     prompt: box("#prompt"), generate: box("#generate"), truth: box("#truth"),
     frame: box("#stage .frame"), form: box("#form > *"), strip: box("#strip .strip"),
-    gauge: box("#gauge"),
+    gauge: box("#gauge"), tabs: tabs.length, last: tabs.at(-1).getBoundingClientRect().right,
   };
 }
 """
@@ -70,6 +72,8 @@ def in_its_place(tab: Any, width: int, height: int) -> None:
         assert at["generate"]["bottom"] <= at["frame"]["y"], "prompt, button, stage"
         assert at["frame"]["bottom"] <= height, "the press is seen at once"
         return
+    assert at["tabs"] == 5, "tabs that had no room come back"
+    assert at["last"] < at["gauge"]["x"]
     assert at["frame"]["width"] * at["frame"]["height"] > 0.2 * width * height, "the stage leads"
     assert at["strip"]["y"] < height, "the queue is in sight"
     if width >= 1700:

@@ -291,7 +291,7 @@ def test_sharing_and_the_visitors_page(page: Any, chromium: Any) -> None:
     guest = context.new_page()
     guest.goto(f"{address}#{password}")
     guest.wait_for_selector("#enter", state="visible")
-    assert guest.title() == "Headroom，有人与您分享"
+    guest.wait_for_function("document.title === 'Headroom，有人与您分享'")
     assert english(guest) == []
     guest.fill("#enter [name=name]", "open")
     guest.click("#enter button")

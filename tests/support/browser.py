@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from engine.commands.bench.first_load import CHROMIUM as NAMES
 from tests.support.served import Served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MARKS = [
     pytest.mark.browser,
     pytest.mark.skipif(

@@ -14,7 +14,8 @@ from engine.commands.bench.page import OURS, bare_page, served
 from engine.commands.bench.row import Say
 
 LOADS = 5
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+# The shell draws no window and no tabs of its own: a quarter less time of the processor.
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STILL_MS = 1500  # without another byte: the load has come to its end
 PATIENCE_MS = 120_000
