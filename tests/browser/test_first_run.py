@@ -146,3 +146,8 @@ def look_at(tab: Any, what: str, folder: Path) -> None:
             assert found == [], (what, width, scheme)
             sideways = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert sideways <= 0, (what, width)
+            gauge = tab.locator("#gauge").bounding_box()
+            assert gauge["x"] + gauge["width"] <= width, (
+                "beside what the download tells in the head"
+            )
+            assert gauge["y"] >= 0

@@ -24,7 +24,8 @@ MEASURES = """
 () => {
   const box = (selector) => {
     const at = document.querySelector(selector).getBoundingClientRect();
-    return { x: at.x, y: at.y, width: at.width, height: at.height, bottom: at.bottom };
+    return { x: at.x, y: at.y, width: at.width, height: at.height, bottom: at.bottom,
+      right: at.right };
   };
   const tabs = [...document.querySelectorAll(".tab-container [role=tab]")]
     .filter((tab) => tab.offsetWidth);
@@ -36,6 +37,7 @@ MEASURES = """
   };
 }
 """
+COLOUR = "getComputedStyle(document.querySelector('.over .line span')).color"
 DRAWN = """
 async () => { for (let n = 0; n < 4; n += 1) await new Promise(requestAnimationFrame); }
 """
@@ -66,6 +68,7 @@ def in_its_place(tab: Any, width: int, height: int) -> None:
     assert at["sideways"] <= 0, "the page scrolls sideways"
     assert at["gauge"]["y"] >= 0
     assert at["gauge"]["bottom"] <= 48, "the memory is in the head"
+    assert at["gauge"]["right"] <= width
     assert at["generate"]["bottom"] <= height, "the button needs scrolling"
     assert at["prompt"]["bottom"] <= at["truth"]["y"] < at["generate"]["y"]
     if width < 760:
@@ -100,6 +103,11 @@ def test_everything_has_its_place_in_every_state(
             )
         tab.wait_for_function("document.querySelector('.preview').src.startsWith('data:')")
         at_each_size(tab, "running", look)
+        assert tab.evaluate(COLOUR) == "rgb(255, 255, 255)", "on a dark shade in either theme"
+        tab.set_viewport_size({"width": 390, "height": 844})
+        ends = tab.locator("#strip [data-do=cancel_waiting]").bounding_box()
+        assert ends["x"] + ends["width"] <= tab.locator("#pausing").bounding_box()["x"]
+        tab.set_viewport_size({"width": 1366, "height": 768})
         tab.locator("#strip [data-do=edit]").first.click()
         tab.wait_for_selector("#save-job")
         at_each_size(tab, "editing", look, placed=False)

@@ -76,7 +76,9 @@ def on_a_card(folder: Path, **variables: str) -> Iterator[tuple[Served, Standin]
     machine, presets = Standin(folder), folder / "presets"
     machine.write(gpus=[ScriptedGpu()])
     presets.mkdir(exist_ok=True)
-    own = machine.environment(**variables)
+    own = machine.environment(
+        HEADROOM_HOME=str(folder / "home"), HEADROOM_PRESETS=str(presets), **variables
+    )
     with serving(folder, presets=presets, **own) as served:
         yield served, machine
 
@@ -86,7 +88,7 @@ def test_first_run_on_a_card_and_its_download(chromium: Any, hub: Hub, tmp_path:
     fetched_for_gpu(tmp_path / "presets")
     with on_a_card(tmp_path, HF_ENDPOINT=hub.url) as (served, _):
         in_each_language(chromium, served, "first-run-gpu", offered)
-        hub.fault("models_t5", pace=1_000)
+        hub.fault("models_t5", pace=20_000)
         with watched(chromium, served) as tab:
             tab.click("#first-run-act")
             fetching(tab)
@@ -99,7 +101,7 @@ def offered(tab: Any) -> None:
 
 
 def fetching(tab: Any) -> None:
-    tab.wait_for_selector("#first-run .progress", state="visible")
+    tab.wait_for_selector("#first-run .told:not(:empty)", state="visible")
 
 
 def fetching_in_models(tab: Any) -> None:
@@ -119,17 +121,22 @@ def test_memory_in_use(chromium: Any, tmp_path: Path) -> None:
 
 
 def in_use(tab: Any) -> None:
+    tab.click("#model input")
+    tab.click("[role=option] >> text=Large")
     tab.wait_for_selector("#truth .busy >> text=a-game")
 
 
-def test_out_of_memory(chromium: Any, served: Served) -> None:
-    in_each_language(chromium, served, "out-of-memory", ran_out)
+@pytest.mark.parametrize("locale", LOCALES)
+def test_out_of_memory(chromium: Any, tmp_path: Path, locale: str) -> None:
+    with serving(tmp_path) as served, watched(chromium, served, locale=locale) as tab:
+        ran_out(tab)
+        keep(tab, "out-of-memory", locale)
 
 
 def ran_out(tab: Any) -> None:
     choose_scripted(tab)
     generate(tab, "steps=2 fail=oom at=denoise:1")
-    tab.wait_for_selector("#error .refusal, #notice .notice, [data-live=outcome][data-kind=bad]")
+    tab.wait_for_selector("[data-live=outcome][data-kind=bad]", state="attached")
 
 
 @pytest.fixture(scope="module")
