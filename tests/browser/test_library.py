@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import MARKS, choose_scripted, generate, watched
+from tests.conftest import wait_until
+from tests.support.browser import MARKS, choose_scripted, generate, settled, watched
 from tests.support.clipfiles import by_hand, receipt, write
 from tests.support.served import Served, serving
 
 pytestmark = MARKS
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
 CARDS = "#library .lib-card"
+RENEW = "document.dispatchEvent(new CustomEvent('headroom-library', {detail: null}))"
 ROWS = "document.querySelectorAll('#library .lib-row').length"
 
 
@@ -85,6 +87,26 @@ def test_a_favourite_stays_one(library: Any, served: Served) -> None:
     library.check("#library [name=favourites]")
     wait_for_cards(library, 1)
     assert prompts(library) == ["a blue cube"]
+
+
+def test_an_answer_from_before_a_change_is_not_shown(library: Any) -> None:
+    settled(library)
+    held: list[tuple[Any, Any]] = []
+
+    def hold_the_first(route: Any) -> None:
+        route.continue_() if held else held.append((route, route.fetch()))
+
+    library.route("**/library?*", hold_the_first)
+    library.evaluate(RENEW)
+    wait_until(lambda: library.wait_for_timeout(50) or held, "the list from before")
+    library.click("#library [aria-label='Delete: last']")
+    library.wait_for_selector("#library .lib-told >> text=It stays in the trash for 7 days.")
+    route, before = held[0]
+    route.fulfill(response=before)
+    settled(library)
+    wait_for_cards(library, 4)
+    library.click("#library .lib-told >> text=Undo")
+    wait_for_cards(library, 5)
 
 
 def test_deleted_is_undone_and_restored(library: Any) -> None:

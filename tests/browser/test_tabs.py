@@ -113,6 +113,7 @@ def test_a_login_that_a_restart_has_ended_is_told(
         first.process.poll() is None and first.end(signal.SIGTERM)
     again = serve(tmp_path / "again.log", first.port, environment=environment, program=program)
     try:
+        assert again.port == first.port, "somebody else took it meanwhile"
         for tab in tabs:
             tab.wait_for_selector("[data-live=offline] >> text=Reload the page to log in")
         asked: list[str] = []

@@ -11,6 +11,7 @@ let next = "";
 let count = 0;
 let asked = 0; // the number of the newest question: answers to older ones are dropped
 let busy = false;
+let renewing = false; // the list from its beginning was asked for and hasn't come
 let mayOpenFolders = false;
 
 const say = (text, ...more) => {
@@ -52,7 +53,11 @@ const act = async (clip, what, body = {}) => {
   }
 };
 
-const tellOthers = () => document.dispatchEvent(new CustomEvent("headroom-library", { detail: root }));
+// Something was changed here: the other list asks anew, and so does this one if it had asked before.
+const tellOthers = () => {
+  if (renewing) reload();
+  document.dispatchEvent(new CustomEvent("headroom-library", { detail: root }));
+};
 
 const favourite = async (clip) => {
   if (!await act(clip, "favourite", { on: !clip.favourite })) return;
@@ -156,6 +161,7 @@ const load = async (first) => {
   const mine = first ? (asked += 1) : asked;
   if (!first && (busy || !next)) return;
   busy = true;
+  renewing = first;
   const query = new URLSearchParams({
     words: field("words").value, model: field("model").value, size: field("size").value,
     favourites: field("favourites").checked, trash: field("trash").checked,
@@ -179,7 +185,7 @@ const load = async (first) => {
   } catch (error) {
     if (mine === asked) { say(error.message); next = first ? "" : next; }
   } finally {
-    if (mine === asked) { busy = false; more(); }
+    if (mine === asked) { busy = renewing = false; more(); }
   }
 };
 const reload = () => load(true);
