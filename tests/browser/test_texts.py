@@ -172,8 +172,9 @@ def test_the_form_the_queue_and_the_end_of_clips(page: Any) -> None:
     page.wait_for_selector("[data-live=outcome][data-kind=bad]")
     assert english(page) == []
     generate(page, "steps=300 step_seconds=0.2")
+    # The preview of the clip before stays until this one runs.
+    page.wait_for_selector("[data-live=title] >> text=/^steps=300 step_seconds=0.2$/")
     page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
-    assert page.inner_text("[data-live=title]") == "steps=300 step_seconds=0.2"
     generate(page, "measured")
     page.wait_for_selector("#strip [data-queue=waiting] .title")
     assert page.inner_text("#strip [data-queue=waiting] .title") == "measured"

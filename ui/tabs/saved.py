@@ -104,8 +104,8 @@ def wire(
 
     def pick(name: Chosen, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
         untouched = [gr.skip()] * (1 + len(form) + len(judged_parts))
-        if not name:
-            return [gr.skip(), "", "", *untouched]
+        if not name:  # what is told stays as long as it is true, or may be newer than this
+            return [gr.skip(), gr.skip(), gr.skip(), *untouched]
         try:
             saved = kept.get(str(name))
             now = Form(ANY, known_model(engine.presets, model), size, frames, "").raw()

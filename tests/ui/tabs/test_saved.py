@@ -126,7 +126,12 @@ def test_a_name_that_is_gone_says_so_and_the_list_is_renewed(presets_of: Presets
     assert names(listed) == ["Presets", "Draft"]
     assert mark == ""
     assert rest == [gr.skip()] * len(rest)
-    assert presets_of.pick("", "scripted", "32×48", 5)[1] == ""
+
+
+def test_no_choice_tells_nothing(presets_of: Presets) -> None:
+    """A list that loses the focus fires it as well, and would wipe what another button answered."""
+    told = presets_of.pick("", "scripted", "32×48", 5)
+    assert told == [gr.skip()] * len(told)
 
 
 # ---- what is gone ----------------------------------------------------------------------------
