@@ -38,7 +38,8 @@ def test_the_page_comes_compressed_and_its_script_once(chromium: Any, served: Se
       .map((one) => [
         new URL(one.name).pathname, one.transferSize, one.encodedBodySize, one.decodedBodySize,
       ])
-      .filter(([path]) => !path.startsWith("/gradio_api/") && /\\/$|\\/page\\/|\\/theme\\.css|\\/assets\\/.*\\.(js|css)$/.test(path))
+      .filter(([path]) => !path.startsWith("/gradio_api/"))
+      .filter(([path]) => /\\/$|\\/page\\/|\\/theme\\.css|\\/assets\\/.*\\.(js|css)$/.test(path))
     """
     first = tab.evaluate(weigh)
     large = [one for one in first if one[3] > 2000]
