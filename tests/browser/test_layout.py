@@ -4,20 +4,16 @@ Pictures of all of it, to be looked at: HEADROOM_SCREENSHOTS=FOLDER, which also 
 and Chinese.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.browser import MARKS, choose_scripted, settled, watched
+from tests.support.browser import MARKS, choose_scripted, watched
+from tests.support.pictures import KEPT, SIZES, keep
 from tests.support.served import Served, serving
 
 pytestmark = MARKS
-KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
-# The last is the one that the clicks between are made at.
-SIZES = [(390, 844), (1366, 640), (1920, 1080), (2560, 1440), (1366, 768)]
 LOOKS = [("light", "en-US"), ("dark", "en-US"), ("light", "zh-CN"), ("dark", "zh-CN")]
 LONG = "steps=900 step_seconds=0.2 "
 MEASURES = """
@@ -54,13 +50,10 @@ def at_each_size(tab: Any, state: str, look: str, placed: bool = True) -> None:
     tab.evaluate("window.scrollTo(0, 0)")
     for width, height in SIZES:
         tab.set_viewport_size({"width": width, "height": height})
-        settled(tab) if KEPT else tab.evaluate(DRAWN)
+        tab.evaluate(DRAWN)
         if placed:
             in_its_place(tab, width, height)
-        if KEPT:
-            file = Path(KEPT) / f"{state}-{width}x{height}-{look}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            tab.screenshot(path=file)
+        keep(tab, state, look)
 
 
 def in_its_place(tab: Any, width: int, height: int) -> None:

@@ -19,18 +19,17 @@ from PIL import Image
 from engine.home import PROJECT
 from engine.library.mp4 import write_clip
 from tests.conftest import TESTS
-from tests.support.browser import MARKS, choose_scripted, generate, settled, shared, watched
+from tests.support.browser import MARKS, choose_scripted, generate, shared, watched
 from tests.support.clipfiles import receipt
 from tests.support.hub import Hub
 from tests.support.models import fetched_for_gpu, for_gpu
 from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
+from tests.support.pictures import KEPT, SIZES, keep
 from tests.support.served import Served, serving, serving_as_it_comes
 
-KEPT = os.environ.get("HEADROOM_SCREENSHOTS")
 pytestmark = [*MARKS, pytest.mark.skipif(not KEPT, reason="HEADROOM_SCREENSHOTS=FOLDER")]
 
 LOCALES = ["en-US", "zh-CN"]
-SIZES = [(390, 844), (1366, 640), (1366, 768), (1920, 1080), (2560, 1440)]
 CLIPS = 200
 PROMPTS = (
     "a red ball bounces on the grass",
@@ -41,16 +40,13 @@ PROMPTS = (
 Reach = Callable[[Any], None]
 
 
-def keep(tab: Any, state: str, locale: str) -> None:
+def keep_all(tab: Any, state: str, locale: str) -> None:
     for width, height in SIZES:
         tab.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
             tab.emulate_media(color_scheme=scheme)
-            settled(tab)
+            keep(tab, state, f"{scheme}-{locale[:2]}")
             assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
-            tab.screenshot(
-                path=Path(KEPT or "") / f"{state}-{width}x{height}-{scheme}-{locale[:2]}.png"
-            )
 
 
 def in_each_language(chromium: Any, served: Served, state: str, reach: Reach) -> None:
@@ -58,7 +54,7 @@ def in_each_language(chromium: Any, served: Served, state: str, reach: Reach) ->
     for locale in LOCALES:
         with watched(chromium, served, locale=locale) as tab:
             reach(tab)
-            keep(tab, state, locale)
+            keep_all(tab, state, locale)
 
 
 def test_first_run_without_a_gpu(chromium: Any, tmp_path: Path) -> None:
@@ -130,7 +126,7 @@ def in_use(tab: Any) -> None:
 def test_out_of_memory(chromium: Any, tmp_path: Path, locale: str) -> None:
     with serving(tmp_path) as served, watched(chromium, served, locale=locale) as tab:
         ran_out(tab)
-        keep(tab, "out-of-memory", locale)
+        keep_all(tab, "out-of-memory", locale)
 
 
 def ran_out(tab: Any) -> None:
@@ -198,12 +194,12 @@ def test_the_visitors_page(chromium: Any, served: Served) -> None:
             context = chromium.new_context(locale=locale)
             guest = context.new_page()
             guest.goto(f"{address}#{password}")
-            keep(guest, "visitor-enters", locale)
+            keep_all(guest, "visitor-enters", locale)
             guest.click("#enter button")
             guest.fill("#make textarea", "steps=2 a red ball bounces")
             guest.click("#make button")
             guest.wait_for_selector("#jobs video")
-            keep(guest, "visitor", locale)
+            keep_all(guest, "visitor", locale)
             context.close()
 
 

@@ -18,7 +18,6 @@ from ui.live import Live, add_routes
 pytestmark = pytest.mark.starts
 
 KEYS = {
-    "budget",
     "engine",
     "engine_state",
     "paused",

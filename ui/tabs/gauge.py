@@ -74,7 +74,6 @@ def gauge_state(
         "gauge-name": sample.gpu.name if sample.gpu else Text("gauge.ram"),
         "gauge-use": Text("gauge.used_of", **in_use),
         "gauge-split": split,
-        "budget": str(Memory(budget)),
         "gauge-health": _health(sample),
         "gauge-problem": _problem(sample),
         "meter": {

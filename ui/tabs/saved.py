@@ -173,7 +173,7 @@ def wire(
     # Chosen as long as it is true: the browser compares, so that no choice asks us.
     still = (ASSETS / "page/saved.js").read_text(encoding="utf-8")
     for control in form:
-        control.change(None, [*told, *form], told, js=still, **QUIET)
+        control.change(None, [parts.mark, *form], told, js=still, **QUIET)
 
 
 def usable(engine: Engine, saved: Saved, now: Mapping[str, object]) -> tuple[ClipRequest, Text]:
