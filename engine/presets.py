@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.errors import ExitCode, HeadroomError
+from engine.errors import ExitCode, HeadroomError, first_line
 from engine.home import PROJECT
 
 DEFAULT_MODEL = "wan-tiny"
@@ -370,6 +370,8 @@ def read(file: Path, schema: type[T]) -> T:
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or "it is not YAML"
         raise PresetError(f"{file}: line {line}: {problem}.", remedy) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, a date of no calendar, too deep
+        raise PresetError(f"{file} can't be read: {first_line(error)}.", remedy) from error
     try:
         # strict mode would refuse YAML's lists for tuples; JSON's rules take them.
         return schema.model_validate(_tuples(data))

@@ -67,6 +67,17 @@ def test_two_models_of_one_id_are_refused(folder: Path) -> None:
         load_presets(folder)
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\0", b"name: 2026-99-99\n", b"[" * 2000 + b"]" * 2000]
+)
+def test_a_file_that_is_no_preset_at_all_is_told(folder: Path, content: bytes) -> None:
+    file = folder / "models" / "wan-tiny.yaml"
+    file.write_bytes(content)
+    with pytest.raises(PresetError) as caught:
+        load_presets(folder)
+    assert str(caught.value.sentence).startswith(f"{file} can't be read: ")
+
+
 def test_a_folder_that_cant_be_looked_into_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
