@@ -59,6 +59,9 @@ class Connection(H11Protocol):
         self._socket = transport.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            # asyncio does this for sockets that were made with TCP's number only, and ours come
+            # from socket.create_server: every answer waited 40 ms for the client's late ACK.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._door.enter(self):
             self._refuse(b"503 Service Unavailable", BUSY)
 
