@@ -1,8 +1,9 @@
-"""The page's scripts in one file, named by its content, and their place at the head of the page.
+"""The page's scripts in one file, named by its content, and what the page's head begins with.
 
 Gradio has scripts of a page within the page, so they come anew with every load, and it runs what
-``head`` brings only after it has started itself, which is too late for a theme. So the page begins
-with a file of ours: a browser asks for it once, and runs it before it draws anything.
+``head`` brings only after it has started itself, which is too late for a theme. So what has to be
+done before anything is drawn stands in the head, and the rest in a file of ours, which a browser
+asks for once and runs before Gradio's own.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from fastapi import FastAPI, HTTPException, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import icons
+from ui.server.preloads import first_scripts
 from ui.server.texts import script as texts_script
 from ui.theme import ASSETS
 
@@ -70,7 +72,6 @@ class OwnFiles:
             for name, code in codes.items()
         )
         files = [
-            *map(asset, FIRST),
             texts_script(),
             icons.script(),
             *map(asset, THEN),
@@ -84,9 +85,16 @@ class OwnFiles:
 
     @cached_property
     def head(self) -> str:
-        """For the beginning of the page's head. Without ``async`` or ``defer``: it runs first."""
+        """For the beginning of the page's head. ``defer``: scripts that are, and modules, run in
+        the order in which they stand there, so ours is there when Gradio's begin."""
         css = re.sub(r"/\*.*?\*/\n?", "", asset("page/early.css"), flags=re.S)
-        return f'<style>{css}</style><script src="page/{self.name}"></script>'
+        first = "".join(map(asset, FIRST))
+        soon = "".join(
+            f'<link rel="modulepreload" crossorigin href="./assets/{name}">'
+            for name in first_scripts()
+        )
+        own = f'<script defer src="page/{self.name}"></script>'
+        return f"<style>{css}</style><script>{first}</script>{soon}{own}"
 
     def add_route(self, app: FastAPI) -> None:
         """``GET /page/NAME``, for everybody: the login's page needs it, and it is what anybody can

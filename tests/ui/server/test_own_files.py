@@ -57,12 +57,29 @@ def read(path: Any) -> str:
     return str(path.read_text(encoding="utf-8"))
 
 
-def test_the_script_is_what_the_head_begins_with(loaded: Loaded) -> None:
+def test_the_head_begins_with_what_comes_before_anything_is_drawn(loaded: Loaded) -> None:
     head = loaded.html.partition("<head>")[2]
     assert head.lstrip().startswith("<style>")
-    first = re.search(r"<script[^>]*>", head)
+    first = re.search(r"<script[^>]*>([^<]*)", head)
     assert first is not None
-    assert first[0] == f'<script src="page/{loaded.files.name}">', "neither async nor deferred"
+    assert "headroom-theme" in first[1], "the theme is set before a style is drawn"
+
+
+def test_the_script_runs_before_gradios(loaded: Loaded) -> None:
+    """Scripts that are deferred, and modules, run in the order in which they stand there."""
+    tags = re.findall(r"<script[^>]* src=[^>]*>", loaded.html)
+    ours = f'<script defer src="page/{loaded.files.name}">'
+    modules = [tag for tag in tags if 'type="module"' in tag]
+    assert modules
+    assert not [tag for tag in modules if "async" in tag]
+    assert all(tags.index(ours) < tags.index(tag) for tag in modules)
+
+
+def test_gradios_first_scripts_are_asked_for_at_once(loaded: Loaded) -> None:
+    (module,) = re.findall(r'<script type="module"[^>]* src="([^"]+)"', loaded.html)
+    early = re.findall(r'<link rel="modulepreload" crossorigin href="([^"]+)"', loaded.html)
+    assert early[0] == module
+    assert all(loaded.client.get(name).status_code == 200 for name in early)
 
 
 def test_it_is_kept_for_good_and_nothing_else_is_there(loaded: Loaded) -> None:
@@ -121,4 +138,5 @@ def weight(client: TestClient) -> int:
 
 
 def html(client: TestClient) -> str:
-    return str(client.get("/").text)
+    """Without what is only asked for earlier than by a bare page."""
+    return re.sub(r'<link rel="modulepreload"[^>]*>', "", client.get("/").text)

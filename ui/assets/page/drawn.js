@@ -26,6 +26,11 @@
     timer = setTimeout(show, mounted ? STILL_MS : GIVEN_UP_MS);
   };
   const mounting = new MutationObserver(wait);
-  mounting.observe(root, { childList: true, subtree: true });
-  wait();
+  const begin = () => {
+    mounting.observe(root, { childList: true, subtree: true });
+    wait();
+  };
+  // What the parser adds is nobody's mounting, and looking at all of it takes time before Gradio's scripts.
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
 })();
