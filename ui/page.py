@@ -1,5 +1,6 @@
 """The layout: the head above, then the form, the stage and the strip."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from ui.api import gradio_endpoints
 from ui.api.answers import Answers
+from ui.looks import Looks
 from ui.server.own_files import without_scripts
 from ui.share.session import Sharing
 from ui.tabs import (
@@ -70,7 +72,7 @@ def build_page(
                     with gr.Column(min_width=0, elem_id="form"):
                         controls = generate.build_controls(engine)
                         presets = saved.build_saved()
-                        more = batch.build_more(engine, page)
+                        more = batch.build_more(engine)
                         drop, brought = dropped.build_button()
                         foot = generate.build_foot()
                     with gr.Column(min_width=0, elem_id="stage-column"):
@@ -84,105 +86,102 @@ def build_page(
                 stage.wire(engine, panel, controls, foot)
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()
-            with gr.Tab("Models", id="setup", elem_id="setup-tab") as setup_tab:
+            with gr.Tab("Models", id="setup", elem_id="setup-tab") as models_tab:
                 coming = installing.build_card(installer)
                 parts = setup.build_setup(engine)
-            with gr.Tab("Memory", id="headroom", elem_id="headroom-tab") as tab:
+            with gr.Tab("Memory", id="headroom", elem_id="headroom-tab") as memory_tab:
                 measured = headroom.build_tab(engine, controls.model)
                 planned = plan.build_plan(engine, controls.model)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
-        _wire(engine, page, panel, controls, foot, more)
-        saved.wire(engine, page, presets, controls, more.seeds, foot.judged())
-        for happened in (page.load, panel.tick, setup_tab.select):
-            happened(lambda: installing.refreshed(installer), None, coming, **QUIET)
-        _wire_setup(engine, page, panel, parts, setup_tab)
-        _wire_first_run(engine, page, panel, first, controls, foot)
         first.lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
-        _wire_headroom(engine, page, panel, controls, tab, *measured, planned)
-        for happened in (page.load, share_tab.select):
-            happened(lambda: share.refreshed(engine, sharing), None, shared, **QUIET)
         tiles.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
         dropped.wire(engine, [drop, panel, shelf], controls, foot.judged(), brought, tabs)
+        saved.wire(engine, presets, controls, more.seeds, foot.judged())
+        when = _When.of(page, panel, models_tab, memory_tab, share_tab)
+        when.opened.add(partial(batch.embeds, engine), [], [more.embed])
+        when.opened.add(partial(saved.listed, engine), [], [presets.listed])
+        for looks in (when.opened, when.ticked, when.models):
+            looks.add(partial(installing.refreshed, installer), [], coming)
+            looks.add(partial(setup.refreshed, engine, parts), [], parts.as_list())
+        # The doctor takes its time: what else was looked at meanwhile would come too late.
+        models_tab.select(partial(setup.machine_html, engine), None, parts.machine, **QUIET)
+        for looks in (when.opened, when.shared):
+            looks.add(partial(share.refreshed, engine, sharing), [], shared)
+        _renew_first_run(engine, when, first, controls, foot)
+        _renew_memory(engine, when, controls.model, *measured, planned)
+        _renew_verdict(engine, when, panel, controls, foot, more)
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
     check_types(page)
     return page
 
 
-def _wire(
+@dataclass(frozen=True)
+class _When:
+    """What happens by itself, or as a tab is chosen."""
+
+    opened: Looks
+    ticked: Looks  # work on weights begins or ends
+    changed: Looks  # a job has ended
+    models: Looks
+    memory: Looks
+    shared: Looks
+
+    @classmethod
+    def of(
+        cls, page: gr.Blocks, panel: gr.HTML, models: gr.Tab, memory: gr.Tab, share: gr.Tab
+    ) -> "_When":
+        tabs = (models.select, memory.select, share.select)
+        return cls(*map(Looks, (page.load, panel.tick, panel.change, *tabs)))
+
+
+def _renew_verdict(
     engine: Engine,
-    page: gr.Blocks,
+    when: _When,
     panel: gr.HTML,
     controls: generate.Controls,
     foot: generate.Foot,
     more: batch.More,
 ) -> None:
-    """Verdicts are renewed when the page opens, when a job has ended and when memory or queue
-    change."""
+    """Wires all of ``when``: what is judged is what the form holds once the page has opened.
 
-    judged = [controls.size, controls.frames, *foot.judged()]
+    Verdicts are renewed then, when a job has ended and when memory or queue change."""
     asked = generate.asked_by(controls, more.as_list())
+    judged = [controls.size, controls.frames, *foot.judged()]
     chosen = [controls.model, controls.size, controls.frames]
-    loaded = page.load(partial(generate.opened, engine), controls.model, chosen, **QUIET)
-    # What is judged is what is chosen by then.
-    for happened in (loaded.then, panel.change, panel.release):
-        happened(partial(generate.judged, engine), asked, judged, **QUIET)
+    judge = partial(generate.judged, engine)
+    when.opened.add(partial(generate.opened, engine), [controls.model], chosen)
+    when.changed.add(judge, asked, judged)
+    opened = when.opened.wire()
+    for happened in (opened.then, panel.release):
+        happened(judge, asked, judged, **QUIET)
+    for looks in (when.ticked, when.changed, when.models, when.memory, when.shared):
+        looks.wire()
 
 
-def _wire_headroom(
+def _renew_memory(
     engine: Engine,
-    page: gr.Blocks,
-    panel: gr.HTML,
-    controls: generate.Controls,
-    tab: gr.Tab,
+    when: _When,
+    model: gr.Dropdown,
     picture: gr.HTML,
     which: gr.Dropdown,
     size: gr.State,
     planned: plan.PlanParts,
 ) -> None:
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
-    for happened in (page.load, panel.change, tab.select):
-        happened(
-            partial(headroom.refreshed, engine),
-            [controls.model, size],
-            [picture, which],
-            **QUIET,
-        )
-    for happened in (page.load, tab.select):
-        happened(
-            partial(plan.refreshed, engine),
-            controls.model,
-            planned.as_list(),
-            **QUIET,
-        )
+    for looks in (when.opened, when.changed, when.memory):
+        looks.add(partial(headroom.refreshed, engine), [model, size], [picture, which])
+    for looks in (when.opened, when.memory):
+        looks.add(partial(plan.refreshed, engine), [model], planned.as_list())
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
-    panel.change(
-        partial(plan.table_html, engine),
-        controls.model,
-        planned.table,
-        **QUIET,
-    )
+    when.changed.add(partial(plan.table_html, engine), [model], [planned.table])
 
 
-def _wire_setup(
+def _renew_first_run(
     engine: Engine,
-    page: gr.Blocks,
-    panel: gr.HTML,
-    parts: setup.SetupParts,
-    tab: gr.Tab,
-) -> None:
-    """The cards are renewed when work on weights begins or ends; the doctor looks when asked."""
-    for happened in (page.load, panel.tick, tab.select):
-        happened(lambda: setup.refreshed(engine, parts), None, parts.as_list(), **QUIET)
-    tab.select(lambda: setup.machine_html(engine), None, parts.machine, **QUIET)
-
-
-def _wire_first_run(
-    engine: Engine,
-    page: gr.Blocks,
-    panel: gr.HTML,
+    when: _When,
     first: first_run.FirstRunParts,
     controls: generate.Controls,
     foot: generate.Foot,
@@ -201,6 +200,7 @@ def _wire_first_run(
             form = [generate.models(engine, value=found.model), *verdict]
         return [*first_run.refreshed(engine, found.said), found.ready, *form]
 
-    page.load(opened, None, [*first.as_list(), first.came], **QUIET)
-    panel.tick(ticked, first.came, [*first.as_list(), first.came, controls.model, *judged], **QUIET)
-    panel.change(lambda: first_run.refreshed(engine), None, first.as_list(), **QUIET)
+    shown = first.as_list()
+    when.opened.add(opened, [], [*shown, first.came])
+    when.ticked.add(ticked, [first.came], [*shown, first.came, controls.model, *judged])
+    when.changed.add(partial(first_run.refreshed, engine), [], shown)

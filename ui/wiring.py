@@ -27,6 +27,12 @@ QUIET: dict[str, Any] = {
 ACTS = {"click", "input", "submit", "edit", "expand"}
 
 
+def pressed_id(event: gr.EventData) -> str | None:
+    """The ``elem_id`` of what fired an event that several parts share. Gradio's own number for it
+    is another one as soon as the part has been renewed in a session."""
+    return getattr(event.target, "elem_id", None)
+
+
 def tell_errors(page: gr.Blocks) -> None:
     """Have the events of ``page`` say our errors as sentences, where Gradio would say "Error".
 

@@ -31,7 +31,7 @@ def embeds(engine: Engine) -> bool:
     return bool(engine.settings.get(EMBED, True))
 
 
-def build_more(engine: Engine, page: gr.Blocks) -> More:
+def build_more(engine: Engine) -> More:
     title = "Batch and receipt"
     with gr.Accordion(title, open=False, elem_id="more") as box:
         lines = gr.Checkbox(False, label="One clip per line of the prompt", elem_id="lines")
@@ -51,7 +51,6 @@ def build_more(engine: Engine, page: gr.Blocks) -> More:
             "prompt out of shared files.",
             elem_id="embed",
         )
-    page.load(lambda: embeds(engine), None, embed, **QUIET)
 
     def remember(on: bool) -> None:
         engine.settings.set(EMBED, on)

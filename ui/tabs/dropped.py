@@ -80,8 +80,16 @@ def wire(
 
     # Said as long as it is true: the browser compares, so that no letter that is typed asks us.
     still = (ASSETS / "page/brought.js").read_text(encoding="utf-8")
-    for control in controls.as_list():
-        control.change(None, [said, *controls.as_list()], said, js=still, **QUIET)
+    changes = [control.change for control in controls.as_list()]
+    gr.on(
+        changes,
+        None,
+        [said, *controls.as_list()],
+        said,
+        js=still,
+        trigger_mode="always_last",
+        **QUIET,
+    )
     for source in sources:
         source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
 

@@ -2,7 +2,6 @@
 
 import html
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,7 +14,7 @@ from engine.text import Said, Text, plain
 from ui import wording
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
-from ui.wiring import QUIET, Chosen
+from ui.wiring import QUIET, Chosen, pressed_id
 from ui.wording import say
 
 # Choices that the table has a name for; any other is told by its key.
@@ -64,20 +63,40 @@ def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
                     buttons[name] = use, auto
             told = gr.HTML("", elem_id="plan-told", js_on_load=None)
     parts = PlanParts(table, section, rows, dropdowns)
-    for name, (use, auto) in buttons.items():
-        use.click(
-            partial(_used, engine, name),
-            [model, dropdowns[name]],
-            [told, *parts.as_list()],
-            **QUIET,
-        )
-        auto.click(
-            partial(_reset, engine, name),
-            model,
-            [told, *parts.as_list()],
-            **QUIET,
-        )
+    _wire(engine, parts, buttons, told, model)
     return parts
+
+
+def _wire(
+    engine: Engine,
+    parts: PlanParts,
+    buttons: dict[str, tuple[gr.Button, gr.Button]],
+    told: gr.HTML,
+    model: gr.Dropdown,
+) -> None:
+    """One event for all of them: a browser holds each against everything on the page."""
+    uses = {use.elem_id: name for name, (use, _) in buttons.items()}
+    resets = {auto.elem_id: name for name, (_, auto) in buttons.items()}
+    order = list(parts.dropdowns)
+
+    def press(event: gr.EventData, chosen: Chosen, *values: Chosen) -> list[Any]:
+        pressed = pressed_id(event)
+        if pressed in uses:
+            name = uses[pressed]
+            said = use(engine, chosen, name, values[order.index(name)])
+        elif pressed in resets:
+            said = reset(engine, chosen, resets[pressed])
+        else:  # no button of ours
+            said = ""
+        return [said, *refreshed(engine, chosen)]
+
+    gr.on(
+        [button.click for pair in buttons.values() for button in pair],
+        press,
+        [model, *parts.dropdowns.values()],
+        [told, *parts.as_list()],
+        **QUIET,
+    )
 
 
 def use(engine: Engine, model: Chosen, name: str, value: Chosen) -> str:
@@ -162,11 +181,3 @@ def _said(option: Option) -> str:
 
 def _escaped(said: Text) -> str:
     return html.escape(say(said))
-
-
-def _used(engine: Engine, name: str, model: Chosen, value: Chosen) -> list[Any]:
-    return [use(engine, model, name, value), *refreshed(engine, model)]
-
-
-def _reset(engine: Engine, name: str, model: Chosen) -> list[Any]:
-    return [reset(engine, model, name), *refreshed(engine, model)]

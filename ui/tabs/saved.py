@@ -85,9 +85,13 @@ def build_saved() -> SavedParts:
     return SavedParts(listed, opener, panel, name, *acts, said, mark, gr.State(False), gr.State())
 
 
+def listed(engine: Engine) -> Any:
+    """The list as it is when the page is opened, with nothing chosen."""
+    return _list(SavedSettings(engine.jobs.store))
+
+
 def wire(
     engine: Engine,
-    page: gr.Blocks,
     parts: SavedParts,
     controls: Controls,
     seeds: gr.Number,
@@ -159,7 +163,6 @@ def wire(
     told = [parts.listed, parts.said, parts.mark]
     changed = [*told, parts.last, parts.undo]
     filled = [*told, parts.name, *form, *judged_parts]
-    page.load(lambda: _list(kept), None, parts.listed, **QUIET)
     parts.listed.input(pick, [parts.listed, *here], filled, **QUIET)
     opened = [parts.opened, parts.panel, parts.name]
     parts.opener.click(toggle, [parts.opened, parts.listed], opened, **QUIET).then(
@@ -172,8 +175,8 @@ def wire(
     parts.undo.click(_telling(undo), parts.last, changed, **QUIET)
     # Chosen as long as it is true: the browser compares, so that no choice asks us.
     still = (ASSETS / "page/saved.js").read_text(encoding="utf-8")
-    for control in form:
-        control.change(None, [parts.mark, *form], told, js=still, **QUIET)
+    changes = [control.change for control in form]
+    gr.on(changes, None, [parts.mark, *form], told, js=still, trigger_mode="always_last", **QUIET)
 
 
 def usable(engine: Engine, saved: Saved, now: Mapping[str, object]) -> tuple[ClipRequest, Text]:

@@ -6,8 +6,8 @@ is offered.
 
 import html
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from engine.weights.state import Weights, weights_text
 from ui.tabs.generate import refusal_html
 from ui.tabs.pulls import pull_html
 from ui.tabs.report import build_report
-from ui.wiring import QUIET
+from ui.wiring import QUIET, pressed_id
 from ui.wording import say
 
 log = logging.getLogger("headroom.page")
@@ -136,18 +136,23 @@ def _wire_card(
     place: gr.Textbox,
     use: gr.Button,
 ) -> None:
+    """One event for all of them: a browser holds each against everything on the page."""
+    acts: dict[str | None, Callable[[str], list[Any]]] = {
+        card.fetch.elem_id: lambda _: act(engine, model, "pull"),
+        card.verify.elem_id: lambda _: act(engine, model, "verify"),
+        card.pause.elem_id: lambda _: act(engine, model, None),
+        card.found.elem_id: lambda _: use_folders(engine, model, offered(engine, model)),
+        use.elem_id: lambda folder: use_folders(engine, model, [folder]),
+        place.elem_id: lambda folder: use_folders(engine, model, [folder]),
+    }
+
+    def press(event: gr.EventData, folder: str | None) -> list[Any]:  # none: not opened yet
+        chosen = acts.get(pressed_id(event))
+        return chosen(folder or "") if chosen else ["", *refreshed_card(engine, model)]
+
+    pressed = [card.fetch.click, card.verify.click, card.pause.click, card.found.click, use.click]
     outputs = [told, *card.as_list()]
-    card.fetch.click(lambda: act(engine, model, "pull"), None, outputs, **QUIET)
-    card.verify.click(lambda: act(engine, model, "verify"), None, outputs, **QUIET)
-    card.pause.click(lambda: act(engine, model, None), None, outputs, **QUIET)
-    card.found.click(
-        lambda: use_folders(engine, model, [str(f) for f in engine.downloads.offers(model)]),
-        None,
-        outputs,
-        **QUIET,
-    )
-    for pressed in (use.click, place.submit):
-        pressed(partial(_use_folder, engine, model), place, outputs, **QUIET)
+    gr.on([*pressed, place.submit], press, place, outputs, **QUIET)
 
 
 # ---- what the buttons do -------------------------------------------------------------------
@@ -168,8 +173,9 @@ def act(engine: Engine, model: str, what: What | None) -> list[Any]:
     return [said, *refreshed_card(engine, model)]
 
 
-def _use_folder(engine: Engine, model: str, folder: str) -> list[Any]:
-    return use_folders(engine, model, [folder])
+def offered(engine: Engine, model: str) -> list[str]:
+    """Folders of the hub's cache that hold some of its weights."""
+    return [str(folder) for folder in engine.downloads.offers(model)]
 
 
 def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:

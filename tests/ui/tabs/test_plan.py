@@ -6,6 +6,7 @@ import pytest
 
 from engine.engine import Engine
 from engine.text import Text
+from tests.support.events import press
 from tests.support.machines import LINUX
 from tests.support.samples import seen
 from ui import wording
@@ -108,3 +109,16 @@ def test_the_page_has_the_section_hidden_until_it_is_known(engine: Engine) -> No
     found = {p["props"].get("elem_id"): p["props"] for p in parts}
     assert found["plan-choices"]["visible"] is False
     assert {f"use-{name}" for name in wording.CHOICES} <= set(found)
+
+
+def test_each_button_is_its_own_choices(card: Engine) -> None:
+    page = build_page(card)
+    values: list[object] = [f"of {name}" for name in wording.CHOICES]
+    offered = card.plans.options(MODEL)
+    for name in offered:
+        assert f"of {name}" in press(page, f"use-{name}", MODEL, *values)[0]
+    values[list(wording.CHOICES).index("rope_chunk")] = 2048
+    assert "The engine restarts with it" in press(page, "use-rope_chunk", MODEL, *values)[0]
+    assert card.plans.values(MODEL)["rope_chunk"] == 2048
+    assert "automatic again" in press(page, "auto-rope_chunk", MODEL, *values)[0]
+    assert card.plans.values(MODEL)["rope_chunk"] != 2048

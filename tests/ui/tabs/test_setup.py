@@ -16,6 +16,7 @@ from engine.text import NOTHING, FileSize, Text, plain
 from engine.weights.hub import WeightsError
 from engine.weights.progress import DownloadProgress, FileProgress
 from tests.conftest import wait_until
+from tests.support.events import press
 from tests.support.hub import Hub
 from tests.support.machines import LINUX
 from tests.support.samples import seen, without_gpu
@@ -43,6 +44,27 @@ def card(engine: Engine, model: str = MODEL) -> dict[str, Any]:
 def buttons(engine: Engine) -> set[str]:
     parts = card(engine).items()
     return {name for name, part in parts if name not in ("box", "text") and part.visible}
+
+
+def test_each_button_does_its_own(on_hub: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    works = on_hub.downloads
+
+    def use(model: str, folder: str) -> list[Path]:
+        done.append((folder, model))
+        return []
+
+    monkeypatch.setattr(works, "start", lambda model, what: done.append((what, model)))
+    monkeypatch.setattr(works, "pause", lambda model: done.append(("pause", model)))
+    monkeypatch.setattr(works, "offers", lambda model: [Path("/cached")])
+    monkeypatch.setattr(works, "use", use)
+    page = build_page(on_hub)
+    for part in ("fetch", "verify", "pause", "found"):
+        press(page, f"{part}-{MODEL}", None)
+    press(page, f"use-folder-{MODEL}", "/typed")
+    press(page, f"folder-{MODEL}", "/typed", event="submit")
+    wanted = ["pull", "verify", "pause", "/cached", "/typed", "/typed"]
+    assert done == [(what, MODEL) for what in wanted]
 
 
 @pytest.mark.starts
