@@ -46,6 +46,7 @@ def buttons(engine: Engine) -> set[str]:
     return {name for name, part in parts if name not in ("box", "text") and part.visible}
 
 
+@pytest.mark.starts
 def test_each_button_does_its_own(on_hub: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
     works = on_hub.downloads
