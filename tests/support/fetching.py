@@ -1,6 +1,7 @@
 """What the tests of downloads share: starting one, waiting for its end, and what is here then."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from engine.weights.downloads import Downloads
 from engine.weights.manifest import OURS, Manifest
@@ -27,17 +28,25 @@ def pull(downloads: Downloads) -> DownloadProgress:
 
 def part_bytes(downloads: Downloads) -> int:
     """Bytes in part files: what a later try needn't transfer."""
-    return sum(part.stat().st_size for part in (downloads.folder(MODEL) / OURS).glob("*.part"))
+    return sum(map(_size, (downloads.folder(MODEL) / OURS).glob("*.part")))
 
 
 def here(downloads: Downloads) -> int:
     """Bytes of weights in the model's folder, whole or in parts."""
     whole = sum(
-        file.stat().st_size
+        _size(file)
         for file in downloads.folder(MODEL).rglob("*")
         if file.is_file() and OURS not in file.parts
     )
     return whole + part_bytes(downloads)
+
+
+def _size(file: Path) -> int:
+    """A part becomes the whole file at any moment."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def assert_whole(downloads: Downloads, hub: Hub) -> None:
