@@ -21,6 +21,7 @@ from ui.tabs import (
     head,
     headroom,
     installing,
+    kernels,
     library,
     notice,
     pausing,
@@ -92,6 +93,7 @@ def build_page(
             with gr.Tab("Memory", id="headroom", elem_id="headroom-tab") as memory_tab:
                 measured = headroom.build_tab(engine, controls.model)
                 planned = plan.build_plan(engine, controls.model)
+                timed = kernels.build_kernels(engine)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         first.lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
@@ -102,15 +104,15 @@ def build_page(
         when = _When.of(page, panel, models_tab, memory_tab, share_tab)
         when.opened.add(partial(batch.embeds, engine), [], [more.embed])
         when.opened.add(partial(saved.listed, engine), [], [presets.listed])
-        for looks in (when.opened, when.ticked, when.models):
+        for looks in (when.ticked, when.models):
             looks.add(partial(installing.refreshed, installer), [], coming)
             looks.add(partial(setup.refreshed, engine, parts), [], parts.as_list())
         # The doctor takes its time: what else was looked at meanwhile would come too late.
         models_tab.select(partial(setup.machine_html, engine), None, parts.machine, **QUIET)
-        for looks in (when.opened, when.shared):
-            looks.add(partial(share.refreshed, engine, sharing), [], shared)
+        when.shared.add(partial(share.refreshed, engine, sharing), [], shared)
         _renew_first_run(engine, when, first, controls, foot)
         _renew_memory(engine, when, controls.model, *measured, planned)
+        when.memory.add(partial(kernels.table_html, engine), [], [timed])
         _renew_verdict(engine, when, panel, controls, foot, more)
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
@@ -120,7 +122,11 @@ def build_page(
 
 @dataclass(frozen=True)
 class _When:
-    """What happens by itself, or as a tab is chosen."""
+    """What happens by itself, or as a tab is chosen.
+
+    Other tabs than the first are looked at when they are chosen: what is found as the page opens
+    may come later than that, and would undo what somebody has done there meanwhile.
+    """
 
     opened: Looks
     ticked: Looks  # work on weights begins or ends
@@ -171,10 +177,9 @@ def _renew_memory(
     planned: plan.PlanParts,
 ) -> None:
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
-    for looks in (when.opened, when.changed, when.memory):
+    for looks in (when.changed, when.memory):
         looks.add(partial(headroom.refreshed, engine), [model, size], [picture, which])
-    for looks in (when.opened, when.memory):
-        looks.add(partial(plan.refreshed, engine), [model], planned.as_list())
+    when.memory.add(partial(plan.refreshed, engine), [model], planned.as_list())
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
     when.changed.add(partial(plan.table_html, engine), [model], [planned.table])
 

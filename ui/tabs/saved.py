@@ -85,9 +85,9 @@ def build_saved() -> SavedParts:
     return SavedParts(listed, opener, panel, name, *acts, said, mark, gr.State(False), gr.State())
 
 
-def listed(engine: Engine) -> Any:
-    """The list as it is when the page is opened, with nothing chosen."""
-    return _list(SavedSettings(engine.jobs.store))
+def listed(engine: Engine) -> gr.Dropdown:
+    """What there is to choose when the page is opened; what is chosen meanwhile stays so."""
+    return gr.Dropdown(**_choices(SavedSettings(engine.jobs.store)))
 
 
 def wire(
@@ -228,10 +228,14 @@ def _telling(act: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 def _list(kept: SavedSettings, chosen: str = "") -> gr.Dropdown:
+    return gr.Dropdown(**_choices(kept), value=chosen)
+
+
+def _choices(kept: SavedSettings) -> dict[str, Any]:
     """In the reader's language but for the names, which nothing translates."""
     label = say(Text("presets.presets"))
     names = [saved.name for saved in kept.all()]
-    return gr.Dropdown([(label, ""), *((n, n) for n in names)], value=chosen, label=label)
+    return {"choices": [(label, ""), *((name, name) for name in names)], "label": label}
 
 
 def _undo(last: Undo | None) -> list[Any]:
