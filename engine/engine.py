@@ -4,11 +4,16 @@ Everything that must last is in the store.
 """
 
 import atexit
+import logging
+import threading
 from collections.abc import Sequence
 
+from engine.errors import HeadroomError
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
+from engine.kernels.kernel_test import KernelTest
+from engine.kernels.tasks import own_model
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Library
 from engine.library.posters import Posters
@@ -16,6 +21,7 @@ from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
 from engine.pause import Paused
+from engine.pipelines import is_here
 from engine.plan.choice import Plan
 from engine.plan.plans import Plans
 from engine.presets import Presets
@@ -27,6 +33,8 @@ from engine.weights.downloads import Downloads
 from engine.worker.lane import LOCAL, Lane
 from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
+
+log = logging.getLogger("headroom.engine")
 
 
 class Engine:
@@ -62,6 +70,10 @@ class Engine:
         return self.lane.plans
 
     @property
+    def kernel_test(self) -> KernelTest:
+        return self.lane.kernel_test
+
+    @property
     def recorder(self) -> FlightRecorder:
         return self.lane.recorder
 
@@ -94,6 +106,27 @@ class Engine:
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
         self.lane.supervisor.start(warm, only)
+
+    def test_kernels(self) -> None:
+        """In the background, the kernels of a GPU that wasn't tested with this driver and these
+        packages. Nothing is kept of it if a model is loaded meanwhile: the times would be wrong."""
+        machine = self.machine()
+        preset = own_model(machine, self.presets)
+        if machine.gpu is None or preset.runs_on == "cpu" or not is_here(preset):
+            return
+        if self.kernel_test.times(preset) is not None or not self._idle():
+            return
+
+        def test() -> None:
+            try:
+                self.kernel_test.run(preset, undisturbed=self._idle)
+            except HeadroomError as error:  # it is no fault: plans go by what is known
+                log.warning("the kernels weren't tested: %s", error)
+
+        threading.Thread(target=test, name="kernel test", daemon=True).start()
+
+    def _idle(self) -> bool:
+        return self.status().worker_pid is None and not self.has_loaded
 
     def expect(self, model: str) -> None:
         """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before, or

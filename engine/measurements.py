@@ -4,7 +4,7 @@ The only place that knows the table. What the rows mean for a size is the guard'
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,14 +83,17 @@ class Measurements:
                 ),
             )
 
-    def newest(self, model: str, fingerprint: str, each: int) -> list[MeasurementRow]:
-        """Oldest first, the newest ``each`` of every size and outcome: there may be thousands."""
+    def newest(self, model: str, fingerprints: Sequence[str], each: int) -> list[MeasurementRow]:
+        """Of runs under one of ``fingerprints``, oldest first, the newest ``each`` of every size
+        and outcome: there may be thousands."""
+        marks = ", ".join("?" * len(fingerprints))
         rows = self._store.rows(
             "select * from (select *,"
             " row_number() over (partition by height, width, frames, outcome order by id desc)"
             " as age, count(*) over (partition by height, width, frames, outcome) as runs"
-            " from measurements where model = ? and fingerprint = ?) where age <= ? order by id",
-            (model, fingerprint, each),
+            f" from measurements where model = ? and fingerprint in ({marks}))"
+            " where age <= ? order by id",
+            (model, *fingerprints, each),
         )
         return [_row(dict(row)) for row in rows]
 

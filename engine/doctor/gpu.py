@@ -21,6 +21,7 @@ TRIALS = {
     "sageattention": ("sage_attn1", "sage_attn2"),
     "sgl-kernel": ("fp8-sgl", "int8-sgl"),
     "triton": ("fp8-triton", "int8-triton", "triton"),
+    "comfy-kitchen": ("int8-kitchen", "kitchen_int8"),
 }
 
 

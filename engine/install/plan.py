@@ -28,7 +28,7 @@ GPU, LIGHTX2V = "requirements-gpu.txt", "requirements-lightx2v.txt"
 HASHES = "requirements.sha256"  # of every file that the others name, as sha256sum writes it
 FILES = {"cpu": (PAGE, ENGINE), "nvidia": (PAGE, ENGINE, GPU, LIGHTX2V)}
 # Left out where they can't be had or fail: the plan of a model then takes the next kernel.
-OPTIONAL = ("sageattention", "sglang-kernel")
+OPTIONAL = ("sageattention", "comfy-kitchen", "sglang-kernel")
 
 Target = Literal["cpu", "nvidia"]
 Wish = Literal["auto", "cpu", "gpu"]
@@ -70,7 +70,7 @@ def make_plan(facts: Facts, wish: Wish = "auto") -> InstallPlan:
     decisions = [packages, _torch(target, facts)]
     optional: tuple[str, ...] = ()
     if target == "nvidia":
-        optional = OPTIONAL if facts.system == "linux" else OPTIONAL[:1]
+        optional = OPTIONAL if facts.system == "linux" else OPTIONAL[:2]
         decisions += [_kernels(facts, optional), _model(card), _offload(facts)]
     else:
         decisions.append(Decision("model", "wan-tiny", "It runs on any processor."))

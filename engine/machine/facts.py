@@ -32,6 +32,7 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "sageattention": (("sageattention",), "sageattention"),
     "sgl-kernel": (("sglang-kernel", "sgl-kernel"), "sgl_kernel"),
     "triton": (("triton", "triton-windows"), "triton"),
+    "comfy-kitchen": (("comfy-kitchen",), "comfy_kitchen"),
     "q8-kernels": (("q8-kernels",), "q8_kernels"),
     "diffusers": (("diffusers",), None),
     "transformers": (("transformers",), None),

@@ -4,33 +4,46 @@ What needs what was read in LightX2V's sources (commit f8aee98b); the numbers be
 from engine/plan/host_memory.py. The worker reads these keys and values, so they are fixed.
 """
 
+from dataclasses import replace
+
 from engine.machine.facts import UNKNOWN, Machine
 from engine.plan.choice import Choice, Option, Options, Plan, PlanError, first_that_works
 from engine.plan.host_memory import host_need, pinned_need, resident_need
+from engine.plan.kernel_rows import NONE, KernelTimes, What, winner
 from engine.presets import ModelPreset, Precision
 from engine.text import NOTHING, Memory, Text, joined
 from engine.units import GIB
 
 FP8_CAPABILITY = (8, 9)  # Ada; older cards have no FP8 units
 BF16_CAPABILITY = (8, 0)  # Ampere; everything that isn't quantised runs in bf16
+KITCHEN_CAPABILITY = (8, 0)  # its kernels begin at 7.5, where there is no bf16 for the rest
 Q8_CAPABILITIES = ((8, 9), (12, 0))  # what Q8 kernels are written for
 TORCHAO_TORCH = (2, 7)  # the first whose _scaled_mm takes one scale a row on Ada
 WHOLE_DECODE_ABOVE = 12 * GIB
+KITCHEN = {
+    "int8-kitchen": Text("plan.int8_kitchen"),
+    "kitchen_int8": Text("plan.kitchen_int8"),
+}
 ROPE_CHUNK, SMALL_ROPE_CHUNK = 8192, 2048  # tokens
 FIXED = ("device", "precision", "fp16_accumulation", "sampler")  # nothing that runs changes these
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
 WINDOWS_LOCKS = 0.5  # of the RAM: what WDDM lets a GPU share
 
 
-def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan:
+def make(
+    machine: Machine, preset: ModelPreset, resident_measured: bool, times: KernelTimes = NONE
+) -> Plan:
     """The automatic plan.
+
+    Args:
+        times: what the kernel test found here.
 
     Raises:
         PlanError: this machine can't run the model.
     """
     _check_gpu(machine, preset)
-    known = options(machine, preset)
-    return {
+    known = options(machine, preset, times)
+    plan = {
         "device": _device(machine, preset),
         "precision": Choice(str(preset.precision), Text(f"plan.own_{preset.precision}")),
         "attention": _best("attention", known["attention"], preset),
@@ -44,19 +57,44 @@ def make(machine: Machine, preset: ModelPreset, resident_measured: bool) -> Plan
         "fp16_accumulation": Choice("off", Text("plan.no_fp16_here")),
         "sampler": _sampler(preset),
     }
+    tested = [name for name in plan if was_tested(name, known, times)]
+    return {**plan, **{name: replace(plan[name], by="engine") for name in tested}}
 
 
-def options(machine: Machine, preset: ModelPreset) -> Options:
-    """What can be chosen, the best first; the order is what the automatic choice goes by."""
+def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) -> Options:
+    """What can be chosen, the best first; the order is what the automatic choice goes by: by the
+    kernel test where there was one, by what is known of these kernels where there wasn't."""
     return {
-        "attention": _attention(machine, preset),
-        "matmul": _matmul(machine, preset, preset.precision),
-        "text_encoder": _matmul(machine, preset, preset.text_precision),
+        "attention": _by_test(_attention(machine, preset), times, "attention"),
+        "matmul": _by_test(_matmul(machine, preset, preset.precision), times, "linear"),
+        "text_encoder": _of_text(_matmul(machine, preset, preset.text_precision)),
         "offload": _offload(machine, preset),
         "decode": _decode(machine, preset),
         "rope_chunk": _rope_chunk(),
         "compile": _compile(machine, preset),
     }
+
+
+def was_tested(name: str, known: Options, times: KernelTimes) -> bool:
+    """Whether the kernel test ranked the options of the choice ``name``."""
+    kinds: dict[str, What] = {"attention": "attention", "matmul": "linear"}
+    what = kinds.get(name)
+    if what is None:
+        return False
+    works = [str(option.value) for option in known.get(name, ()) if option.works]
+    return winner(times, what, works) is not None
+
+
+def products(machine: Machine, preset: ModelPreset) -> list[str]:
+    """Every way to multiply that can be called here, in whatever precision the weights come: the
+    test is there before any are fetched."""
+    precisions: tuple[Precision, ...] = ("fp8", "int8", "bf16")
+    return [
+        str(option.value)
+        for precision in precisions
+        for option in _matmul(machine, preset, precision)
+        if option.works
+    ]
 
 
 # ---- the machine ---------------------------------------------------------------------------
@@ -136,11 +174,34 @@ def _sampler(preset: ModelPreset) -> Choice:
 # ---- kernels -------------------------------------------------------------------------------
 
 
+def _by_test(known: tuple[Option, ...], times: KernelTimes, what: What) -> tuple[Option, ...]:
+    """``known`` with the fastest first; what the kernel test found wrong can't be chosen."""
+    tested = tuple(_tried(option, times, what) for option in known)
+    first = winner(times, what, [str(option.value) for option in tested if option.works])
+    if first is None:
+        return tested
+    best = next(option for option in tested if option.value == first.kernel)
+    others = (option for option in tested if option is not best)
+    return (Option(best.value, True, joined(first.reason, best.reason)), *others)
+
+
+def _tried(option: Option, times: KernelTimes, what: What) -> Option:
+    wrong = times.wrong(what, str(option.value))
+    if wrong is None or not option.works:
+        return option
+    return Option(option.value, False, wrong.told)
+
+
 def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     plain = Option("torch_sdpa", True, Text("plan.sdpa"))
     if preset.runs_on == "cpu":
         no = Text("plan.sage_on_gpus")
         return Option("sage_attn2", False, no), Option("sage_attn1", False, no), plain
+    # After those that are known to be faster everywhere; the kernel test puts it where it belongs.
+    return *_sage(machine), plain, _kitchen("kitchen_int8", machine, preset)
+
+
+def _sage(machine: Machine) -> tuple[Option, Option]:
     version = machine.version("sageattention")
     told = machine.packages.get("sageattention")
     able = _reaches(machine, BF16_CAPABILITY) and "triton" in machine.packages
@@ -149,14 +210,12 @@ def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
         return (
             Option("sage_attn2", False, Text("plan.no_sage2")),
             Option("sage_attn1", False, Text("plan.no_sage1")),
-            plain,
         )
     if version[:1] >= (2,):
         two = Text("plan.sage2", version=told)
         return (
             Option("sage_attn2", able, two if able else unable),
             Option("sage_attn1", False, Text("plan.sage_newer", version=told)),
-            plain,
         )
     named, alias = Text("plan.sage_named", version=told), NOTHING
     if told == UNKNOWN:
@@ -167,7 +226,6 @@ def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     return (
         Option("sage_attn2", False, Text("plan.sage_older", name=named)),
         Option("sage_attn1", able, one if able else unable),
-        plain,
     )
 
 
@@ -180,6 +238,7 @@ def _matmul(
         return (
             _q8(machine, preset),
             _sgl("int8-sgl", BF16_CAPABILITY, machine, preset),
+            _kitchen("int8-kitchen", machine, preset),
             _triton("int8-triton", BF16_CAPABILITY, machine, preset),
         )
     return (
@@ -187,6 +246,11 @@ def _matmul(
         _triton("fp8-triton", FP8_CAPABILITY, machine, preset),
         _torchao(machine, preset),
     )
+
+
+def _of_text(products: tuple[Option, ...]) -> tuple[Option, ...]:
+    """LightX2V's text encoder has classes of its own for each kernel, and no registry."""
+    return tuple(option for option in products if option.value != "int8-kitchen")
 
 
 def _short_of(needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Text | None:
@@ -206,6 +270,13 @@ def _q8(machine: Machine, preset: ModelPreset) -> Option:
     if short is None and "q8-kernels" not in machine.packages:
         short = Text("plan.no_q8")
     return Option("int8-q8f", short is None, short or Text("plan.q8"))
+
+
+def _kitchen(value: str, machine: Machine, preset: ModelPreset) -> Option:
+    short = _short_of(KITCHEN_CAPABILITY, machine, preset)
+    if short is None and "comfy-kitchen" not in machine.packages:
+        short = Text("plan.not_installed", name="comfy-kitchen")
+    return Option(value, short is None, short or KITCHEN[value])
 
 
 def _sgl(value: str, needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Option:

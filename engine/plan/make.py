@@ -16,6 +16,7 @@ from engine.plan.choice import (
     Value,
     values,
 )
+from engine.plan.kernel_rows import NONE, KernelTimes
 from engine.presets import ModelPreset
 from engine.text import Text, listed
 
@@ -41,6 +42,7 @@ def make_plan(
     overrides: Mapping[str, Value] | None = None,
     learned: Mapping[str, Choice] | None = None,
     resident_measured: bool = False,
+    times: KernelTimes = NONE,
 ) -> Plan:
     """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint.
 
@@ -49,6 +51,7 @@ def make_plan(
         learned: what loading or an out-of-memory taught the engine on this very machine; it comes
             before the automatic choice, and before what we think can't work.
         resident_measured: this machine was measured to hold the whole model on its GPU.
+        times: what the kernel test found here.
 
     Raises:
         OverrideError: an override can't work on this machine.
@@ -56,8 +59,8 @@ def make_plan(
     """
     if not _has_options(preset):
         return cpu.make(machine, preset)
-    plan = dict(lightx2v.make(machine, preset, resident_measured))
-    known = options(machine, preset)
+    plan = dict(lightx2v.make(machine, preset, resident_measured, times))
+    known = options(machine, preset, times)
     for name, choice in (learned or {}).items():
         offered = known.get(name)
         if offered is None:  # what only the worker finds out
@@ -74,11 +77,11 @@ def make_plan(
     return plan
 
 
-def options(machine: Machine, preset: ModelPreset) -> Options:
+def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) -> Options:
     """What the user can choose, each with what works here and why; empty for the CPU default."""
     if not _has_options(preset):
         return {}
-    known = lightx2v.options(machine, preset)
+    known = lightx2v.options(machine, preset, times)
     return {name: offered for name, offered in known.items() if len(offered) > 1}
 
 

@@ -6,19 +6,32 @@ from collections.abc import Callable, Mapping
 from engine.machine.facts import Machine
 from engine.measurements import Measurements
 from engine.plan.choice import Choice, Options, Plan, PlanError, Value, values
+from engine.plan.kernel_rows import NONE, KernelTimes
 from engine.plan.lightx2v import FIXED
 from engine.plan.make import checked, make_plan, options
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.request import Size
 from engine.store import Store, now
 from engine.text import Text, from_row, to_row
 
 
 class Plans:
-    """See the module's docstring; any thread may ask. ``machine`` looks at the machine as it is."""
+    """See the module's docstring; any thread may ask.
 
-    def __init__(self, store: Store, presets: Presets, machine: Callable[[], Machine]) -> None:
+    Args:
+        machine: looks at the machine as it is.
+        times: what the kernel test found there for a model; None where there was no test.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        presets: Presets,
+        machine: Callable[[], Machine],
+        times: Callable[[ModelPreset], KernelTimes | None] = lambda _: None,
+    ) -> None:
         self._store, self._presets, self._machine = store, presets, machine
+        self._times = times
         self._measurements = Measurements(store)
 
     def plan(self, model: str) -> Plan:
@@ -34,6 +47,7 @@ class Plans:
             self.overrides(model),
             self._learned(model, machine),
             self._resident_measured(model, machine),
+            self.times(model),
         )
 
     def values(self, model: str) -> dict[str, Value]:
@@ -48,7 +62,11 @@ class Plans:
         machine, preset = self._machine(), self._presets.models[model]
         if preset.runs_on == "nvidia" and machine.gpu is None:
             return {}
-        return options(machine, preset)
+        return options(machine, preset, self.times(model))
+
+    def times(self, model: str) -> KernelTimes:
+        """What the kernel test found for ``model``; empty where there was none."""
+        return self._times(self._presets.models[model]) or NONE
 
     # ---- the user's choices ----------------------------------------------------------------
 
@@ -66,7 +84,7 @@ class Plans:
             PlanError: this machine can't run the model at all.
         """
         machine, preset = self._machine(), self._presets.models[model]
-        option = checked(options(machine, preset), preset, name, value)
+        option = checked(options(machine, preset, self.times(model)), preset, name, value)
         make_plan(machine, preset, {name: option.value})
         self._keep(model, name, Choice(option.value, ""), "user", "")
 
@@ -91,6 +109,13 @@ class Plans:
     def learn(self, model: str, name: str, choice: Choice) -> None:
         """Keep what this machine taught, for as long as it stays as it is."""
         self._keep(model, name, choice, "engine", self._machine().facts())
+
+    def forget_kernels(self) -> None:
+        """The kernel test knows better now than what was learnt before it."""
+        with self._store.transaction() as db:
+            db.execute(
+                "delete from choices where source = 'engine' and name in ('attention', 'matmul')"
+            )
 
     def may_learn(self, model: str, name: str, value: Value) -> bool:
         """Whether settling it would change the plan: it works here, and the user left it open."""

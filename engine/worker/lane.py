@@ -7,6 +7,7 @@ its own meter, recorder, plans, guard and supervisor, and works on the one queue
 from engine.guard.guard import Guard
 from engine.home import Home
 from engine.jobs import Job, Jobs
+from engine.kernels.kernel_test import KernelTest
 from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import Busy, FlightRecorder
@@ -43,7 +44,9 @@ class Lane:
         self.name = name
         self._jobs, self._meter = jobs, meter
         self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with, faults=faults)
-        self.plans = Plans(jobs.store, presets, self.machine)
+        self.kernel_test = KernelTest(home, self.machine, self.look)
+        self.plans = Plans(jobs.store, presets, self.machine, self.kernel_test.times)
+        self.kernel_test.changed = self.plans.forget_kernels
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
         )
@@ -79,6 +82,7 @@ class Lane:
 
     def close(self) -> None:
         """End its worker and threads; a running job is put back into the queue."""
+        self.kernel_test.close()
         self.supervisor.close()
         self.recorder.close()
         self._meter.close()

@@ -31,7 +31,7 @@ FATAL = -2.0  # in place of a cosine: trying the kernel ended the process's use 
 TOKENS = 32_760  # 480x832x81, the model's own size
 MATMULS: Mapping[str, tuple[str, ...]] = {
     "fp8": ("fp8-sgl", "fp8-triton", "fp8-torchao"),
-    "int8": ("int8-q8f", "int8-sgl", "int8-triton"),
+    "int8": ("int8-q8f", "int8-sgl", "int8-kitchen", "int8-triton"),
 }
 WITHOUT_BIAS = " without bias"  # behind a kernel's name in kernels.json
 STORED = {"fp8": (torch.float8_e4m3fn, 448.0), "int8": (torch.int8, 127.0)}
@@ -144,7 +144,8 @@ def _working_matmul(choice: Choice, layer: Layer, trials: Trials, device: str) -
 
 def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
     """``choice``, or PyTorch's attention where that is the quicker one (it is on Hopper)."""
-    if choice.value == "torch_sdpa" or choice.by == "user":
+    # What the kernel test or an earlier load found is known already.
+    if choice.value == "torch_sdpa" or choice.by in ("user", "engine"):
         return choice
     kernel = str(choice.value)
     try:
@@ -223,31 +224,47 @@ def _raise_if_not_the_kernels(error: Exception, kernel: str, how: str, trials: T
         ) from error
 
 
-@torch.no_grad()
-def try_matmul(kernel: str, precision: str, layer: Layer, device: str) -> float:
-    """Cosine of ``kernel``'s product with the product of the same weights in float32."""
+def trial_matrix(kernel: str, layer: Layer, device: str) -> tuple[Any, torch.Tensor]:
+    """A layer of random weights for ``kernel``, and these weights in float32: what is stored, so
+    that only the product is compared."""
     from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
 
-    random = torch.Generator("cpu").manual_seed(0)
-    rows, inner, out = 256, layer.inner, layer.out
-    weight = torch.randn(out, inner, generator=random)
-    dtype, largest = STORED[precision]
-    scale = weight.abs().amax(1, keepdim=True) / largest
-    stored = (
-        (weight / scale).round().to(dtype) if precision == "int8" else (weight / scale).to(dtype)
-    )
+    random = torch.Generator(device).manual_seed(0)
+    weight = torch.randn(layer.out, layer.inner, generator=random, device=device)
     bias = "trial.bias" if layer.bias else None
     matrix: Any = MM_WEIGHT_REGISTER[kernel]("trial.weight", bias)
-    tensors = {"trial.weight": stored.to(device), "trial.weight_scale": scale.to(device)}
+    tensors = {}
     if bias is not None:
-        tensors[bias] = torch.zeros(out, dtype=torch.bfloat16, device=device)
+        tensors[bias] = torch.zeros(layer.out, dtype=torch.bfloat16, device=device)
+    precision = kernel.partition("-")[0]
+    if precision in STORED:
+        dtype, largest = STORED[precision]
+        scale = weight.abs().amax(1, keepdim=True) / largest
+        scaled = (weight / scale).round() if precision == "int8" else weight / scale
+        stored = scaled.to(dtype)
+        tensors |= {"trial.weight": stored, "trial.weight_scale": scale}
+        weight = stored.float() * scale
+    else:
+        tensors["trial.weight"] = weight.to(torch.bfloat16)
+        weight = tensors["trial.weight"].float()
     matrix.load(tensors)
     if getattr(matrix, "weight", None) is None:
         matrix.to_cuda()  # a CPU platform's weights count as offloaded
-    x = torch.randn(rows, inner, generator=random).to(device, torch.bfloat16)
-    found = matrix.apply(x).float()
-    wanted = x.float() @ (stored.to(device).float() * scale.to(device)).t()
-    return _cosine(found, wanted)
+    return matrix, weight
+
+
+@torch.no_grad()
+def try_matmul(kernel: str, precision: str, layer: Layer, device: str) -> float:
+    """Cosine of ``kernel``'s product with the product of the same weights in float32."""
+    matrix, weight = trial_matrix(kernel, layer, device)
+    random = torch.Generator("cpu").manual_seed(1)
+    x = torch.randn(256, layer.inner, generator=random).to(device, torch.bfloat16)
+    return _cosine(matrix.apply(x).float(), x.float() @ weight.t())
+
+
+def registered(kernel: str) -> str:
+    """LightX2V's name of an attention: both versions of sageattention stand there as the second."""
+    return "sage_attn2" if kernel.startswith("sage_attn") else kernel
 
 
 @torch.no_grad()
@@ -267,7 +284,6 @@ def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = T
     """Cosine of ``kernel``'s attention with PyTorch's own, at the model's real shape."""
     from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
 
-    name = "sage_attn2" if kernel.startswith("sage_attn") else kernel
     random = torch.Generator(device).manual_seed(0)
     size = (tokens, shape.heads, shape.dim // shape.heads)
     q, k, v = (
@@ -277,7 +293,7 @@ def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = T
     wanted = F.scaled_dot_product_attention(heads_first[0], heads_first[1], heads_first[2])
     flat = wanted.squeeze(0).transpose(0, 1).reshape(tokens, -1)
     # A copy of the keys: version 1 subtracts their mean in place.
-    found = ATTN_WEIGHT_REGISTER[name]().apply(q, k.clone(), v)
+    found = ATTN_WEIGHT_REGISTER[registered(kernel)]().apply(q, k.clone(), v)
     return _cosine(found.reshape(tokens, -1), flat)
 
 
@@ -291,7 +307,7 @@ def attention_speed(
     size = (tokens, shape.heads, shape.dim // shape.heads)
     q, k, v = (torch.randn(size, device="cuda", dtype=torch.bfloat16) for _ in range(3))
     seconds = []
-    for name in ("torch_sdpa", "sage_attn2" if kernel.startswith("sage_attn") else kernel):
+    for name in ("torch_sdpa", registered(kernel)):
         attend = ATTN_WEIGHT_REGISTER[name]().apply
         attend(q, k, v)  # the first call compiles
         torch.cuda.synchronize()

@@ -21,7 +21,7 @@ from engine.machine.facts import this_machine
 from engine.pipelines import family_of
 from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
-from engine.pipelines.lightx2v import kernels, proof, repairs
+from engine.pipelines.lightx2v import kernels, kitchen, proof, repairs
 from engine.pipelines.lightx2v.decode import collect, refuse_black
 from engine.pipelines.lightx2v.loading import (
     check_ram,
@@ -102,8 +102,11 @@ class LightX2V:
         shape = self.preset.architecture
         trials = kernels.Trials(home.cache / "kernels.json", self._facts())
         repairs.bias_may_be_missing()
+        kitchen.register()
         self._plan = kernels.settle_kernels(plan, shape, device, trials)
         self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
+        if self._plan["matmul"].value == kitchen.MATMUL:
+            kitchen.stand_in()
         if self._cuda:
             torch.cuda.empty_cache()
         try:

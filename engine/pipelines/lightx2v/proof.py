@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from engine.pipelines.base import PipelineError
+from engine.pipelines.lightx2v.kitchen import scheme_for
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.text import Said, Text
@@ -69,7 +70,7 @@ def prove_weights(
     quantised = precision in ("fp8", "int8")
     if bool(runner.config.get("dit_quantized")) != quantised:
         raise NotAsPlanned(Text("proof.quantised_off" if quantised else "proof.quantised_on"))
-    if quantised and (found := runner.config["dit_quant_scheme"]) != scheme:
+    if quantised and (found := runner.config["dit_quant_scheme"]) != scheme_for(scheme):
         raise NotAsPlanned(Text("proof.scheme", found=repr(found), wanted=repr(scheme)))
     assert preset.architecture is not None
     count = len(model.transformer_weights.blocks)

@@ -6,6 +6,8 @@ from typing import Any
 
 from engine.home import Home
 from engine.pipelines import family_of
+from engine.pipelines.lightx2v.kernels import registered
+from engine.pipelines.lightx2v.kitchen import scheme_for
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import Size
@@ -114,8 +116,7 @@ def _memory(plan: Plan) -> dict[str, Any]:
 
 
 def _transformer(plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
-    attention = plan["attention"].value
-    kernel = "sage_attn2" if attention in ("sage_attn1", "sage_attn2") else attention
+    kernel = registered(str(plan["attention"].value))
     settings: dict[str, Any] = dict.fromkeys(
         ("self_attn_1_type", "cross_attn_1_type", "cross_attn_2_type"), kernel
     )
@@ -123,7 +124,7 @@ def _transformer(plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
         return settings | {"dit_original_ckpt": str(checkpoint.transformer)}
     return settings | {
         "dit_quantized": True,
-        "dit_quant_scheme": plan["matmul"].value,
+        "dit_quant_scheme": scheme_for(str(plan["matmul"].value)),
         "dit_quantized_ckpt": str(checkpoint.transformer),
     }
 

@@ -159,6 +159,35 @@ def test_a_new_fingerprint_starts_locked_again(
     assert kept == 1, "older measurements stay, for comparison"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "counts"),
+    [
+        ("attention", "kitchen_int8", True),
+        ("attention", "sage_attn1", True),
+        ("attention", "sage_attn2", False),  # nobody compared its peak
+        ("matmul", "int8-kitchen", False),
+        ("decode", "tiled", False),
+    ],
+)
+def test_another_attention_loses_nothing_that_was_measured(
+    guarded: Engine,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    counts: bool,
+) -> None:
+    """The kernel test may find a faster one on any day; others have peaks of their own."""
+    model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
+    plan = {"attention": "torch_sdpa", "matmul": "int8-triton", "decode": "whole"}
+    monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
+    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    assert len(guarded.guard.rows(model)) == 1
+    plan[name] = value
+    assert len(guarded.guard.rows(model)) == counts
+    assert (guarded.guard.durations(model, [LARGER])[LARGER] is not None) == counts
+
+
 def test_the_fingerprint_names_what_it_must(guarded: Engine) -> None:
     facts = json.loads(guarded.guard.fingerprint("wan-tiny"))
     assert facts["model"] == "wan-tiny"

@@ -151,7 +151,7 @@ def test_int8_uses_q8_kernels_where_they_are(
     plan = make_plan(machine, INT8)
     assert chosen(plan, "matmul", "text_encoder") == (matmul, matmul)
     if matmul == "int8-triton":
-        assert "Not int8-sgl: sgl-kernel isn't installed" in str(plan["matmul"].reason)
+        assert "Not int8-kitchen: comfy-kitchen isn't installed" in str(plan["matmul"].reason)
 
 
 def test_a_5090_may_hold_everything_once_that_was_measured() -> None:

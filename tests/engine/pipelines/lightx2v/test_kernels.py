@@ -104,7 +104,7 @@ def test_int8_has_an_order_of_its_own(machine: Machine) -> None:
     machine.answers = {"int8-triton": GOOD}
     settled = machine.settle(plan("int8-q8f", precision="int8"))
     assert settled["matmul"].value == "int8-triton"
-    assert machine.tried[:3] == ["int8-q8f", "int8-sgl", "int8-triton"]
+    assert machine.tried[:4] == ["int8-q8f", "int8-sgl", "int8-kitchen", "int8-triton"]
 
 
 def test_bf16_needs_no_trial(machine: Machine) -> None:
