@@ -120,9 +120,12 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.tabs.library_routes import add_clip_routes
 
     most, asked, whole = places(raise_limit()), PageLogin(login), threading.Event()
-    installer = BackgroundInstall(
-        engine.home, lambda: engine.start(warm=_ready_at_once(engine)), faults=engine.faults
-    )
+
+    def begin() -> None:
+        engine.start(warm=_ready_at_once(engine))
+        engine.test_kernels()
+
+    installer = BackgroundInstall(engine.home, begin, faults=engine.faults)
     answers, sharing = Answers(engine), Sharing(engine, connections=most)
     page = build_page(engine, installer, answers, sharing)
     door = Door(most)

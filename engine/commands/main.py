@@ -145,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="override it"
     )
     plan.add_argument("--reset", action="store_true", help="drop all overrides")
+    kernels = add("kernels", _kernels, "time this machine's kernels, without any weights")
+    kernels.add_argument("--model", metavar="ID", help="at the shapes of this model")
     weights = add(
         "weights", _weights, "list, pull (download, or use a folder) or verify the weights"
     )
@@ -163,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=Path, help="where to write the card to share"
     )
-    others = reading, listing, plan, weights, look, bench, pausing, resuming
+    others = reading, listing, plan, kernels, weights, look, bench, pausing, resuming
     for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
@@ -321,6 +323,19 @@ def _plan(options: argparse.Namespace) -> int:
             tell_json(plan.as_json(plans, model))
         else:
             plan.show(plans.plan(model), plans.options(model))
+    return ExitCode.DONE
+
+
+def _kernels(options: argparse.Namespace) -> int:
+    from engine.commands import kernels
+
+    with open_engine() as engine:
+        preset = kernels.tested_model(engine, options.model)
+        times = kernels.run(engine, preset, say)
+        if options.json:
+            tell_json(kernels.as_json(engine, preset, times))
+        else:
+            tell(*kernels.lines(engine, preset, times))
     return ExitCode.DONE
 
 

@@ -38,3 +38,13 @@ def test_a_verdicts_reason_opens_by_keyboard(page: Any) -> None:
     page.wait_for_selector(
         "#picture td.locked details[open] >> text=No size this large has been tested"
     )
+
+
+def test_kernels_are_timed_from_the_page(page: Any) -> None:
+    page.get_by_role("tab", name="Memory").click()
+    page.wait_for_selector("#kernels >> text=times each way to multiply")
+    page.click("#kernels-test")
+    page.wait_for_selector("#kernels th >> text=Product")
+    taken = page.locator("#kernels tr", has_text="✓").all_inner_texts()
+    assert {row.split("\t")[1] for row in taken} == {"float32", "sdpa-float32", "flat"}
+    assert page.locator("#kernels >> text=its default clip takes at least").count() == 1
