@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
+from engine.kernels.tasks import own_model
+from engine.kernels.told import alike, seconds
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text, as_text, joined
 
-FIRST = "fp8"  # the precision that the weights were made for, and the fastest
+FIRST = "fp8"  # the precision that the weights were made for
+# So many times as fast as the first precision another one has to be before it is recommended: 22 GB
+# lie between them, and the kernel test says the least, not all of a clip's seconds.
+CLEARLY_FASTER = 1.1
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class DefaultModel:
 @dataclass(frozen=True)
 class Candidate:
     """A model, as this machine sees it. ``barred``: why it can't run here, whatever its weights
-    are; NOTHING where it can. ``reason``: why it is the recommended one; NOTHING for the others."""
+    are; NOTHING where it can. ``reason``: why it is the recommended one; NOTHING for the others.
+    ``least``: seconds that its default clip takes here at least, None where that isn't known."""
 
     preset: ModelPreset
     barred: Said = NOTHING
     reason: Text = NOTHING
+    least: float | None = None
 
     @property
     def recommended(self) -> bool:
@@ -41,30 +48,75 @@ class Candidate:
 
 
 def default_model(engine: Engine) -> DefaultModel:
-    """A model for NVIDIA's GPUs that is ready, FP8 first, else the CPU default."""
-    presets, missed = engine.presets, NOTHING
+    """A model for NVIDIA's GPUs that is ready, the recommended one first, else the CPU default."""
+    presets = engine.presets
     large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
-    for preset in sorted(large, key=lambda preset: preset.precision != FIRST):
-        why_not = _why_not(engine, preset)
-        if not why_not:
-            return DefaultModel(preset, Text("default_model.ready"))
-        missed = missed or why_not
+    large.sort(key=lambda preset: preset.precision != FIRST)
+    why_not = {preset.id: _why_not(engine, preset) for preset in large}
+    ready = [preset for preset in large if not why_not[preset.id]]
+    if ready:
+        best = _fastest_first(ready, least_seconds(engine))[0]
+        return DefaultModel(best, Text("default_model.ready"))
+    missed = next(iter(why_not.values()), NOTHING)
     return DefaultModel(presets.default, joined(Text("default_model.anywhere"), missed))
 
 
 def candidates(engine: Engine) -> list[Candidate]:
     """Every model: the one recommended for this machine first, what can't run here last.
 
-    Recommended is the model for NVIDIA's GPUs that can run here, FP8 first, else the CPU default.
+    Recommended is the model for NVIDIA's GPUs that can run here, else the CPU default: FP8, or what
+    the kernel test found to be clearly faster.
     """
     models = sorted(engine.presets.models.values(), key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
-    best = next((p for p in able if p.runs_on == "nvidia"), engine.presets.default)
+    large, least = [p for p in able if p.runs_on == "nvidia"], least_seconds(engine)
+    best = next(iter(_fastest_first(large, least)), engine.presets.default)
     reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
-    first = Candidate(best, why_not[best.id], reason)
-    rest = [Candidate(preset, why_not[preset.id]) for preset in models if preset is not best]
+    if large and best is not large[0]:
+        reason = _why_faster(engine, best, large[0], least)
+    first = Candidate(best, why_not[best.id], reason, least.get(best.id))
+    rest = [
+        Candidate(preset, why_not[preset.id], least=least.get(preset.id))
+        for preset in models
+        if preset is not best
+    ]
     return [first, *sorted(rest, key=lambda candidate: bool(candidate.barred))]
+
+
+def least_seconds(engine: Engine) -> dict[str, float]:
+    """By model: what its default clip takes here at least, as far as the kernel test can tell."""
+    machine = engine.machine()
+    if machine.gpu is None:
+        return {}
+    preset = own_model(machine, engine.presets)
+    times = engine.kernel_test.times(preset)
+    if times is None:
+        return {}
+    return seconds(times, engine.plans, alike(engine.presets, machine, preset))
+
+
+def _fastest_first(models: list[ModelPreset], least: Mapping[str, float]) -> list[ModelPreset]:
+    """``models``, with one before all others that is clearly faster than the first of them."""
+    if not models or models[0].id not in least:
+        return models
+    best = min((preset for preset in models if preset.id in least), key=lambda one: least[one.id])
+    if least[models[0].id] < CLEARLY_FASTER * least[best.id]:
+        return models
+    return [best, *(preset for preset in models if preset is not best)]
+
+
+def _why_faster(
+    engine: Engine, best: ModelPreset, usual: ModelPreset, least: Mapping[str, float]
+) -> Text:
+    gpu = engine.look().gpu
+    return Text(
+        "default_model.faster",
+        card=card_name(gpu.name if gpu else ""),
+        seconds=least[best.id],
+        usual=usual.name,
+        more=least[usual.id],
+    )
 
 
 def _by_use(preset: ModelPreset) -> tuple[bool, bool, int]:

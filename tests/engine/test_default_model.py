@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.default_model import asked_for, candidates, card_name, default_model
+from engine.default_model import (
+    asked_for,
+    candidates,
+    card_name,
+    default_model,
+    least_seconds,
+)
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
+from engine.plan.kernel_rows import KernelTimes
 from engine.presets import load_presets
 from engine.request import RequestError
 from engine.text import Text
@@ -132,3 +139,44 @@ def test_what_is_expected_is_loaded_once(make: Make) -> None:
         assert engine.status().worker_pid == pid
     finally:
         engine.close()
+
+
+# ---- by the kernel test --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("least", "best"),
+    [
+        ({"large-fp8": 66.0, "large-int8": 38.0}, "large-int8"),
+        ({"large-fp8": 40.0, "large-int8": 38.0}, "large-fp8"),  # no reason to fetch 22 GB again
+        ({"large-fp8": 38.0, "large-int8": 66.0}, "large-fp8"),
+        ({"large-int8": 38.0}, "large-fp8"),  # the other one wasn't timed
+        ({}, "large-fp8"),
+    ],
+)
+def test_what_is_clearly_faster_here_is_recommended(
+    make: Make, monkeypatch: pytest.MonkeyPatch, least: dict[str, float], best: str
+) -> None:
+    engine = make("fp8", "int8")
+    monkeypatch.setattr(engine.plans, "_machine", lambda: with_packages(LINUX, triton="3.6.0"))
+    monkeypatch.setattr("engine.default_model.least_seconds", lambda _: least)
+    first, *rest = candidates(engine)
+    assert (first.preset.id, first.least) == (best, least.get(best))
+    assert first.recommended
+    assert not any(one.recommended for one in rest)
+    assert default_model(engine).preset.id == best, "both are ready: it makes the clips"
+    if best == "large-int8":
+        assert "at least 38 s, with" in str(first.reason)
+        assert str(first.reason).endswith(" 66 s.")
+
+
+def test_the_least_seconds_are_those_of_the_test(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make("fp8", "int8")
+    assert least_seconds(engine) == {}, "nothing was tested"
+    monkeypatch.setattr(engine, "machine", lambda: LINUX)
+    monkeypatch.setattr(engine.kernel_test, "times", lambda _: KernelTimes())
+    told = {"large-fp8": 12.5}
+    monkeypatch.setattr("engine.default_model.seconds", lambda *_: told)
+    assert least_seconds(engine) == told

@@ -69,7 +69,8 @@ class HandOver:
 
 def first_run(engine: Engine) -> FirstRun:
     """What the first page says now; nothing once a large model is ready, or where there is none."""
-    able = [c.preset for c in candidates(engine) if not c.barred and c.preset.runs_on == "nvidia"]
+    large = [c for c in candidates(engine) if not c.barred and c.preset.runs_on == "nvidia"]
+    able = [candidate.preset for candidate in large]
     if not able:
         return _without_gpu(engine)
     if default_model(engine).preset in able:
@@ -77,7 +78,8 @@ def first_run(engine: Engine) -> FirstRun:
     fetched = [preset for preset in able if preset.weights]
     on_its_way = (p for p in fetched if engine.downloads.progress(p.id).phase in WORKING)
     chosen = next(on_its_way, fetched[0] if fetched else None)
-    return _to_get(engine, chosen) if chosen is not None else FirstRun()
+    least = {candidate.preset.id: candidate.least for candidate in large}
+    return _to_get(engine, chosen, least[chosen.id]) if chosen is not None else FirstRun()
 
 
 def _without_gpu(engine: Engine) -> FirstRun:
@@ -96,12 +98,14 @@ def _bytes(preset: ModelPreset) -> int:
     return sum(file.bytes for file in preset.weights)
 
 
-def _to_get(engine: Engine, preset: ModelPreset) -> FirstRun:
+def _to_get(engine: Engine, preset: ModelPreset, least: float | None) -> FirstRun:
     weights = engine.downloads
     seen, progress = weights.look(preset.id), weights.progress(preset.id)
     if seen.state == "ready":
         return FirstRun()
     makes = _makes(engine, preset)
+    if least is not None:
+        makes = joined(makes, Text("first_run.least", seconds=least))
     if progress.phase in WORKING:
         return FirstRun(makes, preset.id, "pause", progress)
     if not seen.fits:

@@ -328,6 +328,8 @@ def card_html(
         lines.append(Text("setup.cant_use_it", reason=as_text(candidate.barred)))
     elif not is_here(preset):
         lines.append(joined(*why_not_here(preset)))
+    if candidate.least is not None and not candidate.barred:
+        lines.append(Text("setup.least", seconds=candidate.least))
     if seen.missing and not working:
         lines.append(
             Text(

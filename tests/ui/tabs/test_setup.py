@@ -22,7 +22,7 @@ from tests.support.machines import LINUX
 from tests.support.samples import seen, without_gpu
 from tests.support.tensorfiles import write_blocks, write_others
 from ui.page import build_page
-from ui.tabs import setup
+from ui.tabs import first_run, setup
 from ui.tabs.pulls import pull_state, pulls_state
 from ui.wording import speak, spoken
 
@@ -315,3 +315,12 @@ def test_a_card_that_fails_takes_no_other_with_it(
     assert buttons(on_hub) == set()
     other = next(preset.id for preset in on_hub.downloads.models if preset.id != MODEL)
     assert "missing" in card(on_hub, other)["text"]
+
+
+def test_the_least_seconds_are_told_before_anything_is_fetched(
+    card_4060: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.default_model.least_seconds", lambda _: {BIG: 66.2})
+    told = "A clip of its default size takes at least 66 s on this card (kernel test)."
+    assert told in setup.refreshed_card(card_4060, BIG)[1]
+    assert "One takes at least 66 s (kernel test)." in str(first_run.first_run(card_4060).said)
