@@ -32,11 +32,22 @@ def build_kernels(engine: Engine) -> gr.HTML:
 def test(engine: Engine) -> list[str]:
     """Time them now; what to say about it, and the table."""
     preset = own_model(engine.machine(), engine.presets)
+    beside: list[bool] = [_makes_a_clip(engine)]
+
+    def undisturbed() -> bool:
+        beside.append(_makes_a_clip(engine))
+        return not any(beside)
+
     try:
-        engine.kernel_test.run(preset)
+        engine.kernel_test.run(preset, undisturbed=undisturbed)
     except HeadroomError as error:
         return [refusal_html(error), table_html(engine)]
-    return ["", table_html(engine)]
+    said = f"<p role='status'>{_said(Text('kernels_tab.disturbed'))}</p>" if any(beside) else ""
+    return [said, table_html(engine)]
+
+
+def _makes_a_clip(engine: Engine) -> bool:
+    return any(lane.running() is not None for lane in engine.lanes)
 
 
 def table_html(engine: Engine) -> str:

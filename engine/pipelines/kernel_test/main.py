@@ -8,6 +8,8 @@ no row took this process with it.
 
 import contextlib
 import json
+import math
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -23,14 +25,16 @@ Maker = Callable[[dict[str, Any]], Trial]
 
 def main() -> int:
     asked = json.load(sys.stdin)
-    out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # LightX2V prints while it is imported
+    # LightX2V prints while it is imported, and compiled code writes past Python's stream.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with contextlib.redirect_stdout(sys.stderr):
         device = str(asked["device"])
         torch.set_grad_enabled(False)
         try:
             make = _makers(str(asked["family"]), device, asked)
         except HeadroomError as error:
-            out.write(json.dumps({"problem": str(error.sentence)}) + "\n")
+            _tell(out, {"problem": str(error.sentence)})
             return 0
         for number, task in enumerate(asked["tasks"]):
             _tell(out, {"begins": number})
@@ -52,7 +56,8 @@ def _row(make: Maker, task: dict[str, Any], device: str) -> dict[str, Any]:
         trial = make(task)
         cosine = trial.cosine()
         taken = median_milliseconds(trial.run, device) * trial.scale
-        return {"milliseconds": round(taken, 4), "cosine": round(cosine, 6), "problem": ""}
+        found = round(cosine, 6) if math.isfinite(cosine) else 0.0  # JSON has no NaN
+        return {"milliseconds": round(taken, 4), "cosine": found, "problem": ""}
     except Exception as error:  # whatever a kernel's package raises means: not this one
         name, words = type(error).__name__, first_line(error, "", 200)
         why = "memory" if what_ran_out(error) else f"{name}: {words}"
