@@ -16,7 +16,8 @@ from engine.text import Text, as_text
 log = logging.getLogger("headroom.kernels")
 
 # How a trial ends without words of its own: its process ended, it doesn't answer, no room.
-PROBLEMS = ("ended", "silent", "memory")
+NO_ROOM = "memory"
+PROBLEMS = ("ended", "silent", NO_ROOM)
 
 What = Literal["linear", "attention", "decode"]
 LEAST_COSINE = 0.99
@@ -76,7 +77,12 @@ class KernelTimes:
     rows: tuple[KernelRow, ...] = ()
 
     def of(self, what: What, kernel: str) -> tuple[KernelRow, ...]:
-        return tuple(row for row in self.rows if (row.what, row.kernel) == (what, kernel))
+        """Its rows, but for those where only the memory was too little: they say nothing of it."""
+        return tuple(
+            row
+            for row in self.rows
+            if (row.what, row.kernel) == (what, kernel) and row.problem != NO_ROOM
+        )
 
     def milliseconds(self, what: What, kernels: Sequence[str], tokens: int) -> dict[str, float]:
         """Of each of ``kernels`` that is right wherever it was tried, at the shapes of so many

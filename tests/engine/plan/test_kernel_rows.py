@@ -129,6 +129,14 @@ def test_what_the_test_found_wrong_cant_be_chosen() -> None:
     assert "cosine 0.5000" in str(found["matmul", "int8-triton"].reason)
 
 
+def test_too_little_memory_says_nothing_of_a_kernel() -> None:
+    full = KernelRow("attention", "kitchen_int8", "s", 75_600, problem="memory")
+    fast, slow = row("attention", "kitchen_int8", 20), row("attention", "torch_sdpa", 38)
+    plan = planned(fast, slow, full)
+    assert plan["attention"].value == "kitchen_int8"
+    assert "wasn't enough memory" in str(full.why)
+
+
 def test_the_users_choice_comes_before_the_test() -> None:
     times = KernelTimes((row("attention", "torch_sdpa", 2), row("attention", "kitchen_int8", 1)))
     plan = make_plan(WITH_ALL, INT8, {"attention": "torch_sdpa"}, times=times)
