@@ -19,17 +19,13 @@ from PIL import Image
 
 from engine.errors import ExitCode, HeadroomError
 from engine.library import xmp
-from engine.machine.facts import core_limit
+from engine.library.clip_writer import RECEIPT_KIND, ClipWriter
 from engine.stages import Frames
 from engine.text import Said, Text
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-RECEIPT_KIND = "headroom.receipt"
-# Without mbtree=0 the same frames give other bytes in another process: x264's vector code for
-# macroblock trees reads memory that nobody wrote (gone with no-asm or without B-frames, too).
-_X264 = {"crf": "16", "preset": "fast", "x264-params": "mbtree=0"}
 # Of a picture that is decoded: 4096 × 2304, more than any model makes. A decoder keeps up to 17
 # pictures, so that this is 240 MB; 15,360 × 15,360, in a file of 0.7 MB, took 3,340 MiB.
 MOST_PIXELS = 4096 * 2304
@@ -37,7 +33,6 @@ MOST_PIXELS = 4096 * 2304
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 STILL_SECONDS = 4.0  # of decoding; then the picture that was reached will do
 LONGEST_NAME = 100  # characters of a file's name, in a sentence
-_BT709 = 1  # the code that H.264 gives BT.709 for primaries, transfer and matrix (ITU-T H.273)
 
 
 class ClipError(HeadroomError):
@@ -53,54 +48,14 @@ def write_clip(
     receipt: Callable[[], dict[str, Any]] | None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Encode ``frames`` (uint8 [frames, height, width, 3]) as H.264 yuv420p with faststart.
-
-    ``receipt`` is called after the encoding, so that it can tell how long that took: an MP4's
-    tags are written when its first packet is, and the packets wait until then. It stands in the
-    file twice, as xmp.py says; besides it the file tells nothing of what made it. ``check`` is
-    called before each frame; what it raises ends the writing.
+    """Encode ``frames`` (uint8 [frames, height, width, 3]) and write them, as ``ClipWriter`` does.
 
     Raises:
         OSError: the disk is full or the folder is gone.
     """
-    import av
-    from av.bitstream import BitStreamFilterContext
-    from av.video.reformatter import ColorRange, Colorspace
-
-    _, height, width, _ = frames.shape
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}  # without the muxer's version
-    with av.open(str(path), "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=fps, options=_X264)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        # Untagged video is guessed at by size, and players guess differently: say BT.709.
-        context = stream.codec_context
-        if threads := core_limit():  # by itself it takes one for each processor of the machine
-            context.thread_count = threads
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
-        context.color_range = ColorRange.MPEG
-        packets = []
-        for array in frames:
-            check()
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
-            packets += stream.encode(
-                frame.reformat(
-                    format="yuv420p",
-                    dst_colorspace=Colorspace.ITU709,
-                    dst_color_range=ColorRange.MPEG,
-                )
-            )
-        packets += stream.encode(None)
-        # x264 writes its version, and how many threads it had, into the picture's data.
-        silent = BitStreamFilterContext("filter_units=remove_types=6", in_stream=stream)
-        packets = [kept for packet in [*packets, None] for kept in silent.filter(packet)]
-        told = None if receipt is None else {"kind": RECEIPT_KIND, **receipt()}
-        if told is not None:
-            comment = json.dumps(told, ensure_ascii=False)
-            # Half a character, as of a folder's name that isn't UTF-8, stays as JSON's escape.
-            container.metadata["comment"] = comment.encode("utf-8", "backslashreplace").decode()
-        container.mux(packets)
-    if told is not None:
-        xmp.append(path, json.dumps(told))
+    writer = ClipWriter(path, fps)
+    writer.add(frames)
+    writer.finish(receipt, check)
 
 
 def shown_name(name: str) -> str:

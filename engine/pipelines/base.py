@@ -46,6 +46,11 @@ class Run(Protocol):
     def preview(self, frames: Frames) -> None:
         """A rough look at the clip: uint8 [frames, height, width, 3], as small as it comes."""
 
+    def frames(self, part: Frames) -> None:
+        """The clip's next frames, while later ones are still being decoded: uint8 [frames, height,
+        width, 3], which ``generate`` returns as well and nobody changes any more. Not every
+        pipeline has some before the last."""
+
     def check(self) -> None:
         """Raise Cancelled if the user has cancelled. Cheap: call it before every block."""
 

@@ -4,7 +4,8 @@
 are ignored. ``fail`` is one of error, quote (an error that has the prompt in it), oom,
 broken (as a dead CUDA context is), hang (ignores
 cancel), busy (ignores it for ``busy=SECONDS``, and says so), exit (as ``kill -9`` looks) and once
-(``exit``, but only in the first try: it needs ``marker=PATH``). With ``until=decode:tiled`` it
+(``exit``, but only in the first try: it needs ``marker=PATH``). ``at`` is a stage, ``denoise:STEP``
+or ``decode:PART``, after which some of the frames are there. With ``until=decode:tiled`` it
 fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
 
 HEADROOM_SCRIPTED_LOAD: seconds, or fail, broken, exit, or oom (while the plan offloads "block").
@@ -25,6 +26,8 @@ from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 from engine.text import Said
+
+PART = 4  # frames, as Wan's decoder gives them
 
 
 class Scripted:
@@ -77,7 +80,12 @@ class Scripted:
         picture = random.integers(
             0, 256, (request.frames, request.height // 16, request.width // 16, 3), np.uint8
         )
-        return picture.repeat(16, axis=1).repeat(16, axis=2)
+        frames = picture.repeat(16, axis=1).repeat(16, axis=2)
+        for at in range(0, len(frames), PART):
+            run.check()
+            run.frames(frames[at : at + PART])
+            self._fault(script, f"decode:{at // PART}", run)
+        return frames
 
     def describe(self) -> dict[str, Said]:
         return {"label": "Scripted: for tests only.", "numpy": np.__version__}

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from engine import VERSION, logs
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.library import mp4
+from engine.library.clip_writer import ClipWriter
 from engine.library.receipt import for_others
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
@@ -60,9 +61,13 @@ log = logging.getLogger("headroom.worker")
 
 
 class JobRun:
-    """One clip in the making: implements ``base.Run``, and keeps seconds and peaks by stage."""
+    """One clip in the making: implements ``base.Run``, and keeps seconds and peaks by stage.
+
+    ``encode`` hears frames that are there before the last.
+    """
 
     def __init__(self, job: int, pipe: Pipe, meter: StageMeter) -> None:
+        self.encode: Callable[[Frames], None] = lambda _: None
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
         self.reached: Stage | None = None
@@ -94,6 +99,9 @@ class JobRun:
 
     def preview(self, frames: Frames) -> None:
         self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
+
+    def frames(self, part: Frames) -> None:
+        self.encode(part)
 
     def check(self) -> None:
         if self._pipe.cancelled == self._job:
@@ -183,13 +191,15 @@ def _make_clip(
 ) -> FromWorker:
     began = time.perf_counter()
     meter = pipeline.meter
+    folder = Path(order.partial).parent
+    writer = ClipWriter(Path(order.partial), preset.fps, lambda: Home(folder.parent).made(folder))
+    run.encode = writer.add
     try:
         with meter.ceiling(order.ceiling) if meter.caps_clips else contextlib.nullcontext():
             frames = pipeline.generate(order.request, order.seed, run)
         _check_frames(frames, order.request)
         run.check()
         run.stage("save")
-        folder = Path(order.partial).parent
         Home(folder.parent).made(folder)
         mp4.write_poster(Path(order.poster), frames)
 
@@ -204,16 +214,19 @@ def _make_clip(
 
         inside = receipt if order.own else lambda: for_others(receipt())
         embedded = inside if order.embed else None
-        mp4.write_clip(Path(order.partial), frames, preset.fps, embedded, run.check)
+        writer.add(frames[writer.taken :])
+        writer.finish(embedded, run.check)
         if not order.embed:
             receipt()
         log.info("made in %.2f s", time.perf_counter() - began)
         return Finished(order.job, kept)
     except Cancelled:
+        writer.abandon()
         _remove(order)
         return CancelDone(order.job)
     except Exception as error:
         log.exception("failed")
+        writer.abandon()
         _remove(order)
         return _failure(order.job, error, run.reached)
 

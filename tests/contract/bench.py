@@ -27,6 +27,7 @@ class Recorder:
     stop_at: int | None = None  # cancel at this call of ``check``
     told: list[tuple[Any, ...]] = field(default_factory=list)
     previews: list[Frames] = field(default_factory=list)
+    parts: list[Frames] = field(default_factory=list)
     checks: int = 0
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
@@ -37,6 +38,9 @@ class Recorder:
 
     def preview(self, frames: Frames) -> None:
         self.previews.append(frames)
+
+    def frames(self, part: Frames) -> None:
+        self.parts.append(part.copy())
 
     def check(self) -> None:
         self.checks += 1

@@ -48,6 +48,8 @@ def works(folder: Path) -> dict[str, Any]:
         "stages": [call[1:] for call in run.told if call[0] == "stage"],
         "advances": [call[1:] for call in run.told if call[0] == "advance"],
         "previews": [preview.shape for preview in run.previews],
+        "parts": [len(part) for part in run.parts],
+        "parts_are_the_clip": bool(np.array_equal(np.concatenate(run.parts), frames)),
         "occupied": [call[1] for call in run.told if call[0] == "occupied"],
         "label": bool(blocks.pipeline.describe()["label"]),
     }

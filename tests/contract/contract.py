@@ -53,6 +53,7 @@ class Contract:
         assert blocks == [[round(n / 12, 4), n // 3] for n in range(1, 13)]
         assert [share for share, _ in frames] == [0.1111, 0.5556, 1.0]
         assert works["previews"] == [[3, 8, 12, 3]] * 4
+        assert (works["parts"], works["parts_are_the_clip"]) == ([1, 4, 4], True)
         assert works["label"]
         assert works["occupied"] == ["the text encoder is being read from disk"]
 

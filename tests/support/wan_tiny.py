@@ -31,6 +31,9 @@ class Notes:
     def preview(self, frames: Frames) -> None:
         self.previews.append(frames)
 
+    def frames(self, part: Frames) -> None:
+        raise AssertionError("all of its frames come at once")
+
     def check(self) -> None:
         self.checks.append(self.stages[-1])
         if self.stop is not None and len(self.checks) >= self.stop:

@@ -62,6 +62,8 @@ class Entering:
 
     def preview(self, frames: Frames) -> None: ...
 
+    def frames(self, part: Frames) -> None: ...
+
     def check(self) -> None:
         self._run.check()
 

@@ -15,13 +15,20 @@ CONVERTED_AT_ONCE = 4  # frames: as many as the decoder gives for one latent fra
 BLACK = 2  # a clip that never gets brighter than this (of 255) isn't a dark scene but a fault
 
 
-def collect(vae: Any, latents: torch.Tensor, plan: Plan, done: Callable[[float], None]) -> Frames:
+def collect(
+    vae: Any,
+    latents: torch.Tensor,
+    plan: Plan,
+    done: Callable[[float], None],
+    fresh: Callable[[Frames], None] = lambda _: None,
+) -> Frames:
     """Decode in tiles or whole, as ``plan`` says.
 
     Args:
         vae: LightX2V's.
         latents: [1, 16, latent frames, height / 8, width / 8].
         done: hears which share of the frames is there.
+        fresh: hears those that have come.
 
     Returns:
         uint8 [frames, height, width, 3].
@@ -43,9 +50,11 @@ def collect(vae: Any, latents: torch.Tensor, plan: Plan, done: Callable[[float],
         if not bool(torch.isfinite(values).all()):
             raise _silent_failure("nan", plan)
         pixels = ((values.clamp(-1, 1) + 1) * 127.5).round().byte()
-        fresh = pixels.permute(1, 2, 3, 0).cpu().numpy()
-        frames[filled : filled + len(fresh)] = fresh
-        filled += len(fresh)
+        arrived = pixels.permute(1, 2, 3, 0).cpu().numpy()
+        part = frames[filled : filled + len(arrived)]
+        part[:] = arrived
+        fresh(part)
+        filled += len(arrived)
         done(filled / len(frames))
     return frames
 

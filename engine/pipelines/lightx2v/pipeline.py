@@ -380,7 +380,11 @@ class LightX2V:
             if vae.cpu_offload:
                 vae.to_cuda()
             self._frames = collect(
-                vae, latents.to(vae.dtype).unsqueeze(0), self._plan, self._decoded
+                vae,
+                latents.to(vae.dtype).unsqueeze(0),
+                self._plan,
+                self._decoded,
+                self._run.frames if self._run is not None else lambda _: None,
             )
         finally:
             hook.remove()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from engine.home import Home
 from engine.library import mp4, xmp
+from engine.library.clip_writer import RECEIPT_KIND
 from engine.library.library import clip_name
 from engine.stages import Frames
 
@@ -57,7 +58,7 @@ def test_ffprobe_reads_the_tag_and_knows_the_stream(tmp_path: Path) -> None:
     mp4.write_clip(path, bars(), 16, lambda: receipt)
     command = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", str(path)]
     said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert json.loads(said["format"]["tags"]["comment"]) == {"kind": mp4.RECEIPT_KIND, **receipt}
+    assert json.loads(said["format"]["tags"]["comment"]) == {"kind": RECEIPT_KIND, **receipt}
     (stream,) = said["streams"]
     assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv420p")
     assert (stream["nb_frames"], stream["color_space"]) == ("9", "bt709")

@@ -252,11 +252,13 @@ def test_a_job_that_takes_the_worker_down_twice_is_given_up(started: Engine, ask
 
 
 @pytest.mark.reliability("an error in any stage: encode, denoise, decode, save")
-@pytest.mark.parametrize("stage", ["encode", "denoise:1", "decode"])
+@pytest.mark.parametrize("stage", ["encode", "denoise:1", "decode", "decode:0", "decode:1"])
 def test_an_exception_fails_the_job_and_keeps_the_worker(
     started: Engine, ask: Ask, stage: str
 ) -> None:
+    """Also while its first frames are being encoded: nothing is left of them."""
     failed = finish(started, started.submit(ask(f"fail=error at={stage}")))
+    assert list(started.home.clips.iterdir()) == []
     pid = started.status().worker_pid
     assert failed.state is State.FAILED
     assert "ValueError: scripted failure" in str(failed.note)
@@ -274,6 +276,20 @@ def test_after_out_of_memory_the_worker_is_replaced(started: Engine, ask: Ask) -
     smaller = ask(height=16)  # the guard has closed the size that failed
     assert finish(started, started.submit(smaller)).state is State.DONE
     assert started.status().worker_pid != pid
+
+
+def test_a_cancel_between_two_frames_leaves_nothing(started: Engine, ask: Ask) -> None:
+    job = started.submit(ask("fail=busy at=decode:0 busy=2.5"))
+
+    def decodes() -> bool:
+        progress = started.status().progress
+        return progress is not None and progress.stage == "decode"
+
+    wait_until(decodes, "its first frames")
+    started.cancel(job.id)
+    assert finish(started, job).state is State.CANCELLED
+    assert list(started.home.clips.iterdir()) == []
+    assert finish(started, started.submit(ask())).state is State.DONE
 
 
 @pytest.mark.parametrize("how", ["fail", "exit"])
