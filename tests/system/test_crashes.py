@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
-from tests.support.crashes import JOBS, KILLS, ROUNDS, rounds
+from tests.support.crashes import JOBS, KILLS, rounds
+
+ROUNDS = 8  # of the 20 that tests.tools.reliability plays: they take seven seconds each
 
 pytestmark = [pytest.mark.starts, pytest.mark.long]
 
