@@ -122,6 +122,8 @@ class Engine:
                 self.kernel_test.run(preset, undisturbed=self._idle)
             except HeadroomError as error:  # it is no fault: plans go by what is known
                 log.warning("the kernels weren't tested: %s", error)
+            except Exception:
+                log.exception("the kernel test failed")
 
         threading.Thread(target=test, name="kernel test", daemon=True).start()
 

@@ -79,7 +79,8 @@ class Looks:
             return found if len(outputs) > 1 else found[0]
 
         look_again.__signature__ = _signature(self._looks)  # type: ignore[attr-defined]
-        return self.happened(look_again, inputs, outputs, **QUIET)
+        # What happens while one is looking is looked at afterwards: the last would be lost.
+        return self.happened(look_again, inputs, outputs, trigger_mode="always_last", **QUIET)
 
 
 def _signature(looks: Sequence[_Look]) -> inspect.Signature:

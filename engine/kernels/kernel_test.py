@@ -21,7 +21,7 @@ FILE = "kernel_test.json"
 
 
 class Busy(HeadroomError):
-    """Others hold the memory that the test needs."""
+    """Others hold the memory that the test needs, or it runs already."""
 
 
 class KernelTest:
@@ -67,10 +67,12 @@ class KernelTest:
             undisturbed: asked at the end; what was timed beside other work isn't kept.
 
         Raises:
-            Busy: others hold the memory, for longer than ``WAITS``.
+            Busy: others hold the memory, for longer than ``WAITS``; or a test runs already.
             CantTest: nothing can be timed here.
         """
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            raise Busy(Text("kernels.runs_already"), Text("kernels.wait_for_it"))
+        try:
             machine = self._machine()
             given, environment = self._asked(preset, machine)
             if given["device"] == "cuda":
@@ -85,6 +87,8 @@ class KernelTest:
                 keep(self._file, key_of(machine, preset), found)
                 self.changed()
             return found
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """End a test that runs; nothing of it is kept."""

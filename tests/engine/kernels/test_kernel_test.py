@@ -146,6 +146,27 @@ def test_what_was_timed_beside_other_work_isnt_kept(home: Home) -> None:
     assert (made.times(FP8) is not None, changed) == (True, [True])
 
 
+def test_one_runs_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever presses again and again starts one."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def run(*_: Any) -> tuple[KernelRow, ...]:
+        begun.set()
+        go_on.wait(20)
+        return ()
+
+    monkeypatch.setattr(child, "run", run)
+    made = kernel_test_of(home)
+    first = threading.Thread(target=made.run, args=(FP8,))
+    first.start()
+    assert begun.wait(20)
+    with pytest.raises(Busy, match="running already"):
+        made.run(FP8)
+    go_on.set()
+    first.join()
+    made.run(FP8)
+
+
 # ---- by itself -----------------------------------------------------------------------------
 
 
