@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from engine.commands.plan import PlanInputError
+from engine.commands.plan import named
 from engine.engine import Engine
 from engine.kernels.tasks import own_model
 from engine.kernels.told import alike, seconds, taken
 from engine.plan.kernel_rows import KernelRow, KernelTimes
 from engine.presets import ModelPreset
-from engine.text import Text, listed
+from engine.text import Text
 
 
 def tested_model(engine: Engine, wanted: str | None) -> ModelPreset:
@@ -18,15 +18,9 @@ def tested_model(engine: Engine, wanted: str | None) -> ModelPreset:
     Raises:
         PlanInputError: there is no such model.
     """
-    models = engine.presets.models
     if wanted is None:
         return own_model(engine.machine(), engine.presets)
-    if wanted not in models:
-        raise PlanInputError(
-            Text("plan.no_such_model", model=wanted[:40]),
-            Text("plan.there_are", names=listed(*models)),
-        )
-    return models[wanted]
+    return named(engine.presets, wanted)
 
 
 def run(engine: Engine, preset: ModelPreset, say: Callable[[object], None]) -> KernelTimes:

@@ -5,7 +5,7 @@ from typing import Any
 from engine.errors import ExitCode, HeadroomError
 from engine.plan.choice import Options, Plan
 from engine.plan.plans import Plans
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.process.console import tell
 from engine.text import Text, listed, programs
 
@@ -16,6 +16,20 @@ class PlanInputError(HeadroomError):
     exit_code = ExitCode.BAD_INPUT
 
 
+def named(presets: Presets, model: str) -> ModelPreset:
+    """The model of that id.
+
+    Raises:
+        PlanInputError: there is none.
+    """
+    if model not in presets.models:
+        raise PlanInputError(
+            Text("plan.no_such_model", model=model[:40]),
+            Text("plan.there_are", names=listed(*presets.models)),
+        )
+    return presets.models[model]
+
+
 def change(plans: Plans, presets: Presets, model: str, wanted: list[str], reset: bool) -> None:
     """Take the user's choices back, then set the ``wanted`` ones ("decode=tiled").
 
@@ -23,11 +37,7 @@ def change(plans: Plans, presets: Presets, model: str, wanted: list[str], reset:
         PlanInputError: there is no such model, or a choice isn't NAME=VALUE.
         OverrideError: a choice doesn't exist or can't work here; the ones before it are set.
     """
-    if model not in presets.models:
-        raise PlanInputError(
-            Text("plan.no_such_model", model=model[:40]),
-            Text("plan.there_are", names=listed(*presets.models)),
-        )
+    named(presets, model)
     pairs = [text.partition("=") for text in wanted]
     for text, (name, sign, value) in zip(wanted, pairs, strict=True):
         if not (name and sign and value):

@@ -37,7 +37,7 @@ class ClipWriter:
         self._thread: threading.Thread | None = None
         self._encoded, self._given_up = threading.Event(), threading.Event()
         self._may_write = threading.Event()
-        self._receipt: Callable[[], dict[str, Any]] | None = None
+        self._told: dict[str, Any] | None = None  # the receipt, once it was asked for
         self._error: BaseException | None = None
         self.taken = 0  # frames that were added
 
@@ -73,10 +73,8 @@ class ClipWriter:
         try:
             while not self._encoded.wait(LOOK_SECONDS):
                 check()
-            told = None
             if receipt is not None and self._error is None:
-                told = {"kind": RECEIPT_KIND, **receipt()}
-                self._receipt = lambda: told
+                self._told = {"kind": RECEIPT_KIND, **receipt()}
         except BaseException:
             self.abandon()
             raise
@@ -84,8 +82,8 @@ class ClipWriter:
         self._thread.join()
         if self._error is not None:
             raise self._error
-        if told is not None:
-            xmp.append(self._path, json.dumps(told))
+        if self._told is not None:
+            xmp.append(self._path, json.dumps(self._told))
 
     def abandon(self) -> None:
         """Close the file, whatever is in it: it is for its owner to remove. Nothing happens after
@@ -136,8 +134,8 @@ class ClipWriter:
             self._may_write.wait()
             if self._given_up.is_set():
                 return
-            if self._receipt is not None:
-                comment = json.dumps(self._receipt(), ensure_ascii=False)
+            if self._told is not None:
+                comment = json.dumps(self._told, ensure_ascii=False)
                 # Half a character, as of a folder's name that isn't UTF-8, stays as JSON's escape.
                 container.metadata["comment"] = comment.encode("utf-8", "backslashreplace").decode()
             container.mux(packets)

@@ -11,16 +11,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from engine.errors import HeadroomError, first_line
 from engine.pipelines.cuda import is_dead, what_ran_out
-from engine.pipelines.kernel_test.timing import Trial, median_milliseconds
-
-Maker = Callable[[dict[str, Any]], Trial]
+from engine.pipelines.kernel_test.timing import Maker, median_milliseconds
 
 
 def main() -> int:

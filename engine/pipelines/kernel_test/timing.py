@@ -25,6 +25,9 @@ class Trial:
     scale: float = 1.0
 
 
+Maker = Callable[[dict[str, Any]], Trial]
+
+
 def median_milliseconds(run: Callable[[], object], device: str) -> float:
     """Of some calls, once the first ones have compiled, tuned and warmed up."""
     for _ in range(WARM_UP):

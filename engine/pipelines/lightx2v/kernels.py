@@ -19,14 +19,15 @@ import torch.nn.functional as F
 from engine.errors import first_line
 from engine.pipelines.base import Broken, PipelineError
 from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
+from engine.pipelines.kernel_test.timing import cosine
 from engine.plan.choice import Choice, Plan
 from engine.plan.host_memory import T5_DIM, T5_FFN
+from engine.plan.kernel_rows import LEAST_COSINE
 from engine.presets import Architecture
 from engine.text import NOTHING, Text, joined
 
 log = logging.getLogger("headroom.kernels")
 
-LEAST_COSINE = 0.99
 FATAL = -2.0  # in place of a cosine: trying the kernel ended the process's use of the GPU
 TOKENS = 32_760  # 480x832x81, the model's own size
 MATMULS: Mapping[str, tuple[str, ...]] = {
@@ -259,7 +260,7 @@ def try_matmul(kernel: str, precision: str, layer: Layer, device: str) -> float:
     matrix, weight = trial_matrix(kernel, layer, device)
     random = torch.Generator("cpu").manual_seed(1)
     x = torch.randn(256, layer.inner, generator=random).to(device, torch.bfloat16)
-    return _cosine(matrix.apply(x).float(), x.float() @ weight.t())
+    return cosine(matrix.apply(x).float(), x.float() @ weight.t())
 
 
 def registered(kernel: str) -> str:
@@ -276,7 +277,7 @@ def try_modulation(shape: Architecture) -> float:
         torch.randn(1, rows, shape.dim, device="cuda", dtype=torch.bfloat16) for rows in (256, 1, 1)
     )
     found = fuse_scale_shift_kernel(x[0], scale=scale, shift=shift)
-    return _cosine(found.reshape(256, -1).float(), (x[0] * (1 + scale[0]) + shift[0]).float())
+    return cosine(found.reshape(256, -1).float(), (x[0] * (1 + scale[0]) + shift[0]).float())
 
 
 @torch.no_grad()
@@ -294,7 +295,7 @@ def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = T
     flat = wanted.squeeze(0).transpose(0, 1).reshape(tokens, -1)
     # A copy of the keys: version 1 subtracts their mean in place.
     found = ATTN_WEIGHT_REGISTER[registered(kernel)]().apply(q, k.clone(), v)
-    return _cosine(found.reshape(tokens, -1), flat)
+    return cosine(found.reshape(tokens, -1), flat)
 
 
 @torch.no_grad()
@@ -317,9 +318,3 @@ def attention_speed(
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds[0] / seconds[1]
-
-
-def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    # In double: sums of 10^8 squares.
-    dot, aa, bb = ((x.double() * y.double()).sum() for x, y in ((a, b), (a, a), (b, b)))
-    return float(dot / (aa.sqrt() * bb.sqrt()))

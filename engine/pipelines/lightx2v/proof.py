@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from engine.pipelines.base import PipelineError
+from engine.pipelines.lightx2v.kernels import registered
 from engine.pipelines.lightx2v.kitchen import scheme_for
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
@@ -18,7 +19,6 @@ from engine.text import Said, Text
 from engine.weights.checkpoint import Checkpoint
 
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "bf16": torch.bfloat16}
-ATTENTION = {"sage_attn1": "sage_attn2"}  # both run under the one name that LightX2V knows
 # LightX2V rounds scales to bf16 on one of its two ways of loading (base_model.py:535).
 SCALE_TOLERANCE = 2**-7
 
@@ -78,7 +78,7 @@ def prove_weights(
         wanted = preset.architecture.layers
         raise NotAsPlanned(Text("proof.block_count", found=count, wanted=wanted))
     kernel = MM_WEIGHT_REGISTER[scheme]
-    attends = ATTN_WEIGHT_REGISTER[ATTENTION.get(attention, attention)]
+    attends = ATTN_WEIGHT_REGISTER[registered(attention)]
     for place, block in blocks_of(model):
         first, second = block.compute_phases[0], block.compute_phases[1]
         for weight in (first.self_attn_1, second.cross_attn_1):

@@ -19,7 +19,7 @@ from engine.errors import HeadroomError, first_line
 from engine.install.plan import FP8_CAPABILITY, OPTIONAL
 from engine.machine.facts import this_machine
 from engine.pipelines.cuda import is_dead
-from engine.pipelines.lightx2v.kernels import LEAST_COSINE
+from engine.plan.kernel_rows import LEAST_COSINE
 from engine.presets import Architecture
 
 SMALL = Architecture(

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from engine.machine.facts import this_machine
-from engine.pipelines.kernel_test.main import Maker
 from engine.pipelines.kernel_test.timing import (
+    Maker,
     Trial,
     activations,
     attention_cosine,

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 
 from engine.home import PROJECT
-from engine.pipelines.kernel_test.main import Maker
 from engine.pipelines.kernel_test.timing import (
+    Maker,
     Trial,
     activations,
     attention_cosine,
