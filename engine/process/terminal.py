@@ -7,6 +7,7 @@ give it hears so once, as ``AnswerLost``.
 Standard library only: set-up uses it as well.
 """
 
+import _thread
 import contextlib
 import errno
 import io
@@ -26,6 +27,9 @@ ENDINGS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     if hasattr(signal, name)
 )
+# An end that nothing came of is asked for again after this: modules that Cython made drop whatever
+# is raised while they register their classes.
+LOST_SECONDS = 1.0
 # EINVAL: of a pipe without a reader, on Windows. EBADF: it was closed when the program began.
 GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ECONNRESET, errno.EINVAL)
 
@@ -117,22 +121,41 @@ def ends_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told = False
+    interrupt = KeyboardInterrupt()
+    asked, insisted, left = threading.Event(), threading.Event(), threading.Event()
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        first, told = not told, True
+    def insist(number: signal.Signals) -> None:
+        while not left.wait(LOST_SECONDS):
+            insisted.set()
+            _thread.interrupt_main(number)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        first = not asked.is_set()
+        asked.set()
         if first:
-            raise KeyboardInterrupt
+            threading.Thread(
+                target=insist, args=(signal.Signals(number),), name="the end", daemon=True
+            ).start()
+        if first or (insisted.is_set() and not _in_hand(interrupt)):
+            raise interrupt
 
     numbers = [number for number in end_signals() if number != signal.SIGINT]
     before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
+        left.set()
         for number, handler in before.items():
             if signal.getsignal(number) is end:
                 signal.signal(number, handler)
+
+
+def _in_hand(interrupt: KeyboardInterrupt) -> bool:
+    """Whether the main thread, which this is called in, is cleaning up because of it."""
+    handled = sys.exc_info()[1]
+    while handled is not None and handled is not interrupt:
+        handled = handled.__context__
+    return handled is not None
 
 
 def _fill() -> None:
