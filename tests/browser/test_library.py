@@ -374,3 +374,21 @@ def test_a_new_clip_appears_while_the_library_is_open(page: Any, served: Served)
     generate(page, "while you look")
     page.get_by_role("tab", name="Library").click()
     page.wait_for_selector(f"{CARDS} >> text=while you look")
+
+
+def test_an_undo_outlives_the_clip_that_begins(page: Any) -> None:
+    page.get_by_role("tab", name="Create").click()
+    choose_scripted(page)
+    page.wait_for_selector("#strip li.made")
+    count = page.locator("#strip li.made").count()
+    page.click("#strip li.made button >> nth=0")
+    page.click("#stage .acts [aria-label=Delete]")
+    page.wait_for_selector("#stage .told >> text=Undo")
+    generate(page, "a green hill")
+    page.wait_for_function(  # one was taken away, one is made
+        "n => document.querySelectorAll('#strip li.made').length === n", arg=count
+    )
+    page.click("#stage .told >> text=Undo")
+    page.wait_for_function(
+        "n => document.querySelectorAll('#strip li.made').length === n", arg=count + 1
+    )

@@ -3,8 +3,15 @@
 const stage = element.querySelector(".stage");
 const on = (selector) => stage.querySelector(selector);
 const film = on(".film");
+let passing = 0;
 const tell = (text, ...more) => {
+  clearTimeout(passing);
   on(".told").replaceChildren(...(text ? [make("span", { text }), ...more] : []));
+};
+// What the strip says from then on. A clip that begins takes no words away: an Undo may be with them.
+const tellBriefly = (text) => {
+  tell(text);
+  passing = setTimeout(() => tell(""), 6000);
 };
 
 let clips = []; // newest first
@@ -56,7 +63,7 @@ const act = async (what, body = {}) => {
   }
 };
 const again = async (fresh) => {
-  if (await act("again", { fresh })) tell(headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed"));
+  if (await act("again", { fresh })) tellBriefly(headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed"));
 };
 const favourite = async () => {
   if (!await act("favourite", { on: !shown.favourite })) return;
@@ -155,7 +162,7 @@ window.addEventListener("headroom-show", ({ detail }) => {
 window.addEventListener("headroom-live", ({ detail }) => {
   if (!("running" in detail) || detail.running === running) return;
   running = detail.running;
-  if (running) { pinned = false; tell(""); show(); return; }
+  if (running) { pinned = false; show(); return; }
   // The clip that was made comes with the list, in a moment; without one, what was there before.
   setTimeout(show, 400);
 });
