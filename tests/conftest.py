@@ -27,6 +27,9 @@ TESTS = Path(__file__).parent
 # Python without pytest imports that one: HEADROOM_LIGHTX2V_PYTHON.
 pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.queue")
 
+# Triton's kernels run in its interpreter, on any processor; read when Triton is first imported.
+os.environ["TRITON_INTERPRET"] = "1"
+
 # What a developer has set for other programs of Gradio's means no more here than in the page.
 settle(os.environ)
 settle_for_page(os.environ)

@@ -20,7 +20,15 @@ THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
 TRIALS = {
     "sageattention": ("sage_attn1", "sage_attn2"),
     "sgl-kernel": ("fp8-sgl", "int8-sgl"),
-    "triton": ("fp8-triton", "int8-triton", "triton"),
+    "triton": (
+        "fp8-fused-torch",
+        "fp8-fused-triton",
+        "int8-fused-triton",
+        "fused-norms",
+        "fp8-triton",
+        "int8-triton",
+        "triton",
+    ),
     "comfy-kitchen": ("int8-kitchen", "kitchen_int8"),
 }
 

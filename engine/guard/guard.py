@@ -21,8 +21,9 @@ from engine.machine.facts import package_version, this_machine, vram_limit
 from engine.machine.memory import MemorySample
 from engine.measurements import Measurement, MeasurementRow, Measurements, Outcome
 from engine.pipelines import is_here, why_not_here
-from engine.plan.choice import Plan, PlanError, values
+from engine.plan.choice import Plan, PlanError, Value, values
 from engine.plan.host_memory import resident_need
+from engine.plan.lightx2v import NORMS
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size
@@ -34,6 +35,13 @@ VERSIONED = ("torch", "diffusers", "lightx2v")
 # A step's peak stands in the feed-forward part: on an H200 it was 6.27 GiB at 480p with PyTorch's
 # attention and with comfy-kitchen's, whose own buffers are the largest of these (0.8 GiB).
 ATTENTIONS_BELOW_THE_PEAK = ("torch_sdpa", "sage_attn1", "kitchen_int8")
+# A product of ours never takes more than the one of LightX2V's that it is built on, whose FP8 is
+# quantised by way of float32.
+NEVER_ABOVE = {
+    "fp8-fused-torch": "fp8-triton",
+    "fp8-fused-triton": "fp8-triton",
+    "int8-fused-triton": "int8-triton",
+}
 
 
 class Refused(HeadroomError):
@@ -217,21 +225,25 @@ class Guard:
             "driver": gpu.driver.split(".")[0] if gpu else None,
             "versions": {name: package_version(name) for name in VERSIONED},
             # Never the reasons: other words for the same run would lock everything again.
-            "plan": self._plans.values(model) if plan is None else values(plan),
+            "plan": _with_peaks(self._plans.values(model) if plan is None else values(plan)),
         }
         return json.dumps(facts, sort_keys=True)
 
     def _same_peaks(self, model: str) -> list[str]:
-        """The present fingerprint, and those that differ in an attention only whose memory stays
-        below what the feed-forward part takes anyway: what was measured with one counts for all."""
-        present = self.fingerprint(model)
-        facts = json.loads(present)
-        if facts["plan"].get("attention") not in ATTENTIONS_BELOW_THE_PEAK:
-            return [present]
-        return [
-            json.dumps({**facts, "plan": {**facts["plan"], "attention": attention}}, sort_keys=True)
-            for attention in ATTENTIONS_BELOW_THE_PEAK
-        ]
+        """The present fingerprint, and those whose plan takes as much or more: what was measured
+        under them counts, too."""
+        facts = json.loads(self.fingerprint(model))
+        plans = [facts["plan"]]
+        matmul = str(facts["plan"].get("matmul"))
+        if matmul in NEVER_ABOVE:
+            plans += [{**plan, "matmul": NEVER_ABOVE[matmul]} for plan in plans]
+        if facts["plan"].get("attention") in ATTENTIONS_BELOW_THE_PEAK:
+            plans = [
+                {**plan, "attention": attention}
+                for plan in plans
+                for attention in ATTENTIONS_BELOW_THE_PEAK
+            ]
+        return [json.dumps({**facts, "plan": plan}, sort_keys=True) for plan in plans]
 
     def rules(self, model: str) -> Rules:
         preset = self._presets.models[model]
@@ -309,6 +321,13 @@ def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str
 
 def _size(shape: Shape) -> Size:
     return Size(shape.height, shape.width, shape.frames)
+
+
+def _with_peaks(plan: Mapping[str, Value]) -> dict[str, Value]:
+    """``plan`` without what moves no peak: the largest stands in the feed-forward part, whichever
+    norms come before it."""
+    same = {"modulation": "triton"} if plan.get("modulation") == NORMS else {}
+    return {**plan, **same}
 
 
 @cache

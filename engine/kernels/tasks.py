@@ -86,10 +86,12 @@ def own_model(machine: Machine, presets: Presets) -> ModelPreset:
 
 
 def key_of(machine: Machine, preset: ModelPreset) -> str:
-    """What the rows hold for: this machine with these packages, and models of one shape."""
+    """What the rows hold for: this machine with these packages, the kernels that there are for it,
+    and models of one shape."""
     shape = architecture_of(preset)
     sides = f"{shape.dim}, {shape.ffn_dim}, {shape.heads}" if shape else ""
-    return f"{machine.facts()} {sides}"
+    kernels = lightx2v.products(machine, preset) if preset.precision else []
+    return f"{machine.facts()} {sides} {', '.join(kernels)}".rstrip()
 
 
 def _linear(kernels: list[str], shape: Architecture, size: Size) -> list[Task]:

@@ -25,6 +25,7 @@ KITCHEN = {
     "kitchen_int8": Text("plan.kitchen_int8"),
 }
 ROPE_CHUNK, SMALL_ROPE_CHUNK = 8192, 2048  # tokens
+NORMS = "fused"  # our kernels for norms, rotation, scale and shift
 FIXED = ("device", "precision", "fp16_accumulation", "sampler")  # nothing that runs changes these
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
 WINDOWS_LOCKS = 0.5  # of the RAM: what WDDM lets a GPU share
@@ -70,7 +71,7 @@ def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) ->
         "text_encoder": _of_text(_matmul(machine, preset, preset.text_precision)),
         "offload": _offload(machine, preset),
         "decode": _decode(machine, preset),
-        "rope_chunk": _rope_chunk(),
+        "rope_chunk": _rope_chunk(_fuses_norms(machine, preset)),
         "compile": _compile(machine, preset),
     }
 
@@ -239,10 +240,13 @@ def _matmul(
             _q8(machine, preset),
             _sgl("int8-sgl", BF16_CAPABILITY, machine, preset),
             _kitchen("int8-kitchen", machine, preset),
+            _triton("int8-fused-triton", BF16_CAPABILITY, machine, preset),
             _triton("int8-triton", BF16_CAPABILITY, machine, preset),
         )
     return (
         _sgl("fp8-sgl", FP8_CAPABILITY, machine, preset),
+        _fused_torch(machine, preset),
+        _triton("fp8-fused-triton", FP8_CAPABILITY, machine, preset),
         _triton("fp8-triton", FP8_CAPABILITY, machine, preset),
         _torchao(machine, preset),
     )
@@ -250,7 +254,8 @@ def _matmul(
 
 def _of_text(products: tuple[Option, ...]) -> tuple[Option, ...]:
     """LightX2V's text encoder has classes of its own for each kernel, and no registry."""
-    return tuple(option for option in products if option.value != "int8-kitchen")
+    theirs = (o for o in products if o.value != "int8-kitchen" and "-fused-" not in str(o.value))
+    return tuple(theirs)
 
 
 def _short_of(needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Text | None:
@@ -293,7 +298,20 @@ def _triton(value: str, needed: tuple[int, int], machine: Machine, preset: Model
     if short is None and "triton" not in machine.packages:
         name = "triton-windows" if machine.windows else "Triton"
         short = Text("plan.not_installed", name=name)
-    return Option(value, short is None, short or Text("plan.triton"))
+    told = Text("plan.triton")
+    if "-fused-" in value:
+        told = joined(Text("plan.fused_rows"), told)
+    return Option(value, short is None, short or told)
+
+
+def _fused_torch(machine: Machine, preset: ModelPreset) -> Option:
+    """Quantised by our Triton kernel, multiplied by PyTorch's own product."""
+    value = "fp8-fused-torch"
+    told = joined(Text("plan.fused_rows"), Text("plan.torch_product"))
+    for needed in (_triton(value, FP8_CAPABILITY, machine, preset), _torchao(machine, preset)):
+        if not needed.works:
+            return Option(value, False, needed.reason)
+    return Option(value, True, told)
 
 
 def _torchao(machine: Machine, preset: ModelPreset) -> Option:
@@ -309,11 +327,15 @@ def _torchao(machine: Machine, preset: ModelPreset) -> Option:
 
 
 def _modulation(machine: Machine, preset: ModelPreset) -> Choice:
-    """Not for the user: the worker tries the fused kernel and says which one runs."""
-    if preset.runs_on == "nvidia" and "triton" in machine.packages:
-        return Choice("triton", Text("plan.fused"))
+    """Not for the user: the worker tries the kernels and says which run."""
+    if _fuses_norms(machine, preset):
+        return Choice(NORMS, Text("plan.fused_norms"))
     gpu = preset.runs_on == "nvidia"
     return Choice("torch", Text("plan.unfused_no_triton" if gpu else "plan.unfused_no_gpu"))
+
+
+def _fuses_norms(machine: Machine, preset: ModelPreset) -> bool:
+    return preset.runs_on == "nvidia" and "triton" in machine.packages
 
 
 def _compile(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
@@ -408,9 +430,11 @@ def _decode(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     return whole, tiled
 
 
-def _rope_chunk() -> tuple[Option, ...]:
+def _rope_chunk(in_place: bool) -> tuple[Option, ...]:
+    """Our kernels turn queries and keys where they are; the chunks are for LightX2V's."""
+    large = Text("plan.rope_in_place" if in_place else "plan.rope_large")
     return (
-        Option(ROPE_CHUNK, True, Text("plan.rope_large")),
+        Option(ROPE_CHUNK, True, large),
         Option(SMALL_ROPE_CHUNK, True, Text("plan.rope_small")),
         Option(0, True, Text("plan.rope_all")),
     )

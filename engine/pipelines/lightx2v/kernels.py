@@ -5,6 +5,7 @@ None at the first block; FP8 kernels compile at their first use. So each is call
 answer compared with plain PyTorch's, and the comparison kept for this machine and its versions.
 """
 
+import importlib
 import json
 import logging
 import time
@@ -20,9 +21,11 @@ from engine.errors import first_line
 from engine.pipelines.base import Broken, PipelineError
 from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
 from engine.pipelines.kernel_test.timing import cosine
+from engine.pipelines.lightx2v.ours import GO_BY
 from engine.plan.choice import Choice, Plan
 from engine.plan.host_memory import T5_DIM, T5_FFN
 from engine.plan.kernel_rows import LEAST_COSINE
+from engine.plan.lightx2v import NORMS
 from engine.presets import Architecture
 from engine.text import NOTHING, Text, joined
 
@@ -31,11 +34,14 @@ log = logging.getLogger("headroom.kernels")
 FATAL = -2.0  # in place of a cosine: trying the kernel ended the process's use of the GPU
 TOKENS = 32_760  # 480x832x81, the model's own size
 MATMULS: Mapping[str, tuple[str, ...]] = {
-    "fp8": ("fp8-sgl", "fp8-triton", "fp8-torchao"),
-    "int8": ("int8-q8f", "int8-sgl", "int8-kitchen", "int8-triton"),
+    "fp8": ("fp8-sgl", "fp8-fused-torch", "fp8-fused-triton", "fp8-triton", "fp8-torchao"),
+    "int8": ("int8-q8f", "int8-sgl", "int8-kitchen", "int8-fused-triton", "int8-triton"),
 }
-WITHOUT_BIAS = " without bias"  # behind a kernel's name in kernels.json
+WITHOUT_BIAS, OF_NORMS = " without bias", "-norms"  # behind a kernel's name in kernels.json
 STORED = {"fp8": (torch.float8_e4m3fn, 448.0), "int8": (torch.int8, 127.0)}
+
+
+EPS = 1e-6  # of the model's norms
 
 
 class KernelFails(PipelineError):
@@ -104,9 +110,7 @@ def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials)
     settled["matmul"] = _working_matmul(
         settled["matmul"], Layer(shape.dim, shape.dim), trials, device
     )
-    settled["text_encoder"] = _working_matmul(
-        settled["text_encoder"], Layer(T5_DIM, T5_FFN, bias=False), trials, device
-    )
+    settled["text_encoder"] = _working_matmul(settled["text_encoder"], TEXT_LAYER, trials, device)
     if settled["attention"].value != "torch_sdpa":
         settled["attention"] = _first_working(
             settled["attention"],
@@ -128,16 +132,27 @@ class Layer:
     bias: bool = True
 
 
+TEXT_LAYER = Layer(T5_DIM, T5_FFN, bias=False)
+
+
 def _working_matmul(choice: Choice, layer: Layer, trials: Trials, device: str) -> Choice:
     precision = str(choice.value).partition("-")[0]
     order = MATMULS.get(precision, ())
     if choice.value not in order:
         return choice  # bf16 needs no kernel of its own
     others = order[order.index(str(choice.value)) + 1 :]
+
+    def attempt(kernel: str) -> float:
+        found = try_matmul(kernel, precision, layer, device)
+        if kernel not in GO_BY:
+            return found
+        # The text encoder multiplies with it as well, under the name that it goes by.
+        return min(found, try_matmul(kernel, precision, TEXT_LAYER, device))
+
     return _first_working(
         choice,
-        [*others],
-        lambda kernel: try_matmul(kernel, precision, layer, device),
+        [kernel for kernel in others if layer.bias or kernel not in GO_BY],
+        attempt,
         trials,
         "" if layer.bias else WITHOUT_BIAS,
     )
@@ -161,17 +176,27 @@ def _faster(choice: Choice, shape: Architecture, trials: Trials) -> Choice:
 
 
 def settle_modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:
-    """LightX2V's fused scale and shift is a Triton kernel, which on Linux needs a C compiler."""
-    planned = plan.get("modulation")
-    if device != "cuda":
-        choice = Choice("torch", Text("kernels.triton_on_gpus"))
-    elif problem := _problem("triton", lambda _: try_modulation(shape), trials):
-        choice = Choice("torch", joined(problem, Text("kernels.more_traffic")))
-    else:
-        choice = Choice("triton", Text("kernels.fused_modulation"))
+    """Norms, rotation, scale and shift by our kernels, by LightX2V's, or by PyTorch.
+
+    Both kinds of kernels are Triton's, which on Linux needs a C compiler.
+    """
+    choice, planned = _modulation(plan, shape, device, trials), plan.get("modulation")
     if planned is not None and planned.value == choice.value:
         return plan
     return {**plan, "modulation": choice}
+
+
+def _modulation(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Choice:
+    if device != "cuda":
+        return Choice("torch", Text("kernels.triton_on_gpus"))
+    problem = Text("kernels.compile_fuses")
+    if plan["compile"].value == "off":
+        problem = _problem(NORMS, lambda _: try_norms(shape), trials, OF_NORMS)
+        if not problem:
+            return Choice(NORMS, Text("kernels.fused_norms"))
+    if theirs := _problem("triton", lambda _: try_modulation(shape), trials):
+        return Choice("torch", joined(theirs, Text("kernels.more_traffic")))
+    return Choice("triton", joined(problem, Text("kernels.fused_modulation")))
 
 
 def _first_working(
@@ -263,9 +288,39 @@ def try_matmul(kernel: str, precision: str, layer: Layer, device: str) -> float:
     return cosine(matrix.apply(x).float(), x.float() @ weight.t())
 
 
+def is_tuned(matmul: str) -> bool:
+    """Whether its product is LightX2V's Triton kernel, which is tuned at each new shape."""
+    return matmul.endswith("-triton")
+
+
 def registered(kernel: str) -> str:
     """LightX2V's name of an attention: both versions of sageattention stand there as the second."""
     return "sage_attn2" if kernel.startswith("sage_attn") else kernel
+
+
+@torch.no_grad()
+def try_norms(shape: Architecture) -> float:
+    """The least cosine of our norms, rotation and modulation with the plain expressions."""
+    rows: Any = importlib.import_module("engine.pipelines.lightx2v.fused.rows")  # imports Triton
+    random = torch.Generator("cuda").manual_seed(0)
+
+    def drawn(*size: int) -> torch.Tensor:
+        return torch.randn(*size, generator=random, device="cuda", dtype=torch.bfloat16)
+
+    x, weight, scale, shift = drawn(256, shape.dim), *(drawn(shape.dim) for _ in range(3))
+    head = shape.dim // shape.heads
+    angles = torch.rand(256, head // 2, generator=random, device="cuda") * 6
+    turns = torch.polar(torch.ones_like(angles), angles)
+    normed = F.rms_norm(x.float(), (shape.dim,), weight.float(), EPS)
+    pairs = torch.view_as_complex(normed.reshape(256, shape.heads, -1, 2))
+    turned = torch.view_as_real(pairs * turns[:, None]).reshape(256, -1)
+    shifted = F.layer_norm(x.float(), (shape.dim,), eps=EPS) * (1 + scale.float()) + shift.float()
+    heads = x.reshape(256, shape.heads, head).clone()
+    return min(
+        cosine(rows.normalised(x, weight, EPS).float(), normed),
+        cosine(rows.turned(heads, weight, turns, EPS).float().flatten(1), turned),
+        cosine(rows.shifted(x, scale, shift, EPS).float(), shifted),
+    )
 
 
 @torch.no_grad()

@@ -22,30 +22,13 @@ LEAST_KEYS = 2048
 
 
 def register() -> None:
-    """Put both beside LightX2V's own; does nothing where they stand already.
-
-    Whether the package is here and its kernels can be called is for their trials to find out: a
-    kernel that can't be imported fails there with its own words.
-    """
+    """Put both beside LightX2V's own; does nothing where they stand already."""
     from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER, MM_WEIGHT_REGISTER
 
     if MATMUL not in MM_WEIGHT_REGISTER and STANDS_FOR in MM_WEIGHT_REGISTER:
         MM_WEIGHT_REGISTER(MATMUL)(_matmul(MM_WEIGHT_REGISTER[STANDS_FOR]))
     if ATTENTION not in ATTN_WEIGHT_REGISTER:
         ATTN_WEIGHT_REGISTER(ATTENTION)(_attention(ATTN_WEIGHT_REGISTER["torch_sdpa"]))
-
-
-def scheme_for(matmul: str) -> str:
-    """What LightX2V's settings call ``matmul``: it takes names of its own list only."""
-    return STANDS_FOR if matmul == MATMUL else matmul
-
-
-def stand_in() -> None:
-    """Have this process multiply with ``MATMUL`` where the settings say ``STANDS_FOR``."""
-    from lightx2v.utils.registry_factory import MM_WEIGHT_REGISTER
-
-    register()
-    MM_WEIGHT_REGISTER[STANDS_FOR] = MM_WEIGHT_REGISTER[MATMUL]
 
 
 def _matmul(theirs: Any) -> Any:

@@ -21,8 +21,9 @@ from engine.machine.facts import this_machine
 from engine.pipelines import family_of
 from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
-from engine.pipelines.lightx2v import kernels, kitchen, proof, repairs
+from engine.pipelines.lightx2v import kernels, ours, proof, repairs
 from engine.pipelines.lightx2v.decode import collect, refuse_black
+from engine.pipelines.lightx2v.fused.link import link
 from engine.pipelines.lightx2v.loading import (
     check_ram,
     import_lightx2v,
@@ -102,11 +103,10 @@ class LightX2V:
         shape = self.preset.architecture
         trials = kernels.Trials(home.cache / "kernels.json", self._facts())
         repairs.bias_may_be_missing()
-        kitchen.register()
+        ours.register()
         self._plan = kernels.settle_kernels(plan, shape, device, trials)
         self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
-        if self._plan["matmul"].value == kitchen.MATMUL:
-            kitchen.stand_in()
+        ours.stand_in(str(self._plan["matmul"].value))
         if self._cuda:
             torch.cuda.empty_cache()
         try:
@@ -162,6 +162,7 @@ class LightX2V:
         model = self._load_transformer()
         repairs.lazy_biases(model)
         proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
+        link(model)
         infer = model.transformer_infer
         run_block = infer.run_block
 
@@ -332,7 +333,7 @@ class LightX2V:
             and self._blocks_done < self.preset.architecture.layers
         ):
             return Text("pipelines.compiling_blocks"), COMPILING_SECONDS
-        if "triton" in str(self._plan["matmul"].value) and self._blocks_done == 0:
+        if kernels.is_tuned(str(self._plan["matmul"].value)) and self._blocks_done == 0:
             return Text("pipelines.tuning_kernels"), TUNING_SECONDS
         return None
 

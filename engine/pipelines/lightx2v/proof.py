@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from engine.pipelines.base import PipelineError
 from engine.pipelines.lightx2v.kernels import registered
-from engine.pipelines.lightx2v.kitchen import scheme_for
+from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.text import Said, Text

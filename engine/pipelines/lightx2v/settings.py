@@ -7,8 +7,9 @@ from typing import Any
 from engine.home import Home
 from engine.pipelines import family_of
 from engine.pipelines.lightx2v.kernels import registered
-from engine.pipelines.lightx2v.kitchen import scheme_for
+from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
+from engine.plan.lightx2v import NORMS
 from engine.presets import ModelPreset
 from engine.request import Size
 from engine.weights.checkpoint import Checkpoint
@@ -31,7 +32,11 @@ def run_settings(
     settings["use_image_encoder"] = False  # repairs.no_image_encoder
     # Its default needs flashinfer, which is no part of LightX2V (transformer_weights.py:365).
     settings["rope_type"] = "torch_complex_rope"
-    settings["modulate_type"] = plan["modulation"].value
+    modulation = plan["modulation"].value
+    settings["modulate_type"] = "torch" if modulation == "torch" else "triton"
+    if modulation == NORMS:
+        settings |= dict.fromkeys(("rope_type", "rms_norm_type", "layer_norm_type"), NORMS)
+        settings["rope_chunk"] = False  # in their place, whatever the plan says of chunks
     if not cuda:
         settings["rms_norm_type"] = settings["layer_norm_type"] = "torch"
     return settings

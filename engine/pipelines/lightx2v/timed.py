@@ -16,7 +16,7 @@ from engine.pipelines.kernel_test.timing import (
     product_cosine,
     queries_keys_values,
 )
-from engine.pipelines.lightx2v import kernels, kitchen, repairs
+from engine.pipelines.lightx2v import kernels, ours, repairs
 from engine.pipelines.lightx2v.loading import import_lightx2v
 
 MOST_BYTES = 1.8e9  # of a trial's tensors, of the 3 GB that the test may take
@@ -29,7 +29,7 @@ def makers(device: str) -> dict[str, Maker]:
         kernels.name_sage_1()  # before LightX2V is imported
     import_lightx2v()
     repairs.bias_may_be_missing()
-    kitchen.register()
+    ours.register()
     return {
         "linear": lambda task: _linear(task, device),
         "attention": lambda task: _attention(task, device),

@@ -166,10 +166,12 @@ def test_a_new_fingerprint_starts_locked_again(
         ("attention", "sage_attn1", True),
         ("attention", "sage_attn2", False),  # nobody compared its peak
         ("matmul", "int8-kitchen", False),
+        ("matmul", "int8-fused-triton", True),
+        ("modulation", "fused", True),
         ("decode", "tiled", False),
     ],
 )
-def test_another_attention_loses_nothing_that_was_measured(
+def test_another_kernel_loses_nothing_that_was_measured(
     guarded: Engine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
@@ -180,12 +182,25 @@ def test_another_attention_loses_nothing_that_was_measured(
     """The kernel test may find a faster one on any day; others have peaks of their own."""
     model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
     plan = {"attention": "torch_sdpa", "matmul": "int8-triton", "decode": "whole"}
+    plan["modulation"] = "triton"
     monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
     guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
     assert len(guarded.guard.rows(model)) == 1
     plan[name] = value
     assert len(guarded.guard.rows(model)) == counts
     assert (guarded.guard.durations(model, [LARGER])[LARGER] is not None) == counts
+
+
+def test_what_took_less_says_nothing_of_what_takes_more(
+    guarded: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
+    plan = {"attention": "torch_sdpa", "matmul": "fp8-fused-torch"}
+    monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
+    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    assert len(guarded.guard.rows(model)) == 1
+    plan["matmul"] = "fp8-triton"
+    assert guarded.guard.rows(model) == []
 
 
 def test_the_fingerprint_names_what_it_must(guarded: Engine) -> None:

@@ -42,9 +42,9 @@ def test_packages_are_read_and_never_imported(
     (tmp_path / "sglang_kernel-0.4.4.dist-info/METADATA").write_text(
         "Metadata-Version: 2.1\nName: sglang-kernel\nVersion: 0.4.4\n"
     )
-    (tmp_path / "triton-3.6.0.dist-info").mkdir()  # what an uninstall left behind
-    (tmp_path / "triton-3.6.0.dist-info/METADATA").write_text(
-        "Metadata-Version: 2.1\nName: triton\nVersion: 3.6.0\n"
+    (tmp_path / "comfy_kitchen-0.2.40.dist-info").mkdir()  # what an uninstall left behind
+    (tmp_path / "comfy_kitchen-0.2.40.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: comfy-kitchen\nVersion: 0.2.40\n"
     )
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     found = facts._packages()
@@ -52,7 +52,7 @@ def test_packages_are_read_and_never_imported(
     assert found["sgl-kernel"] == "0.4.4"
     assert found["torch"] == metadata.version("torch")
     assert "sageattention" not in found
-    assert "triton" not in found
+    assert "comfy-kitchen" not in found
 
 
 def test_versions_are_numbers_as_far_as_they_are() -> None:

@@ -75,24 +75,38 @@ def test_a_4060_ti_with_32_gb_and_nothing_optional() -> None:
 @pytest.mark.parametrize(
     ("machine", "attention", "matmul"),
     [
-        (with_packages(LINUX, triton="3.6.0", sageattention="1.0.6"), "sage_attn1", "fp8-triton"),
+        (
+            with_packages(LINUX, triton="3.6.0", sageattention="1.0.6"),
+            "sage_attn1",
+            "fp8-fused-torch",
+        ),
         (with_packages(LINUX, sageattention="1.0.6"), "torch_sdpa", "fp8-torchao"),  # no Triton
-        (with_packages(LINUX, triton="3.6.0", sageattention="2.2.0"), "sage_attn2", "fp8-triton"),
-        (with_packages(LINUX, triton="3.6.0", sageattention="unknown"), "sage_attn1", "fp8-triton"),
+        (
+            with_packages(LINUX, triton="3.6.0", sageattention="2.2.0"),
+            "sage_attn2",
+            "fp8-fused-torch",
+        ),
+        (
+            with_packages(LINUX, triton="3.6.0", sageattention="unknown"),
+            "sage_attn1",
+            "fp8-fused-torch",
+        ),
         (with_packages(LINUX, triton="3.6.0", sgl_kernel="0.4.4"), "torch_sdpa", "fp8-sgl"),
         (
             replace(with_packages(LINUX, sgl_kernel="0.4.4"), architecture="aarch64"),
             "torch_sdpa",
             "fp8-torchao",
         ),
-        (WINDOWS, "torch_sdpa", "fp8-triton"),
-        (with_packages(WINDOWS, sgl_kernel="0.4.4"), "torch_sdpa", "fp8-triton"),
+        (WINDOWS, "torch_sdpa", "fp8-fused-triton"),
+        (with_packages(WINDOWS, sgl_kernel="0.4.4"), "torch_sdpa", "fp8-fused-triton"),
         (replace(LINUX, packages={}), "torch_sdpa", "fp8-torchao"),  # not set up yet
     ],
 )
 def test_the_best_kernels_that_are_there(machine: Machine, attention: str, matmul: str) -> None:
     plan = make_plan(machine, FP8)
-    assert chosen(plan, "attention", "matmul", "text_encoder") == (attention, matmul, matmul)
+    assert chosen(plan, "attention", "matmul") == (attention, matmul)
+    theirs = "fp8-triton" if "fused" in matmul else matmul
+    assert plan["text_encoder"].value == theirs, "it knows none of ours"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +136,7 @@ def test_a_3090_is_sent_to_int8_and_runs_it() -> None:
     with pytest.raises(PlanError, match=r"RTX 3090 has compute capability 8\.6; FP8") as caught:
         make_plan(machine, FP8)
     assert str(caught.value.remedy) == "Choose the INT8 model."
-    assert kernels(machine, INT8) == ("torch_sdpa", "int8-triton")
+    assert kernels(machine, INT8) == ("torch_sdpa", "int8-fused-triton")
     assert kernels(machine, BF16) == ("torch_sdpa", "Default")
 
 
@@ -139,9 +153,9 @@ def test_before_ampere_nothing_runs() -> None:
     [
         ((8, 9), {"q8_kernels": "0.0.1", "sgl_kernel": "0.4.4"}, "int8-q8f"),
         ((12, 0), {"q8_kernels": "unknown"}, "int8-q8f"),
-        ((9, 0), {"q8_kernels": "0.0.1"}, "int8-triton"),
+        ((9, 0), {"q8_kernels": "0.0.1"}, "int8-fused-triton"),
         ((8, 6), {"sgl_kernel": "0.4.4"}, "int8-sgl"),
-        ((8, 9), {}, "int8-triton"),
+        ((8, 9), {}, "int8-fused-triton"),
     ],
 )
 def test_int8_uses_q8_kernels_where_they_are(
@@ -149,8 +163,9 @@ def test_int8_uses_q8_kernels_where_they_are(
 ) -> None:
     machine = with_packages(with_gpu(LINUX, "RTX", capability, 24), triton="3.6.0", **installed)
     plan = make_plan(machine, INT8)
-    assert chosen(plan, "matmul", "text_encoder") == (matmul, matmul)
-    if matmul == "int8-triton":
+    theirs = "int8-triton" if "fused" in matmul else matmul
+    assert chosen(plan, "matmul", "text_encoder") == (matmul, theirs)
+    if "fused" in matmul:
         assert "Not int8-kitchen: comfy-kitchen isn't installed" in str(plan["matmul"].reason)
 
 
@@ -307,7 +322,7 @@ def test_what_ran_here_counts_more_than_what_we_think_can_run() -> None:
 def test_what_only_the_worker_finds_out_is_part_of_the_plan() -> None:
     found = Choice("torch", "Triton found no C compiler.", "engine")
     machine = with_packages(LINUX, triton="3.6.0")
-    assert make_plan(machine, FP8)["modulation"].value == "triton"
+    assert make_plan(machine, FP8)["modulation"].value == "fused"
     assert make_plan(machine, FP8, learned={"modulation": found})["modulation"] == found
     assert "modulation" not in options(machine, FP8), "it is not the user's"
 

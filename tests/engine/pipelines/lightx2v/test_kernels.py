@@ -41,6 +41,7 @@ class Machine:
         monkeypatch.setattr(kernels, "try_attention", self._try)
         monkeypatch.setattr(kernels, "attention_speed", lambda *_: self.speed)
         monkeypatch.setattr(kernels, "try_modulation", lambda _: self._try("modulation"))
+        monkeypatch.setattr(kernels, "try_norms", lambda _: self._try("norms"))
 
     def _try_matmul(self, kernel: str, _precision: str, layer: Layer, _device: str) -> float:
         self.layers.append(layer)
@@ -67,9 +68,10 @@ def plan(
     attention: str = "torch_sdpa",
     precision: str = "fp8",
     by_user: str = "",
+    compiled: str = "off",
 ) -> Plan:
     values = {"precision": precision, "matmul": matmul, "text_encoder": matmul}
-    values["attention"] = attention
+    values |= {"attention": attention, "compile": compiled}
     return {
         name: Choice(value, "As planned.", "user" if name == by_user else "automatic")
         for name, value in values.items()
@@ -104,7 +106,23 @@ def test_int8_has_an_order_of_its_own(machine: Machine) -> None:
     machine.answers = {"int8-triton": GOOD}
     settled = machine.settle(plan("int8-q8f", precision="int8"))
     assert settled["matmul"].value == "int8-triton"
-    assert machine.tried[:4] == ["int8-q8f", "int8-sgl", "int8-kitchen", "int8-triton"]
+    order = ["int8-q8f", "int8-sgl", "int8-kitchen", "int8-fused-triton", "int8-triton"]
+    assert machine.tried[:5] == order
+
+
+def test_a_product_of_ours_is_tried_as_the_text_encoder_uses_it(machine: Machine) -> None:
+    machine.answers = {"fp8-fused-torch": GOOD, "fp8-triton": GOOD}
+    settled = machine.settle({**plan("fp8-fused-torch"), "text_encoder": Choice("fp8-triton", "")})
+    assert settled["matmul"].value == "fp8-fused-torch"
+    assert machine.tried == ["fp8-fused-torch", "fp8-fused-torch", "fp8-triton"]
+    assert [layer.bias for layer in machine.layers] == [True, False, False]
+
+
+def test_the_text_encoder_knows_none_of_ours_by_name(machine: Machine) -> None:
+    machine.answers = {"fp8-fused-torch": GOOD, "fp8-fused-triton": GOOD, "fp8-torchao": GOOD}
+    settled = machine.settle(plan())
+    assert settled["matmul"].value == "fp8-fused-torch"
+    assert settled["text_encoder"].value == "fp8-torchao"
 
 
 def test_bf16_needs_no_trial(machine: Machine) -> None:
@@ -176,7 +194,7 @@ def test_a_difference_is_remembered_a_failure_is_tried_again(machine: Machine) -
     machine.settle(plan())
     machine.tried.clear()
     machine.settle(plan())
-    assert set(machine.tried) == {"fp8-sgl"}
+    assert set(machine.tried) == {"fp8-sgl", "fp8-fused-torch", "fp8-fused-triton"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', "null", "KEY: null", "KEY: [1]"])
@@ -198,14 +216,22 @@ def test_a_memory_that_cant_be_written_costs_only_time(machine: Machine) -> None
 # ---- modulation ----------------------------------------------------------------------------
 
 
-def test_the_fused_modulation_runs_where_its_kernel_compiles(machine: Machine) -> None:
-    machine.answers = {"modulation": GOOD}
-    assert machine.settle(plan(), settle_modulation)["modulation"].value == "triton"
-    machine.facts = {"gpu": "another"}
-    machine.answers = {"modulation": RuntimeError("Failed to find C compiler")}
-    settled = machine.settle(plan(), settle_modulation)["modulation"]
-    assert settled.value == "torch"
-    assert "C compiler" in str(settled.reason)
+@pytest.mark.parametrize(
+    ("answers", "compiled", "runs", "told"),
+    [
+        ({"norms": GOOD, "modulation": GOOD}, "off", "fused", "read each row once"),
+        ({"norms": 0.5, "modulation": GOOD}, "off", "triton", "fused doesn't match PyTorch's"),
+        ({"norms": GOOD, "modulation": GOOD}, "on", "triton", "torch.compile fuses the norms"),
+        ({"modulation": RuntimeError("no C compiler")}, "off", "torch", "no C compiler"),
+    ],
+)
+def test_norms_run_fused_where_their_kernels_compile(
+    machine: Machine, answers: Answers, compiled: str, runs: str, told: str
+) -> None:
+    machine.answers = answers
+    settled = machine.settle(plan(compiled=compiled), settle_modulation)["modulation"]
+    assert settled.value == runs
+    assert told in str(settled.reason)
 
 
 def test_a_cpu_is_not_asked(machine: Machine, tmp_path: Path) -> None:

@@ -95,15 +95,6 @@ def test_a_lightx2v_without_int8_kernels_still_works(registers: SimpleNamespace)
     assert registers.MM_WEIGHT_REGISTER == {}
 
 
-def test_the_settings_name_one_that_lightx2v_takes(registers: SimpleNamespace) -> None:
-    assert kitchen.scheme_for(MATMUL) == STANDS_FOR
-    assert kitchen.scheme_for("fp8-triton") == "fp8-triton"
-    kitchen.stand_in()
-    found = registers.MM_WEIGHT_REGISTER
-    assert found[STANDS_FOR] is found[MATMUL] is not Theirs
-    assert issubclass(found[MATMUL], Theirs)
-
-
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lora", [True, False])
 @pytest.mark.parametrize("batched", [True, False])
