@@ -1,4 +1,4 @@
-"""What 10,000 senseless calls of a running page come to.
+"""What thousands of senseless calls of a running page come to.
 
 ``fuzz`` starts a page of its own with the visitors' page open, sends the calls that
 tests/support/fuzzed.py makes, and tells how many had which status, every answer above 499, every
@@ -28,7 +28,7 @@ from tests.support.fuzzed import Call, Calls
 from tests.support.served import Served, serve
 
 CALLS = 10_000
-WARM = 0.1  # of the calls, before memory is looked at
+WARM = 1_000  # calls before memory is looked at
 THREADS = 8
 REAL = 20  # clips that the calls may have made
 START = 9
@@ -77,12 +77,12 @@ class Fuzz:
         self._share()
         for call in calls.found():
             self._send(call)
-        sent = iter(calls.draw, None)
+        sent, warm = iter(calls.draw, None), min(WARM, count // 2)
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self._send, islice(sent, int(count * WARM))))
+            list(pool.map(self._send, islice(sent, warm)))
             self._idle()
             before = self._memory()
-            for at in range(int(count * WARM), count, 500):
+            for at in range(warm, count, 500):
                 self._share()
                 self.told.curve.append(round(self._memory() / 1e6, 1))
                 list(pool.map(self._send, islice(sent, min(500, count - at))))

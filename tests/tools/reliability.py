@@ -117,6 +117,7 @@ def write(text: str) -> None:
 def main(arguments: list[str]) -> int:
     began, counting = time.monotonic(), Counting()
     os.environ["HEADROOM_PRESETS"] = str(TESTS / "fixtures/presets")
+    os.environ["HEADROOM_RELIABILITY"] = "1"
     crashed, sound = crash()
     code = pytest.main(["-p", "no:cacheprovider", str(TESTS)], plugins=[counting])
     text = table(counting, crashed)

@@ -4,10 +4,11 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,12 @@ THEN = (Size(128, 128, 9), Size(64, 64, 17), Size(128, 224, 17))
 
 @dataclass(frozen=True)
 class Clips:
-    """Medians in seconds. ``own``: encode, denoise and decode, as the pipeline counts them."""
+    """Medians in seconds. ``own``: encode, denoise and decode, as the pipeline counts them;
+    ``idle``: what of a clip in a queue is none of them."""
 
     whole: float
     own: float
+    idle: float
     cancel: float
     block: float
     size: str
@@ -72,11 +75,12 @@ def clips(folder: Path, say: Say) -> Clips:
                 raise BenchFailed(job.note, job.remedy)
             if number == 0:
                 continue  # the first is never warm
-            stages = clip.receipt["stages"]
             whole.append(taken)
-            own.append(sum(stages[name] for name in ("encode", "denoise", "decode")))
-            denoise.append(stages["denoise"])
+            own.append(computing(clip.receipt))
+            denoise.append(clip.receipt["stages"]["denoise"])
         say(f"{CLIPS} warm clips")
+        idle = _idle(engine)
+        say(f"{CLIPS} clips in a queue")
         cancels = [_cancelled(engine, number) for number in range(CANCELS)]
         preset = engine.presets.default
         shape = architecture_of(preset)
@@ -84,7 +88,23 @@ def clips(folder: Path, say: Say) -> Clips:
         block = statistics.median(denoise) / (preset.steps * shape.layers)
         default = preset.default
         size = f"{preset.name}, {default.width} × {default.height}, {default.frames} frames"
-        return Clips(median(whole), median(own), median(cancels), block, size)
+        return Clips(median(whole), median(own), idle, median(cancels), block, size)
+
+
+def computing(receipt: Mapping[str, Any]) -> float:
+    """The seconds of a clip in which its device has something to do."""
+    return sum(float(receipt["stages"][name]) for name in ("encode", "denoise", "decode"))
+
+
+def _idle(engine: Engine) -> float:
+    """Seconds a clip in which nothing is computed, of some that wait for each other."""
+    began = time.perf_counter()
+    jobs = [engine.submit(_request(engine, None, 200 + number)) for number in range(CLIPS)]
+    done = [_ended(engine, job) for job in jobs]
+    taken = time.perf_counter() - began
+    made = [engine.library.of_job(job.id) for job in done]
+    own = sum(computing(clip.receipt) for clip in made if clip is not None)
+    return round((taken - own) / CLIPS, 4)
 
 
 def _cancelled(engine: Engine, number: int) -> float:

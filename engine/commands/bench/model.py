@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from engine.commands.bench.row import BenchError, BenchFailed, Say
+from engine.commands.bench.clips import computing
+from engine.commands.bench.row import BenchError, BenchFailed, Say, median
 from engine.commands.bench.upstream import lightx2v_command
 from engine.default_model import default_model
 from engine.engine import Engine
@@ -78,6 +79,11 @@ class Cost:
 
     def stage(self, name: str) -> float:
         return statistics.median(float(made.receipt["stages"][name]) for made in self.warm)
+
+    @property
+    def idle(self) -> float:
+        """The seconds of a clip in which nothing is computed."""
+        return median([made.seconds - computing(made.receipt) for made in self.warm])
 
     @property
     def step(self) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from engine.errors import ExitCode, HeadroomError
 
 Say = Callable[[str], None]
+IDLE, IDLE_REACH = "idle between two clips of a queue", 0.3  # of both parts that make clips
 
 
 class BenchError(HeadroomError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.commands.bench import card, clips, first_load, model, page, report
-from engine.commands.bench.row import BenchError, BenchRow, Say
+from engine.commands.bench.row import IDLE, IDLE_REACH, BenchError, BenchRow, Say
 from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
 from engine.home import Home
@@ -78,6 +78,7 @@ def clip_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
         found.size,
     )
     yield BenchRow("the engine adds", round(1000 * (found.whole - found.own)), "ms", reach=150.0)
+    yield BenchRow(IDLE, found.idle, "s", reach=IDLE_REACH, told="of several that wait")
     yield BenchRow(
         "cancel, pressed to stopped", found.cancel, "s", found.block, "a transformer block", 1.0
     )

@@ -191,6 +191,18 @@ def test_another_kernel_loses_nothing_that_was_measured(
     assert (guarded.guard.durations(model, [LARGER])[LARGER] is not None) == counts
 
 
+@pytest.mark.parametrize("attention", ["torch_sdpa", "sage_attn1"])
+def test_what_took_more_counts_whichever_attention_it_had(
+    guarded: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch, attention: str
+) -> None:
+    model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
+    plan = {"attention": attention, "matmul": "fp8-triton"}
+    monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
+    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    plan |= {"attention": "kitchen_int8", "matmul": "fp8-fused-torch"}
+    assert len(guarded.guard.rows(model)) == 1
+
+
 def test_what_took_less_says_nothing_of_what_takes_more(
     guarded: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +211,9 @@ def test_what_took_less_says_nothing_of_what_takes_more(
     monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
     guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
     assert len(guarded.guard.rows(model)) == 1
-    plan["matmul"] = "fp8-triton"
+    plan["attention"] = "kitchen_int8"  # its buffers may stand out where products take little
+    assert guarded.guard.rows(model) == []
+    plan |= {"attention": "torch_sdpa", "matmul": "fp8-triton"}
     assert guarded.guard.rows(model) == []
 
 

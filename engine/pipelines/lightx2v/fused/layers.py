@@ -41,7 +41,7 @@ def register() -> None:
         (LN_WEIGHT_REGISTER, "torch", _layer_norm),
         (ROPE_REGISTER, "torch_complex_rope", _rotation),
     ):
-        if NORMS not in registry:
+        if NORMS not in registry and theirs in registry:
             registry(NORMS)(ours(registry[theirs]))
 
 

@@ -18,7 +18,7 @@ def link(model: Any) -> None:
             for layer in (attention.self_attn_q, attention.self_attn_k, across.cross_attn_k):
                 layer.keeps = True  # the values read it last
             forward.ffn_0.before_gelu = True
-        if hasattr(attention.rope, "norms"):
+        if hasattr(getattr(attention, "rope", None), "norms"):
             attention.rope.norms = attention.self_attn_norm_q, attention.self_attn_norm_k
             for norm in (*attention.rope.norms, attention.norm1, forward.norm2):
                 norm.waits = True

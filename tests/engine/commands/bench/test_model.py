@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine.commands.bench import card, model, report
 from engine.commands.bench.model import Cost, MadeClips
+from engine.commands.bench.row import IDLE
 from engine.commands.main import main
 from engine.engine import Engine
 from engine.home import Home
@@ -66,7 +67,10 @@ def test_a_clip_stands_beside_lightx2v_and_a_step_beside_its_floor() -> None:
     assert rows["a clip, warm"].value == 11.5
     assert rows["a clip, a new prompt"].ratio == pytest.approx(13 / 12.5)
     assert rows["a denoise step"].reference == pytest.approx(0.79 + 0.89 / 0.5, rel=0.01)
+    assert rows["a denoise step"].reached is True
     assert rows["a transformer block"].value == 50
+    assert rows[IDLE].value == 1.0, "of 11.5 s, 10.5 are the GPU's"
+    assert rows[IDLE].reached is False
     assert rows["GPU busy in a step"].value == 95
     assert rows["copies hidden"].value == 99
 

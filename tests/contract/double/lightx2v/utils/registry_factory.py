@@ -20,3 +20,7 @@ class Register(dict[str, Any]):
 RUNNER_REGISTER = Register()
 MM_WEIGHT_REGISTER = Register()
 ATTN_WEIGHT_REGISTER = Register()
+# Nothing of theirs is here: the transformer computes its norms and its rotation in plain PyTorch.
+RMS_WEIGHT_REGISTER = Register()
+LN_WEIGHT_REGISTER = Register()
+ROPE_REGISTER = Register()
