@@ -68,15 +68,14 @@ def out_file(named: str, home: Home) -> Path:
 
 
 def out_folder(named: Path) -> Path:
-    """The whole path of the folder that ``--out`` names.
+    """The whole path of the folder that ``--out`` names; it is made where it isn't there.
 
     Raises:
-        OutError: it isn't there, or nothing can be written to it.
+        OutError: it can't be made, or nothing can be written to it.
     """
     with _refusing(named):
-        if not _is_folder(named):
-            raise OutError(f"--out {named}: there is no such folder.", "Create it first.")
         folder = named.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         _try(_part(folder))
         return folder
 

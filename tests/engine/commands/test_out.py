@@ -126,12 +126,19 @@ def test_a_file_that_is_there_is_replaced_once_the_copy_is_whole(
 
 
 @POSIX
-@pytest.mark.parametrize("named", ["folder", "file", LONG, "loop.mp4", "/dev/null", "/proc"])
+@pytest.mark.parametrize("named", ["file", "file/in", LONG, "loop.mp4", "/dev/null", "/proc"])
 def test_the_folder_for_benchs_card_is_judged_at_once(
     place: Path, named: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", "--json", "--out", named]) == 2
     assert f"--out {named}: " in json.loads(capfd.readouterr().out)["error"]
+
+
+def test_the_folder_for_benchs_card_is_made(place: Path) -> None:
+    made = out_folder(Path("cards/of today"))
+    assert made == (place / "cards" / "of today").resolve()
+    assert list(made.iterdir()) == []
+    assert out_folder(made) == made
 
 
 def test_half_a_copy_that_a_kill_left_is_in_nobodys_way(place: Path) -> None:
