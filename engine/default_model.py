@@ -50,7 +50,8 @@ class Candidate:
 def default_model(engine: Engine) -> DefaultModel:
     """A model for NVIDIA's GPUs that is ready, the recommended one first, else the CPU default."""
     presets = engine.presets
-    large = [preset for preset in presets.models.values() if preset.runs_on == "nvidia"]
+    exact = (preset for preset in presets.models.values() if preset.draft_of is None)
+    large = [preset for preset in exact if preset.runs_on == "nvidia"]
     large.sort(key=lambda preset: preset.precision != FIRST)
     why_not = {preset.id: _why_not(engine, preset) for preset in large}
     ready = [preset for preset in large if not why_not[preset.id]]
@@ -70,7 +71,8 @@ def candidates(engine: Engine) -> list[Candidate]:
     models = sorted(engine.presets.models.values(), key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
-    large, least = [p for p in able if p.runs_on == "nvidia"], least_seconds(engine)
+    exact = (preset for preset in able if preset.draft_of is None)
+    large, least = [p for p in exact if p.runs_on == "nvidia"], least_seconds(engine)
     best = next(iter(_fastest_first(large, least)), engine.presets.default)
     reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
     if large and best is not large[0]:
@@ -119,10 +121,12 @@ def _why_faster(
     )
 
 
-def _by_use(preset: ModelPreset) -> tuple[bool, bool, int]:
-    """Large models before the CPU's, FP8 before others, less to download before more."""
+def _by_use(preset: ModelPreset) -> tuple[bool, bool, int, bool]:
+    """Large models before the CPU's, FP8 before others, less to download before more, a draft
+    behind the model whose files it has."""
     size = sum(file.bytes for file in preset.weights)
-    return preset.runs_on != "nvidia", preset.precision != FIRST, size
+    draft = preset.draft_of is not None
+    return preset.runs_on != "nvidia", preset.precision != FIRST, size, draft
 
 
 def _why_best(

@@ -291,7 +291,7 @@ class Engine:
     def _check_weights(self, model: str) -> None:
         preset = self.presets.models[model]
         if preset.weights:
-            find_checkpoint(self.home.weights / model, preset)
+            find_checkpoint(self.downloads.folder(model), preset)
             self.downloads.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:

@@ -189,6 +189,7 @@ class Reference(Strict):
 class ModelPreset(Strict):
     """One model: how it is made, sampled and bounded. ``default`` is what the page starts with.
 
+    ``draft_of``: the model whose files this one runs in a faster, rougher way (``DraftPreset``).
     ``checkpoint``: a folder of the project that holds the weights, for a model that ships with it;
     ``weights``: where the files of any other are. ``denoising_steps``: the timesteps (1000 is pure
     noise) at which a distilled model was trained to be called, falling.
@@ -199,6 +200,7 @@ class ModelPreset(Strict):
     summary: str
     family: FamilyName
     runs_on: Literal["cpu", "nvidia"]
+    draft_of: str | None = None
     checkpoint: str | None = None
     precision: Precision | None = None
     architecture: Architecture | None = None
@@ -211,6 +213,11 @@ class ModelPreset(Strict):
     default: Shape
     limits: Limits
     memory: MemoryRules
+
+    @property
+    def weights_of(self) -> str:
+        """The model whose weights these are: a draft has none of its own."""
+        return self.draft_of or self.id
 
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""
@@ -270,6 +277,16 @@ class ModelPreset(Strict):
         return self
 
 
+class DraftPreset(Strict):
+    """A model that is another one's files run in a faster, rougher way. All that isn't said here is
+    as ``draft_of`` has it."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
+    draft_of: str
+    name: str
+    summary: str
+
+
 class SizePreset(Strict):
     """A picture size that the page offers, with the models that it suits. ``best``: they
     were trained for it, and it looks best."""
@@ -299,7 +316,9 @@ class Presets:
         """The published runs that say most about ``model`` with this kernel: of one card, because a
         line between two cards' peaks would mean nothing; of this kernel before the most thorough.
         """
-        found = (r for r in self.references if r.model == model)
+        known = self.models.get(model)
+        files = known.weights_of if known is not None else model
+        found = (r for r in self.references if r.model == files)
         best = max(found, key=lambda r: (r.matmul == matmul, len(r.points)), default=None)
         return best.points if best is not None else ()
 
@@ -308,10 +327,12 @@ class Presets:
         return self.models.get(DEFAULT_MODEL) or next(iter(self.models.values()))
 
     def sizes_for(self, model: str) -> tuple[SizePreset, ...]:
-        return tuple(size for size in self.sizes if model in size.models)
+        files = self.models[model].weights_of
+        return tuple(size for size in self.sizes if files in size.models)
 
     def frames_for(self, model: str) -> tuple[int, ...]:
-        return self.frames.get(model, (self.models[model].default.frames,))
+        preset = self.models[model]
+        return self.frames.get(preset.weights_of, (preset.default.frames,))
 
 
 def load_presets(folder: Path = PROJECT / "presets") -> Presets:
@@ -344,6 +365,15 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
                 "Give it another id.",
             )
         models[preset.id] = preset
+    for file in sorted((folder / "drafts").glob("*.yaml")):
+        draft = read(file, DraftPreset)
+        if draft.id in models or draft.draft_of not in models:
+            why = "is taken" if draft.id in models else f"has no model {draft.draft_of!r}"
+            raise PresetError(
+                f"{file}: line 1: the model id {draft.id!r} {why}.",
+                "Correct the file, or restore it from the project.",
+            )
+        models[draft.id] = models[draft.draft_of].model_copy(update=draft.model_dump())
     sizes = read(folder / "sizes.yaml", SizesFile)
     references = tuple(read(f, Reference) for f in sorted((folder / "measured").glob("*.yaml")))
     return Presets(models, sizes.sizes, sizes.frames, references)

@@ -32,10 +32,12 @@ def examine(engine: Engine) -> list[Line]:
     """All findings, in the order in which a person would look. Takes a second or two.
 
     Of models that can't run here nothing is said: neither their weights nor what they would need.
+    Nor of drafts: what holds for the model whose files they have holds for them.
     """
     sample = engine.look()
     machine = machine_now(sample)
-    models = [candidate for candidate in candidates(engine) if not candidate.barred]
+    exact = (candidate for candidate in candidates(engine) if candidate.preset.draft_of is None)
+    models = [candidate for candidate in exact if not candidate.barred]
     presets = [candidate.preset for candidate in models]
     needs, streamed = _needs(engine, presets)
     return [

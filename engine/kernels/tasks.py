@@ -57,7 +57,7 @@ def tasks(machine: Machine, preset: ModelPreset) -> list[Task]:
             *_decode(["flat", "diffusers"], size),
         ]
     products = lightx2v.products(machine, preset)
-    attention = _working(lightx2v.options(machine, preset)["attention"])
+    attention = lightx2v.attentions(machine, preset)
     largest, *others = _by_shape(_linear(products, shape, size))
     first = [*largest, *_attention(attention, shape, size), *_decode(["whole"], DECODED)]
     return [

@@ -75,6 +75,6 @@ def open_pipeline(preset: ModelPreset) -> Pipeline:
         WeightsError: its files aren't what they were when they were hashed last.
     """
     if preset.weights:
-        check_at_use(Home.find().weights / preset.id, preset)
+        check_at_use(Home.find().weights / preset.weights_of, preset)
     module, name = family_of(preset).pipeline
     return cast(Pipeline, getattr(import_module(module), name)(preset))

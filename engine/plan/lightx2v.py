@@ -20,7 +20,11 @@ KITCHEN_CAPABILITY = (8, 0)  # its kernels begin at 7.5, where there is no bf16 
 Q8_CAPABILITIES = ((8, 9), (12, 0))  # what Q8 kernels are written for
 TORCHAO_TORCH = (2, 7)  # the first whose _scaled_mm takes one scale a row on Ada
 WHOLE_DECODE_ABOVE = 12 * GIB
+SPARSE = ("sol_attn_1", "sol_attn_05", "sol_attn_0")  # by comfy-kitchen; drafts only
 KITCHEN = {
+    "sol_attn_1": Text("plan.sparse_most"),
+    "sol_attn_05": Text("plan.sparse_less"),
+    "sol_attn_0": Text("plan.sparse_least"),
     "int8-kitchen": Text("plan.int8_kitchen"),
     "kitchen_int8": Text("plan.kitchen_int8"),
 }
@@ -193,7 +197,20 @@ def _tried(option: Option, times: KernelTimes, what: What) -> Option:
     return Option(option.value, False, wrong.told)
 
 
+def attentions(machine: Machine, preset: ModelPreset) -> list[str]:
+    """Every attention that can be called here, a draft's as well."""
+    found = (*_attention(machine, preset), *_sparse(machine, preset))
+    return [str(option.value) for option in found if option.works]
+
+
+def _sparse(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
+    """The fastest and roughest first: that is what a draft is for."""
+    return tuple(_kitchen(value, machine, preset) for value in SPARSE)
+
+
 def _attention(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
+    if preset.draft_of is not None:
+        return _sparse(machine, preset)
     plain = Option("torch_sdpa", True, Text("plan.sdpa"))
     if preset.runs_on == "cpu":
         no = Text("plan.sage_on_gpus")

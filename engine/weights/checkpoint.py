@@ -212,7 +212,7 @@ def _missing(folder: Path, preset: ModelPreset, missing: tuple[WeightFile, ...])
 
 def get_it(preset: ModelPreset) -> Text:
     """The remedy for weights that are missing or wrong."""
-    return Text("weights.get_it", model=preset.id)
+    return Text("weights.get_it", model=preset.weights_of)
 
 
 def part_text(role: Role) -> Text:

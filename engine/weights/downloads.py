@@ -112,12 +112,18 @@ class Downloads:
         self._lock = threading.Lock()
 
     def folder(self, model: str) -> Path:
-        return self.home.weights / model
+        return self.home.weights / self.files_of(model)
+
+    def files_of(self, model: str) -> str:
+        """The model that ``model`` shares its files with; its own id where it has its own."""
+        preset = self.presets.models.get(model)
+        return preset.weights_of if preset is not None else model
 
     @property
     def models(self) -> list[ModelPreset]:
         """Those whose weights have to be fetched."""
-        return [preset for preset in self.presets.models.values() if preset.weights]
+        presets = self.presets.models.values()
+        return [preset for preset in presets if preset.weights and preset.draft_of is None]
 
     def look(self, model: str) -> Weights:
         return look(self.folder(model), self.presets.models[model])
@@ -138,6 +144,7 @@ class Downloads:
         Raises:
             HomeError: there is no folder for it.
         """
+        model = self.files_of(model)
         with self._lock:
             if self._progress(model).phase not in WORKING:
                 self.home.made(self.folder(model))
@@ -145,6 +152,7 @@ class Downloads:
 
     def pause(self, model: str) -> None:
         """End the work on ``model``, whoever does it; ``start`` goes on with it."""
+        model = self.files_of(model)
         with self._lock:
             run = self._runs.get(model)
             if run is not None and run.alive:
@@ -156,7 +164,7 @@ class Downloads:
     def progress(self, model: str) -> DownloadProgress:
         """What is done now, or how the last work ended."""
         with self._lock:
-            return self._progress(model)
+            return self._progress(self.files_of(model))
 
     def _progress(self, model: str) -> DownloadProgress:
         run = self._runs.get(model)

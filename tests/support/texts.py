@@ -129,10 +129,11 @@ def _props(kind: str, props: Mapping[str, Any]) -> Iterator[str]:
 
 def _presets() -> Iterator[tuple[str, str]]:
     """What the presets show; models' names, and the prompts themselves, stay as they are."""
-    for file in sorted((PROJECT / "presets/models").glob("*.yaml")):
+    folders = (PROJECT / "presets/models", PROJECT / "presets/drafts")
+    for file in sorted(file for folder in folders for file in folder.glob("*.yaml")):
         preset = yaml.safe_load(file.read_text(encoding="utf-8"))
         yield preset["summary"], file.name
-        if reason := preset["memory"].get("impossible_reason"):
+        if reason := preset.get("memory", {}).get("impossible_reason"):
             yield reason, file.name
     for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
         if card.stem == card.parent.name.replace("-", "_"):

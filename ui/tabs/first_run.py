@@ -75,7 +75,7 @@ def first_run(engine: Engine) -> FirstRun:
         return _without_gpu(engine)
     if default_model(engine).preset in able:
         return FirstRun()
-    fetched = [preset for preset in able if preset.weights]
+    fetched = [preset for preset in able if preset.weights and preset.draft_of is None]
     on_its_way = (p for p in fetched if engine.downloads.progress(p.id).phase in WORKING)
     chosen = next(on_its_way, fetched[0] if fetched else None)
     least = {candidate.preset.id: candidate.least for candidate in large}

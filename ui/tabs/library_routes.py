@@ -7,6 +7,7 @@ its sentence in ``refused``: browsers log every status above 399 as a fault of t
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Request
@@ -47,7 +48,10 @@ class Favourite(Nothing):
 
 
 class Again(Nothing):
+    """``exact``: by the model whose draft the clip is."""
+
     fresh: bool
+    exact: bool = False
 
 
 def add_clip_routes(app: FastAPI, engine: Engine) -> None:
@@ -159,8 +163,8 @@ def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
 
     @app.post("/clip/{number}/again", dependencies=changes)
     def again(number: Number, asked: Again) -> dict[str, Any]:
-        """Into the queue: the same clip, or with a seed that is drawn."""
-        return told(lambda: queue_again(engine, number, asked.fresh))
+        """Into the queue: the same clip, with a seed that is drawn, or exact where it's a draft."""
+        return told(lambda: queue_again(engine, number, asked.fresh, asked.exact))
 
 
 def card(engine: Engine, clip: Clip) -> dict[str, Any]:
@@ -173,6 +177,7 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "version": "".join(filter(str.isdigit, clip.created)),
         "prompt": request.prompt,
         "model": known.name if known else request.model,
+        "draft": known is not None and known.draft_of is not None,
         "size": say(size_of(clip, engine)),
         "length": say(Text("library_routes.length", seconds=seconds)),
         "fps": wording.fps_of(engine.presets, request.model),
@@ -185,8 +190,11 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
     }
 
 
-def queue_again(engine: Engine, number: int, fresh: bool) -> None:
+def queue_again(engine: Engine, number: int, fresh: bool, exact: bool = False) -> None:
     """Into the queue: a clip of the library as it is, or with a seed that is drawn.
+
+    Args:
+        exact: make it with the model whose draft it is; nothing else changes for other clips.
 
     Raises:
         HeadroomError: it isn't there any more, or can't be made here.
@@ -195,6 +203,8 @@ def queue_again(engine: Engine, number: int, fresh: bool) -> None:
     if fresh:
         raw["seed"] = RANDOM_SEED
     request = ClipRequest.check(raw, engine.presets)
+    if exact:
+        request = replace(request, model=engine.presets.models[request.model].weights_of)
     engine.submit(request, embed=embeds(engine))
 
 

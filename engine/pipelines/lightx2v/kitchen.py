@@ -17,6 +17,9 @@ log = logging.getLogger("headroom.kernels")
 MATMUL, ATTENTION = "int8-kitchen", "kitchen_int8"
 STANDS_FOR = "int8-triton"  # weights of the same layout
 PACKAGE = "comfy_kitchen"
+# Of sparse attention, by how many standard deviations a block has to stand out to be read exactly.
+SPARSE = {"sol_attn_1": 1.0, "sol_attn_05": 0.5, "sol_attn_0": 0.0}
+LEAST_SPARSE = 12_000  # tokens, from which on it is faster
 # Below so many keys quantising takes longer than it saves, and there are few: the text's 512.
 LEAST_KEYS = 2048
 
@@ -27,8 +30,12 @@ def register() -> None:
 
     if MATMUL not in MM_WEIGHT_REGISTER and STANDS_FOR in MM_WEIGHT_REGISTER:
         MM_WEIGHT_REGISTER(MATMUL)(_matmul(MM_WEIGHT_REGISTER[STANDS_FOR]))
+    exact = ATTN_WEIGHT_REGISTER["torch_sdpa"]
     if ATTENTION not in ATTN_WEIGHT_REGISTER:
-        ATTN_WEIGHT_REGISTER(ATTENTION)(_attention(ATTN_WEIGHT_REGISTER["torch_sdpa"]))
+        ATTN_WEIGHT_REGISTER(ATTENTION)(_attention(exact))
+    for name, tau in SPARSE.items():
+        if name not in ATTN_WEIGHT_REGISTER:
+            ATTN_WEIGHT_REGISTER(name)(_sparse(exact, tau))
 
 
 def _matmul(theirs: Any) -> Any:
@@ -71,3 +78,21 @@ def _attention(exact: Any) -> Any:
             return out.reshape(*out.shape[:2], -1).squeeze(0)
 
     return Int8Attention
+
+
+def _sparse(exact: Any, tau: float) -> Any:
+    class SparseAttention(exact):  # type: ignore[misc]
+        """Sol-Attn (arXiv 2607.24027): blocks of keys that matter are read exactly, one term stands
+        for each of the others. What is short is exact."""
+
+        def apply(
+            self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **more: Any
+        ) -> Any:
+            if k.shape[-3] < LEAST_SPARSE or more.get("attn_mask") is not None:
+                return super().apply(q, k, v, *rest, **more)
+            sparse = importlib.import_module(PACKAGE).sol_attn
+            batched = [part if part.ndim == 4 else part.unsqueeze(0) for part in (q, k, v)]
+            out = sparse(*batched, tau=tau)
+            return out.reshape(*out.shape[:2], -1).squeeze(0)
+
+    return SparseAttention

@@ -90,7 +90,7 @@ class LightX2V:
 
     def load(self, plan: Plan) -> Plan:
         home = Home.find()
-        checkpoint = find_checkpoint(home.weights / self.preset.id, self.preset)
+        checkpoint = find_checkpoint(home.weights / self.preset.weights_of, self.preset)
         check_transformer(checkpoint, self.preset)
         check_ram(plan, self.preset)
         os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync

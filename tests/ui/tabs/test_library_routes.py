@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,29 @@ def test_same_again_and_a_new_seed_pass_the_guard(
     answer = change(visitor, f"/clip/{number}/again", {"fresh": True})
     assert answer == {"refused": "It is locked. Measure it."}
     assert len(engine.jobs.waiting()) == 2
+
+
+def test_a_draft_is_made_again_exactly(
+    visitor: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ClipRequest] = []
+    monkeypatch.setattr(engine, "submit", lambda request, embed: asked.append(request))
+    exact = "wan2.1-t2v-14b-fp8"
+    told = receipt("a fox", seed=5, model=f"{exact}-draft")
+    told["request"] |= {"height": 480, "width": 832, "frames": 81}
+    write(engine.home.clips / "draft.mp4", told)
+    engine.folder_sync.scan()
+    clip = page(visitor)["clips"][0]
+    assert (clip["prompt"], clip["draft"]) == ("a fox", True)
+    assert not any(other["draft"] for other in page(visitor)["clips"][1:])
+    address = f"/clip/{clip['id']}/again"
+    for body in ({"fresh": False}, {"fresh": False, "exact": True}):
+        assert change(visitor, address, body) == {}
+    assert [request.model for request in asked] == [f"{exact}-draft", exact]
+    assert asked[1] == replace(asked[0], model=exact), "but for the model it is the same"
+    other = page(visitor)["clips"][1]["id"]
+    assert change(visitor, f"/clip/{other}/again", {"fresh": False, "exact": True}) == {}
+    assert asked[2].model == "scripted", "what is no draft stays what it is"
 
 
 def test_a_clip_of_an_unknown_model_says_so(

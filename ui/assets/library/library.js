@@ -87,8 +87,8 @@ const restore = async (clip) => {
   tellOthers();
 };
 
-const again = async (clip, fresh) => {
-  await ask(`clip/${clip.id}/again`, { fresh });
+const again = async (clip, fresh, exact = false) => {
+  await ask(`clip/${clip.id}/again`, { fresh, exact });
   return headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed");
 };
 
@@ -97,6 +97,7 @@ const openClip = (clip) => {
   const acts = [
     [headroomText("script.same_again"), () => again(clip, false)],
     [headroomText("script.new_seed"), () => again(clip, true)],
+    ...(clip.draft ? [[headroomText("script.make_exact"), () => again(clip, false, true)]] : []),
     [headroomText("script.use_settings"), () => { trigger("select", { id: clip.id }); return true; }],
   ];
   if (clip.days === null) {

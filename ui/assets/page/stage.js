@@ -62,8 +62,8 @@ const act = async (what, body = {}) => {
     return false;
   }
 };
-const again = async (fresh) => {
-  if (await act("again", { fresh })) tellBriefly(headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed"));
+const again = async (fresh, exact = false) => {
+  if (await act("again", { fresh, exact })) tellBriefly(headroomText(fresh ? "script.queued_new_seed" : "script.queued_same_seed"));
 };
 const favourite = async () => {
   if (!await act("favourite", { on: !shown.favourite })) return;
@@ -111,6 +111,7 @@ const actions = () => {
   on(".acts").replaceChildren(
     deed("same-again", "again", "script.same_again", () => again(false)),
     deed("new-seed", "dice", "script.new_seed", () => again(true)),
+    ...(shown.draft ? [deed("make-exact", "check", "script.make_exact", () => again(false, true))] : []),
     deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id })),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
     make("span", { class: "gap" }),

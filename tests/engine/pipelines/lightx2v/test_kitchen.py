@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from engine.pipelines.lightx2v import kitchen
-from engine.pipelines.lightx2v.kitchen import ATTENTION, LEAST_KEYS, MATMUL, STANDS_FOR
+from engine.pipelines.lightx2v.kitchen import (
+    ATTENTION,
+    LEAST_KEYS,
+    LEAST_SPARSE,
+    MATMUL,
+    SPARSE,
+    STANDS_FOR,
+)
 
 
 class Register(dict[str, Any]):
@@ -74,7 +81,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return F.scaled_dot_product_attention(q, k, v)
 
     package, attention = ModuleType("comfy_kitchen"), ModuleType("comfy_kitchen.sage_attention")
+
+    def sol_attn(
+        q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, tau: float = 1.0
+    ) -> torch.Tensor:
+        calls.append({"shape": q.shape, "tau": tau})
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
     package.int8_linear = int8_linear  # type: ignore[attr-defined]
+    package.sol_attn = sol_attn  # type: ignore[attr-defined]
     attention.int8_attention = int8_attention  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "comfy_kitchen", package)
     monkeypatch.setitem(sys.modules, "comfy_kitchen.sage_attention", attention)
@@ -85,7 +101,7 @@ def test_both_stand_beside_theirs_once(registers: SimpleNamespace) -> None:
     for _ in range(2):
         kitchen.register()
     assert set(registers.MM_WEIGHT_REGISTER) == {STANDS_FOR, MATMUL}
-    assert set(registers.ATTN_WEIGHT_REGISTER) == {"torch_sdpa", ATTENTION}
+    assert set(registers.ATTN_WEIGHT_REGISTER) == {"torch_sdpa", ATTENTION, *SPARSE}
     assert registers.MM_WEIGHT_REGISTER[STANDS_FOR] is Theirs
 
 
@@ -129,12 +145,27 @@ def test_attention_is_exact_on_a_short_text(
     assert [call["shape"] for call in calls] == ([] if keys == 512 else [(1, 2, 6, 64)])
 
 
+@pytest.mark.parametrize("name", sorted(SPARSE))
+@pytest.mark.parametrize("tokens", [LEAST_SPARSE - 64, LEAST_SPARSE])
+def test_a_draft_is_exact_where_it_would_be_slower(
+    registers: SimpleNamespace, calls: list[dict[str, Any]], name: str, tokens: int
+) -> None:
+    kitchen.register()
+    q = torch.randn(tokens, 1, 8)
+    found = registers.ATTN_WEIGHT_REGISTER[name]().apply(q, q, q)
+    assert torch.allclose(found, Exact().apply(q, q, q), atol=1e-5)
+    assert found.shape == (tokens, 8)
+    asked = {"shape": (1, tokens, 1, 8), "tau": SPARSE[name]}
+    assert calls == ([] if tokens < LEAST_SPARSE else [asked])
+
+
 def test_a_masked_attention_stays_theirs(
     registers: SimpleNamespace, calls: list[dict[str, Any]]
 ) -> None:
     kitchen.register()
     q = torch.randn(LEAST_KEYS, 1, 64)
-    registers.ATTN_WEIGHT_REGISTER[ATTENTION]().apply(q, q, q, attn_mask=torch.ones(1))
+    for name in (ATTENTION, *SPARSE):
+        registers.ATTN_WEIGHT_REGISTER[name]().apply(q, q, q, attn_mask=torch.ones(1))
     assert calls == []
 
 
