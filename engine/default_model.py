@@ -62,6 +62,11 @@ def default_model(engine: Engine) -> DefaultModel:
     return DefaultModel(presets.default, joined(Text("default_model.anywhere"), missed))
 
 
+def with_files(engine: Engine) -> list[Candidate]:
+    """``candidates`` without drafts, which have no files of their own."""
+    return [candidate for candidate in candidates(engine) if candidate.preset.draft_of is None]
+
+
 def candidates(engine: Engine) -> list[Candidate]:
     """Every model: the one recommended for this machine first, what can't run here last.
 

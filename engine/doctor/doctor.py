@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from engine.default_model import Candidate, candidates
+from engine.default_model import Candidate, with_files
 from engine.doctor import host
 from engine.doctor.gpu import RUN, Line, State, gpu_lines
 from engine.engine import Engine
@@ -36,8 +36,7 @@ def examine(engine: Engine) -> list[Line]:
     """
     sample = engine.look()
     machine = machine_now(sample)
-    exact = (candidate for candidate in candidates(engine) if candidate.preset.draft_of is None)
-    models = [candidate for candidate in exact if not candidate.barred]
+    models = [candidate for candidate in with_files(engine) if not candidate.barred]
     presets = [candidate.preset for candidate in models]
     needs, streamed = _needs(engine, presets)
     return [

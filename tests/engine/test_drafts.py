@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
-from engine.default_model import candidates, default_model
+from engine.default_model import candidates, default_model, with_files
+from engine.doctor.doctor import examine
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.home import PROJECT, Home
@@ -22,6 +24,7 @@ from tests.support.machines import LINUX, with_packages
 from tests.support.samples import seen
 from ui.tabs.choices import model_choices
 from ui.tabs.first_run import first_run
+from ui.tabs.setup import build_setup
 
 EXACT, DRAFT = "wan2.1-t2v-14b-fp8", "wan2.1-t2v-14b-fp8-draft"
 MACHINE = with_packages(LINUX, triton="3.6.0", **{"comfy-kitchen": "0.2.40"})
@@ -97,6 +100,17 @@ def test_its_files_are_its_models(engine: Engine) -> None:
     with pytest.raises(HeadroomError) as missing:
         engine.check_ready(DRAFT)
     assert DRAFT not in str(missing.value), "what is to be fetched is the model"
+
+
+def test_whoever_speaks_of_files_speaks_of_its_model(engine: Engine) -> None:
+    own = {candidate.preset.id for candidate in with_files(engine)}
+    assert own == set(engine.presets.models) - {draft.id for draft in drafts(engine.presets)}
+    told = [str(line.subject) for line in examine(engine)]
+    assert any("14B (FP8)" in subject for subject in told)
+    assert not [subject for subject in told if "draft" in subject]
+    with gr.Blocks():
+        parts = build_setup(engine)
+    assert DRAFT not in {**parts.cards, **parts.shipped}
 
 
 def test_work_on_its_files_is_work_on_its_models(

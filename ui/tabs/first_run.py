@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from engine.default_model import can_run, candidates, card_name, default_model
+from engine.default_model import can_run, card_name, default_model, with_files
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
@@ -69,13 +69,13 @@ class HandOver:
 
 def first_run(engine: Engine) -> FirstRun:
     """What the first page says now; nothing once a large model is ready, or where there is none."""
-    large = [c for c in candidates(engine) if not c.barred and c.preset.runs_on == "nvidia"]
+    large = [c for c in with_files(engine) if not c.barred and c.preset.runs_on == "nvidia"]
     able = [candidate.preset for candidate in large]
     if not able:
         return _without_gpu(engine)
     if default_model(engine).preset in able:
         return FirstRun()
-    fetched = [preset for preset in able if preset.weights and preset.draft_of is None]
+    fetched = [preset for preset in able if preset.weights]
     on_its_way = (p for p in fetched if engine.downloads.progress(p.id).phase in WORKING)
     chosen = next(on_its_way, fetched[0] if fetched else None)
     least = {candidate.preset.id: candidate.least for candidate in large}
@@ -225,7 +225,7 @@ def hand_over(engine: Engine, known: list[str] | None) -> HandOver:
     Args:
         known: ``ready`` of the last time; None when the page is opened.
     """
-    order = [candidate.preset for candidate in candidates(engine) if candidate.preset.weights]
+    order = [candidate.preset for candidate in with_files(engine) if candidate.preset.weights]
     ready = [preset.id for preset in order if _is_ready(engine, preset.id, known or [])]
     came = [p for p in order if known is not None and p.id in ready and p.id not in known]
     if not came:

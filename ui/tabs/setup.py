@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.default_model import Candidate, candidates
+from engine.default_model import Candidate, with_files
 from engine.doctor.doctor import Line, examine
 from engine.engine import Engine
 from engine.errors import HeadroomError
@@ -86,7 +86,7 @@ def build_setup(engine: Engine) -> SetupParts:
     gr.HTML("<h2>Models</h2>", js_on_load=None)
     cards: dict[str, ModelCard] = {}
     shipped: dict[str, ShippedCard] = {}
-    for candidate in candidates(engine):
+    for candidate in with_files(engine):
         preset = candidate.preset
         if preset.weights:
             cards[preset.id] = _build_card(engine, candidate)
@@ -204,7 +204,7 @@ def use_folders(engine: Engine, model: str, folders: list[str]) -> list[Any]:
 
 def refreshed(engine: Engine, parts: SetupParts) -> list[Any]:
     """The values of ``SetupParts.as_list``."""
-    every = candidates(engine)
+    every = with_files(engine)
     found = {candidate.preset.id: candidate for candidate in every}
     fetched = [v for model in parts.cards for v in refreshed_card(engine, model, found[model])]
     shipped = [v for model in parts.shipped for v in _shipped(found[model])]
@@ -218,7 +218,7 @@ def refreshed_card(engine: Engine, model: str, candidate: Candidate | None = Non
         candidate: how this machine sees the model, where that is known already.
     """
     try:
-        found = candidate or next(c for c in candidates(engine) if c.preset.id == model)
+        found = candidate or next(c for c in with_files(engine) if c.preset.id == model)
         return _card(engine, found)
     except (HeadroomError, OSError) as error:
         log.exception("the card of %s failed", model)
