@@ -17,6 +17,7 @@ from engine.kernels.tasks import Task, key_of, own_model, tasks
 from engine.machine.facts import Machine
 from engine.plan.choice import Choice
 from engine.plan.kernel_rows import KernelRow
+from engine.plan.lightx2v import SPARSE
 from engine.presets import load_presets
 from engine.text import Text
 from tests.support.machines import LINUX, with_packages
@@ -80,7 +81,7 @@ def test_every_kernel_that_can_be_called_is_tried_whatever_will_be_fetched() -> 
         for sides in ("5120→5120", "5120→13824", "13824→5120")
     }
     attention = [task for task in every if task.what == "attention"]
-    assert {task.kernel for task in attention} == {"torch_sdpa", "kitchen_int8"}
+    assert {task.kernel for task in attention} == {"torch_sdpa", "kitchen_int8", *SPARSE}
     assert {task.given["timed_heads"] for task in attention} == {16, 8}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.default_model import Candidate, candidates
+from engine.default_model import Candidate, candidates, with_files
 from engine.engine import Engine
 from engine.guard.verdict import Word
 from engine.presets import Presets
@@ -127,7 +127,7 @@ def no_gpu(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 def folded(engine: Engine) -> str:
-    return setup.barred_html(engine, candidates(engine))
+    return setup.barred_html(engine, with_files(engine))
 
 
 def test_nothing_is_offered_of_what_cant_run_here(no_gpu: Engine) -> None:
