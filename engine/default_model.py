@@ -50,8 +50,7 @@ class Candidate:
 def default_model(engine: Engine) -> DefaultModel:
     """A model for NVIDIA's GPUs that is ready, the recommended one first, else the CPU default."""
     presets = engine.presets
-    exact = (preset for preset in presets.models.values() if preset.draft_of is None)
-    large = [preset for preset in exact if preset.runs_on == "nvidia"]
+    large = [preset for preset in presets.with_files if preset.runs_on == "nvidia"]
     large.sort(key=lambda preset: preset.precision != FIRST)
     why_not = {preset.id: _why_not(engine, preset) for preset in large}
     ready = [preset for preset in large if not why_not[preset.id]]
@@ -76,8 +75,8 @@ def candidates(engine: Engine) -> list[Candidate]:
     models = sorted(engine.presets.models.values(), key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
-    exact = (preset for preset in able if preset.draft_of is None)
-    large, least = [p for p in exact if p.runs_on == "nvidia"], least_seconds(engine)
+    large = [p for p in able if p.runs_on == "nvidia" and p.draft_of is None]
+    least = least_seconds(engine)
     best = next(iter(_fastest_first(large, least)), engine.presets.default)
     reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
     if large and best is not large[0]:

@@ -323,6 +323,11 @@ class Presets:
         return best.points if best is not None else ()
 
     @property
+    def with_files(self) -> list[ModelPreset]:
+        """All but drafts, which have no files of their own."""
+        return [preset for preset in self.models.values() if preset.draft_of is None]
+
+    @property
     def default(self) -> ModelPreset:
         return self.models.get(DEFAULT_MODEL) or next(iter(self.models.values()))
 

@@ -57,7 +57,7 @@ def run(
         known = Text("weights.choose_among", models=listed(*engine.presets.models))
         raise NoSuchWeights(Text("weights.no_such_model", model=model), known)
     if action == "list":
-        models = [model] if model else _with_files(engine)
+        models = [model] if model else [preset.id for preset in engine.presets.with_files]
         return ExitCode.DONE, {"models": [as_json(engine, name) for name in models]}
     if model is not None and not engine.presets.models[model].weights:
         name = engine.presets.models[model].name
@@ -68,11 +68,6 @@ def run(
         return _verify(weights, [model] if model else None, say)
     chosen = model or suited(engine).id
     return _pull(engine, chosen, folder, say)
-
-
-def _with_files(engine: Engine) -> list[str]:
-    """The models that have files of their own."""
-    return [preset.id for preset in engine.presets.models.values() if preset.draft_of is None]
 
 
 def suited(engine: Engine) -> ModelPreset:

@@ -23,7 +23,7 @@ from engine.measurements import Measurement, MeasurementRow, Measurements, Outco
 from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import Plan, PlanError, Value, values
 from engine.plan.host_memory import resident_need
-from engine.plan.lightx2v import NORMS
+from engine.plan.lightx2v import FUSED, NORMS
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size
@@ -36,13 +36,6 @@ VERSIONED = ("torch", "diffusers", "lightx2v")
 # attention and with comfy-kitchen's, whose own buffers are the largest of these (0.8 GiB). Not with
 # a product of ours: it takes so much less there that an attention's buffers may stand out.
 ATTENTIONS_BELOW_THE_PEAK = ("torch_sdpa", "sage_attn1", "kitchen_int8")
-# A product of ours never takes more than the one of LightX2V's that it is built on, whose FP8 is
-# quantised by way of float32.
-NEVER_ABOVE = {
-    "fp8-fused-torch": "fp8-triton",
-    "fp8-fused-triton": "fp8-triton",
-    "int8-fused-triton": "int8-triton",
-}
 
 
 class Refused(HeadroomError):
@@ -236,7 +229,7 @@ class Guard:
         facts = json.loads(self.fingerprint(model))
         present = facts["plan"]
         matmul = str(present.get("matmul"))
-        greedier = {**present, "matmul": NEVER_ABOVE.get(matmul, matmul)}
+        greedier = {**present, "matmul": FUSED.get(matmul, matmul)}
         plans = [greedier]
         if present.get("attention") in ATTENTIONS_BELOW_THE_PEAK:
             plans = [{**greedier, "attention": other} for other in ATTENTIONS_BELOW_THE_PEAK]

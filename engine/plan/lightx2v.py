@@ -20,7 +20,15 @@ KITCHEN_CAPABILITY = (8, 0)  # its kernels begin at 7.5, where there is no bf16 
 Q8_CAPABILITIES = ((8, 9), (12, 0))  # what Q8 kernels are written for
 TORCHAO_TORCH = (2, 7)  # the first whose _scaled_mm takes one scale a row on Ada
 WHOLE_DECODE_ABOVE = 12 * GIB
-SPARSE = ("sol_attn_1", "sol_attn_05", "sol_attn_0")  # by comfy-kitchen; drafts only
+# Products of ours, each by the one of LightX2V's whose weights it reads; none takes more memory.
+FUSED = {
+    "fp8-fused-torch": "fp8-triton",
+    "fp8-fused-triton": "fp8-triton",
+    "int8-fused-triton": "int8-triton",
+}
+# Sparse attention by comfy-kitchen, for drafts only: by how many standard deviations (tau) a block
+# has to stand out to be read exactly.
+SPARSE = {"sol_attn_1": 1.0, "sol_attn_05": 0.5, "sol_attn_0": 0.0}
 KITCHEN = {
     "sol_attn_1": Text("plan.sparse_most"),
     "sol_attn_05": Text("plan.sparse_less"),
@@ -271,8 +279,8 @@ def _matmul(
 
 def _of_text(products: tuple[Option, ...]) -> tuple[Option, ...]:
     """LightX2V's text encoder has classes of its own for each kernel, and no registry."""
-    theirs = (o for o in products if o.value != "int8-kitchen" and "-fused-" not in str(o.value))
-    return tuple(theirs)
+    ours = {"int8-kitchen", *FUSED}
+    return tuple(option for option in products if option.value not in ours)
 
 
 def _short_of(needed: tuple[int, int], machine: Machine, preset: ModelPreset) -> Text | None:
@@ -316,7 +324,7 @@ def _triton(value: str, needed: tuple[int, int], machine: Machine, preset: Model
         name = "triton-windows" if machine.windows else "Triton"
         short = Text("plan.not_installed", name=name)
     told = Text("plan.triton")
-    if "-fused-" in value:
+    if value in FUSED:
         told = joined(Text("plan.fused_rows"), told)
     return Option(value, short is None, short or told)
 

@@ -122,8 +122,7 @@ class Downloads:
     @property
     def models(self) -> list[ModelPreset]:
         """Those whose weights have to be fetched."""
-        presets = self.presets.models.values()
-        return [preset for preset in presets if preset.weights and preset.draft_of is None]
+        return [preset for preset in self.presets.with_files if preset.weights]
 
     def look(self, model: str) -> Weights:
         return look(self.folder(model), self.presets.models[model])

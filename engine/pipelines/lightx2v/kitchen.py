@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
+from engine.plan.lightx2v import SPARSE
+
 log = logging.getLogger("headroom.kernels")
 
 MATMUL, ATTENTION = "int8-kitchen", "kitchen_int8"
 STANDS_FOR = "int8-triton"  # weights of the same layout
 PACKAGE = "comfy_kitchen"
-# Of sparse attention, by how many standard deviations a block has to stand out to be read exactly.
-SPARSE = {"sol_attn_1": 1.0, "sol_attn_05": 0.5, "sol_attn_0": 0.0}
-LEAST_SPARSE = 12_000  # tokens, from which on it is faster
+LEAST_SPARSE = 12_000  # tokens, from which on sparse attention is faster
 # Below so many keys quantising takes longer than it saves, and there are few: the text's 512.
 LEAST_KEYS = 2048
 

@@ -2,10 +2,11 @@
 
 from engine.pipelines.lightx2v import kitchen
 from engine.pipelines.lightx2v.fused import layers
+from engine.plan.lightx2v import FUSED
 
 # LightX2V's settings take names of its own list only: each product of ours goes by the name of the
 # one whose weights it reads.
-GO_BY = {kitchen.MATMUL: kitchen.STANDS_FOR, **layers.BUILT_ON}
+GO_BY = {kitchen.MATMUL: kitchen.STANDS_FOR, **FUSED}
 
 
 def register() -> None:

@@ -12,15 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.plan.lightx2v import NORMS
+from engine.plan.lightx2v import FUSED, NORMS
 
 ROWS = "engine.pipelines.lightx2v.fused.rows"  # imports Triton
-# Each by the one of LightX2V's whose weights it reads.
-BUILT_ON = {
-    "fp8-fused-torch": "fp8-triton",
-    "fp8-fused-triton": "fp8-triton",
-    "int8-fused-triton": "int8-triton",
-}
 
 
 def register() -> None:
@@ -33,7 +27,7 @@ def register() -> None:
         ROPE_REGISTER,
     )
 
-    for name, theirs in BUILT_ON.items():
+    for name, theirs in FUSED.items():
         if name not in MM_WEIGHT_REGISTER and theirs in MM_WEIGHT_REGISTER:
             MM_WEIGHT_REGISTER(name)(_matmul(MM_WEIGHT_REGISTER[theirs], name))
     for registry, theirs, ours in (
@@ -116,8 +110,10 @@ def _matmul(theirs: Any, name: str) -> Any:
         keeps = before_gelu = False
 
         def apply(self, input_tensor: torch.Tensor | AfterGelu) -> Any:
-            gelu = isinstance(input_tensor, AfterGelu)
-            x = input_tensor.values if isinstance(input_tensor, AfterGelu) else input_tensor
+            if isinstance(input_tensor, AfterGelu):
+                x, gelu = input_tensor.values, True
+            else:
+                x, gelu = input_tensor, False
             if torch.compiler.is_compiling() and not gelu:
                 return super().apply(x)
             x = x if x.ndim == 2 else x.flatten(0, -2)

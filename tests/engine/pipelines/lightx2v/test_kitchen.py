@@ -15,9 +15,9 @@ from engine.pipelines.lightx2v.kitchen import (
     LEAST_KEYS,
     LEAST_SPARSE,
     MATMUL,
-    SPARSE,
     STANDS_FOR,
 )
+from engine.plan.lightx2v import SPARSE
 
 
 class Register(dict[str, Any]):

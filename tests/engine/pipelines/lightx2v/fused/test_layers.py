@@ -15,7 +15,7 @@ from engine.pipelines.lightx2v import ours
 from engine.pipelines.lightx2v.fused import layers
 from engine.pipelines.lightx2v.fused.layers import AfterGelu, BeforeGelu
 from engine.pipelines.lightx2v.fused.link import link
-from engine.plan.lightx2v import NORMS
+from engine.plan.lightx2v import FUSED, NORMS
 
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 
@@ -134,7 +134,7 @@ def test_each_stands_beside_theirs_once(registers: SimpleNamespace) -> None:
     before = {name: dict(getattr(registers, name)) for name in vars(registers)}
     ours.register()
     assert {name: dict(getattr(registers, name)) for name in vars(registers)} == before
-    assert set(layers.BUILT_ON) < set(registers.MM_WEIGHT_REGISTER)
+    assert set(FUSED) < set(registers.MM_WEIGHT_REGISTER)
     for name in ("RMS_WEIGHT_REGISTER", "LN_WEIGHT_REGISTER", "ROPE_REGISTER"):
         assert NORMS in getattr(registers, name)
 
@@ -159,7 +159,7 @@ def test_one_of_theirs_stands_for_itself(registers: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lora", [True, False])
-@pytest.mark.parametrize("name", sorted(layers.BUILT_ON))
+@pytest.mark.parametrize("name", sorted(FUSED))
 def test_a_product_is_that_of_the_stored_weights(
     registers: SimpleNamespace, name: str, bias: bool, lora: bool
 ) -> None:
@@ -173,7 +173,7 @@ def test_a_product_is_that_of_the_stored_weights(
         assert close(found, wanted)
 
 
-@pytest.mark.parametrize("name", sorted(layers.BUILT_ON))
+@pytest.mark.parametrize("name", sorted(FUSED))
 def test_three_layers_quantise_what_they_share_once(
     registers: SimpleNamespace, name: str, quantised: list[torch.Tensor]
 ) -> None:
