@@ -385,6 +385,7 @@ SHORT_LIVED = (
     "engine.py",  # the kernel test, and
     "child.py",  # who listens to its process: both end with it
     "clip_writer.py",  # ends with its clip
+    "read_ahead.py",  # ends with the files
     "terminal.py",  # asks for the end until it has come
 )
 

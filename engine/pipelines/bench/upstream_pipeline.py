@@ -29,7 +29,8 @@ def theirs(pipeline: LightX2V) -> Iterator[Callable[[ClipRequest], object]]:
         delattr(runner, name)
     runner.set_progress_callback(None)
     if not runner.text_encoders:
-        runner.text_encoders = pipeline._load_text_encoder()
+        runner.text_encoders = pipeline._texts.load_it()
+    repairs.leave_words_to_theirs(runner.text_encoders)
 
     def generate(request: ClipRequest) -> object:
         return ask(pipe, request, request.seed, return_result_tensor=True)
@@ -44,5 +45,5 @@ def theirs(pipeline: LightX2V) -> Iterator[Callable[[ClipRequest], object]]:
         # What their own way leaves on the GPU would be counted as ours from now on: 2 GiB, which
         # under a ceiling also made the next decode three times as slow.
         repairs.drop_video(runner)
-        repairs.return_token_embedding(runner)
+        repairs.look_words_up_in_ram(runner.text_encoders)
         torch.cuda.empty_cache()

@@ -12,6 +12,7 @@ WARM_UP, LEAST, MOST = 2, 3, 15
 SECONDS = 0.2  # of calls that are counted
 OUTLIERS, OUTLYING = 0.01, 20.0  # the share of channels, and how many times as large they are
 CHECKED = 1024  # rows of a product that float32 computes as well
+RUN, UNLIKE = 256, 0.25  # tokens that are alike, and how much of each is its own
 QUERIES = 64  # rows of attention that float32 is asked for: a score for every key
 
 
@@ -79,14 +80,29 @@ def product_cosine(
 
 
 def queries_keys_values(
-    tokens: int, heads: int, head_dim: int, device: str, dtype: torch.dtype
+    tokens: int, heads: int, head_dim: int, device: str, dtype: torch.dtype, alike: bool = False
 ) -> list[torch.Tensor]:
     """Each [tokens, heads, head_dim]. Keys share a part, as in real clips, so that what a kernel
-    does about that is tried."""
+    does about that is tried.
+
+    Args:
+        alike: tokens that follow one another are alike, as in real clips. Sparse attention counts
+            on that: of tokens that have nothing in common even a right kernel makes 0.6.
+    """
     random = torch.Generator(device).manual_seed(0)
-    size = tokens, heads, head_dim
-    q, k, v = (torch.randn(size, generator=random, device=device, dtype=dtype) for _ in range(3))
-    k += 2 * torch.randn(1, heads, head_dim, generator=random, device=device, dtype=dtype)
+
+    def drawn(rows: int) -> torch.Tensor:
+        size = rows, heads, head_dim
+        return torch.randn(size, generator=random, device=device, dtype=dtype)
+
+    def part() -> torch.Tensor:
+        if not alike:
+            return drawn(tokens)
+        runs = drawn(-(-tokens // RUN)).repeat_interleave(RUN, 0)[:tokens]
+        return runs + UNLIKE * drawn(tokens)
+
+    q, k, v = part(), part(), part()
+    k += 2 * drawn(1)
     return [q, k, v]
 
 

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from engine.errors import first_line
 from engine.pipelines.base import Broken, PipelineError
 from engine.pipelines.cuda import TooFull, is_dead, what_ran_out
-from engine.pipelines.kernel_test.timing import cosine
+from engine.pipelines.kernel_test.timing import cosine, queries_keys_values
 from engine.pipelines.lightx2v.ours import GO_BY
 from engine.plan.choice import Choice, Plan
 from engine.plan.host_memory import T5_DIM, T5_FFN
 from engine.plan.kernel_rows import LEAST_COSINE
-from engine.plan.lightx2v import NORMS
+from engine.plan.lightx2v import NORMS, SPARSE
 from engine.presets import Architecture
 from engine.text import NOTHING, Text, joined
 
@@ -340,11 +340,8 @@ def try_attention(kernel: str, shape: Architecture, device: str, tokens: int = T
     """Cosine of ``kernel``'s attention with PyTorch's own, at the model's real shape."""
     from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
 
-    random = torch.Generator(device).manual_seed(0)
-    size = (tokens, shape.heads, shape.dim // shape.heads)
-    q, k, v = (
-        torch.randn(size, generator=random, device=device, dtype=torch.bfloat16) for _ in range(3)
-    )
+    size = tokens, shape.heads, shape.dim // shape.heads
+    q, k, v = queries_keys_values(*size, device, torch.bfloat16, alike=kernel in SPARSE)
     heads_first = [part.transpose(0, 1).unsqueeze(0) for part in (q, k, v)]
     wanted = F.scaled_dot_product_attention(heads_first[0], heads_first[1], heads_first[2])
     flat = wanted.squeeze(0).transpose(0, 1).reshape(tokens, -1)

@@ -18,6 +18,7 @@ from engine.pipelines.kernel_test.timing import (
 )
 from engine.pipelines.lightx2v import kernels, ours, repairs
 from engine.pipelines.lightx2v.loading import import_lightx2v
+from engine.plan.lightx2v import SPARSE
 
 MOST_BYTES = 1.8e9  # of a trial's tensors, of the 3 GB that the test may take
 DECODED, SMALL = 5, (64, 96)  # frames, and height and width, that float32 decodes as well
@@ -53,7 +54,8 @@ def _attention(task: dict[str, Any], device: str) -> Trial:
     kernel, tokens = str(task["kernel"]), int(task["tokens"])
     heads, head_dim = int(task["heads"]), int(task["head_dim"])
     timed = min(heads, int(task.get("timed_heads", heads)))
-    q, k, v = queries_keys_values(tokens, timed, head_dim, device, torch.bfloat16)
+    size = tokens, timed, head_dim
+    q, k, v = queries_keys_values(*size, device, torch.bfloat16, alike=kernel in SPARSE)
     attend = ATTN_WEIGHT_REGISTER[kernels.registered(kernel)]().apply
     # A copy of the keys: sageattention 1 subtracts their mean in place.
     return Trial(

@@ -54,7 +54,7 @@ def in_turn(bench: Bench, size: Size, repeat: int = 1, cold: bool = True) -> Non
 
 def prompts(bench: Bench) -> None:
     """What the text cache saves; the T5 sleeps before the first."""
-    texts = bench.pipeline._texts
+    texts = bench.pipeline._texts._cache
     new, another = f"{PROMPT} at {time.time_ns()}", f"{PROMPT} by {time.time_ns()}"
     with anonymous_ram() as most:
         bench.run(SHORT, kind="prompt", prompt=new, text="asleep")

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,7 @@ def test_a_large_tensor_takes_its_own_size(
     arena = PinnedArena(pages)
     size = shape[0] * shape[1] * dtype.itemsize
     placed = arena.place(torch.zeros(shape, dtype=dtype))
+    arena.settle()
     assert (placed.shape, placed.dtype) == (shape, dtype)
     assert size <= arena.pinned < size + PAGE
     assert [length for _, length in pages.locked] == [arena.pinned]
@@ -86,7 +88,9 @@ def test_a_transposed_source_is_copied_by_value(pages: Pages) -> None:
 
 def test_transpose_is_a_view_of_what_was_copied(pages: Pages) -> None:
     tensor = torch.randn(1024, 2048)
-    placed = PinnedArena(pages).place(tensor, transpose=True)
+    arena = PinnedArena(pages)
+    placed = arena.place(tensor, transpose=True)
+    arena.settle()
     assert torch.equal(placed, tensor.t())
     assert not placed.is_contiguous()
     assert placed.t().is_contiguous()
@@ -99,6 +103,34 @@ def test_it_converts_while_copying(pages: Pages) -> None:
     assert placed.tolist() == [[1.5, 1.5], [1.5, 1.5]]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("turned", [False, True])
+def test_many_large_tensors_are_whole_once_they_have_settled(
+    pages: Pages, dtype: torch.dtype, turned: bool
+) -> None:
+    arena = PinnedArena(pages)
+    tensors = [torch.randn(1024, 512 + n) for n in range(24)]
+    tensors = [tensor.t() if turned else tensor for tensor in tensors]
+    placed = [arena.place(tensor, dtype=dtype) for tensor in tensors]
+    arena.settle()
+    assert all(torch.equal(a, b.to(dtype)) for a, b in zip(placed, tensors, strict=True))
+    assert arena.filled == arena.pinned == sum(length for _, length in pages.locked)
+    arena.settle()  # nothing is left to wait for
+
+
+def test_what_cant_be_read_is_told_when_it_settles(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    arena = PinnedArena(pages)
+    monkeypatch.setattr(np, "copyto", broken)
+    arena.place(torch.zeros(LARGE))
+    with pytest.raises(OSError, match="Input/output"):
+        arena.settle()
+
+
 def test_an_empty_tensor_has_a_place(pages: Pages) -> None:
     assert PinnedArena(pages).place(torch.zeros(0, 4)).shape == (0, 4)
 
@@ -108,6 +140,7 @@ def test_what_cant_be_locked_is_pageable_and_counted() -> None:
     arena = PinnedArena(pages)
     tensors = [torch.full((2 * MIB,), n, dtype=torch.uint8) for n in range(3)]
     placed = [arena.place(tensor) for tensor in tensors]
+    arena.settle()
     assert (arena.pinned, arena.pageable) == (2 * MIB, 4 * MIB)
     assert pages.asked == 2, "a system that gives no more isn't asked a thousand times"
     assert all(torch.equal(a, b) for a, b in zip(placed, tensors, strict=True))

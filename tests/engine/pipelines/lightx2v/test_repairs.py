@@ -9,37 +9,36 @@ import torch
 from engine.pipelines.lightx2v import repairs
 
 
-class Table:
-    """An embedding on the device; ``to`` makes another, as a wrapper may."""
+class Encoder(torch.nn.Module):
+    """The part of LightX2V's T5 that reads words, and what it does with it before each prompt."""
 
-    def __init__(self, device: str) -> None:
-        self.weight = SimpleNamespace(device=SimpleNamespace(type=device))
+    def __init__(self) -> None:
+        super().__init__()
+        self.token_embedding: Any = torch.nn.Embedding(9, 4)
 
-    def to(self, device: str) -> "Table":
-        return Table(device)
-
-
-def runner_with(device: str, offload: bool) -> Any:
-    model = SimpleNamespace(token_embedding=Table(device))
-    return SimpleNamespace(text_encoders=[SimpleNamespace(model=model, cpu_offload=offload)])
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.token_embedding = self.token_embedding.to(ids.device)
+        return torch.as_tensor(self.token_embedding(ids))
 
 
-@pytest.mark.parametrize(
-    ("device", "offload", "mended", "then"),
-    [("cuda", True, True, "cpu"), ("cuda", False, False, "cuda"), ("cpu", True, False, "cpu")],
-)
-def test_the_token_embedding_comes_back_where_it_was_offloaded(
-    device: str, offload: bool, mended: bool, then: str
-) -> None:
-    runner = runner_with(device, offload)
-    assert repairs.return_token_embedding(runner) is mended
-    assert runner.text_encoders[0].model.token_embedding.weight.device.type == then
+@pytest.mark.parametrize("offload", [True, False])
+def test_words_are_looked_up_where_the_table_is(offload: bool) -> None:
+    encoders = [SimpleNamespace(model=Encoder(), cpu_offload=offload)]
+    table, ids = encoders[0].model.token_embedding, torch.tensor([[3, 1, 3]])
+    wanted = encoders[0].model(ids)
+    assert repairs.look_words_up_in_ram(encoders) is offload
+    assert torch.equal(encoders[0].model(ids), wanted)
+    moved = [*encoders[0].model.parameters()]
+    assert len(moved) == (not offload), "a call to move the encoder moves the table as well"
+    assert repairs.look_words_up_in_ram(encoders) is False, "once is enough"
+    repairs.leave_words_to_theirs(encoders)
+    assert encoders[0].model.token_embedding is table
+    assert torch.equal(encoders[0].model(ids), wanted)
 
 
 @pytest.mark.parametrize(
     "repair",
     [
-        repairs.return_token_embedding,
         repairs.forget_seed,
         repairs.refill_offload_buffers,
         repairs.reset_decoder,
