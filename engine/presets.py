@@ -26,8 +26,9 @@ NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
 }
 # Presets of 0.1.0 named what drives the model.
 _FAMILY_OF = {"wan_tiny": "wan-tiny", "lightx2v": "wan2.1", "scripted": "scripted"}
-Role = Literal["transformer", "text_encoder", "tokenizer", "vae"]
+Role = Literal["transformer", "text_encoder", "tokenizer", "vae", "tiny_vae"]
 ROLES: tuple[Role, ...] = get_args(Role)
+OPTIONAL: frozenset[Role] = frozenset({"tiny_vae"})  # clips are made without them, too
 
 
 class PresetError(HeadroomError):
@@ -149,6 +150,11 @@ class WeightFile(Strict):
     bytes: Annotated[int, Field(ge=1)]
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
+    @property
+    def optional(self) -> bool:
+        """Whether clips are made without it, too."""
+        return self.role in OPTIONAL
+
     @model_validator(mode="after")
     def _a_layout_that_the_role_has(self) -> "WeightFile":
         own = {"transformer": {"blocks", "single"}, "tokenizer": {"folder"}}
@@ -257,7 +263,8 @@ class ModelPreset(Strict):
     @model_validator(mode="after")
     def _says_what_its_family_needs(self) -> "ModelPreset":
         lacks = [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
-        roles = [role for role in ROLES if self.weights and self.weight_file(role) is None]
+        needed = [role for role in ROLES if role not in OPTIONAL]
+        roles = [role for role in needed if self.weights and self.weight_file(role) is None]
         lacks += [f"weights for the {role}" for role in roles]
         if lacks:
             raise ValueError(f"family {self.family} also needs {', '.join(lacks)}")

@@ -10,7 +10,7 @@ from engine.machine.facts import UNKNOWN, Machine
 from engine.plan.choice import Choice, Option, Options, Plan, PlanError, first_that_works
 from engine.plan.host_memory import host_need, pinned_need, resident_need
 from engine.plan.kernel_rows import NONE, KernelTimes, What, winner
-from engine.presets import ModelPreset, Precision
+from engine.presets import ModelPreset, Precision, Role
 from engine.text import NOTHING, Memory, Text, joined
 from engine.units import GIB
 
@@ -37,6 +37,7 @@ KITCHEN = {
     "kitchen_int8": Text("plan.kitchen_int8"),
 }
 ROPE_CHUNK, SMALL_ROPE_CHUNK = 8192, 2048  # tokens
+TINY = "tiny"  # of "decode": the tiny VAE, for drafts only
 NORMS = "fused"  # our kernels for norms, rotation, scale and shift
 FIXED = ("device", "precision", "fp16_accumulation", "sampler")  # nothing that runs changes these
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
@@ -44,18 +45,23 @@ WINDOWS_LOCKS = 0.5  # of the RAM: what WDDM lets a GPU share
 
 
 def make(
-    machine: Machine, preset: ModelPreset, resident_measured: bool, times: KernelTimes = NONE
+    machine: Machine,
+    preset: ModelPreset,
+    resident_measured: bool,
+    times: KernelTimes = NONE,
+    extras: frozenset[Role] = frozenset(),
 ) -> Plan:
     """The automatic plan.
 
     Args:
         times: what the kernel test found here.
+        extras: the model's optional parts that are here.
 
     Raises:
         PlanError: this machine can't run the model.
     """
     _check_gpu(machine, preset)
-    known = options(machine, preset, times)
+    known = options(machine, preset, times, extras)
     plan = {
         "device": _device(machine, preset),
         "precision": Choice(str(preset.precision), Text(f"plan.own_{preset.precision}")),
@@ -74,7 +80,12 @@ def make(
     return {**plan, **{name: replace(plan[name], by="engine") for name in tested}}
 
 
-def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) -> Options:
+def options(
+    machine: Machine,
+    preset: ModelPreset,
+    times: KernelTimes = NONE,
+    extras: frozenset[Role] = frozenset(),
+) -> Options:
     """What can be chosen, the best first; the order is what the automatic choice goes by: by the
     kernel test where there was one, by what is known of these kernels where there wasn't."""
     return {
@@ -82,7 +93,7 @@ def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) ->
         "matmul": _by_test(_matmul(machine, preset, preset.precision), times, "linear"),
         "text_encoder": _of_text(_matmul(machine, preset, preset.text_precision)),
         "offload": _offload(machine, preset),
-        "decode": _decode(machine, preset),
+        "decode": _decode(machine, preset, "tiny_vae" in extras),
         "rope_chunk": _rope_chunk(_fuses_norms(machine, preset)),
         "compile": _compile(machine, preset),
     }
@@ -444,7 +455,14 @@ def _offload_choice(
     return choice
 
 
-def _decode(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
+def _decode(machine: Machine, preset: ModelPreset, tiny: bool) -> tuple[Option, ...]:
+    if preset.draft_of is None:
+        return _exact_decode(machine, preset)
+    why = Text("plan.decode_tiny" if tiny else "plan.no_tiny_vae")
+    return Option(TINY, tiny, why), *_exact_decode(machine, preset)
+
+
+def _exact_decode(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     whole = Option("whole", True, Text("plan.decode_whole"))
     tiled = Option("tiled", True, Text("plan.decode_tiled"))
     gpu = machine.gpu

@@ -17,7 +17,7 @@ from engine.plan.choice import (
     values,
 )
 from engine.plan.kernel_rows import NONE, KernelTimes
-from engine.presets import ModelPreset
+from engine.presets import ModelPreset, Role
 from engine.text import Text, listed
 
 __all__ = [
@@ -43,6 +43,7 @@ def make_plan(
     learned: Mapping[str, Choice] | None = None,
     resident_measured: bool = False,
     times: KernelTimes = NONE,
+    extras: frozenset[Role] = frozenset(),
 ) -> Plan:
     """The plan for ``preset`` on ``machine``; keys are stable, values go into the fingerprint.
 
@@ -52,6 +53,7 @@ def make_plan(
             before the automatic choice, and before what we think can't work.
         resident_measured: this machine was measured to hold the whole model on its GPU.
         times: what the kernel test found here.
+        extras: the model's optional parts that are here.
 
     Raises:
         OverrideError: an override can't work on this machine.
@@ -59,8 +61,8 @@ def make_plan(
     """
     if not _has_options(preset):
         return cpu.make(machine, preset)
-    plan = dict(lightx2v.make(machine, preset, resident_measured, times))
-    known = options(machine, preset, times)
+    plan = dict(lightx2v.make(machine, preset, resident_measured, times, extras))
+    known = options(machine, preset, times, extras)
     for name, choice in (learned or {}).items():
         offered = known.get(name)
         if offered is None:  # what only the worker finds out
@@ -77,11 +79,16 @@ def make_plan(
     return plan
 
 
-def options(machine: Machine, preset: ModelPreset, times: KernelTimes = NONE) -> Options:
+def options(
+    machine: Machine,
+    preset: ModelPreset,
+    times: KernelTimes = NONE,
+    extras: frozenset[Role] = frozenset(),
+) -> Options:
     """What the user can choose, each with what works here and why; empty for the CPU default."""
     if not _has_options(preset):
         return {}
-    known = lightx2v.options(machine, preset, times)
+    known = lightx2v.options(machine, preset, times, extras)
     return {name: offered for name, offered in known.items() if len(offered) > 1}
 
 

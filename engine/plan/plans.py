@@ -9,7 +9,7 @@ from engine.plan.choice import Choice, Options, Plan, PlanError, Value, values
 from engine.plan.kernel_rows import NONE, KernelTimes
 from engine.plan.lightx2v import FIXED
 from engine.plan.make import checked, make_plan, options
-from engine.presets import ModelPreset, Presets
+from engine.presets import ModelPreset, Presets, Role
 from engine.request import Size
 from engine.store import Store, now
 from engine.text import Text, from_row, to_row
@@ -21,6 +21,7 @@ class Plans:
     Args:
         machine: looks at the machine as it is.
         times: what the kernel test found there for a model; None where there was no test.
+        extras: which optional parts of a model are here.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class Plans:
         presets: Presets,
         machine: Callable[[], Machine],
         times: Callable[[ModelPreset], KernelTimes | None] = lambda _: None,
+        extras: Callable[[ModelPreset], frozenset[Role]] = lambda _: frozenset(),
     ) -> None:
         self._store, self._presets, self._machine = store, presets, machine
-        self._times = times
+        self._times, self._extras = times, extras
         self._measurements = Measurements(store)
 
     def plan(self, model: str) -> Plan:
@@ -48,6 +50,7 @@ class Plans:
             self._learned(model, machine),
             self._resident_measured(model, machine),
             self.times(model),
+            self._extras(self._presets.models[model]),
         )
 
     def values(self, model: str) -> dict[str, Value]:
@@ -62,7 +65,7 @@ class Plans:
         machine, preset = self._machine(), self._presets.models[model]
         if preset.runs_on == "nvidia" and machine.gpu is None:
             return {}
-        return options(machine, preset, self.times(model))
+        return options(machine, preset, self.times(model), self._extras(preset))
 
     def times(self, model: str) -> KernelTimes:
         """What the kernel test found for ``model``; empty where there was none."""
@@ -84,8 +87,9 @@ class Plans:
             PlanError: this machine can't run the model at all.
         """
         machine, preset = self._machine(), self._presets.models[model]
-        option = checked(options(machine, preset, self.times(model)), preset, name, value)
-        make_plan(machine, preset, {name: option.value})
+        known = options(machine, preset, self.times(model), self._extras(preset))
+        option = checked(known, preset, name, value)
+        make_plan(machine, preset, {name: option.value}, extras=self._extras(preset))
         self._keep(model, name, Choice(option.value, ""), "user", "")
 
     def reset(self, model: str, name: str | None = None) -> None:

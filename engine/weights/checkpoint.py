@@ -62,7 +62,7 @@ class WeightsMissing(HeadroomError):
 @dataclass(frozen=True)
 class Checkpoint:
     """Where the parts lie. ``transformer`` is a folder (blocks) or a file (single), ``tokenizer`` a
-    folder; the sizes are bytes on disk."""
+    folder, ``tiny_vae`` None where nobody fetched it; the sizes are bytes on disk."""
 
     layout: Layout
     transformer: Path
@@ -71,6 +71,7 @@ class Checkpoint:
     vae: Path
     transformer_bytes: int
     text_encoder_bytes: int
+    tiny_vae: Path | None = None
 
     def files(self) -> Iterator[tuple[Role, str, Path]]:
         """What is read: its part, its name inside a part of many files ("" else), and its place."""
@@ -80,6 +81,8 @@ class Checkpoint:
             yield "transformer", "", self.transformer
         yield "text_encoder", "", self.text_encoder
         yield "vae", "", self.vae
+        if self.tiny_vae is not None:
+            yield "tiny_vae", "", self.tiny_vae
         for file in sorted(self.tokenizer.rglob("*")):
             if os.path.isfile(file):
                 yield "tokenizer", file.relative_to(self.tokenizer).as_posix(), file
@@ -100,7 +103,7 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
     """
     layers, places = preset.layers, folders(folder)
     found = {file.role: find_part(places, file, layers) for file in preset.weights}
-    missing = tuple(file for file in preset.weights if found[file.role] is None)
+    missing = tuple(f for f in preset.weights if found[f.role] is None and not f.optional)
     if missing or not preset.weights:
         raise _missing(folder, preset, missing)
     there = {role: place for role, place in found.items() if place is not None}
@@ -115,6 +118,7 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
         vae=there["vae"],
         transformer_bytes=sum(file.stat().st_size for file in files),
         text_encoder_bytes=text_encoder.stat().st_size,
+        tiny_vae=there.get("tiny_vae"),
     )
 
 

@@ -51,6 +51,7 @@ class Download:
         self._without: dict[Role, set[str]] = {}
         self._fetched_from: dict[str, int] = {}
         self._saving = threading.Lock()
+        self._may_fail = False  # the optional part
 
     # ---- the work --------------------------------------------------------------------------
 
@@ -74,9 +75,17 @@ class Download:
         return replace(self.progress("done"), told=NOTHING, damaged=damaged, unknown=unknown)
 
     def pull(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Have every file, whole."""
+        """Have every file, whole. What clips are made without keeps nothing else from coming, but
+        whoever has all else asks for it."""
+        needed = [file for file in self.preset.weights if not file.optional]
+        self._may_fail = not all(self._part_of(file, whole=True) for file in needed)
         for file in self.preset.weights:
-            self._learn(file)
+            try:
+                self._learn(file)
+            except FetchError as error:
+                if not (file.optional and self._may_fail):
+                    raise
+                log.warning("left out: %s", error.sentence)
         wanted = self._wanted()
         passed_over = self._passed_over()
         if wanted or passed_over:
@@ -220,9 +229,14 @@ class Download:
 
     def _turn_elsewhere(self, promise: Promise, error: BaseException) -> None:
         """Have the next source's promises where this one doesn't deliver; else raise ``error``."""
+        file = self.preset.weight_file(promise.role)
+        if file is not None and file.optional and self._may_fail:
+            log.warning("left out: %s", error)
+            self.manifest.promise(promise.role, ())
+            self._save()
+            return
         if not isinstance(error, FetchError) or not error.elsewhere:
             raise error
-        file = self.preset.weight_file(promise.role)
         if file is None or promise not in self.manifest.of(promise.role):
             return  # another file of the same part has done this already
         gone = self._without.setdefault(promise.role, set())

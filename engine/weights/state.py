@@ -6,7 +6,7 @@ Offline, and without opening more than headers: what was hashed stands in the Ma
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +56,8 @@ class WeightPart:
 
 @dataclass(frozen=True)
 class Weights:
-    """All parts of a model's weights. ``gone``: linked folders that aren't there now; ``told`` and
+    """All parts of a model's weights. ``extras``: those that it makes clips without, too, which
+    count in nothing below; ``gone``: linked folders that aren't there now; ``told`` and
     ``remedy``: what is wrong with files that are damaged."""
 
     model: str
@@ -66,6 +67,7 @@ class Weights:
     gone: tuple[Path, ...] = ()
     told: Text = NOTHING
     remedy: Text = NOTHING
+    extras: tuple[WeightPart, ...] = ()
 
     @property
     def total(self) -> int:
@@ -82,6 +84,11 @@ class Weights:
     @property
     def damaged(self) -> tuple[Path, ...]:
         return tuple(file for part in self.parts for file in part.damaged)
+
+    @property
+    def lacking(self) -> tuple[WeightPart, ...]:
+        """The extras that aren't here."""
+        return tuple(part for part in self.extras if part.state != "ready")
 
     @property
     def percent(self) -> int:
@@ -136,16 +143,33 @@ def look(folder: Path, preset: ModelPreset) -> Weights:
     """What lies in the model's ``folder`` and in those linked there."""
     manifest = Manifest.load(folder)
     where = places(folder, preset, manifest)
-    parts = tuple(_part(folder, preset, file, manifest, where) for file in preset.weights)
+    parts, extras = (
+        tuple(
+            _part(folder, preset, file, manifest, where)
+            for file in preset.weights
+            if file.optional == optional
+        )
+        for optional in (False, True)
+    )
     others, gone = tuple(linked(folder)), tuple(each_linked_that_is_gone(folder))
-    seen = Weights(preset.id, folder, parts, others, gone)
+    seen = Weights(preset.id, folder, parts, others, gone, extras=extras)
     if not parts or seen.state != "ready":
         return seen
     try:
         check_files(find_checkpoint(folder, preset).transformer, preset)
     except WrongWeights as error:
-        return Weights(preset.id, folder, parts, others, gone, error.sentence, error.remedy)
+        return replace(seen, told=error.sentence, remedy=error.remedy)
     return seen
+
+
+def extras_here(folder: Path, preset: ModelPreset) -> frozenset[Role]:
+    """Which of the optional parts lie there; a quick look, without the record."""
+    where = folders(folder)
+    return frozenset(
+        file.role
+        for file in preset.weights
+        if file.optional and find_part(where, file, preset.layers, whole=True)
+    )
 
 
 def places(
@@ -251,7 +275,8 @@ def use(folder: Path, preset: ModelPreset, named: str | Path) -> list[Path]:
         raise WeightsError(Text("weights.no_folder", folder=place), Text("weights.name_a_folder"))
     found = [other for other in useful(likely_places(place, preset), preset) if other != folder]
     if not found:
-        paths = one_after_another(file.sources[0].path for file in preset.weights)
+        needed = (file for file in preset.weights if not file.optional)
+        paths = one_after_another(file.sources[0].path for file in needed)
         raise WeightsError(
             Text("weights.holds_nothing", folder=place, model=preset.name),
             Text("weights.name_the_folder_with", paths=paths),

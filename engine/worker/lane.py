@@ -14,6 +14,7 @@ from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.process.loops import Faults
+from engine.weights.state import extras_here
 from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
 from engine.worker.supervisor import Supervisor
@@ -45,7 +46,13 @@ class Lane:
         self._jobs, self._meter = jobs, meter
         self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with, faults=faults)
         self.kernel_test = KernelTest(home, self.machine, self.look)
-        self.plans = Plans(jobs.store, presets, self.machine, self.kernel_test.times)
+        self.plans = Plans(
+            jobs.store,
+            presets,
+            self.machine,
+            self.kernel_test.times,
+            lambda preset: extras_here(home.weights / preset.weights_of, preset),
+        )
         self.kernel_test.changed = self.plans.forget_kernels
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes

@@ -310,7 +310,7 @@ class Supervisor:
                 if message.stage != self.status.progress.stage:
                     self.recorder.nudge()
                 self._tell(progress=self.status.progress.told(message))
-            case messages.Preview(webp=webp) if job:
+            case messages.Preview(job=of, webp=webp) if job and of == job.id:
                 self._tell(preview=webp)
             case messages.Finished() if job:
                 self._slot.proved()

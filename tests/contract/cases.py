@@ -21,6 +21,7 @@ from engine.pipelines.base import Cancelled
 from engine.pipelines.lightx2v import proof
 from engine.plan.choice import Choice, Plan
 from tests.contract.bench import Bench, Recorder, cosine, raised
+from tests.contract.checkpoints import TINY_VAE
 from tests.contract.repair_cases import (
     broken,
     image_encoder,
@@ -247,6 +248,38 @@ def tiled(folder: Path) -> dict[str, Any]:
     }
 
 
+def tiny_vae(folder: Path) -> dict[str, Any]:
+    """Decoded and previewed by it; told where it isn't there; cancelled while it decodes."""
+    from lightx2v.models.video_encoders.hf.tae import TAEHV
+
+    whole, tiny = Bench("tiny-fp8-tae"), Bench("tiny-fp8-tae", decode="tiny")
+    exact, run = Recorder(), Recorder()
+    whole.clip(run=exact)
+    frames = tiny.clip(run=run)
+    assert tiny.pipeline._tiny is not None
+    given = tiny.pipeline._tiny._given(tiny.latents[0][None], tiny.runner.vae_decoder)
+    theirs = TAEHV(str(folder / "home" / "weights" / "tiny-fp8-tae" / TINY_VAE)).to(given.dtype)
+    at_once = theirs.decode_video(given.transpose(1, 2), parallel=True, show_progress_bar=False)[0]
+    pixels = (at_once.float() * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    seen = Recorder()
+    tiny.clip(run=seen)
+    stopping = Recorder(stop_at=seen.checks)
+    stopped = raised(partial(tiny.clip, run=stopping))
+    tiny.clip()
+    lost = Bench("tiny-fp8", decode="tiny").plan["decode"]
+    return {
+        "latents": torch.equal(whole.latents[0], tiny.latents[0]),
+        "shape": frames.shape,
+        "parts": [len(part) for part in run.parts],
+        "largest_difference": int(np.abs(frames.astype(int) - pixels.astype(int)).max()),
+        "previews": [preview.shape for preview in run.previews],
+        "stopped": stopped.startswith("Cancelled"),
+        "same": torch.equal(tiny.latents[-1], tiny.latents[0]),
+        "without": [lost.value, str(lost.reason)],
+        "exact_previews": exact.previews[0].shape[1:3],
+    }
+
+
 def bad_frames(folder: Path) -> dict[str, Any]:
     """Black and not-a-number clips are refused, with the kernels' names."""
     bench = Bench("tiny-fp8")
@@ -274,6 +307,7 @@ CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     proofs,
     texts,
     tiled,
+    tiny_vae,
     bad_frames,
     offloads,
     unrepaired,

@@ -14,6 +14,7 @@ LAYERS, DIM, FFN, HEADS = 3, 64, 128, 4
 TEXT_DIM, TEXT_VOCABULARY, TEXT_FFN, TEXT_LAYERS, TEXT_HEADS = 64, 512, 128, 2, 4
 LARGEST = {"fp8": 448.0, "int8": 127.0}
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8}
+TINY_VAE = "taew2_1.pth"
 PROMPT_WORDS = "a red ball moves left over green grass; the blue moon drifts slowly right"
 
 
@@ -184,6 +185,7 @@ def preset(name: str, precision: str, layout: Layout, text: str = "bf16") -> dic
             weights("text_encoder", f"models_t5_umt5-xxl-enc-{text}.pth", "file", text),
             weights("tokenizer", "google/umt5-xxl", "folder"),
             weights("vae", "Wan2.1_VAE.pth", "file"),
+            weights("tiny_vae", TINY_VAE, "file"),
         ],
         "default": {"height": 64, "width": 96, "frames": 9},
         "limits": {

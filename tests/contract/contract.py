@@ -20,6 +20,7 @@ CASES = (
     "proofs",
     "texts",
     "tiled",
+    "tiny_vae",
     "bad_frames",
     "video_length",
     "image_encoder",
@@ -89,7 +90,8 @@ class Contract:
         assert found["video_length"]["without"] == "KeyError: 'target_video_length'"
         assert "context_clip" in found["image_encoder"]["without"]
         assert found["image_encoder"]["same"]
-        assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, and not back
+        assert found["token_embedding"]["moved"] == ["cpu"]  # to the device, once, and not back
+        assert found["token_embedding"]["mended"]
         assert found["missing_bias"] == {"upstream": False, "mended": [True, False], "then": None}
         assert found["lazy_biases"] == {
             "upstream": "torch.float32",
@@ -162,6 +164,19 @@ class Contract:
         assert found["tiled"]["latents"]
         assert found["tiled"]["shape"] == [5, 64, 288, 3]
         assert found["tiled"]["difference"] < 4  # of 255
+
+    def test_the_tiny_vae_streams_what_lightx2v_decodes_at_once(self, found: Found) -> None:
+        tiny = found["tiny_vae"]
+        assert tiny["latents"], "only the decoder is another"
+        assert tiny["shape"] == [9, 64, 96, 3]
+        assert tiny["parts"] == [1, 4, 4]
+        assert tiny["largest_difference"] <= 1  # of 255: rounding
+        assert tiny["previews"] == [[3, 32, 48, 3]] * 4, "half the size, one for each latent frame"
+        assert tiny["stopped"]
+        assert tiny["same"]
+        assert tiny["without"][0] == "whole"
+        assert "no tiny VAE" in tiny["without"][1]
+        assert tiny["exact_previews"] == [32, 48], "an exact clip has them, too"
 
     @pytest.mark.parametrize(("kind", "told"), [("black", "black"), ("nan", "NaN values")])
     def test_bad_frames_are_refused(self, found: Found, kind: str, told: str) -> None:

@@ -23,6 +23,7 @@ class Tiny:
     precision: str = "fp8"
     layout: Layout = "blocks"
     text: str = "bf16"
+    tiny_vae: bool = False
 
 
 MODELS = (
@@ -31,6 +32,7 @@ MODELS = (
     Tiny("tiny-fp8-text", text="fp8"),
     Tiny("tiny-dequantised", "bf16", "single"),
     Tiny("tiny-unscaled", "bf16", "single"),
+    Tiny("tiny-fp8-tae", tiny_vae=True),
     Tiny("tiny-lost"),  # a test takes its VAE away
     Tiny("tiny-mistaken", "bf16", "single"),  # its file is FP8
 )
@@ -38,6 +40,7 @@ MODELS = (
 
 def write(root: Path) -> None:
     """``root/home/weights/<model>`` and ``root/presets``; environment() names both."""
+    from lightx2v.models.video_encoders.hf import tae
     from lightx2v.models.video_encoders.hf.wan import vae
 
     from tests.contract.cpu.cpu_platform import VAE_DIM
@@ -59,6 +62,11 @@ def write(root: Path) -> None:
         pruning_rate=0.0,
     )
     torch.save(decoder.state_dict(), shared / "Wan2.1_VAE.pth")
+    small = tae.TAEHV(None).state_dict()
+    # Greyish pictures, as a VAE of random weights makes, too: of others nobody could tell anything.
+    last = max(int(name.split(".")[1]) for name in small if name.startswith("decoder."))
+    small[f"decoder.{last}.weight"] *= 0.1
+    small[f"decoder.{last}.bias"].fill_(0.5)
     tensors = checkpoints.transformer("fp8")
     contents = {
         "tiny-dequantised": checkpoints.dequantised(tensors),
@@ -69,6 +77,8 @@ def write(root: Path) -> None:
         folder.mkdir(parents=True)
         for entry in shared.iterdir():
             (folder / entry.name).symlink_to(entry)
+        if tiny.tiny_vae:
+            torch.save(small, folder / checkpoints.TINY_VAE)
         name = "transformer.safetensors" if tiny.layout == "single" else "distill_fp8"
         checkpoints.write_transformer(folder / name, contents.get(tiny.name, tensors), tiny.layout)
         checkpoints.write_preset(

@@ -34,7 +34,18 @@ CHOICES = (
     "text_encoder",
     "threads",
 )
-VALUES = ("none", "whole", "tiled", "block", "block-exact", "lazy", "resident", "on", "off")
+VALUES = (
+    "none",
+    "whole",
+    "tiled",
+    "tiny",
+    "block",
+    "block-exact",
+    "lazy",
+    "resident",
+    "on",
+    "off",
+)
 # The lists' frames; what is in them comes from the program and is only ever set as text.
 TAB = """
 <section class="library" aria-label="Library">

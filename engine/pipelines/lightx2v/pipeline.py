@@ -9,7 +9,6 @@ import contextlib
 import io
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ from engine.pipelines import family_of
 from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
-from engine.pipelines.lightx2v.decode import collect, refuse_black
+from engine.pipelines.lightx2v.decode import collect, lay_out, refuse_black
 from engine.pipelines.lightx2v.fused.link import link
 from engine.pipelines.lightx2v.loading import (
     check_ram,
@@ -33,6 +32,7 @@ from engine.pipelines.lightx2v.loading import (
 )
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
 from engine.pipelines.lightx2v.preview import rough_frames
+from engine.pipelines.lightx2v.read_ahead import ReadAhead, read_ahead
 from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
     model_settings,
@@ -41,19 +41,21 @@ from engine.pipelines.lightx2v.settings import (
     target,
     write_run_folder,
 )
-from engine.pipelines.lightx2v.text_cache import TextCache
+from engine.pipelines.lightx2v.text_encoder import TextEncoder
+from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.pipelines.ram import RamMeter
-from engine.plan.choice import Plan
+from engine.plan.choice import Choice, Plan
+from engine.plan.lightx2v import TINY
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
 from engine.text import Memory, Said, Text
-from engine.weights.checkpoint import Checkpoint, check_transformer, find_checkpoint
+from engine.weights.checkpoint import check_transformer, find_checkpoint
 
 log = logging.getLogger("headroom.lightx2v")
 
-# A cancel may have to wait so long: for the T5 from a slow disk, kernels to be tuned or compiled.
-WAKING_SECONDS, TUNING_SECONDS, COMPILING_SECONDS = 180.0, 120.0, 900.0
+# A cancel may have to wait so long for kernels to be tuned or compiled.
+TUNING_SECONDS, COMPILING_SECONDS = 120.0, 900.0
 
 
 def ask(pipe: Any, request: ClipRequest, seed: int, **more: object) -> Any:
@@ -82,6 +84,8 @@ class LightX2V:
         self._plan: Plan = {}
         self._failed = False
         self._arena: PinnedArena | None = None
+        self._ahead = ReadAhead()
+        self._tiny: TinyVae | None = None
         self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
@@ -111,7 +115,6 @@ class LightX2V:
             torch.cuda.empty_cache()
         try:
             self._checkpoint = checkpoint
-            self._texts = TextCache(home.cache / "prompts", self._encoder_identity(checkpoint))
             self._open(home)
         except Exception as error:
             if (spent := out_of_memory(error)) is not None:
@@ -125,6 +128,7 @@ class LightX2V:
         if self._plan["offload"].value == "block-exact" and (not self._cuda or torch_rounds_up()):
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
+            self._ahead = read_ahead(self._checkpoint, self._arena, self._plan, self.preset)
         if self._plan["compile"].value == "on":
             let_every_block_compile(self.preset)
         folder = run_folder(home, self.preset)
@@ -136,10 +140,31 @@ class LightX2V:
         )
         repairs.keep_video_length(self._pipe, file)
         self._pipe._init_runner = self._make_runner
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
-            self._pipe.create_generator(config_json=file)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
+                self._pipe.create_generator(config_json=file)
+        except BaseException:
+            self._ahead.close()
+            raise
         proof.prove_sampling(self._runner, self.preset)
+        self._open_tiny_vae()
         self._runner.set_progress_callback(self._step_ended)
+
+    def _open_tiny_vae(self) -> None:
+        """Previews and drafts do without it where it can't be used."""
+        file, vae = self._checkpoint.tiny_vae, getattr(self._runner, "vae_decoder", None)
+        if file is None or vae is None:  # None where it is read anew for each clip
+            problem = Text("pipelines.no_tiny_vae")
+        else:
+            try:
+                with self._vae_on_device(vae):
+                    self._tiny = TinyVae(file, vae)
+                return
+            except PipelineError as error:
+                log.warning("%s", error.sentence)
+                problem = error.text
+        if self._plan["decode"].value == TINY:
+            self._plan = {**self._plan, "decode": Choice("whole", problem)}
 
     def _make_runner(self, config: Any) -> Any:
         """LightX2V's own runner with our hooks in place before it loads anything."""
@@ -147,10 +172,10 @@ class LightX2V:
 
         torch.set_grad_enabled(False)
         runner = self._runner = RUNNER_REGISTER[config["model_cls"]](config)
-        self._load_text_encoder: Callable[[], Any] = runner.load_text_encoder
-        self._run_text_encoder: Callable[[Any], Any] = runner.run_text_encoder
+        self._texts = TextEncoder(
+            runner, self.preset, self._plan, self._checkpoint, self._settle, self._occupied
+        )
         self._load_transformer: Callable[[], Any] = runner.load_transformer
-        runner.load_text_encoder = self._text_encoder_sleeps
         runner.run_text_encoder = self._encode
         runner.load_transformer = self._transformer_loads
         runner.run_vae_decoder = self._decode
@@ -160,6 +185,7 @@ class LightX2V:
     def _transformer_loads(self) -> Any:
         """LightX2V makes a new transformer for every run where it loads lazily."""
         model = self._load_transformer()
+        self._settle()
         repairs.lazy_biases(model)
         proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
         link(model)
@@ -176,6 +202,10 @@ class LightX2V:
 
         infer.run_block = watched
         return model
+
+    def _settle(self) -> None:
+        if self._arena is not None:
+            self._arena.settle()
 
     def describe(self) -> dict[str, Said]:
         names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
@@ -252,65 +282,16 @@ class LightX2V:
             )
             raise Broken(why, Text("pipelines.choose_sdpa")) from second
 
-    # ---- the text encoder ------------------------------------------------------------------
-
-    def _text_encoder_sleeps(self) -> list[Any]:
-        """In place of loading it with the rest: it may never be needed."""
-        return []
-
-    def _text_encoder_wakes(self) -> list[Any]:
-        """LightX2V calls this itself, for every prompt, where it loads lazily."""
-        if self._run is not None:
-            self._run.occupied(Text("pipelines.reading_text_encoder"), WAKING_SECONDS)
-        began = time.perf_counter()
-        with repairs.no_random_weights(), repairs.mapped_files():
-            encoders: list[Any] = self._load_text_encoder()
-        log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
-        proof.prove_text_encoder(encoders[0], self.preset, self._plan, self._checkpoint)
-        return encoders
+    # ---- the text ---------------------------------------------------------------------------
 
     def _encode(self, input_info: Any) -> dict[str, Any]:
-        prompt = str(input_info.prompt)
-        rows = self._texts.get(prompt)
-        if rows is None:
-            rows = self._wake_and_encode(input_info)
-            self._texts.put(prompt, rows)
+        rows = self._texts.rows(input_info)
         self._check()
         assert self.preset.architecture is not None
         context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
         context[0, : len(rows)] = rows
         self._enter("denoise", self._steps)
         return {"context": context.to(lightx2v_device()), "context_null": None}
-
-    def _wake_and_encode(self, input_info: Any) -> torch.Tensor:
-        """The rows [tokens, width] of a prompt that nobody has read yet."""
-        runner = self._runner
-        lazy = bool(runner.config.get("lazy_load"))
-        runner.load_text_encoder = self._text_encoder_wakes
-        try:
-            began = time.perf_counter()
-            if not lazy and not runner.text_encoders:
-                runner.text_encoders = runner.load_text_encoder()
-            context = self._run_text_encoder(input_info)["context"][0]
-            log.info("prompt encoded after %.1f s", time.perf_counter() - began)
-        finally:
-            runner.load_text_encoder = self._text_encoder_sleeps
-            repairs.return_token_embedding(runner)
-        # LightX2V pads with zeros; a token's row is never all zero behind T5's last norm.
-        used = context.abs().amax(dim=1).ne(0).nonzero()
-        if not bool(torch.isfinite(context).all()):
-            kernel = self._plan["text_encoder"].value
-            raise PipelineError(
-                Text("pipelines.text_encoder_nan", kernel=kernel),
-                Text("pipelines.other_text_kernel"),
-            )
-        rows: torch.Tensor = context[: int(used.max()) + 1 if len(used) else 1].cpu()
-        return rows
-
-    def _encoder_identity(self, checkpoint: Checkpoint) -> str:
-        file = checkpoint.text_encoder.stat()
-        scheme = self._plan["text_encoder"].value
-        return f"{checkpoint.text_encoder.name} {file.st_size} {file.st_mtime_ns} {scheme}"
 
     # ---- progress, preview, cancel ---------------------------------------------------------
 
@@ -322,6 +303,10 @@ class LightX2V:
     def _check(self) -> None:
         if self._run is not None:
             self._run.check()
+
+    def _occupied(self, doing: Text, seconds: float) -> None:
+        if self._run is not None:
+            self._run.occupied(doing, seconds)
 
     def _tuning(self) -> tuple[Text, float] | None:
         """What the first block of a new size waits for, and for how long at most."""
@@ -358,7 +343,10 @@ class LightX2V:
         if scheduler.step_index < scheduler.infer_steps - 1:
             following = float(scheduler.sigmas[scheduler.step_index + 1])
             clean = clean - following * scheduler.noise_pred.to(clean.dtype)
-        self._run.preview(rough_frames(clean))
+        if self._tiny is not None:
+            self._run.preview(self._tiny.look(clean.unsqueeze(0), self._runner.vae_decoder))
+        else:
+            self._run.preview(rough_frames(clean))
 
     # ---- decoding --------------------------------------------------------------------------
 
@@ -376,24 +364,38 @@ class LightX2V:
         if lazy:
             runner.vae_decoder = runner.load_vae_decoder()
         vae = runner.vae_decoder
+        if self._cuda:
+            lay_out(vae.model)  # once; it does nothing to what is laid out
         hook = vae.model.decoder.register_forward_pre_hook(lambda *_: self._check())
+        tiny = self._tiny if self._plan["decode"].value == TINY else None
         try:
-            if vae.cpu_offload:
-                vae.to_cuda()
-            self._frames = collect(
-                vae,
-                latents.to(vae.dtype).unsqueeze(0),
-                self._plan,
-                self._decoded,
-                self._run.frames if self._run is not None else lambda _: None,
-            )
+            with contextlib.nullcontext() if tiny else self._vae_on_device(vae):
+                self._frames = collect(
+                    vae,
+                    latents.to(vae.dtype).unsqueeze(0),
+                    self._plan,
+                    self._decoded,
+                    self._run.frames if self._run is not None else lambda _: None,
+                    tiny,
+                )
         finally:
             hook.remove()
             repairs.reset_decoder(runner)
             if lazy:
                 del runner.vae_decoder
 
+    @contextlib.contextmanager
+    def _vae_on_device(self, vae: Any) -> Iterator[None]:
+        """``repairs.reset_decoder`` takes it back."""
+        if vae.cpu_offload:
+            vae.to_cuda()
+        try:
+            yield
+        finally:
+            repairs.reset_decoder(self._runner)
+
     def _decoded(self, fraction: float) -> None:
+        self._check()  # the tiny VAE has no hook
         if self._run is not None:
             self._run.advance(fraction, self._steps)
 

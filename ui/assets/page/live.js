@@ -19,6 +19,8 @@ const draw = {
     if (source === "") return;
     image.src = source;
     image.hidden = false;
+    // A colour for each 8 × 8 pixels is easier on the eye unsharp; a picture isn't.
+    image.onload = () => image.classList.toggle("rough", image.naturalHeight < 160);
   }),
   // A prompt is its author's words, in whatever language the page is.
   title_kind: (kind) => all("title").forEach((node) => { node.translate = kind === "probe"; }),
