@@ -85,6 +85,14 @@ def _starts_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("socket.socket.listen", refuse)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_home_of_a_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For what a fixture of a whole module starts, before any test has its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADROOM_HOME", str(tmp_path_factory.mktemp("shared") / "home"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home with space"))

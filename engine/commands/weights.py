@@ -118,7 +118,7 @@ def as_json(engine: Engine, model: str) -> Result:
                 "path": part.path,
                 "place": str(part.place) if part.place else None,
             }
-            for part in seen.parts
+            for part in (*seen.parts, *seen.extras)
         ],
     }
 

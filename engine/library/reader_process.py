@@ -1,4 +1,5 @@
-"""Opens MP4s in a short child process: receipts out of them, stills from them.
+"""Opens MP4s in a short child process: receipts out of them, stills from them, and how alike two
+are.
 
 The page's process would pay 30 MB for PyAV, for files that it hardly ever opens; and a file made
 to hurt FFmpeg takes only the child with it.
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -26,7 +28,18 @@ PATIENCE = 30.0
 READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
-What = Literal["receipts", "whole", "posters"]
+IDENTICAL = 100.0  # decibels, told in place of infinitely many
+What = Literal["receipts", "whole", "posters", "likeness"]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """``psnr`` in decibels, of all pictures' errors together; ``ssim`` from 0 to 1, their mean;
+    ``frames``: how many both clips have."""
+
+    psnr: float
+    ssim: float
+    frames: int
 
 
 class ReaderError(HeadroomError):
@@ -76,14 +89,27 @@ def posters(stills: Mapping[Path, Path]) -> None:
     _answers("posters", list(stills), stills)
 
 
+def likeness(one: Path, other: Path) -> Likeness:
+    """How alike the two clips are.
+
+    Raises:
+        ClipError: they have other sizes, or one has no pictures.
+        ReaderError: the child can't begin.
+    """
+    answer = _answers("likeness", [one], {one: other})[one]
+    if "likeness" in answer:
+        return Likeness(**answer["likeness"])
+    raise ClipError(Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"]))
+
+
 def _answers(
-    what: What, paths: Sequence[Path], stills: Mapping[Path, Path] | None = None
+    what: What, paths: Sequence[Path], others: Mapping[Path, Path] | None = None
 ) -> dict[Path, dict[str, Any]]:
     found: dict[Path, dict[str, Any]] = {}
     left = list(paths)
     while left:
         batch = left[:BATCH]
-        answers = _ask(what, [(path, (stills or {}).get(path)) for path in batch])
+        answers = _ask(what, [(path, (others or {}).get(path)) for path in batch])
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
@@ -97,11 +123,11 @@ def _ask(what: What, paths: Sequence[tuple[Path, Path | None]]) -> list[dict[str
     """The child's answers, in order; fewer than there are paths if it ended early.
 
     Args:
-        paths: each with the place for its still.
+        paths: each with the place for its still, or with what it is held against.
     """
     command = [sys.executable, "-m", "engine.library.reader_process", what]
     orders = json.dumps(
-        [(str(path.absolute()), still and str(still.absolute())) for path, still in paths]
+        [(str(path.absolute()), other and str(other.absolute())) for path, other in paths]
     ).encode()
     try:
         child = subprocess.Popen(
@@ -131,13 +157,17 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 # ---- the child -----------------------------------------------------------------------------
 
 
-def _look(what: What, path: Path, still: Path | None) -> dict[str, Any]:
+def _look(what: What, path: Path, other: Path | None) -> dict[str, Any]:
     file = shown_name(path.name)
     try:
         with reader_limits.timed():
-            if still is not None:
-                _make_poster(path, still)
+            if what == "posters" and other is not None:
+                _make_poster(path, other)
                 return {}
+            if what == "likeness" and other is not None:
+                from engine.library.likeness import likeness
+
+                return {"likeness": asdict(likeness(path, other))}
             raw = read_receipt(path)
             receipt = checked(raw, file)
             return {"receipt": receipt if what == "receipts" else receipt | raw}
@@ -167,9 +197,9 @@ def main(what: What) -> None:
     reader_limits.limit_memory()
     answers = sys.stdout.buffer  # whatever PYTHONIOENCODING says
     answers.write(READY + b"\n")
-    for path, still in json.load(sys.stdin.buffer):
+    for path, other in json.load(sys.stdin.buffer):
         # ASCII, so that half a character in a receipt can't end the stream.
-        answers.write(json.dumps(_look(what, Path(path), still and Path(still))).encode() + b"\n")
+        answers.write(json.dumps(_look(what, Path(path), other and Path(other))).encode() + b"\n")
         answers.flush()
 
 

@@ -154,6 +154,7 @@ def test_two_clips_play_in_step_with_their_differences(library: Any) -> None:
     assert "a red ball" in told
     assert "101" in told
     assert "Device" not in told, "what is the same isn't told"
+    library.wait_for_selector("dialog .lib-likeness >> text=All 5 pictures are the same.")
     films = "[...document.querySelectorAll('dialog video')]"
     library.wait_for_function(f"{films}.length === 2 && {films}.every(v => v.currentTime > 0.1)")
     library.click("dialog >> text=Pause")

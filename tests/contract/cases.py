@@ -19,6 +19,7 @@ import torch
 
 from engine.pipelines.base import Cancelled
 from engine.pipelines.lightx2v import proof
+from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.plan.choice import Choice, Plan
 from tests.contract.bench import Bench, Recorder, cosine, raised
 from tests.contract.checkpoints import TINY_VAE
@@ -267,7 +268,19 @@ def tiny_vae(folder: Path) -> dict[str, Any]:
     stopped = raised(partial(tiny.clip, run=stopping))
     tiny.clip()
     lost = Bench("tiny-fp8", decode="tiny").plan["decode"]
+    file, vae = folder / "home" / "weights" / "tiny-fp8-tae" / TINY_VAE, tiny.runner.vae_decoder
+    found: dict[bool, bool] = {}
+    for scaled in (False, True):
+        vae.model.decode_stream = _as_by(tiny.pipeline._tiny, vae, scaled)
+        found[scaled] = TinyVae(file, vae)._scaled
+    vae.model.decode_stream = lambda latents, _: iter([torch.full((1, 3, 1, 96, 96), -1.0)])
+    other = raised(lambda: TinyVae(file, vae))
+    file.with_name("no network.pth").write_bytes(b"PK")
+    unread = raised(lambda: TinyVae(file.with_name("no network.pth"), vae))
     return {
+        "scaled": [found[False], found[True]],
+        "other": other,
+        "unread": unread,
         "latents": torch.equal(whole.latents[0], tiny.latents[0]),
         "shape": frames.shape,
         "parts": [len(part) for part in run.parts],
@@ -278,6 +291,16 @@ def tiny_vae(folder: Path) -> dict[str, Any]:
         "without": [lost.value, str(lost.reason)],
         "exact_previews": exact.previews[0].shape[1:3],
     }
+
+
+def _as_by(tiny: TinyVae, vae: Any, scaled: bool) -> Any:
+    """A whole VAE whose pictures are the tiny one's, of latents that are scaled or aren't."""
+
+    def stream(latents: torch.Tensor, _: Any) -> Any:
+        tiny._scaled = scaled
+        yield from tiny.stream(latents, vae)
+
+    return stream
 
 
 def bad_frames(folder: Path) -> dict[str, Any]:

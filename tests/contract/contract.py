@@ -176,6 +176,9 @@ class Contract:
         assert tiny["same"]
         assert tiny["without"][0] == "whole"
         assert "no tiny VAE" in tiny["without"][1]
+        assert tiny["scaled"] == [False, True], "told by the pictures, not by the file's name"
+        assert "has nothing to do with the VAE's pictures (6 dB)" in tiny["other"]
+        assert "isn't a tiny VAE" in tiny["unread"]
         assert tiny["exact_previews"] == [32, 48], "an exact clip has them, too"
 
     @pytest.mark.parametrize(("kind", "told"), [("black", "black"), ("nan", "NaN values")])

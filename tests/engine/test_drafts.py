@@ -13,13 +13,15 @@ from engine.errors import HeadroomError
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.kernels.tasks import own_model, tasks
-from engine.plan.choice import PlanError
+from engine.plan.choice import OverrideError, PlanError
 from engine.plan.kernel_rows import KernelRow, KernelTimes
 from engine.plan.lightx2v import SPARSE
 from engine.plan.make import make_plan, options
-from engine.presets import ModelPreset, PresetError, Presets, load_presets
+from engine.plan.plans import Plans
+from engine.presets import ModelPreset, PresetError, Presets, Role, load_presets
 from engine.text import NOTHING
 from engine.weights.checkpoint import get_it
+from engine.weights.state import extras_here
 from tests.support.machines import LINUX, with_packages
 from tests.support.samples import seen
 from ui.tabs.choices import model_choices
@@ -164,6 +166,50 @@ def test_a_draft_takes_sparse_attention_and_nothing_else_does(presets: Presets) 
         assert {name: plan[name].value for name in others} == {
             name: exact[name].value for name in others
         }
+
+
+def test_a_draft_decodes_by_the_tiny_vae_where_that_is_and_nothing_else_does(
+    presets: Presets,
+) -> None:
+    here: frozenset[Role] = frozenset({"tiny_vae"})
+    for preset in presets.models.values():
+        if preset.runs_on != "nvidia":
+            continue
+        assert preset.weight_file("tiny_vae") is not None
+        decoders = [option.value for option in options(MACHINE, preset, extras=here)["decode"]]
+        if preset.draft_of is None:
+            assert "tiny" not in decoders
+            continue
+        assert decoders == ["tiny", "whole", "tiled"]
+        assert make_plan(MACHINE, preset, extras=here)["decode"].value == "tiny"
+        without = make_plan(MACHINE, preset)["decode"]
+        assert without.value == "whole"
+        assert "tiny VAE isn't here; the Models tab fetches it" in str(without.reason)
+        with pytest.raises(OverrideError, match="isn't here"):
+            make_plan(MACHINE, preset, {"decode": "tiny"})
+
+
+def test_the_plan_looks_whether_it_is_there(engine: Engine) -> None:
+    file = engine.presets.models[DRAFT].weight_file("tiny_vae")
+    assert file is not None
+    model = engine.presets.models[DRAFT]
+    extras = extras_here(engine.home.weights / EXACT, model)
+    assert extras == frozenset()
+    place = engine.home.weights / EXACT / file.sources[0].path
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert extras_here(engine.home.weights / EXACT, model) == {"tiny_vae"}
+    plans = Plans(
+        engine.jobs.store,
+        engine.presets,
+        lambda: MACHINE,
+        extras=lambda preset: extras_here(engine.home.weights / preset.weights_of, preset),
+    )
+    assert (plans.values(DRAFT)["decode"], plans.values(EXACT)["decode"]) == ("tiny", "whole")
+    plans.override(DRAFT, "decode", "tiny")
+    place.unlink()
+    with pytest.raises(OverrideError, match="tiny VAE isn't here"):
+        plans.plan(DRAFT)
 
 
 def test_without_its_package_a_draft_says_what_is_missing(presets: Presets) -> None:

@@ -3,6 +3,7 @@
 The long attack, with its figures, is ``python -m tests.tools.attack_door``.
 """
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -32,7 +33,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     command = f'ulimit -n {LIMIT}; exec "$@"'
     program = ("sh", "-c", command, "sh", PROJECT / ".venv/bin/python", PROJECT / "app.py")
     served = serve(
-        folder / "serve.log", program=(*program, "serve", "--auth", "me:secret", "--mcp")
+        folder / "serve.log",
+        environment={**os.environ, "HEADROOM_HOME": str(folder / "home")},
+        program=(*program, "serve", "--auth", "me:secret", "--mcp"),
     )
     yield served
     served.end(signal.SIGTERM)

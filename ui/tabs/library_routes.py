@@ -15,8 +15,10 @@ from fastapi.responses import FileResponse, Response
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.library import file_manager
+from engine.library import file_manager, reader_process
 from engine.library.library import Clip, Key, Query, days_left
+from engine.library.mp4 import ClipError
+from engine.library.reader_process import IDENTICAL, Likeness
 from engine.library.receipt import asked_again
 from engine.machine.addresses import is_loopback
 from engine.request import RANDOM_SEED, ClipRequest
@@ -73,9 +75,7 @@ def add_clip_routes(app: FastAPI, engine: Engine) -> None:
 def _add_files(app: FastAPI, engine: Engine, looks: list[Any]) -> None:
     @app.get("/clip/{number}", dependencies=looks)
     def clip(number: Number, download: bool = False) -> Response:
-        one = engine.library.get(number)
-        if one is None or not engine.library.lies_here(one):
-            raise HTTPException(404, say(Text("library.gone")))
+        one = found_here(engine, number)
         return FileResponse(
             engine.library.place(one),
             headers=CACHED,
@@ -145,6 +145,17 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
         except HeadroomError as error:
             return {"refused": say(error.text)}
 
+    @app.get("/clip/{number}/likeness/{other}", dependencies=looks)
+    def likeness(number: Number, other: Number) -> dict[str, Any]:
+        places = [library.place(found_here(engine, each)) for each in (number, other)]
+        try:
+            alike = reader_process.likeness(*places)
+        except ClipError as error:
+            return {"words": say(error.sentence)}
+        except HeadroomError as error:
+            return {"refused": say(error.text)}
+        return {"words": say(likeness_text(alike))}
+
 
 def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
     library = engine.library
@@ -211,6 +222,22 @@ def queue_again(engine: Engine, number: int, fresh: bool, exact: bool = False) -
 def found(engine: Engine, number: int) -> Clip:
     """Raises LibraryError: there is no such clip."""
     return engine.library.found(number)
+
+
+def found_here(engine: Engine, number: int) -> Clip:
+    """Raises HTTPException (404): there is no such clip, or its file isn't where it was."""
+    clip = engine.library.get(number)
+    if clip is None or not engine.library.lies_here(clip):
+        raise HTTPException(404, say(Text("library.gone")))
+    return clip
+
+
+def likeness_text(alike: Likeness) -> Text:
+    """What the figures say, in words."""
+    if alike.psnr >= IDENTICAL:
+        return Text("library_routes.same_pictures", frames=alike.frames)
+    figures = {"psnr": alike.psnr, "ssim": alike.ssim, "frames": alike.frames}
+    return Text("library_routes.likeness", **figures)
 
 
 def told(act: Callable[[], None]) -> dict[str, Any]:

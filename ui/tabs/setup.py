@@ -237,14 +237,15 @@ def _card(engine: Engine, candidate: Candidate) -> list[Any]:
     seen, progress = weights.look(model), weights.progress(model)
     working, ready = progress.phase in WORKING, seen.state == "ready"
     offered = not working and not candidate.barred
+    lacking = bool(seen.lacking) and ready
     found = weights.offers(model) if offered and not ready else []
     return [
         gr.Column(visible=working or not candidate.barred),
         card_html(candidate, seen, progress, found),
         gr.Button(
             say(_fetch_text(seen)),
-            visible=offered and not ready,
-            variant="primary" if candidate.recommended else "secondary",
+            visible=offered and (lacking or not ready),
+            variant="primary" if candidate.recommended and not ready else "secondary",
         ),
         gr.Button(visible=working),
         gr.Button(visible=offered and seen.present > 0),
@@ -305,6 +306,9 @@ def _reason_html(candidate: Candidate) -> str:
 
 
 def _fetch_text(seen: Weights) -> Text:
+    if seen.state == "ready":
+        lacking = sum(part.total - part.present for part in seen.lacking)
+        return Text("setup.fetch_extras", size=FileSize(lacking))
     size = FileSize(seen.missing)
     match seen.state:
         case "damaged":
@@ -345,6 +349,7 @@ def card_html(
     lines += [Text("setup.found_in_cache", folder=folder) for folder in found]
     if seen.state == "ready":
         lines += [Text("setup.used_where_it_lies", folder=folder) for folder in seen.linked]
+        lines += [Text(f"setup.{part.role}_brings") for part in seen.lacking]
     body = _reason_html(candidate) + "".join(f"<p>{_words(line)}</p>" for line in lines)
     if not working:
         body += _ended_html(progress, seen)

@@ -39,7 +39,8 @@ class TinyVae:
             whole = TAEHV(str(file))
             # Half the size, and one frame for each of the latents: a quarter of the work, twice.
             small = TAEHV(str(file), (False, False), (True, True, False))
-        except (RuntimeError, KeyError, ValueError, OSError) as error:
+        except Exception as error:  # whatever a file of another kind makes its reader raise
+            log.exception("%s can't be loaded", file)
             raise PipelineError(Text("pipelines.tiny_vae_unread", file=file), _REMEDY) from error
         self._trimmed = int(whole.frames_to_trim)
         self._whole, self._small = (

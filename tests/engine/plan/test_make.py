@@ -345,7 +345,7 @@ def test_a_reason_within_a_reason_stays_a_text() -> None:
 
 
 def test_words_are_the_values_that_they_stand_for() -> None:
-    words = {"lazy": "streamed from disk (slow)"}
+    words = {"lazy": "streamed from disk (slow)", "tiny": "tiny VAE"}
     assert [str(in_words(value)) for value in WORDS] == [words.get(v, v) for v in WORDS]
     assert [str(in_words(value)) for value in (8192, 0, "fp8-sgl")] == ["8192", "0", "fp8-sgl"]
 

@@ -446,3 +446,16 @@ def test_clips_on_a_drive_that_died_are_not_here(visitor: TestClient, engine: En
     engine.home.clips.unlink()
     (engine.home.root / "plugged out").rename(engine.home.clips)
     assert visitor.get(f"/clip/{clip}").status_code == 200
+
+
+def test_two_clips_are_held_against_each_other(visitor: TestClient, engine: Engine) -> None:
+    clips = [clip["id"] for clip in page(visitor)["clips"]]
+    words = visitor.get(f"/clip/{clips[0]}/likeness/{clips[1]}").json()["words"]
+    assert words == "All 3 pictures are the same.", "they were made of one gradient"
+    path = engine.library.place(engine.library.found(clips[1]))
+    write(path, receipt("another size"), side=32)
+    words = visitor.get(f"/clip/{clips[0]}/likeness/{clips[1]}").json()["words"]
+    assert words.startswith("Only clips of one size")
+    path.unlink()
+    assert visitor.get(f"/clip/{clips[0]}/likeness/{clips[1]}").status_code == 404
+    assert visitor.get(f"/clip/{clips[0]}/likeness/0").status_code == 422

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.presets import Presets
 from engine.text import NOTHING, FileSize, Text, plain
 from engine.weights.hub import WeightsError
 from engine.weights.progress import DownloadProgress, FileProgress
+from engine.weights.state import WeightPart
 from tests.conftest import wait_until
 from tests.support.events import press
 from tests.support.hub import Hub
@@ -69,7 +71,7 @@ def test_each_button_does_its_own(on_hub: Engine, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.starts
-def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
+def test_a_card_goes_from_missing_to_ready(on_hub: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "missing 8.0 MB" in card(on_hub)["text"]
     assert card(on_hub)["fetch"].value == "Download 8.0 MB"
     assert buttons(on_hub) == {"fetch"}
@@ -81,6 +83,13 @@ def test_a_card_goes_from_missing_to_ready(on_hub: Engine) -> None:
     wait_until(lambda: on_hub.downloads.progress(MODEL).phase == "done", "the download")
     assert "ready, 8.1 MB" in card(on_hub)["text"]
     assert buttons(on_hub) == {"verify"}
+    with monkeypatch.context() as patch:
+        look, tiny = on_hub.downloads.look, WeightPart("tiny_vae", "a/b", "t", 45_300_000, 0, None)
+        patch.setattr(on_hub.downloads, "look", lambda model: replace(look(model), extras=(tiny,)))
+        assert "ready, 8.1 MB" in card(on_hub)["text"], "the model is whole without it"
+        assert "real pictures while a clip is being made" in card(on_hub)["text"]
+        assert card(on_hub)["fetch"].value == "Download the tiny VAE (45.3 MB)"
+        assert buttons(on_hub) == {"fetch", "verify"}
     file = on_hub.home.weights / MODEL / "distill_fp8/block_0.safetensors"
     file.write_bytes(b"short")
     assert "Damaged: " in card(on_hub)["text"]

@@ -97,13 +97,14 @@ const compare = async (clips) => {
   };
   arrange();
   const table = make("div", { class: "lib-differences" });
+  const alike = make("p", { class: "lib-likeness", text: headroomText("script.comparing") });
   const dialog = openDialog(headroomText("script.compare"),
     make("div", { class: "lib-forms", role: "group", "aria-label": headroomText("script.view") }, ...forms),
     pair, wipe,
     make("div", { class: "lib-transport" }, play,
       iconButton("before", headroomText("script.previous_frame"), () => step(-1)),
       iconButton("after", headroomText("script.next_frame"), () => step(1)), slider),
-    told, table);
+    alike, told, table);
   dialog.classList.add("wide");
   dialog.addEventListener("keydown", (event) => {
     const by = { ",": -1, ".": 1 }[event.key];
@@ -124,7 +125,9 @@ const compare = async (clips) => {
   try {
     const receipts = await Promise.all(clips.map((clip) => ask(`clip/${clip.id}/receipt`)));
     table.append(differencesTable(differences(...receipts.map((one) => one.rows))));
+    alike.textContent = (await ask(`clip/${clips[0].id}/likeness/${clips[1].id}`)).words;
   } catch (error) {
+    if (alike.textContent === headroomText("script.comparing")) alike.textContent = "";
     told.textContent = error.message;
   }
 };

@@ -76,6 +76,7 @@ def test_the_contents_are_equal_and_stay(pages: Pages) -> None:
     for shape in ((3, 5), (600, 700), ()):
         tensor = torch.randn(shape)
         placed = arena.place(tensor)
+        arena.settle()
         tensor_before = tensor.clone()
         tensor.zero_()
         assert torch.equal(placed, tensor_before)

@@ -106,7 +106,10 @@ class WanVAE:
         self.cpu_offload, self.use_tiling = cpu_offload, use_tiling
         self.dtype = DTYPE
         self.model = _video_vae(vae_path, DTYPE)
-        self.scale: Scale = [torch.zeros(16, dtype=DTYPE), torch.ones(16, dtype=DTYPE)]
+        self.scale: Scale = [
+            torch.full((16,), 0.5, dtype=DTYPE),
+            torch.full((16,), 0.5, dtype=DTYPE),
+        ]
         if not cpu_offload:
             self.to_cuda()
 
