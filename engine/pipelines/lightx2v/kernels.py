@@ -315,11 +315,13 @@ def try_norms(shape: Architecture) -> float:
     pairs = torch.view_as_complex(normed.reshape(256, shape.heads, -1, 2))
     turned = torch.view_as_real(pairs * turns[:, None]).reshape(256, -1)
     shifted = F.layer_norm(x.float(), (shape.dim,), eps=EPS) * (1 + scale.float()) + shift.float()
+    gated = x.float() * shift.float() + scale.float()
     heads = x.reshape(256, shape.heads, head).clone()
     return min(
         cosine(rows.normalised(x, weight, EPS).float(), normed),
         cosine(rows.turned(heads, weight, turns, EPS).float().flatten(1), turned),
         cosine(rows.shifted(x, scale, shift, EPS).float(), shifted),
+        cosine(rows.add_gated(scale.expand_as(x).contiguous(), x, shift).float(), gated),
     )
 
 

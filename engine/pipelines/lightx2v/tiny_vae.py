@@ -142,4 +142,7 @@ def _decoded(
                 if count > trimmed:
                     yield frame.clamp(0, 1).mul(2).sub(1).unsqueeze(2)
     finally:
+        # ``run`` knows itself, so that what it holds would wait for the garbage collector: 0.6 GiB
+        # at 720p, in the next step's peak.
+        past.clear()
         decoder.to("cpu")

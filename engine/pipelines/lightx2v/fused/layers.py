@@ -94,6 +94,49 @@ class BeforeGelu(torch.Tensor):
             return func(*args, **(kwargs or {}))
 
 
+@dataclass(frozen=True)
+class Gated:
+    """What ``values`` times ``gate`` would be: it is added in one pass, without being made."""
+
+    values: torch.Tensor
+    gate: torch.Tensor
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        x, *rest = args
+        if func is torch.Tensor.add_ and rest and isinstance(rest[0], cls) and not kwargs:
+            return rest[0].added_to(x)
+        made = [part.values * part.gate if isinstance(part, cls) else part for part in args]
+        return func(*made, **(kwargs or {}))
+
+    def added_to(self, x: torch.Tensor) -> torch.Tensor:
+        y, gate = self.values, self.gate
+        alike = x.shape == y.shape and x.dtype == y.dtype == gate.dtype and x.ndim == 2
+        whole = x.is_contiguous() and y.is_contiguous() and gate.is_contiguous()
+        if not (alike and whole and gate.shape == x.shape[1:]):
+            return x.add_(y * gate)
+        added: torch.Tensor = importlib.import_module(ROWS).add_gated(x, y, gate)
+        return added
+
+
+class BeforeGate(torch.Tensor):
+    """Which times a gate is ``Gated``; for everything else it is a tensor."""
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            if func in MULTIPLIED and isinstance(args[0], cls):
+                return Gated(args[0].as_subclass(torch.Tensor), args[1])
+            return func(*args, **(kwargs or {}))
+
+
+MULTIPLIED = (torch.Tensor.mul, torch.Tensor.__mul__, torch.mul)
+
+
 def _matmul(theirs: Any, name: str) -> Any:
     precision, _, product = name.split("-")
     dtype = {"fp8": torch.float8_e4m3fn, "int8": torch.int8}[precision]
@@ -104,10 +147,10 @@ def _matmul(theirs: Any, name: str) -> Any:
         """Rows are quantised in one kernel and with float32 scales.
 
         ``keeps``: the next layer has the same input. ``before_gelu``: a GELU comes next, and then
-        a layer like this.
+        a layer like this. ``before_gate``: what comes out is multiplied by a gate and added.
         """
 
-        keeps = before_gelu = False
+        keeps = before_gelu = before_gate = False
 
         def apply(self, input_tensor: torch.Tensor | AfterGelu) -> Any:
             if isinstance(input_tensor, AfterGelu):
@@ -121,6 +164,8 @@ def _matmul(theirs: Any, name: str) -> Any:
             out = multiplied(precision, values, scales, self)
             if self.has_lora_branch:
                 out = out + self.apply_lora(F.gelu(x, approximate="tanh") if gelu else x)
+            if self.before_gate:
+                return out.as_subclass(BeforeGate)
             return out.as_subclass(BeforeGelu) if self.before_gelu else out
 
     return Fused

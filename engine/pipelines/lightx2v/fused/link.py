@@ -10,7 +10,7 @@ from engine.pipelines.lightx2v.proof import blocks_of
 def link(model: Any) -> None:
     """In each block and each buffer that blocks are copied to: norms wait for the rotation or the
     modulation after them, layers that read the same quantise it once, a GELU waits for the layer
-    after it. Does nothing where LightX2V's own layers stand.
+    after it, a gate for the sum. Does nothing where LightX2V's own layers stand.
     """
     for _, block in blocks_of(model):
         attention, across, forward = block.compute_phases[:3]
@@ -23,6 +23,8 @@ def link(model: Any) -> None:
             for norm in (*attention.rope.norms, attention.norm1, forward.norm2):
                 norm.waits = True
             _modulate_with(model.transformer_infer, attention.norm1.eps)
+            if hasattr(attention.self_attn_o, "before_gate"):
+                attention.self_attn_o.before_gate = forward.ffn_2.before_gate = True
 
 
 def _modulate_with(infer: Any, eps: float) -> None:

@@ -71,6 +71,18 @@ def _norm_and_shift(x, scale, shift, out, width, eps, block: tl.constexpr):
     tl.store(out + row * width + at, value.to(out.dtype.element_ty), mask=inside)
 
 
+@triton.jit
+def _add_gated(x, y, gate, width, block: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, block)
+    inside = at < width
+    value = tl.load(y + row * width + at, mask=inside, other=0.0).to(tl.float32)
+    value *= tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+    value = value.to(x.dtype.element_ty).to(tl.float32)  # as PyTorch rounds between
+    value += tl.load(x + row * width + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(x + row * width + at, value.to(x.dtype.element_ty), mask=inside)
+
+
 def quantised(
     x: torch.Tensor, dtype: torch.dtype, gelu: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,6 +124,15 @@ def turned(
         turns: complex64 [tokens, head width / 2]; pairs that follow one another are turned.
     """
     return _norm(x, weight, torch.view_as_real(turns), eps, x)
+
+
+def add_gated(x: torch.Tensor, y: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """``x`` plus ``y`` times ``gate``, in the place of ``x``; [rows, width] both, contiguous, and
+    [width]."""
+    rows, width = x.shape
+    _add_gated[(rows,)](x, y, gate, width, block=_block(width), num_warps=WARPS)
+    torch.autograd.graph.increment_version(x)
+    return x
 
 
 def shifted(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, eps: float) -> torch.Tensor:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 
 from engine.pipelines.lightx2v import ours
 from engine.pipelines.lightx2v.fused import layers
-from engine.pipelines.lightx2v.fused.layers import AfterGelu, BeforeGelu
+from engine.pipelines.lightx2v.fused.layers import AfterGelu, BeforeGate, BeforeGelu
 from engine.pipelines.lightx2v.fused.link import link
 from engine.plan.lightx2v import FUSED, NORMS
 
@@ -288,7 +289,53 @@ def test_layers_know_of_each_other_in_blocks_and_buffers(registers: SimpleNamesp
         assert not across.cross_attn_v.keeps
         assert forward.ffn_0.before_gelu
         assert not forward.ffn_2.before_gelu
+        assert attention.self_attn_o.before_gate
+        assert forward.ffn_2.before_gate
+        assert not across.cross_attn_o.before_gate
         assert attention.rope.norms == (attention.self_attn_norm_q, attention.self_attn_norm_k)
+
+
+def test_a_gate_and_a_sum_are_one_pass(
+    registers: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By LightX2V's own expression, after attention and after the feed-forward part."""
+    model = model_of(registers, "fp8-fused-torch", NORMS)
+    attention, _, forward = model.transformer_weights.blocks[0].compute_phases
+    x, inputs, gate = (drawn(5, 16, seed=seed).to(torch.bfloat16) for seed in (6, 7, 8))
+    gate = gate[:1]
+    gated = (attention.self_attn_o, forward.ffn_2)
+    wanted = [x.clone().add_(layer.apply(inputs) * gate.squeeze()) for layer in gated]
+    link(model)
+    rows = importlib.import_module(layers.ROWS)
+    added = Mock(wraps=rows.add_gated)
+    monkeypatch.setattr(rows, "add_gated", added)
+    for layer, right in zip(gated, wanted, strict=True):
+        found = x.clone()
+        version = found._version
+        assert found.add_(layer.apply(inputs) * gate.squeeze()) is found
+        assert close(found, right, 0.9999)
+        assert found._version > version, "whoever keeps what it was made into has to hear of it"
+    assert added.call_count == 2
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, y, gate: x.float().add_(y * gate),
+        lambda x, y, gate: x.t().contiguous().t().add_(y * gate),
+        lambda x, y, gate: x.add_(y * gate[:1]),
+        lambda x, y, gate: torch.add(x, y * gate),
+        lambda x, y, gate: x.add_(y * gate, alpha=2),
+        lambda x, y, gate: x.add_(y),
+        lambda x, y, gate: y.to(torch.float32) * gate + x,
+    ],
+)
+def test_before_a_gate_it_is_a_tensor_for_everything_else(
+    use: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
+    x, y = (drawn(5, 16, seed=seed).to(torch.bfloat16) for seed in (1, 2))
+    gate = drawn(16, seed=3).to(torch.bfloat16)
+    assert torch.equal(use(x.clone(), y.as_subclass(BeforeGate), gate), use(x.clone(), y, gate))
 
 
 def test_theirs_stay_as_they_are(registers: SimpleNamespace) -> None:

@@ -97,3 +97,12 @@ def test_what_lies_apart_in_memory_is_read_as_it_is(dtype: torch.dtype) -> None:
     found, whole = rows.quantised(wide[:, ::2], dtype), rows.quantised(wide[:, ::2].clone(), dtype)
     assert torch.equal(found[0].float(), whole[0].float())
     assert torch.equal(found[1], whole[1])
+
+
+def test_what_is_gated_is_added() -> None:
+    """On a GPU with PyTorch's own bits; the interpreter cuts bfloat16 off instead of rounding."""
+    x, y, gate = activations(), drawn(7, WIDTH, seed=1), drawn(WIDTH, seed=2)
+    exact, terms = x.float() + y.float() * gate.float(), x.abs() + (y * gate).abs()
+    found = x.clone()
+    assert rows.add_gated(found, y, gate) is found
+    assert ((found.float() - exact).abs() <= 2**-6 * terms.float()).all()
