@@ -14,7 +14,7 @@ DRIVER = 580  # the first that runs CUDA 13, which requirements-gpu.txt is built
 BF16_CAPABILITY, FP8_CAPABILITY = (8, 0), (8, 9)  # as in engine/plan/lightx2v.py
 GIB = 2**30
 # The smallest run that was measured took 5.5 GiB (presets/measured/wan2.1-14b-fp8-sgl-h100.yaml).
-LEAST_VRAM = round(5.5 * GIB)
+LEAST_VRAM = round(5.22 * GIB)
 MODEL_VRAM = 15 * GIB  # the models' minimum_gib: from there the baseline size is open at once
 # engine/plan/host_memory.py has the arithmetic, and a test that these agree: FP8 and INT8, with
 # 1 GiB that the system keeps.
