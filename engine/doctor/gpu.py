@@ -10,8 +10,8 @@ from engine.install.plan import DRIVER, DRIVERS
 from engine.machine.facts import UNKNOWN, VRAM_LIMIT, Machine, vram_limit
 from engine.machine.memory import MemorySample
 from engine.machine.nvml import GpuSample
+from engine.plan.kernel_options import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
 from engine.plan.kernel_rows import LEAST_COSINE
-from engine.plan.lightx2v import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
 from engine.text import NOTHING, Memory, Said, Text, as_text, listed, programs
 
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step

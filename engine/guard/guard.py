@@ -23,7 +23,7 @@ from engine.measurements import Measurement, MeasurementRow, Measurements, Outco
 from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import Plan, PlanError, Value, values
 from engine.plan.host_memory import resident_need
-from engine.plan.lightx2v import FUSED, NORMS
+from engine.plan.kernel_options import FUSED, NORMS
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
 from engine.request import ClipRequest, Kind, Size

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from engine.machine.facts import Machine
-from engine.plan import lightx2v
+from engine.plan import kernel_options
 from engine.plan.choice import Option
 from engine.plan.flops import architecture_of
 from engine.plan.kernel_rows import KernelRow, What
@@ -56,8 +56,8 @@ def tasks(machine: Machine, preset: ModelPreset) -> list[Task]:
             *_attention(["sdpa-float32", "sdpa-bfloat16"], shape, size),
             *_decode(["flat", "diffusers"], size),
         ]
-    products = lightx2v.products(machine, preset)
-    attention = lightx2v.attentions(machine, preset)
+    products = kernel_options.products(machine, preset)
+    attention = kernel_options.attentions(machine, preset)
     largest, *others = _by_shape(_linear(products, shape, size))
     first = [*largest, *_attention(attention, shape, size), *_decode(["whole"], DECODED)]
     return [
@@ -90,7 +90,7 @@ def key_of(machine: Machine, preset: ModelPreset) -> str:
     and models of one shape."""
     shape = architecture_of(preset)
     sides = f"{shape.dim}, {shape.ffn_dim}, {shape.heads}" if shape else ""
-    kernels = lightx2v.products(machine, preset) if preset.precision else []
+    kernels = kernel_options.products(machine, preset) if preset.precision else []
     return f"{machine.facts()} {sides} {', '.join(kernels)}".rstrip()
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from engine.errors import HeadroomError
 from engine.plan.choice import Plan
-from engine.presets import FamilyName
+from engine.presets import FamilyName, ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 from engine.text import Said
@@ -117,6 +117,24 @@ class Family:
     here: Callable[[], bool]
     vocabulary: Vocabulary | None = None
     upstream: bool = False
+
+
+@runtime_checkable
+class HasDrafts(Protocol):
+    """A pipeline of a family whose models have drafts: the same files, run otherwise."""
+
+    def become(self, preset: ModelPreset, plan: Plan) -> Plan:
+        """Go on as ``preset``, which has the files that are loaded.
+
+        Args:
+            plan: the loaded one but for ``SWITCHED`` (engine/plan/lightx2v.py).
+
+        Returns:
+            The plan as it runs, as ``Pipeline.load``.
+
+        Raises:
+            PipelineError: as ``Pipeline.load``; the process isn't used any more.
+        """
 
 
 class Pipeline(Protocol):

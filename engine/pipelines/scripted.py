@@ -8,6 +8,7 @@ cancel), busy (ignores it for ``busy=SECONDS``, and says so), exit (as ``kill -9
 or ``decode:PART``, after which some of the frames are there. With ``until=decode:tiled`` it
 fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
 
+HEADROOM_SCRIPTED_BECOMES=fail: it can't go on as its draft.
 HEADROOM_SCRIPTED_LOAD: seconds, or fail, broken, exit, or oom (while the plan offloads "block").
 HEADROOM_SCRIPTED_RUNS=attention:torch_sdpa: what really runs, whatever the plan says.
 """
@@ -56,6 +57,12 @@ class Scripted:
             plan = {**plan, name: Choice(value, "The script says so.")}
         self.plan = plan
         return plan
+
+    def become(self, preset: ModelPreset, plan: Plan) -> Plan:
+        if os.environ.get("HEADROOM_SCRIPTED_BECOMES") == "fail":
+            raise PipelineError("The script says that it can't become that.", "Change it.")
+        self.preset = preset
+        return self.load(plan)
 
     def generate(
         self, request: ClipRequest, seed: int, run: Run, steps: int | None = None

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
     Broken,
     Cancelled,
+    HasDrafts,
     OutOfMemory,
     Pipeline,
     PipelineError,
@@ -40,6 +42,7 @@ from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset
 from engine.worker.messages import (
     Advance,
+    Become,
     CancelDone,
     Compare,
     Compared,
@@ -148,57 +151,88 @@ def main(
     faulthandler.enable(os.dup(crashes.fileno()))  # the log may be another file later
     pipe = Pipe(connection)
     _return_freed_memory()
-    began = time.perf_counter()
     try:
         pipeline = pipe.pipeline = open_pipeline(preset)
-        plan = pipeline.load(plan)
-        described: dict[str, Said] = {**pipeline.describe()}
-        label, notice = (
-            of_preset(str(described.pop("label"))),
-            as_text(described.pop("notice", NOTHING)),
-        )
-        # As plain text: torch's own version is a class of torch's, and who unpickles that imports
-        # torch. The page's process did, 4 s of its processor, at its first clip.
-        versions = {name: str(version) for name, version in described.items()}
+        loaded = _Loaded.load(pipeline, preset, plan)
     except Exception as error:
         log.exception("loading %s failed", preset.id)
         pipe.send(_failure(None, error))
         return
-    load_seconds = round(time.perf_counter() - began, 4)
-    pipe.answer(Ready(load_seconds, label, plan, notice))
-    log.info("%s loaded in %.1f s", preset.id, load_seconds)
-    facts = {
-        "model": preset.id,
-        "label": str(label),
-        "plan": plan_to_json(plan),
-        "device": pipeline.meter.device,
-        "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
-    }
+    pipe.answer(loaded.ready)
     while not isinstance(message := pipe.jobs.get(), Stop):
+        if isinstance(message, Become):
+            try:
+                loaded = _Loaded.become(pipeline, message)
+            except Exception as error:
+                log.exception("%s can't become %s", loaded.preset.id, message.preset.id)
+                pipe.send(_failure(None, error))
+                return
+            pipe.answer(loaded.ready)
+            continue
         logs.about(message.job, message.request.prompt)
         run = JobRun(message.job, pipe, pipeline.meter)
         if isinstance(message, Probe):
             pipe.answer(_probe(message, pipeline, run))
             continue
         if isinstance(message, Compare):
-            pipe.answer(_compare(message, pipeline, preset, run))
+            pipe.answer(_compare(message, pipeline, loaded.preset, run))
             continue
-        pipe.answer(_make_clip(message, pipeline, preset, run, facts, load_seconds))
-        load_seconds = 0.0  # only the first clip waited for the load
+        pipe.answer(_make_clip(message, pipeline, run, loaded))
+        loaded.seconds = 0.0  # only the first clip waited for the load
+
+
+@dataclass
+class _Loaded:
+    """What runs, and what every receipt says of it. ``seconds``: how long it took to load."""
+
+    preset: ModelPreset
+    ready: Ready
+    facts: dict[str, Any]
+    seconds: float
+
+    @classmethod
+    def load(cls, pipeline: Pipeline, preset: ModelPreset, plan: Plan) -> "_Loaded":
+        began = time.perf_counter()
+        return cls._told(pipeline, preset, pipeline.load(plan), began)
+
+    @classmethod
+    def become(cls, pipeline: Pipeline, order: Become) -> "_Loaded":
+        began = time.perf_counter()
+        logs.about(None)
+        assert isinstance(pipeline, HasDrafts), "only what has a draft is asked to become one"
+        return cls._told(pipeline, order.preset, pipeline.become(order.preset, order.plan), began)
+
+    @classmethod
+    def _told(cls, pipeline: Pipeline, preset: ModelPreset, plan: Plan, began: float) -> "_Loaded":
+        described: dict[str, Said] = {**pipeline.describe()}
+        label = of_preset(str(described.pop("label")))
+        notice = as_text(described.pop("notice", NOTHING))
+        # As plain text: torch's own version is a class of torch's, and who unpickles that imports
+        # torch. The page's process did, 4 s of its processor, at its first clip.
+        versions = {name: str(version) for name, version in described.items()}
+        facts = {
+            "model": preset.id,
+            "label": str(label),
+            "plan": plan_to_json(plan),
+            "device": pipeline.meter.device,
+            "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
+        }
+        seconds = round(time.perf_counter() - began, 4)
+        log.info("%s loaded in %.1f s", preset.id, seconds)
+        return cls(preset, Ready(seconds, label, plan, notice), facts, seconds)
 
 
 def _make_clip(
     order: Generate,
     pipeline: Pipeline,
-    preset: ModelPreset,
     run: JobRun,
-    facts: dict[str, Any],
-    load_seconds: float,
+    loaded: _Loaded,
 ) -> FromWorker:
     began = time.perf_counter()
     meter = pipeline.meter
     folder = Path(order.partial).parent
-    writer = ClipWriter(Path(order.partial), preset.fps, lambda: Home(folder.parent).made(folder))
+    fps = loaded.preset.fps
+    writer = ClipWriter(Path(order.partial), fps, lambda: Home(folder.parent).made(folder))
     run.encode = writer.add
     try:
         with meter.ceiling(order.ceiling) if meter.caps_clips else contextlib.nullcontext():
@@ -214,8 +248,8 @@ def _make_clip(
         def receipt() -> dict[str, Any]:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
-            seconds = {"load": load_seconds, **run.seconds}
-            kept.update(_receipt(order, frames, facts, seconds, run.peaks))
+            seconds = {"load": loaded.seconds, **run.seconds}
+            kept.update(_receipt(order, frames, loaded.facts, seconds, run.peaks))
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())

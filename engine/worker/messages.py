@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.plan.choice import Plan
+from engine.presets import ModelPreset
 from engine.process.loops import Name
 from engine.request import ClipRequest
 from engine.stages import Memory, Stage
@@ -55,6 +56,14 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Become:
+    """Go on as ``preset``, which has the files that are loaded; the answer is as to a load."""
+
+    preset: ModelPreset
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class Cancel:
     job: int
 
@@ -64,7 +73,7 @@ class Stop:
     """End after the current message."""
 
 
-ToWorker = Generate | Probe | Compare | Cancel | Stop
+ToWorker = Generate | Probe | Compare | Become | Cancel | Stop
 
 # ---- from the worker -----------------------------------------------------------------------
 

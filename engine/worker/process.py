@@ -21,7 +21,7 @@ from engine.process.patience import WakingClock, waited
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Text
-from engine.worker.messages import Cancel, Occupied, Stop, ToWorker
+from engine.worker.messages import Become, Cancel, Occupied, Stop, ToWorker
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
 DYING_SECONDS = 30.0
@@ -81,6 +81,11 @@ class WorkerProcess:
         replaced = (name for name in self.sent if self.sent[name].value != self.plan[name].value)
         insisted = any(name in wanted and wanted[name].by == "user" for name in replaced)
         return values(wanted) == values(self.sent) and not insisted
+
+    def become(self, preset: ModelPreset, plan: Plan) -> None:
+        """Have it go on as another model that has the same files; it says when it is ready."""
+        self.preset, self.plan, self.sent, self.ready = preset, plan, plan, False
+        self.send(Become(preset, plan))
 
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel

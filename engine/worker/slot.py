@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from engine.home import Home
 from engine.machine.memory import MemorySample
-from engine.plan.choice import PlanError
+from engine.plan.choice import PlanError, values
+from engine.plan.lightx2v import REBUILT, SWITCHED
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.text import NOTHING
@@ -67,6 +68,28 @@ class WorkerSlot:
             return worker.preset.id == model and worker.runs(self._plans.plan(model))
         except PlanError:
             return False
+
+    def become(self, worker: WorkerProcess, model: str) -> bool:
+        """Have ``worker`` go on as ``model`` where that has the files that it has loaded, and is
+        to be run alike but for what can be changed then: a draft and its model. Else says no."""
+        preset = self._presets.models[model]
+        if worker.preset.id == model or worker.preset.weights_of != preset.weights_of:
+            return False
+        try:
+            plan = self._plans.plan(model)
+        except PlanError:
+            return False
+        ran = worker.plan
+        alike = all(
+            choice.value in (ran[name].value, worker.sent[name].value)
+            for name, choice in plan.items()
+            if name in ran and name not in SWITCHED
+        )
+        if not alike or set(plan) != set(ran) or REBUILT & values(ran).items():
+            return False
+        worker.become(preset, plan)
+        self._board.tell(state=EngineState.LOADING, model=model, label=NOTHING)
+        return True
 
     def may_restart(self) -> bool:
         """Whether a worker that ended without a clip may be replaced at once: not for ever."""

@@ -225,6 +225,8 @@ class Supervisor:
             return
         job, worker = waiting[0], self._slot.worker
         if worker is not None and not self._slot.fits(worker, job.request.model):
+            if self._slot.become(worker, job.request.model):
+                return
             # A pipeline can't be unloaded cleanly (pinned memory stays); a fresh process can.
             self._slot.end(worker)
         if self._slot.worker is None:

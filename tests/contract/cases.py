@@ -257,8 +257,8 @@ def tiny_vae(folder: Path) -> dict[str, Any]:
     exact, run = Recorder(), Recorder()
     whole.clip(run=exact)
     frames = tiny.clip(run=run)
-    assert tiny.pipeline._tiny is not None
-    given = tiny.pipeline._tiny._given(tiny.latents[0][None], tiny.runner.vae_decoder)
+    assert tiny.pipeline._decoder.tiny is not None
+    given = tiny.pipeline._decoder.tiny._given(tiny.latents[0][None], tiny.runner.vae_decoder)
     theirs = TAEHV(str(folder / "home" / "weights" / "tiny-fp8-tae" / TINY_VAE)).to(given.dtype)
     at_once = theirs.decode_video(given.transpose(1, 2), parallel=True, show_progress_bar=False)[0]
     pixels = (at_once.float() * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -271,7 +271,7 @@ def tiny_vae(folder: Path) -> dict[str, Any]:
     file, vae = folder / "home" / "weights" / "tiny-fp8-tae" / TINY_VAE, tiny.runner.vae_decoder
     found: dict[bool, bool] = {}
     for scaled in (False, True):
-        vae.model.decode_stream = _as_by(tiny.pipeline._tiny, vae, scaled)
+        vae.model.decode_stream = _as_by(tiny.pipeline._decoder.tiny, vae, scaled)
         found[scaled] = TinyVae(file, vae)._scaled
     vae.model.decode_stream = lambda latents, _: iter([torch.full((1, 3, 1, 96, 96), -1.0)])
     other = raised(lambda: TinyVae(file, vae))
@@ -290,6 +290,45 @@ def tiny_vae(folder: Path) -> dict[str, Any]:
         "same": torch.equal(tiny.latents[-1], tiny.latents[0]),
         "without": [lost.value, str(lost.reason)],
         "exact_previews": exact.previews[0].shape[1:3],
+    }
+
+
+def becomes(folder: Path) -> dict[str, Any]:
+    """Another model of the same files, which attends otherwise; then the first one again."""
+    from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
+
+    exact = ATTN_WEIGHT_REGISTER["torch_sdpa"]
+
+    class Halved(exact):  # type: ignore[misc, valid-type]
+        def apply(self, *given: Any, **more: Any) -> Any:
+            return super().apply(*given, **more) / 2
+
+    ATTN_WEIGHT_REGISTER["halved"] = Halved
+    bench = Bench("tiny-fp8-tae", offload="block-exact")
+    bench.clip()
+    model, scheduler = bench.runner.model, bench.runner.scheduler
+    draft = bench.preset.model_copy(update={"id": "a-draft", "draft_of": "tiny-fp8-tae"})
+
+    def attending(kernel: str) -> Plan:
+        more = {"attention": Choice(kernel, "For the test."), "decode": Choice("tiny", "")}
+        return bench.pipeline.become(draft, {**bench.plan, **more})
+
+    ran = attending("halved")
+    bench.clip()
+    missing = attending("no such kernel")
+    bench.clip()
+    back = bench.pipeline.become(bench.preset, bench.plan)
+    run = Recorder()
+    bench.clip(run=run)
+    first, halved, whole, again = bench.latents
+    return {
+        "ran": [ran["attention"].value, ran["decode"].value],
+        "differs": not torch.equal(first, halved),
+        "missing": [missing["attention"].value, torch.equal(whole, first)],
+        "back": [back["attention"].value, back["decode"].value],
+        "same": torch.equal(again, first),
+        "nothing_was_loaded": bench.runner.model is model and bench.runner.scheduler is scheduler,
+        "works_on": len(run.previews),
     }
 
 
@@ -331,6 +370,7 @@ CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     texts,
     tiled,
     tiny_vae,
+    becomes,
     bad_frames,
     offloads,
     unrepaired,

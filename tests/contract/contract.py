@@ -21,6 +21,7 @@ CASES = (
     "texts",
     "tiled",
     "tiny_vae",
+    "becomes",
     "bad_frames",
     "video_length",
     "image_encoder",
@@ -180,6 +181,16 @@ class Contract:
         assert "has nothing to do with the VAE's pictures (6 dB)" in tiny["other"]
         assert "isn't a tiny VAE" in tiny["unread"]
         assert tiny["exact_previews"] == [32, 48], "an exact clip has them, too"
+
+    def test_a_model_becomes_its_draft_and_itself_again(self, found: Found) -> None:
+        becomes = found["becomes"]
+        assert becomes["ran"] == ["halved", "tiny"]
+        assert becomes["differs"]
+        assert becomes["missing"] == ["torch_sdpa", True], "as a load would replace it"
+        assert becomes["back"] == ["torch_sdpa", "whole"]
+        assert becomes["same"]
+        assert becomes["nothing_was_loaded"]
+        assert becomes["works_on"] == 4
 
     @pytest.mark.parametrize(("kind", "told"), [("black", "black"), ("nan", "NaN values")])
     def test_bad_frames_are_refused(self, found: Found, kind: str, told: str) -> None:

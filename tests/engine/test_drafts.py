@@ -14,8 +14,8 @@ from engine.home import PROJECT, Home
 from engine.jobs import Jobs
 from engine.kernels.tasks import own_model, tasks
 from engine.plan.choice import OverrideError, PlanError
+from engine.plan.kernel_options import SPARSE
 from engine.plan.kernel_rows import KernelRow, KernelTimes
-from engine.plan.lightx2v import SPARSE
 from engine.plan.make import make_plan, options
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, PresetError, Presets, Role, load_presets

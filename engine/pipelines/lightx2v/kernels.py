@@ -24,8 +24,8 @@ from engine.pipelines.kernel_test.timing import cosine, queries_keys_values
 from engine.pipelines.lightx2v.ours import GO_BY
 from engine.plan.choice import Choice, Plan
 from engine.plan.host_memory import T5_DIM, T5_FFN
+from engine.plan.kernel_options import NORMS, SPARSE
 from engine.plan.kernel_rows import LEAST_COSINE
-from engine.plan.lightx2v import NORMS, SPARSE
 from engine.presets import Architecture
 from engine.text import NOTHING, Text, joined
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from engine.plan.lightx2v import SPARSE
+from engine.plan.kernel_options import SPARSE
 
 log = logging.getLogger("headroom.kernels")
 

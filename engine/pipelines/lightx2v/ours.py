@@ -2,7 +2,7 @@
 
 from engine.pipelines.lightx2v import kitchen
 from engine.pipelines.lightx2v.fused import layers
-from engine.plan.lightx2v import FUSED
+from engine.plan.kernel_options import FUSED
 
 # LightX2V's settings take names of its own list only: each product of ours goes by the name of the
 # one whose weights it reads.

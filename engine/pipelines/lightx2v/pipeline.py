@@ -18,11 +18,12 @@ from engine.errors import first_line
 from engine.home import Home
 from engine.machine.facts import this_machine
 from engine.pipelines import family_of
-from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
+from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
-from engine.pipelines.lightx2v.decode import collect, lay_out, refuse_black
-from engine.pipelines.lightx2v.fused.link import link
+from engine.pipelines.lightx2v.decode import refuse_black
+from engine.pipelines.lightx2v.decoder import Decoder
+from engine.pipelines.lightx2v.fused.link import attend_with, link
 from engine.pipelines.lightx2v.loading import (
     check_ram,
     import_lightx2v,
@@ -31,7 +32,6 @@ from engine.pipelines.lightx2v.loading import (
     version_of,
 )
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
-from engine.pipelines.lightx2v.preview import rough_frames
 from engine.pipelines.lightx2v.read_ahead import ReadAhead, read_ahead
 from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
@@ -42,10 +42,8 @@ from engine.pipelines.lightx2v.settings import (
     write_run_folder,
 )
 from engine.pipelines.lightx2v.text_encoder import TextEncoder
-from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.pipelines.ram import RamMeter
-from engine.plan.choice import Choice, Plan
-from engine.plan.lightx2v import TINY
+from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
@@ -87,7 +85,6 @@ class LightX2V:
         self._failed = False
         self._arena: PinnedArena | None = None
         self._ahead = ReadAhead()
-        self._tiny: TinyVae | None = None
         self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
@@ -100,24 +97,45 @@ class LightX2V:
         check_transformer(checkpoint, self.preset)
         check_ram(plan, self.preset)
         os.environ.setdefault("PROFILING_DEBUG_LEVEL", "0")  # else every part is timed with a sync
-        if plan["attention"].value == "sage_attn1":
-            kernels.name_sage_1()
+        if "sageattention" in this_machine().packages:
+            kernels.name_sage_1()  # also for what this may become later
         device = import_lightx2v()
         self._cuda = device == "cuda"
         self.meter = CudaMeter() if self._cuda else RamMeter()
-        assert self.preset.architecture is not None
-        shape = self.preset.architecture
-        trials = kernels.Trials(home.cache / "kernels.json", self._facts())
         repairs.bias_may_be_missing()
         ours.register()
-        self._plan = kernels.settle_kernels(plan, shape, device, trials)
-        self._plan = kernels.settle_modulation(self._plan, shape, device, trials)
+        self._plan = self._settled(plan, home)
         ours.stand_in(str(self._plan["matmul"].value))
         if self._cuda:
             torch.cuda.empty_cache()
         try:
             self._checkpoint = checkpoint
             self._open(home)
+        except Exception as error:
+            if (spent := out_of_memory(error)) is not None:
+                raise spent from error
+            raise
+        return self._plan
+
+    def _settled(self, plan: Plan, home: Home) -> Plan:
+        """``plan`` with kernels that work here."""
+        shape = self.preset.architecture
+        assert shape is not None
+        device = lightx2v_device()
+        trials = kernels.Trials(home.cache / "kernels.json", self._facts())
+        plan = kernels.settle_kernels(plan, shape, device, trials)
+        return kernels.settle_modulation(plan, shape, device, trials)
+
+    def become(self, preset: ModelPreset, plan: Plan) -> Plan:
+        """See ``base.HasDrafts``: another attention, and another decoder if the plan says so."""
+        home = Home.find()
+        try:
+            self.preset, self._plan = preset, self._settled(plan, home)
+            model = self._runner.model
+            attend_with(model, kernels.registered(str(self._plan["attention"].value)))
+            self._checkpoint = find_checkpoint(home.weights / preset.weights_of, preset)
+            self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
+            proof.prove_weights(model, self._runner, preset, self._plan, self._checkpoint)
         except Exception as error:
             if (spent := out_of_memory(error)) is not None:
                 raise spent from error
@@ -149,24 +167,8 @@ class LightX2V:
             self._ahead.close()
             raise
         proof.prove_sampling(self._runner, self.preset)
-        self._open_tiny_vae()
+        self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
         self._runner.set_progress_callback(self._step_ended)
-
-    def _open_tiny_vae(self) -> None:
-        """Previews and drafts do without it where it can't be used."""
-        file, vae = self._checkpoint.tiny_vae, getattr(self._runner, "vae_decoder", None)
-        if file is None or vae is None:  # None where it is read anew for each clip
-            problem = Text("pipelines.no_tiny_vae")
-        else:
-            try:
-                with self._vae_on_device(vae):
-                    self._tiny = TinyVae(file, vae)
-                return
-            except PipelineError as error:
-                log.warning("%s", error.sentence)
-                problem = error.text
-        if self._plan["decode"].value == TINY:
-            self._plan = {**self._plan, "decode": Choice("whole", problem)}
 
     def _make_runner(self, config: Any) -> Any:
         """LightX2V's own runner with our hooks in place before it loads anything."""
@@ -180,6 +182,7 @@ class LightX2V:
         self._load_transformer: Callable[[], Any] = runner.load_transformer
         runner.run_text_encoder = self._encode
         runner.load_transformer = self._transformer_loads
+        self._decoder = Decoder(runner, self._cuda)
         runner.run_vae_decoder = self._decode
         runner.init_modules()
         return runner
@@ -345,10 +348,7 @@ class LightX2V:
         if scheduler.step_index < scheduler.infer_steps - 1:
             following = float(scheduler.sigmas[scheduler.step_index + 1])
             clean = clean - following * scheduler.noise_pred.to(clean.dtype)
-        if self._tiny is not None:
-            self._run.preview(self._tiny.look(clean.unsqueeze(0), self._runner.vae_decoder))
-        else:
-            self._run.preview(rough_frames(clean))
+        self._run.preview(self._decoder.look(clean))
 
     # ---- decoding --------------------------------------------------------------------------
 
@@ -361,43 +361,15 @@ class LightX2V:
             latents: [16, latent frames, height / 8, width / 8].
         """
         self._enter("decode")
-        runner = self._runner
-        lazy = bool(runner.config.get("lazy_load"))
-        if lazy:
-            runner.vae_decoder = runner.load_vae_decoder()
-        vae = runner.vae_decoder
-        if self._cuda:
-            lay_out(vae.model)  # once; it does nothing to what is laid out
-        hook = vae.model.decoder.register_forward_pre_hook(lambda *_: self._check())
-        tiny = self._tiny if self._plan["decode"].value == TINY else None
-        try:
-            with contextlib.nullcontext() if tiny else self._vae_on_device(vae):
-                self._frames = collect(
-                    vae,
-                    latents.to(vae.dtype).unsqueeze(0),
-                    self._plan,
-                    self._decoded,
-                    self._run.frames if self._run is not None else lambda _: None,
-                    tiny,
-                )
-        finally:
-            hook.remove()
-            repairs.reset_decoder(runner)
-            if lazy:
-                del runner.vae_decoder
-
-    @contextlib.contextmanager
-    def _vae_on_device(self, vae: Any) -> Iterator[None]:
-        """``repairs.reset_decoder`` takes it back."""
-        if vae.cpu_offload:
-            vae.to_cuda()
-        try:
-            yield
-        finally:
-            repairs.reset_decoder(self._runner)
+        self._frames = self._decoder.frames(
+            latents,
+            self._plan,
+            self._check,
+            self._decoded,
+            self._run.frames if self._run is not None else lambda _: None,
+        )
 
     def _decoded(self, fraction: float) -> None:
-        self._check()  # the tiny VAE has no hook
         if self._run is not None:
             self._run.advance(fraction, self._steps)
 

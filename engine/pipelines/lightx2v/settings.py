@@ -9,7 +9,7 @@ from engine.pipelines import family_of
 from engine.pipelines.lightx2v.kernels import registered
 from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
-from engine.plan.lightx2v import NORMS
+from engine.plan.kernel_options import NORMS
 from engine.presets import ModelPreset
 from engine.request import Size
 from engine.weights.checkpoint import Checkpoint

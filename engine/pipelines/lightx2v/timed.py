@@ -18,7 +18,7 @@ from engine.pipelines.kernel_test.timing import (
 )
 from engine.pipelines.lightx2v import kernels, ours, repairs
 from engine.pipelines.lightx2v.loading import import_lightx2v
-from engine.plan.lightx2v import SPARSE
+from engine.plan.kernel_options import SPARSE
 
 MOST_BYTES = 1.8e9  # of a trial's tensors, of the 3 GB that the test may take
 DECODED, SMALL = 5, (64, 96)  # frames, and height and width, that float32 decodes as well

@@ -32,8 +32,8 @@ from engine.install.plan import (
     make_plan,
 )
 from engine.plan.host_memory import host_need
-from engine.plan.lightx2v import BF16_CAPABILITY as PLANS_BF16
-from engine.plan.lightx2v import FP8_CAPABILITY as PLANS_FP8
+from engine.plan.kernel_options import BF16_CAPABILITY as PLANS_BF16
+from engine.plan.kernel_options import FP8_CAPABILITY as PLANS_FP8
 from engine.plan.lightx2v import SYSTEM_RAM
 from engine.presets import Presets
 from tests.support.computers import LINUX, NO_GPU, WINDOWS, card

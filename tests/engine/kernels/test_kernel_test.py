@@ -16,8 +16,8 @@ from engine.kernels.kernel_test import NEEDS, Busy, KernelTest
 from engine.kernels.tasks import Task, key_of, own_model, tasks
 from engine.machine.facts import Machine
 from engine.plan.choice import Choice
+from engine.plan.kernel_options import SPARSE
 from engine.plan.kernel_rows import KernelRow
-from engine.plan.lightx2v import SPARSE
 from engine.presets import load_presets
 from engine.text import Text
 from tests.support.machines import LINUX, with_packages

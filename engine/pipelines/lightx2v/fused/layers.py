@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.plan.lightx2v import FUSED, NORMS
+from engine.plan.kernel_options import FUSED, NORMS
 
 ROWS = "engine.pipelines.lightx2v.fused.rows"  # imports Triton
 

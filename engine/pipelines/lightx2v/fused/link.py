@@ -27,6 +27,16 @@ def link(model: Any) -> None:
                 attention.self_attn_o.before_gate = forward.ffn_2.before_gate = True
 
 
+def attend_with(model: Any, name: str) -> None:
+    """Have every block attend with LightX2V's ``name``, which holds no weights."""
+    from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER
+
+    for _, block in blocks_of(model):
+        attention, across = block.compute_phases[:2]
+        attention.add_module("self_attn_1", ATTN_WEIGHT_REGISTER[name]())
+        across.add_module("cross_attn_1", ATTN_WEIGHT_REGISTER[name]())
+
+
 def _modulate_with(infer: Any, eps: float) -> None:
     rows = importlib.import_module(ROWS)
     infer.modulate_func = lambda x, scale, shift: rows.shifted(

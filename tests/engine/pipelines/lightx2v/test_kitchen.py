@@ -17,7 +17,7 @@ from engine.pipelines.lightx2v.kitchen import (
     MATMUL,
     STANDS_FOR,
 )
-from engine.plan.lightx2v import SPARSE
+from engine.plan.kernel_options import SPARSE
 
 
 class Register(dict[str, Any]):

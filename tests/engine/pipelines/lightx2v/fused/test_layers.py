@@ -16,7 +16,7 @@ from engine.pipelines.lightx2v import ours
 from engine.pipelines.lightx2v.fused import layers
 from engine.pipelines.lightx2v.fused.layers import AfterGelu, BeforeGate, BeforeGelu
 from engine.pipelines.lightx2v.fused.link import link
-from engine.plan.lightx2v import FUSED, NORMS
+from engine.plan.kernel_options import FUSED, NORMS
 
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 

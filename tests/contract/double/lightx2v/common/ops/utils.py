@@ -97,6 +97,9 @@ class Stored:
 class WeightModule:
     """Weights below one name; what is asked of it is asked of each."""
 
+    def add_module(self, name: str, module: object) -> None:
+        setattr(self, name, module)
+
     def parts(self) -> Iterator[Stored]:
         for part in vars(self).values():
             for one in part if isinstance(part, list) else [part]:
