@@ -107,7 +107,10 @@ class JobRun:
         _PACKER.submit(self._pack, frames)
 
     def _pack(self, frames: Frames) -> None:
-        self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
+        try:
+            self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
+        except Exception:  # the clip is made all the same
+            log.exception("a preview could not be shown")
 
     def frames(self, part: Frames) -> None:
         self.encode(part)

@@ -32,7 +32,7 @@ from engine.pipelines.lightx2v.loading import (
     version_of,
 )
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
-from engine.pipelines.lightx2v.read_ahead import ReadAhead, read_ahead
+from engine.pipelines.lightx2v.read_ahead import transformer_ahead
 from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
     model_settings,
@@ -84,7 +84,6 @@ class LightX2V:
         self._plan: Plan = {}
         self._failed = False
         self._arena: PinnedArena | None = None
-        self._ahead = ReadAhead()
         self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
@@ -148,7 +147,6 @@ class LightX2V:
         if self._plan["offload"].value in WAIT_IN_RAM and (not self._cuda or torch_rounds_up()):
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
-            self._ahead = read_ahead(self._checkpoint, self._arena, self._plan, self.preset)
         if self._plan["compile"].value == "on":
             let_every_block_compile(self.preset)
         folder = run_folder(home, self.preset)
@@ -160,12 +158,9 @@ class LightX2V:
         )
         repairs.keep_video_length(self._pipe, file)
         self._pipe._init_runner = self._make_runner
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
-                self._pipe.create_generator(config_json=file)
-        except BaseException:
-            self._ahead.close()
-            raise
+        ahead = transformer_ahead(self._checkpoint, self._arena, self._plan, self.preset)
+        with ahead, contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
+            self._pipe.create_generator(config_json=file)
         proof.prove_sampling(self._runner, self.preset)
         self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
         self._runner.set_progress_callback(self._step_ended)

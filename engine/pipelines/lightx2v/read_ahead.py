@@ -1,13 +1,16 @@
 """Reads files into the system's cache ahead of whoever maps them.
 
 A mapped file is read page by page as it is touched, far below what a drive can do; here a few
-threads ask for large pieces, in the order in which they will be wanted.
+threads ask for large pieces, in the order in which they will be wanted. The transformer comes first
+and the text encoder when it wakes: the drive is what both wait for, so beside each other neither
+would be sooner.
 """
 
 import logging
+import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engine.machine.memory import sample_host
@@ -26,7 +29,7 @@ SPARE = 2 * GIB  # of RAM, for what everybody else reads
 
 
 class ReadAhead:
-    """See the module's docstring.
+    """Within it threads read; a piece that is being read at the end is finished.
 
     Args:
         files: in the order in which they will be used; what can't be read is left to its user.
@@ -35,10 +38,7 @@ class ReadAhead:
     """
 
     def __init__(
-        self,
-        files: Iterable[Path] = (),
-        used: Callable[[], int] = lambda: 0,
-        ahead: int = 0,
+        self, files: Sequence[Path], used: Callable[[], int] = lambda: 0, ahead: float = math.inf
     ) -> None:
         self._used, self._ahead = used, ahead
         self._pieces, self._taking = _pieces(files), threading.Lock()
@@ -47,15 +47,17 @@ class ReadAhead:
             threading.Thread(target=self._read, name=f"read ahead {n}", daemon=True)
             for n in range(READERS if files else 0)
         ]
+
+    def __enter__(self) -> "ReadAhead":
         for thread in self._threads:
             thread.start()
+        return self
 
-    def close(self) -> None:
-        """Read nothing more; the pieces that are being read are finished first."""
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
 
     def join(self) -> None:
-        """Wait until all is read, or closed."""
+        """Wait until all is read."""
         for thread in self._threads:
             thread.join()
 
@@ -78,22 +80,22 @@ class ReadAhead:
                 log.info("%s isn't read ahead: %s", file, error)
 
 
-def read_ahead(
-    checkpoint: Checkpoint, arena: PinnedArena, plan: Plan, preset: ModelPreset
+def transformer_ahead(
+    checkpoint: Checkpoint, arena: PinnedArena | None, plan: Plan, preset: ModelPreset
 ) -> ReadAhead:
-    """The transformer's blocks in their order, then the text encoder, which the first prompt needs:
-    as far ahead as there is RAM beyond what ``plan`` takes."""
+    """The transformer's blocks in their order, as far ahead as there is RAM beyond what ``plan``
+    takes; nothing where they don't wait in ``arena``."""
     room = sample_host(None).available - host_need(preset, str(plan["offload"].value)) - SPARE
-    if room < PIECE * READERS:
-        return ReadAhead()
+    if arena is None or room < PIECE * READERS:
+        return ReadAhead([])
     files = [checkpoint.transformer]
     if checkpoint.layout == "blocks":
         names = (NON_BLOCK, *(f"block_{index}.safetensors" for index in range(preset.layers)))
         files = [checkpoint.transformer / name for name in names]
-    return ReadAhead([*files, checkpoint.text_encoder], lambda: arena.filled, room)
+    return ReadAhead(files, lambda: arena.filled, room)
 
 
-def _pieces(files: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
+def _pieces(files: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
     """Each file's pieces: where they begin in it, and how many bytes of all files come before."""
     before = 0
     for file in files:

@@ -10,6 +10,7 @@ import torch
 from engine.home import Home
 from engine.pipelines.base import PipelineError
 from engine.pipelines.lightx2v import proof, repairs
+from engine.pipelines.lightx2v.read_ahead import ReadAhead
 from engine.pipelines.lightx2v.text_cache import TextCache
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
@@ -66,9 +67,10 @@ class TextEncoder:
         """LightX2V calls this itself, for every prompt, where it loads lazily."""
         self._occupied(Text("pipelines.reading_text_encoder"), WAKING_SECONDS)
         began = time.perf_counter()
-        with repairs.no_random_weights(), repairs.mapped_files():
+        ahead = ReadAhead([self._checkpoint.text_encoder])
+        with ahead, repairs.no_random_weights(), repairs.mapped_files():
             encoders: list[Any] = self.load_it()
-        self._settle()
+            self._settle()
         log.info("text encoder loaded in %.1f s", time.perf_counter() - began)
         proof.prove_text_encoder(encoders[0], self._preset, self._plan, self._checkpoint)
         repairs.look_words_up_in_ram(encoders)
