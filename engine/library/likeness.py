@@ -1,5 +1,6 @@
 """How alike two clips are, picture by picture: PSNR and SSIM by FFmpeg's own filters."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +19,23 @@ def likeness(one: Path, other: Path) -> Likeness:
     Raises:
         ClipError: they have other sizes, or one can't be read.
     """
-    with _opened(one) as first, _opened(other) as second:
-        streams = [opened.streams.video[0] for opened in (first, second)]
+    paths = one, other
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for path in paths:
+            with _blamed_on(path):
+                opened.append(stack.enter_context(av.open(path)))
+        streams = [_stream(*each) for each in zip(paths, opened, strict=True)]
         sizes = [(stream.width, stream.height) for stream in streams]
         if sizes[0] != sizes[1]:
             raise ClipError(Text("library.other_sizes"), Text("library.compare_one_size"))
         psnr, ssim = _Filter("psnr", streams), _Filter("ssim", streams)
         errors: list[float] = []
         shares: list[float] = []
-        for pair in zip(*(opened.decode(video=0) for opened in (first, second)), strict=False):
-            for index, frame in enumerate(pair):
-                frame.pts, frame.time_base = len(errors), streams[index].time_base
+        pictures = (_pictures(*each) for each in zip(paths, opened, strict=True))
+        for number, pair in enumerate(zip(*pictures, strict=False)):
+            for frame, stream in zip(pair, streams, strict=True):
+                frame.pts, frame.time_base = number, stream.time_base
             errors += [float(told["lavfi.psnr.mse_avg"]) for told in psnr.told(pair)]
             shares += [float(told["lavfi.ssim.All"]) for told in ssim.told(pair)]
     if not errors:
@@ -38,13 +45,26 @@ def likeness(one: Path, other: Path) -> Likeness:
     return Likeness(min(decibels, IDENTICAL), sum(shares) / len(shares), len(errors))
 
 
-def _opened(path: Path) -> "av.container.InputContainer":
+@contextlib.contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """Whatever FFmpeg says within is of this file, and not of the other."""
     try:
-        return av.open(path)
-    except av.FFmpegError as error:  # it may be the second file
+        yield
+    except av.FFmpegError as error:
         file, reason = shown_name(path.name), error.strerror or type(error).__name__
         why = Text("library.cant_read", file=file, reason=reason)
         raise ClipError(why, Text("library.use_ours")) from error
+
+
+def _stream(path: Path, opened: "av.container.InputContainer") -> Any:
+    if not opened.streams.video:
+        raise ClipError(Text("library.no_pictures", file=shown_name(path.name)))
+    return opened.streams.video[0]
+
+
+def _pictures(path: Path, opened: "av.container.InputContainer") -> Iterator[Any]:
+    with _blamed_on(path):
+        yield from opened.decode(video=0)
 
 
 class _Filter:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -74,4 +75,22 @@ def test_clips_of_two_sizes_and_what_is_no_clip_are_told(tmp_path: Path) -> None
     wrong.write_text("a shopping list")
     for pair in ((one, wrong), (wrong, one), (one, tmp_path / "gone.mp4")):
         with pytest.raises(ClipError, match=r"c\.mp4|gone\.mp4"):
+            likeness(*pair)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "zeros", "no pictures"])
+def test_the_damaged_one_of_two_is_named(tmp_path: Path, damage: str) -> None:
+    good, bad = textured(tmp_path / "good.mp4", 40), tmp_path / "bad.mp4"
+    whole = good.read_bytes()
+    part = whole[: len(whole) * 2 // 3]
+    bad.write_bytes(part + (bytes(len(whole) - len(part)) if damage == "zeros" else b""))
+    if damage == "no pictures":
+        with av.open(str(bad), "w") as container:
+            sound = container.add_stream("aac", rate=44_100)
+            silence = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+            frame.rate = 44_100
+            container.mux([*sound.encode(frame), *sound.encode(None)])
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(ClipError, match=r"bad\.mp4"):
             likeness(*pair)
