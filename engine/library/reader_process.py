@@ -59,7 +59,11 @@ def _taken(answer: dict[str, Any]) -> dict[str, Any] | ClipError:
     if "receipt" in answer:
         receipt: dict[str, Any] = answer["receipt"]
         return receipt
-    return ClipError(Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"]))
+    return _error(answer)
+
+
+def _error(refusal: dict[str, Any]) -> ClipError:
+    return ClipError(Text.from_json(refusal["sentence"]), Text.from_json(refusal["remedy"]))
 
 
 def receipt_of(path: Path, name: Said) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def likeness(one: Path, other: Path) -> Likeness:
     answer = _answers("likeness", [one], {one: other})[one]
     if "likeness" in answer:
         return Likeness(**answer["likeness"])
-    raise ClipError(Text.from_json(answer["sentence"]), Text.from_json(answer["remedy"]))
+    raise _error(answer)
 
 
 def _answers(

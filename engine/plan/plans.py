@@ -42,15 +42,15 @@ class Plans:
         Raises:
             PlanError: this machine can't run the model, or not as the user chose.
         """
-        machine = self._machine()
+        machine, preset = self._machine(), self._presets.models[model]
         return make_plan(
             machine,
-            self._presets.models[model],
+            preset,
             self.overrides(model),
             self._learned(model, machine),
             self._resident_measured(model, machine),
             self.times(model),
-            self._extras(self._presets.models[model]),
+            self._extras_of(preset),
         )
 
     def values(self, model: str) -> dict[str, Value]:
@@ -65,11 +65,15 @@ class Plans:
         machine, preset = self._machine(), self._presets.models[model]
         if preset.runs_on == "nvidia" and machine.gpu is None:
             return {}
-        return options(machine, preset, self.times(model), self._extras(preset))
+        return options(machine, preset, self.times(model), self._extras_of(preset))
 
     def times(self, model: str) -> KernelTimes:
         """What the kernel test found for ``model``; empty where there was none."""
         return self._times(self._presets.models[model]) or NONE
+
+    def _extras_of(self, preset: ModelPreset) -> frozenset[Role]:
+        """Only a draft's plan asks: plans are made too often to look at the disk for nothing."""
+        return self._extras(preset) if preset.draft_of is not None else frozenset()
 
     # ---- the user's choices ----------------------------------------------------------------
 
@@ -87,9 +91,10 @@ class Plans:
             PlanError: this machine can't run the model at all.
         """
         machine, preset = self._machine(), self._presets.models[model]
-        known = options(machine, preset, self.times(model), self._extras(preset))
+        extras = self._extras_of(preset)
+        known = options(machine, preset, self.times(model), extras)
         option = checked(known, preset, name, value)
-        make_plan(machine, preset, {name: option.value}, extras=self._extras(preset))
+        make_plan(machine, preset, {name: option.value}, extras=extras)
         self._keep(model, name, Choice(option.value, ""), "user", "")
 
     def reset(self, model: str, name: str | None = None) -> None:

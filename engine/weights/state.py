@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.home import free_bytes
-from engine.presets import ModelPreset, Role, WeightFile
+from engine.presets import OPTIONAL, ModelPreset, Role, WeightFile
 from engine.text import NOTHING, FileSize, Text
 from engine.weights.checkpoint import (
     check_files,
@@ -143,14 +143,9 @@ def look(folder: Path, preset: ModelPreset) -> Weights:
     """What lies in the model's ``folder`` and in those linked there."""
     manifest = Manifest.load(folder)
     where = places(folder, preset, manifest)
-    parts, extras = (
-        tuple(
-            _part(folder, preset, file, manifest, where)
-            for file in preset.weights
-            if file.optional == optional
-        )
-        for optional in (False, True)
-    )
+    every = [_part(folder, preset, file, manifest, where) for file in preset.weights]
+    parts = tuple(part for part in every if part.role not in OPTIONAL)
+    extras = tuple(part for part in every if part.role in OPTIONAL)
     others, gone = tuple(linked(folder)), tuple(each_linked_that_is_gone(folder))
     seen = Weights(preset.id, folder, parts, others, gone, extras=extras)
     if not parts or seen.state != "ready":

@@ -79,13 +79,11 @@ class WorkerSlot:
             plan = self._plans.plan(model)
         except PlanError:
             return False
-        ran = worker.plan
-        alike = all(
-            choice.value in (ran[name].value, worker.sent[name].value)
-            for name, choice in plan.items()
-            if name in ran and name not in SWITCHED
-        )
-        if not alike or set(plan) != set(ran) or REBUILT & values(ran).items():
+        ran, sent = values(worker.plan), values(worker.sent)
+        if set(plan) != set(ran) or REBUILT & ran.items():
+            return False
+        others = (name for name in plan if name not in SWITCHED)
+        if not all(plan[name].value in (ran[name], sent.get(name)) for name in others):
             return False
         worker.become(preset, plan)
         self._board.tell(state=EngineState.LOADING, model=model, label=NOTHING)

@@ -94,15 +94,14 @@ class Decoder:
                 return collect(vae, given, plan, told, fresh, tiny)
         finally:
             hook.remove()
-            repairs.reset_decoder(runner)
             if lazy:
                 del runner.vae_decoder
 
     @contextlib.contextmanager
     def _on_device(self, vae: Any) -> Iterator[None]:
-        if vae.cpu_offload:
-            vae.to_cuda()
         try:
+            if vae.cpu_offload:
+                vae.to_cuda()
             yield
         finally:
             repairs.reset_decoder(self._runner)

@@ -80,7 +80,7 @@ class LightX2V:
         self.preset = preset
         self._run: Run | None = None
         self._steps = preset.steps
-        self._blocks_done = self._decoder_calls = 0
+        self._blocks_done = 0
         self._plan: Plan = {}
         self._failed = False
         self._arena: PinnedArena | None = None
@@ -222,7 +222,7 @@ class LightX2V:
     ) -> Frames:
         self._run = run
         self._steps = steps or self.preset.steps
-        self._blocks_done = self._decoder_calls = 0
+        self._blocks_done = 0
         try:
             if self._failed:
                 # The repair may have been cut short; it does nothing where nothing is wrong.
