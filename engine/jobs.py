@@ -395,7 +395,7 @@ def _ended(db: sqlite3.Connection) -> str:
 def _job(row: sqlite3.Row) -> Job:
     values = {field.name: row[field.name] for field in fields(Job)}
     values["state"] = State(values["state"])
-    values["request"] = ClipRequest(**json.loads(values["request"]))
+    values["request"] = ClipRequest.from_json(json.loads(values["request"]))
     values["cancel_requested"] = bool(values["cancel_requested"])
     values["embed"] = bool(values["embed"])
     values["note"], values["remedy"] = from_row(row["note"]), from_row(row["remedy"])

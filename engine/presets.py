@@ -20,6 +20,9 @@ DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
 FamilyName = Literal["wan-tiny", "wan2.1", "scripted"]
+# "i2v" also ends with a picture where the request has a last one.
+Task = Literal["t2v", "i2v"]
+Input = Literal["prompt", "image", "last_image", "adapters"]
 # What a preset has to say: LightX2V finds out what is missing only after it read 20 GB, or never.
 NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
     "wan2.1": ("precision", "architecture", "weights", "denoising_steps"),
@@ -195,7 +198,10 @@ class Reference(Strict):
 class ModelPreset(Strict):
     """One model: how it is made, sampled and bounded. ``default`` is what the page starts with.
 
-    ``draft_of``: the model whose files this one runs in a faster, rougher way (``DraftPreset``).
+    ``task``: whether its clips begin with a picture. ``from_picture``: of a model that takes none,
+    the one that is used in its place for a request that holds one. ``adapters``: whether it takes
+    LoRAs. ``draft_of``: the model whose files this one runs in a faster, rougher way
+    (``DraftPreset``).
     ``checkpoint``: a folder of the project that holds the weights, for a model that ships with it;
     ``weights``: where the files of any other are. ``denoising_steps``: the timesteps (1000 is pure
     noise) at which a distilled model was trained to be called, falling.
@@ -206,6 +212,9 @@ class ModelPreset(Strict):
     summary: str
     family: FamilyName
     runs_on: Literal["cpu", "nvidia"]
+    task: Task = "t2v"
+    from_picture: str | None = None
+    adapters: bool = False
     draft_of: str | None = None
     checkpoint: str | None = None
     precision: Precision | None = None
@@ -224,6 +233,17 @@ class ModelPreset(Strict):
     def weights_of(self) -> str:
         """The model whose weights these are: a draft has none of its own."""
         return self.draft_of or self.id
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return self.task == "i2v"
+
+    @property
+    def inputs(self) -> frozenset[Input]:
+        """What a request for it may hold, beside size and seed."""
+        pictures: tuple[Input, ...] = ("image", "last_image") if self.begins_with_picture else ()
+        adapters: tuple[Input, ...] = ("adapters",) if self.adapters else ()
+        return frozenset(("prompt", *pictures, *adapters))
 
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""

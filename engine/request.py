@@ -1,10 +1,11 @@
 """What somebody asks for, checked once, here: page, command line and queue all pass through it."""
 
+import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from engine.errors import ExitCode, HeadroomError
 from engine.letters import is_blank
@@ -17,8 +18,14 @@ SEED_LIMIT = 2**32  # numpy's generators, which LightX2V seeds too, take no more
 RANDOM_SEED = -1
 GRID = 16  # pixels: the VAE halves three times, the transformer's patch once more
 FIELDS = ("prompt", "height", "width", "frames", "seed", "model")
+# Left out of the JSON form where they say nothing.
+MORE_FIELDS = ("image", "last_image", "fit", "adapters")
 Dimension = Literal["height", "width", "frames"]
 DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
+Fit = Literal["crop", "pad"]  # a picture of another shape: what is over is cut off, or it has bars
+SHA256 = re.compile(r"[0-9a-f]{64}")
+MOST_ADAPTERS = 8
+STRONGEST = 4.0  # an adapter's strength, in either direction; 1 is what it was trained for
 Kind = Literal["clip", "probe"]  # what is made of a request: the clip, or a measurement of its size
 
 
@@ -75,8 +82,20 @@ class RequestError(HeadroomError):
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A LoRA by its file's SHA-256, and how strongly it counts."""
+
+    sha256: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class ClipRequest:
-    """A valid request. ``seed`` -1 means "draw one"; the job and the receipt keep the drawn one."""
+    """A valid request. ``seed`` -1 means "draw one"; the job and the receipt keep the drawn one.
+
+    ``image``, ``last_image``: what the clip begins and ends with, by the SHA-256 of a kept picture
+    (engine/pictures); ``fit``: how one of another shape meets the size.
+    """
 
     prompt: str
     height: int
@@ -84,6 +103,10 @@ class ClipRequest:
     frames: int
     seed: int
     model: str
+    image: str | None = None
+    last_image: str | None = None
+    fit: Fit = "crop"
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -93,34 +116,73 @@ class ClipRequest:
         """The seed that was asked for, or a drawn one."""
         return secrets.randbelow(SEED_LIMIT) if self.seed == RANDOM_SEED else self.seed
 
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The SHA-256 of each picture that it holds, the first one first."""
+        return tuple(picture for picture in (self.image, self.last_image) if picture)
+
     def to_json(self) -> dict[str, Any]:
         """The one JSON form: queue row, receipt and command line share it."""
-        return asdict(self)
+        values = asdict(self)
+        for name in MORE_FIELDS:
+            if getattr(self, name) == getattr(ClipRequest, name):
+                del values[name]
+        return values | ({"adapters": list(values["adapters"])} if self.adapters else {})
 
     @classmethod
-    def check(cls, raw: Mapping[str, object], presets: Presets) -> "ClipRequest":
+    def from_json(cls, values: Mapping[str, Any]) -> "ClipRequest":
+        """The way back from ``to_json``, of a request that was checked; what a later version added
+        is left out."""
+        known = {name: values[name] for name in (*FIELDS, *MORE_FIELDS) if name in values}
+        adapters = tuple(Adapter(**adapter) for adapter in known.get("adapters", ()))
+        return cls(**{**known, "adapters": adapters})
+
+    @classmethod
+    def check(
+        cls, raw: Mapping[str, object], presets: Presets, probe: bool = False
+    ) -> "ClipRequest":
         """Make a request from untrusted values; sizes left out come from the model's default.
 
         Args:
-            raw: any of ``prompt, height, width, frames, seed, model``; whole numbers may come as
-                floats or digits, because forms and JSON send them so.
+            raw: any of ``FIELDS`` and ``MORE_FIELDS``; whole numbers may come as floats or digits,
+                because forms and JSON send them so.
+            probe: it is only about its size, so that no picture is asked for.
 
         Raises:
             RequestError: names every field that is refused and the nearest valid value.
         """
+        fields = (*FIELDS, *MORE_FIELDS)
         problems = [
-            Problem(name, Text("request.no_such_field", field=name, fields=listed(*FIELDS)))
+            Problem(name, Text("request.no_such_field", field=name, fields=listed(*fields)))
             for name in map(one_line, raw)
-            if name not in FIELDS
+            if name not in fields
         ]
         prompt = _prompt(raw.get("prompt"), problems)
         model = _model(raw.get("model"), presets, problems)
         preset = presets.models.get(model, presets.default)
         size = {name: _dimension(name, raw.get(name), preset, problems) for name in DIMENSIONS}
         seed = _seed(raw.get("seed"), problems)
+        image, last_image = (
+            _picture(name, raw.get(name), preset, problems) for name in ("image", "last_image")
+        )
+        if image is None and last_image is not None:
+            problems.append(Problem("last_image", Text("request.last_without_first")))
+        if image is None and model and preset.begins_with_picture and not (probe or problems):
+            problems.append(Problem("image", Text("request.needs_picture", model=preset.name)))
+        fit = _fit(raw.get("fit"), problems)
+        adapters = _adapters(raw.get("adapters"), preset, problems)
         if problems:
             raise RequestError(tuple(problems))
-        return cls(prompt=prompt, seed=seed, model=model, **size)
+        return cls(
+            prompt=prompt,
+            seed=seed,
+            model=model,
+            image=image,
+            last_image=last_image,
+            fit=fit if image else "crop",
+            adapters=adapters,
+            **size,
+        )
 
 
 def prompt_problems(prompt: str) -> tuple[Problem, ...]:
@@ -172,6 +234,62 @@ def _model(value: object, presets: Presets, problems: list[Problem]) -> str:
     )
     problems.append(Problem("model", unknown, presets.default.id))
     return ""
+
+
+def _picture(
+    name: Literal["image", "last_image"],
+    value: object,
+    preset: ModelPreset,
+    problems: list[Problem],
+) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not SHA256.fullmatch(value):
+        problems.append(Problem(name, Text("request.no_picture", value=repr(str(value)[:60]))))
+        return None
+    if name not in preset.inputs:
+        told = {"model": preset.name, "instead": preset.from_picture or ""}
+        which = "takes_no_picture_but" if preset.from_picture else "takes_no_picture"
+        problems.append(Problem(name, Text(f"request.{which}", **told)))
+        return None
+    return value
+
+
+def _fit(value: object, problems: list[Problem]) -> Fit:
+    for fit in get_args(Fit):
+        if value in (None, "", fit):
+            return "crop" if value != fit else fit
+    ways = listed(*get_args(Fit))
+    unknown = Text("request.no_fit", value=repr(str(value)[:40]), ways=ways)
+    problems.append(Problem("fit", unknown, "crop"))
+    return "crop"
+
+
+def _adapters(value: object, preset: ModelPreset, problems: list[Problem]) -> tuple[Adapter, ...]:
+    if value is None or value == "" or value == () or value == []:
+        return ()
+    if not preset.adapters:
+        problems.append(Problem("adapters", Text("request.takes_no_adapters", model=preset.name)))
+        return ()
+    listed_ones = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    found: dict[str, Adapter] = {}
+    for one in listed_ones[: MOST_ADAPTERS + 1]:
+        sha256 = one.get("sha256") if isinstance(one, Mapping) else None
+        strength = one.get("strength", 1.0) if isinstance(one, Mapping) else None
+        if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
+            problems.append(Problem("adapters", Text("request.no_adapter", value=repr(one)[:60])))
+        elif (
+            isinstance(strength, bool)
+            or not isinstance(strength, int | float)
+            or not -STRONGEST <= strength <= STRONGEST
+        ):
+            wrong = Text("request.no_strength", value=repr(strength)[:40], most=STRONGEST)
+            problems.append(Problem("adapters", wrong, 1))
+        elif strength:  # at 0 it isn't there
+            found[sha256] = Adapter(sha256, float(strength))
+    if len(listed_ones) > MOST_ADAPTERS:
+        problems.append(Problem("adapters", Text("request.many_adapters", most=MOST_ADAPTERS)))
+    return tuple(found.values())
 
 
 def whole(value: object) -> int | None:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Stage = Literal["load", "encode", "denoise", "decode", "save"]
+Stage = Literal["load", "encode", "picture", "denoise", "decode", "save"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 Memory = Literal["VRAM", "RAM", "commit"]  # "commit" is Windows' promise of RAM
 Frames = NDArray[np.uint8]  # [frames, height, width, 3], RGB

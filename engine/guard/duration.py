@@ -95,7 +95,7 @@ def _whole(run: TimedRun, steps: int) -> dict[str, float]:
 
 def _scaled(run: TimedRun, size: Size, times: float) -> float:
     pixels = size.pixels * size.frames / (run.size.pixels * run.size.frames)
-    factor = {"denoise": times, "decode": pixels, "save": pixels}
+    factor = {"picture": pixels, "denoise": times, "decode": pixels, "save": pixels}
     return sum(seconds * factor.get(stage, 1.0) for stage, seconds in run.seconds.items())
 
 

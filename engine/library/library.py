@@ -53,7 +53,7 @@ class Clip:
 
     @property
     def request(self) -> ClipRequest:
-        return ClipRequest(**self.receipt["request"])
+        return ClipRequest.from_json(self.receipt["request"])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.library.mp4 import ClipError
-from engine.request import FIELDS, PROMPT_LIMIT, RANDOM_SEED, SEED_LIMIT
+from engine.request import (
+    FIELDS,
+    MORE_FIELDS,
+    MOST_ADAPTERS,
+    PROMPT_LIMIT,
+    RANDOM_SEED,
+    SEED_LIMIT,
+    STRONGEST,
+    Fit,
+)
 from engine.text import Text
 
 MOST_BYTES = 200_000  # as JSON; a real one has about 3,000
@@ -21,11 +30,17 @@ MOST_LEVELS = 50  # of nesting; a real one has 4. Python's JSON ends at some hun
 Line = Annotated[str, Field(max_length=300)]
 Side = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=RANDOM_SEED, lt=SEED_LIMIT)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[int | float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True)
+
+
+class _Adapter(_Part):
+    sha256: Digest
+    strength: Annotated[float, Field(ge=-STRONGEST, le=STRONGEST)] = 1.0
 
 
 class _Request(_Part):
@@ -35,6 +50,10 @@ class _Request(_Part):
     frames: Side
     seed: Seed
     model: Annotated[Line, Field(min_length=1)]
+    image: Digest | None = None
+    last_image: Digest | None = None
+    fit: Fit | None = None
+    adapters: Annotated[list[_Adapter], Field(max_length=MOST_ADAPTERS)] | None = None
 
 
 class _Choice(_Part):
@@ -65,6 +84,7 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
+        receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}
         text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:
             return receipt
@@ -111,7 +131,9 @@ def _refuse_deep(value: object, levels: int) -> None:
 
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
     """The request in a ``checked`` receipt with the seed that made the clip; still untrusted."""
-    return {name: receipt["request"][name] for name in FIELDS} | {"seed": receipt["seed"]}
+    request = receipt["request"]
+    asked = {name: request[name] for name in (*FIELDS, *MORE_FIELDS) if name in request}
+    return asked | {"seed": receipt["seed"]}
 
 
 def receipt_lines(receipt: dict[str, Any]) -> list[str]:

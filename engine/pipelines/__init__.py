@@ -21,24 +21,18 @@ FAMILIES: Mapping[FamilyName, Family] = {
     for family in (
         Family(
             name="wan-tiny",
-            task="t2v",
-            inputs=frozenset({"prompt"}),
             pipeline=("engine.pipelines.wan_tiny.pipeline", "WanTiny"),
             here=lambda: engine_here(),
             vocabulary=vocabulary,
         ),
         Family(
             name="wan2.1",
-            task="t2v",
-            inputs=frozenset({"prompt"}),
             pipeline=("engine.pipelines.lightx2v.pipeline", "LightX2V"),
             here=lambda: lightx2v_here(),
             upstream=True,
         ),
         Family(  # for tests: it does what its prompt says
             name="scripted",
-            task="t2v",
-            inputs=frozenset({"prompt"}),
             pipeline=("engine.pipelines.scripted", "Scripted"),
             here=lambda: True,
         ),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from engine.errors import HeadroomError
 from engine.plan.choice import Plan
@@ -34,8 +34,25 @@ class Broken(PipelineError):
     fails too, so the worker is replaced and the clip tried once more."""
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What a clip begins and ends with: uint8 [height, width, 3], RGB, of the clip's size. Without
+    a first one there is no last one."""
+
+    first: Frames | None = None
+    last: Frames | None = None
+
+
+WORDS_ALONE = Pictures()
+
+
 class Run(Protocol):
     """One clip in the making, as the pipeline sees it."""
+
+    @property
+    def pictures(self) -> Pictures:
+        """What the request names, cut to its size. Of a model that begins with one there always is
+        a first: a probe, which has none, gets any."""
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         """A stage begins; ``steps`` is how many denoise steps it has."""
@@ -84,10 +101,6 @@ class StageMeter(Protocol):
         """Within it an allocation beyond ``budget`` fails, as it would on a full device."""
 
 
-Task = Literal["t2v", "i2v", "flf2v"]
-Input = Literal["prompt", "first_picture", "last_picture", "adapters"]
-
-
 class Vocabulary(Protocol):
     """The words that a model understands, where they can be told."""
 
@@ -104,15 +117,12 @@ class Vocabulary(Protocol):
 class Family:
     """Models that share inputs and code; a preset names the one that it belongs to.
 
-    ``inputs``: what a request for it may hold. ``here``: whether this installation has what drives
-    it. ``vocabulary``: None where the model takes any words. ``upstream``: whether LightX2V drives
-    it, which the benchmark can then run by itself as well. ``pipeline``: module and class,
-    imported by the worker alone.
+    ``here``: whether this installation has what drives it. ``vocabulary``: None where the model
+    takes any words. ``upstream``: whether LightX2V drives it, which the benchmark can then run by
+    itself as well. ``pipeline``: module and class, imported by the worker alone.
     """
 
     name: FamilyName
-    task: Task
-    inputs: frozenset[Input]
     pipeline: tuple[str, str]
     here: Callable[[], bool]
     vocabulary: Vocabulary | None = None

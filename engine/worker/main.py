@@ -25,10 +25,12 @@ from engine.library.receipt import for_others
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
+    WORDS_ALONE,
     Broken,
     Cancelled,
     HasDrafts,
     OutOfMemory,
+    Pictures,
     Pipeline,
     PipelineError,
     StageMeter,
@@ -71,12 +73,15 @@ class JobRun:
     ``encode`` hears frames that are there before the last.
     """
 
-    def __init__(self, job: int, pipe: Pipe, meter: StageMeter) -> None:
+    def __init__(
+        self, job: int, pipe: Pipe, meter: StageMeter, pictures: Pictures = WORDS_ALONE
+    ) -> None:
         self.encode: Callable[[Frames], None] = lambda _: None
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
         self.reached: Stage | None = None
         self._job, self._pipe, self._meter = job, pipe, meter
+        self._pictures = pictures
         self._stage: Stage | None = None
         self._steps = self._step = 0
         self._began = self._told = 0.0
@@ -111,6 +116,10 @@ class JobRun:
             self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
         except Exception:  # the clip is made all the same
             log.exception("a preview could not be shown")
+
+    @property
+    def pictures(self) -> Pictures:
+        return self._pictures
 
     def frames(self, part: Frames) -> None:
         self.encode(part)
@@ -314,7 +323,7 @@ def _receipt(
         "seed": order.seed,
         **facts,
         "stages": seconds,
-        "peaks": {name: peaks[name] for name in ("encode", "denoise", "decode")},
+        "peaks": {name: peaks[name] for name in MEASURED if name in peaks},
         # Of the frames before encoding: two runs are the same clip exactly when these agree.
         "frames_sha256": hashlib.sha256(frames.tobytes()).hexdigest(),
     }
@@ -334,6 +343,7 @@ def _check_frames(frames: Frames, request: ClipRequest) -> None:
         )
 
 
+MEASURED: tuple[Stage, ...] = ("encode", "picture", "denoise", "decode")  # whose peaks people read
 M_MMAP_THRESHOLD = -3  # malloc.h
 MMAP_BYTES = 2**20
 

@@ -60,6 +60,13 @@ class Progress:
     @property
     def total(self) -> float:
         """0 to 1 over the whole clip, for a bar: denoising is most of the work."""
-        share = {"load": 0.0, "encode": 0.02, "denoise": 0.7, "decode": 0.25, "save": 0.03}
+        share = {
+            "load": 0.0,
+            "encode": 0.02,
+            "picture": 0.03,
+            "denoise": 0.7,
+            "decode": 0.22,
+            "save": 0.03,
+        }
         done = sum(share[stage] for stage in STAGES[: STAGES.index(self.stage)])
         return min(1.0, done + share[self.stage] * self.fraction)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.machine.facts import this_machine
-from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
+from engine.pipelines.base import WORDS_ALONE, Cancelled, OutOfMemory, Pictures, PipelineError
 from engine.pipelines.lightx2v.pipeline import LightX2V
 from engine.plan.choice import Choice, Plan
 from engine.plan.make import make_plan
@@ -24,6 +24,7 @@ PROMPT = "a red ball moves left"
 class Recorder:
     """A ``Run`` that writes everything down, and raises where it is told to."""
 
+    pictures: Pictures = WORDS_ALONE
     stop_at: int | None = None  # cancel at this call of ``check``
     told: list[tuple[Any, ...]] = field(default_factory=list)
     previews: list[Frames] = field(default_factory=list)

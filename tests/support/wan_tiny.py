@@ -1,6 +1,6 @@
 """The tiny model's requests, and a run that takes notes."""
 
-from engine.pipelines.base import Cancelled
+from engine.pipelines.base import WORDS_ALONE, Cancelled, Pictures
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
@@ -15,7 +15,8 @@ PRESET = PRESETS.models["wan-tiny"]
 class Notes:
     """A ``Run`` that notes everything and cancels at the ``stop``-th check."""
 
-    def __init__(self, stop: int | None = None) -> None:
+    def __init__(self, stop: int | None = None, pictures: Pictures = WORDS_ALONE) -> None:
+        self.pictures = pictures
         self.stages: list[Stage] = []
         self.marks: list[tuple[Stage, float, int]] = []
         self.previews: list[Frames] = []

@@ -166,8 +166,8 @@ def model_told(preset: ModelPreset) -> dict[str, object]:
     return {
         "id": preset.id,
         "summary": preset.summary,
-        "task": family_of(preset).task,
-        "inputs": sorted(family_of(preset).inputs),
+        "task": preset.task,
+        "inputs": sorted(preset.inputs),
         "prompts": vocabulary(preset),
         "installed": is_here(preset),
         "frames_per_second": preset.fps,

@@ -8,7 +8,6 @@ from typing import Any
 
 from engine.home import Home
 from engine.machine.memory import MemorySample, sample_host
-from engine.pipelines import family_of
 from engine.pipelines.bench import upstream_command
 from engine.pipelines.lightx2v.settings import (
     MODEL_CLASS,
@@ -94,7 +93,7 @@ def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Pa
     file = write_run_folder(folder / "lightx2v", model_settings(preset), settings)
     options = {
         "model_cls": MODEL_CLASS,
-        "task": family_of(preset).task,
+        "task": preset.task,
         "model_path": str(file.parent),
         "config_json": str(file),
         "prompt": request.prompt,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine.pipelines.base import Run
+from engine.pipelines.base import Pictures, Run
 from engine.pipelines.bench import trace
 from engine.stages import Frames, Stage
 
@@ -52,6 +52,10 @@ class Entering:
 
     def __init__(self, run: Run, profiler: Profiler) -> None:
         self._run, self._profiler = run, profiler
+
+    @property
+    def pictures(self) -> Pictures:
+        return self._run.pictures
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         self._profiler.entered(stage)

@@ -17,7 +17,6 @@ import torch
 from engine.errors import first_line
 from engine.home import Home
 from engine.machine.facts import this_machine
-from engine.pipelines import family_of
 from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
@@ -154,7 +153,7 @@ class LightX2V:
         repairs.no_image_encoder(settings)
         file = str(write_run_folder(folder, model_settings(self.preset), settings))
         self._pipe: Any = LightX2VPipeline(
-            model_path=str(folder), model_cls=MODEL_CLASS, task=family_of(self.preset).task
+            model_path=str(folder), model_cls=MODEL_CLASS, task=self.preset.task
         )
         repairs.keep_video_length(self._pipe, file)
         self._pipe._init_runner = self._make_runner

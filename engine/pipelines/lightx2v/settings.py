@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.home import Home
-from engine.pipelines import family_of
 from engine.pipelines.lightx2v.kernels import registered
 from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
@@ -47,7 +46,7 @@ def model_settings(preset: ModelPreset) -> dict[str, Any]:
     shape = preset.architecture
     assert shape is not None
     return {
-        "model_type": family_of(preset).task,
+        "model_type": preset.task,
         "dim": shape.dim,
         "ffn_dim": shape.ffn_dim,
         "freq_dim": shape.freq_dim,

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from engine.pipelines.base import Cancelled, OutOfMemory, PipelineError
+from engine.pipelines.base import WORDS_ALONE, Cancelled, OutOfMemory, Pictures, PipelineError
 from engine.pipelines.cuda import CudaMeter
 from engine.pipelines.lightx2v import pipeline
 from engine.plan.choice import Choice, Plan
@@ -48,6 +48,7 @@ class Run:
     stop_at: int | None = None
     watch: Callable[[str, int], None] | None = None
     entered: Callable[[Stage], None] | None = None
+    pictures: Pictures = WORDS_ALONE
     seconds: dict[str, float] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
     allocated: dict[str, int] = field(default_factory=dict)
