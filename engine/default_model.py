@@ -9,7 +9,8 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.kernels.tasks import own_model
 from engine.kernels.told import alike, seconds
-from engine.presets import ModelPreset
+from engine.pictures.cut import size_for
+from engine.presets import ModelPreset, Task
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Said, Text, as_text, joined
 
@@ -47,10 +48,14 @@ class Candidate:
         return bool(self.reason)
 
 
-def default_model(engine: Engine) -> DefaultModel:
-    """A model for NVIDIA's GPUs that is ready, the recommended one first, else the CPU default."""
+def default_model(engine: Engine, task: Task = "t2v") -> DefaultModel:
+    """A model for NVIDIA's GPUs that is ready, the recommended one first, else the CPU default.
+
+    Args:
+        task: what the request asks for: "i2v" where it holds a picture.
+    """
     presets = engine.presets
-    large = [preset for preset in presets.with_files if preset.runs_on == "nvidia"]
+    large = [p for p in presets.with_files if p.runs_on == "nvidia" and p.task == task]
     large.sort(key=lambda preset: preset.precision != FIRST)
     why_not = {preset.id: _why_not(engine, preset) for preset in large}
     ready = [preset for preset in large if not why_not[preset.id]]
@@ -58,7 +63,10 @@ def default_model(engine: Engine) -> DefaultModel:
         best = _fastest_first(ready, least_seconds(engine))[0]
         return DefaultModel(best, Text("default_model.ready"))
     missed = next(iter(why_not.values()), NOTHING)
-    return DefaultModel(presets.default, joined(Text("default_model.anywhere"), missed))
+    anywhere = presets.default
+    if task != anywhere.task and anywhere.from_picture in presets.models:
+        anywhere = presets.models[str(anywhere.from_picture)]
+    return DefaultModel(anywhere, joined(Text("default_model.anywhere"), missed))
 
 
 def with_files(engine: Engine) -> list[Candidate]:
@@ -75,7 +83,11 @@ def candidates(engine: Engine) -> list[Candidate]:
     models = sorted(engine.presets.models.values(), key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
-    large = [p for p in able if p.runs_on == "nvidia" and p.draft_of is None]
+    large = [
+        p
+        for p in able
+        if p.runs_on == "nvidia" and p.draft_of is None and not p.begins_with_picture
+    ]
     least = least_seconds(engine)
     best = next(iter(_fastest_first(large, least)), engine.presets.default)
     reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
@@ -164,16 +176,37 @@ def barred(engine: Engine, model: str) -> Said:
     return verdicts[baseline].reason
 
 
-def asked_for(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
-    """``ClipRequest.check`` for those who may leave the model out.
+def asked_for(engine: Engine, raw: Mapping[str, object], probe: bool = False) -> ClipRequest:
+    """``ClipRequest.check`` for those who may leave the model out, and with a picture the size,
+    which then follows its shape.
 
     Raises:
         RequestError: a field is refused.
+        PictureError: a picture isn't kept here.
     """
-    model = raw.get("model")
+    model, image = raw.get("model"), raw.get("image")
     if model is None or model == "":
-        model = default_model(engine).preset.id
-    return ClipRequest.check({**raw, "model": model}, engine.presets)
+        model = default_model(engine, "i2v" if image else "t2v").preset.id
+    given = {**raw, "model": model}
+    preset = engine.presets.models.get(str(model))
+    if preset is not None and preset.begins_with_picture and isinstance(image, str) and image:
+        given |= size_of_picture(engine, preset, image, raw)
+    return ClipRequest.check(given, engine.presets, probe)
+
+
+def size_of_picture(
+    engine: Engine, preset: ModelPreset, image: str, raw: Mapping[str, object]
+) -> dict[str, object]:
+    """Height and width that follow a picture's shape; nothing where ``raw`` has one of them.
+
+    Raises:
+        PictureError: it isn't kept here.
+    """
+    if raw.get("height") is not None or raw.get("width") is not None:
+        return {}
+    picture = engine.intake.find(image)
+    size = size_for(picture.width, picture.height, preset)
+    return {"height": size.height, "width": size.width}
 
 
 def can_run(engine: Engine, preset: ModelPreset) -> bool:

@@ -15,6 +15,7 @@ from engine.jobs import Job, Jobs, State
 from engine.kernels.kernel_test import KernelTest
 from engine.kernels.tasks import own_model
 from engine.library.folder_sync import FolderSync
+from engine.library.intake import Intake
 from engine.library.library import Library
 from engine.library.posters import Posters
 from engine.machine.facts import Machine
@@ -47,6 +48,7 @@ class Engine:
         self.faults = Faults()
         self.library = Library(home, jobs.store)
         self.folder_sync = FolderSync(self.library, self.faults)
+        self.intake = Intake(home)
         self.posters = Posters(self.library, self.faults)
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
@@ -180,6 +182,7 @@ class Engine:
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
             HomeError: there is no folder for clips.
+            PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
@@ -193,6 +196,8 @@ class Engine:
             As ``submit_all``.
         """
         self.home.writable(self.home.clips)
+        for request in requests:
+            self.intake.check(request)
         for request in {(r.model, r.size): r for r in requests}.values():
             self.guard.admit(request, may_wait)
         for model in {request.model for request in requests}:

@@ -49,6 +49,11 @@ class Home:
         return self.root / "clips"
 
     @property
+    def pictures(self) -> Path:
+        """What clips begin and end with, each named by its SHA-256."""
+        return self.root / "pictures"
+
+    @property
     def trash(self) -> Path:
         """Deleted clips, for some days."""
         return self.root / "trash"
@@ -86,7 +91,7 @@ class Home:
         _check_name(self.root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for folder in (self.clips, self.trash, self.logs, self.cache):
+            for folder in (self.clips, self.pictures, self.trash, self.logs, self.cache):
                 self.made(folder)
             probe = self.root / ".writable"
             probe.write_bytes(b"")

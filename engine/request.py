@@ -248,9 +248,12 @@ def _picture(
         problems.append(Problem(name, Text("request.no_picture", value=repr(str(value)[:60]))))
         return None
     if name not in preset.inputs:
-        told = {"model": preset.name, "instead": preset.from_picture or ""}
-        which = "takes_no_picture_but" if preset.from_picture else "takes_no_picture"
-        problems.append(Problem(name, Text(f"request.{which}", **told)))
+        told = Text("request.takes_no_picture", model=preset.name)
+        if preset.from_picture:
+            told = Text(
+                "request.takes_no_picture_but", model=preset.name, instead=preset.from_picture
+            )
+        problems.append(Problem("model", told, preset.from_picture))
         return None
     return value
 

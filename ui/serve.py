@@ -118,6 +118,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     from ui.share.session import Sharing
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
+    from ui.tabs.pictures import add_picture_routes
 
     most, asked, whole = places(raise_limit()), PageLogin(login), threading.Event()
 
@@ -135,6 +136,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
     add_clips(app, answers, asked)
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
+    add_picture_routes(app, engine)
     add_texts_route(app)
     add_logout_route(app)
     answer_head(app)

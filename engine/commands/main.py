@@ -128,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
     generate.add_argument("--seed", metavar="N", help="-1, the default, picks a random one")
+    generate.add_argument("--image", metavar="FILE", type=Path, help="begin with this picture")
+    generate.add_argument("--last-image", metavar="FILE", type=Path, help="end with this one")
+    generate.add_argument(
+        "--fit",
+        metavar="crop|pad",
+        help="a picture of another shape is cut, the default, or shown whole between bars",
+    )
     generate.add_argument(
         "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
     )
@@ -222,18 +229,18 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    fields = ("prompt", "model", "height", "width", "frames", "seed")
-    given = {name: getattr(options, name) for name in fields}
+    fields = ("prompt", "model", "height", "width", "frames", "seed", "fit")
+    given = {name: value for name in fields if (value := getattr(options, name)) is not None}
     with open_engine() as engine:
         out = None if options.out is None else out_file(options.out, engine.home)
+        for name, file in (("image", options.image), ("last_image", options.last_image)):
+            if file is not None:
+                given[name] = engine.intake.take(file).sha256
         if options.model is None:
-            usual = default_model(engine)
+            usual = default_model(engine, "i2v" if "image" in given else "t2v")
             say(str(usual.sentence))
             given["model"] = usual.preset.id
-        request = ClipRequest.check(
-            {name: value for name, value in given.items() if value is not None},
-            engine.presets,
-        )
+        request = asked_for(engine, given)
         job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:
             say("Cancelled.")
@@ -253,7 +260,7 @@ def _sized(options: argparse.Namespace, engine: Engine, prompt: str) -> ClipRequ
     """A request that is only about its size."""
     fields = {name: getattr(options, name) for name in ("model", "height", "width", "frames")}
     given = {name: value for name, value in fields.items() if value is not None}
-    return asked_for(engine, {"prompt": prompt, "seed": 0, **given})
+    return asked_for(engine, {"prompt": prompt, "seed": 0, **given}, probe=True)
 
 
 def _check(options: argparse.Namespace) -> int:

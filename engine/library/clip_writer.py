@@ -3,7 +3,7 @@
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class ClipWriter:
         self,
         receipt: Callable[[], dict[str, Any]] | None,
         check: Callable[[], None] = lambda: None,
+        pictures: Mapping[str, str] | None = None,
     ) -> None:
         """Wait until all is encoded, and write it.
 
@@ -63,6 +64,8 @@ class ClipWriter:
                 MP4's tags are written when its first packet is. It stands in the file twice, as
                 xmp.py says; besides it the file tells nothing of what made it.
             check: called again and again; what it raises ends the writing.
+            pictures: what the clip began and ended with, as intake.py's ``proof`` makes it. They
+                stand in the receipt's second place alone: tags are copied about in memory.
 
         Raises:
             OSError: the disk is full or the folder is gone.
@@ -83,7 +86,8 @@ class ClipWriter:
         if self._error is not None:
             raise self._error
         if self._told is not None:
-            xmp.append(self._path, json.dumps(self._told))
+            more = {"pictures": dict(pictures)} if pictures else {}
+            xmp.append(self._path, json.dumps(self._told | more))
 
     def abandon(self) -> None:
         """Close the file, whatever is in it: it is for its owner to remove. Nothing happens after

@@ -103,6 +103,7 @@ class FolderSync:
     def _scan(self) -> ScanReport:
         with self._scanning:
             self._library.purge()
+            self._library.settle_pictures()
             try:
                 unknown, young, moved, odd = self._reconcile()
             except (HomeError, reader_process.ReaderError) as error:

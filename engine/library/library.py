@@ -19,6 +19,7 @@ from engine.letters import folded, for_name
 from engine.library import files
 from engine.library.clock import Clock
 from engine.library.files import UNKNOWN, Identity, is_own_file, still_of
+from engine.pictures.kept import KeptPictures
 from engine.request import ClipRequest
 from engine.store import Store, timestamp
 from engine.text import Text
@@ -95,6 +96,7 @@ class Library:
 
     def __init__(self, home: Home, store: Store) -> None:
         self.home, self.store = home, store
+        self.pictures = KeptPictures(home)
         self._clock = Clock()
         self.moving = threading.RLock()  # a scan must not look between a move and its row
 
@@ -220,6 +222,8 @@ class Library:
                     "update clips set file = ?, trashed = ?, stamp = ?, digest = ? where id = ?",
                     (clip.file, clip.trashed, *identity.to_row(), clip.id),
                 )
+        if any(clip is not None and clip.request.pictures for clip in moved):
+            self.settle_pictures()
 
     def is_its(self, clip: Clip, path: Path) -> bool:
         """Whether the file at ``path`` is there and ``clip``'s, not another of that name."""
@@ -287,6 +291,25 @@ class Library:
                 self._forget_still(clip)
                 gone += 1
         return gone
+
+    def settle_pictures(self) -> None:
+        """Have the pictures lie where the clips do that name them (``KeptPictures.settle``)."""
+        if not self.pictures.any():
+            return
+        named: dict[bool, set[str]] = {True: set(), False: set()}
+        for row in self.store.rows(
+            "select trashed is not null as deleted, receipt ->> '$.request.image' as first,"
+            " receipt ->> '$.request.last_image' as last from clips"
+            " where receipt ->> '$.request.image' is not null"
+        ):
+            named[bool(row["deleted"])].update(filter(None, (row["first"], row["last"])))
+        for row in self.store.rows(
+            "select request ->> '$.image' as first, request ->> '$.last_image' as last from jobs"
+            " where (state in ('queued', 'running') or cleared = 0)"
+            " and request ->> '$.image' is not null"
+        ):
+            named[False].update(filter(None, (row["first"], row["last"])))
+        self.pictures.settle(named[False], named[True])
 
     def _forget_still(self, clip: Clip) -> None:
         """Of a clip that has no row any more; a copy of its file may have one."""

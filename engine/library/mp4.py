@@ -149,11 +149,21 @@ def read_receipt(path: Path) -> dict[str, Any]:
         comment = container.metadata.get("comment", "")
         if not container.streams.video:  # cut off before its index, or never a video
             raise ClipError(Text("library.no_video", file=file), Text("library.use_ours"))
-    receipt = _receipt_in(comment) or _receipt_in(xmp.read(path) or "")
+    receipt = _receipt_in(comment)
+    if receipt is None or _begins_with_picture(receipt):
+        fuller = _receipt_in(xmp.read(path) or "")
+        if receipt is not None and fuller is not None and "pictures" in fuller:
+            receipt["pictures"] = fuller["pictures"]  # of this clip: tags are what people edit
+        receipt = receipt or fuller
     if receipt is None:
         without = Text("library.no_receipt", file=file)
         raise ClipError(without, Text("library.made_elsewhere"))
     return receipt
+
+
+def _begins_with_picture(receipt: dict[str, Any]) -> bool:
+    request = receipt.get("request")
+    return isinstance(request, dict) and "image" in request
 
 
 def _receipt_in(text: str) -> dict[str, Any] | None:
@@ -193,6 +203,18 @@ def poster_of(path: Path, poster: Path) -> None:
     Raises:
         ClipError: it holds no picture that can be decoded, or one that is too large for that.
     """
+    write_poster(poster, _decoded(path, None)[np.newaxis])
+
+
+def frame_of(path: Path, place: Path, index: int) -> None:
+    """Write the picture with that ``index`` of the clip at ``path`` to ``place``, as a PNG; raises
+    as ``poster_of``."""
+    Image.fromarray(_decoded(path, index)).save(place, "PNG", compress_level=2)
+
+
+def _decoded(path: Path, index: int | None) -> Frames:
+    """One picture, uint8 [height, width, 3]: that of the ``index``, by default the middle one, or
+    the last before time is over."""
     import av
     import av.error
     from av.video.reformatter import Colorspace
@@ -209,7 +231,8 @@ def poster_of(path: Path, poster: Path) -> None:
         # What the header says needn't be what is in the packets: the decoder keeps to it, too.
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         stream.codec_context.thread_count = 1  # each would keep pictures of its own
-        last, ends = stream.frames // 2, time.monotonic() + STILL_SECONDS
+        last = stream.frames // 2 if index is None else index
+        ends = time.monotonic() + STILL_SECONDS
         try:
             for number, frame in enumerate(container.decode(stream)):
                 middle = frame
@@ -223,7 +246,7 @@ def poster_of(path: Path, poster: Path) -> None:
         if middle is None:
             raise ClipError(Text("library.no_picture", file=file))
         array = middle.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709)
-        write_poster(poster, array[np.newaxis].astype(np.uint8))
+        return array.astype(np.uint8)
 
 
 def _refuse_large(width: int, height: int, file: str) -> None:

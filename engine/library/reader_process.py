@@ -1,5 +1,5 @@
-"""Opens MP4s in a short child process: receipts out of them, stills from them, and how alike two
-are.
+"""Opens strangers' files in a short child process: MP4s for receipts, stills and how alike two are,
+and pictures.
 
 The page's process would pay 30 MB for PyAV, for files that it hardly ever opens; and a file made
 to hurt FFmpeg takes only the child with it.
@@ -18,8 +18,9 @@ from typing import Any, Literal, cast
 from engine.errors import HeadroomError
 from engine.home import PROJECT
 from engine.library import reader_limits
-from engine.library.mp4 import ClipError, poster_of, read_receipt, shown_name
+from engine.library.mp4 import ClipError, frame_of, poster_of, read_receipt, shown_name
 from engine.library.receipt import checked
+from engine.pictures.plain import OTHER, PictureError, Seen, make_plain
 from engine.text import NOTHING, Said, Text, as_text
 
 BATCH = 200
@@ -29,7 +30,7 @@ READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
 IDENTICAL = 100.0  # decibels, told in place of infinitely many
-What = Literal["receipts", "whole", "posters", "likeness"]
+What = Literal["receipts", "whole", "posters", "likeness", "picture", "frame"]
 
 
 @dataclass(frozen=True)
@@ -106,30 +107,67 @@ def likeness(one: Path, other: Path) -> Likeness:
     raise _error(answer)
 
 
+def picture(source: Path, place: Path, name: Said) -> Seen:
+    """Write the plain copy of the picture at ``source``, which sentences call ``name``, to
+    ``place``.
+
+    Raises:
+        PictureError: it isn't a picture that can be used.
+        ReaderError: the child can't begin.
+    """
+    answer = _answers("picture", [source], {source: place})[source]
+    if "picture" in answer:
+        return Seen(**answer["picture"])
+    told = _error(answer).sentence.to_json()
+    if "file" in told["values"]:
+        told["values"]["file"] = as_text(name).to_json()
+    raise PictureError(Text.from_json(told), Text.from_json(answer["remedy"]))
+
+
+def frame(clip: Path, place: Path, index: int) -> None:
+    """Write the picture with that ``index`` (from 0) of the clip to ``place``, as a PNG; the last
+    one where it has no so many.
+
+    Raises:
+        ClipError: it can't be decoded.
+        ReaderError: the child can't begin.
+    """
+    answer = _answers("frame", [clip], {clip: place}, index)[clip]
+    if "sentence" in answer:
+        raise _error(answer)
+
+
 def _answers(
-    what: What, paths: Sequence[Path], others: Mapping[Path, Path] | None = None
+    what: What,
+    paths: Sequence[Path],
+    others: Mapping[Path, Path] | None = None,
+    index: int = 0,
 ) -> dict[Path, dict[str, Any]]:
     found: dict[Path, dict[str, Any]] = {}
     left = list(paths)
     while left:
         batch = left[:BATCH]
-        answers = _ask(what, [(path, (others or {}).get(path)) for path in batch])
+        answers = _ask(what, [(path, (others or {}).get(path)) for path in batch], index)
         found |= zip(batch, answers, strict=False)
         left = left[len(answers) :]
         if len(answers) < len(batch):  # this one ended the child, or it is still at it
-            damaged = Text("library.damaged", file=shown_name(left[0].name))
-            found[left[0]] = _refusal(damaged, Text("library.use_ours"))
+            name = shown_name(left[0].name)
+            damaged = Text("library.damaged", file=name), Text("library.use_ours")
+            if what == "picture":
+                damaged = Text("pictures.damaged", file=name), OTHER
+            found[left[0]] = _refusal(*damaged)
             left = left[1:]
     return found
 
 
-def _ask(what: What, paths: Sequence[tuple[Path, Path | None]]) -> list[dict[str, Any]]:
+def _ask(what: What, paths: Sequence[tuple[Path, Path | None]], index: int) -> list[dict[str, Any]]:
     """The child's answers, in order; fewer than there are paths if it ended early.
 
     Args:
         paths: each with the place for its still, or with what it is held against.
+        index: which picture of a clip, from 0.
     """
-    command = [sys.executable, "-m", "engine.library.reader_process", what]
+    command = [sys.executable, "-m", "engine.library.reader_process", what, str(index)]
     orders = json.dumps(
         [(str(path.absolute()), other and str(other.absolute())) for path, other in paths]
     ).encode()
@@ -161,7 +199,7 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 # ---- the child -----------------------------------------------------------------------------
 
 
-def _look(what: What, path: Path, other: Path | None) -> dict[str, Any]:
+def _look(what: What, path: Path, other: Path | None, index: int) -> dict[str, Any]:
     file = shown_name(path.name)
     try:
         with reader_limits.timed():
@@ -172,12 +210,22 @@ def _look(what: What, path: Path, other: Path | None) -> dict[str, Any]:
                 from engine.library.likeness import likeness
 
                 return {"likeness": asdict(likeness(path, other))}
+            if what == "frame" and other is not None:
+                frame_of(path, other, index)
+                return {}
+            if what == "picture" and other is not None:
+                return {"picture": asdict(make_plain(path, other, file))}
             raw = read_receipt(path)
             receipt = checked(raw, file)
-            return {"receipt": receipt if what == "receipts" else receipt | raw}
-    except ClipError as error:
+            if what == "receipts":  # for a row, which finds them again in the file
+                receipt.pop("pictures", None)
+                return {"receipt": receipt}
+            return {"receipt": receipt | raw}
+    except (ClipError, PictureError) as error:
         return _refusal(error.sentence, error.remedy)
     except MemoryError:
+        if what == "picture":
+            return _refusal(Text("pictures.takes_memory", file=file), OTHER)
         return _refusal(Text("library.takes_memory", file=file), Text("library.use_ours"))
     except Exception as error:  # the other files are read all the same
         reason = getattr(error, "strerror", None) or type(error).__name__
@@ -195,17 +243,20 @@ def _make_poster(path: Path, poster: Path) -> None:
             half.unlink(missing_ok=True)
 
 
-def main(what: What) -> None:
-    import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
+def main(what: What, index: int) -> None:
+    if what != "picture":
+        import av  # noqa: F401 (so that a broken installation isn't blamed on the first file)
 
     reader_limits.limit_memory()
     answers = sys.stdout.buffer  # whatever PYTHONIOENCODING says
     answers.write(READY + b"\n")
     for path, other in json.load(sys.stdin.buffer):
         # ASCII, so that half a character in a receipt can't end the stream.
-        answers.write(json.dumps(_look(what, Path(path), other and Path(other))).encode() + b"\n")
+        answers.write(
+            json.dumps(_look(what, Path(path), other and Path(other), index)).encode() + b"\n"
+        )
         answers.flush()
 
 
 if __name__ == "__main__":
-    main(cast(What, sys.argv[1]))
+    main(cast(What, sys.argv[1]), int(sys.argv[2]))

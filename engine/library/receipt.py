@@ -6,7 +6,7 @@ whatever the page shows has its type, and nothing is endless.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +31,7 @@ Line = Annotated[str, Field(max_length=300)]
 Side = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=RANDOM_SEED, lt=SEED_LIMIT)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Base64 = Annotated[str, Field(max_length=90_000)]
 Number = Annotated[int | float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 
 
@@ -72,6 +73,7 @@ class _Receipt(_Part):
     stages: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     peaks: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     versions: Annotated[dict[Line, Line], Field(max_length=MOST_ENTRIES)] = {}
+    pictures: dict[Literal["image", "last_image"], Base64] | None = None
     plan: Annotated[dict[Line, _Choice], Field(max_length=MOST_ENTRIES)] = {}
 
 
@@ -84,6 +86,8 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
+        if receipt["pictures"] is None:
+            del receipt["pictures"]
         receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}
         text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:

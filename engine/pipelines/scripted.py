@@ -73,6 +73,9 @@ class Scripted:
         steps, blocks = steps or int(script.get("steps", 4)), int(script.get("blocks", 2))
         step_seconds = float(script.get("step_seconds", 0.02))
         self._stage("encode", script, run)
+        pictures = run.pictures
+        if pictures.first is not None:
+            self._stage("picture", script, run)
         self._stage("denoise", script, run, steps)
         for step in range(steps):
             self._fault(script, f"denoise:{step}", run)
@@ -88,6 +91,9 @@ class Scripted:
             0, 256, (request.frames, request.height // 16, request.width // 16, 3), np.uint8
         )
         frames = picture.repeat(16, axis=1).repeat(16, axis=2)
+        for at, given in ((0, pictures.first), (-1, pictures.last)):
+            if given is not None:
+                frames[at] = given
         for at in range(0, len(frames), PART):
             run.check()
             run.frames(frames[at : at + PART])

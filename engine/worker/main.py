@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from engine.errors import HeadroomError
 from engine.home import Home
 from engine.library import mp4
 from engine.library.clip_writer import ClipWriter
+from engine.library.intake import Intake, proof, stand_in
 from engine.library.receipt import for_others
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
@@ -74,14 +76,19 @@ class JobRun:
     """
 
     def __init__(
-        self, job: int, pipe: Pipe, meter: StageMeter, pictures: Pictures = WORDS_ALONE
+        self,
+        job: int,
+        pipe: Pipe,
+        meter: StageMeter,
+        pictures: Callable[[], Pictures] = lambda: WORDS_ALONE,
     ) -> None:
         self.encode: Callable[[Frames], None] = lambda _: None
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
         self.reached: Stage | None = None
         self._job, self._pipe, self._meter = job, pipe, meter
-        self._pictures = pictures
+        self._read = pictures
+        self._pictures: Pictures | None = None
         self._stage: Stage | None = None
         self._steps = self._step = 0
         self._began = self._told = 0.0
@@ -119,6 +126,8 @@ class JobRun:
 
     @property
     def pictures(self) -> Pictures:
+        if self._pictures is None:
+            self._pictures = self._read()
         return self._pictures
 
     def frames(self, part: Frames) -> None:
@@ -182,7 +191,8 @@ def main(
             pipe.answer(loaded.ready)
             continue
         logs.about(message.job, message.request.prompt)
-        run = JobRun(message.job, pipe, pipeline.meter)
+        pictures = partial(_pictures, message.request, loaded.preset)
+        run = JobRun(message.job, pipe, pipeline.meter, pictures)
         if isinstance(message, Probe):
             pipe.answer(_probe(message, pipeline, run))
             continue
@@ -267,7 +277,8 @@ def _make_clip(
         inside = receipt if order.own else lambda: for_others(receipt())
         embedded = inside if order.embed else None
         writer.add(frames[writer.taken :])
-        writer.finish(embedded, run.check)
+        proofs = _proofs(run.pictures) if order.embed else {}
+        writer.finish(embedded, run.check, proofs)
         if not order.embed:
             receipt()
         log.info("made in %.2f s", time.perf_counter() - began)
@@ -281,6 +292,27 @@ def _make_clip(
         writer.abandon()
         _remove(order)
         return _failure(order.job, error, run.reached)
+
+
+def _pictures(request: ClipRequest, preset: ModelPreset) -> Pictures:
+    """What the clip begins and ends with.
+
+    Raises:
+        PictureError: one that ``request`` names is gone.
+    """
+    if not request.image:
+        return Pictures(stand_in(request)) if preset.begins_with_picture else WORDS_ALONE
+    intake = Intake(Home.find())
+    return Pictures(
+        intake.cut(request.image, request),
+        intake.cut(request.last_image, request) if request.last_image else None,
+    )
+
+
+def _proofs(pictures: Pictures) -> dict[str, str]:
+    """The pictures as the clip's file brings them along, by the request's fields."""
+    both = {"image": pictures.first, "last_image": pictures.last}
+    return {name: proof(picture) for name, picture in both.items() if picture is not None}
 
 
 def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:

@@ -39,7 +39,7 @@ def test_the_controls_make_valid_requests(presets: Presets) -> None:
         for _, size in sizes["choices"]:
             for _, count in frames["choices"]:
                 raw = generate.Form("a ball", model, size, count, "5").raw()
-                request = ClipRequest.check(raw, presets)
+                request = ClipRequest.check(raw, presets, probe=True)
                 assert f"{request.height}×{request.width}" == size
                 assert request.seed == 5
 
@@ -75,7 +75,8 @@ def test_settings_come_back_into_the_form(engine: Engine) -> None:
     fields, (truth, press) = generate.brought_back(engine, request)
     assert "data-wide='48' data-high='96'" in truth
     assert press.value
-    prompt, model, size, frames, seed = fields
+    prompt, model, size, frames, seed, held = fields
+    assert held == ""
     assert (prompt, model.value, seed) == ("a ball", "scripted", "7")
     assert (size.value, frames.value) == ("96×48", 13)
     raw = generate.Form(prompt, model.value, size.value, frames.value, seed).raw()

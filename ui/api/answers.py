@@ -20,6 +20,7 @@ from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
 from engine.worker.status import Status
 from ui import wording
+from ui.api.pictures import taken_in
 from ui.api.shapes import (
     Checked,
     ClipTold,
@@ -106,7 +107,9 @@ class Answers:
 
     def check(self, fields: Mapping[str, object]) -> Checked:
         """The guard's verdict on a size, and the nearest open one where it isn't open."""
-        request = self._request({**fields, "prompt": "check", "seed": 0})
+        given = {name: value for name, value in fields.items() if value is not None}
+        given |= {"prompt": "check", "seed": 0}
+        request = asked_for(self.engine, given, probe=True)
         guard, size = self.engine.guard, request.size
         verdict = guard.verdict(request.model, size)
         nearest = None if verdict.open else guard.nearest(request.model, size)
@@ -114,6 +117,9 @@ class Answers:
 
     def _request(self, fields: Mapping[str, object]) -> ClipRequest:
         given = {name: value for name, value in fields.items() if value is not None}
+        for name in ("image", "last_image"):
+            if name in given:
+                given[name] = taken_in(self.engine, name, given[name])
         return asked_for(self.engine, given)
 
     # ---- looking ---------------------------------------------------------------------------

@@ -46,10 +46,17 @@ def add_endpoints(answers: Answers) -> None:
         seed: int = -1,
         wait: bool = True,
         receipt: bool = True,
+        image: Any = None,
+        last_image: Any = None,
+        fit: str | None = None,
     ) -> Made:
         """Make one clip: braces in the prompt are characters. model left out is this machine's
         usual one; height, width and frames left out are the model's default; seed -1 draws one;
         receipt says whether the MP4 holds its receipt.
+
+        image is a picture that the clip begins with, last_image one that it ends with: a file
+        (gradio_client's handle_file), a data URL, or the SHA-256 of one that was used before. With
+        image, height and width left out follow its shape; fit is crop (the default) or pad.
 
         With wait, the answer comes when the clip is made: its receipt, its number in the library,
         and the file as "clip", which gradio_client downloads. Meanwhile job.status() of
@@ -60,6 +67,7 @@ def add_endpoints(answers: Answers) -> None:
         job.cancel(). Only /cancel ends it.
         """
         fields = {"prompt": prompt, **size_fields(model, height, width, frames), "seed": seed}
+        fields |= {"image": image, "last_image": last_image, "fit": fit}
         if not flag("wait", wait):
             job = await asyncio.to_thread(answers.submit, fields, receipt)
             return cast(Made, await asyncio.to_thread(answers.queued, job))

@@ -38,9 +38,10 @@ GENERATE: Tool = {
     "name": "generate",
     "title": "Make a video clip",
     "description": (
-        "Make a short video clip without sound from a text prompt, on this computer's own "
-        "hardware. Takes from a second to several minutes, by model and size; check says how "
-        "long. Clips are made one after the other, so this may stand in a queue.\n"
+        "Make a short video clip without sound from a text prompt, or from a picture and a "
+        "prompt, on this computer's own hardware. Takes from a second to several minutes, by model "
+        "and size; check says how long. Clips are made one after the other, so this may stand in a "
+        "queue.\n"
         "Leave model and size out unless the user asked for one. A size that this computer has "
         "no room for is refused with the reason and the nearest one that is open: call generate "
         "again with that.\n"
@@ -65,6 +66,23 @@ GENERATE: Tool = {
                 "maximum": SEED_LIMIT - 1,
                 "description": "The same seed makes the same clip again; -1 (the default) draws "
                 "one.",
+            },
+            "image": {
+                "type": "string",
+                "description": "A picture that the clip begins with: the path of a file in the "
+                "user's Pictures, Downloads or Desktop folder or in Headroom's own, or a data URL "
+                "with at most 10 MB. The prompt then says what happens. Model and size may be left "
+                "out: they follow the picture.",
+            },
+            "last_image": {
+                "type": "string",
+                "description": "A picture that the clip ends with, likewise; only with image.",
+            },
+            "fit": {
+                "type": "string",
+                "enum": ["crop", "pad"],
+                "description": "For a picture of another shape than the size: cut, the default, or "
+                "whole between bars.",
             },
             "wait": {
                 "type": "boolean",

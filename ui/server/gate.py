@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.machine.addresses import everywhere, in_url, own_addresses
+from engine.pictures.plain import MOST_BYTES, too_large
 from engine.text import Text
 from ui.server.access import logged_in
 from ui.server.caller import LOOPBACK as THIS_COMPUTER
@@ -27,6 +28,7 @@ from ui.server.incoming import (
     STREAMS_HERE,
     TOO_MANY_OPEN,
     Places,
+    limited,
     same_site,
 )
 from ui.server.login import PageLogin
@@ -37,11 +39,14 @@ from ui.wording import language_of, say, speak
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 # What Gradio serves and nothing here needs: other servers' files in this page's name.
-# Uploads end in our own route (ui/tabs/dropped.py), which takes MP4s only and keeps none.
+# The page's uploads end in routes of our own (ui/tabs/dropped.py, pictures.py); gradio_client has
+# only Gradio's, where it gets as many bytes as a picture may have.
 CLOSED = re.compile(
-    r"^/(gradio_api/)?(proxy=|monitoring|dev/|upload|process_recording|stream/|custom_component/"
+    r"^/(gradio_api/)?(proxy=|monitoring|dev/|upload(?!/?$)|process_recording|stream/|custom_component/"
     r"|deep_link|run-history|runs|vibe-|undo-vibe|profiling/)"
 )
+UPLOAD = re.compile(r"^/gradio_api/upload/?$")
+UPLOAD_BYTES = MOST_BYTES + 2**20  # what stands around the file
 # What Gradio serves to anybody, because its page asks for it before the login, or at its start.
 GRADIOS = re.compile(r"^/gradio_api/")
 BEFORE_LOGIN = re.compile(
@@ -82,6 +87,10 @@ def own_names(host: str) -> Container[str]:
     if everywhere(host):
         return OwnNames(names_for(host, own_addresses()))
     return names_for(host, [])
+
+
+class _TooLong(Exception):
+    """An upload has more bytes than a picture may have."""
 
 
 class Gate:
@@ -130,8 +139,25 @@ class Gate:
                 await refuse(scope, send, 429, say(TOO_MANY_OPEN))
             elif scope.get("method") == "POST" and scope["path"].rstrip("/").endswith("/login"):
                 await self._log_in(scope, receive, send)
+            elif UPLOAD.match(scope["path"]):
+                await self._upload(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Gradio itself takes files of any size."""
+        begun = False
+
+        async def told(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, limited(receive, UPLOAD_BYTES, _TooLong), told)
+        except _TooLong:
+            if not begun:
+                await refuse(scope, send, 413, say(too_large(Text("pictures.sent")).text))
 
     async def _wait(self) -> None:
         """Gradio listens before a route of ours can be added: whoever opened the page just then

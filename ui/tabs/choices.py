@@ -46,20 +46,21 @@ def _called(candidate: Candidate) -> str:
     return say(Text("choices.cant_run", model=name)) if candidate.barred else name
 
 
-def size_choices(presets: Presets, model: str, also: object = None) -> dict[str, Any]:
+def size_choices(presets: Presets, model: str, *also: object) -> dict[str, Any]:
     """Value and choices of the size radio: "height×width" behind "width × height".
 
     Args:
-        also: a value that has to be among them, because it is chosen.
+        also: values that have to be among them, because one is chosen or a picture has its shape.
     """
     default = presets.models[model].default
     sizes = [(s.height, s.width) for s in presets.sizes_for(model)]
     if (default.height, default.width) not in sizes:
         sizes.insert(0, (default.height, default.width))
     choices = [(f"{w} × {h}", f"{h}×{w}") for h, w in sizes]
-    if also and also not in [value for _, value in choices]:
-        height, _, width = str(also).partition("×")
-        choices.append((f"{width} × {height}", str(also)))
+    for value in also:
+        if value and value not in [known for _, known in choices]:
+            height, _, width = str(value).partition("×")
+            choices.append((f"{width} × {height}", str(value)))
     return {"choices": choices, "value": f"{default.height}×{default.width}"}
 
 

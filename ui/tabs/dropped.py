@@ -23,14 +23,14 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import reader_process
 from engine.library.mp4 import ClipError, refuse_unless_mp4, shown_name
-from engine.library.receipt import asked_again
 from engine.pipelines import is_here, why_not_here
 from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, ClipRequest, RequestError
 from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
 from ui.tabs.generate import Controls, brought_back, refusal_html
-from ui.tabs.library_routes import found
+from ui.tabs.held import held_of
+from ui.tabs.library_routes import asked_of, found
 from ui.theme import ASSETS
 from ui.wiring import QUIET
 from ui.wording import say
@@ -43,7 +43,8 @@ BUTTON = """
   <label class="lib-button">Reuse settings from a clip…<input type="file" accept="video/mp4,.mp4"
     aria-label="Reuse settings from a clip"></label>
   <span class="from-clip-told" role="status">or drop an MP4 on the page.</span>
-  <div class="drop-veil" hidden><p>Drop the clip to reuse its prompt, size and seed.</p></div>
+  <div class="drop-veil" hidden><p>Drop a clip to reuse its settings, or a picture
+    to begin with.</p></div>
 </div>
 """
 
@@ -80,18 +81,18 @@ def wire(
 
     # Said as long as it is true: the browser compares, so that no letter that is typed asks us.
     still = (ASSETS / "page/brought.js").read_text(encoding="utf-8")
-    changes = [control.change for control in controls.as_list()]
+    changes = [control.change for control in controls.whole()]
     gr.on(
         changes,
         None,
-        [said, *controls.as_list()],
+        [said, *controls.whole()],
         said,
         js=still,
         trigger_mode="always_last",
         **QUIET,
     )
     for source in sources:
-        source.select(bring, None, [*controls.as_list(), *judged_parts, said, tabs], **QUIET)
+        source.select(bring, None, [*controls.whole(), *judged_parts, said, tabs], **QUIET)
 
 
 def brought(engine: Engine, data: object) -> list[Any]:
@@ -104,13 +105,13 @@ def brought(engine: Engine, data: object) -> list[Any]:
     try:
         given = data if isinstance(data, Mapping) else {}
         if isinstance(given.get("id"), int):
-            raw = asked_again(found(engine, given["id"]).receipt)
+            raw = asked_of(engine, found(engine, given["id"]))
         else:
             raw = given["request"] if isinstance(given.get("request"), Mapping) else {}
         request = usable(engine, raw)
         fields, verdict = brought_back(engine, request)
     except HeadroomError as error:
-        return [*[gr.skip() for _ in range(7)], refusal_html(error)]
+        return [*[gr.skip() for _ in range(8)], refusal_html(error)]
     back = html.escape(say(Text("dropped.brought_back", prompt=begun(request.prompt))))
     mark = quote(json.dumps(_as_form(request), ensure_ascii=False, separators=(",", ":")), safe="")
     return [*fields, *verdict, f"<p class='hint' role='status' data-brought='{mark}'>{back}</p>"]
@@ -120,7 +121,7 @@ def _as_form(request: ClipRequest) -> list[object]:
     """What the form's controls hold, in their order, once they hold ``request``."""
     size = f"{request.height}×{request.width}"
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
-    return [as_typed(request.prompt), request.model, size, request.frames, seed]
+    return [as_typed(request.prompt), request.model, size, request.frames, seed, held_of(request)]
 
 
 def usable(engine: Engine, raw: Mapping[str, object]) -> ClipRequest:
@@ -191,4 +192,4 @@ async def _receive(request: Request, file: Path, name: Said) -> None:
 
 
 def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:
-    return usable(engine, asked_again(reader_process.receipt_of(file, name)))
+    return usable(engine, engine.intake.asked_again(reader_process.receipt_of(file, name)))

@@ -14,6 +14,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict
+from engine.presets import ModelPreset
 from engine.prompts.batch import count, expand
 from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, Size, whole
@@ -27,7 +28,9 @@ from ui.tabs.choices import (
     model_choices,
     size_choices,
 )
+from ui.tabs.held import fields_of, held_of, picture_of, sizes_for
 from ui.tabs.peaks import shown_peaks
+from ui.tabs.pictures import Pictures, build_pictures
 from ui.tabs.truth import Step, Truth, truth_html, truth_of
 from ui.theme import ASSETS
 from ui.wiring import QUIET, Chosen
@@ -38,13 +41,14 @@ CLEAR = "() => ''"
 
 @dataclass(frozen=True)
 class Form:
-    """What the form holds, in the order of ``Controls.as_list``; from a browser, so any value."""
+    """What the form holds, in the order of ``Controls.whole``; from a browser, so any value."""
 
     prompt: Chosen
     model: Chosen
     size: Chosen
     frames: Chosen
     seed: Chosen
+    held: Chosen = ""
 
     def raw(self) -> dict[str, object]:
         """As a raw request; no value here is corrected. An empty seed is drawn."""
@@ -57,12 +61,13 @@ class Form:
             "width": width,
             "frames": self.frames,
             "seed": RANDOM_SEED if drawn else self.seed,
+            **fields_of(self.held),
         }
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The inputs, in the order of ``Form``."""
+    """The inputs, in the order of ``Form``; ``held`` is hidden (held.py)."""
 
     prompt: gr.Textbox
     model: gr.Dropdown
@@ -70,9 +75,17 @@ class Controls:
     frames: gr.Radio
     seed: gr.Textbox
     helped: prompts.PromptHelp
+    pictures: Pictures
+
+    @property
+    def held(self) -> gr.Textbox:
+        return self.pictures.held
 
     def as_list(self) -> list[Any]:
         return [self.prompt, self.model, self.size, self.frames, self.seed]
+
+    def whole(self) -> list[Any]:
+        return [*self.as_list(), self.held]
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ def build_controls(engine: Engine) -> Controls:
     )
     hint = gr.HTML("", elem_id="hint", js_on_load=None)
     helped = prompts.build_help(model)
+    pictures = build_pictures()
     choices = model_choices(engine)
     chosen = gr.Dropdown(
         choices,
@@ -136,7 +150,7 @@ def build_controls(engine: Engine) -> Controls:
         **QUIET,
     )
     prompts.wire(engine, helped, prompt, chosen)
-    return Controls(prompt, chosen, size, frames, seed, helped)
+    return Controls(prompt, chosen, size, frames, seed, helped, pictures)
 
 
 def _written(engine: Engine, text: str, model: Chosen) -> str:
@@ -191,21 +205,22 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         size: Chosen,
         frames: Chosen,
         seed: Chosen,
+        held: str,
         lines: bool,
         seeds: Chosen,
         embed: bool,
     ) -> list[Any]:
-        form = Form(prompt, model, size, frames, seed)
+        form = Form(prompt, model, size, frames, seed, held)
         try:
             told = act(engine, step, form, lines, seeds, embed)
         except HeadroomError as error:
-            told = judged(engine, model, size, frames, prompt, lines, seeds)
+            told = judged(engine, model, size, frames, prompt, held, lines, seeds)
             return [refusal_html(error), *told]
         return ["", *told]
 
     foot.press.click(
         press,
-        [gr.Textbox(visible=False), *controls.as_list(), *more],
+        [gr.Textbox(visible=False), *controls.whole(), *more],
         [foot.error, *refreshed],
         js=(ASSETS / "page/press.js").read_text(encoding="utf-8"),
         **QUIET,
@@ -218,15 +233,21 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         **QUIET,
     )
 
-    def another(model: Chosen, prompt: Chosen, lines: bool, seeds: Chosen) -> list[Any]:
-        return judged(engine, model, None, None, prompt, lines, seeds)
+    def another(model: Chosen, prompt: Chosen, held: str, lines: bool, seeds: Chosen) -> list[Any]:
+        return judged(engine, model, None, None, prompt, held, lines, seeds)
 
     controls.model.input(another, [asked[0], *asked[3:]], refreshed, **QUIET)
 
     def counted(
-        model: Chosen, size: Chosen, frames: Chosen, prompt: Chosen, lines: bool, seeds: Chosen
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        prompt: Chosen,
+        held: str,
+        lines: bool,
+        seeds: Chosen,
     ) -> list[Any]:
-        return judged(engine, model, size, frames, prompt, lines, seeds)[2:]
+        return judged(engine, model, size, frames, prompt, held, lines, seeds)[2:]
 
     # How many clips a press would make stands on the button.
     gr.on(
@@ -239,12 +260,14 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
     )
     # A refusal belongs to what was refused: it goes once anything of that is another.
     edits = [getattr(control, "input", control.change) for control in controls.as_list()]
+    edits.append(controls.held.change)
     gr.on(edits, None, None, foot.error, js=CLEAR, **QUIET)
 
 
 def asked_by(controls: Controls, more: Sequence[Any]) -> list[Any]:
     """The inputs of ``judged``."""
-    return [controls.model, controls.size, controls.frames, controls.prompt, *more[:2]]
+    about = [controls.model, controls.size, controls.frames, controls.prompt, controls.held]
+    return [*about, *more[:2]]
 
 
 def act(
@@ -262,24 +285,32 @@ def act(
     size = as_size(form.size, as_count(form.frames))
     model = known_model(engine.presets, form.model)
     makes = (Step.GENERATE, Step.QUEUE)
-    now = _look(engine, model, size)
-    if step in makes or not step:
+    now = _look(engine, model, size, form.held)
+    if step == Step.PICTURE == now.step:
+        pass  # the browser lets one be chosen (press.js)
+    elif step in makes or not step:
         raw = form.raw()
         engine.submit_all(expand(raw, lines, seeds, engine.presets), embed, may_wait=True)
     elif step == Step.TEST == now.step:
         raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}
-        engine.measure(ClipRequest.check(raw, engine.presets))
+        engine.measure(ClipRequest.check(raw, engine.presets, probe=True))
     elif step == Step.DOWNLOAD == now.step:
         engine.downloads.start(model)
     elif step == Step.SMALLER == now.step and now.size is not None:
-        return chosen(engine, model, now.size)
-    return judged(engine, model, form.size, form.frames, form.prompt, lines, seeds)
+        return chosen(engine, model, now.size, form.held)
+    return judged(engine, model, form.size, form.frames, form.prompt, form.held, lines, seeds)
 
 
-def _look(engine: Engine, model: str, size: Size) -> Truth:
+def _look(engine: Engine, model: str, size: Size, held: Chosen) -> Truth:
+    preset = engine.presets.models[model]
     verdict = engine.guard.verdict(model, size)
     duration = engine.guard.durations(model, [size])[size]
-    return truth_of(engine, engine.presets.models[model], size, verdict, duration)
+    lacks = _lacks_picture(preset, held)
+    return truth_of(engine, preset, size, verdict, duration, lacks_picture=lacks)
+
+
+def _lacks_picture(preset: ModelPreset, held: Chosen) -> bool:
+    return preset.begins_with_picture and not fields_of(held).get("image")
 
 
 def judged(
@@ -288,6 +319,7 @@ def judged(
     size: Chosen,
     frames: Chosen,
     prompt: Chosen = "",
+    held: Chosen = "",
     lines: bool = False,
     seeds: Chosen = 1,
 ) -> list[Any]:
@@ -297,14 +329,20 @@ def judged(
         size, frames: the radios' values, which are left as they are: the user may be choosing
             another one this moment. None sets the model's default.
         prompt, lines, seeds: how many clips a press would make.
+        held: what else the form holds (held.py); sizes that follow a picture are offered, too.
     """
     presets = engine.presets
     preset = presets.models[known_model(presets, model)]
     model, fresh = preset.id, size is None
     long = preset.default.frames if frames is None else as_count(frames)
-    size = size or f"{preset.default.height}×{preset.default.width}"
+    picture = picture_of(engine, held) if preset.begins_with_picture else None
+    follow = [] if picture is None else sizes_for(presets, preset, picture)
+    usual = follow[0] if follow else preset.default
+    size = size or f"{usual.height}×{usual.width}"
     here = as_size(size, long)
-    sizes, lengths = size_choices(presets, model, size), frame_choices(presets, model, long)
+    also = [f"{s.height}×{s.width}" for s in follow]
+    sizes = size_choices(presets, model, size, *also)
+    lengths = frame_choices(presets, model, long)
     others = {value: as_size(value, long) for _, value in sizes["choices"]}
     longer = [as_size(size, value) for _, value in lengths["choices"]]
     verdicts = engine.guard.verdicts(model, [here, *others.values(), *longer])
@@ -321,7 +359,8 @@ def judged(
         for (length, value), s in zip(lengths["choices"], longer, strict=True)
     ]
     clips = _clips(prompt, lines, seeds)
-    truth = truth_of(engine, preset, here, verdicts[here], times[here], clips)
+    lacks = _lacks_picture(preset, held)
+    truth = truth_of(engine, preset, here, verdicts[here], times[here], clips, lacks)
     return [
         gr.Radio(told, value=size) if fresh else gr.Radio(told),
         gr.Radio(told_frames, value=long) if fresh else gr.Radio(told_frames),
@@ -346,24 +385,25 @@ def not_open(length: str, verdict: Verdict) -> str:
     return say(Text("generate.length_not_open", length=length, verdict=verdict.word.text))
 
 
-def chosen(engine: Engine, model: str, size: Size) -> list[Any]:
+def chosen(engine: Engine, model: str, size: Size, held: Chosen = "") -> list[Any]:
     """Updates for what ``judged`` refreshes, with both radios set to ``size``."""
     value = f"{size.height}×{size.width}"
-    sizes, lengths, *rest = judged(engine, model, value, size.frames)
+    sizes, lengths, *rest = judged(engine, model, value, size.frames, held=held)
     radios = gr.Radio(sizes.choices, value=value), gr.Radio(lengths.choices, value=size.frames)
     return [*radios, *rest]
 
 
 def brought_back(engine: Engine, request: ClipRequest) -> tuple[list[Any], list[Any]]:
-    """Updates for ``Controls.as_list()``, and for ``Foot.judged()``.
+    """Updates for ``Controls.whole()``, and for ``Foot.judged()``.
 
     A size or length that isn't on offer becomes a choice of its own, and stays one while it is
     chosen.
     """
-    sizes, lengths, *rest = chosen(engine, request.model, request.size)
+    held = held_of(request)
+    sizes, lengths, *rest = chosen(engine, request.model, request.size, held)
     model = gr.Dropdown(model_choices(engine), value=request.model)
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
-    return [as_typed(request.prompt), model, sizes, lengths, seed], rest
+    return [as_typed(request.prompt), model, sizes, lengths, seed, held], rest
 
 
 def refusal_html(error: HeadroomError) -> str:

@@ -87,7 +87,7 @@ def measure_size(engine: Engine, model: Chosen, chosen: Chosen) -> str:
         "frames": frames,
     }
     try:
-        request = ClipRequest.check(raw, engine.presets)
+        request = ClipRequest.check(raw, engine.presets, probe=True)
         engine.measure(request)
     except HeadroomError as error:
         return refusal_html(error)

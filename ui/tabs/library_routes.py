@@ -19,7 +19,6 @@ from engine.library import file_manager, reader_process
 from engine.library.library import Clip, Key, Query, days_left
 from engine.library.mp4 import ClipError
 from engine.library.reader_process import IDENTICAL, Likeness
-from engine.library.receipt import asked_again
 from engine.machine.addresses import is_loopback
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.text import Text
@@ -210,13 +209,22 @@ def queue_again(engine: Engine, number: int, fresh: bool, exact: bool = False) -
     Raises:
         HeadroomError: it isn't there any more, or can't be made here.
     """
-    raw = asked_again(found(engine, number).receipt)
+    raw = asked_of(engine, found(engine, number))
     if fresh:
         raw["seed"] = RANDOM_SEED
     request = ClipRequest.check(raw, engine.presets)
     if exact:
         request = replace(request, model=engine.presets.models[request.model].weights_of)
     engine.submit(request, embed=embeds(engine))
+
+
+def asked_of(engine: Engine, clip: Clip) -> dict[str, object]:
+    """What ``clip`` was made of, with pictures that are kept here; still untrusted.
+
+    Raises:
+        PictureError: one is neither kept nor in the clip's file.
+    """
+    return engine.intake.asked_of(clip.request, clip.receipt, engine.library.place(clip))
 
 
 def found(engine: Engine, number: int) -> Clip:

@@ -119,13 +119,13 @@ def wire(
             return [_list(kept), refusal_html(error), "", *untouched]
         said = _said(joined(Text("presets.set", name=saved.name), missing))
         mark = _mark(request, saved.count)
-        return [gr.skip(), said, mark, saved.name, *fields[1:], saved.count, *verdict]
+        return [gr.skip(), said, mark, saved.name, *fields[1:-1], saved.count, *verdict]
 
     def save(
         name: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, n: Chosen
     ) -> list[Any]:
         raw = Form(ANY, model, size, frames, seed).raw()
-        request = ClipRequest.check(raw, engine.presets)
+        request = ClipRequest.check(raw, engine.presets, probe=True)
         each = count({"prompt": ANY}, lines=False, seeds=n)
         sides = request.height, request.width, request.frames
         before = kept.save(Saved(name, request.model, *sides, request.seed, each))
@@ -201,7 +201,7 @@ def usable(engine: Engine, saved: Saved, now: Mapping[str, object]) -> tuple[Cli
     raw: dict[str, object] = {"prompt": ANY, "model": preset.id, "seed": saved.seed}
     raw |= {side: getattr(saved, side) for side in DIMENSIONS}
     try:
-        return ClipRequest.check(raw, presets), joined(*missing)
+        return ClipRequest.check(raw, presets, probe=True), joined(*missing)
     except RequestError as error:
         refused = {problem.field for problem in error.problems}
     if refused & {"height", "width"}:
@@ -211,7 +211,7 @@ def usable(engine: Engine, saved: Saved, now: Mapping[str, object]) -> tuple[Cli
     if "frames" in refused:
         missing.append(Text("presets.no_length", model=preset.name, frames=saved.frames))
         raw["frames"] = others["frames"]
-    return ClipRequest.check(raw, presets), joined(*missing)
+    return ClipRequest.check(raw, presets, probe=True), joined(*missing)
 
 
 def _telling(act: Callable[..., list[Any]]) -> Callable[..., list[Any]]:

@@ -17,7 +17,6 @@ from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.predict import covers
-from engine.library.receipt import asked_again
 from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import ClipRequest
@@ -27,7 +26,7 @@ from ui.tabs.batch import embeds
 from ui.tabs.choices import preset_of
 from ui.tabs.dropped import usable
 from ui.tabs.generate import Controls, Foot, brought_back, cancel_current, refusal_html
-from ui.tabs.library_routes import found
+from ui.tabs.library_routes import asked_of, found
 from ui.tabs.prompts import History
 from ui.theme import ASSETS
 from ui.wiring import QUIET
@@ -40,6 +39,8 @@ STAGE = """
     <div class="idle">
       <p class="lead"></p>
       <ul class="examples" aria-label="Examples"></ul>
+      <button type="button" class="lib-button" id="from-picture">{picture}<span
+        >Start from a picture…</span></button>
     </div>
     <div class="canvas" style="--wide:{wide};--high:{high}">
       <div class="film" id="clip"></div>
@@ -93,8 +94,9 @@ def build_stage(engine: Engine) -> gr.HTML:
     # Each in a block of its own: both have names like ``show``.
     scripts = [f"{{\n{read(part)}\n}}" for part in ("page/stage.js", "page/live.js")]
     first = default_model(engine).preset.default
+    signs = {name: icon(name) for name in ("cancel", "picture")}
     return gr.HTML(
-        STAGE.format(cancel=icon("cancel"), wide=first.width, high=first.height),
+        STAGE.format(wide=first.width, high=first.height, **signs),
         elem_id="stage",
         js_on_load="\n".join([*tools, *scripts]),
         server_functions=[cancel, examples],
@@ -144,7 +146,7 @@ def larger(presets: Presets, request: ClipRequest) -> ClipRequest | None:
 
 def wire(engine: Engine, stage: gr.HTML, controls: Controls, foot: Foot) -> None:
     """Connect what the stage fires and the form takes."""
-    everything = [*controls.as_list(), *foot.judged(), foot.error]
+    everything = [*controls.whole(), *foot.judged(), foot.error]
     texts = load_ideas().texts
 
     def enlarge(event: gr.EventData) -> list[Any]:
@@ -153,7 +155,7 @@ def wire(engine: Engine, stage: gr.HTML, controls: Controls, foot: Foot) -> None
         number = event._data.get("id") if isinstance(event._data, dict) else None
         try:
             clip = found(engine, number if isinstance(number, int) else 0)
-            request = usable(engine, asked_again(clip.receipt))
+            request = usable(engine, asked_of(engine, clip))
             above = larger(engine.presets, request)
             if above is None:
                 said = html.escape(say(Text("stage.no_larger")))

@@ -22,6 +22,7 @@ from engine.worker.status import Status
 from ui import wording
 from ui.tabs.choices import as_size, frame_choices, size_choices
 from ui.tabs.generate import Form, not_open
+from ui.tabs.held import held_of, picture_of, sizes_for
 from ui.theme import ASSETS
 from ui.wording import say
 
@@ -223,7 +224,10 @@ def edit_form(engine: Engine, asked: object) -> dict[str, Any]:
     job = _editable(engine, asked)
     request, presets = job.request, engine.presets
     size = f"{request.height}×{request.width}"
-    sizes = size_choices(presets, request.model, size)["choices"]
+    preset, picture = presets.models[request.model], picture_of(engine, held_of(request))
+    follow = [] if picture is None else sizes_for(presets, preset, picture)
+    also = [f"{one.height}×{one.width}" for one in follow]
+    sizes = size_choices(presets, request.model, size, *also)["choices"]
     lengths = frame_choices(presets, request.model, request.frames)["choices"]
     offered = [as_size(value, request.frames) for _, value in sizes]
     longer = [as_size(size, value) for _, value in lengths]
@@ -256,7 +260,7 @@ def edit(engine: Engine, asked: object) -> Text | None:
         job = _editable(engine, asked)
         given = asked if isinstance(asked, dict) else {}
         prompt, size, frames, seed = (given.get(n) for n in ("prompt", "size", "frames", "seed"))
-        form = Form(prompt, job.request.model, size, frames, seed)
+        form = Form(prompt, job.request.model, size, frames, seed, held_of(job.request))
         engine.edit(job.id, single(form.raw(), engine.presets))
     except RequestError as error:
         return joined(*(problem.sentence for problem in error.problems))

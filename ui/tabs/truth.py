@@ -29,6 +29,7 @@ class Step(StrEnum):
     QUEUE = "queue"  # as GENERATE: it waits, for other clips or for memory that others hold
     TEST = "test"
     DOWNLOAD = "download"
+    PICTURE = "picture"  # choose what the clip begins with
     SMALLER = "smaller"  # choose the nearest size that fits
     NONE = "none"  # there is nothing to press: something is under way, or nothing fits
 
@@ -53,11 +54,13 @@ def truth_of(
     verdict: Verdict,
     duration: Duration | None,
     clips: int = 1,
+    lacks_picture: bool = False,
 ) -> Truth:
     """What holds for ``size`` now.
 
     Args:
         clips: how many a press would make.
+        lacks_picture: the model begins with a picture, and the form holds none.
     """
     word = verdict.word
     unknown = Text("truth.takes_unknown") if verdict.open and duration is None else NOTHING
@@ -85,6 +88,8 @@ def truth_of(
         if _probing(engine, preset, size):
             return truth(Step.NONE, _untested(verdict), Text("truth.do_testing"))
         return truth(Step.TEST, _untested(verdict), Text("truth.do_test"))
+    if lacks_picture:
+        return truth(Step.PICTURE, Text("truth.lacks_picture"), Text("truth.do_picture"))
     if word is Word.BUSY:
         said = joined(Text("truth.busy"), verdict.reason)
         return truth(Step.QUEUE, said, _count("queue_it", clips))

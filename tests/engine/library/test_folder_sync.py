@@ -210,10 +210,10 @@ def test_a_file_that_ends_the_reader_is_told_and_the_others_are_read(
     ask = reader_process._ask
 
     def dying(
-        what: reader_process.What, paths: list[tuple[Path, Path | None]]
+        what: reader_process.What, paths: list[tuple[Path, Path | None]], index: int
     ) -> list[dict[str, Any]]:
         names = [path for path, _ in paths]
-        return ask(what, paths[: names.index(bad)] if bad in names else paths)
+        return ask(what, paths[: names.index(bad)] if bad in names else paths, index)
 
     monkeypatch.setattr(reader_process, "_ask", dying)
     found = reader_process.receipts([good, bad, after])

@@ -11,9 +11,12 @@ const say = (text, bad = true) => {
   if (bad && !element.offsetParent) trigger("expand"); // it stands on a tab that isn't open
 };
 
+const isPicture = (file) => file.type.startsWith("image/") || /\.(heic|avif|webp|jpe?g|png|gif)$/i.test(file.name);
+
 const take = async (files) => {
   const [file] = files;
   if (!file) return;
+  if ([...files].every(isPicture)) return; // pictures.js has them
   if (files.length > 1) return say(headroomText("script.drop_one"));
   if (!/\.mp4$/i.test(file.name)) return say(headroomText("script.drop_no_mp4", { file: file.name }));
   if (file.size > MOST) return say(headroomText("script.drop_too_large", { file: file.name }));
@@ -47,4 +50,12 @@ const on = (name, act) => document.addEventListener(name, (event) => {
 on("dragenter", () => { depth += 1; veil.hidden = false; });
 on("dragover", (event) => { event.dataTransfer.dropEffect = "copy"; });
 on("dragleave", () => { depth -= 1; if (depth <= 0) { depth = 0; veil.hidden = true; } });
-on("drop", (event) => { depth = 0; veil.hidden = true; take(event.dataTransfer.files); });
+on("drop", (event) => {
+  depth = 0;
+  veil.hidden = true;
+  const files = [...event.dataTransfer.files];
+  if (!files.length || !files.every(isPicture)) { take(files); return; }
+  // The veil lies over where it was dropped.
+  const under = document.elementsFromPoint(event.clientX, event.clientY).map((one) => one.closest("[data-slot]")).find(Boolean);
+  window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { files, slot: under?.dataset.slot } }));
+});

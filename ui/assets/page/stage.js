@@ -94,6 +94,17 @@ const receipt = async () => {
     openDialog(headroomText("script.receipt"), make("div", { id: "receipt" }, receiptTable(rows)));
   } catch (error) { tell(error.message); }
 };
+// The picture that is seen this moment begins the next clip.
+const animate = async () => {
+  const about = shown;
+  const at = film.querySelector("video")?.currentTime ?? 0;
+  tell("");
+  try {
+    const { sha256 } = await ask(`clip/${about.id}/frame?at=${at.toFixed(4)}`, {});
+    window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 } } }));
+    document.querySelector("#prompt textarea")?.focus();
+  } catch (error) { tell(error.message); }
+};
 const deed = (id, sign, name, act) => {
   const made = button("", act, { id, class: "lib-button" });
   made.append(headroomIcon(sign), make("span", { text: headroomText(name) }));
@@ -113,6 +124,7 @@ const actions = () => {
     deed("new-seed", "dice", "script.new_seed", () => again(true)),
     ...(shown.draft ? [deed("make-exact", "check", "script.make_exact", () => again(false, true))] : []),
     deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id })),
+    deed("animate", "picture", "script.animate", animate),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
     make("span", { class: "gap" }),
     small(shown.favourite ? "star-filled" : "star", "script.favourite", favourite,
@@ -200,6 +212,7 @@ const follow = () => {
 new MutationObserver(follow).observe(document.querySelector("#truth") ?? document.body, { childList: true, subtree: true });
 follow();
 
+on("#from-picture").addEventListener("click", () => window.dispatchEvent(new Event("headroom-choose-picture")));
 on("#cancel").addEventListener("click", async () => {
   const job = Number(stage.querySelector("[data-live=job]").textContent) || null;
   try { tell(await server.cancel({ job })); } catch { tell(headroomText("script.unreached")); }

@@ -1,0 +1,82 @@
+"""A picture comes into the form, or goes: the model follows, and the size follows the picture."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from engine.engine import Engine
+from engine.request import SHA256
+from engine.text import NOTHING, Text
+from ui.tabs.choices import known_model, model_choices
+from ui.tabs.generate import Controls, Foot, asked_by, judged
+from ui.tabs.held import counterpart, fields_of, held_as
+from ui.tabs.pictures import said_html
+from ui.wiring import QUIET, Chosen
+
+SLOTS = ("image", "last_image")
+
+
+def wire(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any]) -> None:
+    """Connect the places for pictures with the form."""
+    parts = controls.pictures
+    outputs = [controls.held, controls.model, controls.size, controls.frames, *foot.judged()]
+
+    def take(
+        event: gr.EventData,
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        prompt: Chosen,
+        held: str,
+        lines: bool,
+        seeds: Chosen,
+    ) -> list[Any]:
+        return put(engine, event._data, model, size, frames, prompt, held, lines, seeds)
+
+    parts.places.select(take, asked_by(controls, more), [*outputs, parts.told], **QUIET)
+
+
+def put(
+    engine: Engine,
+    data: object,
+    model: Chosen,
+    size: Chosen,
+    frames: Chosen,
+    prompt: Chosen,
+    held: str,
+    lines: bool,
+    seeds: Chosen,
+) -> list[Any]:
+    """Updates for what is held, model, size, length, verdict and button, and what to say.
+
+    Args:
+        data: ``{"pictures": {"image": SHA-256 or ""}}`` or ``{"fit": "pad"}``, from a browser.
+    """
+    given = data if isinstance(data, dict) else {}
+    fields = fields_of(held)
+    before = fields.get("image")
+    pictures = given.get("pictures")
+    for name, value in pictures.items() if isinstance(pictures, dict) else ():
+        if name in SLOTS and value == "":
+            fields.pop(name, None)
+        elif name in SLOTS and isinstance(value, str) and SHA256.fullmatch(value):
+            engine.intake.find(value)  # a sentence where it is gone
+            fields[name] = value
+    if given.get("fit") in ("crop", "pad"):
+        fields["fit"] = given["fit"]
+    now = held_as(fields)
+    presets = engine.presets
+    was = presets.models[known_model(presets, model)]
+    preset = counterpart(presets, was, begins=bool(now))
+    said = NOTHING
+    if preset is not was:
+        said = Text("pictures.begins" if now else "pictures.words_alone", model=preset.name)
+    elif now and not preset.begins_with_picture:
+        said = Text("pictures.no_model", model=preset.name)
+    fresh = preset is not was or fields.get("image") != before
+    told = judged(engine, preset.id, None if fresh else size, frames, prompt, now, lines, seeds)
+    if fresh:
+        told[1] = gr.Radio(told[1].choices, value=frames)
+    chosen = gr.Dropdown(model_choices(engine), value=preset.id) if preset is not was else gr.skip()
+    return [now, chosen, *told, said_html(said)]
