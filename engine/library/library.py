@@ -305,8 +305,8 @@ class Library:
             named[bool(row["deleted"])].update(filter(None, (row["first"], row["last"])))
         for row in self.store.rows(
             "select request ->> '$.image' as first, request ->> '$.last_image' as last from jobs"
-            " where (state in ('queued', 'running') or cleared = 0)"
-            " and request ->> '$.image' is not null"
+            " where request ->> '$.image' is not null and (state in ('queued', 'running')"
+            " or (state in ('failed', 'cancelled') and cleared = 0))"  # which may be queued again
         ):
             named[False].update(filter(None, (row["first"], row["last"])))
         self.pictures.settle(named[False], named[True])

@@ -9,7 +9,7 @@ import io
 import json
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ def write_clip(
     fps: int,
     receipt: Callable[[], dict[str, Any]] | None,
     check: Callable[[], None] = lambda: None,
+    pictures: Mapping[str, str] | None = None,
 ) -> None:
     """Encode ``frames`` (uint8 [frames, height, width, 3]) and write them, as ``ClipWriter`` does.
 
@@ -55,7 +56,7 @@ def write_clip(
     """
     writer = ClipWriter(path, fps)
     writer.add(frames)
-    writer.finish(receipt, check)
+    writer.finish(receipt, check, pictures)
 
 
 def shown_name(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import gradio as gr
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi import Path as Part
 from fastapi.responses import FileResponse
 
@@ -60,6 +60,7 @@ SLOTS = """
   <p class="told" role="status"></p>
 </div>
 """
+Moment = Annotated[float, Query(ge=0, le=3600)]  # seconds
 Digest = Annotated[str, Part(pattern="^[0-9a-f]{64}$")]
 
 
@@ -118,7 +119,7 @@ def add_picture_routes(app: FastAPI, engine: Engine) -> None:
             raise HTTPException(404, say(error.text)) from error
 
     @app.post("/clip/{number}/frame", dependencies=[*looks, Depends(ours)])
-    def frame(number: Annotated[int, Part(ge=1, le=2**53)], at: float) -> dict[str, Any]:
+    def frame(number: Annotated[int, Part(ge=1, le=2**53)], at: Moment) -> dict[str, Any]:
         try:
             return as_json(frame_of(engine, number, at))
         except HeadroomError as error:
@@ -169,7 +170,7 @@ def frame_of(engine: Engine, number: int, seconds: float) -> Picture:
     clip = engine.library.found(number)
     preset = engine.presets.models.get(clip.request.model)
     fps = preset.fps if preset is not None else 16
-    index = min(max(int(seconds * fps + 1e-3), 0), clip.request.frames - 1)
+    index = min(int(seconds * fps + 1e-3), clip.request.frames - 1)
     home = engine.home
     with tempfile.TemporaryDirectory(prefix="frame-", dir=home.made(home.cache)) as folder:
         place = Path(folder) / "frame.png"
