@@ -216,7 +216,7 @@ def _launch(
         theme=theme(),
         css=icons.css(),
         css_paths=CSS,
-        max_file_size="20mb",
+        max_file_size="60mb",  # the gate has a lower one, and a sentence
         # Each has 150 KB, and each call of a program makes one that nothing ends.
         state_session_capacity=SESSIONS,
         app_kwargs={

@@ -140,7 +140,10 @@ PATHS = [
 ]
 NAMES = ["generate", "status", "cancel", "check", "library"]
 FIELDS: dict[str, list[str]] = {
-    "generate": ["prompt", "model", "height", "width", "frames", "seed", "wait", "receipt"],
+    "generate": [
+        *("prompt", "model", "height", "width", "frames", "seed", "wait", "receipt"),
+        *("image", "last_image", "fit"),
+    ],
     "status": ["job"],
     "cancel": ["job"],
     "check": ["model", "height", "width", "frames"],
@@ -155,6 +158,10 @@ GOOD: dict[str, Any] = {
     "seed": 7,
     "wait": False,
     "receipt": True,
+    "image": None,
+    "last_image": None,
+    "fit": "crop",
+    "held": "",
     "job": 1,
     "search": "",
     "limit": 5,
@@ -414,6 +421,8 @@ class Calls:
         body = {"on": self._random.choice([True, False, self._any()]), "fresh": self._any()}
         if self._random.random() < 0.2:
             body["extra"] = self._any()
+        if self._random.random() < 0.1:
+            what = f"frame?at={_quoted(self._any())}"
         return self._post(f"clip/{number}/{what}", body)
 
     def _file(self) -> Call:
@@ -424,6 +433,7 @@ class Calls:
                 "gradio_api/file/",
                 "clip/",
                 "thumb/",
+                "picture/",
                 "clips/",
                 "static/",
                 "assets/",
@@ -442,7 +452,8 @@ class Calls:
         content = b"\x00\x00\x00\x18ftypisom" + self._random.randbytes(200)
         if self._random.random() < 0.5:
             content = self._random.choice(RAW)
-            return Call("POST", f"receipt?name={quote(name)}", content, {"X-Headroom": "1"})
+            place = self._random.choice(["receipt", "picture"])
+            return Call("POST", f"{place}?name={quote(name)}", content, {"X-Headroom": "1"})
         head = f'--b\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
         body = head.encode() + content + b"\r\n--b--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=b", "X-Headroom": "1"}
@@ -473,7 +484,7 @@ class Calls:
         )
         if self._random.random() < 0.5:
             return Call(self._random.choice(["GET", "HEAD", "PUT"]), path, door=True)
-        place = self._random.choice(["enter", "generate", "cancel"])
+        place = self._random.choice(["enter", "generate", "cancel", "picture"])
         fields = {"prompt": "", **{k: GOOD[k] for k in ("height", "width", "frames", "seed")}}
         body: Any = {"enter": {"password": "", "name": "x"}, "cancel": {"job": 1}}.get(
             place, fields

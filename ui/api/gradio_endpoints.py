@@ -46,8 +46,8 @@ def add_endpoints(answers: Answers) -> None:
         seed: int = -1,
         wait: bool = True,
         receipt: bool = True,
-        image: Any = None,
-        last_image: Any = None,
+        image: str | dict[str, Any] | None = None,
+        last_image: str | dict[str, Any] | None = None,
         fit: str | None = None,
     ) -> Made:
         """Make one clip: braces in the prompt are characters. model left out is this machine's

@@ -37,6 +37,7 @@ from ui.api.mcp_tools import (
     model_told,
     refuse_unknown,
 )
+from ui.server.gradio_errors import WITH_PICTURES_LIMIT
 from ui.server.login import NotLoggedIn, PageLogin
 from ui.server.throttle import TooManyTries
 
@@ -81,7 +82,9 @@ class McpServer:
             allowed_hosts=[f"{host}:*" for host in HERE],
             allowed_origins=[f"http://{host}:*" for host in HERE],
         )
-        app = self.server.streamable_http_app(transport_security=security)
+        app = self.server.streamable_http_app(
+            transport_security=security, max_request_body_size=WITH_PICTURES_LIMIT
+        )
         self.route = Route("/mcp", _Gate(app, login, answers))
 
     def run(self, _app: FastAPI) -> AbstractAsyncContextManager[None]:

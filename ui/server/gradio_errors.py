@@ -29,7 +29,11 @@ from ui.wording import say
 
 log = logging.getLogger(__name__)
 BODY_LIMIT = 2**20  # bytes: the largest is a prompt for every line of a batch
-OWN_LIMIT = re.compile(r"^/receipt$")  # has one of its own (ui/tabs/dropped.py)
+# Where programs may send two pictures as text (ui/api/pictures.py).
+WITH_PICTURES = re.compile(r"^/(mcp|gradio_api/(call|run)/(v2/)?generate)/?$")
+WITH_PICTURES_LIMIT = 28_000_000
+# These have limits of their own: ui/tabs/dropped.py, ui/tabs/pictures.py, ui/server/gate.py.
+OWN_LIMIT = re.compile(r"^/(receipt|picture|gradio_api/upload/?)$")
 SERVED_BY_GRADIO = re.compile(r"^/(gradio_api|static|assets|svelte|config|login|theme)\b")
 GRADIOS = re.compile(r"^/gradio_api/")
 DIRECT = re.compile(r"^/gradio_api/(run|api)/")
@@ -41,7 +45,7 @@ BROKEN = "Something went wrong here; see the log."
 
 
 class _TooLong(Exception):
-    """The body has more than BODY_LIMIT bytes."""
+    """The body has more bytes than its address takes."""
 
 
 class Malformed:
@@ -56,16 +60,18 @@ class Malformed:
             return
         path, headers = scope["path"], dict(scope["headers"])
         kind = headers.get(b"content-type", b"").lower()
-        if GRADIOS.match(path) and kind.startswith(b"multipart/"):
+        form = kind.startswith(b"multipart/") and not OWN_LIMIT.match(path)
+        if GRADIOS.match(path) and form:
             await refuse(scope, send, 415, FORM)
             return
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length[:18]) > BODY_LIMIT and not OWN_LIMIT.match(path):
+        most = WITH_PICTURES_LIMIT if WITH_PICTURES.match(path) else BODY_LIMIT
+        if length.isdigit() and int(length[:18]) > most and not OWN_LIMIT.match(path):
             await refuse(scope, send, 413, TOO_LONG)
             return
         answer = _Answer(send, bool(DIRECT.match(path)))
         try:
-            bounded = receive if OWN_LIMIT.match(path) else limited(receive, BODY_LIMIT, _TooLong)
+            bounded = receive if OWN_LIMIT.match(path) else limited(receive, most, _TooLong)
             await self._app(scope, bounded, answer.send)
         except _TooLong:
             if not answer.started:

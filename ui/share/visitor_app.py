@@ -4,6 +4,7 @@ It isn't Gradio's: a share link needs a few small routes, and whatever isn't ser
 Which port a request came through says whose it is; no header does, as headers can be made up.
 """
 
+import asyncio
 import re
 from collections.abc import Container, Mapping
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
 from engine.library.files import is_own_file
+from engine.library.mp4 import shown_name
 from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState
@@ -28,7 +30,7 @@ from ui.server.caller import forwarded_for, network, peer_of
 from ui.server.compression import Compressed
 from ui.server.incoming import TOO_MANY_OPEN, Places, limited, same_site
 from ui.server.texts import script, texts_answer
-from ui.share.visitors import ShareError, Visitor, Visits, WrongPassword, told
+from ui.share.visitors import PICTURE_BYTES, ShareError, Visitor, Visits, WrongPassword, told
 from ui.tabs.theme_switch import theme_switch_html
 from ui.theme import ASSETS
 from ui.wording import language_of, say, speak, spoken
@@ -120,7 +122,8 @@ class VisitorsGate:
             answer = _refuse(request, self._hosts) or self._app
             if not free:
                 answer = _error(TOO_MANY_OPEN, 429)
-            await answer(scope, limited(receive, BODY_LIMIT, _too_long), _with_headers(send))
+            most = PICTURE_BYTES if scope["path"] == "/picture" else BODY_LIMIT
+            await answer(scope, limited(receive, most, _too_long), _with_headers(send))
 
 
 def _refuse(request: Request, hosts: Container[str]) -> Response | None:
@@ -226,6 +229,8 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
+    turn = asyncio.Semaphore(1)  # pictures that are read at once
+
     def who(request: Request) -> Visitor:
         return _visitor(visits, request)
 
@@ -251,6 +256,16 @@ def _add_calls(app: FastAPI, visits: Visits, tunnelled: bool) -> None:
     @app.post("/generate")
     def generate(asked: Asked, visitor: Annotated[Visitor, Depends(who)]) -> dict[str, Any]:
         return {"job": visits.submit(visitor, asked.model_dump()).id}
+
+    @app.post("/picture")
+    async def picture(
+        request: Request, visitor: Annotated[Visitor, Depends(who)], name: str = ""
+    ) -> dict[str, Any]:
+        async with turn:
+            data = await request.body()
+            called: Said = shown_name(name) or Text("pictures.sent")
+            taken = await asyncio.to_thread(visits.take_picture, visitor, data, called)
+        return {"picture": taken}
 
     @app.post("/cancel")
     def cancel(asked: Cancelling, visitor: Annotated[Visitor, Depends(who)]) -> dict[str, Any]:
@@ -308,6 +323,7 @@ def state_for(visits: Visits, visitor: Visitor) -> dict[str, Any]:
         "left": round(visits.share.left),
         "model": preset.name,
         "engine": said,
+        "pictures": visits.picture_preset is not None,
         "sizes": _sizes(visits),
         "lengths": [
             {"frames": n, "text": Text("visitors.length", seconds=preset.seconds(n))}

@@ -9,9 +9,11 @@ import secrets
 import threading
 import time
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engine.default_model import asked_for
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.guard import Refused
@@ -30,6 +32,8 @@ UNFINISHED_EACH = 2  # jobs that a visitor, and an address, may have waiting and
 UNFINISHED_ALL = 10
 VISITORS, VISITORS_EACH = 50, 8  # who may be inside at once, in all and of one address
 UNSEEN_SECONDS = 30.0  # six times what a page in the background asks in
+PICTURES_EACH = 30  # of an address, in a share's time
+PICTURE_BYTES = 20_000_000
 NAME_LIMIT = 40
 PASSWORD_BYTES = 10  # 80 bits; 16 characters to type
 
@@ -50,13 +54,15 @@ class WrongPassword(ShareError):
 
 @dataclass
 class Visitor:
-    """Somebody who knew the password. ``id`` is what their jobs carry; ``name`` may be empty."""
+    """Somebody who knew the password. ``id`` is what their jobs carry; ``name`` may be empty;
+    ``pictures``: what they sent, by SHA-256."""
 
     id: str
     name: str
     address: str
     since: float
     seen: float
+    pictures: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -169,11 +175,45 @@ class Visits:
         self._noted = engine.jobs.shares.open(share.seconds)
         share.id = self._noted.id
         self._lock = threading.Lock()  # looking whether it may be, and queueing, are one step
+        self._sent: Counter[str] = Counter()  # pictures, by address
         self._asked: dict[int, str] = {}  # unfinished jobs, and the address that each came from
 
     @property
     def preset(self) -> ModelPreset:
         return self.engine.presets.models[self.share.model]
+
+    @property
+    def picture_preset(self) -> ModelPreset | None:
+        """The model that makes clips from visitors' pictures; None where there is none ready."""
+        preset = self.preset
+        if not preset.begins_with_picture:
+            named = self.engine.presets.models.get(preset.from_picture or "")
+            if named is None:
+                return None
+            preset = named
+        try:
+            self.engine.check_ready(preset.id)
+        except HeadroomError:
+            return None
+        return preset
+
+    def take_picture(self, visitor: Visitor, data: bytes, name: Said) -> str:
+        """Keep a picture for their next clips; returns its SHA-256.
+
+        Raises:
+            PictureError: it isn't one that can be used.
+            ShareError: none are taken here, or no more.
+        """
+        if self.picture_preset is None:
+            raise ShareError(Text("visitors.no_pictures"), Text("visitors.words_alone"))
+        with self._lock:
+            if self._sent[visitor.address] >= PICTURES_EACH:
+                many = Text("visitors.many_pictures", count=PICTURES_EACH)
+                raise ShareError(many, Text("visitors.words_alone"))
+            self._sent[visitor.address] += 1
+        picture = self.engine.intake.take_bytes(data, name)
+        visitor.pictures.add(picture.sha256)
+        return picture.sha256
 
     @property
     def most(self) -> Size:
@@ -190,7 +230,7 @@ class Visits:
         """
         if "model" in raw:
             raise ShareError(Text("visitors.no_model"), Text("visitors.leave_it_out"))
-        request = ClipRequest.check({**raw, "model": self.share.model}, self.engine.presets)
+        request = self._request(visitor, raw)
         most = self.most
         if request.size.tokens > most.tokens or request.size.pixels > most.pixels:
             raise ShareError(
@@ -222,6 +262,16 @@ class Visits:
                 raise ShareError(Text("visitors.not_now"), Text("visitors.tell_owner")) from error
             self._asked[job.id] = visitor.address
             return job
+
+    def _request(self, visitor: Visitor, raw: Mapping[str, object]) -> ClipRequest:
+        """Raises RequestError, and ShareError for pictures that aren't theirs."""
+        pictures = [raw[name] for name in ("image", "last_image") if raw.get(name)]
+        if any(picture not in visitor.pictures for picture in map(str, pictures)):
+            raise ShareError(Text("visitors.no_such_picture"), Text("pictures.choose_again"))
+        preset = self.picture_preset if pictures else self.preset
+        if preset is None:
+            raise ShareError(Text("visitors.no_pictures"), Text("visitors.words_alone"))
+        return asked_for(self.engine, {**raw, "model": preset.id})
 
     def jobs(self, visitor: Visitor) -> list[Job]:
         """Their own, the newest first."""

@@ -1,5 +1,7 @@
 """gradio_client and curl against a real page: the seven endpoints and the clips' addresses."""
 
+import base64
+import hashlib
 import os
 import re
 import signal
@@ -11,8 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
@@ -66,6 +69,44 @@ def test_exactly_seven_endpoints_are_documented(page: Served) -> None:
             assert parameter["type"], (name, parameter)
             needed = parameter["parameter_name"] in ("prompt", "job") and name != "/status"
             assert parameter["parameter_has_default"] is not needed
+
+
+def test_a_clip_is_made_of_a_file_of_the_clients(
+    page: Served, client: Client, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "holiday.png"
+    Image.new("RGB", (96, 64), (9, 90, 200)).save(file)
+    made = ask(client, "generate", "it moves", model="scripted-i2v", image=handle_file(str(file)))
+    sha = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (made["state"], made["request"]["image"]) == ("done", sha)
+    assert (made["request"]["width"], made["request"]["height"]) == (48, 32), "its shape"
+    # The same one again, by what it is known as, and as text for curl.
+    url = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    for image in (sha, url):
+        fields = {"model": "scripted-i2v", "image": image, "wait": False}
+        queued = ask(client, "generate", "it moves", **fields)
+        told = ask(client, "status", queued["job"])["job"]
+        assert told["request"]["image"] == sha
+        ask(client, "cancel", queued["job"])
+
+
+def test_no_path_of_this_computer_is_a_picture(page: Served, client: Client, home: Path) -> None:
+    """gradio_client names an uploaded file by its path, which may be made up."""
+    secret = home / "secret.png"
+    Image.new("RGB", (96, 64)).save(secret)
+    for path in (str(secret), str(home / "cache/gradio/../../secret.png"), "/etc/passwd", "\0"):
+        body = {"prompt": "x", "model": "scripted-i2v", "image": {"path": path}, "wait": False}
+        url = f"{page.url}gradio_api/call/v2/generate"
+        asked = httpx.post(url, json=body, trust_env=False)
+        event = asked.json()["event_id"]
+        told = httpx.get(f"{page.url}gradio_api/call/generate/{event}", trust_env=False).text
+        assert "event: error" in told
+        assert "isn't a picture's file" in told, told
+    assert ask(client, "status")["waiting"] == []
+    large = {"files": ("a.png", bytes(52_000_000))}
+    answer = httpx.post(f"{page.url}gradio_api/upload", files=large, trust_env=False)
+    assert answer.status_code == 413
+    assert "larger than 50 MB" in answer.json()["error"]
 
 
 def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:

@@ -1,6 +1,8 @@
 """The SDK's own client against a real page with --mcp, and who is let in."""
 
 import asyncio
+import base64
+import hashlib
 import os
 import re
 import signal
@@ -15,6 +17,7 @@ import psutil
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from PIL import Image
 
 from engine import VERSION
 from engine.home import PROJECT
@@ -84,6 +87,34 @@ def test_a_whole_generation(page: Served, mode: str) -> None:
     talk(page, conversation, mode)
     assert any("Denoising, step" in message for _, message in heard)
     assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
+
+
+def test_pictures_come_as_a_path_or_as_data(page: Served, tmp_path: Path) -> None:
+    """By path only from where people's pictures are."""
+    home = Path(page.log_file).parent / "home"
+    inside, outside = home / "clips" / "a.png", tmp_path / "a.png"
+    for file in (inside, outside):
+        Image.new("RGB", (96, 64), (9, 90, 200)).save(file)
+    data = base64.b64encode(inside.read_bytes()).decode()
+
+    async def conversation(client: Client) -> None:
+        fields = {"model": "scripted-i2v", "prompt": "it moves"}
+        for image in (str(inside), f"data:image/png;base64,{data}"):
+            answer = await client.call_tool("generate", {**fields, "image": image})
+            made = answer.structured_content
+            assert made["clip"]["image"] == hashlib.sha256(inside.read_bytes()).hexdigest()
+        for image, words in (
+            (str(outside), "outside the folders"),
+            (str(home / "clips/../../../a.png"), "outside the folders"),
+            ("data:image/png;base64,%%%", "isn't a picture's file"),
+            ("data:image/png," + data, "isn't a picture's file"),
+            ("data:image/png;base64," + "A" * 14_000_000, "larger than 10 MB"),
+            (str(home / "nothing.png"), "doesn't exist"),
+        ):
+            told = said(await client.call_tool("generate", {**fields, "image": image}))
+            assert words in told, told
+
+    talk(page, conversation, "auto")
 
 
 def test_the_server_tells_its_version(page: Served) -> None:

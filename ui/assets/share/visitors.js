@@ -11,6 +11,14 @@ const ask = async (path, body) => {
   if (!answer.ok) throw Object.assign(new Error(said.error), { status: answer.status });
   return said;
 };
+const send = async (file) => {
+  const path = `picture?${new URLSearchParams({ name: file.name })}`;
+  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file })
+    .catch(() => { throw new Error(headroomText("script.door_unreached")); });
+  const said = await answer.json().catch(() => ({ error: headroomText("script.door_silent") }));
+  if (!answer.ok) throw Object.assign(new Error(said.error), { status: answer.status });
+  return said.picture;
+};
 const make = (kind, text = "", name = "") => {
   const made = document.createElement(kind);
   made.textContent = text;
@@ -77,12 +85,13 @@ const draw = (state) => {
   const minutes = Math.ceil(state.left / 60);
   $("left").textContent = minutes === 1
     ? headroomText("script.ends_in_minute") : headroomText("script.ends_in_minutes", { n: minutes });
+  $("pictures").hidden = !state.pictures;
   $("engine").textContent = headroomText("script.engine_for_visitors", { model: state.model, state: state.engine });
   const form = $("make").elements;
   if (!filled) {
     for (const size of state.sizes) form.size.add(new Option(size.text, `${size.height}×${size.width}`));
     for (const length of state.lengths) form.frames.add(new Option(length.text, length.frames));
-    form.size.value = `${state.chosen.height}×${state.chosen.width}`;
+    form.size.value = form.size.dataset.usual = `${state.chosen.height}×${state.chosen.width}`;
     form.frames.value = state.chosen.frames;
     filled = true;
   }
@@ -127,10 +136,15 @@ $("enter").onsubmit = async (event) => {
 $("make").onsubmit = async (event) => {
   event.preventDefault();
   const form = event.target.elements;
-  const [height, width] = form.size.value.split("×").map(Number);
-  const asked = { prompt: form.prompt.value, height, width, frames: Number(form.frames.value) };
+  const asked = { prompt: form.prompt.value, frames: Number(form.frames.value) };
   if (form.seed.value) asked.seed = Number(form.seed.value);
   try {
+    for (const name of ["image", "last_image"]) {
+      const [file] = form[name].files;
+      if (file) asked[name] = await send(file);
+    }
+    // With a picture the size follows its shape, unless another one is chosen.
+    if (!asked.image || form.size.value !== form.size.dataset.usual) [asked.height, asked.width] = form.size.value.split("×").map(Number);
     await ask("generate", asked);
     tell("");
     look();
