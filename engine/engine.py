@@ -16,8 +16,9 @@ from engine.kernels.kernel_test import KernelTest
 from engine.kernels.tasks import own_model
 from engine.library.folder_sync import FolderSync
 from engine.library.intake import Intake
-from engine.library.library import Library
+from engine.library.library import Library, LibraryError
 from engine.library.posters import Posters
+from engine.library.receipt import MOST_PARTS
 from engine.machine.facts import Machine
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import FlightRecorder
@@ -29,6 +30,7 @@ from engine.presets import Presets
 from engine.process.loops import Faults
 from engine.request import ClipRequest
 from engine.settings import Settings
+from engine.text import Text
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
 from engine.worker.lane import LOCAL, Lane
@@ -36,6 +38,7 @@ from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
 
 log = logging.getLogger("headroom.engine")
+MAKE_ALONE = Text("worker.make_alone")
 
 
 class Engine:
@@ -198,10 +201,28 @@ class Engine:
         self.home.writable(self.home.clips)
         for request in requests:
             self.intake.check(request)
+            self._check_before(request)
         for request in {(r.model, r.size): r for r in requests}.values():
             self.guard.admit(request, may_wait)
         for model in {request.model for request in requests}:
             self._check_weights(model)
+
+    def _check_before(self, request: ClipRequest) -> None:
+        """Raises LibraryError: the clip that it goes on from can't be joined with it."""
+        if request.after is None:
+            return
+        clip = self.library.with_digest(request.after)
+        if clip is None:
+            raise LibraryError(Text("worker.clip_before_gone"), Text("worker.make_alone"))
+        fps = self.presets.models[request.model].fps
+        before = self.presets.models.get(clip.request.model)
+        if before is not None and before.fps != fps:
+            raise LibraryError(Text("library.other_rate", one=before.fps, other=fps), MAKE_ALONE)
+        if (clip.request.height, clip.request.width) != (request.height, request.width):
+            size = f"{clip.request.width} × {clip.request.height}"
+            raise LibraryError(Text("library.other_size", size=size), Text("library.take_size"))
+        if len(clip.receipt.get("parts") or ()) >= MOST_PARTS:
+            raise LibraryError(Text("library.many_parts", most=MOST_PARTS), MAKE_ALONE)
 
     def edit(self, job: int, request: ClipRequest) -> Job:
         """Make a waiting job another request, at its place.

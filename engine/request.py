@@ -19,7 +19,7 @@ RANDOM_SEED = -1
 GRID = 16  # pixels: the VAE halves three times, the transformer's patch once more
 FIELDS = ("prompt", "height", "width", "frames", "seed", "model")
 # Left out of the JSON form where they say nothing.
-MORE_FIELDS = ("image", "last_image", "fit", "adapters")
+MORE_FIELDS = ("image", "last_image", "fit", "after", "adapters")
 Dimension = Literal["height", "width", "frames"]
 DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
 Fit = Literal["crop", "pad"]  # a picture of another shape: what is over is cut off, or it has bars
@@ -94,7 +94,9 @@ class ClipRequest:
     """A valid request. ``seed`` -1 means "draw one"; the job and the receipt keep the drawn one.
 
     ``image``, ``last_image``: what the clip begins and ends with, by the SHA-256 of a kept picture
-    (engine/pictures); ``fit``: how one of another shape meets the size.
+    (engine/pictures); ``fit``: how one of another shape meets the size. ``after``: the clip that
+    this one goes on from, by its file's SHA-256: ``image`` is its last picture, and both become one
+    file.
     """
 
     prompt: str
@@ -106,6 +108,7 @@ class ClipRequest:
     image: str | None = None
     last_image: str | None = None
     fit: Fit = "crop"
+    after: str | None = None
     adapters: tuple[Adapter, ...] = ()
 
     @property
@@ -170,6 +173,7 @@ class ClipRequest:
         if image is None and model and preset.begins_with_picture and not (probe or problems):
             problems.append(Problem("image", Text("request.needs_picture", model=preset.name)))
         fit = _fit(raw.get("fit"), problems)
+        after = _after(raw.get("after"), problems)
         adapters = _adapters(raw.get("adapters"), preset, problems)
         if problems:
             raise RequestError(tuple(problems))
@@ -180,6 +184,7 @@ class ClipRequest:
             image=image,
             last_image=last_image,
             fit=fit if image else "crop",
+            after=after if image else None,
             adapters=adapters,
             **size,
         )
@@ -266,6 +271,15 @@ def _fit(value: object, problems: list[Problem]) -> Fit:
     unknown = Text("request.no_fit", value=repr(str(value)[:40]), ways=ways)
     problems.append(Problem("fit", unknown, "crop"))
     return "crop"
+
+
+def _after(value: object, problems: list[Problem]) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and SHA256.fullmatch(value):
+        return value
+    problems.append(Problem("after", Text("request.no_clip", value=repr(str(value)[:60]))))
+    return None
 
 
 def _adapters(value: object, preset: ModelPreset, problems: list[Problem]) -> tuple[Adapter, ...]:

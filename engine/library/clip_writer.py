@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.library import xmp
+from engine.library import joining, xmp
 from engine.machine.facts import core_limit
 from engine.stages import Frames
 
@@ -29,10 +29,19 @@ class ClipWriter:
 
     Args:
         begin: called once before the file is opened, in the thread; what it raises ``finish`` does.
+        before: a clip of the same size and rate that these frames go on from. The first of them is
+            its last one, and left out. It isn't encoded again where its codec's settings are ours.
     """
 
-    def __init__(self, path: Path, fps: int, begin: Callable[[], object] = lambda: None) -> None:
-        self._path, self._fps, self._begin = path, fps, begin
+    def __init__(
+        self,
+        path: Path,
+        fps: int,
+        begin: Callable[[], object] = lambda: None,
+        before: Path | None = None,
+    ) -> None:
+        self._path, self._fps, self._begin, self._before = path, fps, begin, before
+        self.earlier = 0  # frames of ``before``; known once all is encoded
         self._parts: queue.SimpleQueue[Frames | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._encoded, self._given_up = threading.Event(), threading.Event()
@@ -121,11 +130,21 @@ class ClipWriter:
         with av.open(str(self._path), "w", format="mp4", options=options) as container:
             stream = container.add_stream("libx264", rate=self._fps, options=_X264)
             packets: list[Any] = []
+            earlier: list[Any] = []
             begun = False
             for part in parts:
                 if not begun:
                     _set_up(stream, *part.shape[1:3])
                     begun = True
+                    if self._before is not None:
+                        part = part[1:]
+                        earlier, again = joining.go_on(self._before, stream)
+                        for frame in again:
+                            if self._given_up.is_set():
+                                return
+                            self.earlier += 1
+                            packets += stream.encode(frame)
+                        self.earlier += len(earlier)
                 for array in part:
                     if self._given_up.is_set():
                         return
@@ -134,6 +153,7 @@ class ClipWriter:
             # x264 writes its version, and how many threads it had, into the picture's data.
             silent = BitStreamFilterContext("filter_units=remove_types=6", in_stream=stream)
             packets = [kept for packet in [*packets, None] for kept in silent.filter(packet)]
+            packets = joining.after(earlier, packets, stream)
             self._encoded.set()
             self._may_write.wait()
             if self._given_up.is_set():

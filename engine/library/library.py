@@ -56,6 +56,11 @@ class Clip:
     def request(self) -> ClipRequest:
         return ClipRequest.from_json(self.receipt["request"])
 
+    @property
+    def frames(self) -> int:
+        """How many its file has: more than were asked for where it goes on from another clip."""
+        return int(self.receipt.get("frames") or self.receipt["request"]["frames"])
+
 
 @dataclass(frozen=True)
 class Query:
@@ -130,6 +135,14 @@ class Library:
         if clip is None:
             raise LibraryError(Text("library.gone"), Text("library.reload"))
         return clip
+
+    def with_digest(self, digest: str) -> Clip | None:
+        """A clip whose file has this SHA-256, and is here."""
+        rows = self.store.rows(
+            "select * from clips where digest = ? and missing = 0 order by trashed is not null",
+            (digest,),
+        )
+        return next((clip for row in rows if self.lies_here(clip := as_clip(row))), None)
 
     def of_job(self, job: int) -> Clip | None:
         rows = self.store.rows("select * from clips where job = ?", (job,))

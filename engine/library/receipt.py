@@ -25,6 +25,7 @@ from engine.text import Text
 
 MOST_BYTES = 200_000  # as JSON; a real one has about 3,000
 MOST_ENTRIES = 100
+MOST_PARTS = 16  # clips that one file is joined of
 MOST_LEVELS = 50  # of nesting; a real one has 4. Python's JSON ends at some hundreds
 
 Line = Annotated[str, Field(max_length=300)]
@@ -54,6 +55,7 @@ class _Request(_Part):
     image: Digest | None = None
     last_image: Digest | None = None
     fit: Fit | None = None
+    after: Digest | None = None
     adapters: Annotated[list[_Adapter], Field(max_length=MOST_ADAPTERS)] | None = None
 
 
@@ -73,6 +75,8 @@ class _Receipt(_Part):
     stages: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     peaks: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     versions: Annotated[dict[Line, Line], Field(max_length=MOST_ENTRIES)] = {}
+    frames: Side | None = None
+    parts: Annotated[list[dict[str, Any]], Field(max_length=MOST_PARTS)] | None = None
     pictures: dict[Literal["image", "last_image"], Base64] | None = None
     plan: Annotated[dict[Line, _Choice], Field(max_length=MOST_ENTRIES)] = {}
 
@@ -86,8 +90,9 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        if receipt["pictures"] is None:
-            del receipt["pictures"]
+        for name in ("frames", "parts", "pictures"):
+            if receipt[name] is None:
+                del receipt[name]
         receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}
         text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:
@@ -103,10 +108,23 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     raise ClipError(damaged, Text("library.use_ours"))
 
 
+def joined_receipt(
+    receipt: Mapping[str, Any], before: Mapping[str, Any], frames: int
+) -> dict[str, Any]:
+    """``receipt`` of a clip that goes on from one with the receipt ``before``: its file has so many
+    ``frames``, and in ``parts`` the receipts of all that it is joined of, the first one first."""
+    earlier = before.get("parts") or [before]
+    parts = [{k: v for k, v in part.items() if k != "pictures"} for part in (*earlier, receipt)]
+    return {**receipt, "frames": frames, "parts": parts[-MOST_PARTS:]}
+
+
 def for_others(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """What of a receipt somebody else than the owner gets: how to make the clip again, and nothing
     of the computer that made it."""
-    return {name: receipt[name] for name in ("request", "seed", "model")}
+    kept = {name: receipt[name] for name in ("request", "seed", "model")}
+    if "parts" in receipt:
+        kept |= {"frames": receipt["frames"], "parts": [for_others(p) for p in receipt["parts"]]}
+    return kept
 
 
 def _what_is_wrong(error: ValidationError) -> Text:

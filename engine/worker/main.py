@@ -23,7 +23,7 @@ from engine.home import Home
 from engine.library import mp4
 from engine.library.clip_writer import ClipWriter
 from engine.library.intake import Intake, proof, stand_in
-from engine.library.receipt import for_others
+from engine.library.receipt import for_others, joined_receipt
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
@@ -254,9 +254,12 @@ def _make_clip(
     meter = pipeline.meter
     folder = Path(order.partial).parent
     fps = loaded.preset.fps
-    writer = ClipWriter(Path(order.partial), fps, lambda: Home(folder.parent).made(folder))
+    before = Path(order.before) if order.before else None
+    writer = ClipWriter(Path(order.partial), fps, lambda: Home(folder.parent).made(folder), before)
     run.encode = writer.add
     try:
+        if order.request.after and before is None:
+            raise PipelineError(Text("worker.clip_before_gone"), Text("worker.make_alone"))
         with meter.ceiling(order.ceiling) if meter.caps_clips else contextlib.nullcontext():
             frames = pipeline.generate(order.request, order.seed, run)
         _check_frames(frames, order.request)
@@ -271,7 +274,11 @@ def _make_clip(
             """The same for file and database; called once the frames are encoded."""
             run.leave()
             seconds = {"load": loaded.seconds, **run.seconds}
-            kept.update(_receipt(order, frames, loaded.facts, seconds, run.peaks))
+            told = _receipt(order, frames, loaded.facts, seconds, run.peaks)
+            if order.before_receipt is not None:
+                whole = writer.earlier + len(frames) - 1  # the seam's frame is one of both
+                told = joined_receipt(told, order.before_receipt, whole)
+            kept.update(told)
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())

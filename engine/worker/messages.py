@@ -22,7 +22,8 @@ class Generate:
 
     ``ceiling``: bytes that it may take; a GPU's driver would else spill into the RAM unasked.
     ``embed``: whether the MP4 holds the receipt. ``own``: whether it is the owner's: others get no
-    word in it of the computer.
+    word in it of the computer. ``before``: the file of the clip that it goes on from, and its
+    receipt.
     """
 
     job: int
@@ -33,6 +34,8 @@ class Generate:
     ceiling: int
     embed: bool = True
     own: bool = True
+    before: str = ""
+    before_receipt: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from engine.home import Home, HomeError
 from engine.jobs import CANCELLED, Job, Jobs, State
 from engine.library import files
 from engine.library.files import Identity
-from engine.library.library import clip_name
+from engine.library.library import Library, clip_name
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
@@ -51,6 +51,15 @@ class Outcomes:
     def partial(self, job: int) -> tuple[Path, Path]:
         """Where the worker writes clip and poster until they are whole."""
         return self._folder / f".partial-{job}.mp4", self._folder / f".partial-{job}.jpg"
+
+    def before(self, job: Job) -> tuple[str, dict[str, Any] | None]:
+        """The file of the clip that ``job`` goes on from, and its receipt; nothing where there is
+        none, or none any more, which the worker tells."""
+        if job.request.after is None:
+            return "", None
+        library = Library(self._home, self._jobs.store)
+        clip = library.with_digest(job.request.after)
+        return ("", None) if clip is None else (str(library.place(clip)), clip.receipt)
 
     def no_place(self) -> Text | None:
         """Why no clip could be kept now; None where one could."""

@@ -259,7 +259,7 @@ class Supervisor:
         ceiling = self.guard.budget(job.request.model)
         whom = job.embed, job.visitor == ""
         order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
-        worker.send(messages.Generate(*order, *whom))
+        worker.send(messages.Generate(*order, *whom, *self._outcomes.before(job)))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""

@@ -1,7 +1,8 @@
 """What the form holds besides words, size and seed: pictures, as one value of the page.
 
 ``held`` is a JSON object, or "" where there is nothing: ``{"image": SHA-256, "last_image": SHA-256,
-"fit": "crop" or "pad"}``, each only where it says something. It stands in the page, so it may be
+"fit": "crop" or "pad", "after": the SHA-256 of the clip that it goes on from}``, each only where
+it says something. It stands in the page, so it may be
 anything.
 """
 
@@ -16,7 +17,7 @@ from engine.pictures.cut import size_for
 from engine.presets import ModelPreset, Presets
 from engine.request import ClipRequest, Size
 
-FIELDS = ("image", "last_image", "fit")
+FIELDS = ("image", "last_image", "fit", "after")
 
 
 def fields_of(held: object) -> dict[str, Any]:
@@ -35,6 +36,8 @@ def fields_of(held: object) -> dict[str, Any]:
 def held_as(fields: Mapping[str, Any]) -> str:
     """The way back from ``fields_of``."""
     kept = {name: fields[name] for name in FIELDS if fields.get(name)}
+    if not kept.get("image"):
+        kept.pop("after", None)
     if not kept.keys() & {"image", "last_image"}:
         return ""
     return json.dumps(kept, separators=(",", ":"))

@@ -109,7 +109,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     size = Text(
         "receipt_table.size_and_frames",
         size=wording.size_of(engine.presets, clip.request.model, clip.request.size),
-        frames=clip.request.frames,
+        frames=clip.frames,
     )
     by_hand = NOTHING if clip.job else Text("receipt_table.by_hand")
     seconds, peaks = receipt["stages"], receipt["peaks"]

@@ -181,7 +181,7 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
     """A clip as the lists draw it: words of the request's language, and numbers."""
     request, models = clip.request, engine.presets.models
     known = models.get(request.model)
-    seconds = request.frames / wording.fps_of(engine.presets, request.model)
+    seconds = clip.frames / wording.fps_of(engine.presets, request.model)
     return {
         "id": clip.id,
         "version": "".join(filter(str.isdigit, clip.created)),

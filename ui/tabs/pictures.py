@@ -22,6 +22,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import reader_process
 from engine.library.intake import Picture
+from engine.library.library import LibraryError
 from engine.library.mp4 import shown_name
 from engine.pictures.plain import MOST_BYTES, too_large
 from engine.text import Said, Text
@@ -31,6 +32,7 @@ from ui.theme import ASSETS
 from ui.wording import say
 
 AT_ONCE = 2  # uploads
+LAST = 1e6  # seconds: no clip is that long
 TYPES = "image/png,image/jpeg,image/webp,image/avif,image/heic,image/heif,image/gif,.heic,.avif"
 # A picture never changes: its address is its content.
 CACHED = {
@@ -95,7 +97,7 @@ def said_html(said: Said) -> str:
 def add_picture_routes(app: FastAPI, engine: Engine) -> None:
     """``POST /picture``: a picture as the body; the answer has its ``sha256``, or why it was
     ``refused``. ``GET /picture/SHA256``: its plain copy. ``POST /clip/N/frame``: a picture of a
-    clip becomes one that is kept."""
+    clip becomes one that is kept. ``POST /clip/N/end``: so does its last one, to go on from."""
     looks = [Depends(member), Depends(known_fields)]
     turn = asyncio.Semaphore(AT_ONCE)
 
@@ -117,6 +119,17 @@ def add_picture_routes(app: FastAPI, engine: Engine) -> None:
             return FileResponse(engine.intake.plain(sha256), headers=CACHED, media_type="image/png")
         except HeadroomError as error:
             raise HTTPException(404, say(error.text)) from error
+
+    @app.post("/clip/{number}/end", dependencies=[*looks, Depends(ours)])
+    def end(number: Annotated[int, Part(ge=1, le=2**53)]) -> dict[str, Any]:
+        try:
+            clip = engine.library.found(number)
+            digest = clip.identity.digest or engine.library.learn(clip)
+            if digest is None:
+                raise LibraryError(Text("library.gone"), Text("library.reload"))
+            return as_json(frame_of(engine, number, LAST)) | {"after": digest}
+        except HeadroomError as error:
+            return {"refused": say(error.text)}
 
     @app.post("/clip/{number}/frame", dependencies=[*looks, Depends(ours)])
     def frame(number: Annotated[int, Part(ge=1, le=2**53)], at: Moment) -> dict[str, Any]:
@@ -170,7 +183,7 @@ def frame_of(engine: Engine, number: int, seconds: float) -> Picture:
     clip = engine.library.found(number)
     preset = engine.presets.models.get(clip.request.model)
     fps = preset.fps if preset is not None else 16
-    index = min(int(seconds * fps + 1e-3), clip.request.frames - 1)
+    index = min(int(seconds * fps + 1e-3), clip.frames - 1)
     home = engine.home
     with tempfile.TemporaryDirectory(prefix="frame-", dir=home.made(home.cache)) as folder:
         place = Path(folder) / "frame.png"

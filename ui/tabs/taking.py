@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from engine.engine import Engine
+from engine.library.library import Clip
 from engine.request import SHA256
 from engine.text import NOTHING, Text
 from ui.tabs.choices import known_model, model_choices
@@ -65,6 +66,11 @@ def put(
             fields[name] = value
     if given.get("fit") in ("crop", "pad"):
         fields["fit"] = given["fit"]
+    if fields.get("image") != before:
+        fields.pop("after", None)
+    clip = _before(engine, given.get("after"))
+    if clip is not None:
+        fields["after"] = clip.identity.digest
     now = held_as(fields)
     presets = engine.presets
     was = presets.models[known_model(presets, model)]
@@ -75,8 +81,18 @@ def put(
     elif now and not preset.begins_with_picture:
         said = Text("pictures.no_model", model=preset.name)
     fresh = preset is not was or fields.get("image") != before
-    told = judged(engine, preset.id, None if fresh else size, frames, prompt, now, lines, seeds)
+    wanted: Chosen = None if fresh else size
+    if clip is not None:  # both become one file
+        wanted, said = f"{clip.request.height}×{clip.request.width}", Text("pictures.goes_on")
+    told = judged(engine, preset.id, wanted, frames, prompt, now, lines, seeds)
+    if clip is not None:
+        told[0] = gr.Radio(told[0].choices, value=wanted)
     if fresh:
         told[1] = gr.Radio(told[1].choices, value=frames)
     chosen = gr.Dropdown(model_choices(engine), value=preset.id) if preset is not was else gr.skip()
     return [now, chosen, *told, said_html(said)]
+
+
+def _before(engine: Engine, after: object) -> Clip | None:
+    """The clip whose file has the SHA-256 ``after``, from a browser."""
+    return engine.library.with_digest(after) if isinstance(after, str) else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.jobs import Jobs, State
 from engine.library import mp4
+from engine.library.library import LibraryError
 from engine.pictures.plain import PictureError
 from engine.request import Adapter, ClipRequest, RequestError
 from tests.conftest import finish
+from ui.tabs.pictures import frame_of
 
 PICTURE = "a" * 64
 LAST = "b" * 64
@@ -168,3 +171,36 @@ def test_a_picture_stays_as_long_as_something_names_it(engine: Engine, tmp_path:
         db.execute("update jobs set cleared = 1")
     engine.library.settle_pictures()
     assert not file.exists()
+
+
+@pytest.mark.starts
+def test_a_clip_goes_on_from_another_and_both_become_one_file(started: Engine) -> None:
+    first = finish(started, started.submit(ClipRequest("one", 32, 48, 9, 1, "scripted")))
+    one = started.library.of_job(first.id)
+    assert one is not None
+    assert one.identity.digest is not None
+    image = frame_of(started, one.id, 99).sha256
+    raw = {"prompt": "two", "model": "scripted-i2v", "image": image, "after": one.identity.digest}
+    request = ClipRequest.check(raw | {"frames": 5}, started.presets)
+    second = finish(started, started.submit(request))
+    assert second.state is State.DONE, second.note
+    both = started.library.of_job(second.id)
+    assert both is not None
+    frames = mp4.read_frames(started.library.place(both))
+    assert len(frames) == both.frames == 9 + 5 - 1
+    assert (frames[:9] == mp4.read_frames(started.library.place(one))).all()
+    told = [part["request"]["prompt"] for part in both.receipt["parts"]]
+    assert told == ["one", "two"]
+    assert mp4.read_receipt(started.library.place(both))["parts"] == both.receipt["parts"]
+    # Of another size nothing can be joined, and what is gone is told.
+    with pytest.raises(LibraryError, match="goes on from is 48 × 32"):
+        started.submit(replace(request, height=64))
+    with pytest.raises(LibraryError, match="no longer in the library"):
+        started.submit(replace(request, after="0" * 64))
+    started.pause()
+    waiting = started.submit(request)
+    started.library.place(one).unlink()
+    started.resume()
+    failed = finish(started, waiting)
+    assert failed.state is State.FAILED
+    assert "no longer in the library" in str(failed.note)

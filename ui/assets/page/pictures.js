@@ -89,7 +89,7 @@ for (const one of box.querySelectorAll("[data-fit]")) one.addEventListener("clic
 window.addEventListener("headroom-picture", ({ detail }) => {
   if (!element.isConnected) return;
   if (detail.files) take(detail.files, detail.slot || "image");
-  else trigger("select", { pictures: detail.pictures, prompt: detail.prompt });
+  else trigger("select", { pictures: detail.pictures, after: detail.after });
 });
 window.addEventListener("headroom-choose-picture", () => slots[0].querySelector("input[type=file]").click());
 document.addEventListener("paste", (event) => {

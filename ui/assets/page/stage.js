@@ -105,6 +105,15 @@ const animate = async () => {
     document.querySelector("#prompt textarea")?.focus();
   } catch (error) { tell(error.message); }
 };
+// The next clip begins where this one ends, and both become one file.
+const goOn = async () => {
+  tell("");
+  try {
+    const { sha256, after } = await ask(`clip/${shown.id}/end`, {});
+    window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 }, after } }));
+    document.querySelector("#prompt textarea")?.focus();
+  } catch (error) { tell(error.message); }
+};
 const deed = (id, sign, name, act) => {
   const made = button("", act, { id, class: "lib-button" });
   made.append(headroomIcon(sign), make("span", { text: headroomText(name) }));
@@ -125,6 +134,7 @@ const actions = () => {
     ...(shown.draft ? [deed("make-exact", "check", "script.make_exact", () => again(false, true))] : []),
     deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id })),
     deed("animate", "picture", "script.animate", animate),
+    deed("go-on", "after", "script.go_on", goOn),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
     make("span", { class: "gap" }),
     small(shown.favourite ? "star-filled" : "star", "script.favourite", favourite,
