@@ -218,6 +218,10 @@ class Adapters:
                 raise AdapterError(told, Text("adapters.close_and_retry")) from error
             self._record(file.path).unlink(missing_ok=True)
 
+    def make_folder(self) -> None:
+        """For what is about to come; raises HomeError where that can't be."""
+        self._home.writable(self.folder)
+
     def target(self, name: str) -> Path:
         """Where a download called ``name`` goes; no file is there."""
         return self._free_name(name)

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import faulthandler
-import hashlib
 import logging
 import os
 import signal
@@ -60,6 +59,7 @@ from engine.worker.messages import (
     Stop,
 )
 from engine.worker.pipe import Pipe
+from engine.worker.receipts import receipt_of
 
 _PACKER = ThreadPoolExecutor(1, thread_name_prefix="preview")
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is
@@ -260,8 +260,9 @@ def _make_clip(
         def receipt() -> dict[str, Any]:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
-            seconds = {"load": loaded.seconds, **run.seconds}
-            kept.update(_receipt(order, frames, loaded.facts, seconds, run.peaks))
+            kept.update(
+                receipt_of(order, frames, loaded.facts, loaded.seconds, run.seconds, run.peaks)
+            )
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())
@@ -311,24 +312,6 @@ def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRu
         return _failure(order.job, error, run.reached)
 
 
-def _receipt(
-    order: Generate,
-    frames: Frames,
-    facts: dict[str, Any],
-    seconds: dict[str, float],
-    peaks: dict[str, int],
-) -> dict[str, Any]:
-    return {
-        "request": order.request.to_json(),
-        "seed": order.seed,
-        **facts,
-        "stages": seconds,
-        "peaks": {name: peaks[name] for name in MEASURED if name in peaks},
-        # Of the frames before encoding: two runs are the same clip exactly when these agree.
-        "frames_sha256": hashlib.sha256(frames.tobytes()).hexdigest(),
-    }
-
-
 def _check_frames(frames: Frames, request: ClipRequest) -> None:
     wanted = (request.frames, request.height, request.width, 3)
     if frames.shape != wanted or frames.dtype.name != "uint8":
@@ -343,7 +326,6 @@ def _check_frames(frames: Frames, request: ClipRequest) -> None:
         )
 
 
-MEASURED: tuple[Stage, ...] = ("encode", "picture", "denoise", "decode")  # whose peaks people read
 M_MMAP_THRESHOLD = -3  # malloc.h
 MMAP_BYTES = 2**20
 

@@ -3,6 +3,8 @@
 A mapped file is read page by page, far below what a drive can do; here each piece is one request.
 """
 
+import errno
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,8 @@ class Originals:
             while had < len(view):
                 read = opened.readinto(view[had:])
                 if not read:
-                    raise OSError(f"{file} ends early")
+                    read_file_header(file)  # it ends early by now, and this says so
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
                 had += read
         return raw.view(DTYPES[found.dtype]).view(end - begin, -1)
 
