@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
 from engine.guard.guard import Guard
 from engine.home import Home
@@ -55,6 +56,7 @@ class Engine:
         self.posters = Posters(self.library, self.faults)
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
+        self.adapters = Adapters(home)
         self._queue = QueueLock(home)
         meter = meter or Meter()
         self.lanes = (Lane(LOCAL, home, presets, jobs, meter, self._queue, self.faults),)
@@ -184,6 +186,7 @@ class Engine:
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
+            AdapterError: a LoRA isn't there, or is for another model.
             HomeError: there is no folder for clips.
             PictureError: a picture isn't kept here any more.
         """
@@ -206,6 +209,8 @@ class Engine:
             self.guard.admit(request, may_wait)
         for model in {request.model for request in requests}:
             self._check_weights(model)
+        for model, adapters in {(r.model, r.adapters) for r in requests if r.adapters}:
+            self.adapters.check(adapters, self.presets.models[model])
 
     def _check_before(self, request: ClipRequest) -> None:
         """Raises LibraryError: the clip that it goes on from can't be joined with it."""

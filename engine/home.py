@@ -78,6 +78,11 @@ class Home:
         return self.root / "weights"
 
     @property
+    def adapters(self) -> Path:
+        """LoRAs, by hand or through the program; made when there is a first."""
+        return self.root / "adapters"
+
+    @property
     def engine_lock(self) -> Path:
         """Held by the one process whose engine works on this folder's queue."""
         return self.root / "engine.lock"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
+from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
 from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         for name in ("height", "width", "frames"):
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
+    generate.add_argument("--lora", **adapters.OPTION)
     generate.add_argument("--seed", metavar="N", help="-1, the default, picks a random one")
     generate.add_argument("--image", metavar="FILE", type=Path, help="begin with this picture")
     generate.add_argument("--last-image", metavar="FILE", type=Path, help="end with this one")
@@ -162,6 +164,13 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--from", metavar="FOLDER", dest="folder", help="use the files in this folder"
     )
+    loras = add("adapters", adapters.command, "list, add, pull (download) or remove LoRAs")
+    loras.add_argument("action", metavar="ACTION", choices=("list", "add", "pull", "remove"))
+    loras.add_argument(
+        "what", metavar="WHAT", nargs="?", help="a file, a repository of the hub, or a name"
+    )
+    loras.add_argument("--name", metavar="NAME", help="what it is called here")
+    loras.add_argument("--model", metavar="ID", help="whether this model can use it")
     look = add("doctor", _doctor, "check this machine: what works, what doesn't, what to do")
     look.add_argument(
         "--report", action="store_true", help="a report for an issue; read it before you send it"
@@ -172,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=Path, help="where to write the card to share"
     )
-    others = reading, listing, plan, kernels, weights, look, bench, pausing, resuming
+    others = reading, listing, plan, kernels, weights, loras, look, bench, pausing, resuming
     for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
@@ -240,6 +249,8 @@ def _generate(options: argparse.Namespace) -> int:
             usual = default_model(engine, "i2v" if "image" in given else "t2v")
             say(str(usual.sentence))
             given["model"] = usual.preset.id
+        if options.lora:
+            given["adapters"] = adapters.chosen(engine.adapters, options.lora)
         request = asked_for(engine, given)
         job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:

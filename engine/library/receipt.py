@@ -45,6 +45,10 @@ class _Adapter(_Part):
     strength: Annotated[float, Field(ge=-STRONGEST, le=STRONGEST)] = 1.0
 
 
+class _NamedAdapter(_Adapter):
+    name: Line = ""
+
+
 class _Request(_Part):
     prompt: Annotated[str, Field(min_length=1, max_length=PROMPT_LIMIT)]
     height: Side
@@ -79,6 +83,7 @@ class _Receipt(_Part):
     parts: Annotated[list[dict[str, Any]], Field(max_length=MOST_PARTS)] | None = None
     pictures: dict[Literal["image", "last_image"], Base64] | None = None
     plan: Annotated[dict[Line, _Choice], Field(max_length=MOST_ENTRIES)] = {}
+    adapters: Annotated[list[_NamedAdapter], Field(max_length=MOST_ADAPTERS)] | None = None
 
 
 def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        for name in ("frames", "parts", "pictures"):
+        for name in ("frames", "parts", "pictures", "adapters"):
             if receipt[name] is None:
                 del receipt[name]
         receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}
@@ -169,7 +174,12 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
         "model": f"{receipt['model']}{label}",
         "seconds": ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items()),
         "peaks": ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items()),
+        "loras": ", ".join(map(_lora, receipt.get("adapters", []))),
         "device": receipt["device"],
         "versions": ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
     }
     return [f"{name:8} {said}" for name, said in lines.items() if said != ""]
+
+
+def _lora(adapter: Mapping[str, Any]) -> str:
+    return f"{adapter['name'] or adapter['sha256'][:12]} × {adapter['strength']:g}"

@@ -164,6 +164,37 @@ def _promise(role: Role, source: Source, commit: str, entry: "RepoFile") -> Prom
     return Promise(role, source.repo, commit, entry.path, within, size, stated, entry.blob_id)
 
 
+def safetensors_of(repo: str, revision: str = "main") -> tuple[Promise, ...]:
+    """Every safetensors file of ``repo``, whatever it is.
+
+    Raises:
+        FetchError: there is no such repository, or the hub can't be asked.
+    """
+    return _patiently(lambda: _safetensors_of(repo, revision))
+
+
+def _safetensors_of(repo: str, revision: str) -> tuple[Promise, ...]:
+    from huggingface_hub import HfApi, RepoFile
+
+    limit_waiting(TIMEOUT_SECONDS)
+    api = HfApi()
+    try:
+        commit = api.repo_info(repo, revision=revision, timeout=TIMEOUT_SECONDS).sha
+        entries = list(api.list_repo_tree(repo, recursive=True, revision=commit))
+    except Exception as error:
+        raise explain(error, repo) from error
+    if commit is None:
+        raise _not_a_hub(repo)
+    found = []
+    for entry in entries:
+        if isinstance(entry, RepoFile) and entry.path.lower().endswith(".safetensors"):
+            size, sha256 = (entry.lfs.size, entry.lfs.sha256) if entry.lfs else (entry.size, None)
+            # The role says where in a checkpoint a file goes, and this one goes in none.
+            held = Promise("transformer", repo, commit, entry.path, "", size, sha256, entry.blob_id)
+            found.append(held)
+    return tuple(found)
+
+
 T = TypeVar("T")
 
 

@@ -65,12 +65,34 @@ class TensorHeader:
     end: int
 
 
+@dataclass(frozen=True)
+class FileHeader:
+    """All that a header says. ``metadata``: words by name, whoever wrote them; ``data``: the byte
+    of the file at which its tensors' offsets begin."""
+
+    tensors: Mapping[str, TensorHeader]
+    metadata: Mapping[str, str]
+    data: int
+
+
 def read_header(file: Path) -> Mapping[str, TensorHeader]:
     """The tensors that ``file`` holds, by name, after checking that its data are all there.
 
     Raises:
         DamagedFile: it can't be read, is no safetensors file, or is shorter or longer than its own
             header says.
+    """
+    return read_file_header(file).tensors
+
+
+def read_file_header(file: Path, longest: int = MAX_HEADER) -> FileHeader:
+    """The whole header of ``file``, after checking that its data are all there.
+
+    Args:
+        longest: bytes of a header that is read at all.
+
+    Raises:
+        DamagedFile: as ``read_header``.
     """
     try:
         size = file.stat().st_size
@@ -80,7 +102,7 @@ def read_header(file: Path) -> Mapping[str, TensorHeader]:
             if len(start) < PREFIX:
                 raise DamagedFile(Text("weights.few_bytes", file=file, bytes=size), AGAIN, file)
             length = int.from_bytes(start[:PREFIX], "little")
-            if length > MAX_HEADER or start[PREFIX : PREFIX + 1] not in (b"{", b""):
+            if length > longest or start[PREFIX : PREFIX + 1] not in (b"{", b""):
                 raise DamagedFile(Text("weights.not_safetensors", file=file), AGAIN, file)
             if PREFIX + length > size:
                 raise _cut(file, size, PREFIX + length)
@@ -92,14 +114,14 @@ def read_header(file: Path) -> Mapping[str, TensorHeader]:
             Text("weights.make_readable"),
             file,
         ) from error
-    tensors = _parse(file, text)
+    tensors, metadata = _parse(file, text)
     promised = PREFIX + length + max((tensor.end for tensor in tensors.values()), default=0)
     if promised > size:
         raise _cut(file, size, promised)
     if promised < size:
         more = size - promised
         raise DamagedFile(Text("weights.too_long", file=file, bytes=size, more=more), AGAIN, file)
-    return MappingProxyType(tensors)
+    return FileHeader(MappingProxyType(tensors), MappingProxyType(metadata), PREFIX + length)
 
 
 def _refuse_others(file: Path, start: bytes) -> None:
@@ -124,21 +146,23 @@ def _cut(file: Path, size: int, promised: int) -> DamagedFile:
     )
 
 
-def _parse(file: Path, text: bytes) -> dict[str, TensorHeader]:
+def _parse(file: Path, text: bytes) -> tuple[dict[str, TensorHeader], dict[str, str]]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedFile(Text("weights.damaged_header", file=file), AGAIN, file) from error
     if not isinstance(entries, dict):
         raise DamagedFile(Text("weights.damaged_header", file=file), AGAIN, file)
-    entries.pop("__metadata__", None)
+    told = entries.pop("__metadata__", None)
+    metadata = told if isinstance(told, dict) else {}
+    metadata = {name: words for name, words in metadata.items() if isinstance(words, str)}
     tensors = {name: _tensor(entry) for name, entry in entries.items()}
     whole = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     if len(whole) != len(tensors):
         broken = next(name for name, tensor in tensors.items() if tensor is None)
         at = Text("weights.damaged_header_at", file=file, key=repr(broken))
         raise DamagedFile(at, AGAIN, file)
-    return whole
+    return whole, metadata
 
 
 def _tensor(entry: object) -> TensorHeader | None:

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import faulthandler
-import hashlib
 import logging
 import os
 import signal
@@ -62,6 +61,7 @@ from engine.worker.messages import (
     Stop,
 )
 from engine.worker.pipe import Pipe
+from engine.worker.receipts import receipt_of
 
 _PACKER = ThreadPoolExecutor(1, thread_name_prefix="preview")
 ADVANCE_SECONDS = 0.1  # more often than this no eye needs to know how far a stage is
@@ -273,8 +273,7 @@ def _make_clip(
         def receipt() -> dict[str, Any]:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
-            seconds = {"load": loaded.seconds, **run.seconds}
-            told = _receipt(order, frames, loaded.facts, seconds, run.peaks)
+            told = receipt_of(order, frames, loaded.facts, loaded.seconds, run.seconds, run.peaks)
             if order.before_receipt is not None:
                 whole = writer.earlier + len(frames) - 1  # the seam's frame is one of both
                 told = joined_receipt(told, order.before_receipt, whole)
@@ -350,24 +349,6 @@ def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRu
         return _failure(order.job, error, run.reached)
 
 
-def _receipt(
-    order: Generate,
-    frames: Frames,
-    facts: dict[str, Any],
-    seconds: dict[str, float],
-    peaks: dict[str, int],
-) -> dict[str, Any]:
-    return {
-        "request": order.request.to_json(),
-        "seed": order.seed,
-        **facts,
-        "stages": seconds,
-        "peaks": {name: peaks[name] for name in MEASURED if name in peaks},
-        # Of the frames before encoding: two runs are the same clip exactly when these agree.
-        "frames_sha256": hashlib.sha256(frames.tobytes()).hexdigest(),
-    }
-
-
 def _check_frames(frames: Frames, request: ClipRequest) -> None:
     wanted = (request.frames, request.height, request.width, 3)
     if frames.shape != wanted or frames.dtype.name != "uint8":
@@ -382,7 +363,6 @@ def _check_frames(frames: Frames, request: ClipRequest) -> None:
         )
 
 
-MEASURED: tuple[Stage, ...] = ("encode", "picture", "denoise", "decode")  # whose peaks people read
 M_MMAP_THRESHOLD = -3  # malloc.h
 MMAP_BYTES = 2**20
 

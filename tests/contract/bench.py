@@ -13,7 +13,7 @@ from engine.pipelines.lightx2v.pipeline import LightX2V
 from engine.plan.choice import Choice, Plan
 from engine.plan.make import make_plan
 from engine.presets import load_presets
-from engine.request import ClipRequest
+from engine.request import Adapter, ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import Said
 
@@ -79,9 +79,11 @@ class Bench:
         prompt: str = PROMPT,
         run: Recorder | None = None,
         steps: int | None = None,
+        adapters: tuple[Adapter, ...] = (),
     ) -> Frames:
         height, width, frames = size
-        request = ClipRequest(prompt, height, width, frames, seed, self.preset.id)
+        model = self.preset.id
+        request = ClipRequest(prompt, height, width, frames, seed, model, adapters=adapters)
         return self.pipeline.generate(request, seed, run or Recorder(), steps)
 
     def same(self) -> bool:

@@ -21,18 +21,9 @@ from engine.pipelines.base import Cancelled
 from engine.pipelines.lightx2v import proof
 from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.plan.choice import Choice, Plan
+from tests.contract import adapter_cases, repair_cases
 from tests.contract.bench import Bench, Recorder, cosine, raised
 from tests.contract.checkpoints import TINY_VAE
-from tests.contract.repair_cases import (
-    broken,
-    image_encoder,
-    lazy_biases,
-    missing_bias,
-    text_faults,
-    token_embedding,
-    unrepaired,
-    video_length,
-)
 
 
 def works(folder: Path) -> dict[str, Any]:
@@ -373,14 +364,8 @@ CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     becomes,
     bad_frames,
     offloads,
-    unrepaired,
-    broken,
-    text_faults,
-    lazy_biases,
-    video_length,
-    image_encoder,
-    token_embedding,
-    missing_bias,
+    *repair_cases.CASES,
+    *adapter_cases.CASES,
 )
 
 

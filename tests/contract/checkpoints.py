@@ -167,6 +167,7 @@ def preset(name: str, precision: str, layout: Layout, text: str = "bf16") -> dic
         "summary": "A tiny random Wan 2.1 for tests.",
         "pipeline": "lightx2v",
         "runs_on": "cpu",
+        "adapters": True,
         "fps": 16,
         "steps": 4,
         "guidance": 1.0,

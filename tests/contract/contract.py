@@ -29,6 +29,10 @@ CASES = (
     "missing_bias",
     "lazy_biases",
     "offloads",
+    "adapters",
+    "adapter_changes",
+    "adapter_cancel",
+    "adapter_offloads",
 )
 
 
@@ -197,3 +201,47 @@ class Contract:
         assert told in found["bad_frames"][kind]
         assert "fp8-torchao" in found["bad_frames"][kind]
         assert found["bad_frames"]["same"]
+
+    def test_loras_are_the_merged_checkpoint_and_leave_no_bit(self, found: Found) -> None:
+        """Two at once, of which one counts against itself: -0.5."""
+        adapters = found["adapters"]
+        assert adapters["tiny-dequantised"]["equal"], "in bf16 exactly"
+        assert adapters["tiny-dequantised"]["written"] == 3 * 13 + 2
+        for name in ("tiny-fp8", "tiny-fp8-single"):
+            assert adapters[name]["cosine"] >= 0.999
+            assert adapters[name]["written"] == 3 * (13 + 10) + 2, "with ten scales a block"
+        for told in adapters.values():
+            assert told["unmerged"] < 0.95
+            assert told["stays"]
+            assert told["removed"]
+            assert told["same_model"]
+            assert told["stages"] == ["load", "encode", "denoise", "decode"]
+
+    def test_loras_are_known_by_every_trainers_names(self, found: Found) -> None:
+        assert found["adapter_changes"]["schemes"] == [True, True]
+
+    def test_a_change_of_loras_writes_what_it_has_to(self, found: Found) -> None:
+        changes = found["adapter_changes"]
+        assert changes["strength_back"]
+        assert changes["some"] == [13 + 10, True], "a block's, and no other's"
+        assert changes["against_itself"] == []
+        assert "isn't in" in changes["without"]
+        assert "is 256 × 128 in it and 128 × 64 in" in changes["other"]
+        assert changes["then"] == []
+
+    def test_a_cancel_while_loras_are_merged_leaves_nothing(self, found: Found) -> None:
+        cancel = found["adapter_cancel"]
+        assert cancel["stopped"]
+        assert 0 < cancel["half"] < 3 * 23 + 2
+        assert cancel["same"]
+        assert cancel["without_same"]
+
+    def test_loras_count_alike_however_blocks_are_offloaded(self, found: Found) -> None:
+        offloads = found["adapter_offloads"]
+        assert offloads["block"] == pytest.approx(1.0, abs=1e-12)
+        assert offloads["block-exact"] == pytest.approx(1.0, abs=1e-12)
+        assert offloads["lazy"] >= 0.999
+        for name in ("block", "block-exact", "lazy"):
+            assert offloads[f"{name}_unmerged"] < 0.95
+            assert offloads[f"{name}_removed"]
+        assert offloads["draft"]

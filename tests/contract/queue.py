@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from engine.adapters.lora_file import AdapterError
 from engine.commands.bench import card, model, report
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.presets import load_presets
-from engine.request import ClipRequest
+from engine.request import Adapter, ClipRequest
 from engine.store import Store
 from engine.weights.checkpoint import WeightsMissing
 from tests.conftest import finish, wait_until
+from tests.contract.lora_files import lora, write
 from tests.contract.packages import Package
 
 PROMPT = "a red ball moves left"
@@ -36,12 +38,14 @@ class RunningEngine:
         model: str = "tiny-fp8",
         size: tuple[int, int, int] = (64, 96, 9),
         fault: str = "",
+        adapters: tuple[Adapter, ...] = (),
     ) -> Job:
         height, width, frames = size
         self.fault.unlink(missing_ok=True)
         if fault:
             self.fault.write_text(fault, encoding="utf-8")
-        return self.engine.submit(ClipRequest(PROMPT, height, width, frames, 7, model))
+        request = ClipRequest(PROMPT, height, width, frames, 7, model, adapters=adapters)
+        return self.engine.submit(request)
 
     def finish(self, job: Job) -> Job:
         return finish(self.engine, job, SECONDS)
@@ -117,6 +121,25 @@ class QueueContract:
         assert running.pid == pid
         assert other["frames_sha256"] != first["frames_sha256"] == again["frames_sha256"]
         assert again["stages"]["load"] == 0
+
+    def test_loras_are_in_the_receipt_and_leave_nothing(
+        self, running: RunningEngine, first: dict[str, Any]
+    ) -> None:
+        store = running.engine.adapters
+        write(store.folder / "first.safetensors", lora(11), "kohya")
+        adapters = store.find("first").adapters(0.5)
+        pid = running.pid
+        receipt = running.clip(adapters=adapters)
+        known = {"sha256": adapters[0].sha256, "strength": 0.5}
+        assert receipt["request"]["adapters"] == [known]
+        assert receipt["adapters"] == [known | {"name": "first"}]
+        assert receipt["stages"]["load"] > 0, "merging counts as loading"
+        assert receipt["frames_sha256"] != first["frames_sha256"]
+        assert running.clip()["frames_sha256"] == first["frames_sha256"]
+        assert running.pid == pid
+        store.remove(store.find("first"))
+        with pytest.raises(AdapterError, match=r"isn't in .* any more"):
+            running.submit(adapters=adapters)
 
     def test_a_cancel_inside_a_step_leaves_nothing(
         self, running: RunningEngine, first: dict[str, Any]

@@ -177,3 +177,15 @@ def missing_bias(folder: Path) -> dict[str, Any]:
     upstream = hasattr(matrix, "bias")
     mended = repairs.bias_may_be_missing(), repairs.bias_may_be_missing()
     return {"upstream": upstream, "mended": mended, "then": matrix.bias}
+
+
+CASES = (
+    unrepaired,
+    broken,
+    text_faults,
+    lazy_biases,
+    video_length,
+    image_encoder,
+    token_embedding,
+    missing_bias,
+)

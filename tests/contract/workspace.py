@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from engine.pipelines.lightx2v import standins
-from tests.contract import checkpoints
+from tests.contract import checkpoints, lora_files
 from tests.contract.checkpoints import Layout
 
 
@@ -31,6 +31,7 @@ MODELS = (
     Tiny("tiny-fp8-single", layout="single"),
     Tiny("tiny-fp8-text", text="fp8"),
     Tiny("tiny-dequantised", "bf16", "single"),
+    Tiny("tiny-merged", "bf16", "single"),  # with two LoRAs in it
     Tiny("tiny-unscaled", "bf16", "single"),
     Tiny("tiny-fp8-tae", tiny_vae=True),
     Tiny("tiny-lost"),  # a test takes its VAE away
@@ -43,6 +44,7 @@ def write(root: Path) -> None:
     from lightx2v.models.video_encoders.hf import tae
     from lightx2v.models.video_encoders.hf.wan import vae
 
+    from tests.contract.adapter_cases import MERGED, SEEDS
     from tests.contract.cpu.cpu_platform import VAE_DIM
 
     torch.manual_seed(3)
@@ -68,8 +70,11 @@ def write(root: Path) -> None:
     small[f"decoder.{last}.weight"] *= 0.1
     small[f"decoder.{last}.bias"].fill_(0.5)
     tensors = checkpoints.transformer("fp8")
+    plain = checkpoints.dequantised(tensors)
+    loras = [(lora_files.lora(SEEDS[name]), strength) for name, strength in MERGED.items()]
     contents = {
-        "tiny-dequantised": checkpoints.dequantised(tensors),
+        "tiny-dequantised": plain,
+        "tiny-merged": lora_files.merged(plain, loras),
         "tiny-unscaled": checkpoints.dequantised(tensors, with_scales=False),
     }
     for tiny in MODELS:

@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = [unquote(p) for p in re.findall(r"paths=([^&]+)", self.body)]
             return self.json([_entry(p, files[p]) for p in wanted if p in files])
         folder = (inside or "").strip("/")
-        named = sorted(path for path in files if path.startswith(f"{folder}/"))
+        named = sorted(path for path in files if not folder or path.startswith(f"{folder}/"))
         if not named:
             return self.answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
         self.page([_entry(path, files[path]) for path in named])

@@ -44,6 +44,7 @@ NOT_SHOWN = [
     r"\ue000 computes something else\.|torch finds no usable GPU\.",  # set-up's
     r"the GPU's product is wrong\.",
     r"stays still",  # a word of the tiny model's
+    r"Wan (2\.\d )?\d+(\.\d)?B|Flux / .*|Stable Diffusion .*",  # what LoRAs are for
 ]
 
 # Parts whose choices are made for each reader, or are names and prompts.

@@ -20,6 +20,7 @@ from engine.machine.facts import this_machine
 from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
+from engine.pipelines.lightx2v.adapters.loras import Loras
 from engine.pipelines.lightx2v.decode import refuse_black
 from engine.pipelines.lightx2v.decoder import Decoder
 from engine.pipelines.lightx2v.fused.link import attend_with, link
@@ -83,6 +84,7 @@ class LightX2V:
         self._plan: Plan = {}
         self._failed = False
         self._arena: PinnedArena | None = None
+        self._loras = Loras()
         self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
@@ -133,7 +135,7 @@ class LightX2V:
             attend_with(model, kernels.registered(str(self._plan["attention"].value)))
             self._checkpoint = find_checkpoint(home.weights / preset.weights_of, preset)
             self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
-            proof.prove_weights(model, self._runner, preset, self._plan, self._checkpoint)
+            self._prove(model)
         except Exception as error:
             if (spent := out_of_memory(error)) is not None:
                 raise spent from error
@@ -186,7 +188,9 @@ class LightX2V:
         model = self._load_transformer()
         self._settle()
         repairs.lazy_biases(model)
-        proof.prove_weights(model, self._runner, self.preset, self._plan, self._checkpoint)
+        self._prove(model)
+        lazy = self._plan["offload"].value == "lazy"
+        self._loras.loaded(model, self._checkpoint, lightx2v_device(), lazy)
         link(model)
         infer = model.transformer_infer
         run_block = infer.run_block
@@ -201,6 +205,10 @@ class LightX2V:
 
         infer.run_block = watched
         return model
+
+    def _prove(self, model: Any) -> None:
+        given = self.preset, self._plan, self._checkpoint, self._loras.changed
+        proof.prove_weights(model, self._runner, *given)
 
     def _settle(self) -> None:
         if self._arena is not None:
@@ -226,6 +234,9 @@ class LightX2V:
             if self._failed:
                 # The repair may have been cut short; it does nothing where nothing is wrong.
                 self._mend()
+            # A probe measures with what is there: merged, LoRAs take nothing.
+            if steps is None and self._loras.change(request, self.preset, run):
+                repairs.refill_offload_buffers(self._runner)
             with self._sampling():
                 frames = self._generate(request, seed)
         except BaseException as error:

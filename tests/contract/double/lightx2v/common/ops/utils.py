@@ -100,6 +100,20 @@ class WeightModule:
     def add_module(self, name: str, module: object) -> None:
         setattr(self, name, module)
 
+    @property
+    def _modules(self) -> dict[str, Any]:
+        """Upstream keeps this one, and lists as modules whose names are numbers."""
+        found: dict[str, Any] = {}
+        for name, part in vars(self).items():
+            for index, one in enumerate(part if isinstance(part, list) else [part]):
+                if isinstance(one, WeightModule | Stored):
+                    found[f"{name}.{index}"] = one
+        return found
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return {}
+
     def parts(self) -> Iterator[Stored]:
         for part in vars(self).values():
             for one in part if isinstance(part, list) else [part]:

@@ -13,6 +13,7 @@ class DefaultTensor(Stored):
     tensor: torch.Tensor
 
     def __init__(self, tensor_name: str, *buffers: Any) -> None:
+        self.tensor_name = tensor_name
         super().__init__([(tensor_name, "tensor", False)], *buffers)
 
     def _create_cpu_pin_tensor(self, tensor: torch.Tensor) -> torch.Tensor:

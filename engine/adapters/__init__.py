@@ -1,0 +1,1 @@
+"""LoRAs: what a file changes of which model, and the folder that they are kept in. No torch."""

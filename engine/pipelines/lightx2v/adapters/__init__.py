@@ -1,0 +1,1 @@
+"""Merges LoRAs into the weights of a loaded transformer."""
