@@ -106,7 +106,7 @@ def settled(tab: Any) -> None:
 
 def choose_scripted(tab: Any) -> None:
     tab.click("#model input")
-    tab.click("text=Scripted")
+    tab.click('[role=option] >> text="Scripted"')
     tab.wait_for_selector("#size >> text=48 × 32")
 
 
@@ -120,7 +120,7 @@ def shared(owner: Any) -> tuple[str, str]:
     owner.wait_for_selector("#prompt textarea", state="attached")
     owner.get_by_role("tab", name="Share").click()
     owner.click("#share-model input")
-    owner.locator("[role=option]", has_text="Scripted").first.click()
+    owner.click('[role=option] >> text="Scripted"')
     owner.click("#share-where >> text=In your own network only")
     owner.click("#share-start")
     owner.wait_for_selector("#share-password")

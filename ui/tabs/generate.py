@@ -19,7 +19,7 @@ from engine.prompts.batch import count, expand
 from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, Size, whole
 from engine.text import Said, Text
-from ui.tabs import cards, prompts
+from ui.tabs import adapters, cards, prompts
 from ui.tabs.choices import (
     as_count,
     as_size,
@@ -76,6 +76,7 @@ class Controls:
     seed: gr.Textbox
     helped: prompts.PromptHelp
     pictures: Pictures
+    adapters: gr.HTML
 
     @property
     def held(self) -> gr.Textbox:
@@ -150,7 +151,9 @@ def build_controls(engine: Engine) -> Controls:
         **QUIET,
     )
     prompts.wire(engine, helped, prompt, chosen)
-    return Controls(prompt, chosen, size, frames, seed, helped, pictures)
+    loras = adapters.build_adapters(engine)
+    adapters.wire(engine, loras, pictures.held)
+    return Controls(prompt, chosen, size, frames, seed, helped, pictures, loras)
 
 
 def _written(engine: Engine, text: str, model: Chosen) -> str:

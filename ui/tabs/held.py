@@ -1,8 +1,8 @@
-"""What the form holds besides words, size and seed: pictures, as one value of the page.
+"""What the form holds besides words, size and seed: pictures and LoRAs, as one value of the page.
 
 ``held`` is a JSON object, or "" where there is nothing: ``{"image": SHA-256, "last_image": SHA-256,
-"fit": "crop" or "pad", "after": the SHA-256 of the clip that it goes on from}``, each only where
-it says something. It stands in the page, so it may be
+"fit": "crop" or "pad", "after": the SHA-256 of the clip that it goes on from, "adapters":
+[{"sha256", "strength"}]}``, each only where it says something. It stands in the page, so it may be
 anything.
 """
 
@@ -17,7 +17,7 @@ from engine.pictures.cut import size_for
 from engine.presets import ModelPreset, Presets
 from engine.request import ClipRequest, Size
 
-FIELDS = ("image", "last_image", "fit", "after")
+FIELDS = ("image", "last_image", "fit", "after", "adapters")
 
 
 def fields_of(held: object) -> dict[str, Any]:
@@ -39,8 +39,22 @@ def held_as(fields: Mapping[str, Any]) -> str:
     if not kept.get("image"):
         kept.pop("after", None)
     if not kept.keys() & {"image", "last_image"}:
+        kept.pop("fit", None)
+    if not kept:
         return ""
     return json.dumps(kept, separators=(",", ":"))
+
+
+def adapters_of(given: object) -> list[dict[str, Any]]:
+    """A request's adapters from what a browser sent; what is none is left out."""
+    found: list[dict[str, Any]] = []
+    for one in given if isinstance(given, list) else ():
+        strength = one.get("strength") if isinstance(one, dict) else None
+        if isinstance(strength, bool) or not isinstance(strength, int | float):
+            continue
+        if isinstance(one.get("sha256"), str):
+            found.append({"sha256": one["sha256"], "strength": float(strength)})
+    return found
 
 
 def held_of(request: ClipRequest) -> str:

@@ -74,11 +74,12 @@ def put(
     now = held_as(fields)
     presets = engine.presets
     was = presets.models[known_model(presets, model)]
-    preset = counterpart(presets, was, begins=bool(now))
+    begins = "image" in fields or "last_image" in fields
+    preset = counterpart(presets, was, begins)
     said = NOTHING
     if preset is not was:
-        said = Text("pictures.begins" if now else "pictures.words_alone", model=preset.name)
-    elif now and not preset.begins_with_picture:
+        said = Text("pictures.begins" if begins else "pictures.words_alone", model=preset.name)
+    elif begins and not preset.begins_with_picture:
         said = Text("pictures.no_model", model=preset.name)
     fresh = preset is not was or fields.get("image") != before
     wanted: Chosen = None if fresh else size
