@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,7 @@ class AdapterFile:
 
     @property
     def name(self) -> str:
-        return self.path.name.removesuffix(ENDING)
+        return _stem(self.path)
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,24 @@ class Adapters:
 
     def entries(self) -> tuple[AdapterEntry, ...]:
         """All that is in the folder, by name; new files are hashed, a second for each gigabyte."""
-        files = {file.name: file for path in self._paths() if (file := self._file(path))}
-        paired = pairs(sorted(files))
+        paths = self._paths()
+        paired, noises = _paired(paths)
+        found = [self._file(path, noises) for path in paths]
+        files = {file.name: file for file in found if file is not None}
         together = {name for both in paired.values() for name in both}
-        found = [
-            self._entry(name, (_for(files[high], "high"), _for(files[low], "low")))
+        entries = [
+            self._entry(name, (files[high], files[low]))
             for name, (high, low) in paired.items()
+            if high in files and low in files
         ]
         alone = (file for name, file in files.items() if name not in together)
-        found += [self._entry(file.name, (file,)) for file in alone]
-        return tuple(sorted(found, key=lambda entry: entry.name.lower()))
+        entries += [self._entry(file.name, (file,)) for file in alone]
+        return tuple(sorted(entries, key=lambda entry: entry.name.lower()))
+
+    def for_model(self, preset: ModelPreset) -> tuple[tuple[AdapterEntry, Fit], ...]:
+        """``entries``, and how each goes with ``preset``; those that do come first."""
+        found = [(entry, entry.fit(preset)) for entry in self.entries()]
+        return tuple(sorted(found, key=lambda pair: not pair[1].fits))
 
     def find(self, wanted: str) -> AdapterEntry:
         """The entry called ``wanted``: its name, that of one of its files, or the beginning of a
@@ -149,8 +157,16 @@ class Adapters:
         """
         if not wanted:
             return ()
-        entries = self.entries()
-        known = {file.sha256: file for entry in entries for file in entry.files}
+        paths = self._paths()
+        _, noises = _paired(paths)
+        known: dict[str, AdapterFile] = {}
+        for hashing in (False, True):  # what somebody has just put there is seldom meant
+            for path in paths:
+                if hashing or self._known_hash(path):
+                    file = self._file(path, noises)
+                    known |= {file.sha256: file} if file else {}
+            if all(adapter.sha256 in known for adapter in wanted):
+                break
         for adapter in wanted:
             if adapter.sha256 not in known:
                 told = Text("adapters.gone", sha256=adapter.sha256[:12], folder=self.folder)
@@ -258,7 +274,7 @@ class Adapters:
             and os.path.isfile(path)
         ]
 
-    def _file(self, path: Path) -> AdapterFile | None:
+    def _file(self, path: Path, noises: Mapping[str, Noise] | None = None) -> AdapterFile | None:
         """None where it is gone, or can't be read."""
         try:
             sha256 = self._known_hash(path)
@@ -267,11 +283,11 @@ class Adapters:
                 self.note(path, sha256)
         except OSError:
             return None
-        return AdapterFile(path, sha256, noise_of(path.stem))
+        return AdapterFile(path, sha256, (noises or {}).get(path.name) or noise_of(path.stem))
 
     def _known_hash(self, path: Path) -> str | None:
-        found = path.stat()
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found = path.stat()
             kept = json.loads(self._record(path).read_text(encoding="utf-8"))
             sha256 = kept.pop("sha256")
             if Check(place=str(path), good=True, **kept).is_of(path, found):
@@ -321,8 +337,17 @@ class Adapters:
             half.unlink(missing_ok=True)
 
 
-def _for(file: AdapterFile, noise: Noise) -> AdapterFile:
-    return AdapterFile(file.path, file.sha256, noise)
+def _paired(paths: Sequence[Path]) -> tuple[dict[str, tuple[str, str]], dict[str, Noise]]:
+    """The pairs among ``paths`` by their names, and the expert that each file of one is for."""
+    paired = pairs(sorted(_stem(path) for path in paths))
+    sides: dict[str, Noise] = {}
+    for high, low in paired.values():
+        sides |= {high: "high", low: "low"}
+    return paired, {p.name: sides[_stem(p)] for p in paths if _stem(p) in sides}
+
+
+def _stem(path: Path) -> str:
+    return path.name[: -len(ENDING)]
 
 
 def sha256_of(path: Path) -> str:

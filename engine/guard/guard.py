@@ -218,7 +218,8 @@ class Guard:
             "total": min(gpu.total, vram_limit() or gpu.total) if gpu else machine.ram,
             "driver": gpu.driver.split(".")[0] if gpu else None,
             "versions": {name: package_version(name) for name in VERSIONED},
-            # Never the reasons: other words for the same run would lock everything again.
+            # Never the reasons: other words for the same run would lock everything again. Nor
+            # LoRAs: merged into the weights they move no peak by more than a part of the margin.
             "plan": _with_peaks(self._plans.values(model) if plan is None else values(plan)),
         }
         return json.dumps(facts, sort_keys=True)

@@ -21,6 +21,7 @@ from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
 from engine.pipelines.lightx2v.adapters.loras import Loras
+from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.pipelines.lightx2v.decode import refuse_black
 from engine.pipelines.lightx2v.decoder import Decoder
 from engine.pipelines.lightx2v.fused.link import attend_with, link
@@ -189,8 +190,9 @@ class LightX2V:
         self._settle()
         repairs.lazy_biases(model)
         self._prove(model)
+        originals = Originals(self._checkpoint.transformer, self._checkpoint.layout)
         lazy = self._plan["offload"].value == "lazy"
-        self._loras.loaded(model, self._checkpoint, lightx2v_device(), lazy)
+        self._loras.loaded(model, originals, lightx2v_device(), lazy)
         link(model)
         infer = model.transformer_infer
         run_block = infer.run_block

@@ -153,3 +153,33 @@ def test_one_for_another_model_isnt_let_through(adapters: Adapters) -> None:
     wanted = adapters.find("small").adapters()
     with pytest.raises(AdapterError, match="24 × 24 in it and 16 × 16"):
         adapters.check(wanted, loras.small_model())
+
+
+def test_a_requests_files_are_found_without_hashing_others(
+    adapters: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody has just put there may be large, and there may be many."""
+    written(adapters.folder / "style_high.safetensors")
+    written(adapters.folder / "style_low.safetensors", rank=2)
+    wanted = adapters.find("style").adapters()
+    written(adapters.folder / "new.safetensors", rank=3)
+    read: list[Path] = []
+    whole = store.sha256_of
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return whole(path)
+
+    monkeypatch.setattr(store, "sha256_of", counted)
+    assert [file.noise for file in adapters.files(wanted)] == ["high", "low"]
+    assert read == []
+
+
+def test_those_that_fit_a_model_come_first(adapters: Adapters) -> None:
+    written(adapters.folder / "a other.safetensors", dim=24)
+    written(adapters.folder / "b fits.safetensors")
+    found = adapters.for_model(loras.small_model())
+    assert [(entry.name, fit.fits) for entry, fit in found] == [
+        ("b fits", True),
+        ("a other", False),
+    ]

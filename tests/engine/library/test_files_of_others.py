@@ -172,6 +172,21 @@ def test_a_receipt_may_lack_what_isnt_asked_for(without: str) -> None:
     assert not any(line.split()[1:] == [] or "()" in line for line in lines)
 
 
+def test_a_receipt_names_its_loras() -> None:
+    told = receipt()
+    told["adapters"] = [
+        {"sha256": "a" * 64, "name": "zoom", "strength": 0.5},
+        {"sha256": "b" * 64, "name": "", "strength": -1.0},
+    ]
+    checked_one = checked(told, "it.mp4")
+    assert checked_one["adapters"] == told["adapters"]
+    assert "loras    zoom × 0.5, bbbbbbbbbbbb × -1" in receipt_lines(checked_one)
+    assert "adapters" not in checked(receipt(), "it.mp4")
+    told["adapters"][0]["strength"] = "much"
+    with pytest.raises(ClipError, match="adapters"):
+        checked(told, "it.mp4")
+
+
 def test_a_visitors_file_is_told_of_by_what_it_has() -> None:
     lines = receipt_lines(checked(for_others(receipt()), "it.mp4"))
     assert [line.split()[0] for line in lines] == ["prompt", "size", "seed", "model"]

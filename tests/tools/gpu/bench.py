@@ -16,7 +16,7 @@ from engine.pipelines.cuda import CudaMeter
 from engine.pipelines.lightx2v import pipeline
 from engine.plan.choice import Choice, Plan
 from engine.presets import load_presets
-from engine.request import ClipRequest, Size
+from engine.request import Adapter, ClipRequest, Size
 from engine.stages import Frames, Stage
 from engine.text import Said
 from engine.units import GIB
@@ -165,11 +165,13 @@ class Bench:
         kind: str = "run",
         run: Run | None = None,
         prompt: str = PROMPT,
+        adapters: tuple[Adapter, ...] = (),
         **facts: Any,
     ) -> Frames | None:
         """A run under the cap, told as ``kind``; its frames, or None if it failed."""
         run = run or Run(self.meter)
-        request = ClipRequest(prompt, size.height, size.width, size.frames, seed, MODEL)
+        asked = prompt, size.height, size.width, size.frames, seed, MODEL
+        request = ClipRequest(*asked, adapters=adapters)
         outcome, frames = "ok", None
         try:
             with self.meter.ceiling(round(self.cap * GIB)):

@@ -20,7 +20,7 @@ from engine.pipelines.lightx2v import standins
 from engine.plan.choice import Choice
 from engine.request import ClipRequest
 from engine.units import GIB
-from tests.tools.gpu import endurance, pretend, speed
+from tests.tools.gpu import endurance, lora, pretend, speed
 from tests.tools.gpu.bench import Bench, Run
 from tests.tools.gpu.rows import GRID, LARGE, MODEL, OWN, POINTS, PROMPT, SHORT, sizes, tell, told
 
@@ -153,6 +153,11 @@ def variant(out: Path, cap: float) -> None:
     bench.tell("variant_host", seconds=round(time.perf_counter() - began, 1), **bench.host())
 
 
+def adapters(out: Path, cap: float) -> None:
+    """A rank-64 LoRA on all blocks: merged, exchanged, removed; a step with it; what is lost."""
+    lora.whole(Bench(out, cap, _choices()))
+
+
 def setup(out: Path, cap: float) -> None:
     from tests.tools.gpu import true_shape
 
@@ -166,7 +171,10 @@ def setup(out: Path, cap: float) -> None:
 
 TASKS = {
     t.__name__: t
-    for t in (setup, grid, points, fits, wake, promises, trials, fast, turn, watched, long, variant)
+    for t in (
+        *(setup, grid, points, fits, wake, promises, trials),
+        *(fast, turn, watched, long, variant, adapters),
+    )
 }
 _options = argparse.Namespace()
 

@@ -31,6 +31,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("measure", "long"),
         ("measure", "points"),
         ("measure", "promises"),
+        ("measure", "adapters"),
+        ("measure", "adapters", *LAZY),
         ("measure", "variant", *PHASES),
         ("measure", "variant", *LAZY, "--new-prompt"),
         ("climbing", "--cap", "16", "12"),

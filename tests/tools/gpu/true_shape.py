@@ -11,51 +11,64 @@ import torch
 
 from engine.presets import Architecture, ModelPreset, load_presets
 from tests.contract import checkpoints
+from tests.contract.checkpoints import LARGEST, STORED
+from tests.tools.gpu import pretend
+from tests.tools.gpu.rows import MODEL
 
-MODEL = "wan2.1-t2v-14b-fp8"
 T5 = {"vocabulary": 256_384, "dim": 4096, "ffn": 10_240, "layers": 24, "heads": 64, "buckets": 32}
-NAMES = {torch.float8_e4m3fn: "F8_E4M3", torch.float32: "F32", torch.bfloat16: "BF16"}
+NAMES = {
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.int8: "I8",
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+}
 
 
 def write(folder: Path) -> None:
-    """Every part of MODEL under ``folder``; parts that are there already are left alone."""
+    """Every part of MODEL, FP8 or INT8, under ``folder``; what is there already is left alone."""
     preset = load_presets().models[MODEL]
     assert preset.architecture is not None
-    blocks = folder / "distill_fp8"
+    precision = str(preset.precision)
+    blocks = folder / f"distill_{precision}"
     blocks.mkdir(parents=True, exist_ok=True)
     if not (blocks / "non_block.safetensors").exists():
-        _write_transformer(blocks, preset.architecture)
-    text = blocks / "models_t5_umt5-xxl-enc-fp8.pth"
+        _write_transformer(blocks, preset.architecture, precision)
+    text = blocks / f"models_t5_umt5-xxl-enc-{precision}.pth"
     if not text.exists():
-        torch.save(_text_encoder(), text)
+        torch.save(_text_encoder(precision), text)
     if not (blocks / "google").exists():
         checkpoints.write_tokenizer(blocks / "google" / "umt5-xxl")
     if not (blocks / "Wan2.1_VAE.pth").exists():
         _write_vae(blocks / "Wan2.1_VAE.pth")
 
 
-def linear(out: int, into: int, name: str, bias: bool = True) -> dict[str, torch.Tensor]:
-    """FP8 weights with a scale a row, so that a layer about keeps its input's size."""
+def linear(
+    out: int, into: int, name: str, bias: bool = True, precision: str = "fp8"
+) -> dict[str, torch.Tensor]:
+    """FP8 or INT8 weights with a scale a row, so that a layer about keeps its input's size."""
     # torch's cast doesn't saturate: beyond 448 FP8 is not a number.
-    weight = torch.randn(out, into, device="cuda").mul_(100).clamp_(-448, 448)
-    weight = weight.to(torch.float8_e4m3fn).cpu()
-    scale = torch.full((out, 1), 1 / (100 * math.sqrt(into)), dtype=torch.float32)
+    spread = 100 if precision == "fp8" else 30
+    most = LARGEST[precision]
+    weight = torch.randn(out, into, device=pretend.DEVICE).mul_(spread).clamp_(-most, most)
+    weight = weight.to(STORED[precision]).cpu()
+    scale = torch.full((out, 1), 1 / (spread * math.sqrt(into)), dtype=torch.float32)
     tensors = {f"{name}.weight": weight, f"{name}.weight_scale": scale}
     if bias:
         tensors[f"{name}.bias"] = torch.zeros(out, dtype=torch.float32)
     return tensors
 
 
-def _block(shape: Architecture) -> dict[str, torch.Tensor]:
+def _block(shape: Architecture, precision: str) -> dict[str, torch.Tensor]:
     dim = shape.dim
     tensors = {"modulation": torch.randn(1, 6, dim) / math.sqrt(dim)}
     for attention in ("self_attn", "cross_attn"):
         for part in "qkvo":
-            tensors |= linear(dim, dim, f"{attention}.{part}")
+            tensors |= linear(dim, dim, f"{attention}.{part}", precision=precision)
         for part in ("norm_q", "norm_k"):
             tensors[f"{attention}.{part}.weight"] = torch.ones(dim)
     tensors |= {"norm3.weight": torch.ones(dim), "norm3.bias": torch.zeros(dim)}
-    return tensors | linear(shape.ffn_dim, dim, "ffn.0") | linear(dim, shape.ffn_dim, "ffn.2")
+    tensors |= linear(shape.ffn_dim, dim, "ffn.0", precision=precision)
+    return tensors | linear(dim, shape.ffn_dim, "ffn.2", precision=precision)
 
 
 def _non_block(shape: Architecture) -> dict[str, torch.Tensor]:
@@ -78,8 +91,8 @@ def _non_block(shape: Architecture) -> dict[str, torch.Tensor]:
     return tensors | {"head.modulation": torch.randn(1, 2, dim) / math.sqrt(dim)}
 
 
-def _write_transformer(folder: Path, shape: Architecture) -> None:
-    block = _block(shape)
+def _write_transformer(folder: Path, shape: Architecture, precision: str) -> None:
+    block = _block(shape, precision)
     data = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in block.values())
     for index in range(shape.layers):
         named = {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
@@ -105,7 +118,7 @@ def _header(tensors: dict[str, torch.Tensor]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _text_encoder() -> dict[str, torch.Tensor]:
+def _text_encoder(precision: str) -> dict[str, torch.Tensor]:
     dim, ffn = T5["dim"], T5["ffn"]
     words = torch.randn(1024, dim, dtype=torch.bfloat16)
     tensors = {
@@ -114,9 +127,9 @@ def _text_encoder() -> dict[str, torch.Tensor]:
     }
     block: dict[str, torch.Tensor] = {}
     for part in "qkvo":
-        block |= linear(dim, dim, f"attn.{part}", bias=False)
-    block |= linear(ffn, dim, "ffn.gate.0", bias=False) | linear(ffn, dim, "ffn.fc1", bias=False)
-    block |= linear(dim, ffn, "ffn.fc2", bias=False)
+        block |= linear(dim, dim, f"attn.{part}", False, precision)
+    for part, sides in (("gate.0", (ffn, dim)), ("fc1", (ffn, dim)), ("fc2", (dim, ffn))):
+        block |= linear(*sides, f"ffn.{part}", False, precision)
     block |= {f"norm{i}.weight": torch.ones(dim, dtype=torch.bfloat16) for i in (1, 2)}
     position = torch.randn(T5["buckets"], T5["heads"], dtype=torch.bfloat16)
     block["pos_embedding.embedding.weight"] = position

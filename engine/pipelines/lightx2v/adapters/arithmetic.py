@@ -1,7 +1,9 @@
 """The arithmetic of a LoRA in a tensor: dequantise, add, requantise, a piece of rows at a time.
 
 Sums are float32 whatever is stored, and each row gets a scale of its own again, as the files have
-them. A piece of ``PIECE_GPU`` values takes 25 MB on the GPU, beside a tensor's ``down``.
+them. A piece of ``PIECE_GPU`` values takes 25 MB on the GPU, beside a tensor's ``down``. On two
+busy cores of a server a block of the 14B took 2 s in INT8 and 5 s in FP8 (rank 64, 2026-11-29),
+and there are forty: a GPU does it wherever there is one.
 """
 
 from collections.abc import Iterator, Sequence

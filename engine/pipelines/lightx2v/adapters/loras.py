@@ -21,7 +21,6 @@ from engine.pipelines.lightx2v.adapters.streamed import Streamed
 from engine.pipelines.lightx2v.adapters.writer import Writer
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
-from engine.weights.checkpoint import Checkpoint
 
 
 class Loras:
@@ -37,10 +36,9 @@ class Loras:
         """The tensors that aren't as their files have them."""
         return self._merger.changed if self._merger is not None else frozenset()
 
-    def loaded(self, model: Any, checkpoint: Checkpoint, device: str, lazy: bool) -> None:
-        """``model`` has just been loaded. A lazy one is another for each run: it gets what is
-        wanted now."""
-        originals = Originals(checkpoint)
+    def loaded(self, model: Any, originals: Originals, device: str, lazy: bool) -> None:
+        """``model`` has just been loaded from ``originals``. A lazy one is another for each run: it
+        gets what is wanted now."""
         if lazy:
             Streamed(model, originals, torch.device(device)).have(self._wanted)
         else:

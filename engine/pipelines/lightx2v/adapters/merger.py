@@ -92,8 +92,12 @@ class Merger:
             torch.cuda.synchronize()  # copies of what is about to change
         todo = self._todo(changes)
         self._all(todo, changes, check, told)
-        for tensor in todo[:: max(1, len(todo) // PROVED)]:
-            self._prove(tensor, changes)
+        try:
+            for tensor in todo[:: max(1, len(todo) // PROVED)]:
+                self._prove(tensor, changes)
+        except Exception:  # none of it is trusted, so that the next clip writes it anew
+            self._recipes.update(dict.fromkeys(todo, UNKNOWN))
+            raise
         seconds = time.perf_counter() - began
         log.info("%d tensors merged in %.2f s, %d left out", len(todo), seconds, changes.left_out)
         return Merge(len(todo), changes.left_out, seconds)

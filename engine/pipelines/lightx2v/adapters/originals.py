@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from engine.pipelines.lightx2v.adapters.held import rows_of
-from engine.weights.checkpoint import BLOCK_KEY, NON_BLOCK, Checkpoint
+from engine.weights.checkpoint import BLOCK_KEY, NON_BLOCK, Layout
 from engine.weights.safetensors_header import FileHeader, TensorHeader, read_file_header
 
 DTYPES = {
@@ -25,11 +25,10 @@ DTYPES = {
 
 
 class Originals:
-    """The tensors of ``checkpoint``'s transformer, or of ``transformer`` in its place."""
+    """The tensors of a transformer: ``place`` is a folder (blocks) or a file (single)."""
 
-    def __init__(self, checkpoint: Checkpoint, transformer: Path | None = None) -> None:
-        self._place = transformer or checkpoint.transformer
-        self._blocks = checkpoint.layout == "blocks"
+    def __init__(self, place: Path, layout: Layout) -> None:
+        self._place, self._blocks = place, layout == "blocks"
         self._header = lru_cache(None)(read_file_header)
 
     def header(self, name: str) -> TensorHeader | None:

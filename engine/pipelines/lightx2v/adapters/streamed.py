@@ -16,7 +16,7 @@ from engine.pipelines.lightx2v.adapters.merger import Merger
 from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.pipelines.lightx2v.adapters.writer import Writer
 
-PIECE = 2**20  # values: beside a step it may take little of the GPU, 10 MB
+PIECE = 2**20  # values: beside a step it may take little of the GPU, 10 MB and a tensor's ``down``
 
 
 class Streamed:

@@ -110,8 +110,8 @@ class Writer:
         prove_rows(
             tensor,
             rows,
-            held[rows].cpu(),
-            None if scales is None else scales[rows].cpu(),
+            _some(held, rows),
+            None if scales is None else _some(scales, rows),
             torch.cat(stored),
             None if stored_scales is None else stored_scales[rows],
             products,
@@ -122,3 +122,8 @@ class Writer:
 
     def _read(self, tensor: str, rows: slice) -> torch.Tensor:
         return self.originals.rows(tensor, rows, pinned=self.device.type == "cuda")
+
+
+def _some(values: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """On the CPU; one by one, because not every device picks rows of every type."""
+    return torch.cat([values[row : row + 1].to("cpu") for row in rows])
