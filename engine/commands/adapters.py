@@ -1,7 +1,6 @@
 """``app.py adapters``: lists, takes in, downloads and removes LoRAs; and what ``--lora`` names."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from engine.errors import ExitCode, HeadroomError
 from engine.home import Home, free_bytes
 from engine.presets import ModelPreset, Presets, load_presets
 from engine.process.console import one_line, say, tell, tell_json
-from engine.request import Adapter
 from engine.text import FileSize, Text, listed, programs
 from engine.units import size_text
 
@@ -29,35 +27,6 @@ class AdapterInputError(HeadroomError):
     """The command line doesn't fit together."""
 
     exit_code = ExitCode.BAD_INPUT
-
-
-def strength_of(named: str) -> tuple[str, float]:
-    """A file or name and its strength, from ``FILE[:STRENGTH]``: what stands behind the last colon
-    is a strength if it is a number, since ``C:\\zoom.safetensors`` has one, too."""
-    name, colon, behind = named.rpartition(":")
-    if colon and name:
-        try:
-            return name, float(behind)
-        except ValueError:
-            pass
-    return named, 1.0
-
-
-def chosen(store: Adapters, named: Sequence[str]) -> list[dict[str, object]]:
-    """The ``adapters`` of a request, from what ``--lora`` was given. A file that isn't in the
-    folder is taken in, so that whoever reads the receipt's hash finds it.
-
-    Raises:
-        AdapterError: one is neither a file nor in the folder, or no LoRA.
-    """
-    found: list[Adapter] = []
-    for one in named:
-        what, strength = strength_of(one)
-        entry = store.add(Path(what)) if os.path.isfile(what) else store.find(what)
-        if entry.problem is not None:
-            raise entry.problem
-        found += entry.adapters(strength)
-    return [{"sha256": adapter.sha256, "strength": adapter.strength} for adapter in found]
 
 
 def command(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
+from engine.adapters.wanted import chosen
 from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
 from engine.commands.clips import clips, read, report
@@ -250,7 +251,7 @@ def _generate(options: argparse.Namespace) -> int:
             say(str(usual.sentence))
             given["model"] = usual.preset.id
         if options.lora:
-            given["adapters"] = adapters.chosen(engine.adapters, options.lora)
+            given["adapters"] = chosen(engine.adapters, options.lora, files=True)
         request = asked_for(engine, given)
         job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
         if job.state is State.CANCELLED:

@@ -142,7 +142,7 @@ NAMES = ["generate", "status", "cancel", "check", "library"]
 FIELDS: dict[str, list[str]] = {
     "generate": [
         *("prompt", "model", "height", "width", "frames", "seed", "wait", "receipt"),
-        *("image", "last_image", "fit"),
+        *("image", "last_image", "fit", "loras"),
     ],
     "status": ["job"],
     "cancel": ["job"],
@@ -161,6 +161,7 @@ GOOD: dict[str, Any] = {
     "image": None,
     "last_image": None,
     "fit": "crop",
+    "loras": None,
     "held": "",
     "job": 1,
     "search": "",

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
+from engine.adapters.wanted import chosen
 from engine.default_model import asked_for
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -120,6 +121,8 @@ class Answers:
         for name in ("image", "last_image"):
             if name in given:
                 given[name] = taken_in(self.engine, name, given[name])
+        if "loras" in given:
+            given["adapters"] = chosen(self.engine.adapters, _names(given.pop("loras")))
         return asked_for(self.engine, given)
 
     # ---- looking ---------------------------------------------------------------------------
@@ -306,6 +309,13 @@ def _clip(clip: Clip, base: str) -> ClipTold:
 
 def size_fields(model: object, height: object, width: object, frames: object) -> dict[str, object]:
     return {"model": model, "height": height, "width": width, "frames": frames}
+
+
+def _names(value: object) -> list[str]:
+    """Raises RequestError unless ``value`` is a list of texts."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return value
+    raise _wrong("loras", value, Text("request.some_names"), None)
 
 
 def flag(name: str, value: object) -> bool:

@@ -49,6 +49,7 @@ def add_endpoints(answers: Answers) -> None:
         image: str | dict[str, Any] | None = None,
         last_image: str | dict[str, Any] | None = None,
         fit: str | None = None,
+        loras: list[str] | None = None,
     ) -> Made:
         """Make one clip: braces in the prompt are characters. model left out is this machine's
         usual one; height, width and frames left out are the model's default; seed -1 draws one;
@@ -56,7 +57,8 @@ def add_endpoints(answers: Answers) -> None:
 
         image is a picture that the clip begins with, last_image one that it ends with: a file
         (gradio_client's handle_file), a data URL, or the SHA-256 of one that was used before. With
-        image, height and width left out follow its shape; fit is crop (the default) or pad.
+        image, height and width left out follow its shape; fit is crop (the default) or pad. loras
+        are names in Headroom's folder of adapters, each perhaps with a strength: ["film:0.8"].
 
         With wait, the answer comes when the clip is made: its receipt, its number in the library,
         and the file as "clip", which gradio_client downloads. Meanwhile job.status() of
@@ -67,7 +69,7 @@ def add_endpoints(answers: Answers) -> None:
         job.cancel(). Only /cancel ends it.
         """
         fields = {"prompt": prompt, **size_fields(model, height, width, frames), "seed": seed}
-        fields |= {"image": image, "last_image": last_image, "fit": fit}
+        fields |= {"image": image, "last_image": last_image, "fit": fit, "loras": loras}
         if not flag("wait", wait):
             job = await asyncio.to_thread(answers.submit, fields, receipt)
             return cast(Made, await asyncio.to_thread(answers.queued, job))

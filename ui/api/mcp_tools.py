@@ -84,6 +84,12 @@ GENERATE: Tool = {
                 "description": "For a picture of another shape than the size: cut, the default, or "
                 "whole between bars.",
             },
+            "loras": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Names of LoRAs in the user's folder, each perhaps with a strength, "
+                "as in film:0.8. Only those that the user asked for.",
+            },
             "wait": {
                 "type": "boolean",
                 "description": "true (the default) waits up to 50 seconds for the clip; false "

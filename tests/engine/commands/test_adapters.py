@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.adapters.store import Adapters
-from engine.commands import adapters
+from engine.adapters.wanted import chosen, strength_of
 from engine.commands.main import main
 from engine.home import Home
 from tests.support import loras
@@ -41,7 +41,7 @@ def written(file: Path, **more: int) -> Path:
     ],
 )
 def test_a_strength_stands_behind_the_last_colon(named: str, split: tuple[str, float]) -> None:
-    assert adapters.strength_of(named) == split
+    assert strength_of(named) == split
 
 
 def test_add_list_and_remove(capsys: Capture, tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_mistake_is_told_with_a_remedy(
 def test_lora_takes_a_file_in_or_finds_its_name(tmp_path: Path) -> None:
     store = Adapters(Home.find())
     file = written(tmp_path / "zoom.safetensors")
-    (taken,) = adapters.chosen(store, [f"{file}:0.5"])
+    (taken,) = chosen(store, [f"{file}:0.5"], files=True)
     assert taken["strength"] == 0.5
-    assert adapters.chosen(store, ["zoom:-2"]) == [taken | {"strength": -2.0}]
+    assert chosen(store, ["zoom:-2"], files=True) == [taken | {"strength": -2.0}]
     assert store.entries()[0].files[0].sha256 == taken["sha256"]
 
 
