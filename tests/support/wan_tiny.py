@@ -10,6 +10,7 @@ PRESETS = load_presets()
 
 
 PRESET = PRESETS.models["wan-tiny"]
+FROM_PICTURE = PRESETS.models["wan-tiny-i2v"]
 
 
 class Notes:
@@ -49,3 +50,11 @@ def request(
 ) -> ClipRequest:
     size = {"height": height, "width": width, "frames": frames}
     return ClipRequest.check({"prompt": prompt, **size}, PRESETS)
+
+
+def picture_request(
+    prompt: str = "it moves left", height: int = 64, width: int = 64, frames: int = 9
+) -> ClipRequest:
+    """A request for the model that begins with a picture; which one, its ``Notes`` say."""
+    size = {"height": height, "width": width, "frames": frames}
+    return ClipRequest(prompt=prompt, **size, seed=-1, model=FROM_PICTURE.id, image="0" * 64)

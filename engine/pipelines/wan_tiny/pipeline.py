@@ -1,34 +1,35 @@
-"""The CPU default: Wan 2.1's architecture through diffusers, four steps, no guidance."""
+"""The CPU default: Wan's architecture through diffusers, four steps, no guidance."""
 
-import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
-from diffusers import WanPipeline
 
 from engine.home import PROJECT
 from engine.pipelines.base import OutOfMemory, PipelineError, Run
 from engine.pipelines.ram import RamMeter
+from engine.pipelines.wan_tiny.checkpoint import REMEDY, load_pipeline, read_card, takes_picture
 from engine.pipelines.wan_tiny.codec import denormalise, normalise, use_flat_convolutions
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames
-from engine.text import NOTHING, Said, Text, listed
+from engine.text import NOTHING, Said, Text
 
 log = logging.getLogger("headroom.wan_tiny")
 
-REMEDY = Text("pipelines.restore_folder")
 # torch's own words, and oneDNN's where it is the convolution's workspace that doesn't fit.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive")
 
 
 class WanTiny:
-    """See the module's docstring. The checkpoint is a folder that ``WanPipeline`` can load."""
+    """See the module's docstring. The checkpoint is a folder that ``load_pipeline`` can load.
+
+    A model that begins with a picture runs as diffusers' ``WanImageToVideoPipeline`` does, and
+    any other as its ``WanPipeline``.
+    """
 
     def __init__(self, preset: ModelPreset) -> None:
         self.preset = preset
@@ -37,18 +38,17 @@ class WanTiny:
         self.meter = RamMeter()
         self._run: Run | None = None
         self._steps = preset.steps
-        self._steps_done = self._blocks_done = self._decoded = 0
+        self._steps_done = self._blocks_done = self._encoded = self._decoded = 0
+        self._latent_frames = 0
         self._velocity: torch.Tensor | None = None
 
     def load(self, plan: Plan) -> Plan:
         torch.set_num_threads(int(plan["threads"].value))
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.disable_progress_bar()
-        self.card = _read_card(self.folder)
+        self.card = read_card(self.folder)
         try:
-            self._pipe = WanPipeline.from_pretrained(
-                self.folder, dtype=torch.float32, local_files_only=True
-            )
+            self._pipe = load_pipeline(self.folder)
         except (OSError, ValueError, RuntimeError) as error:
             why = Text(
                 "pipelines.cant_load_checkpoint",
@@ -57,7 +57,6 @@ class WanTiny:
                 reason=str(error),
             )
             raise PipelineError(why, REMEDY) from error
-        self._pipe.set_progress_bar_config(disable=True)
         self._prove()
         use_flat_convolutions(self._pipe.vae)
         self._hook()
@@ -70,7 +69,8 @@ class WanTiny:
     ) -> Frames:
         self._run = run
         self._steps = steps or self.preset.steps
-        self._steps_done = self._blocks_done = self._decoded = 0
+        self._steps_done = self._blocks_done = self._encoded = self._decoded = 0
+        self._latent_frames = (request.frames - 1) // self._pipe.vae_scale_factor_temporal + 1
         try:
             run.stage("encode")
             embeds, _ = self._pipe.encode_prompt(
@@ -78,8 +78,13 @@ class WanTiny:
                 do_classifier_free_guidance=False,
                 max_sequence_length=int(self.card["max_sequence_length"]),
             )
-            run.stage("denoise", self._steps)
+            if self.preset.begins_with_picture:
+                # diffusers encodes it within the call below; the first step ends this stage.
+                run.stage("picture")
+            else:
+                run.stage("denoise", self._steps)
             latents = self._pipe(
+                **self._pictures(request, run),
                 prompt_embeds=embeds,
                 height=request.height,
                 width=request.width,
@@ -91,7 +96,6 @@ class WanTiny:
                 callback_on_step_end=self._step_ended,
             ).frames
             run.stage("decode")
-            self._latent_frames = latents.shape[2]
             return self._decode(latents)
         except RuntimeError as error:
             # torch has no type of its own for a failed allocation on a CPU.
@@ -119,6 +123,10 @@ class WanTiny:
         if shift != self.preset.shift:
             why = Text("pipelines.other_shift", found=shift, wanted=self.preset.shift)
             raise PipelineError(why, REMEDY)
+        pictures = takes_picture(self._pipe.transformer)
+        if pictures != self.preset.begins_with_picture:
+            which = "takes_picture" if pictures else "takes_no_picture"
+            raise PipelineError(Text(f"pipelines.checkpoint_{which}", folder=self.folder), REMEDY)
 
     def _hook(self) -> None:
         """Progress and cancel between blocks, without a line of diffusers changed.
@@ -131,8 +139,10 @@ class WanTiny:
                 block.register_forward_pre_hook(lambda *_: self._check())
         for block in self._pipe.transformer.blocks:
             block.register_forward_hook(lambda *_: self._block_ended())
+        self._pipe.transformer.register_forward_pre_hook(lambda *_: self._step_begins())
         self._pipe.transformer.register_forward_hook(self._keep_velocity)
-        # The causal VAE calls its decoder once a latent frame.
+        # The causal VAE calls its encoder and its decoder once a latent frame.
+        self._pipe.vae.encoder.register_forward_pre_hook(lambda *_: self._chunk_begins())
         self._pipe.vae.decoder.register_forward_pre_hook(lambda *_: self._frame_begins())
 
     def _check(self) -> None:
@@ -145,8 +155,18 @@ class WanTiny:
             total = self._steps * len(self._pipe.transformer.blocks)
             self._run.advance(self._blocks_done / total, self._steps_done)
 
+    def _step_begins(self) -> None:
+        if self._run is not None and self.preset.begins_with_picture and not self._blocks_done:
+            self._run.stage("denoise", self._steps)
+
     def _keep_velocity(self, _module: object, _args: object, output: Any) -> None:
         self._velocity = output[0]
+
+    def _chunk_begins(self) -> None:
+        if self._run is not None:
+            self._run.check()
+            self._run.advance(self._encoded / self._latent_frames)
+            self._encoded += 1
 
     def _frame_begins(self) -> None:
         if self._run is not None:
@@ -168,6 +188,21 @@ class WanTiny:
 
     # ---- pictures --------------------------------------------------------------------------
 
+    def _pictures(self, request: ClipRequest, run: Run) -> dict[str, torch.Tensor]:
+        """What diffusers' pipeline is given beside the words: each [1, 3, height, width], 0 to 1.
+
+        Of one frame the first picture is the last one as well, so no other has a place in it.
+        """
+        if not self.preset.begins_with_picture:
+            return {}
+        first, last = run.pictures.first, run.pictures.last
+        if first is None:
+            raise ValueError("a model that begins with a picture got none")
+        given = {"image": _from_bytes(first)}
+        if last is not None and request.frames > 1:
+            given["last_image"] = _from_bytes(last)
+        return given
+
     def _rough(self, latents: torch.Tensor) -> Frames:
         """Latents [1, channels, frames, h, w] as colours, one pixel a latent: nearly free."""
         weights, bias = self._colours
@@ -180,18 +215,9 @@ class WanTiny:
         return _to_bytes(video[0].permute(1, 2, 3, 0))
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
-    try:
-        card = json.loads((folder / "wan_tiny.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        damaged = Text("pipelines.checkpoint_damaged", folder=folder)
-        raise PipelineError(damaged, REMEDY) from error
-    missing = {"label", "trained", "max_sequence_length"} - set(card)
-    if missing:
-        file = folder / "wan_tiny.json"
-        lacks = Text("pipelines.card_lacks", file=file, missing=listed(*sorted(missing)))
-        raise PipelineError(lacks, REMEDY)
-    return dict(card)
+def _from_bytes(picture: Frames) -> torch.Tensor:
+    """uint8 [height, width, 3] -> [1, 3, height, width] from 0 to 1."""
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def _to_bytes(video: torch.Tensor) -> Frames:

@@ -14,13 +14,14 @@ from engine.pipelines.kernel_test.timing import (
     product_cosine,
     queries_keys_values,
 )
+from engine.pipelines.wan_tiny.checkpoint import parts_folder
 from engine.pipelines.wan_tiny.codec import use_flat_convolutions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def makers(asked: dict[str, object]) -> dict[str, Maker]:
-    """``asked``: ``threads``, and ``checkpoint``, the folder with the VAE."""
+    """``asked``: ``threads``, and ``checkpoint``, the folder of the model."""
     torch.set_num_threads(int(str(asked["threads"])))
     return {
         "linear": _linear,
@@ -62,7 +63,10 @@ def _decode(task: dict[str, object], checkpoint: str) -> Trial:
 
     def load(flat: bool) -> AutoencoderKLWan:
         vae = AutoencoderKLWan.from_pretrained(
-            PROJECT / checkpoint, subfolder="vae", dtype=torch.float32, local_files_only=True
+            parts_folder(PROJECT / checkpoint),
+            subfolder="vae",
+            dtype=torch.float32,
+            local_files_only=True,
         )
         if flat:
             use_flat_convolutions(vae)

@@ -4,6 +4,7 @@
 
 200 held-out prompts through the real pipeline, and the judge's own trustworthiness beside them:
 what it says of true renderings (should be all right) and of shuffled prompts (should be chance).
+Of a folder whose transformer takes a picture, 200 held-out prompts and pictures.
 """
 
 import argparse
@@ -19,16 +20,18 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.pipelines.wan_tiny.checkpoint import load_pipeline, takes_picture
 from engine.pipelines.wan_tiny.codec import decode_all, encode_moments, use_flat_convolutions
-from engine.pipelines.wan_tiny.training.fit_flow import summarise
+from engine.pipelines.wan_tiny.training.checker import report
+from engine.pipelines.wan_tiny.training.evaluate_pictures import clip_of, evaluate_pictures, given
 from engine.pipelines.wan_tiny.training.fit_vae import psnr
 from engine.pipelines.wan_tiny.training.judge import Judgement, judge
-from engine.pipelines.wan_tiny.training.model import MAX_SEQUENCE_LENGTH, STEPS, load_pipeline
+from engine.pipelines.wan_tiny.training.model import MAX_SEQUENCE_LENGTH, STEPS
 from engine.pipelines.wan_tiny.training.phrases import compose
 from engine.pipelines.wan_tiny.training.slots import slots_of
 from engine.pipelines.wan_tiny.training.world import draw_jitter, render
 from engine.pipelines.wan_tiny.vocabulary import Scene
-from engine.pipelines.wan_tiny.words import DIRECTIONS, MOTIONS, OFFERED
+from engine.pipelines.wan_tiny.words import MOTIONS, OFFERED
 
 Shape = tuple[int, int, int]  # height, width, frames
 
@@ -56,11 +59,15 @@ def main(argv: list[str] | None = None) -> int:
     pipe = load_pipeline(options.folder)
     use_flat_convolutions(pipe.vae)
     motions = MOTIONS if options.all_motions else OFFERED
-    pairs = held_out_prompts(options.prompts, options.seed, motions)
-    figures: dict[str, Any] = {"prompts": options.prompts, "steps": STEPS}
+    count, seed = options.prompts, options.seed
+    pairs = held_out_prompts(count, seed, motions)
+    figures: dict[str, Any] = {"prompts": count, "steps": STEPS}
     for height, width, frames in options.size or [(64, 64, 17)]:
         shape = (height, width, frames)
-        figures[named(shape)], clips = evaluate(pipe, pairs, shape, options.seed)
+        if takes_picture(pipe.transformer):
+            figures[named(shape)], clips = evaluate_pictures(pipe, count, shape, seed)
+        else:
+            figures[named(shape)], clips = evaluate(pipe, pairs, shape, seed)
     figures |= part_figures(pipe)
     if not options.no_files:
         text = json.dumps(figures, indent=2) + "\n"
@@ -148,20 +155,6 @@ def _truth(scenes: list[Scene], shape: Shape, seed: int) -> torch.Tensor:
     return render(slots, jitter, frames, height, width)
 
 
-def report(scenes: list[Scene], verdicts: list[Judgement]) -> dict[str, float]:
-    """summarise(), and how many of the eight-way straight motions go the right way."""
-    figures = summarise(scenes, verdicts)
-    straight = [
-        (scene, verdict)
-        for scene, verdict in zip(scenes, verdicts, strict=True)
-        if all(subject.motion in DIRECTIONS for subject in scene.subjects)
-    ]
-    if straight:
-        ways = summarise([s for s, _ in straight], [v for _, v in straight])
-        figures["direction"] = ways["motion"]
-    return figures
-
-
 @torch.no_grad()
 def vae_psnr(vae: Any, shape: Shape, count: int) -> float:
     """What is left of held-out renderings after encoding and decoding, in dB."""
@@ -179,7 +172,11 @@ def seconds(pipe: Any, shape: Shape, runs: int = 3) -> float:
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()
-        list(generate(pipe, ["a red ball rolls left over green grass"], shape, 1))
+        if takes_picture(pipe.transformer):
+            grey = given(torch.zeros(3, *shape[:2]), jpeg=False)
+            clip_of(pipe, "it moves left", {"image": grey}, shape[2], 1)
+        else:
+            list(generate(pipe, ["a red ball rolls left over green grass"], shape, 1))
         times.append(time.perf_counter() - start)
     return round(sorted(times[1:])[runs // 2], 3)
 

@@ -13,14 +13,12 @@ import torch.fx.experimental._config
 from torch import nn
 
 from engine.pipelines.wan_tiny.training.bank import Bank, Prompts, Shape, tokens_of
+from engine.pipelines.wan_tiny.training.checker import Checker
 from engine.pipelines.wan_tiny.training.fast import quicken
-from engine.pipelines.wan_tiny.training.judge import judge, score
-from engine.pipelines.wan_tiny.training.model import Parts, embed, step_sigmas
+from engine.pipelines.wan_tiny.training.model import LATENT_CHANNELS, Parts, embed
 from engine.pipelines.wan_tiny.training.optim import MuonAdam
-from engine.pipelines.wan_tiny.training.phrases import compose
 from engine.pipelines.wan_tiny.training.run import Average, Clock, Log, load_state, save_state
-from engine.pipelines.wan_tiny.training.sample import decode, noise_for, sample, velocity
-from engine.pipelines.wan_tiny.vocabulary import Scene
+from engine.pipelines.wan_tiny.training.sample import velocity
 
 log = logging.getLogger(__name__)
 # Clip shapes, and how often each is drawn early and late: small clips teach most of it quickly.
@@ -134,7 +132,7 @@ class Whereabouts(nn.Module):
         self._seen = output if torch.is_grad_enabled() else None
 
     def loss(self, latents: torch.Tensor) -> torch.Tensor:
-        """For the latents [B, 16, f, h, w] that the transformer has just seen."""
+        """For the latents [B, channels, f, h, w] that the transformer has just seen."""
         _, _, frames, height, width = latents.shape
         axes = [
             (torch.arange(n, device=latents.device) + 0.5) / n * 2 - 1
@@ -256,67 +254,14 @@ def guided_loss(
 def _mix(
     latents: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noisy latents, their noise levels [B] drawn as sampling meets them, and the velocity."""
+    """Noisy latents, their noise levels [B] drawn as sampling meets them, and the velocity.
+
+    What comes after a clip's own channels is its conditioning, which stays as it is.
+    """
+    latents, given = latents[:, :LATENT_CHANNELS], latents[:, LATENT_CHANNELS:]
     level = torch.rand(len(latents), generator=generator, device=latents.device)
     sigma = SHIFT * level / (1 + (SHIFT - 1) * level)
     noise = torch.randn(latents.shape, generator=generator, device=latents.device)
     goal = noise - latents
-    return latents + goal * sigma[:, None, None, None, None], sigma, goal
-
-
-class Checker:
-    """Judges clips of held-out prompts while training goes on."""
-
-    def __init__(self, parts: Parts, count: int, device: torch.device) -> None:
-        rng = random.Random(4242)
-        pairs = [compose(rng, held=True, two=i % 4 == 3) for i in range(count)]
-        self.scenes: list[Scene] = [scene for _, scene in pairs]
-        self._parts = parts
-        self._device = device
-        self._embeddings = embed(parts, [prompt for prompt, _ in pairs], device)
-        self._empty = embed(parts, [""], device)
-
-    def check(
-        self,
-        shape: Shape = (64, 64, 17),
-        steps: int = 4,
-        guidance: float = 1.0,
-        sigmas: list[float] | None = None,
-    ) -> dict[str, float]:
-        """Shares of what is right over all prompts; two: pairs with everything right."""
-        generator = torch.Generator(self._device).manual_seed(99)
-        noise = noise_for(len(self.scenes), shape, generator)
-        sigmas = sigmas or step_sigmas(self._parts.scheduler, steps)
-        # Compiling this rare path would cost more than it saves.
-        with torch.compiler.set_stance("force_eager"):
-            latents = sample(
-                self._parts.transformer,
-                noise,
-                self._embeddings,
-                sigmas,
-                guidance=guidance,
-                empty=self._empty,
-            )
-        verdicts = judge(decode(self._parts.vae, latents))
-        values = summarise(self.scenes, verdicts)
-        log.info("check %s steps %d guidance %.1f: %s", shape, steps, guidance, values)
-        return values
-
-
-def summarise(scenes: list[Scene], verdicts: list[Any]) -> dict[str, float]:
-    """Shares in [0, 1]: background and all over prompts, colour, shape, motion over subjects."""
-    scores = [score(scene, verdict) for scene, verdict in zip(scenes, verdicts, strict=True)]
-    pairs = [s.all for scene, s in zip(scenes, scores, strict=True) if len(scene.subjects) == 2]
-    singles = [s.all for scene, s in zip(scenes, scores, strict=True) if len(scene.subjects) == 1]
-    return {
-        "background": _share([s.background for s in scores]),
-        "colour": _share([right for s in scores for right in s.colours]),
-        "shape": _share([right for s in scores for right in s.shapes]),
-        "motion": _share([right for s in scores for right in s.motions]),
-        "one": _share(singles),
-        "two": _share(pairs),
-    }
-
-
-def _share(right: list[bool]) -> float:
-    return round(sum(right) / len(right), 4) if right else 1.0
+    noisy = latents + goal * sigma[:, None, None, None, None]
+    return torch.cat([noisy, given], dim=1), sigma, goal

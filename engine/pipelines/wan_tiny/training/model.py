@@ -4,6 +4,7 @@ All of them are diffusers' and transformers' own Wan-2.1 classes, so WanPipeline
 """
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+from engine.pipelines.wan_tiny.checkpoint import CARD, load_pipeline
 from engine.pipelines.wan_tiny.training.slots import SLOTS
 from engine.pipelines.wan_tiny.vocabulary import vocabulary
 
@@ -183,25 +185,36 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Parts:
     return parts.to(device)
 
 
-def load_pipeline(folder: Path) -> Any:
-    """The folder as a ready WanPipeline in float32 on the CPU."""
-    pipe = WanPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def save_transformer(parts: Parts, folder: Path, base: Path) -> None:
+    """Write the transformer alone, in bfloat16, as a folder that shares base's other parts."""
+    kept = WanTransformer3DModel.from_config(parts.transformer.config)
+    kept.load_state_dict(parts.transformer.state_dict())
+    kept.register_to_config(_name_or_path="")  # where it was read from is nobody's business
+    kept.to(torch.bfloat16).save_pretrained(folder / "transformer")
+    shutil.copy(base / "model_index.json", folder / "model_index.json")
 
 
 def write_label(
-    folder: Path, *, trained: bool, label: str, evaluation: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    trained: bool,
+    label: str,
+    evaluation: dict[str, Any] | None = None,
+    parts: str | None = None,
 ) -> None:
-    """Write wan_tiny.json: what the page says about these weights."""
-    content = {
+    """Write wan_tiny.json: what the page says about these weights.
+
+    parts: the folder, seen from this one, that has all but the transformer.
+    """
+    content: dict[str, Any] = {"parts": parts} if parts else {}
+    content |= {
         "trained": trained,
         "label": label,
         "max_sequence_length": MAX_SEQUENCE_LENGTH,
         "steps": STEPS,
         "evaluation": evaluation or {},
     }
-    (folder / "wan_tiny.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def step_sigmas(scheduler: Any, steps: int = STEPS) -> list[float]:

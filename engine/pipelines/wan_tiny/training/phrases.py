@@ -101,7 +101,7 @@ def _single(rng: random.Random, subject: Subject) -> str:
     noun = _noun(rng, subject)
     if subject.motion == "still" and rng.random() < 0.5:
         return noun
-    third, _, going = _motion(rng, subject.motion)
+    third, _, going = motion_forms(rng, subject.motion)
     return noun + rng.choice(
         (f" {third}", f" {third}", f" {going}", f", {going}", f" that {third}")
     )
@@ -132,12 +132,12 @@ def _pair(rng: random.Random, scene: Scene) -> str:
         joint = rng.choice((" and ", " and ", ", ", " while "))
     one, two = _noun(rng, first), _noun(rng, second)
     if shared:
-        _, bare, going = _motion(rng, second.motion)
+        _, bare, going = motion_forms(rng, second.motion)
         if second.motion == "still" and rng.random() < 0.5:
             return f"{one}{joint}{two}"
         return f"{one}{joint}{two} {rng.choice((bare, going, 'both ' + bare))}"
-    third1, _, going1 = _motion(rng, first.motion)
-    third2, _, going2 = _motion(rng, second.motion)
+    third1, _, going1 = motion_forms(rng, first.motion)
+    third2, _, going2 = motion_forms(rng, second.motion)
     if rng.random() < 0.5:
         return f"{one} {third1}{joint}{two} {third2}"
     return f"{one} {going1}{joint}{two} {going2}"
@@ -160,7 +160,7 @@ def _noun(rng: random.Random, subject: Subject) -> str:
     return " ".join([article, *words]).strip()
 
 
-def _motion(rng: random.Random, motion: str) -> tuple[str, str, str]:
+def motion_forms(rng: random.Random, motion: str) -> tuple[str, str, str]:
     """How the motion is said: it moves, they move, moving."""
     if motion in _ALONE and (motion not in DIRECTIONS or rng.random() < 0.35):
         return rng.choice(_ALONE[motion])

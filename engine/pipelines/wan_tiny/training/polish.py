@@ -19,9 +19,9 @@ from torch import nn
 
 from engine.pipelines.wan_tiny.codec import decode_all, encode_moments
 from engine.pipelines.wan_tiny.training.bank import Shape
+from engine.pipelines.wan_tiny.training.checker import Checker
 from engine.pipelines.wan_tiny.training.evaluate import held_out_prompts, named
 from engine.pipelines.wan_tiny.training.fast import Replayed, quicken
-from engine.pipelines.wan_tiny.training.fit_flow import Checker
 from engine.pipelines.wan_tiny.training.fit_vae import psnr, training_scenes
 from engine.pipelines.wan_tiny.training.model import Parts, load, save
 from engine.pipelines.wan_tiny.training.optim import MuonAdam

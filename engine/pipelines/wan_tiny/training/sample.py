@@ -35,14 +35,19 @@ def sample(
     *,
     guidance: float = 1.0,
     empty: torch.Tensor | None = None,
+    given: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Euler steps along sigmas (from 1 down to 0). empty: the empty prompt, for guidance."""
+    """Euler steps along sigmas (from 1 down to 0). empty: the empty prompt, for guidance.
+
+    given: [N, 20, f, h, w], the pictures' conditioning, seen beside the noise.
+    """
     latents = noise
     for sigma, after in itertools.pairwise(sigmas):
         level = torch.full((len(latents),), sigma, device=latents.device)
-        flow = velocity(transformer, latents, level, embeddings)
+        seen = latents if given is None else torch.cat([latents, given], dim=1)
+        flow = velocity(transformer, seen, level, embeddings)
         if guidance != 1.0 and empty is not None:
-            none = velocity(transformer, latents, level, empty.expand_as(embeddings))
+            none = velocity(transformer, seen, level, empty.expand_as(embeddings))
             flow = none + guidance * (flow - none)
         latents = latents + (after - sigma) * flow
     return latents

@@ -2,6 +2,8 @@
 
 ``python -m engine.pipelines.wan_tiny.training.train --stage all --minutes 20 --out FOLDER``.
 Each stage keeps a checkpoint and a CSV curve in FOLDER; the pipeline goes to FOLDER/wan-tiny.
+With ``--stage flow --start FOLDER_OF_WAN_TINY --pictures`` its transformer learns to begin with a
+picture, and goes to FOLDER/wan-tiny-i2v alone: it shares the other parts.
 """
 
 import argparse
@@ -11,10 +13,19 @@ from pathlib import Path
 
 import torch
 
+from engine.pipelines.wan_tiny.checkpoint import takes_picture
+from engine.pipelines.wan_tiny.training.conditioning import widen
 from engine.pipelines.wan_tiny.training.fit_flow import fit_flow
 from engine.pipelines.wan_tiny.training.fit_text import fit_text
 from engine.pipelines.wan_tiny.training.fit_vae import fit_vae
-from engine.pipelines.wan_tiny.training.model import Parts, build_untrained, load, save, write_label
+from engine.pipelines.wan_tiny.training.model import (
+    Parts,
+    build_untrained,
+    load,
+    save,
+    save_transformer,
+    write_label,
+)
 from engine.pipelines.wan_tiny.training.run import load_state, pick_device, save_state
 
 STAGES = ("vae", "text", "flow")
@@ -26,12 +37,16 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(argv)
+    if options.pictures and (options.stage != "flow" or options.start is None):
+        _parser().error("--pictures needs --stage flow and --start")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     device = pick_device()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
     parts = load(options.start) if options.start else build_untrained(seed=options.seed)
+    if options.pictures and not takes_picture(parts.transformer):
+        widen(parts.transformer)
     parts.to(device)
     stages = STAGES if options.stage == "all" else (options.stage,)
     for stage in STAGES:
@@ -41,6 +56,12 @@ def main(argv: list[str] | None = None) -> int:
         else:
             restore(stage, parts, options.out, device)
     parts.to("cpu")
+    if options.pictures:
+        folder = options.out / "wan-tiny-i2v"
+        save_transformer(parts, folder, options.start)
+        label = "Trained on pictures of coloured shapes that begin to move."
+        write_label(folder, trained=True, label=label, parts="../wan-tiny")
+        return 0
     folder = options.out / "wan-tiny"
     save(parts, folder)
     done = all((options.out / f"{stage}.pt").exists() for stage in STAGES)
@@ -58,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="batch and bank sizes, 1 = 24 GB")
     parser.add_argument("--start", type=Path, help="a finished folder to go on from")
+    parser.add_argument(
+        "--pictures", action="store_true", help="stage flow: with --start, learn to take a picture"
+    )
     parser.add_argument("--begun", type=float, help="stage flow: where in its plan to begin, 0-1")
     parser.add_argument(
         "--decoder-only", action="store_true", help="stage vae: keep the latents as they are"

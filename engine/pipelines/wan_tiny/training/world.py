@@ -79,17 +79,35 @@ def render(
     return draw(slots, jitter, paths(slots, jitter, frames), height, width)
 
 
+def tints(slots: torch.Tensor) -> torch.Tensor:
+    """The scenes' colours, RGB from 0 to 1: [B, 4, 3], top, bottom and the two subjects."""
+    palette = torch.tensor([RGB[c] for c in COLOURS], device=slots.device) / 255
+    columns = (slots[:, 1], slots[:, 2], slots[:, 4] - 1, slots[:, 8] - 1)
+    return palette[torch.stack(columns, dim=1).clamp(min=0)]
+
+
 def draw(
-    slots: torch.Tensor, jitter: torch.Tensor, way: Paths, height: int, width: int
+    slots: torch.Tensor,
+    jitter: torch.Tensor,
+    way: Paths,
+    height: int,
+    width: int,
+    colours: torch.Tensor | None = None,
+    texture: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """As render, with the subjects' ways given."""
+    """As render, with the subjects' ways given.
+
+    colours: instead of tints(slots). texture: [B, 3, height, width], added to the background.
+    """
     device = slots.device
-    palette = torch.tensor([RGB[c] for c in COLOURS], device=device, dtype=torch.float32) / 255
+    tones = (tints(slots) if colours is None else colours)[..., None, None, None]
     rows = ((torch.arange(height, device=device) + 0.5) / height)[:, None]
     columns = ((torch.arange(width, device=device) + 0.5) / width)[None]
     shade = 1 + 0.04 * jitter[:, 0, 6, None, None, None, None]
-    top, bottom = (palette[slots[:, i]][:, :, None, None, None] for i in (1, 2))
+    top, bottom = tones[:, 0], tones[:, 1]
     clip = (top + (bottom - top) * rows) * shade
+    if texture is not None:
+        clip = clip + texture[:, :, None]
     clip = clip.expand(-1, -1, way.x.shape[-1], -1, width)
     side = min(height, width)
     for i in range(2):
@@ -104,6 +122,5 @@ def draw(
         cover = (0.5 - away * radius * side).clamp(0, 1) * present
         light = 1 - 0.1 * ((x + y) / 1.5).clamp(-1, 1)
         tone = (1 + 0.05 * jitter[:, i, 5, None, None, None]) * light
-        colour = palette[(slots[:, 4 + 4 * i] - 1).clamp(min=0)][:, :, None, None, None]
-        clip = clip + (colour * tone[:, None] - clip) * cover[:, None]
+        clip = clip + (tones[:, 2 + i] * tone[:, None] - clip) * cover[:, None]
     return (clip * 2 - 1).clamp(-1, 1)

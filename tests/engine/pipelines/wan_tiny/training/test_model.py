@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.pipelines.wan_tiny.checkpoint import load_pipeline
 from engine.pipelines.wan_tiny.codec import decode_all, encode_moments, use_flat_convolutions
 from engine.pipelines.wan_tiny.training.fast import quicken
 from engine.pipelines.wan_tiny.training.model import (
@@ -16,7 +17,6 @@ from engine.pipelines.wan_tiny.training.model import (
     build_vae,
     embed,
     load,
-    load_pipeline,
     step_sigmas,
 )
 from engine.pipelines.wan_tiny.training.optim import orthogonalise

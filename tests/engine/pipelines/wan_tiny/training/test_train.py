@@ -117,6 +117,35 @@ def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
     assert not all(torch.equal(a, b) for a, b in same)
 
 
+@pytest.mark.starts
+def test_a_transformer_learns_to_take_a_picture_and_is_saved_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
+    build_untrained(tmp_path / "wan-tiny", seed=3)
+    more = ["--start", str(tmp_path / "wan-tiny"), "--begun", "1", "--minutes", "0"]
+    train(["--stage", "flow", "--pictures", *more, "--scale", "1e-6", "--out", str(tmp_path)])
+    saved = tmp_path / "wan-tiny-i2v"
+    assert {file.name for file in saved.iterdir()} == {
+        "model_index.json",
+        "transformer",
+        "wan_tiny.json",
+    }
+    after = load(saved)
+    assert after.transformer.config.in_channels == 36
+    vaes = [parts.vae.decoder.conv_out.weight for parts in (load(tmp_path / "wan-tiny"), after)]
+    assert torch.equal(*vaes)
+    seen = after.transformer.patch_embedding.weight[:, 16:]
+    assert float(seen.detach().abs().max()) > 0, "it begins to look at the picture"
+    (row,) = (tmp_path / "flow.csv").read_text().splitlines()[1:]
+    assert len(row.split(",")) == 11, "how near the first frame came is in the curve"
+
+
+def test_pictures_are_taught_to_a_finished_folder_alone(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(["--stage", "flow", "--pictures", "--out", str(tmp_path)])
+
+
 def test_a_tensor_for_a_rate_moves_weights_as_a_number_does() -> None:
     moved = []
     for recorded in (False, True):
