@@ -19,19 +19,25 @@ from engine.home import PROJECT
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
-FamilyName = Literal["wan-tiny", "wan2.1", "scripted"]
+FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "scripted"]
 # "i2v" also ends with a picture where the request has a last one.
 Task = Literal["t2v", "i2v"]
 Input = Literal["prompt", "image", "last_image", "adapters"]
 # What a preset has to say: LightX2V finds out what is missing only after it read 20 GB, or never.
+_OF_WAN = ("precision", "architecture", "weights", "denoising_steps")
 NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
-    "wan2.1": ("precision", "architecture", "weights", "denoising_steps"),
+    "wan2.1": _OF_WAN,
+    "wan2.2": (*_OF_WAN, "boundary_step"),
 }
 # Presets of 0.1.0 named what drives the model.
 _FAMILY_OF = {"wan_tiny": "wan-tiny", "lightx2v": "wan2.1", "scripted": "scripted"}
-Role = Literal["transformer", "text_encoder", "tokenizer", "vae", "tiny_vae"]
+# "transformer_2" is the expert of the later steps, where there are two.
+Role = Literal["transformer", "transformer_2", "text_encoder", "tokenizer", "vae", "tiny_vae"]
 ROLES: tuple[Role, ...] = get_args(Role)
 OPTIONAL: frozenset[Role] = frozenset({"tiny_vae"})  # clips are made without them, too
+TRANSFORMERS: tuple[Role, ...] = ("transformer", "transformer_2")
+LATENT_CHANNELS = 16  # of Wan's VAE
+MASK_CHANNELS = 4  # frames of a latent one: which of them a picture gives
 
 
 class PresetError(HeadroomError):
@@ -160,7 +166,8 @@ class WeightFile(Strict):
 
     @model_validator(mode="after")
     def _a_layout_that_the_role_has(self) -> "WeightFile":
-        own = {"transformer": {"blocks", "single"}, "tokenizer": {"folder"}}
+        own: dict[str, set[str]] = {role: {"blocks", "single"} for role in TRANSFORMERS}
+        own["tokenizer"] = {"folder"}
         allowed = own.get(self.role, {"file"})
         for source in self.sources:
             if source.layout not in allowed:
@@ -204,7 +211,9 @@ class ModelPreset(Strict):
     (``DraftPreset``).
     ``checkpoint``: a folder of the project that holds the weights, for a model that ships with it;
     ``weights``: where the files of any other are. ``denoising_steps``: the timesteps (1000 is pure
-    noise) at which a distilled model was trained to be called, falling.
+    noise) at which a distilled model was trained to be called, falling. ``boundary_step``: of a
+    model with two transformers, the step (from 0) that the second one begins with. ``last_shift``:
+    in place of ``shift`` where a clip also ends with a picture.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
@@ -225,6 +234,8 @@ class ModelPreset(Strict):
     denoising_steps: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
     guidance: Annotated[float, Field(ge=1.0)]
     shift: Annotated[float, Field(gt=0)]
+    last_shift: Annotated[float, Field(gt=0)] | None = None
+    boundary_step: Annotated[int, Field(ge=1)] | None = None
     default: Shape
     limits: Limits
     memory: MemoryRules
@@ -244,6 +255,17 @@ class ModelPreset(Strict):
         pictures: tuple[Input, ...] = ("image", "last_image") if self.begins_with_picture else ()
         adapters: tuple[Input, ...] = ("adapters",) if self.adapters else ()
         return frozenset(("prompt", *pictures, *adapters))
+
+    @property
+    def experts(self) -> int:
+        """How many transformers there are, which take turns."""
+        return 1 if self.boundary_step is None else 2
+
+    @property
+    def channels(self) -> int:
+        """Of what the transformer gets: the latent, and of a picture its mask and its latent."""
+        more = MASK_CHANNELS + LATENT_CHANNELS if self.begins_with_picture else 0
+        return LATENT_CHANNELS + more
 
     def seconds(self, frames: int) -> float:
         """How long a clip of so many frames plays."""
@@ -283,7 +305,8 @@ class ModelPreset(Strict):
     @model_validator(mode="after")
     def _says_what_its_family_needs(self) -> "ModelPreset":
         lacks = [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
-        needed = [role for role in ROLES if role not in OPTIONAL]
+        extra = TRANSFORMERS[self.experts :]
+        needed = [role for role in ROLES if role not in OPTIONAL and role not in extra]
         roles = [role for role in needed if self.weights and self.weight_file(role) is None]
         lacks += [f"weights for the {role}" for role in roles]
         if lacks:
@@ -296,11 +319,22 @@ class ModelPreset(Strict):
         twice = sorted({role for role in roles if roles.count(role) > 1})
         if twice:
             raise ValueError(f"weights names {', '.join(twice)} more than once")
-        transformer = self.weight_file("transformer")
-        if transformer is not None and transformer.precision not in (None, self.precision):
-            raise ValueError(
-                f"the transformer is {transformer.precision}, the model {self.precision}"
-            )
+        for role in TRANSFORMERS:
+            transformer = self.weight_file(role)
+            if transformer is None:
+                continue
+            if role in TRANSFORMERS[self.experts :]:
+                raise ValueError(f"weights names a {role}, and boundary_step is missing")
+            if transformer.precision not in (None, self.precision):
+                raise ValueError(
+                    f"the {role} is {transformer.precision}, the model {self.precision}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_take_turns(self) -> "ModelPreset":
+        if self.boundary_step is not None and self.boundary_step >= self.steps:
+            raise ValueError(f"boundary_step {self.boundary_step} leaves no step of {self.steps}")
         return self
 
 
@@ -312,6 +346,7 @@ class DraftPreset(Strict):
     draft_of: str
     name: str
     summary: str
+    from_picture: str | None = None
 
 
 class SizePreset(Strict):
@@ -405,10 +440,23 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
                 f"{file}: line 1: the model id {draft.id!r} {why}.",
                 "Correct the file, or restore it from the project.",
             )
-        models[draft.id] = models[draft.draft_of].model_copy(update=draft.model_dump())
+        said = draft.model_dump(exclude_none=True)
+        models[draft.id] = models[draft.draft_of].model_copy(update=said)
+    _check_pictures(models)
     sizes = read(folder / "sizes.yaml", SizesFile)
     references = tuple(read(f, Reference) for f in sorted((folder / "measured").glob("*.yaml")))
     return Presets(models, sizes.sizes, sizes.frames, references)
+
+
+def _check_pictures(models: Mapping[str, ModelPreset]) -> None:
+    for preset in models.values():
+        name = preset.from_picture
+        if name is not None and not (name in models and models[name].begins_with_picture):
+            raise PresetError(
+                f"The preset of {preset.id}: from_picture: {name!r} is no model that begins with a"
+                " picture.",
+                "Correct the file, or restore it from the project.",
+            )
 
 
 T = TypeVar("T", bound=BaseModel)

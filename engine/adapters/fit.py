@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 
 from engine.adapters.lora_file import AdapterError, Change, LoraFile
-from engine.presets import Architecture, ModelPreset
+from engine.presets import LATENT_CHANNELS, Architecture, ModelPreset
 from engine.text import NOTHING, Text
-from engine.weights.checkpoint import I2V_CHANNELS, PATCH
+from engine.weights.header_check import PATCH
 
-HEAD = math.prod(PATCH)  # what a token becomes: its patch, in every channel of the latent
+# What a token becomes: its patch, in every channel of the latent.
+HEAD = LATENT_CHANNELS * math.prod(PATCH)
 # By the width of a token, which no two of them share.
 _OTHERS = {1536: "Wan 2.1 1.3B", 3072: "Wan 2.2 5B", 5120: "Wan 14B"}
 
@@ -34,7 +35,7 @@ def fit(lora: LoraFile, preset: ModelPreset) -> Fit:
     differs: list[tuple[Change, tuple[int, ...]]] = []
     matched = unmatched = 0
     for change in lora.changes:
-        wanted = shape_of(change.tensor, preset.architecture, preset.begins_with_picture)
+        wanted = shape_of(change.tensor, preset.architecture, preset.channels)
         if wanted is not None and _same(change, wanted):
             matched += 1
             continue
@@ -63,16 +64,15 @@ def require(lora: LoraFile, preset: ModelPreset) -> Fit:
     return found
 
 
-def shape_of(tensor: str, shape: Architecture, begins_with_picture: bool) -> tuple[int, ...] | None:
+def shape_of(tensor: str, shape: Architecture, channels: int) -> tuple[int, ...] | None:
     """The shape that ``tensor`` has in a checkpoint; None where there is none of the name."""
     name, _, kind = tensor.rpartition(".")
     if name.startswith("blocks."):
         _, number, part = (*name.split(".", 2), "")[:3]
         return _in_block(part, kind, shape) if int(number) < shape.layers else None
     dim = shape.dim
-    channels = I2V_CHANNELS if begins_with_picture else PATCH[0]
     weights: dict[str, tuple[int, ...]] = {
-        "patch_embedding": (dim, channels, *PATCH[1:]),
+        "patch_embedding": (dim, channels, *PATCH),
         "text_embedding.0": (dim, shape.text_dim),
         "text_embedding.2": (dim, dim),
         "time_embedding.0": (dim, shape.freq_dim),

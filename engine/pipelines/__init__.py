@@ -31,6 +31,11 @@ FAMILIES: Mapping[FamilyName, Family] = {
             here=lambda: lightx2v_here(),
             upstream=True,
         ),
+        Family(
+            name="wan2.2",
+            pipeline=("engine.pipelines.lightx2v.pipeline", "LightX2V"),
+            here=lambda: lightx2v_here(),
+        ),
         Family(  # for tests: it does what its prompt says
             name="scripted",
             pipeline=("engine.pipelines.scripted", "Scripted"),

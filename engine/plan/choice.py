@@ -10,7 +10,10 @@ from engine.text import NOTHING, Said, Text, as_text, joined
 Value = str | int | float
 By = Literal["automatic", "user", "engine"]
 # Values that are words; kernels, devices and numbers are called the same in every language.
-WORDS = ("none", "whole", "tiled", "tiny", "block", "block-exact", "lazy", "resident", "on", "off")
+WORDS = (
+    *("none", "whole", "tiled", "tiny", "on", "off"),
+    *("block", "block-exact", "one-expert", "lazy", "resident"),
+)
 
 
 @dataclass(frozen=True, init=False)

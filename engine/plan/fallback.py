@@ -16,6 +16,7 @@ TRIED: Mapping[tuple[str, Value], Text] = {
     ("rope_chunk", SMALL_ROPE_CHUNK): Text("plan.try_smaller_parts"),
     ("offload", "block"): Text("plan.try_blocks_in_ram"),
     ("offload", "block-exact"): Text("plan.try_exact_size"),
+    ("offload", "one-expert"): Text("plan.try_one_expert"),
     ("offload", "lazy"): Text("plan.try_from_disk"),
 }
 
@@ -70,7 +71,7 @@ def _ladder(plan: Plan, stage: Stage | None, memory: Memory | None) -> Iterator[
 
     on_device = memory in ("VRAM", None) or now("device") == "cpu"
     if not on_device:  # RAM, or Windows' promise of it
-        steps = ("block", "block-exact", "lazy")
+        steps = ("block", "block-exact", "one-expert", "lazy")
         if now("offload") in steps:
             for value in steps[steps.index(str(now("offload"))) + 1 :]:
                 yield "offload", value
@@ -83,4 +84,5 @@ def _ladder(plan: Plan, stage: Stage | None, memory: Memory | None) -> Iterator[
     if now("offload") == "resident" and now("device") != "cpu":
         yield "offload", "block"
         yield "offload", "block-exact"
+        yield "offload", "one-expert"
         yield "offload", "lazy"

@@ -1,4 +1,4 @@
-"""How much RAM the offloaded Wan2.1 takes, tensor by tensor. Arithmetic only; bytes throughout.
+"""How much RAM an offloaded Wan takes, tensor by tensor. Arithmetic only; bytes throughout.
 
 Weights that wait in RAM for their turn on the GPU are page-locked. torch's allocator for that
 (CachingHostAllocator.h) rounds every block up to a power of two, which costs half as much again;
@@ -9,16 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from engine.presets import Architecture, ModelPreset, Precision
+from engine.presets import LATENT_CHANNELS, Architecture, ModelPreset, Precision
 from engine.units import GIB
 
 PAGE = 4096
 PROCESS = 3 * GIB  # interpreter, torch, CUDA's host side, the finished frames
 
-# UMT5-XXL's encoder, which every Wan2.1 reads its prompts with.
+# UMT5-XXL's encoder, which every Wan reads its prompts with.
 T5_LAYERS, T5_DIM, T5_FFN, T5_HEADS, T5_BUCKETS, T5_WORDS = 24, 4096, 10240, 64, 32, 256_384
 BF16 = 2
-PATCH, CHANNELS = (1, 2, 2), 16  # Wan 2.1's patch, and its VAE's latent channels
+PATCH = (1, 2, 2)
+ONE_EXPERT = "one-expert"  # of "offload": one of two transformers waits in RAM at a time
+EXACT = ("block-exact", ONE_EXPERT)  # of two transformers, both or the one whose turn it is
 LAZY_BLOCKS = 2  # one on its way to the GPU while the other is read
 BLOCKS_ON_GPU = 2  # the same, of the GPU's memory
 
@@ -47,7 +49,7 @@ class MemoryPart:
 
 
 def parts(preset: ModelPreset) -> tuple[MemoryPart, ...]:
-    """The table of what waits in RAM under block offload.
+    """The table of what waits in RAM under block offload, of one transformer where there are two.
 
     Args:
         preset: one with an architecture and a precision.
@@ -56,7 +58,7 @@ def parts(preset: ModelPreset) -> tuple[MemoryPart, ...]:
     embedding = T5_WORDS * T5_DIM * BF16
     return (
         _part("transformer blocks", dit_block(shape, _itemsize(preset.precision)), shape.layers),
-        _part("transformer, the rest", dit_rest(shape), 1),
+        _part("transformer, the rest", dit_rest(shape, preset.channels), 1),
         _part("text encoder blocks", t5_block(_itemsize(preset.text_precision)), T5_LAYERS),
         MemoryPart("text encoder's word table", embedding, embedding, embedding),  # never pinned
     )
@@ -76,16 +78,16 @@ def dit_block(shape: Architecture, itemsize: int) -> list[WeightTensor]:
     ]
 
 
-def dit_rest(shape: Architecture) -> list[WeightTensor]:
+def dit_rest(shape: Architecture, channels: int = LATENT_CHANNELS) -> list[WeightTensor]:
     """What stands around the blocks, always in bf16."""
     dim = shape.dim
     return [
-        WeightTensor((dim, CHANNELS, *PATCH), BF16),
+        WeightTensor((dim, channels, *PATCH), BF16),
         WeightTensor((dim, shape.text_dim), BF16),
         WeightTensor((dim, dim), BF16, 2),  # the second layers of text and time
         WeightTensor((dim, shape.freq_dim), BF16),
         WeightTensor((6 * dim, dim), BF16),
-        WeightTensor((prod(PATCH) * CHANNELS, dim), BF16),
+        WeightTensor((prod(PATCH) * LATENT_CHANNELS, dim), BF16),
         WeightTensor(
             (dim,), BF16, 5 + 6 + 2
         ),  # biases, the projection's six, the head's modulation
@@ -112,14 +114,16 @@ def host_need(preset: ModelPreset, offload: str) -> int:
         return PROCESS
     blocks, rest, t5, words = parts(preset)
     if offload == "block":
-        return PROCESS + blocks.pinned + rest.pinned + t5.pinned + words.pinned
-    if offload == "block-exact":
-        return PROCESS + blocks.exact + rest.exact + t5.exact + words.exact
+        each = blocks.pinned + rest.pinned
+        return PROCESS + preset.experts * each + t5.pinned + words.pinned
+    if offload in EXACT:
+        return PROCESS + _exact(preset, offload) + t5.exact + words.exact
     # The text encoder's file is mapped (repairs.mapped_files): its pages are the system's.
     reading = PROCESS + t5.pinned + words.raw
     if offload == "resident":
         return reading
-    # Reading from disk, both have their turns; but torch keeps what was page-locked once.
+    # Reading from disk, both have their turns; but torch keeps what was page-locked once. Of two
+    # transformers the first is gone when the second comes.
     return reading + LAZY_BLOCKS * blocks.pinned // _shape(preset).layers + rest.pinned
 
 
@@ -129,22 +133,29 @@ def pinned_need(preset: ModelPreset, offload: str) -> int:
         return 0
     blocks, rest, t5, _ = parts(preset)
     if offload == "block":
-        return blocks.pinned + rest.pinned + t5.pinned
-    if offload == "block-exact":
-        return blocks.exact + rest.exact + t5.exact
+        return preset.experts * (blocks.pinned + rest.pinned) + t5.pinned
+    if offload in EXACT:
+        return _exact(preset, offload) + t5.exact
     if offload == "resident":
         return t5.pinned
     return t5.pinned + LAZY_BLOCKS * blocks.pinned // _shape(preset).layers + rest.pinned
 
 
+def _exact(preset: ModelPreset, offload: str) -> int:
+    """What of the transformers waits in memory of exact size."""
+    blocks, rest, _, _ = parts(preset)
+    held = 1 if offload == ONE_EXPERT else preset.experts
+    return held * blocks.exact + preset.experts * rest.exact
+
+
 def resident_need(preset: ModelPreset) -> int:
-    """VRAM with the transformer on the GPU: the baseline's peak, all blocks in place of two."""
+    """VRAM with every transformer on the GPU: the baseline's peak, all blocks in place of two."""
     baseline = round(preset.memory.baseline_peak_gib * GIB)
     if preset.architecture is None or preset.precision is None:
         return baseline
-    blocks = parts(preset)[0]
+    blocks, rest, _, _ = parts(preset)
     here = BLOCKS_ON_GPU * blocks.raw // preset.architecture.layers
-    return baseline - here + blocks.raw
+    return baseline - here + preset.experts * blocks.raw + (preset.experts - 1) * rest.raw
 
 
 def _linear(out: int, into: int, itemsize: int, copies: int = 1) -> Iterable[WeightTensor]:

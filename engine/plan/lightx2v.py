@@ -4,16 +4,17 @@ What needs what was read in LightX2V's sources (commit f8aee98b); the numbers be
 from engine/plan/host_memory.py. The worker reads these keys and values, so they are fixed.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.machine.facts import Machine
 from engine.plan import kernel_options as kernels
 from engine.plan.choice import Choice, Option, Options, Plan, PlanError, first_that_works
-from engine.plan.host_memory import host_need, pinned_need, resident_need
+from engine.plan.host_memory import host_need, parts, pinned_need, resident_need
 from engine.plan.kernel_options import BF16_CAPABILITY, FP8_CAPABILITY
 from engine.plan.kernel_rows import NONE, KernelTimes
 from engine.presets import ModelPreset, Role
-from engine.text import NOTHING, Memory, Text, joined
+from engine.text import NOTHING, FileSize, Memory, Text, joined
 from engine.units import GIB
 
 WHOLE_DECODE_ABOVE = 12 * GIB
@@ -24,6 +25,7 @@ SWITCHED = ("attention", "decode")  # what a model that is loaded can do otherwi
 # With these LightX2V has built the attention in: it makes the transformer anew, or has compiled it.
 REBUILT = {("offload", "lazy"), ("compile", "on")}
 SYSTEM_RAM = 1 * GIB  # what the system itself keeps
+NVME, SATA = 2.5e9, 0.5e9  # bytes a second that such drives read in the long run
 WINDOWS_LOCKS = 0.5  # of the RAM: what WDDM lets a GPU share
 
 
@@ -154,12 +156,16 @@ def _sampler(preset: ModelPreset) -> Choice:
 def _offload(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
     """The fastest first. "resident" works where the numbers allow to try it."""
     if preset.runs_on == "cpu":
+        exact = Option("one-expert", False, Text("plan.locked_for_gpus"))
+        one = (exact,) if preset.experts > 1 else ()
         return (
             Option("block", True, Text("plan.both_sides_ram")),
             Option("block-exact", False, Text("plan.locked_for_gpus")),
+            *one,
             Option("lazy", True, Text("plan.read_from_disk")),
             Option("resident", True, Text("plan.nothing_moved")),
         )
+    ways = _two_experts(preset) if preset.experts > 1 else _WAYS
     total = machine.gpu.total if machine.gpu else 0
     fits = resident_need(preset) < total and host_need(preset, "resident") <= _ram(machine)
     need = Memory(resident_need(preset))
@@ -168,10 +174,27 @@ def _offload(machine: Machine, preset: ModelPreset) -> tuple[Option, ...]:
         resident = Text("plan.may_fit_gpu", need=need)
     return (
         Option("resident", fits, resident),
-        _waiting(machine, preset, "block", Text("plan.waits_locked")),
-        _waiting(machine, preset, "block-exact", Text("plan.waits_exact")),
-        _waiting(machine, preset, "lazy", Text("plan.waits_on_disk")),
+        *(_waiting(machine, preset, value, how) for value, how in ways.items()),
     )
+
+
+_WAYS: Mapping[str, Text] = {
+    "block": Text("plan.waits_locked"),
+    "block-exact": Text("plan.waits_exact"),
+    "lazy": Text("plan.waits_on_disk"),
+}
+
+
+def _two_experts(preset: ModelPreset) -> Mapping[str, Text]:
+    """What becomes of two transformers that take turns, and what a clip pays for it."""
+    read = parts(preset)[0].raw
+    cost = {"size": FileSize(read), "fast": round(read / NVME), "slow": round(read / SATA)}
+    return {
+        "block": Text("plan.waits_both"),
+        "block-exact": Text("plan.waits_both_exact"),
+        "one-expert": Text("plan.waits_one_expert", **cost),
+        "lazy": Text("plan.waits_on_disk_both", **cost),
+    }
 
 
 def _waiting(machine: Machine, preset: ModelPreset, value: str, how: Text) -> Option:

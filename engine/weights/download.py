@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from engine.errors import HeadroomError
-from engine.presets import ModelPreset, Role, Source, WeightFile
+from engine.presets import TRANSFORMERS, ModelPreset, Role, Source, WeightFile
 from engine.text import NOTHING, Text
-from engine.weights.checkpoint import check_files, check_transformer, find_checkpoint, find_part
+from engine.weights.checkpoint import find_checkpoint, find_part
 from engine.weights.disk_space import refuse_long_paths, refuse_too_full
 from engine.weights.fetch import digest, fetch, held
+from engine.weights.header_check import check_files, check_transformer
 from engine.weights.hub import FetchError, ask, explain
 from engine.weights.linked_folders import folders
 from engine.weights.manifest import OURS, Manifest, Promise
@@ -115,13 +116,14 @@ class Download:
         others = self._other_revisions(wrong)
         damaged = [str(places[p.path]) for p in wrong if p.role not in others]
         parts = [self._part_of(f) for f in self.preset.weights if not self.manifest.of(f.role)]
-        transformer = self.preset.weight_file("transformer")
-        there_is = transformer and self._part_of(transformer, whole=True)
-        if there_is and not damaged:
-            try:
-                check_files(there_is, self.preset)
-            except WrongWeights as error:
-                damaged.append(str(error.file))
+        for role in TRANSFORMERS:
+            transformer = self.preset.weight_file(role)
+            there_is = transformer and self._part_of(transformer, whole=True)
+            if there_is and not damaged:
+                try:
+                    check_files(there_is, self.preset, role)
+                except WrongWeights as error:
+                    damaged.append(str(error.file))
         return tuple(damaged), tuple(str(part) for part in parts if part)
 
     def _learn(self, file: WeightFile) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from engine.home import free_bytes
-from engine.presets import OPTIONAL, ModelPreset, Role, WeightFile
+from engine.presets import OPTIONAL, TRANSFORMERS, ModelPreset, Role, WeightFile
 from engine.text import NOTHING, FileSize, Text
 from engine.weights.checkpoint import (
-    check_files,
     find_checkpoint,
     find_part,
     one_after_another,
 )
 from engine.weights.disk_space import SPARE
 from engine.weights.fetch import held
+from engine.weights.header_check import check_files, check_transformer
 from engine.weights.hub import WeightsError
 from engine.weights.linked_folders import (
     each_linked_that_is_gone,
@@ -151,7 +151,7 @@ def look(folder: Path, preset: ModelPreset) -> Weights:
     if not parts or seen.state != "ready":
         return seen
     try:
-        check_files(find_checkpoint(folder, preset).transformer, preset)
+        check_transformer(find_checkpoint(folder, preset), preset)
     except WrongWeights as error:
         return replace(seen, told=error.sentence, remedy=error.remedy)
     return seen
@@ -245,8 +245,8 @@ def useful(candidates: Iterable[Path], preset: ModelPreset) -> list[Path]:
             hit = next(((c, place) for c, place in pairs if place), None)
             if hit is None:
                 continue
-            if file.role == "transformer" and whole:
-                check_files(hit[1], preset)
+            if file.role in TRANSFORMERS and whole:
+                check_files(hit[1], preset, file.role)
             found.append(hit[0])
             break
     return list(dict.fromkeys(found))

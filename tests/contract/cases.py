@@ -24,6 +24,14 @@ from engine.plan.choice import Choice, Plan
 from tests.contract import adapter_cases, repair_cases
 from tests.contract.bench import Bench, Recorder, cosine, raised
 from tests.contract.checkpoints import TINY_VAE
+from tests.contract.picture_cases import (
+    both_offloads,
+    encoded,
+    one_expert_unread,
+    pictures,
+    told_apart,
+    turns,
+)
 
 
 def works(folder: Path) -> dict[str, Any]:
@@ -121,10 +129,10 @@ def proofs(folder: Path) -> dict[str, Any]:
     """What was loaded otherwise than planned is told, and nothing else is."""
     bench = Bench("tiny-fp8")
     runner, model, preset = bench.runner, bench.runner.model, bench.preset
-    checkpoint = bench.pipeline._checkpoint
+    transformer = bench.pipeline._checkpoint.transformer
 
     def weights(plan: Plan = bench.plan) -> str:
-        return raised(lambda: proof.prove_weights(model, runner, preset, plan, checkpoint))
+        return raised(lambda: proof.prove_weights(model, runner, preset, plan, transformer))
 
     found = {"as_planned": weights()}
     other = {**bench.plan, "attention": Choice("sage_attn2", "")}
@@ -158,7 +166,7 @@ def proofs(folder: Path) -> dict[str, Any]:
     matrix = buffer.compute_phases[0].self_attn_q
     matrix.pin_weight_scale = torch.ones_like(matrix.pin_weight_scale)
     found["lazy"] = raised(
-        lambda: proof.prove_weights(waiting, lazy.runner, preset, lazy.plan, checkpoint)
+        lambda: proof.prove_weights(waiting, lazy.runner, preset, lazy.plan, transformer)
     )
     return found | _text_proofs()
 
@@ -366,6 +374,12 @@ CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     offloads,
     *repair_cases.CASES,
     *adapter_cases.CASES,
+    pictures,
+    encoded,
+    turns,
+    told_apart,
+    both_offloads,
+    one_expert_unread,
 )
 
 

@@ -15,6 +15,7 @@ TEXT_DIM, TEXT_VOCABULARY, TEXT_FFN, TEXT_LAYERS, TEXT_HEADS = 64, 512, 128, 2, 
 LARGEST = {"fp8": 448.0, "int8": 127.0}
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8}
 TINY_VAE = "taew2_1.pth"
+EXPERTS = ("high_noise.safetensors", "low_noise.safetensors")
 PROMPT_WORDS = "a red ball moves left over green grass; the blue moon drifts slowly right"
 
 
@@ -36,9 +37,9 @@ def quantise(weight: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.
     return stored.to(STORED[precision]), scale
 
 
-def transformer(precision: str) -> dict[str, torch.Tensor]:
-    """Every tensor of a random Wan 2.1 text-to-video transformer by its name."""
-    random = Random(0)
+def transformer(precision: str, channels: int = 16, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Every tensor of a random Wan transformer by its name; 36 channels are image-to-video's."""
+    random = Random(seed)
     tensors: dict[str, torch.Tensor] = {}
 
     def linear(name: str, out: int, into: int, quantised: bool = False) -> None:
@@ -50,7 +51,7 @@ def transformer(precision: str) -> dict[str, torch.Tensor]:
             tensors[f"{name}.weight"] = weight
         tensors[f"{name}.bias"] = random(out)
 
-    tensors["patch_embedding.weight"] = random(DIM, 16, 1, 2, 2)
+    tensors["patch_embedding.weight"] = random(DIM, channels, 1, 2, 2)
     tensors["patch_embedding.bias"] = random(DIM)
     linear("text_embedding.0", DIM, TEXT_DIM)
     linear("text_embedding.2", DIM, DIM)
@@ -153,6 +154,25 @@ def write_tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def i2v(name: str, precision: str) -> dict[str, Any]:
+    """A tiny Wan 2.2's preset, of two transformers, as it stands in YAML."""
+    one = preset(name, precision, "single")
+    first, *others = one["weights"]
+    first["sources"][0]["path"] = EXPERTS[0]
+    second = {**first, "role": "transformer_2"}
+    second["sources"] = [{**first["sources"][0], "path": EXPERTS[1]}]
+    del one["pipeline"]
+    return one | {
+        "name": f"Tiny Wan 2.2 ({precision})",
+        "summary": "A tiny random Wan 2.2 for tests.",
+        "family": "wan2.2",
+        "task": "i2v",
+        "boundary_step": 2,
+        "last_shift": 16.0,
+        "weights": [first, second, *others],
+    }
+
+
 def preset(name: str, precision: str, layout: Layout, text: str = "bf16") -> dict[str, Any]:
     """The tiny model's preset as it stands in YAML."""
     path = f"distill_{precision}" if layout == "blocks" else "transformer.safetensors"
@@ -203,10 +223,9 @@ def preset(name: str, precision: str, layout: Layout, text: str = "bf16") -> dic
     }
 
 
-def write_preset(folder: Path, name: str, precision: str, layout: Layout, text: str) -> None:
+def write_preset(folder: Path, preset: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_dump(preset(name, precision, layout, text))
-    (folder / f"{name}.yaml").write_text(content, encoding="utf-8")
+    (folder / f"{preset['id']}.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
 
 
 def drop_scales(file: Path) -> None:

@@ -33,6 +33,12 @@ CASES = (
     "adapter_changes",
     "adapter_cancel",
     "adapter_offloads",
+    "pictures",
+    "encoded",
+    "turns",
+    "told_apart",
+    "both_offloads",
+    "one_expert_unread",
 )
 
 
@@ -245,3 +251,53 @@ class Contract:
             assert offloads[f"{name}_unmerged"] < 0.95
             assert offloads[f"{name}_removed"]
         assert offloads["draft"]
+
+    def test_a_clip_begins_and_ends_with_pictures(self, found: Found) -> None:
+        made = found["pictures"]
+        assert (made["shape"], made["tall"]) == ([9, 64, 96, 3], [5, 96, 64, 3])
+        assert made["stages"] == [["encode", 0], ["picture", 0], ["denoise", 4], ["decode", 0]]
+        assert made["last_stages"] == ["encode", "picture", "denoise", "decode"]
+        assert made["advances"][:12] == [[round(n / 12, 4), n // 3] for n in range(1, 13)]
+        assert made["previews"] == [[3, 8, 12, 3]] * 4
+        assert made["probe_previews"] == 1
+        assert made["differ"] == [True] * 5, "by picture, by seed, by the last one"
+        assert made["last_same"]
+        assert made["same"]
+        assert made["shift"] == 5.0, "the other shift is a clip's"
+        assert made["same_model"]
+        assert "a picture of (32, 32, 3) for a clip of" in made["wrong_size"]
+        assert "there is no first picture" in made["none"]
+
+    def test_pictures_are_encoded_in_pieces_to_the_bit(self, found: Found) -> None:
+        assert found["encoded"]["same"] == [True] * 6
+        assert found["encoded"]["runs"] == [True, True, False] * 2, "a layer at rest is left out"
+
+    def test_a_cancel_or_a_failure_in_either_transformer_leaves_nothing(self, found: Found) -> None:
+        turns = found["turns"]
+        for name, at, stage in (("picture", 3, "picture"), ("first", 6, "denoise")):
+            assert turns[name] == ["Cancelled", at, stage, True]
+        assert turns["second"] == ["Cancelled", 12, "denoise", True]
+        assert turns["first_fails"] == turns["second_fails"] == ["ValueError: x", True]
+        assert turns["picture_fails"].startswith("OutOfMemory VRAM: ")
+        assert turns["picture_same"]
+
+    def test_each_transformer_is_proved_to_be_its_own_file(self, found: Found) -> None:
+        apart = found["told_apart"]
+        assert apart["as_planned"] == ["", ""]
+        assert all("has scales that differ from its file" in told for told in apart["exchanged"])
+        assert apart["share"] == [True] * 4
+        assert "hold the same weights" in apart["alike"]
+        assert "has scales that differ from its file" in apart["one_file"]
+
+    def test_two_transformers_make_the_same_clip_wherever_they_wait(self, found: Found) -> None:
+        offloads = found["both_offloads"]
+        for name in ("block", "block-exact", "one-expert"):
+            assert offloads[name] == pytest.approx(1.0, abs=1e-12)
+            assert offloads[f"{name}_there"] == 2
+        assert offloads["lazy"] >= 0.999
+        for name in ("block", "block-exact", "one-expert", "lazy"):
+            assert offloads[f"{name}_same"] == [True] * 5
+
+    def test_a_transformer_that_cant_be_read_is_told(self, found: Found) -> None:
+        assert "low_noise.safetensors can't be read" in found["one_expert_unread"]["told"]
+        assert found["one_expert_unread"]["same"]

@@ -46,13 +46,28 @@ ATTRIBUTES: Mapping[str, str] = {
     "runner.text_encoders.0.model.blocks.0.compute_phases.0": "attn_q attn_k attn_v attn_o",
     "runner.text_encoders.0.model.blocks.0.compute_phases.1": "ffn_fc1 ffn_fc2 ffn_gate_0",
     "runner.text_encoders.0.model.blocks.0.compute_phases.1.ffn_fc2": "pin_weight",
+    "i2v.runner": "input_info init_device run_input_encoder run_text_encoder load_vae_encoder "
+    "_run_input_encoder_local_i2v _build_vae_encoder_input get_vae_encoder_output vae_encoder "
+    "get_latent_shape_with_target_hw get_encoder_output_i2v",
+    "i2v.runner.scheduler": "step_index infer_steps boundary_step_index sample_shift",
+    "i2v.runner.vae_encoder": "model encode cpu_offload to_cpu",
+    "i2v.runner.vae_encoder.model": "encoder clear_cache",
+    "i2v.runner.vae_encoder.model.encoder": "conv1 downsamples",
+    "i2v.runner.model.model.0": "pre_infer transformer_infer post_infer pre_weight config "
+    "transformer_weights set_scheduler infer",
+    "i2v.runner.model.model.0.pre_weight": "to_cpu",
+    "i2v.runner.model.model.0.transformer_weights": "blocks offload_block_cuda_buffers add_module "
+    "non_block_weights_to_cpu",
+    "i2v.runner.model.model.0.transformer_infer.offload_manager": "need_init_first_buffer "
+    "init_first_buffer prefetch_weights",
     "pipe": "config_json create_generator generate modify_config _init_runner",
 }
 # Functions that we call, with what we pass: names after a star are keywords.
 CALLS: Mapping[str, str] = {
     "LightX2VPipeline": "* model_path model_cls task",
     "LightX2VPipeline.create_generator": "self * config_json",
-    "LightX2VPipeline.generate": "self * seed prompt negative_prompt save_result_path target_shape",
+    "LightX2VPipeline.generate": "self * task seed prompt negative_prompt save_result_path "
+    "target_shape",
     "LightX2VPipeline.modify_config": "self settings",
     "Runner": "settings",
     "Runner.init_modules": "self",
@@ -63,6 +78,11 @@ CALLS: Mapping[str, str] = {
     "Runner.run_vae_decoder": "self latents",
     "Runner.set_progress_callback": "self callback",
     "Runner.end_run": "self",
+    "Runner.get_vae_encoder_output": "self first_frame rows columns last_frame",
+    "Runner.get_encoder_output_i2v": "self clip picture text",
+    "Runner.get_latent_shape_with_target_hw": "self",
+    "Model": "* model_path config device model_type",
+    "VaeEncoder.forward": "self x feat_cache feat_idx",
     "Scheduler.clear": "self",
     "Block.load_state_dict_from_disk": "self index",
     "Infer.run_block": "self index block x pre_infer_out",
@@ -112,10 +132,11 @@ def kind(value: object) -> str:
     return "function" if inspect.isroutine(value) else "object"
 
 
-def attributes(bench: Bench) -> Iterator[tuple[str, str]]:
+def attributes(bench: Bench, i2v: Bench) -> Iterator[tuple[str, str]]:
     weights = bench.runner.model.transformer_weights
     roots = {
         "runner": bench.runner,
+        "i2v": i2v,
         "pipe": bench.pipeline._pipe,
         "block": weights.blocks[0],
         "buffer": weights.offload_block_cuda_buffers[0],
@@ -136,7 +157,9 @@ def refused_calls(bench: Bench) -> Iterator[tuple[str, str]]:
     from lightx2v.common.ops import utils
     from lightx2v.common.ops.embedding.embedding_weight import EmbeddingWeightTemplate
     from lightx2v.common.ops.tensor.tensor import DefaultTensor
+    from lightx2v.models.networks.wan.distill_model import WanDistillModel
     from lightx2v.models.networks.wan.infer.triton_ops import fuse_scale_shift_kernel
+    from lightx2v.models.video_encoders.hf.wan import vae
     from lightx2v.utils.registry_factory import ATTN_WEIGHT_REGISTER, MM_WEIGHT_REGISTER
 
     runner = bench.runner
@@ -152,6 +175,8 @@ def refused_calls(bench: Bench) -> Iterator[tuple[str, str]]:
         "Matrix": MM_WEIGHT_REGISTER["fp8-torchao"],
         "Attention": ATTN_WEIGHT_REGISTER["torch_sdpa"],
         "Embedding": EmbeddingWeightTemplate,
+        "Model": WanDistillModel,
+        "VaeEncoder": vae.Encoder3d,
         "Tensor": DefaultTensor,
         "create_pin_tensor": utils.create_pin_tensor,
         "fuse_scale_shift_kernel": fuse_scale_shift_kernel,
@@ -172,9 +197,10 @@ def refused_calls(bench: Bench) -> Iterator[tuple[str, str]]:
 def main() -> None:
     bench = Bench("tiny-fp8")
     bench.clip(prompt=str(Path(sys.argv[1])))  # one that wakes the text encoder
+    i2v = Bench("tiny-i2v")
     found = {
         "names": {f"{module}.{name}": has(module, name) for module, name in imported_names()},
-        "attributes": dict(attributes(bench)),
+        "attributes": dict(attributes(bench, i2v)),
         "refused": dict(refused_calls(bench)),
     }
     print(json.dumps(found))  # noqa: T201

@@ -24,6 +24,7 @@ class Tiny:
     layout: Layout = "blocks"
     text: str = "bf16"
     tiny_vae: bool = False
+    experts: tuple[int, ...] = ()  # Wan 2.2's: the seed of each transformer's weights
 
 
 MODELS = (
@@ -36,6 +37,8 @@ MODELS = (
     Tiny("tiny-fp8-tae", tiny_vae=True),
     Tiny("tiny-lost"),  # a test takes its VAE away
     Tiny("tiny-mistaken", "bf16", "single"),  # its file is FP8
+    Tiny("tiny-i2v", layout="single", experts=(1, 2)),
+    Tiny("tiny-i2v-alike", layout="single", experts=(1, 1)),
 )
 
 
@@ -84,11 +87,17 @@ def write(root: Path) -> None:
             (folder / entry.name).symlink_to(entry)
         if tiny.tiny_vae:
             torch.save(small, folder / checkpoints.TINY_VAE)
-        name = "transformer.safetensors" if tiny.layout == "single" else "distill_fp8"
-        checkpoints.write_transformer(folder / name, contents.get(tiny.name, tensors), tiny.layout)
-        checkpoints.write_preset(
-            root / "presets", tiny.name, tiny.precision, tiny.layout, tiny.text
-        )
+        preset = checkpoints.preset(tiny.name, tiny.precision, tiny.layout, tiny.text)
+        if tiny.experts:
+            preset = checkpoints.i2v(tiny.name, tiny.precision)
+            for part, seed in zip(checkpoints.EXPERTS, tiny.experts, strict=True):
+                expert = checkpoints.transformer(tiny.precision, 36, seed)
+                checkpoints.write_transformer(folder / part, expert, "single")
+        else:
+            name = "transformer.safetensors" if tiny.layout == "single" else "distill_fp8"
+            content = contents.get(tiny.name, tensors)
+            checkpoints.write_transformer(folder / name, content, tiny.layout)
+        checkpoints.write_preset(root / "presets", preset)
 
 
 def environment(root: Path, *python_path: Path) -> dict[str, str]:

@@ -30,7 +30,7 @@ from ui.tabs.setup import build_setup
 
 EXACT, DRAFT = "wan2.1-t2v-14b-fp8", "wan2.1-t2v-14b-fp8-draft"
 MACHINE = with_packages(LINUX, triton="3.6.0", **{"comfy-kitchen": "0.2.40"})
-OWN = {"id", "name", "summary", "draft_of"}
+OWN = {"id", "name", "summary", "draft_of", "from_picture"}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.presets import ROLES, PresetError, Presets, load_presets
+from engine.presets import ROLES, TRANSFORMERS, PresetError, Presets, load_presets
 
 
 @pytest.fixture
@@ -94,7 +94,11 @@ def test_no_presets_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 FP8, BF16 = "wan2.1-t2v-14b-fp8", "wan2.1-t2v-14b-bf16"
 SECOND_VAE = "  - {role: vae, bytes: 1, sources: [{repo: a/b, path: c, layout: file}]}"
+SECOND_TRANSFORMER = (
+    "  - {role: transformer_2, bytes: 1, sources: [{repo: a/b, path: c, layout: single}]}"
+)
 REAL = (FP8, "wan2.1-t2v-14b-int8", BF16)
+I2V = "wan2.2-i2v-a14b-fp8"
 
 
 @pytest.mark.parametrize("model", REAL)
@@ -103,13 +107,32 @@ def test_the_real_model_is_told_whole_in_each_precision(folder: Path, model: str
     assert preset.precision == model.rpartition("-")[2]
     assert (preset.steps, preset.denoising_steps) == (4, (1000, 750, 500, 250))
     assert (preset.guidance, preset.shift, preset.fps) == (1.0, 5.0, 16)
-    assert {file.role for file in preset.weights} == set(ROLES)
+    assert {file.role for file in preset.weights} == {*ROLES} - {"transformer_2"}
     for file in preset.weights:
         assert len(file.sources) >= 2, "upstream moves its files: every one has a fallback"
         assert file.precision in (None, preset.precision)
     architecture = preset.architecture
     assert architecture is not None
     assert (architecture.layers, architecture.dim, architecture.ffn_dim) == (40, 5120, 13824)
+
+
+@pytest.mark.parametrize("precision", ["fp8", "int8"])
+def test_from_a_picture_two_transformers_take_turns(precision: str) -> None:
+    models = load_presets().models
+    preset, text = models[f"wan2.2-i2v-a14b-{precision}"], models[f"wan2.1-t2v-14b-{precision}"]
+    assert {file.role for file in preset.weights} == {*ROLES}
+    assert (preset.experts, preset.channels, preset.boundary_step) == (2, 36, 2)
+    assert (preset.shift, preset.last_shift) == (5.0, 16.0)
+    assert preset.inputs == {"prompt", "image", "last_image"}
+    for role in ("text_encoder", "tokenizer", "vae", "tiny_vae"):
+        assert preset.weight_file(role) == text.weight_file(role), "what the other one has"
+    files = [preset.weight_file(role) for role in TRANSFORMERS]
+    sources = [source for file in files if file is not None for source in file.sources]
+    assert not [source for source in sources if "_comfyui" in source.path]
+    assert ["high" in source.path for source in sources] == [True, False]
+    assert text.from_picture == preset.id
+    assert models["wan2.1-t2v-14b-bf16"].from_picture == I2V
+    assert models[f"{text.id}-draft"].from_picture == f"{preset.id}-draft"
 
 
 def test_the_totals_are_those_of_the_hub(folder: Path) -> None:
@@ -143,6 +166,11 @@ def test_bf16_is_impossible_on_48_gb_and_nothing_else_is(folder: Path) -> None:
         (FP8, "path: distill_fp8,", "path: /distill_fp8,", "path"),
         (FP8, "heads: 40,", "heads: 48,", "multiple of heads"),
         (BF16, "impossible_below_gib: 48.0", "", "go together"),
+        (I2V, "boundary_step: 2\n", "", "also needs boundary_step"),
+        (I2V, "boundary_step: 2\n", "boundary_step: 4\n", "leaves no step"),
+        (I2V, "role: transformer_2", "role: transformer", "weights for the transformer_2"),
+        (FP8, "weights:\n", f"weights:\n{SECOND_TRANSFORMER}\n", "boundary_step is missing"),
+        (FP8, f"from_picture: {I2V}", f"from_picture: {BF16}", "begins with a picture"),
     ],
 )
 def test_a_model_half_told_is_refused(

@@ -10,7 +10,7 @@ from engine.home import Home
 from engine.machine.memory import MemorySample, sample_host
 from engine.pipelines.bench import upstream_command
 from engine.pipelines.lightx2v.settings import (
-    MODEL_CLASS,
+    model_class,
     model_settings,
     run_folder,
     target,
@@ -92,7 +92,7 @@ def _arguments(home: Home, preset: ModelPreset, request: ClipRequest, folder: Pa
     settings |= target(request.size)
     file = write_run_folder(folder / "lightx2v", model_settings(preset), settings)
     options = {
-        "model_cls": MODEL_CLASS,
+        "model_cls": model_class(preset),
         "task": preset.task,
         "model_path": str(file.parent),
         "config_json": str(file),

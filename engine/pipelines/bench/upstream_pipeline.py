@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import torch
 
 from engine.pipelines.lightx2v import repairs
-from engine.pipelines.lightx2v.pipeline import LightX2V, ask
+from engine.pipelines.lightx2v.pipeline import LightX2V
+from engine.pipelines.lightx2v.sampling import ask
 from engine.request import ClipRequest
 
 OURS = ("run_text_encoder", "run_vae_decoder")
@@ -33,7 +34,8 @@ def theirs(pipeline: LightX2V) -> Iterator[Callable[[ClipRequest], object]]:
     repairs.leave_words_to_theirs(runner.text_encoders)
 
     def generate(request: ClipRequest) -> object:
-        return ask(pipe, request, request.seed, return_result_tensor=True)
+        task = pipeline.preset.task
+        return ask(pipe, request, request.seed, task, return_result_tensor=True)
 
     try:
         yield generate

@@ -1,4 +1,4 @@
-"""Owns LightX2V's offloaded pipeline of the 4-step distilled Wan2.1-T2V-14B.
+"""Owns LightX2V's offloaded pipelines of the 4-step distilled Wan 2.1 and 2.2.
 
 LightX2V runs as it is, from one settings file. Around it: the kernels are tried before anything
 is read, what was loaded is proved, each transformer block tells progress and sees a cancel, the
@@ -9,11 +9,13 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
+from engine.adapters.pairs import Noise
 from engine.errors import first_line
 from engine.home import Home
 from engine.machine.facts import this_machine
@@ -24,6 +26,7 @@ from engine.pipelines.lightx2v.adapters.loras import Loras
 from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.pipelines.lightx2v.decode import refuse_black
 from engine.pipelines.lightx2v.decoder import Decoder
+from engine.pipelines.lightx2v.experts import Experts, transformers_of
 from engine.pipelines.lightx2v.fused.link import attend_with, link
 from engine.pipelines.lightx2v.loading import (
     check_ram,
@@ -32,24 +35,28 @@ from engine.pipelines.lightx2v.loading import (
     lightx2v_device,
     version_of,
 )
+from engine.pipelines.lightx2v.picture import PictureEncoder
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
 from engine.pipelines.lightx2v.read_ahead import transformer_ahead
+from engine.pipelines.lightx2v.sampling import ask, sampling
 from engine.pipelines.lightx2v.settings import (
-    MODEL_CLASS,
+    model_class,
     model_settings,
     run_folder,
     run_settings,
-    target,
     write_run_folder,
 )
 from engine.pipelines.lightx2v.text_encoder import TextEncoder
+from engine.pipelines.lightx2v.wan22 import load_experts
 from engine.pipelines.ram import RamMeter
 from engine.plan.choice import Plan
+from engine.plan.host_memory import ONE_EXPERT
 from engine.presets import ModelPreset
 from engine.request import ClipRequest, Size
 from engine.stages import Frames, Stage
 from engine.text import Memory, Said, Text
-from engine.weights.checkpoint import check_transformer, find_checkpoint
+from engine.weights.checkpoint import find_checkpoint
+from engine.weights.header_check import check_transformer
 
 log = logging.getLogger("headroom.lightx2v")
 
@@ -57,19 +64,6 @@ log = logging.getLogger("headroom.lightx2v")
 TUNING_SECONDS, COMPILING_SECONDS = 120.0, 900.0
 # Where there is RAM enough to round up there is no need to: the arena is filled twice as fast.
 WAIT_IN_RAM = ("block", "block-exact")
-
-
-def ask(pipe: Any, request: ClipRequest, seed: int, **more: object) -> Any:
-    """What ``LightX2VPipeline.generate`` returns for ``request``; it writes no file."""
-    pipe.modify_config(target(request.size))
-    return pipe.generate(
-        seed=seed,
-        prompt=request.prompt,
-        negative_prompt="",
-        save_result_path=None,  # the worker writes the clip
-        target_shape=[request.height, request.width],
-        **more,
-    )
 
 
 class LightX2V:
@@ -85,7 +79,8 @@ class LightX2V:
         self._plan: Plan = {}
         self._failed = False
         self._arena: PinnedArena | None = None
-        self._loras = Loras()
+        noises: tuple[Noise | None, ...] = (None,) if preset.experts == 1 else ("high", "low")
+        self._loras = [Loras(noise) for noise in noises]
         self._tuned: set[Size] = set()
         self._frames: Frames | None = None
         self._reached: Stage = "load"
@@ -132,11 +127,11 @@ class LightX2V:
         home = Home.find()
         try:
             self.preset, self._plan = preset, self._settled(plan, home)
-            model = self._runner.model
-            attend_with(model, kernels.registered(str(self._plan["attention"].value)))
             self._checkpoint = find_checkpoint(home.weights / preset.weights_of, preset)
             self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
-            self._prove(model)
+            for index, model in enumerate(transformers_of(self._runner.model)):
+                attend_with(model, kernels.registered(str(self._plan["attention"].value)))
+                self._prove(model, index)
         except Exception as error:
             if (spent := out_of_memory(error)) is not None:
                 raise spent from error
@@ -146,7 +141,9 @@ class LightX2V:
     def _open(self, home: Home) -> None:
         from lightx2v import LightX2VPipeline
 
-        if self._plan["offload"].value in WAIT_IN_RAM and (not self._cuda or torch_rounds_up()):
+        offload = self._plan["offload"].value
+        rounds_up = not self._cuda or torch_rounds_up()
+        if offload == ONE_EXPERT or (offload in WAIT_IN_RAM and rounds_up):
             self._arena = PinnedArena(cuda_register if self._cuda else lambda *_: None)
             repairs.pin_exactly(self._arena)
         if self._plan["compile"].value == "on":
@@ -156,7 +153,7 @@ class LightX2V:
         repairs.no_image_encoder(settings)
         file = str(write_run_folder(folder, model_settings(self.preset), settings))
         self._pipe: Any = LightX2VPipeline(
-            model_path=str(folder), model_cls=MODEL_CLASS, task=self.preset.task
+            model_path=str(folder), model_cls=model_class(self.preset), task=self.preset.task
         )
         repairs.keep_video_length(self._pipe, file)
         self._pipe._init_runner = self._make_runner
@@ -164,6 +161,8 @@ class LightX2V:
         with ahead, contextlib.redirect_stdout(io.StringIO()):  # it prints all of its settings
             self._pipe.create_generator(config_json=file)
         proof.prove_sampling(self._runner, self.preset)
+        if self.preset.experts > 1:
+            proof.prove_experts(self._checkpoint.transformers, self.preset)
         self._plan = self._decoder.open_tiny(self._checkpoint.tiny_vae, self._plan)
         self._runner.set_progress_callback(self._step_ended)
 
@@ -181,18 +180,41 @@ class LightX2V:
         runner.load_transformer = self._transformer_loads
         self._decoder = Decoder(runner, self._cuda)
         runner.run_vae_decoder = self._decode
+        self._pictures: PictureEncoder | None = None
+        if self.preset.begins_with_picture:
+            begins = partial(self._enter, "picture")
+            self._pictures = PictureEncoder(runner, begins, self._denoises, self._check, self._cuda)
         runner.init_modules()
         return runner
 
     def _transformer_loads(self) -> Any:
         """LightX2V makes a new transformer for every run where it loads lazily."""
-        model = self._load_transformer()
+        boundary = self.preset.boundary_step
+        if boundary is None:
+            return self._ready(self._load_transformer(), 0)
+        return load_experts(
+            self._runner,
+            self._checkpoint.transformers,
+            boundary,
+            str(self._plan["offload"].value),
+            self._arena,
+            self._ready,
+            self._occupied,
+        )
+
+    def _prove(self, model: Any, index: int) -> None:
+        transformer = self._checkpoint.transformers[index]
+        changed = self._loras[index].changed
+        proof.prove_weights(model, self._runner, self.preset, self._plan, transformer, changed)
+
+    def _ready(self, model: Any, index: int) -> Any:
+        """LightX2V's transformer with our hooks, once it is proved."""
         self._settle()
         repairs.lazy_biases(model)
-        self._prove(model)
-        originals = Originals(self._checkpoint.transformer, self._checkpoint.layout)
+        self._prove(model, index)
+        originals = Originals(self._checkpoint.transformers[index], self._checkpoint.layout)
         lazy = self._plan["offload"].value == "lazy"
-        self._loras.loaded(model, originals, lightx2v_device(), lazy)
+        self._loras[index].loaded(model, originals, lightx2v_device(), lazy, self._check)
         link(model)
         infer = model.transformer_infer
         run_block = infer.run_block
@@ -208,9 +230,16 @@ class LightX2V:
         infer.run_block = watched
         return model
 
-    def _prove(self, model: Any) -> None:
-        given = self.preset, self._plan, self._checkpoint, self._loras.changed
-        proof.prove_weights(model, self._runner, *given)
+    def _have_loras(self, request: ClipRequest, run: Run) -> bool:
+        """Whether weights were written so that just the LoRAs of ``request`` are in them."""
+        model = self._runner.model
+        there = model.model if isinstance(model, Experts) else [model]
+        written = False
+        for loras, one in zip(self._loras, there, strict=True):
+            if one is None:  # the one that is made at its turn gets what is wanted then
+                loras.unload()
+            written |= loras.change(request, self.preset, run)
+        return written
 
     def _settle(self) -> None:
         if self._arena is not None:
@@ -237,9 +266,10 @@ class LightX2V:
                 # The repair may have been cut short; it does nothing where nothing is wrong.
                 self._mend()
             # A probe measures with what is there: merged, LoRAs take nothing.
-            if steps is None and self._loras.change(request, self.preset, run):
+            if steps is None and self._have_loras(request, run):
                 repairs.refill_offload_buffers(self._runner)
-            with self._sampling():
+            ends = run.pictures.last is not None
+            with sampling(self._runner.scheduler, self.preset, self._steps, ends):
                 frames = self._generate(request, seed)
         except BaseException as error:
             self._failed = True
@@ -256,24 +286,17 @@ class LightX2V:
         self._size = request.size
         repairs.lift_stop(self._runner)
         self._enter("encode")
-        ask(self._pipe, request, seed)
+        task: str = self.preset.task
+        if self._pictures is not None:
+            assert self._run is not None
+            self._pictures.take(self._run.pictures, request.size)
+            task = "flf2v" if self._run.pictures.last is not None else task
+        ask(self._pipe, request, seed, task)
         frames, self._frames = self._frames, None
         repairs.drop_video(self._runner)
         assert frames is not None
         refuse_black(frames, self._plan)
         return frames
-
-    @contextlib.contextmanager
-    def _sampling(self) -> Iterator[None]:
-        """A probe's fewer steps; LightX2V keeps them in its scheduler, not in its settings."""
-        scheduler = self._runner.scheduler
-        before = scheduler.denoising_step_list, scheduler.infer_steps
-        scheduler.denoising_step_list = list(self.preset.denoising_steps[: self._steps])
-        scheduler.infer_steps = len(scheduler.denoising_step_list)
-        try:
-            yield
-        finally:
-            scheduler.denoising_step_list, scheduler.infer_steps = before
 
     def _mend(self) -> None:
         self._frames = None
@@ -302,7 +325,8 @@ class LightX2V:
         assert self.preset.architecture is not None
         context = torch.zeros(1, self.preset.architecture.text_len, rows.shape[1], dtype=rows.dtype)
         context[0, : len(rows)] = rows
-        self._enter("denoise", self._steps)
+        if self._pictures is None:
+            self._denoises()
         return {"context": context.to(lightx2v_device()), "context_null": None}
 
     # ---- progress, preview, cancel ---------------------------------------------------------
@@ -311,6 +335,9 @@ class LightX2V:
         self._reached = stage
         if self._run is not None:
             self._run.stage(stage, steps)
+
+    def _denoises(self) -> None:
+        self._enter("denoise", self._steps)
 
     def _check(self) -> None:
         if self._run is not None:

@@ -3,8 +3,9 @@
 It casts FP8 to bf16 without the scales, or samples with the undistilled scheduler, without a word.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,10 @@ from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.text import Said, Text
-from engine.weights.checkpoint import Checkpoint
+from engine.weights.checkpoint import Checkpoint, get_it
 
 STORED = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "bf16": torch.bfloat16}
+SCHEDULERS = {1: "WanStepDistillScheduler", 2: "Wan22StepDistillScheduler"}  # by transformers
 # LightX2V rounds scales to bf16 on one of its two ways of loading (base_model.py:535).
 SCALE_TOLERANCE = 2**-7
 
@@ -38,7 +40,8 @@ def prove_sampling(runner: Any, preset: ModelPreset) -> None:
     """
     scheduler, config = runner.scheduler, runner.config
     wanted: tuple[tuple[str, Any, Any], ...] = (
-        ("scheduler", type(scheduler).__name__, "WanStepDistillScheduler"),
+        ("scheduler", type(scheduler).__name__, SCHEDULERS[preset.experts]),
+        ("boundary", getattr(scheduler, "boundary_step_index", None), preset.boundary_step),
         ("steps", tuple(scheduler.denoising_step_list), preset.denoising_steps),
         ("step_count", scheduler.infer_steps, preset.steps),
         ("shift", float(scheduler.sample_shift), preset.shift),
@@ -56,7 +59,7 @@ def prove_weights(
     runner: Any,
     preset: ModelPreset,
     plan: Plan,
-    checkpoint: Checkpoint,
+    transformer: Path,
     changed: Container[str] = frozenset(),
 ) -> None:
     """Kernels and attention as planned; weights of the stored type, with their own scales.
@@ -64,6 +67,7 @@ def prove_weights(
     Args:
         model: the transformer that ``runner`` will call; LightX2V makes a new one for each run
             where it loads lazily.
+        transformer: the folder of blocks or the file that it has to be.
         changed: tensors by their names in the checkpoint whose scales aren't the file's any more.
 
     Raises:
@@ -100,7 +104,24 @@ def prove_weights(
             lazy = bool(runner.config.get("lazy_load")) and isinstance(place, Text)
             _prove_stored(within, matrix, precision, lazy)
     if quantised:
-        _prove_scales(model, preset, checkpoint, changed)
+        _prove_scales(model, preset, transformer, changed)
+
+
+def prove_experts(transformers: Sequence[Path], preset: ModelPreset) -> None:
+    """Two files that aren't one and the same: that each transformer has the scales of its own is
+    ``prove_weights``'s to say.
+
+    Raises:
+        PipelineError: the first, the middle and the last block have the same scales in both.
+    """
+    first, second = transformers
+    for index in _few(preset):
+        name = f"blocks.{index}.self_attn.q.weight_scale"
+        with _file(first, index) as one, _file(second, index) as other:
+            if not torch.equal(one(name), other(name)):
+                return
+    alike = Text("proof.experts_alike", first=str(first), second=str(second))
+    raise PipelineError(alike, get_it(preset))
 
 
 def prove_text_encoder(
@@ -164,21 +185,26 @@ def _prove_stored(place: Text, matrix: Any, precision: str, lazy: bool) -> None:
         raise NotAsPlanned(Text("proof.scales_shape", place=place, found=tuple(scale.shape)))
 
 
+def _few(preset: ModelPreset) -> list[int]:
+    """The first, the middle and the last block's number."""
+    assert preset.architecture is not None
+    layers = preset.architecture.layers
+    return sorted({0, layers // 2, layers - 1})
+
+
 def _prove_scales(
-    model: Any, preset: ModelPreset, checkpoint: Checkpoint, changed: Container[str]
+    model: Any, preset: ModelPreset, transformer: Path, changed: Container[str]
 ) -> None:
     """The scales of the first, middle and last block against those in the files; of blocks that
     stay on the disk, those of the first, which waits in a buffer."""
-    assert preset.architecture is not None
-    layers = preset.architecture.layers
     blocks = dict(blocks_of(model))
-    for index in sorted({0, layers // 2, layers - 1}):
+    for index in _few(preset):
         place: Said = Text("proof.block", number=index)
         if _held(blocks[place].compute_phases[0].self_attn_q, "weight_scale") is None:
             if index > 0:
                 continue
             place = "offload_block_cpu_buffers[0]"
-        with _file(checkpoint, index) as stored:
+        with _file(transformer, index) as stored:
             for part, matrix in matrices_of(blocks[place]):
                 if f"blocks.{index}.{part}.weight" in changed:
                     continue
@@ -196,14 +222,16 @@ def _same_scales(matrix: Any, stored: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _file(checkpoint: Checkpoint, index: int) -> Iterator[Callable[[str], torch.Tensor]]:
+def _file(transformer: Path, index: int) -> Iterator[Callable[[str], torch.Tensor]]:
     """Reads tensors by name from the file that holds a block."""
-    path = checkpoint.transformer
-    if checkpoint.layout == "blocks":
-        path = path / f"block_{index}.safetensors"
-    opened: Any = safe_open(path, framework="pt", device="cpu")
+    opened: Any = safe_open(file_of_block(transformer, index), framework="pt", device="cpu")
     with opened as stored:
         yield stored.get_tensor
+
+
+def file_of_block(transformer: Path, index: int) -> Path:
+    """The file that holds a block: one of a folder's, or the only one."""
+    return transformer / f"block_{index}.safetensors" if transformer.is_dir() else transformer
 
 
 def blocks_of(model: Any) -> Iterator[tuple[Said, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.machine.memory import sample_host
 from engine.pipelines.lightx2v.pinning import PinnedArena
 from engine.plan.choice import Plan
-from engine.plan.host_memory import host_need
+from engine.plan.host_memory import ONE_EXPERT, host_need
 from engine.presets import ModelPreset
 from engine.units import GIB
 from engine.weights.checkpoint import NON_BLOCK, Checkpoint
@@ -88,10 +88,11 @@ def transformer_ahead(
     room = sample_host(None).available - host_need(preset, str(plan["offload"].value)) - SPARE
     if arena is None or room < PIECE * READERS:
         return ReadAhead([])
-    files = [checkpoint.transformer]
+    waiting = 1 if plan["offload"].value == ONE_EXPERT else preset.experts
+    files = list(checkpoint.transformers[:waiting])
     if checkpoint.layout == "blocks":
         names = (NON_BLOCK, *(f"block_{index}.safetensors" for index in range(preset.layers)))
-        files = [checkpoint.transformer / name for name in names]
+        files = [file / name for file in files for name in names]
     return ReadAhead(files, lambda: arena.filled, room)
 
 

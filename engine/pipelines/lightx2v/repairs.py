@@ -244,6 +244,20 @@ def reset_decoder(runner: Any) -> bool:
     return True
 
 
+def reset_encoder(runner: Any) -> bool:
+    """The same of an exception while encoding a picture; where the VAE is read anew for it, it is
+    left behind."""
+    vae = getattr(runner, "vae_encoder", None)
+    if vae is None:
+        return False
+    vae.model.clear_cache()
+    if getattr(vae, "cpu_offload", False):
+        vae.to_cpu()
+    if runner.config.get("lazy_load"):
+        del runner.vae_encoder
+    return True
+
+
 def drop_text_encoder(runner: Any) -> bool:
     """Where it is read anew for every prompt, an exception while it reads one leaves it loaded."""
     if not runner.config.get("lazy_load") or not getattr(runner, "text_encoders", None):

@@ -1,6 +1,7 @@
 """The settings that LightX2V reads, made from preset, plan and files: its one source of truth."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,21 @@ from engine.pipelines.lightx2v.kernels import registered
 from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
 from engine.plan.kernel_options import NORMS
-from engine.presets import ModelPreset
+from engine.presets import LATENT_CHANNELS, FamilyName, ModelPreset
 from engine.request import Size
 from engine.weights.checkpoint import Checkpoint
 
-MODEL_CLASS = "wan2.1_distill"
-LATENT_CHANNELS = 16  # Wan 2.1's VAE
+MODEL_CLASSES: Mapping[FamilyName, str] = {
+    "wan2.1": "wan2.1_distill",
+    "wan2.2": "wan2.2_moe_distill",
+}
 
 
 def run_settings(
     preset: ModelPreset, plan: Plan, checkpoint: Checkpoint, cuda: bool
 ) -> dict[str, Any]:
-    """Every key that LightX2V's text-to-video path reads and whose default is wrong for us.
+    """Every key that LightX2V's path from text or picture to video reads and whose default is wrong
+    for us.
 
     Args:
         cuda: whether LightX2V drives a GPU; its Triton kernels don't run on a CPU.
@@ -41,6 +45,11 @@ def run_settings(
     return settings
 
 
+def model_class(preset: ModelPreset) -> str:
+    """LightX2V's name of what drives ``preset``."""
+    return MODEL_CLASSES[preset.family]
+
+
 def model_settings(preset: ModelPreset) -> dict[str, Any]:
     """What LightX2V wants to find in the model's config.json."""
     shape = preset.architecture
@@ -52,7 +61,7 @@ def model_settings(preset: ModelPreset) -> dict[str, Any]:
         "freq_dim": shape.freq_dim,
         "num_heads": shape.heads,
         "num_layers": shape.layers,
-        "in_dim": LATENT_CHANNELS,
+        "in_dim": preset.channels,
         "out_dim": LATENT_CHANNELS,
         "text_len": shape.text_len,
         "eps": 1e-6,
@@ -76,7 +85,9 @@ def write_run_folder(folder: Path, model: dict[str, Any], run: dict[str, Any]) -
 def _sampling(preset: ModelPreset) -> dict[str, Any]:
     shape = preset.default
     assert preset.architecture is not None
-    return {
+    # Where there are two transformers: without it a KeyError (step_distill/scheduler.py:73).
+    turns = {} if preset.boundary_step is None else {"boundary_step_index": preset.boundary_step}
+    return turns | {
         "infer_steps": preset.steps,
         "denoising_step_list": list(preset.denoising_steps),
         "sample_shift": preset.shift,
@@ -124,12 +135,18 @@ def _transformer(plan: Plan, checkpoint: Checkpoint) -> dict[str, Any]:
     settings: dict[str, Any] = dict.fromkeys(
         ("self_attn_1_type", "cross_attn_1_type", "cross_attn_2_type"), kernel
     )
-    if plan["precision"].value == "bf16":
-        return settings | {"dit_original_ckpt": str(checkpoint.transformer)}
+    quantised = plan["precision"].value != "bf16"
+    if quantised:
+        scheme = scheme_for(str(plan["matmul"].value))
+        settings |= {"dit_quantized": True, "dit_quant_scheme": scheme}
+    kind = "quantized" if quantised else "original"
+    if checkpoint.transformer_2 is None:
+        return settings | {f"dit_{kind}_ckpt": str(checkpoint.transformer)}
+    # Never "dit_quantized_ckpt" here: both would be read from that one file, without a word
+    # (base_model.py:483).
     return settings | {
-        "dit_quantized": True,
-        "dit_quant_scheme": scheme_for(str(plan["matmul"].value)),
-        "dit_quantized_ckpt": str(checkpoint.transformer),
+        f"high_noise_{kind}_ckpt": str(checkpoint.transformer),
+        f"low_noise_{kind}_ckpt": str(checkpoint.transformer_2),
     }
 
 

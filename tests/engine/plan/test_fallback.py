@@ -38,7 +38,8 @@ def plan(**values: str | int) -> Plan:
         ({}, "encode", "VRAM", None),
         ({"offload": "resident"}, None, "VRAM", ("offload", "block")),
         ({}, "denoise", "RAM", ("offload", "block-exact")),
-        ({"offload": "block-exact"}, None, "RAM", ("offload", "lazy")),
+        ({"offload": "block-exact"}, None, "RAM", ("offload", "one-expert")),
+        ({"offload": "one-expert"}, None, "RAM", ("offload", "lazy")),
         ({"offload": "lazy"}, "encode", "RAM", None),
         ({}, "decode", "commit", ("offload", "block-exact")),
         ({"offload": "resident"}, "decode", "RAM", None),
@@ -58,7 +59,8 @@ def test_one_notch_by_memory_and_stage(
 
 
 def test_what_may_not_be_is_passed_over() -> None:
-    fallback = next_fallback(plan(), None, "RAM", lambda name, value: value != "block-exact")
+    others = ("block-exact", "one-expert")
+    fallback = next_fallback(plan(), None, "RAM", lambda name, value: value not in others)
     assert fallback is not None
     assert fallback[1].value == "lazy"
     assert next_fallback(plan(), None, "RAM", lambda name, value: False) is None

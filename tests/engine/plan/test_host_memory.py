@@ -53,6 +53,20 @@ def test_everything_on_the_gpu_needs_a_large_one(fp8: ModelPreset) -> None:
     assert in_gib(host_need(fp8, "resident")) == pytest.approx(3 + 6.0 + 1.96, abs=0.1)
 
 
+@pytest.mark.parametrize("precision", ["fp8", "int8"])
+def test_two_transformers_need_more_unless_they_take_turns(
+    presets: Presets, precision: str
+) -> None:
+    wan22 = presets.models[f"wan2.2-i2v-a14b-{precision}"]
+    ways = ("block", "block-exact", "one-expert", "lazy")
+    need = {name: in_gib(host_need(wan22, name)) for name in ways}
+    assert need["block"] == pytest.approx(52.4, abs=0.1)
+    assert need["block-exact"] == pytest.approx(36.3, abs=0.1), "fits 48 GB"
+    assert need["one-expert"] == pytest.approx(23.2, abs=0.1), "fits 32 GB"
+    assert 12 < need["lazy"] < 13, "fits 16 GB"
+    assert in_gib(resident_need(wan22)) == pytest.approx(38.0, abs=0.2), "an 48 GB card"
+
+
 def test_a_model_without_an_architecture_is_its_process(presets: Presets) -> None:
     tiny = presets.models["wan-tiny"]
     assert host_need(tiny, "block") == 3 * GIB

@@ -19,6 +19,7 @@ PRESETS = load_presets().models
 FP8 = PRESETS["wan2.1-t2v-14b-fp8"]
 INT8 = PRESETS["wan2.1-t2v-14b-int8"]
 BF16 = PRESETS["wan2.1-t2v-14b-bf16"]
+I2V = PRESETS["wan2.2-i2v-a14b-fp8"]
 ON_CPU = FP8.model_copy(update={"id": "cpu", "runs_on": "cpu"})
 KEYS = {
     "device",
@@ -194,6 +195,23 @@ def test_ram_decides_where_the_weights_wait(ram: float, offload: str) -> None:
     assert chosen(make_plan(replace(LINUX, ram=round(ram * GIB)), FP8), "offload") == (offload,)
 
 
+@pytest.mark.parametrize(
+    ("ram", "offload"),
+    [(64, "block"), (48, "block-exact"), (38, "block-exact"), (32, "one-expert"), (16, "lazy")],
+)
+def test_ram_decides_whether_two_transformers_wait_or_one(ram: float, offload: str) -> None:
+    plan = make_plan(replace(LINUX, ram=round(ram * GIB)), I2V)
+    assert chosen(plan, "offload") == (offload,)
+
+
+def test_what_the_change_of_transformers_costs_is_told_before() -> None:
+    told = str(make_plan(LINUX, I2V)["offload"].reason)
+    assert "14.1 GB each time, 6 s from an NVMe drive and 28 s from a SATA one" in told
+    told = str(make_plan(replace(LINUX, ram=16 * GIB), I2V)["offload"].reason)
+    assert "14.1 GB a step, 6 s from an NVMe drive and 28 s from a SATA one" in told
+    assert "one-expert" not in {option.value for option in options(LINUX, FP8)["offload"]}
+
+
 def test_windows_locks_half_of_the_ram() -> None:
     """So torch's rounded blocks have no room where the exact ones have."""
 
@@ -346,6 +364,7 @@ def test_a_reason_within_a_reason_stays_a_text() -> None:
 
 def test_words_are_the_values_that_they_stand_for() -> None:
     words = {"lazy": "streamed from disk (slow)", "tiny": "tiny VAE"}
+    words["one-expert"] = "one transformer in RAM"
     assert [str(in_words(value)) for value in WORDS] == [words.get(v, v) for v in WORDS]
     assert [str(in_words(value)) for value in (8192, 0, "fp8-sgl")] == ["8192", "0", "fp8-sgl"]
 

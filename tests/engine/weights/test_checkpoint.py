@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ExitCode
-from engine.presets import Architecture, ModelPreset, Precision, Presets
-from engine.weights.checkpoint import (
-    Checkpoint,
+from engine.presets import TRANSFORMERS, Architecture, ModelPreset, Precision, Presets
+from engine.weights.checkpoint import Checkpoint, WeightsMissing, find_checkpoint
+from engine.weights.header_check import check_files, check_transformer
+from engine.weights.safetensors_header import (
+    MAX_HEADER,
     DamagedFile,
-    WeightsMissing,
+    TensorHeader,
     WrongWeights,
-    check_transformer,
-    find_checkpoint,
     read_header,
 )
-from engine.weights.safetensors_header import MAX_HEADER, TensorHeader
 from tests.support.tensorfiles import (
     TINY,
     Tensors,
@@ -146,6 +145,73 @@ def test_a_comfyui_file_in_the_transformers_place_is_named(
     with pytest.raises(WeightsMissing, match=f"{name} is there, but LightX2V can't read ComfyUI's"):
         find_checkpoint(tmp_path, preset)
     assert "ComfyUI" in str(refusal(single(tmp_path / name), preset).sentence)
+
+
+# ---- two transformers ----------------------------------------------------------------------
+
+
+def i2v(presets: Presets) -> ModelPreset:
+    return tiny(presets.models["wan2.2-i2v-a14b-fp8"])
+
+
+def written(folder: Path, preset: ModelPreset, names: tuple[str, ...]) -> tuple[Path, ...]:
+    """Image-to-video's transformers under these names, and all else."""
+    write_others(folder / "distill_fp8", "fp8")
+    read = ("F32", (TINY.dim, 36, 1, 2, 2))
+    for name in names:
+        write(folder / name, whole("fp8") | {"patch_embedding.weight": read})
+    return tuple(folder / name for name in names)
+
+
+def expert_names(preset: ModelPreset) -> tuple[str, ...]:
+    files = [preset.weight_file(role) for role in TRANSFORMERS]
+    return tuple(file.sources[0].path for file in files if file is not None)
+
+
+def test_two_transformers_are_found_and_checked(tmp_path: Path, presets: Presets) -> None:
+    preset = i2v(presets)
+    files = written(tmp_path, preset, expert_names(preset))
+    found = find_checkpoint(tmp_path, preset)
+    assert found.transformers == files
+    assert [(role, name, file) for role, name, file in found.files() if role in TRANSFORMERS] == [
+        ("transformer", "", files[0]),
+        ("transformer_2", "", files[1]),
+    ]
+    check_transformer(found, preset)
+    files[1].unlink()
+    with pytest.raises(WeightsMissing, match="second transformer"):
+        find_checkpoint(tmp_path, preset)
+
+
+def test_a_file_for_comfyui_is_refused_with_the_right_ones_name(
+    tmp_path: Path, presets: Presets
+) -> None:
+    preset = i2v(presets)
+    names = expert_names(preset)
+    wrong = names[1].replace("_lightx2v_4step", "_lightx2v_4step_comfyui")
+    written(tmp_path, preset, (names[0], wrong))
+    with pytest.raises(WeightsMissing, match=f"{wrong} is there"):
+        find_checkpoint(tmp_path, preset)
+    with pytest.raises(WrongWeights) as caught:
+        check_files(tmp_path / wrong, preset, "transformer_2")
+    right = f"The right file is {names[1]} of lightx2v/Wan2.2-Distill-Models."
+    assert right in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("channels", "more", "told"),
+    [
+        (16, {}, "is a text-to-video model (16 input channels instead of 36)"),
+        (36, {"img_emb.proj.0.weight": ("F32", (4,))}, "Wan 2.1's image-to-video model"),
+    ],
+)
+def test_another_models_transformer_is_named_in_its_place(
+    tmp_path: Path, presets: Presets, channels: int, more: Tensors, told: str
+) -> None:
+    preset = i2v(presets)
+    patches = ("F32", (TINY.dim, channels, 1, 2, 2))
+    write(tmp_path / "x.safetensors", {**whole("fp8"), "patch_embedding.weight": patches, **more})
+    assert told in str(refusal(single(tmp_path / "x.safetensors"), preset).sentence)
 
 
 # ---- checking ------------------------------------------------------------------------------

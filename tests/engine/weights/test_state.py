@@ -16,15 +16,17 @@ from engine.home import Home
 from engine.presets import ModelPreset, Presets, load_presets
 from engine.text import NOTHING, FileSize, Text, joined, plain
 from engine.weights import fetch
-from engine.weights.checkpoint import WrongWeights, check_transformer, find_checkpoint
+from engine.weights.checkpoint import find_checkpoint
 from engine.weights.disk_space import WINDOWS_PATH, refuse_long_paths, refuse_too_full
 from engine.weights.download_process import lock_of
 from engine.weights.downloads import Downloads
 from engine.weights.fetch import digest
+from engine.weights.header_check import check_transformer
 from engine.weights.hub import FetchError, WeightsError, explain
 from engine.weights.linked_folders import folders, link, unlink
 from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.progress import DownloadProgress, FileProgress, Pace, progress_text
+from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import look, use, weights_text
 from tests.conftest import TESTS
 from tests.support.tensorfiles import tiny, write, write_blocks, write_others

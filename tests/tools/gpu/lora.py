@@ -37,7 +37,7 @@ def whole(bench: Bench) -> None:
     first, second = (write(bench, store, seed) for seed in (1, 2))
     plain = bench.run(OWN, steps=None, kind="cold")
     bench.run(OWN, steps=None, kind="lora_without")
-    merger = bench.pipeline._loras._merger
+    merger = bench.pipeline._loras[0]._merger
     if merger is not None:
         with told(bench.out, "merging"):
             merging(bench, merger, first, second)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from engine.pipelines.lightx2v.adapters.held import rows_of
-from engine.weights.checkpoint import BLOCK_KEY, NON_BLOCK, Layout
+from engine.weights.checkpoint import NON_BLOCK, Layout
+from engine.weights.header_check import BLOCK_KEY
 from engine.weights.safetensors_header import FileHeader, TensorHeader, read_file_header
 
 DTYPES = {

@@ -35,9 +35,13 @@ class LightX2VPipeline:
         prompt: str = "",
         negative_prompt: str = "",
         save_result_path: str | None = "lightx2v_gen_result.png",
+        task: str | None = None,
         target_shape: list[int] | None = None,
         return_result_tensor: bool = False,
     ) -> Any:
+        if task is not None:
+            self.task = task
+            self.modify_config({"task": task})
         shape, told = target_shape or [], return_result_tensor
         return self.runner.run_pipeline(
             T2VInputInfo(

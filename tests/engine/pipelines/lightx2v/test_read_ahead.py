@@ -104,7 +104,7 @@ def test_blocks_come_in_their_order_where_there_is_ram(
     monkeypatch.setattr(
         read_ahead, "ReadAhead", lambda found, *_: asked.append([file.name for file in found])
     )
-    checkpoint: Any = SimpleNamespace(layout="blocks", transformer=tmp_path)
+    checkpoint: Any = SimpleNamespace(layout="blocks", transformers=(tmp_path,))
     plan = {"offload": Choice(offload, "")}
     pinned: Any = SimpleNamespace(filled=0) if arena else None
     transformer_ahead(checkpoint, pinned, plan, preset)

@@ -93,6 +93,11 @@ class Stored:
             if held is not None:
                 setattr(self, attribute, held.to(AI_DEVICE))
 
+    def to_cpu(self) -> None:
+        for _, attribute, _ in self.base_attrs:
+            if getattr(self, f"pin_{attribute}", None) is not None:
+                vars(self).pop(attribute, None)
+
 
 class WeightModule:
     """Weights below one name; what is asked of it is asked of each."""
@@ -131,6 +136,9 @@ class WeightModule:
 
     def to_cuda(self) -> None:
         self.each(lambda part: part.to_cuda())
+
+    def to_cpu(self) -> None:
+        self.each(lambda part: part.to_cpu())
 
     def state_dict(self) -> State:
         return {name: held for part in self.parts() for name, held in part.state_dict().items()}

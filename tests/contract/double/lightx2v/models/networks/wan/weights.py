@@ -79,6 +79,9 @@ class WanTransformerWeights(WeightModule):
             self.offload_block_cpu_buffers = some(2, cpu=True)
         self.blocks = some(config["num_layers"])
 
+    def non_block_weights_to_cpu(self) -> None:
+        """Upstream's head, which is one of the pre-weights here."""
+
 
 class WanPreWeights(WeightModule):
     """What stands before and behind the blocks (upstream in three classes)."""

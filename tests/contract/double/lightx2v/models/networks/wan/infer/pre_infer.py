@@ -27,12 +27,19 @@ class WanPreInfer:
     """Fault: ``clean_cuda_cache`` deletes what only image-to-video has made (pre_infer.py:194)."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
+        self.config, self.task = config, config["task"]
         self.clean_cuda_cache = config.get("clean_cuda_cache", False)
 
-    def infer(self, weights: WanPreWeights, scheduler: Any, text: torch.Tensor) -> PreInferOutput:
+    def set_scheduler(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def infer(self, weights: WanPreWeights, inputs: dict[str, Any]) -> PreInferOutput:
+        scheduler, latents = self.scheduler, self.scheduler.latents
+        text = inputs["text_encoder_output"]["context"]
+        if self.task in ("i2v", "flf2v"):
+            latents = torch.cat([latents, inputs["image_encoder_output"]["vae_encoder_out"]])
         patches = F.conv3d(
-            scheduler.latents.unsqueeze(0),
+            latents.unsqueeze(0),
             weights.patch_weight.tensor,
             weights.patch_bias.tensor,
             stride=(1, 2, 2),
@@ -46,7 +53,7 @@ class WanPreInfer:
         shifts = weights.time_projection_1.apply(F.silu(embed)).view(1, 6, -1)
         told = F.gelu(weights.text_embedding_0.apply(text[0]), approximate="tanh")
         context = weights.text_embedding_2.apply(told)
-        if self.config["task"] == "i2v":
+        if self.task in ("i2v", "flf2v") and self.config["use_image_encoder"]:
             context_clip = context
         if self.clean_cuda_cache and self.config["use_image_encoder"]:
             del context_clip

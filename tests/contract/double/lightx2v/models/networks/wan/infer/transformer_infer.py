@@ -16,6 +16,10 @@ class WanTransformerInfer:
     def __init__(self, config: dict[str, Any]) -> None:
         self.heads = config["num_heads"]
 
+    def set_scheduler(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+        scheduler.transformer_infer = self
+
     def run_block(
         self, block_idx: int, block: Any, x: torch.Tensor, pre: PreInferOutput
     ) -> torch.Tensor:

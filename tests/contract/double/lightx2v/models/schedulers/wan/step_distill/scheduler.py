@@ -55,3 +55,16 @@ class WanStepDistillScheduler:
         self.step_index = 0
         for name in ("latents", "noise_pred", "sigmas", "timesteps", "timestep_input"):
             setattr(self, name, None)
+
+
+class Wan22StepDistillScheduler(WanStepDistillScheduler):
+    """Of two transformers. Fault: looks up the noise of the second one's first step, and ends in an
+    IndexError where a clip has fewer."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.boundary_step_index = config["boundary_step_index"]
+
+    def prepare(self, seed: int, latent_shape: list[int]) -> None:
+        super().prepare(seed, latent_shape)
+        self.sigma_bound = self.sigmas[self.boundary_step_index].item()

@@ -1,4 +1,4 @@
-"""A video decoder with Wan's strides: 8 in height and width, 4 in time but for the first frame."""
+"""A video coder with Wan's strides: 8 in height and width, 4 in time but for the first frame."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,17 +47,95 @@ class Decoder3d(nn.Module):
         return found
 
 
+class Halved(nn.Module):
+    """Half the height and width; where ``shorter`` a fourth of the frames, but for the first."""
+
+    def __init__(self, dim: int, shorter: bool) -> None:
+        super().__init__()
+        self.conv, self.shorter = CausalConv3d(dim, dim, 3), shorter
+
+    def forward(self, x: torch.Tensor, feat_cache: Cache, feat_idx: list[int]) -> torch.Tensor:
+        first = feat_cache[feat_idx[0]] is None
+        x = F.silu(_looking_back(self.conv, x, feat_cache, feat_idx))
+        stride = 4 if self.shorter and not first else 1, 2, 2
+        return F.avg_pool3d(x.float(), stride).to(x.dtype)
+
+
+class Encoder3d(nn.Module):
+    """One frame, then four at a time."""
+
+    def __init__(self, dim: int, z_dim: int) -> None:
+        super().__init__()
+        self.conv1 = CausalConv3d(3, dim, 3)
+        self.downsamples = nn.Sequential(*(Halved(dim, last) for last in (False, False, True)))
+        self.head = CausalConv3d(dim, z_dim, 3)
+
+    def forward(self, x: torch.Tensor, feat_cache: Cache, feat_idx: list[int]) -> torch.Tensor:
+        x = _looking_back(self.conv1, x, feat_cache, feat_idx)
+        for layer in self.downsamples:
+            x = layer(x, feat_cache, feat_idx)
+        return _looking_back(self.head, x, feat_cache, feat_idx)
+
+
+def _looking_back(
+    conv: nn.Module, x: torch.Tensor, feat_cache: Cache, feat_idx: list[int]
+) -> torch.Tensor:
+    index = feat_idx[0]
+    before = feat_cache[index]
+    kept = x.new_zeros(*x.shape[:2], 2, *x.shape[3:]) if before is None else before
+    feat_cache[index] = torch.cat([kept, x], dim=2)[:, :, -2:].clone()
+    feat_idx[0] += 1
+    found: torch.Tensor = conv(x, before)
+    return found
+
+
 class WanVAE_(nn.Module):
     """Its weights' names are our own: tests/contract/workspace.py writes what it asks for."""
 
     def __init__(self, dim: int = 96, z_dim: int = 16, **_: Any) -> None:
         super().__init__()
+        self.encoder = Encoder3d(dim, 2 * z_dim)
+        self.conv1 = nn.Conv3d(2 * z_dim, 2 * z_dim, 1)
         self.conv2 = nn.Conv3d(z_dim, z_dim, 1)
         self.decoder = Decoder3d(dim, z_dim)
         self.clear_cache()
 
     def clear_cache(self) -> None:
         self._feat_map: Cache = [None, None]
+        self._enc_feat_map: Cache = [None] * 5
+
+    def encode(self, x: torch.Tensor, scale: Scale) -> torch.Tensor:
+        """[1, 3, f, 8h, 8w] -> [1, 16, t, h, w]."""
+        self.clear_cache()
+        pieces = []
+        for i in range(1 + (x.shape[2] - 1) // 4):
+            begin, end = max(0, 4 * i - 3), 4 * i + 1
+            piece = x[:, :, begin:end, :, :]
+            pieces.append(self.encoder(piece, feat_cache=self._enc_feat_map, feat_idx=[0]))
+        mean: torch.Tensor = self.conv1(torch.cat(pieces, 2)).chunk(2, dim=1)[0]
+        self.clear_cache()
+        return (mean - scale[0].view(1, -1, 1, 1, 1)) * scale[1].view(1, -1, 1, 1, 1)
+
+    def tiled_encode(self, x: torch.Tensor, scale: Scale) -> torch.Tensor:
+        """Tiles beside one another; upstream's overlap."""
+        side = RATIO * TILE
+        rows = []
+        for top in range(0, x.shape[3], side):
+            row = []
+            for left in range(0, x.shape[4], side):
+                self.clear_cache()
+                time = []
+                for i in range(1 + (x.shape[2] - 1) // 4):
+                    begin, end = max(0, 4 * i - 3), 4 * i + 1
+                    piece = x[:, :, begin:end, top : top + side, left : left + side]
+                    piece = self.encoder(piece, feat_cache=self._enc_feat_map, feat_idx=[0])
+                    mean = self.conv1(piece).chunk(2, dim=1)[0]
+                    mean = mean - scale[0].view(1, -1, 1, 1, 1)
+                    time.append(mean * scale[1].view(1, -1, 1, 1, 1))
+                row.append(torch.cat(time, 2))
+            rows.append(torch.cat(row, -1))
+        self.clear_cache()
+        return torch.cat(rows, -2)
 
     def decode_stream(self, z: torch.Tensor, scale: Scale) -> Iterator[torch.Tensor]:
         """[1, 16, t, h, w] -> pieces of [1, 3, 1 or 4, 8h, 8w]."""
@@ -122,6 +200,19 @@ class WanVAE:
     def _to(self, device: str) -> None:
         self.model.to(device)
         self.scale = [values.to(device) for values in self.scale]
+
+    def encode(
+        self, video: torch.Tensor, world_size_h: None = None, world_size_w: None = None
+    ) -> torch.Tensor:
+        """Fault: after an exception the weights stay on the device, and the features with them."""
+        if self.cpu_offload:
+            self.to_cuda()
+        video = video.to(device=AI_DEVICE, dtype=self.dtype)
+        encode = self.model.tiled_encode if self.use_tiling else self.model.encode
+        found = encode(video, self.scale).squeeze(0)
+        if self.cpu_offload:
+            self.to_cpu()
+        return found
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         decode = self.model.tiled_decode if self.use_tiling else self.model.decode
