@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.crashes import JOBS, KILLS, rounds
 
-ROUNDS = 6  # of the 20 that tests.tools.reliability plays: they take seven seconds each
+ROUNDS = 5  # of the 20 that tests.tools.reliability plays: they take seven seconds each
 
 pytestmark = [pytest.mark.starts, pytest.mark.long]
 

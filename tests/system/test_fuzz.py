@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.starts, pytest.mark.long]
 # Of the page's process between call 1,000 and the last; 4 % were measured.
 GROWTH = 0.10
 # tests.tools.reliability sends all of them.
-COUNT = CALLS if os.environ.get("HEADROOM_RELIABILITY") else 2_500
+COUNT = CALLS if os.environ.get("HEADROOM_RELIABILITY") else 1_800
 
 
 @pytest.mark.reliability("Senseless calls of all addresses, from a fixed seed")

@@ -232,8 +232,8 @@ class LightX2V:
 
     def _have_loras(self, request: ClipRequest, run: Run) -> bool:
         """Whether weights were written so that just the LoRAs of ``request`` are in them."""
-        model = self._runner.model
-        there = model.model if isinstance(model, Experts) else [model]
+        model = getattr(self._runner, "model", None)  # lazily loaded, there is none between clips
+        there = model.model if isinstance(model, Experts) else [model] * len(self._loras)
         written = False
         for loras, one in zip(self._loras, there, strict=True):
             if one is None:  # the one that is made at its turn gets what is wanted then
