@@ -117,6 +117,7 @@ def as_json(engine: Engine, model: str) -> Result:
                 "repo": part.repo,
                 "path": part.path,
                 "place": str(part.place) if part.place else None,
+                "shared_with": part.shared_with or None,
             }
             for part in (*seen.parts, *seen.extras)
         ],

@@ -28,6 +28,7 @@ from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.pins import Pins
 from engine.weights.progress import DownloadProgress, FileProgress, Pace, Phase
 from engine.weights.safetensors_header import WrongWeights
+from engine.weights.sharing import by_content, held_elsewhere, share, shared_part
 from engine.weights.state import places
 
 log = logging.getLogger("headroom.weights")
@@ -87,7 +88,7 @@ class Download:
                 if not (file.optional and self._may_fail):
                     raise
                 log.warning("left out: %s", error.sentence)
-        wanted = self._wanted()
+        wanted = self._share(self._wanted())
         passed_over = self._passed_over()
         if wanted or passed_over:
             refuse_long_paths(self.folder / promise.path for promise in wanted)
@@ -126,12 +127,27 @@ class Download:
                     damaged.append(str(error.file))
         return tuple(damaged), tuple(str(part) for part in parts if part)
 
+    def _share(self, wanted: list[Promise]) -> list[Promise]:
+        """What of ``wanted`` no other model has; the rest is used by this one, too."""
+        others = by_content(held_elsewhere(self.folder))
+        found = [p for p in wanted if p.part_name in others]
+        shared = [p for p in found if share(self.manifest, p, others[p.part_name])]
+        if shared:
+            self._save()
+        return [promise for promise in wanted if promise not in shared]
+
     def _learn(self, file: WeightFile) -> None:
         """Have the hub's promises for ``file``; those that are known hold, so that a download that
         goes on later doesn't mix two revisions."""
         if self.manifest.of(file.role):
             return
         there = self._part_of(file, whole=True)
+        others = held_elsewhere(self.folder) if there is None else ()
+        if shared := shared_part(self.folder, others, file, self.preset.layers):
+            self._pins.keep(one.promise for one in shared)
+            self.manifest.promise(file.role, (one.promise for one in shared))
+            self._save()
+            return
         if there is not None:  # of what somebody brought, not of another layout
             sources = tuple(source for source in file.sources if _fits(source, there))
             if not sources:

@@ -31,6 +31,7 @@ from engine.weights.linked_folders import (
 )
 from engine.weights.manifest import OURS, Manifest, Promise
 from engine.weights.safetensors_header import WrongWeights
+from engine.weights.sharing import Held, held_elsewhere, shared_part, shared_with
 
 State = Literal["ready", "partial", "missing", "damaged"]
 
@@ -39,7 +40,9 @@ State = Literal["ready", "partial", "missing", "damaged"]
 class WeightPart:
     """A part of a checkpoint: ``present`` of ``total`` bytes, ``place`` where they lie.
 
-    ``repo`` and ``path`` are the hub's names: of the source that was chosen, else the preferred."""
+    ``repo`` and ``path`` are the hub's names: of the source that was chosen, else the preferred.
+    ``shared_with``: the model that has the same files; without a ``place`` they are only there, and
+    a download gives them a name here without fetching them."""
 
     role: Role
     repo: str
@@ -48,6 +51,12 @@ class WeightPart:
     present: int
     place: Path | None
     damaged: tuple[Path, ...] = ()
+    shared_with: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it lies in another model's folder only."""
+        return bool(self.shared_with) and self.place is None
 
     @property
     def state(self) -> State:
@@ -97,7 +106,8 @@ class Weights:
 
     @property
     def state(self) -> State:
-        return _state(self.present, self.total, bool(self.damaged or self.told))
+        found = _state(self.present, self.total, bool(self.damaged or self.told))
+        return "partial" if found == "ready" and any(part.waits for part in self.parts) else found
 
     @property
     def needed(self) -> int:
@@ -142,12 +152,12 @@ def weights_text(seen: Weights) -> Text:
 def look(folder: Path, preset: ModelPreset) -> Weights:
     """What lies in the model's ``folder`` and in those linked there."""
     manifest = Manifest.load(folder)
-    where = places(folder, preset, manifest)
-    every = [_part(folder, preset, file, manifest, where) for file in preset.weights]
+    where, others = places(folder, preset, manifest), held_elsewhere(folder)
+    every = [_part(folder, preset, file, manifest, where, others) for file in preset.weights]
     parts = tuple(part for part in every if part.role not in OPTIONAL)
     extras = tuple(part for part in every if part.role in OPTIONAL)
-    others, gone = tuple(linked(folder)), tuple(each_linked_that_is_gone(folder))
-    seen = Weights(preset.id, folder, parts, others, gone, extras=extras)
+    links, gone = tuple(linked(folder)), tuple(each_linked_that_is_gone(folder))
+    seen = Weights(preset.id, folder, parts, links, gone, extras=extras)
     if not parts or seen.state != "ready":
         return seen
     try:
@@ -194,8 +204,13 @@ def _part(
     file: WeightFile,
     manifest: Manifest,
     where: dict[str, Path],
+    others: Sequence[Held],
 ) -> WeightPart:
     place = find_part(folders(folder), file, preset.layers)
+    if place is None and (there := shared_part(folder, others, file, preset.layers)):
+        total = sum(one.promise.bytes for one in there)
+        named = there[0].promise.repo, _common([one.promise for one in there])
+        return WeightPart(file.role, *named, total, total, None, (), there[0].model)
     promises, source = manifest.of(file.role), file.sources[0]
     if not promises:  # nobody asked the hub yet: what is there counts as it is
         present = _size(place) if place else 0
@@ -204,16 +219,17 @@ def _part(
         return WeightPart(file.role, source.repo, source.path, total, present, place)
     present, damaged = 0, []
     for promise in promises:
-        there = where[promise.path]
-        if manifest.verdict(promise.path, there) is not False:
+        file_of_it = where[promise.path]
+        if manifest.verdict(promise.path, file_of_it) is not False:
             present += promise.bytes
             continue
         present += min(held(folder / OURS / promise.part_name), promise.bytes)
-        if os.path.exists(there):
-            damaged.append(there)
+        if os.path.exists(file_of_it):
+            damaged.append(file_of_it)
     total = sum(promise.bytes for promise in promises)
     repo, path = promises[0].repo, _common(promises)
-    return WeightPart(file.role, repo, path, total, present, place, tuple(damaged))
+    other = shared_with(where, others, promises) if present == total else ""
+    return WeightPart(file.role, repo, path, total, present, place, tuple(damaged), other)
 
 
 def _common(promises: Sequence[Promise]) -> str:

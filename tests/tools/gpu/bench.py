@@ -101,6 +101,7 @@ class Bench:
         cap: GiB for the process in all.
         choices: what the plan is to be instead of BASE.
         settings: what LightX2V's settings file shall say besides.
+        model: whose pipeline it is.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Bench:
         cap: float,
         choices: Mapping[str, str | int] | None = None,
         settings: Mapping[str, Any] | None = None,
+        model: str = MODEL,
     ) -> None:
+        self.model = model
         self.out, self.cap, self.choices = out, cap, {**BASE, **(choices or {})}
         if pretend.ON:
             self.choices |= pretend.CHOICES
@@ -119,7 +122,7 @@ class Bench:
         plan: Plan = {name: Choice(value, "measured") for name, value in self.choices.items()}
         free = psutil.virtual_memory().available
         began = time.perf_counter()
-        self.pipeline = pipeline.LightX2V(load_presets().models[MODEL])
+        self.pipeline = pipeline.LightX2V(load_presets().models[model])
         with _settings(self.settings):
             ran = self.pipeline.load(plan)
         if pretend.ON:
@@ -170,7 +173,7 @@ class Bench:
     ) -> Frames | None:
         """A run under the cap, told as ``kind``; its frames, or None if it failed."""
         run = run or Run(self.meter)
-        asked = prompt, size.height, size.width, size.frames, seed, MODEL
+        asked = prompt, size.height, size.width, size.frames, seed, self.model
         request = ClipRequest(*asked, adapters=adapters)
         outcome, frames = "ok", None
         try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ON = os.environ.get("HEADROOM_GPU_PRETEND") == "1"
 MODEL = "tiny-fp8-text"
+I2V = "tiny-i2v"
 CHOICES: dict[str, str | int] = {
     "device": "cpu",
     "attention": "torch_sdpa",

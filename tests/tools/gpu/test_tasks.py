@@ -35,6 +35,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("measure", "adapters", *LAZY),
         ("measure", "variant", *PHASES),
         ("measure", "variant", *LAZY, "--new-prompt"),
+        ("pictures", "both"),
+        ("pictures", "one"),
+        ("pictures", "lazy"),
+        ("pictures", "encode"),
         ("climbing", "--cap", "16", "12"),
     ],
     ids=lambda task: " ".join(task[:2]),
@@ -46,7 +50,7 @@ def test_a_measurement_runs_through(
     monkeypatch.setenv("HEADROOM_GPU_PRETEND", "1")
     out = tmp_path / "rows.jsonl"
     module, *arguments = task
-    at = 1 if module == "measure" else 0
+    at = 0 if module == "climbing" else 1
     REAL.run(f"tests.tools.gpu.{module}", *arguments[:at], str(out), *arguments[at:], root=root)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     tasks = [row for row in rows if row["kind"] == "task"]
@@ -54,6 +58,8 @@ def test_a_measurement_runs_through(
     failed = {row["name"]: row["failed"] for row in tasks if row["failed"]}
     assert failed.keys() <= NEEDS_A_GPU, failed
     assert all(row["frames"] and row["latents"] for row in rows if row["kind"] == "same_after")
+    encoded = [row["same"] for row in rows if row["kind"] == "encoded"]
+    assert all(same["twice"] and same["theirs"] for same in encoded)
     broken = [row for row in rows if row["kind"] == "broken_context"]
     assert all(row["state"] == row["then"] == "done" and row["same"] for row in broken)
     assert all(row["attempts"] == 2 and row["other_worker"] for row in broken)

@@ -1,4 +1,5 @@
-"""Writes a checkpoint of the real model's shapes, 22 GB of random numbers, in a minute.
+"""Writes checkpoints of the real models' shapes, 22 GB of random numbers in a minute, 36 GB of two
+transformers.
 
 One block's bytes serve all forty, because only their names differ.
 """
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import torch
 
-from engine.presets import Architecture, ModelPreset, load_presets
+from engine.presets import TRANSFORMERS, Architecture, ModelPreset, load_presets
 from tests.contract import checkpoints
 from tests.contract.checkpoints import LARGEST, STORED
 from tests.tools.gpu import pretend
 from tests.tools.gpu.rows import MODEL
 
+I2V = "wan2.2-i2v-a14b-fp8"
 T5 = {"vocabulary": 256_384, "dim": 4096, "ffn": 10_240, "layers": 24, "heads": 64, "buckets": 32}
 NAMES = {
     torch.float8_e4m3fn: "F8_E4M3",
@@ -33,6 +35,26 @@ def write(folder: Path) -> None:
     blocks.mkdir(parents=True, exist_ok=True)
     if not (blocks / "non_block.safetensors").exists():
         _write_transformer(blocks, preset.architecture, precision)
+    _write_others(blocks, precision)
+
+
+def write_experts(folder: Path) -> None:
+    """The same for I2V, whose two transformers differ in every weight and scale."""
+    preset = load_presets().models[I2V]
+    for number, role in enumerate(TRANSFORMERS):
+        part = preset.weight_file(role)
+        assert part is not None
+        file = folder / part.sources[0].path
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Nearly the size that a layer's output has: other scales are what they are told by.
+            _write_single(file, architecture(preset), preset.channels, 1 - 0.1 * number)
+    (folder / "distill_fp8").mkdir(exist_ok=True)
+    _write_others(folder / "distill_fp8", "fp8")
+
+
+def _write_others(blocks: Path, precision: str) -> None:
+    """Text encoder, tokenizer and VAE."""
     text = blocks / f"models_t5_umt5-xxl-enc-{precision}.pth"
     if not text.exists():
         torch.save(_text_encoder(precision), text)
@@ -43,35 +65,43 @@ def write(folder: Path) -> None:
 
 
 def linear(
-    out: int, into: int, name: str, bias: bool = True, precision: str = "fp8"
+    out: int,
+    into: int,
+    name: str,
+    bias: bool = True,
+    precision: str = "fp8",
+    size: float = 1.0,
 ) -> dict[str, torch.Tensor]:
-    """FP8 or INT8 weights with a scale a row, so that a layer about keeps its input's size."""
+    """FP8 or INT8 weights with a scale a row, so that a layer about keeps its input's size, or
+    ``size`` of it."""
     # torch's cast doesn't saturate: beyond 448 FP8 is not a number.
     spread = 100 if precision == "fp8" else 30
     most = LARGEST[precision]
     weight = torch.randn(out, into, device=pretend.DEVICE).mul_(spread).clamp_(-most, most)
     weight = weight.to(STORED[precision]).cpu()
-    scale = torch.full((out, 1), 1 / (spread * math.sqrt(into)), dtype=torch.float32)
+    scale = torch.full((out, 1), size / (spread * math.sqrt(into)), dtype=torch.float32)
     tensors = {f"{name}.weight": weight, f"{name}.weight_scale": scale}
     if bias:
         tensors[f"{name}.bias"] = torch.zeros(out, dtype=torch.float32)
     return tensors
 
 
-def _block(shape: Architecture, precision: str) -> dict[str, torch.Tensor]:
+def _block(
+    shape: Architecture, precision: str = "fp8", size: float = 1.0
+) -> dict[str, torch.Tensor]:
     dim = shape.dim
     tensors = {"modulation": torch.randn(1, 6, dim) / math.sqrt(dim)}
     for attention in ("self_attn", "cross_attn"):
         for part in "qkvo":
-            tensors |= linear(dim, dim, f"{attention}.{part}", precision=precision)
+            tensors |= linear(dim, dim, f"{attention}.{part}", precision=precision, size=size)
         for part in ("norm_q", "norm_k"):
             tensors[f"{attention}.{part}.weight"] = torch.ones(dim)
     tensors |= {"norm3.weight": torch.ones(dim), "norm3.bias": torch.zeros(dim)}
-    tensors |= linear(shape.ffn_dim, dim, "ffn.0", precision=precision)
-    return tensors | linear(dim, shape.ffn_dim, "ffn.2", precision=precision)
+    tensors |= linear(shape.ffn_dim, dim, "ffn.0", precision=precision, size=size)
+    return tensors | linear(dim, shape.ffn_dim, "ffn.2", precision=precision, size=size)
 
 
-def _non_block(shape: Architecture) -> dict[str, torch.Tensor]:
+def _non_block(shape: Architecture, channels: int = 16) -> dict[str, torch.Tensor]:
     dim = shape.dim
     tensors: dict[str, torch.Tensor] = {}
 
@@ -80,7 +110,7 @@ def _non_block(shape: Architecture) -> dict[str, torch.Tensor]:
         tensors[f"{name}.weight"] = torch.randn(*size) * spread
         tensors[f"{name}.bias"] = torch.zeros(size[0])
 
-    plain("patch_embedding", dim, 16, 1, 2, 2)
+    plain("patch_embedding", dim, channels, 1, 2, 2)
     plain("text_embedding.0", dim, shape.text_dim)
     plain("text_embedding.2", dim, dim)
     plain("time_embedding.0", dim, shape.freq_dim)
@@ -101,6 +131,25 @@ def _write_transformer(folder: Path, shape: Architecture, precision: str) -> Non
     rest = _non_block(shape)
     data = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in rest.values())
     (folder / "non_block.safetensors").write_bytes(_header(rest) + data)
+
+
+def _write_single(file: Path, shape: Architecture, channels: int, size: float) -> None:
+    """All of a transformer in one file."""
+    block, rest = _block(shape, size=size), _non_block(shape, channels)
+    named = {
+        f"blocks.{index}.{name}": tensor
+        for index in range(shape.layers)
+        for name, tensor in block.items()
+    }
+    data = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in block.values())
+    partial = file.with_suffix(".partial")
+    with open(partial, "wb") as opened:
+        opened.write(_header(named | rest))
+        for _ in range(shape.layers):
+            opened.write(data)
+        for tensor in rest.values():
+            opened.write(tensor.view(torch.uint8).numpy().tobytes())
+    partial.replace(file)
 
 
 def _header(tensors: dict[str, torch.Tensor]) -> bytes:
