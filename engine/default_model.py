@@ -77,17 +77,13 @@ def with_files(engine: Engine) -> list[Candidate]:
 def candidates(engine: Engine) -> list[Candidate]:
     """Every model: the one recommended for this machine first, what can't run here last.
 
-    Recommended is the model for NVIDIA's GPUs that can run here, else the CPU default: FP8, or what
-    the kernel test found to be clearly faster.
+    Recommended is the model for NVIDIA's GPUs that makes clips of words alone and can run here,
+    else the CPU default: FP8, or what the kernel test found to be clearly faster.
     """
     models = sorted(engine.presets.models.values(), key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
-    large = [
-        p
-        for p in able
-        if p.runs_on == "nvidia" and p.draft_of is None and not p.begins_with_picture
-    ]
+    large = [p for p in able if p.runs_on == "nvidia" and _makes_clips_of_words(p)]
     least = least_seconds(engine)
     best = next(iter(_fastest_first(large, least)), engine.presets.default)
     reason = NOTHING if why_not[best.id] else _why_best(engine, best, models, why_not)
@@ -137,12 +133,16 @@ def _why_faster(
     )
 
 
-def _by_use(preset: ModelPreset) -> tuple[bool, bool, int, bool]:
-    """Large models before the CPU's, FP8 before others, less to download before more, a draft
-    behind the model whose files it has."""
+def _makes_clips_of_words(preset: ModelPreset) -> bool:
+    return preset.draft_of is None and not preset.begins_with_picture
+
+
+def _by_use(preset: ModelPreset) -> tuple[bool, bool, bool, int, bool]:
+    """Large models before the CPU's, of words before those that begin with a picture, FP8 before
+    others, less to download before more, a draft behind the model whose files it has."""
     size = sum(file.bytes for file in preset.weights)
-    draft = preset.draft_of is not None
-    return preset.runs_on != "nvidia", preset.precision != FIRST, size, draft
+    draft, picture = preset.draft_of is not None, preset.begins_with_picture
+    return preset.runs_on != "nvidia", picture, preset.precision != FIRST, size, draft
 
 
 def _why_best(

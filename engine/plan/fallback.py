@@ -76,7 +76,7 @@ def _ladder(plan: Plan, stage: Stage | None, memory: Memory | None) -> Iterator[
             for value in steps[steps.index(str(now("offload"))) + 1 :]:
                 yield "offload", value
         return
-    if stage == "decode" and now("decode") == "whole":
+    if stage in ("picture", "decode") and now("decode") == "whole":  # the VAE, there and back
         yield "decode", "tiled"
     chunk = now("rope_chunk")
     if stage == "denoise" and chunk in (0, ROPE_CHUNK):

@@ -199,7 +199,8 @@ class _Check:
         wrong = self.wrong(file, Text("weights.comfyui", sign=sign))
         if self.part is None:
             return wrong
-        right = self.part.sources[-1]
+        single = (source for source in self.part.sources if source.layout == "single")
+        right = next(single, self.part.sources[0])
         told = Text("weights.right_file", path=right.path, repo=right.repo)
         return WrongWeights(wrong.sentence, joined(told, wrong.remedy), file)
 

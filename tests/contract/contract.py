@@ -257,7 +257,9 @@ class Contract:
         assert (made["shape"], made["tall"]) == ([9, 64, 96, 3], [5, 96, 64, 3])
         assert made["stages"] == [["encode", 0], ["picture", 0], ["denoise", 4], ["decode", 0]]
         assert made["last_stages"] == ["encode", "picture", "denoise", "decode"]
-        assert made["advances"][:12] == [[round(n / 12, 4), n // 3] for n in range(1, 13)]
+        pieces, blocks = made["advances"][:3], made["advances"][3:15]
+        assert pieces == [[0.0, 0], [0.1111, 0], [0.5556, 0]]
+        assert blocks == [[round(n / 12, 4), n // 3] for n in range(1, 13)]
         assert made["previews"] == [[3, 8, 12, 3]] * 4
         assert made["probe_previews"] == 1
         assert made["differ"] == [True] * 5, "by picture, by seed, by the last one"

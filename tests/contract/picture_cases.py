@@ -88,7 +88,7 @@ def _ours(bench: Bench, given: Pictures, size: Size) -> torch.Tensor:
     encoder = bench.pipeline._pictures
     assert encoder is not None
     bench.pipeline._pipe.modify_config({"target_video_length": size.frames})
-    encoder.take(given, size)
+    encoder.take(given, size, bench.plan["decode"].value == "tiled")
     return encoder.encode()
 
 

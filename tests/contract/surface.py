@@ -50,7 +50,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "_run_input_encoder_local_i2v _build_vae_encoder_input get_vae_encoder_output vae_encoder "
     "get_latent_shape_with_target_hw get_encoder_output_i2v",
     "i2v.runner.scheduler": "step_index infer_steps boundary_step_index sample_shift",
-    "i2v.runner.vae_encoder": "model encode cpu_offload to_cpu",
+    "i2v.runner.vae_encoder": "model encode cpu_offload use_tiling to_cpu",
     "i2v.runner.vae_encoder.model": "encoder clear_cache",
     "i2v.runner.vae_encoder.model.encoder": "conv1 downsamples",
     "i2v.runner.model.model.0": "pre_infer transformer_infer post_infer pre_weight config "

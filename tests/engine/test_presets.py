@@ -129,7 +129,7 @@ def test_from_a_picture_two_transformers_take_turns(precision: str) -> None:
     files = [preset.weight_file(role) for role in TRANSFORMERS]
     sources = [source for file in files if file is not None for source in file.sources]
     assert not [source for source in sources if "_comfyui" in source.path]
-    assert ["high" in source.path for source in sources] == [True, False]
+    assert ["high" in source.path for source in sources] == [True, True, False]
     assert text.from_picture == preset.id
     assert models["wan2.1-t2v-14b-bf16"].from_picture == I2V
     assert models[f"{text.id}-draft"].from_picture == f"{preset.id}-draft"

@@ -24,7 +24,8 @@ class PictureEncoder:
 
     Args:
         begins, ends: called before the pictures, which come after the text, and behind them.
-        check: called before each piece; what it raises ends the encoding.
+        going: called before each piece with the share of the frames that is encoded; what it raises
+            ends the encoding.
         cuda: whether the VAE runs on a GPU.
     """
 
@@ -33,20 +34,20 @@ class PictureEncoder:
         runner: Any,
         begins: Callable[[], None],
         ends: Callable[[], None],
-        check: Callable[[], None],
+        going: Callable[[float], None],
         cuda: bool,
     ) -> None:
         self._runner, self._begins, self._ends = runner, begins, ends
-        self._check, self._cuda = check, cuda
-        self._pictures, self._size = Pictures(), Size(0, 0, 0)
+        self._going, self._cuda = going, cuda
+        self._pictures, self._size, self._tiled = Pictures(), Size(0, 0, 0), False
         self._load: Callable[[], Any] = runner.load_vae_encoder  # LightX2V's own way
         runner.load_vae_encoder = self._loaded
         runner._run_input_encoder_local_i2v = self._inputs
         # In place of a tensor of all frames; the second is its plan for several GPUs.
         runner._build_vae_encoder_input = lambda first, last, *_: (self._video(first, last), None)
 
-    def take(self, pictures: Pictures, size: Size) -> None:
-        """Encode these from now on.
+    def take(self, pictures: Pictures, size: Size, tiled: bool = False) -> None:
+        """Encode these from now on, in ``tiled`` pieces where the VAE decodes so.
 
         Raises:
             ValueError: there is no first one, or they aren't of this size.
@@ -56,14 +57,14 @@ class PictureEncoder:
         for picture in (pictures.first, pictures.last):
             if picture is not None and picture.shape != (size.height, size.width, 3):
                 raise ValueError(f"a picture of {picture.shape} for a clip of {size}")
-        self._pictures, self._size = pictures, size
+        self._pictures, self._size, self._tiled = pictures, size, tiled
 
     def encode(self) -> torch.Tensor:
         """[20, latent frames, height / 8, width / 8]: a mask of four and the latent of sixteen, as
         LightX2V puts them together.
 
         Raises:
-            Cancelled: by ``check``.
+            Cancelled: by ``going``.
         """
         assert self._pictures.first is not None
         first = as_tensor(self._pictures.first)
@@ -88,7 +89,10 @@ class PictureEncoder:
         return found
 
     def _video(self, first: torch.Tensor, last: torch.Tensor | None) -> "ZerosBetween":
-        return ZerosBetween(first, last, self._size.frames, self._check)
+        return ZerosBetween(first, last, self._size.frames, self._asked)
+
+    def _asked(self, share: float) -> None:
+        self._going(0.0 if self._tiled else share)  # each tile has all of the frames
 
     def _loaded(self) -> Any:
         vae = self._load()
@@ -97,6 +101,7 @@ class PictureEncoder:
         def in_pieces(video: Any, **more: Any) -> Any:
             if self._cuda:
                 lay_out(vae.model)  # before the first clip, too: it would else be rounded otherwise
+            vae.use_tiling = self._tiled  # LightX2V's setting is from when it was loaded
             with remembering(vae.model.encoder):
                 return encode(video, **more)
 
@@ -116,7 +121,7 @@ class ZerosBetween:
 
     Args:
         first: [1, 3, height, width].
-        check: called whenever frames are asked for.
+        asked: called whenever frames are asked for, with the share of the frames before them.
     """
 
     def __init__(
@@ -124,19 +129,19 @@ class ZerosBetween:
         first: torch.Tensor,
         last: torch.Tensor | None,
         frames: int,
-        check: Callable[[], None] = lambda: None,
+        asked: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._first, self._last, self._check = first, last, check
+        self._first, self._last, self._asked = first, last, asked
         self.shape = torch.Size((*first.shape[:2], frames, *first.shape[2:]))
 
     def to(self, device: Any, dtype: torch.dtype) -> "ZerosBetween":
         """The same with its frames there, in this type."""
         last = None if self._last is None else self._last.to(device, dtype)
-        return ZerosBetween(self._first.to(device, dtype), last, self.shape[2], self._check)
+        return ZerosBetween(self._first.to(device, dtype), last, self.shape[2], self._asked)
 
     def __getitem__(self, wanted: tuple[slice, ...]) -> torch.Tensor:
-        self._check()
         begin, end, _ = wanted[2].indices(self.shape[2])
+        self._asked(begin / self.shape[2])
         frames = self._first.new_zeros((*self.shape[:2], end - begin, *self.shape[3:]))
         for at, picture in ((0, self._first), (self.shape[2] - 1, self._last)):
             if picture is not None and begin <= at < end:

@@ -182,8 +182,8 @@ class LightX2V:
         runner.run_vae_decoder = self._decode
         self._pictures: PictureEncoder | None = None
         if self.preset.begins_with_picture:
-            begins = partial(self._enter, "picture")
-            self._pictures = PictureEncoder(runner, begins, self._denoises, self._check, self._cuda)
+            around = partial(self._enter, "picture"), self._denoises
+            self._pictures = PictureEncoder(runner, *around, self._encoding, self._cuda)
         runner.init_modules()
         return runner
 
@@ -192,15 +192,9 @@ class LightX2V:
         boundary = self.preset.boundary_step
         if boundary is None:
             return self._ready(self._load_transformer(), 0)
-        return load_experts(
-            self._runner,
-            self._checkpoint.transformers,
-            boundary,
-            str(self._plan["offload"].value),
-            self._arena,
-            self._ready,
-            self._occupied,
-        )
+        files, offload = self._checkpoint.transformers, str(self._plan["offload"].value)
+        hooks = self._ready, self._occupied
+        return load_experts(self._runner, files, boundary, offload, self._arena, *hooks)
 
     def _prove(self, model: Any, index: int) -> None:
         transformer = self._checkpoint.transformers[index]
@@ -289,7 +283,8 @@ class LightX2V:
         task: str = self.preset.task
         if self._pictures is not None:
             assert self._run is not None
-            self._pictures.take(self._run.pictures, request.size)
+            tiled = self._plan["decode"].value == "tiled"
+            self._pictures.take(self._run.pictures, request.size, tiled)
             task = "flf2v" if self._run.pictures.last is not None else task
         ask(self._pipe, request, seed, task)
         frames, self._frames = self._frames, None
@@ -335,6 +330,11 @@ class LightX2V:
         self._reached = stage
         if self._run is not None:
             self._run.stage(stage, steps)
+
+    def _encoding(self, share: float) -> None:
+        self._check()
+        if self._run is not None:
+            self._run.advance(share)
 
     def _denoises(self) -> None:
         self._enter("denoise", self._steps)

@@ -29,6 +29,8 @@ def plan(**values: str | int) -> Plan:
     [
         ({}, "decode", "VRAM", ("decode", "tiled")),
         ({"decode": "tiled"}, "decode", "VRAM", None),
+        ({}, "picture", "VRAM", ("decode", "tiled")),
+        ({"decode": "tiled"}, "picture", "VRAM", None),
         ({"offload": "resident"}, "decode", "VRAM", ("decode", "tiled")),
         ({"decode": "tiled", "offload": "resident"}, "decode", "VRAM", ("offload", "block")),
         ({}, "denoise", "VRAM", ("rope_chunk", 2048)),

@@ -144,8 +144,8 @@ def test_nothing_is_offered_of_what_cant_run_here(no_gpu: Engine) -> None:
         shown = card(no_gpu, model)
         assert not any(part.visible for name, part in shown.items() if name != "text"), model
     text = folded(no_gpu)
-    assert "<summary>Can&#x27;t run on this machine (3)</summary>" in text
-    assert text.count("needs an NVIDIA GPU, and this computer has none") == 3
+    assert "<summary>Can&#x27;t run on this machine (5)</summary>" in text
+    assert text.count("needs an NVIDIA GPU, and this computer has none") == 5
     assert "GB" not in text.replace("16 GB and more", "").replace("48 GB", ""), "nor its download"
 
 
@@ -294,7 +294,8 @@ def test_the_models_that_ship_come_in_a_helpful_order(engine: Engine, presets: P
     page = build_page(engine).get_config_file()
     ids = [part["props"].get("elem_id") or "" for part in page["components"]]
     cards = [i for i in ids if i.startswith("card-wan")]
-    assert cards == [f"card-wan2-1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")]
+    of_words = [f"card-wan2-1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")]
+    assert cards == [*of_words, *(f"card-wan2-2-i2v-a14b-{name}" for name in ("fp8", "int8"))]
 
 
 def test_a_model_that_ships_waits_for_what_makes_clips(
