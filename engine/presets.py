@@ -408,7 +408,8 @@ def load_presets(folder: Path = PROJECT / "presets") -> Presets:
     Raises:
         PresetError: names file and line.
     """
-    files = sorted((folder / "models").glob("*.yaml"))
+    # By name without its ending: wan-tiny before wan-tiny-i2v.
+    files = sorted((folder / "models").glob("*.yaml"), key=lambda file: file.stem)
     extra = os.environ.get("HEADROOM_PRESETS", "").strip()
     if extra:
         try:

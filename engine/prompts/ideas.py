@@ -1,5 +1,5 @@
 """Reads presets/prompts.yaml: prompts to begin with, by theme, for what each family of models can
-follow.
+follow, with and without a picture.
 
 A mistake in the file is found at start and told with its line, as in the other presets.
 """
@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from engine.home import PROJECT
-from engine.presets import FamilyName, ModelPreset, Strict, read
+from engine.presets import FamilyName, ModelPreset, Strict, Task, read
 from engine.request import PROMPT_LIMIT
 
 TITLE_LIMIT = 40  # characters: a line of the page's list
@@ -47,9 +47,10 @@ class Theme(Strict):
 
 
 class IdeaList(Strict):
-    """All themes for the models of one family."""
+    """All themes for the models of one family and task."""
 
     family: FamilyName
+    task: Task = "t2v"
     themes: Annotated[tuple[Theme, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -62,8 +63,8 @@ class IdeasFile(Strict):
     lists: tuple[IdeaList, ...]
 
     @model_validator(mode="after")
-    def _a_list_a_family(self) -> "IdeasFile":
-        _refuse_twice([one.family for one in self.lists])
+    def _a_list_a_family_and_task(self) -> "IdeasFile":
+        _refuse_twice([f"{one.family}, {one.task}" for one in self.lists])
         return self
 
 
@@ -75,12 +76,14 @@ def _refuse_twice(names: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Ideas:
-    """Themes by family; a model whose family has none gets none."""
+    """Themes by family and task. A model that begins with a picture gets its family's others where
+    it has none of its own, and a model whose family has none gets none."""
 
-    by_family: Mapping[FamilyName, tuple[Theme, ...]]
+    lists: Mapping[tuple[FamilyName, Task], tuple[Theme, ...]]
 
     def themes(self, preset: ModelPreset) -> tuple[Theme, ...]:
-        return self.by_family.get(preset.family, ())
+        others = self.lists.get((preset.family, "t2v"), ())
+        return self.lists.get((preset.family, preset.task), others)
 
     def theme(self, preset: ModelPreset, name: str) -> Theme | None:
         """The theme of this name, else the model's first."""
@@ -90,7 +93,7 @@ class Ideas:
     @property
     def texts(self) -> frozenset[str]:
         """Every prompt in the file: what nobody typed."""
-        themes = (theme for themes in self.by_family.values() for theme in themes)
+        themes = (theme for themes in self.lists.values() for theme in themes)
         return frozenset(idea.text for theme in themes for idea in theme.prompts)
 
 
@@ -101,4 +104,4 @@ def load_ideas(folder: Path = PROJECT / "presets") -> Ideas:
         PresetError: names file and line.
     """
     file = read(folder / "prompts.yaml", IdeasFile)
-    return Ideas({one.family: one.themes for one in file.lists})
+    return Ideas({(one.family, one.task): one.themes for one in file.lists})

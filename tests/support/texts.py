@@ -135,9 +135,8 @@ def _presets() -> Iterator[tuple[str, str]]:
         yield preset["summary"], file.name
         if reason := preset.get("memory", {}).get("impossible_reason"):
             yield reason, file.name
-    for card in sorted((PROJECT / "presets/checkpoints").glob("*/*.json")):
-        if card.stem == card.parent.name.replace("-", "_"):
-            yield json.loads(card.read_text(encoding="utf-8"))["label"], card.name
+    for card in sorted((PROJECT / "presets/checkpoints").glob("*/wan_tiny.json")):
+        yield json.loads(card.read_text(encoding="utf-8"))["label"], card.parent.name
     ideas = yaml.safe_load((PROJECT / "presets/prompts.yaml").read_text(encoding="utf-8"))
     for group in next(value for value in ideas.values() if isinstance(value, list)):
         for theme in group["themes"]:

@@ -56,5 +56,5 @@ def picture_request(
     prompt: str = "it moves left", height: int = 64, width: int = 64, frames: int = 9
 ) -> ClipRequest:
     """A request for the model that begins with a picture; which one, its ``Notes`` say."""
-    size = height, width, frames
-    return ClipRequest(prompt, *size, seed=-1, model=FROM_PICTURE.id, image="0" * 64)
+    asked = {"prompt": prompt, "height": height, "width": width, "frames": frames}
+    return ClipRequest.check({**asked, "model": FROM_PICTURE.id, "image": "0" * 64}, PRESETS)

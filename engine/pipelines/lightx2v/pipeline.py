@@ -19,7 +19,7 @@ from engine.adapters.pairs import Noise
 from engine.errors import first_line
 from engine.home import Home
 from engine.machine.facts import this_machine
-from engine.pipelines.base import Broken, Run, StageMeter
+from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
 from engine.pipelines.lightx2v.adapters.loras import Loras
@@ -229,6 +229,9 @@ class LightX2V:
         model = getattr(self._runner, "model", None)  # lazily loaded, there is none between clips
         there = model.model if isinstance(model, Experts) else [model] * len(self._loras)
         written = False
+        if request.adapters and self._plan["offload"].value == ONE_EXPERT:
+            told = Text("adapters.one_expert", model=self.preset.name)
+            raise PipelineError(told, Text("adapters.stream_instead"))
         for loras, one in zip(self._loras, there, strict=True):
             if one is None:  # the one that is made at its turn gets what is wanted then
                 loras.unload()

@@ -19,10 +19,16 @@ REMEDY = Text("pipelines.restore_folder")
 
 
 class FromPicture(WanImageToVideoPipeline):
-    """diffusers' own cleans prompts with ftfy without a look whether it is installed (0.42.1:
-    NameError in basic_clean); its WanPipeline looks, and reads prompts in the same way."""
+    """diffusers' own, with two things as its WanPipeline does them (0.42.1)."""
 
+    # Theirs cleans prompts with ftfy, also where it isn't installed: NameError in basic_clean.
     _get_t5_prompt_embeds = WanPipeline._get_t5_prompt_embeds
+
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
+        """As theirs, once the scheduler knows where it begins: of a single step, which a probe
+        takes, the time isn't a number, and the scheduler looks for it in vain (IndexError)."""
+        self.scheduler.set_begin_index(0)
+        return super().prepare_latents(*args, **kwargs)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

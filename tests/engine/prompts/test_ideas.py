@@ -7,6 +7,7 @@ import pytest
 
 from engine.home import PROJECT
 from engine.pipelines.wan_tiny.vocabulary import parse, unknown_words
+from engine.pipelines.wan_tiny.words import COLOURS
 from engine.presets import PresetError, Presets
 from engine.prompts.ideas import Ideas, load_ideas
 from engine.request import ClipRequest
@@ -21,7 +22,8 @@ def test_every_prompt_is_a_valid_request_of_its_models(ideas: Ideas, presets: Pr
     for model, preset in presets.models.items():
         for theme in ideas.themes(preset):
             for idea in theme.prompts:
-                request = ClipRequest.check({"prompt": idea.text, "model": model}, presets)
+                image = {"image": "0" * 64} if preset.begins_with_picture else {}
+                request = ClipRequest.check({"prompt": idea.text, "model": model, **image}, presets)
                 assert request.prompt == idea.text
     assert ideas.themes(presets.models["scripted"]) == ()
     assert ideas.theme(presets.models["scripted"], "people") is None
@@ -54,11 +56,28 @@ def test_wan_tiny_knows_every_word_and_what_moves(ideas: Ideas, presets: Presets
             assert any(subject.motion != "still" for subject in parse(idea.text).subjects)
 
 
+def test_with_a_picture_its_prompts_leave_the_looks_to_it(ideas: Ideas, presets: Presets) -> None:
+    themes = ideas.themes(presets.models["wan-tiny-i2v"])
+    assert len(themes) == 4
+    for theme in themes:
+        for idea in theme.prompts:
+            assert unknown_words(idea.text) == (), idea.text
+            assert not set(idea.text.split()) & set(COLOURS), idea.text
+            assert any(subject.motion != "still" for subject in parse(idea.text).subjects)
+
+
+def test_without_prompts_for_a_picture_a_model_gets_its_familys(
+    ideas: Ideas, presets: Presets
+) -> None:
+    model = presets.models["wan2.1-t2v-14b-fp8"]
+    assert ideas.themes(model.model_copy(update={"task": "i2v"})) == ideas.themes(model)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("family: wan-tiny", "family: magic", "family"),
-        ("family: wan-tiny", "family: wan2.1", "wan2.1 is there more than once"),
+        ("family: wan-tiny", "family: wan2.1", "wan2.1, t2v is there more than once"),
         ("- name: animals", "- name: people", "people is there more than once"),
         ("- name: animals", "- nmae: animals", "nmae: Extra"),
         ("title: Fox in fresh snow", "title: " + "fox " * 11, "at most 40"),

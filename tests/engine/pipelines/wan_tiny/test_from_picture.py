@@ -111,6 +111,12 @@ def test_any_picture_of_any_size_will_do(
     assert clip.shape == (frames, height, width, 3)
 
 
+def test_a_probe_takes_one_step(pipeline: WanTiny) -> None:
+    notes = Notes(pictures=Pictures(shown(BALL, 0)))
+    assert pipeline.generate(picture_request(), 7, notes, steps=1).shape == (9, 64, 64, 3)
+    assert notes.stages == ["encode", "picture", "denoise", "decode"]
+
+
 def test_stages_and_progress_are_told(pipeline: WanTiny) -> None:
     notes = Notes(pictures=Pictures(shown(BALL, 0)))
     pipeline.generate(picture_request(), 7, notes)
