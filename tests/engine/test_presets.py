@@ -123,7 +123,7 @@ def test_from_a_picture_two_transformers_take_turns(precision: str) -> None:
     assert {file.role for file in preset.weights} == {*ROLES}
     assert (preset.experts, preset.channels, preset.boundary_step) == (2, 36, 2)
     assert (preset.shift, preset.last_shift) == (5.0, 16.0)
-    assert preset.inputs == {"prompt", "image", "last_image"}
+    assert preset.inputs == {"prompt", "image", "last_image", "adapters"}
     for role in ("text_encoder", "tokenizer", "vae", "tiny_vae"):
         assert preset.weight_file(role) == text.weight_file(role), "what the other one has"
     files = [preset.weight_file(role) for role in TRANSFORMERS]

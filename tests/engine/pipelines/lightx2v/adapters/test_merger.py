@@ -1,7 +1,9 @@
 """What is merged is kept by tensor: changes, removals, errors in the middle. INT8 here; the real
 LightX2V has FP8 and bf16 (tests/contract/adapter_cases.py)."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,3 +219,22 @@ def test_progress_ends_with_all_of_it(loaded: Loaded) -> None:
     loaded.merger.merge([loaded.lora(1)], told=heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == 1.0
+
+
+def test_one_thread_alone_computes_on_a_gpu(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuBLAS keeps a workspace for each thread that ever used it."""
+    writer = loaded.merger._writer
+    monkeypatch.setattr(writer, "device", torch.device("meta"))
+    seen: list[str] = []
+    monkeypatch.setattr(
+        writer, "_add_piece", lambda *_: seen.append(threading.current_thread().name)
+    )
+    name = f"{PARTS[0]}.bias"
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(8):
+            pool.submit(writer.add, name, [], torch.zeros(3, 4), None, True).result()
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+    assert "merge on the GPU" in seen[0]
