@@ -50,7 +50,8 @@ def test_add_list_and_remove(capsys: Capture, tmp_path: Path) -> None:
     assert (added["name"], added["ranks"], added["triggers"]) == ("My zoom", [1], ["ohwx"])
     fit = added["models"]["wan2.1-t2v-14b-fp8"]
     assert (fit["fits"], fit["matched"], fit["told"]) == (True, 5, None)
-    assert set(added["models"]) == {f"wan2.1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")}
+    wan21 = {f"wan2.1-t2v-14b-{name}" for name in ("fp8", "int8", "bf16")}
+    assert set(added["models"]) == wan21 | {f"wan2.2-i2v-a14b-{name}" for name in ("fp8", "int8")}
     (listed,) = told(capsys, "list", "--model", "wan-tiny")["adapters"]
     assert listed["models"]["wan-tiny"]["fits"] is False
     assert "takes no LoRAs" in listed["models"]["wan-tiny"]["told"]

@@ -66,6 +66,7 @@ def test_what_is_wrong_with_pictures_is_said(engine: Engine) -> None:
     assert ClipRequest.check({"prompt": "x", **i2v}, engine.presets, probe=True).image is None
 
 
+@pytest.mark.starts
 def test_the_model_and_the_size_follow_the_picture(engine: Engine, tmp_path: Path) -> None:
     wide = engine.intake.take(picture(tmp_path, (960, 480))).sha256
     request = asked_for(engine, {"prompt": "it moves", "image": wide})
@@ -155,6 +156,7 @@ def test_a_size_is_measured_without_a_picture(started: Engine) -> None:
     assert rows[-1].measurement.peaks["picture"] > 0
 
 
+@pytest.mark.starts
 def test_a_picture_stays_as_long_as_something_names_it(engine: Engine, tmp_path: Path) -> None:
     first = engine.intake.take(picture(tmp_path)).sha256
     file = engine.intake.kept.find(first)

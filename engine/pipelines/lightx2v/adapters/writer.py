@@ -128,7 +128,7 @@ def _on_gpu() -> ThreadPoolExecutor:
     """One thread for all that is computed there: cuBLAS keeps a workspace for each thread that ever
     used it. With eight of them a merge left 0.75 GiB behind on an H200 (2026-11-29), which every
     later peak had on top."""
-    return ThreadPoolExecutor(1, "merge on the GPU")
+    return ThreadPoolExecutor(1, "gpu-merge")
 
 
 def _some(values: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:

@@ -237,4 +237,4 @@ def test_one_thread_alone_computes_on_a_gpu(
             pool.submit(writer.add, name, [], torch.zeros(3, 4), None, True).result()
     assert len(seen) == 8
     assert len(set(seen)) == 1
-    assert "merge on the GPU" in seen[0]
+    assert "gpu-merge" in seen[0]
