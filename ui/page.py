@@ -85,7 +85,7 @@ def build_page(
                         pausing.build_pause(engine)
                         tiles = strip.build_strip(engine)
                 generate.wire_foot(engine, controls, foot, more.as_list())
-                taking.wire(engine, controls, foot, more.as_list())
+                taking.wire(engine, controls, foot, more.as_list(), tabs)
                 stage.wire(engine, panel, controls, foot)
             with gr.Tab("Library", id="library", elem_id="library-tab"):
                 shelf = library.build_tab()

@@ -115,6 +115,15 @@ def test_a_picture_becomes_a_clip_that_is_gone_on_from(page: Any, served: Served
     assert held(page) == {}
     assert page.input_value("#model input") == "Scripted"
 
+    # So does one of the library.
+    page.get_by_role("tab", name="Library").click()
+    page.locator("#library-tab .lib-picture").first.click()
+    page.click("dialog >> text=Animate this")
+    page.wait_for_selector("#pictures-told >> text=begins with a picture")
+    shows(page, FIRST)
+    page.click(f"{FIRST} .remove")
+    page.wait_for_selector("#pictures-told >> text=words alone")
+
     # The file brings prompt, size, seed and picture back.
     (alone,) = [clip for name, clip in files.items() if "it-moves" in name]
     bring(page, "drop", ("it-moves.mp4", "video/mp4", alone.read_bytes()))

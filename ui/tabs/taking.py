@@ -18,8 +18,10 @@ from ui.wiring import QUIET, Chosen
 SLOTS = ("image", "last_image")
 
 
-def wire(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any]) -> None:
-    """Connect the places for pictures with the form."""
+def wire(
+    engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any], tabs: gr.Tabs
+) -> None:
+    """Connect the places for pictures with the form, which is shown then."""
     parts = controls.pictures
     outputs = [controls.held, controls.model, controls.size, controls.frames, *foot.judged()]
 
@@ -33,9 +35,10 @@ def wire(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any]) ->
         lines: bool,
         seeds: Chosen,
     ) -> list[Any]:
-        return put(engine, event._data, model, size, frames, prompt, held, lines, seeds)
+        found = put(engine, event._data, model, size, frames, prompt, held, lines, seeds)
+        return [*found, gr.Tabs(selected="make")]
 
-    parts.places.select(take, asked_by(controls, more), [*outputs, parts.told], **QUIET)
+    parts.places.select(take, asked_by(controls, more), [*outputs, parts.told, tabs], **QUIET)
 
 
 def put(

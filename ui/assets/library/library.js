@@ -101,6 +101,8 @@ const openClip = (clip) => {
     [headroomText("script.use_settings"), () => { trigger("select", { id: clip.id }); return true; }],
   ];
   if (clip.days === null) {
+    acts.push([headroomText("script.animate"), (video) => beginWith(clip, video.currentTime).then(() => true)]);
+    acts.push([headroomText("script.go_on"), () => beginWith(clip).then(() => true)]);
     acts.push([headroomText("script.compare"), () => {
       select([clip], true);
       if (selected.size === 2) compareBoth();

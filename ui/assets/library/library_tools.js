@@ -49,6 +49,14 @@ const short = (clip, most = 60) => {
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
 
+// A picture of a clip begins the next one: that after so many seconds, or its last, and then both
+// become one file. pictures.js puts it into the form.
+const beginWith = async (clip, seconds = null) => {
+  const which = seconds === null ? "end" : `frame?at=${seconds.toFixed(4)}`;
+  const { sha256, after } = await ask(`clip/${clip.id}/${which}`, {});
+  window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 }, after } }));
+};
+
 const SIGNS = { bin: "trash", close: "cancel" };
 const icon = (name) => {
   const svg = headroomIcon(SIGNS[name] ?? name);

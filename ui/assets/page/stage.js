@@ -94,26 +94,15 @@ const receipt = async () => {
     openDialog(headroomText("script.receipt"), make("div", { id: "receipt" }, receiptTable(rows)));
   } catch (error) { tell(error.message); }
 };
-// The picture that is seen this moment begins the next clip.
-const animate = async () => {
-  const about = shown;
-  const at = film.querySelector("video")?.currentTime ?? 0;
+const begin = async (seconds) => {
   tell("");
   try {
-    const { sha256 } = await ask(`clip/${about.id}/frame?at=${at.toFixed(4)}`, {});
-    window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 } } }));
+    await beginWith(shown, seconds);
     document.querySelector("#prompt textarea")?.focus();
   } catch (error) { tell(error.message); }
 };
-// The next clip begins where this one ends, and both become one file.
-const goOn = async () => {
-  tell("");
-  try {
-    const { sha256, after } = await ask(`clip/${shown.id}/end`, {});
-    window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 }, after } }));
-    document.querySelector("#prompt textarea")?.focus();
-  } catch (error) { tell(error.message); }
-};
+const animate = () => begin(film.querySelector("video")?.currentTime ?? 0);
+const goOn = () => begin(null);
 const deed = (id, sign, name, act) => {
   const made = button("", act, { id, class: "lib-button" });
   made.append(headroomIcon(sign), make("span", { text: headroomText(name) }));
