@@ -75,7 +75,7 @@ def test_a_picture_becomes_a_clip_that_is_gone_on_from(page: Any, served: Served
     )
     page.wait_for_selector("#pictures-told >> text=begins with a picture")
     shows(page, FIRST)
-    assert page.input_value("#model input") == "Scripted from a picture"
+    assert page.input_value("#model input") == "Scripted I2V"
     assert page.get_attribute("#truth [data-model]", "data-model") == "scripted-i2v"
     # The size follows its shape, so there is nothing to cut.
     truth = page.locator("#truth [data-model]")
