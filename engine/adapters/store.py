@@ -145,7 +145,7 @@ class Adapters:
         known = [entry.name for entry in entries]
         remedy = Text("adapters.choose_among", names=listed(*known[:12]))
         raise AdapterError(
-            Text("adapters.none_of_that_name", wanted=wanted, folder=self.folder),
+            Text("adapters.none_of_that_name", wanted=wanted),
             remedy if known else Text("adapters.add_one"),
         )
 
@@ -169,7 +169,7 @@ class Adapters:
                 break
         for adapter in wanted:
             if adapter.sha256 not in known:
-                told = Text("adapters.gone", sha256=adapter.sha256[:12], folder=self.folder)
+                told = Text("adapters.gone", sha256=adapter.sha256[:12])
                 raise AdapterError(told, Text("adapters.put_it_back"))
         return tuple(known[adapter.sha256] for adapter in wanted)
 
@@ -300,7 +300,7 @@ class Adapters:
     def _alone(self, path: Path) -> AdapterEntry:
         file = self._file(path)
         if file is None:
-            told = Text("adapters.gone", sha256=path.name, folder=self.folder)
+            told = Text("adapters.gone", sha256=path.name)
             raise AdapterError(told, Text("adapters.put_it_back"))
         return self._entry(file.name, (file,))
 

@@ -83,7 +83,7 @@ def _allowed(engine: Engine, name: str, value: str) -> Path:
             return file
     except (OSError, ValueError):
         raise _wrong(name, value) from None
-    told = Text("pictures.elsewhere", field=name, file=shown_name(value), folder=home.pictures)
+    told = Text("pictures.elsewhere", field=name, file=shown_name(value))
     raise RequestError((Problem(name, told),))
 
 
