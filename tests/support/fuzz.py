@@ -189,7 +189,8 @@ class Fuzz:
 
     def _still_makes_clips(self) -> bool:
         """Whether the page makes the next clip, after all of it."""
-        body = {"data": ["steps=2 the next one", "scripted", 32, 48, 5, 5, True, True]}
+        nothing = [None] * 4  # pictures, their fit, LoRAs
+        body = {"data": ["steps=2 the next one", "scripted", 32, 48, 5, 5, True, True, *nothing]}
         answer = self._client.post(
             f"{self._served.url}gradio_api/run/generate", json=body, timeout=240
         )
