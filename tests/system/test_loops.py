@@ -386,6 +386,7 @@ SHORT_LIVED = (
     "child.py",  # who listens to its process: both end with it
     "clip_writer.py",  # ends with its clip
     "read_ahead.py",  # ends with the files
+    "pull.py",  # ends with its download, which a command waits for
     "terminal.py",  # asks for the end until it has come
 )
 

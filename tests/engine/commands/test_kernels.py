@@ -27,7 +27,7 @@ def test_the_cpu_default_is_timed_for_real(
         ("decode", "flat"),
     }
     assert all(row["milliseconds"] > 0 and row["cosine"] > 0.999 for row in rows)
-    assert set(told["seconds"]) == {"wan-tiny"}
+    assert set(told["seconds"]) == {"wan-tiny", "wan-tiny-i2v"}
     assert told["seconds"]["wan-tiny"] > 0
 
 

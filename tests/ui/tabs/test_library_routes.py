@@ -277,7 +277,7 @@ def test_a_dropped_clip_answers_with_its_request_and_stays_nowhere(
     assert (request["prompt"], request["seed"]) == ("a drawn seed", 77)
     updates = brought(engine, {"request": request})
     assert (updates[0], updates[4]) == ("a drawn seed", "77")
-    assert "class='truth open'" in updates[5], "the verdict comes in the same step"
+    assert "class='truth open'" in updates[6], "the verdict comes in the same step"
     assert "a drawn seed" in updates[-1]
     assert not list(engine.home.cache.glob("dropped-*"))
 
@@ -388,7 +388,7 @@ def test_refusals_are_told_in_the_language_of_whoever_asks(
 )
 def test_whatever_a_browser_sends_is_a_sentence(engine: Engine, data: object) -> None:
     updates = brought(engine, data)
-    assert len(updates) == 8
+    assert len(updates) == 9
     assert 'role="alert"' in updates[-1]
     assert "<img" not in updates[-1]
 
