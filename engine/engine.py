@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from engine.adapters.lora_file import AdapterError
+from engine.adapters.fit import require_room
 from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
 from engine.guard.guard import Guard
@@ -27,7 +27,6 @@ from engine.machine.recorder import FlightRecorder
 from engine.pause import Paused
 from engine.pipelines import is_here
 from engine.plan.choice import Plan
-from engine.plan.host_memory import ONE_EXPERT
 from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.process.loops import Faults
@@ -213,14 +212,7 @@ class Engine:
             self._check_weights(model)
         for model, adapters in {(r.model, r.adapters) for r in requests if r.adapters}:
             self.adapters.check(adapters, self.presets.models[model])
-            self._check_merging(model)
-
-    def _check_merging(self, model: str) -> None:
-        """Raises AdapterError: the plan has nowhere to keep merged weights."""
-        if self.plan_for(model)["offload"].value == ONE_EXPERT:
-            name = self.presets.models[model].name
-            told = Text("adapters.one_expert", model=name)
-            raise AdapterError(told, Text("adapters.stream_instead"))
+            require_room(self.presets.models[model], self.plan_for(model))
 
     def _check_before(self, request: ClipRequest) -> None:
         """Raises LibraryError: the clip that it goes on from can't be joined with it."""

@@ -15,18 +15,19 @@ from typing import Any
 
 import torch
 
+from engine.adapters.fit import require_room
 from engine.adapters.pairs import Noise
 from engine.errors import first_line
 from engine.home import Home
 from engine.machine.facts import this_machine
-from engine.pipelines.base import Broken, PipelineError, Run, StageMeter
+from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
 from engine.pipelines.lightx2v.adapters.loras import Loras
 from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.pipelines.lightx2v.decode import refuse_black
 from engine.pipelines.lightx2v.decoder import Decoder
-from engine.pipelines.lightx2v.experts import Experts, transformers_of
+from engine.pipelines.lightx2v.experts import transformers_of
 from engine.pipelines.lightx2v.fused.link import attend_with, link
 from engine.pipelines.lightx2v.loading import (
     check_ram,
@@ -208,7 +209,7 @@ class LightX2V:
         self._prove(model, index)
         originals = Originals(self._checkpoint.transformers[index], self._checkpoint.layout)
         lazy = self._plan["offload"].value == "lazy"
-        self._loras[index].loaded(model, originals, lightx2v_device(), lazy, self._check)
+        self._loras[index].loaded(model, originals, lightx2v_device(), lazy)
         link(model)
         infer = model.transformer_infer
         run_block = infer.run_block
@@ -226,17 +227,9 @@ class LightX2V:
 
     def _have_loras(self, request: ClipRequest, run: Run) -> bool:
         """Whether weights were written so that just the LoRAs of ``request`` are in them."""
-        model = getattr(self._runner, "model", None)  # lazily loaded, there is none between clips
-        there = model.model if isinstance(model, Experts) else [model] * len(self._loras)
-        written = False
-        if request.adapters and self._plan["offload"].value == ONE_EXPERT:
-            told = Text("adapters.one_expert", model=self.preset.name)
-            raise PipelineError(told, Text("adapters.stream_instead"))
-        for loras, one in zip(self._loras, there, strict=True):
-            if one is None:  # the one that is made at its turn gets what is wanted then
-                loras.unload()
-            written |= loras.change(request, self.preset, run)
-        return written
+        if request.adapters:
+            require_room(self.preset, self._plan)
+        return any([loras.change(request, self.preset, run) for loras in self._loras])
 
     def _settle(self) -> None:
         if self._arena is not None:

@@ -4,7 +4,7 @@ Where blocks wait in RAM or stay on the GPU they are merged there, once for each
 are read from the disk for every step, they are merged as they come (``streamed``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,31 +36,13 @@ class Loras:
         """The tensors that aren't as their files have them."""
         return self._merger.changed if self._merger is not None else frozenset()
 
-    def loaded(
-        self,
-        model: Any,
-        originals: Originals,
-        device: str,
-        lazy: bool,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """``model`` has just been loaded from ``originals``, perhaps in the middle of a clip: it
-        gets what is wanted now. A lazy one is another for each run.
-
-        Args:
-            check: raises to end the merging.
-        """
+    def loaded(self, model: Any, originals: Originals, device: str, lazy: bool) -> None:
+        """``model`` has just been loaded from ``originals``. A lazy one is another for each run,
+        perhaps in the middle of a clip: it gets what is wanted now."""
         if lazy:
             Streamed(model, originals, torch.device(device)).have(self._wanted)
-            return
-        writer = Writer(originals, torch.device(device))
-        self._merger = Merger(held_tensors(model), writer)
-        if self._wanted:
-            self._merger.merge(self._wanted, check)
-
-    def unload(self) -> None:
-        """The transformer isn't there any more: its memory may hold another one's weights."""
-        self._merger = None
+        else:
+            self._merger = Merger(held_tensors(model), Writer(originals, torch.device(device)))
 
     def change(self, request: ClipRequest, preset: ModelPreset, run: Run) -> bool:
         """Have just the LoRAs of ``request``; returns whether weights were written.
