@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from engine.adapters.lora_file import AdapterError, read_lora
 from engine.adapters.pairs import pairs
-from engine.adapters.store import ENDING, AdapterEntry, Adapters, sha256_of
+from engine.adapters.store import ENDING, AdapterEntry, Adapters
 from engine.process.console import one_line
+from engine.process.own_files import sha256_of
 from engine.text import FileSize, Text, listed
 from engine.weights.disk_space import refuse_long_paths, refuse_too_full
 from engine.weights.fetch import Told, fetch, held

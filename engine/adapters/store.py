@@ -5,7 +5,6 @@ one that somebody drops into the folder is hashed when it is first looked at.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -21,13 +20,13 @@ from engine.adapters.pairs import Noise, noise_of, pairs
 from engine.home import Home, free_bytes
 from engine.presets import ModelPreset
 from engine.process import moves
+from engine.process.own_files import sha256_of
 from engine.request import Adapter
 from engine.text import FileSize, Text, listed
 from engine.weights.disk_space import SPARE
 from engine.weights.manifest import OURS, Check, write_json
 
 ENDING = ".safetensors"
-READ = 1 << 22
 LEAST_HASH = 6  # letters of a hash that may name a file
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in no file's name on Windows
 
@@ -348,14 +347,6 @@ def _paired(paths: Sequence[Path]) -> tuple[dict[str, tuple[str, str]], dict[str
 
 def _stem(path: Path) -> str:
     return path.name[: -len(ENDING)]
-
-
-def sha256_of(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as opened:
-        while data := opened.read(READ):
-            found.update(data)
-    return found.hexdigest()
 
 
 def _looked_at(path: Path) -> LoraFile:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-from engine.library.files import NAME_BYTES, is_own_file, other_names
+from engine.library.files import NAME_BYTES, other_names
+from engine.process.own_files import is_own_file
 
 BLOCK = 256 * 1024
 # What a file's name may not hold, or be, somewhere; a ZIP is opened on other systems, too.

@@ -5,7 +5,6 @@ file; where they differ, the same bytes do.
 """
 
 import contextlib
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from engine.home import Home
 from engine.process import moves
+from engine.process.own_files import sha256_of
 
 Stamp = tuple[int, int]  # mtime in nanoseconds, size: another of these may be another file
 
@@ -31,7 +31,7 @@ class Identity:
     def of(cls, path: Path) -> "Identity":
         """Both; nothing where the file can't be read."""
         with contextlib.suppress(OSError):
-            return cls(stamp_of(path), digest_of(path))
+            return cls(stamp_of(path), sha256_of(path))
         return cls()
 
     def to_row(self) -> tuple[str | None, str | None]:
@@ -53,15 +53,10 @@ class Identity:
             return True
         if stamp[1] != self.stamp[1]:
             return False
-        return self.digest is None or digest_of(path) == self.digest
+        return self.digest is None or sha256_of(path) == self.digest
 
 
 UNKNOWN = Identity()
-
-
-def is_own_file(path: Path) -> bool:
-    """A link in the clips folder could name any file of this computer, so it is no clip."""
-    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -70,12 +65,6 @@ def stamp_of(path: Path) -> Stamp | None:
         about = path.stat()
         return about.st_mtime_ns, about.st_size
     return None
-
-
-def digest_of(path: Path) -> str:
-    """Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def still_of(home: Home, digest: str) -> Path:

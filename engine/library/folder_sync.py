@@ -24,6 +24,7 @@ from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
 from engine.process import loops, moves
 from engine.process.loops import Faults, Loop, described
+from engine.process.own_files import sha256_of
 from engine.store import StoreError, explained, timestamp
 from engine.text import Said, Text
 
@@ -280,7 +281,7 @@ class FolderSync:
         """
         db.execute("savepoint one_file")
         try:
-            return self._add_row(db, path, Identity(mark, files.digest_of(path)), receipt)
+            return self._add_row(db, path, Identity(mark, sha256_of(path)), receipt)
         except OverflowError:
             return ClipError(Text("library.time_beyond", file=path.name))
         except Exception as error:  # the other files are taken in all the same

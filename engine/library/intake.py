@@ -19,8 +19,9 @@ from engine.library import reader_process
 from engine.library.mp4 import ClipError, shown_name
 from engine.library.receipt import asked_again
 from engine.pictures.cut import cut
-from engine.pictures.kept import KeptPictures, digest_of
+from engine.pictures.kept import KeptPictures
 from engine.pictures.plain import MOST_BYTES, PictureError, too_large
+from engine.process.own_files import sha256_of
 from engine.request import SHA256, ClipRequest
 from engine.stages import Frames
 from engine.text import Said, Text
@@ -64,7 +65,7 @@ class Intake:
                 raise PictureError(told, Text("library.check_path"))
             if source.stat().st_size > MOST_BYTES:
                 raise too_large(called)
-            sha256 = digest_of(source)
+            sha256 = sha256_of(source)
             seen = reader_process.picture(source, self._place(sha256), called)
             self.kept.add(source, sha256, seen.suffix)
         except OSError as error:

@@ -18,8 +18,9 @@ from engine.home import Home
 from engine.letters import folded, for_name
 from engine.library import files
 from engine.library.clock import Clock
-from engine.library.files import UNKNOWN, Identity, is_own_file, still_of
+from engine.library.files import UNKNOWN, Identity, still_of
 from engine.pictures.kept import KeptPictures
+from engine.process.own_files import is_own_file, sha256_of
 from engine.request import ClipRequest
 from engine.store import Store, timestamp
 from engine.text import Text
@@ -252,7 +253,7 @@ class Library:
         with contextlib.suppress(OSError):
             if stamp is None or not is_own_file(path) or files.stamp_of(path) != stamp:
                 return None
-            digest = files.digest_of(path)
+            digest = sha256_of(path)
             if files.stamp_of(path) != stamp:
                 return None
             with self.moving, self.store.transaction() as db:

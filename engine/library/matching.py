@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.library.files import Identity, Stamp, digest_of
+from engine.library.files import Identity, Stamp
+from engine.process.own_files import sha256_of
 from engine.text import Text, sayable
 
 
@@ -168,5 +169,5 @@ class _Matching:
         if seen not in self._digests:
             self._digests[seen] = ""
             with contextlib.suppress(OSError):
-                self._digests[seen] = digest_of(seen.path)
+                self._digests[seen] = sha256_of(seen.path)
         return self._digests[seen]

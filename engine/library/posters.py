@@ -6,10 +6,11 @@ from pathlib import Path
 
 from engine.home import HomeError
 from engine.library import reader_process
-from engine.library.files import Stamp, is_own_file, stamp_of, still_of
+from engine.library.files import Stamp, stamp_of, still_of
 from engine.library.library import Clip, Library
 from engine.process import loops
 from engine.process.loops import Faults, Loop
+from engine.process.own_files import is_own_file
 
 log = logging.getLogger("headroom.posters")
 

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 from engine.library import reader_process
-from engine.library.files import is_own_file
 from engine.library.library import Library
 from engine.library.receipt import asked_again
+from engine.process.own_files import is_own_file
 
 AT_ONCE = 10  # files are read whole in a scan: some ten megabytes
 

@@ -5,7 +5,6 @@ pages see, lies in the cache and is made again where it is missing.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from engine.home import Home
 from engine.pictures.plain import SUFFIXES
+from engine.process.own_files import is_own_file
 
 FOLDER = "pictures"
 # So long one stays that nothing names: it may be on somebody's form.
@@ -32,7 +32,7 @@ class KeptPictures:
         for folder in (self.home.pictures, self._trash):
             for suffix in dict.fromkeys(SUFFIXES.values()):
                 file = folder / f"{sha256}{suffix}"
-                if os.path.isfile(file) and not os.path.islink(file):
+                if is_own_file(file):
                     return file
         return None
 
@@ -103,9 +103,3 @@ class KeptPictures:
                 self.plain(sha256).unlink(missing_ok=True)
                 return True
         return False
-
-
-def digest_of(file: Path) -> str:
-    """Raises OSError."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

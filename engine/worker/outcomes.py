@@ -23,6 +23,7 @@ from engine.plan.fallback import Fallback, describe_fallback, next_fallback, ran
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
 from engine.process import moves
+from engine.process.own_files import sha256_of
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Memory, Said, Text, joined, programs
@@ -111,7 +112,7 @@ class Outcomes:
             file = self._free_name(clip_name(job.id, request.prompt, job.seed))
             partial = self.partial(job.id)[0]
             _reach_the_disk(partial)
-            digest = files.digest_of(partial)
+            digest = sha256_of(partial)
             self._jobs.made(job.id, file, receipt, digest)
             file = self._move_in(job.id, file, receipt, digest)
             self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
@@ -132,7 +133,7 @@ class Outcomes:
         with contextlib.suppress(FileNotFoundError):
             file = self._move_in(job.id, file, receipt, digest)
         path = self._folder / file
-        if not path.exists() or (digest is not None and files.digest_of(path) != digest):
+        if not path.exists() or (digest is not None and sha256_of(path) != digest):
             return False
         self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
         return True

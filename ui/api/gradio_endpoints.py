@@ -16,8 +16,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
-from engine.library.files import is_own_file
 from engine.library.library import Clip
+from engine.process.own_files import is_own_file
 from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.shapes import Checked, LibraryTold, Made, PauseTold, Queued, StatusTold
 from ui.server.access import known_fields, logged_in

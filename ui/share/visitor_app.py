@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
-from engine.library.files import is_own_file
 from engine.library.mp4 import shown_name
+from engine.process.own_files import is_own_file
 from engine.request import Size
 from engine.text import Said, Text
 from engine.worker.status import EngineState

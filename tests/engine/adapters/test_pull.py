@@ -6,8 +6,9 @@ import pytest
 
 from engine.adapters.lora_file import AdapterError
 from engine.adapters.pull import Place, offered, pull, read_place
-from engine.adapters.store import Adapters, sha256_of
+from engine.adapters.store import Adapters
 from engine.home import Home
+from engine.process.own_files import sha256_of
 from engine.weights.hub import FetchError
 from tests.support import loras
 from tests.support.hub import Hub

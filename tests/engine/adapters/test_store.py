@@ -10,6 +10,7 @@ from engine.adapters import store
 from engine.adapters.lora_file import AdapterError
 from engine.adapters.store import Adapters
 from engine.home import Home
+from engine.process import own_files
 from engine.request import Adapter
 from tests.support import loras
 
@@ -46,7 +47,7 @@ def test_a_file_is_hashed_once_and_again_when_it_changes(
     file = written(adapters.folder / "a.safetensors")
     before = adapters.entries()[0].files[0].sha256
     read: list[Path] = []
-    whole = store.sha256_of
+    whole = own_files.sha256_of
 
     def counted(path: Path) -> str:
         read.append(path)
@@ -164,7 +165,7 @@ def test_a_requests_files_are_found_without_hashing_others(
     wanted = adapters.find("style").adapters()
     written(adapters.folder / "new.safetensors", rank=3)
     read: list[Path] = []
-    whole = store.sha256_of
+    whole = own_files.sha256_of
 
     def counted(path: Path) -> str:
         read.append(path)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine.library import folder_sync, reader_process
-from engine.library.files import digest_of
 from engine.library.folder_sync import FolderSync
 from engine.library.library import Clip, Library, LibraryError, Query, add_clip
 from engine.library.mp4 import ClipError
+from engine.process.own_files import sha256_of
 from engine.text import Text
 from tests.support.clipfiles import receipt, write
 
@@ -34,7 +34,7 @@ def shows(library: Library, trash: bool = False) -> dict[str, str]:
     """The names of the clips by prompt; each lies where its row says, with its own bytes."""
     clips = library.page(Query(trash=trash)).clips
     for clip in clips:
-        assert digest_of(library.place(clip)) == clip.identity.digest
+        assert sha256_of(library.place(clip)) == clip.identity.digest
     return {clip.request.prompt: clip.file for clip in clips}
 
 
@@ -143,7 +143,7 @@ def test_emptying_the_trash_removes_what_was_deleted_and_nothing_else(
     mine = there.read_bytes()
     shutil.copy2(another, there)
     assert library.purge() == 0
-    assert digest_of(there) == digest_of(another)
+    assert sha256_of(there) == sha256_of(another)
     there.write_bytes(mine)
     shutil.copy2(another, library.home.clips / "X.mp4")
     assert library.purge() == 1

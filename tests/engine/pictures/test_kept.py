@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.home import Home
-from engine.pictures.kept import SPARE_SECONDS, KeptPictures, digest_of
+from engine.pictures.kept import SPARE_SECONDS, KeptPictures
+from engine.process.own_files import sha256_of
 
 OLD = SPARE_SECONDS + 60
 
@@ -22,7 +23,7 @@ def kept(tmp_path: Path) -> KeptPictures:
 def keep(kept: KeptPictures, tmp_path: Path, data: bytes, age: float = 0.0) -> str:
     source = tmp_path / "source"
     source.write_bytes(data)
-    sha256 = digest_of(source)
+    sha256 = sha256_of(source)
     file = kept.add(source, sha256, ".png")
     os.utime(file, (time.time() - age,) * 2)
     return sha256
@@ -37,7 +38,7 @@ def test_the_same_is_kept_once_and_counts_as_new_again(kept: KeptPictures, tmp_p
     assert kept.settle((), ()) == 0, "it was asked for this moment"
     file = kept.find(first)
     assert file is not None
-    assert digest_of(file) == first
+    assert sha256_of(file) == first
 
 
 def test_one_goes_to_the_trash_with_the_last_clip_and_comes_back(

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from engine.engine import Engine
 from engine.library import archive
-from engine.library.files import is_own_file
+from engine.process.own_files import is_own_file
 from engine.store import StoreError
 from tests.support.clipfiles import receipt, write
 from tests.support.library_site import OURS, change, page, site, visiting
