@@ -77,7 +77,9 @@ class FolderSync:
                 for folder in (self._home.clips, self._home.trash):
                     moves.clear_halves(folder)
                 try:
-                    if self._scan().young or self._unlearned:
+                    young = self._scan().young
+                    self._library.settle_pictures()
+                    if young or self._unlearned:
                         wait = SETTLED_SECONDS
                 except StoreError:
                     if self._closing.is_set():
@@ -104,7 +106,6 @@ class FolderSync:
     def _scan(self) -> ScanReport:
         with self._scanning:
             self._library.purge()
-            self._library.settle_pictures()
             try:
                 unknown, young, moved, odd = self._reconcile()
             except (HomeError, reader_process.ReaderError) as error:
