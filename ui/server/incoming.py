@@ -1,11 +1,14 @@
 """What the owner's page and the visitors' page both ask of a request, before anything reads it."""
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from engine.text import Text, joined
@@ -37,6 +40,29 @@ def limited(receive: Receive, most: int, too_long: Callable[[], Exception]) -> R
         return message
 
     return counted
+
+
+async def write_body(
+    request: Request,
+    file: IO[bytes],
+    most: int,
+    too_long: Callable[[], Exception],
+    first: Callable[[bytes], None] = lambda _: None,
+) -> None:
+    """Write the body to ``file`` as it comes; raises ``too_long()`` once it has over ``most``
+    bytes.
+
+    Args:
+        first: is given the first part, and may raise.
+    """
+    size = 0
+    async for part in request.stream():
+        if size == 0:
+            first(part)
+        size += len(part)
+        if size > most:
+            raise too_long()
+        await asyncio.to_thread(file.write, part)
 
 
 class Places:

@@ -28,6 +28,7 @@ from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, ClipRequest, RequestError
 from engine.text import Said, Text, begun, joined
 from ui.server.access import known_fields, member, ours
+from ui.server.incoming import write_body
 from ui.tabs.generate import Controls, brought_back, refusal_html
 from ui.tabs.held import held_of
 from ui.tabs.library_routes import asked_of, found
@@ -179,16 +180,17 @@ async def _asked_in(request: Request, engine: Engine, name: Said) -> ClipRequest
 
 async def _receive(request: Request, file: Path, name: Said) -> None:
     """Write the body to ``file``; what can't be a clip of ours is refused while it comes."""
-    size = 0
+
+    def first(part: bytes) -> None:
+        if len(part) >= 8:
+            refuse_unless_mp4(part[:8], name)
+
+    def too_long() -> ClipError:
+        large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
+        return ClipError(large, Text("dropped.none_so_large"))
+
     with file.open("wb") as kept:
-        async for part in request.stream():
-            if size == 0 and len(part) >= 8:
-                refuse_unless_mp4(part[:8], name)
-            size += len(part)
-            if size > MOST_BYTES:
-                large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
-                raise ClipError(large, Text("dropped.none_so_large"))
-            await asyncio.to_thread(kept.write, part)
+        await write_body(request, kept, MOST_BYTES, too_long, first)
 
 
 def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:

@@ -28,7 +28,7 @@ from ui.tabs.choices import (
     model_choices,
     size_choices,
 )
-from ui.tabs.held import fields_of, held_of, picture_of, sizes_for
+from ui.tabs.held import fields_of, held_of, sizes_following
 from ui.tabs.peaks import shown_peaks
 from ui.tabs.pictures import Pictures, build_pictures
 from ui.tabs.truth import Step, Truth, truth_html, truth_of
@@ -338,8 +338,7 @@ def judged(
     preset = presets.models[known_model(presets, model)]
     model, fresh = preset.id, size is None
     long = preset.default.frames if frames is None else as_count(frames)
-    picture = picture_of(engine, held) if preset.begins_with_picture else None
-    follow = [] if picture is None else sizes_for(presets, preset, picture)
+    follow = sizes_following(engine, preset, held)
     usual = follow[0] if follow else preset.default
     size = size or f"{usual.height}×{usual.width}"
     here = as_size(size, long)

@@ -70,6 +70,12 @@ def picture_of(engine: Engine, held: object) -> Picture | None:
         return None
 
 
+def sizes_following(engine: Engine, preset: ModelPreset, held: object) -> list[Size]:
+    """``sizes_for`` the picture that is held; none where there is none, or the model takes none."""
+    picture = picture_of(engine, held) if preset.begins_with_picture else None
+    return [] if picture is None else sizes_for(engine.presets, preset, picture)
+
+
 def sizes_for(presets: Presets, preset: ModelPreset, picture: Picture) -> list[Size]:
     """The sizes that follow a picture's shape: one of as many pixels as the model's usual size, and
     one of as many as the largest on offer."""

@@ -10,6 +10,7 @@ import contextlib
 import html
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from engine.pictures.plain import MOST_BYTES, too_large
 from engine.text import Said, Text
 from ui.icons import icon
 from ui.server.access import known_fields, member, ours
+from ui.server.incoming import write_body
 from ui.theme import ASSETS
 from ui.wording import say
 
@@ -156,12 +158,7 @@ async def received(request: Request, engine: Engine, name: Said) -> Picture:
     ) as file:
         path = Path(file.name)
         try:
-            size = 0
-            async for part in request.stream():
-                size += len(part)
-                if size > MOST_BYTES:
-                    raise too_large(name)
-                await asyncio.to_thread(file.write, part)
+            await write_body(request, file, MOST_BYTES, partial(too_large, name))
         except BaseException:
             file.close()
             _remove(path)

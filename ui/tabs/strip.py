@@ -22,7 +22,7 @@ from engine.worker.status import Status
 from ui import wording
 from ui.tabs.choices import as_size, frame_choices, size_choices
 from ui.tabs.generate import Form, not_open
-from ui.tabs.held import held_of, picture_of, sizes_for
+from ui.tabs.held import held_of, sizes_following
 from ui.theme import ASSETS
 from ui.wording import say
 
@@ -224,8 +224,7 @@ def edit_form(engine: Engine, asked: object) -> dict[str, Any]:
     job = _editable(engine, asked)
     request, presets = job.request, engine.presets
     size = f"{request.height}×{request.width}"
-    preset, picture = presets.models[request.model], picture_of(engine, held_of(request))
-    follow = [] if picture is None else sizes_for(presets, preset, picture)
+    follow = sizes_following(engine, presets.models[request.model], held_of(request))
     also = [f"{one.height}×{one.width}" for one in follow]
     sizes = size_choices(presets, request.model, size, *also)["choices"]
     lengths = frame_choices(presets, request.model, request.frames)["choices"]
