@@ -15,7 +15,7 @@ from typing import Any
 from engine.adapters.names import Key, Scheme, other_method, other_model, read_key
 from engine.errors import ExitCode, HeadroomError
 from engine.process.console import one_line
-from engine.text import Text
+from engine.text import Text, as_text
 from engine.weights.safetensors_header import (
     DamagedFile,
     FileHeader,
@@ -85,11 +85,13 @@ def read_lora(file: Path) -> LoraFile:
         header = read_file_header(file, LONGEST_HEADER)
         size = file.stat().st_size
     except DamagedFile as error:
-        raise AdapterError(error.sentence, Text("adapters.fetch_again")) from error
+        told = as_text(error.sentence)  # by its name alone, as programs hear it too
+        told = Text(told.id, **{**told.values, "file": file.name})
+        raise AdapterError(told, Text("adapters.fetch_again")) from error
     except OSError as error:
         why = error.strerror or str(error)
         raise AdapterError(
-            Text("weights.unreadable", file=file, why=why), Text("weights.make_readable")
+            Text("weights.unreadable", file=file.name, why=why), Text("weights.make_readable")
         ) from error
     if method := other_method(iter(header.tensors)):
         raise AdapterError(
