@@ -25,11 +25,7 @@ const ask = async (path, body) => {
   } catch {
     throw new Error(headroomText("script.start_again"));
   }
-  if (answer.status === 401) throw new Error(headroomText("script.login_ended"));
-  const told = await answer.json().catch(() => ({}));
-  const why = [told.refused, told.detail, told.error].find((one) => typeof one === "string");
-  if (why || !answer.ok) throw new Error(why || headroomText("script.no_answer"));
-  return told;
+  return headroomAnswer(answer);
 };
 
 const place = (kind, clip, more = "") => `${kind}/${clip.id}?v=${clip.version}${more}`;

@@ -25,14 +25,11 @@ const take = async (files) => {
     const answer = await fetch(`receipt?${new URLSearchParams({ name: file.name })}`, {
       method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
     });
-    if (answer.status === 401) return say(headroomText("script.login_ended"));
-    const found = await answer.json().catch(() => ({}));
-    const why = [found.refused, found.detail, found.error].find((one) => typeof one === "string");
-    if (why || !answer.ok) return say(why || headroomText("script.no_answer"));
+    const found = await headroomAnswer(answer);
     say(headroomText("script.drop_read", { file: file.name }), false);
     trigger("select", { request: found.request });
-  } catch {
-    say(headroomText("script.drop_not_sent"));
+  } catch (error) {
+    say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
   }
 };
 

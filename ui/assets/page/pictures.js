@@ -51,11 +51,7 @@ const send = async (file) => {
   const answer = await fetch(`picture?${new URLSearchParams({ name: file.name || "" })}`, {
     method: "POST", headers: { "Content-Type": "application/octet-stream", "X-Headroom": "1" }, body: file,
   });
-  if (answer.status === 401) throw new Error(headroomText("script.login_ended"));
-  const found = await answer.json().catch(() => ({}));
-  const why = [found.refused, found.detail, found.error].find((one) => typeof one === "string");
-  if (why || !answer.ok) throw new Error(why || headroomText("script.no_answer"));
-  return found.sha256;
+  return (await headroomAnswer(answer)).sha256;
 };
 // Two at once are the first and the last one.
 const take = async (files, slot) => {
