@@ -84,6 +84,10 @@ class Text:
     def __hash__(self) -> int:
         return hash((self.id, tuple(map(str, self.values.values()))))
 
+    def with_values(self, **values: Any) -> "Text":
+        """The same sentence, with other values for the placeholders that are named."""
+        return Text(self.id, **{**self.values, **values})
+
     def to_json(self) -> dict[str, Any]:
         """``id`` and ``values``, for rows and programs; a size or bytes become their words."""
         return {"id": self.id, "values": {n: _value_to_json(v) for n, v in self.values.items()}}

@@ -85,8 +85,8 @@ def read_lora(file: Path) -> LoraFile:
         header = read_file_header(file, LONGEST_HEADER)
         size = file.stat().st_size
     except DamagedFile as error:
-        told = as_text(error.sentence)  # by its name alone, as programs hear it too
-        told = Text(told.id, **{**told.values, "file": file.name})
+        # By its name alone: programs and visitors hear it too.
+        told = as_text(error.sentence).with_values(file=file.name)
         raise AdapterError(told, Text("adapters.fetch_again")) from error
     except OSError as error:
         why = error.strerror or str(error)
