@@ -15,6 +15,7 @@ from typing import Any
 from engine.adapters.names import Key, Scheme, other_method, other_model, read_key
 from engine.errors import ExitCode, HeadroomError
 from engine.process.console import one_line
+from engine.process.own_files import why_no_file
 from engine.text import Text, as_text
 from engine.weights.safetensors_header import (
     DamagedFile,
@@ -82,6 +83,8 @@ def read_lora(file: Path) -> LoraFile:
         AdapterError: it is damaged, no LoRA, or one for another kind of model.
     """
     try:
+        if nothing := why_no_file(file, file.name):
+            raise AdapterError(nothing, Text("files.check_path"))
         header = read_file_header(file, LONGEST_HEADER)
         size = file.stat().st_size
     except DamagedFile as error:

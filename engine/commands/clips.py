@@ -36,7 +36,7 @@ def read(options: argparse.Namespace) -> int:
         file = options.file.absolute()
     except OSError as error:  # the current folder was removed
         name = shown_name(options.file.name)
-        raise ClipError(Text("library.no_file", file=name), Text("library.check_path")) from error
+        raise ClipError(Text("files.none", file=name), Text("files.check_path")) from error
     receipt = reader_process.receipt_of(file, file.name)
     if options.json:
         tell_json(_placed(file.resolve(), receipt))

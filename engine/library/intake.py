@@ -21,7 +21,7 @@ from engine.library.receipt import asked_again
 from engine.pictures.cut import cut
 from engine.pictures.kept import KeptPictures
 from engine.pictures.plain import MOST_BYTES, PictureError, too_large
-from engine.process.own_files import sha256_of
+from engine.process.own_files import sha256_of, why_no_file
 from engine.request import SHA256, ClipRequest
 from engine.stages import Frames
 from engine.text import Said, Text
@@ -58,11 +58,8 @@ class Intake:
         """
         called = name or shown_name(source.name)
         try:
-            if not os.path.isfile(source):
-                no_file = Text("pictures.no_file", file=called)
-                folder = Text("pictures.is_folder", file=called)
-                told = folder if os.path.isdir(source) else no_file
-                raise PictureError(told, Text("library.check_path"))
+            if why := why_no_file(source, called):
+                raise PictureError(why, Text("files.check_path"))
             if source.stat().st_size > MOST_BYTES:
                 raise too_large(called)
             sha256 = sha256_of(source)
@@ -72,7 +69,7 @@ class Intake:
             reason = error.strerror or str(error)
             raise PictureError(
                 Text("pictures.cant_keep", file=called, reason=reason),
-                Text("library.check_path"),
+                Text("files.check_path"),
             ) from error
         return self.find(sha256)
 

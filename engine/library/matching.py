@@ -70,9 +70,9 @@ def _sort_in(folder: str, entry: "os.DirEntry[str]", found: Listed) -> None:
     elif stat.S_ISLNK(about.st_mode):
         found.refused[name] = Text("library.is_link", file=name)
     elif stat.S_ISDIR(about.st_mode):
-        found.refused[name] = Text("library.is_folder", file=name)
+        found.refused[name] = Text("files.is_folder", file=name)
     else:
-        found.refused[name] = Text("library.is_special", file=name)
+        found.refused[name] = Text("files.is_special", file=name)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ PyAV is imported where it is used: the page's process names clips, but hardly ev
 the libraries behind PyAV take 30 MB.
 """
 
-import errno
 import io
 import json
-import stat
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from PIL import Image
 from engine.errors import ExitCode, HeadroomError
 from engine.library import xmp
 from engine.library.clip_writer import RECEIPT_KIND, ClipWriter
+from engine.process.own_files import why_no_file
 from engine.stages import Frames
 from engine.text import Said, Text
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # pictures, so that this is 240 MB; 15,360 × 15,360, in a file of 0.7 MB, took 3,340 MiB.
 MOST_PIXELS = 4096 * 2304
 # Nothing can be there; other errors tell of something that can't be looked at.
-NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 STILL_SECONDS = 4.0  # of decoding; then the picture that was reached will do
 LONGEST_NAME = 100  # characters of a file's name, in a sentence
 
@@ -118,24 +117,17 @@ def _refuse_unless_file(path: Path) -> None:
     """Raises ClipError: there is none, or it can't be looked at."""
     file = shown_name(path.name or str(path))
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            return
-        if stat.S_ISDIR(mode):
-            raise ClipError(Text("library.is_folder", file=file), Text("library.name_a_file"))
+        why = why_no_file(path, file)
     except OSError as error:
-        if error.errno not in NOT_THERE:
-            raise _unread(file, error) from error
-    except ValueError:  # a NUL in its name
-        pass
-    raise ClipError(Text("library.no_file", file=file), Text("library.check_path"))
+        raise _unread(file, error) from error
+    if why is not None:
+        remedy = "library.name_a_file" if os.path.isdir(path) else "files.check_path"
+        raise ClipError(why, Text(remedy))
 
 
 def _unread(file: str, error: OSError) -> ClipError:
     reason = error.strerror or str(error)
-    return ClipError(
-        Text("library.cant_read", file=file, reason=reason), Text("library.check_path")
-    )
+    return ClipError(Text("library.cant_read", file=file, reason=reason), Text("files.check_path"))
 
 
 def read_receipt(path: Path) -> dict[str, Any]:

@@ -59,12 +59,12 @@ def test_a_playlist_named_like_a_clip_opens_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
-    assert refused(tmp_path) == refused(tmp_path / "..") == "library.is_folder"
+    assert refused(tmp_path) == refused(tmp_path / "..") == "files.is_folder"
     for path in (tmp_path / "none.mp4", tmp_path / ("x" * 300 + ".mp4")):
-        assert refused(path) == "library.no_file"
+        assert refused(path) == "files.none"
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.mp4")
-        assert refused(tmp_path / "pipe.mp4") == "library.no_file"
+        assert refused(tmp_path / "pipe.mp4") == "files.is_special"
 
 
 def test_a_still_is_judged_by_its_sides_before_it_is_decoded(tmp_path: Path) -> None:

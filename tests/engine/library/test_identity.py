@@ -198,8 +198,8 @@ def test_what_is_no_file_is_told_and_never_opened(library: Library, care: Folder
     (clips / "link.mp4").symlink_to("/etc/passwd")
     told = {name: why.id for name, why in care.scan().refused}
     assert told == {
-        "folder.mp4": "library.is_folder",
-        "pipe.mp4": "library.is_special",
+        "folder.mp4": "files.is_folder",
+        "pipe.mp4": "files.is_special",
         "link.mp4": "library.is_link",
     }
 
