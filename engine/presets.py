@@ -1,20 +1,16 @@
-"""Reads presets/*.yaml: the models we drive and the sizes the page offers, checked by schema.
-
-A mistake in a preset is found at start and told with its file and line.
-"""
+"""The models we drive and the sizes the page offers: the schema of presets/*.yaml."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from engine.errors import ExitCode, HeadroomError, first_line
 from engine.home import PROJECT
+from engine.preset_file import PresetError, Strict, read
 
 DEFAULT_MODEL = "wan-tiny"
 
@@ -38,18 +34,6 @@ OPTIONAL: frozenset[Role] = frozenset({"tiny_vae"})  # clips are made without th
 TRANSFORMERS: tuple[Role, ...] = ("transformer", "transformer_2")
 LATENT_CHANNELS = 16  # of Wan's VAE
 MASK_CHANNELS = 4  # frames of a latent one: which of them a picture gives
-
-
-class PresetError(HeadroomError):
-    """A preset file is missing or doesn't fit its schema."""
-
-    exit_code = ExitCode.SETUP_MISSING
-
-
-class Strict(BaseModel):
-    """Nothing unknown, nothing converted, nothing changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Range(Strict):
@@ -458,62 +442,3 @@ def _check_pictures(models: Mapping[str, ModelPreset]) -> None:
                 " picture.",
                 "Correct the file, or restore it from the project.",
             )
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-def read(file: Path, schema: type[T]) -> T:
-    """What ``file`` says, as ``schema``.
-
-    Raises:
-        PresetError: names file and line.
-    """
-    remedy = "Correct the file, or restore it from the project."
-    try:
-        text = file.read_text(encoding="utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except OSError as error:
-        raise PresetError(f"{file} can't be read: {error.strerror}.", remedy) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        problem = getattr(error, "problem", None) or "it is not YAML"
-        raise PresetError(f"{file}: line {line}: {problem}.", remedy) from error
-    except (ValueError, RecursionError) as error:  # no UTF-8, a date of no calendar, too deep
-        raise PresetError(f"{file} can't be read: {first_line(error)}.", remedy) from error
-    try:
-        # strict mode would refuse YAML's lists for tuples; JSON's rules take them.
-        return schema.model_validate(_tuples(data))
-    except ValidationError as error:
-        # A misspelt field is also a missing one; the spelling is what to mend.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        line = _line(tree, first["loc"])
-        raise PresetError(f"{file}: line {line}: {where}: {first['msg']}.", remedy) from error
-
-
-def _tuples(data: object) -> object:
-    if isinstance(data, list):
-        return tuple(_tuples(item) for item in data)
-    if isinstance(data, dict):
-        return {key: _tuples(value) for key, value in data.items()}
-    return data
-
-
-def _line(node: yaml.Node | None, loc: tuple[int | str, ...]) -> int:
-    """The line (from 1) of the deepest part of ``loc`` that the file has."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((p for p in node.value if p[0].value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +22,7 @@ from engine.process.terminal import end_signals
 from engine.process.variables import settle_for_page
 from engine.store import StoreError
 from ui.browser import open_page
+from ui.server.gradio_import import import_gradio
 from ui.server.listening import Listening, asking_itself, listen, served_on
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class _Made:
 
 def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, mcp: bool) -> _Made:
     """The page, served already, with all its routes."""
-    with contextlib.nullcontext() if mcp else _without("mcp"):
-        import gradio  # noqa: F401
+    import_gradio(mcp)
 
     from engine.install.background import BackgroundInstall
     from ui.api.answers import Answers
@@ -258,20 +257,6 @@ def _share(sharing: "Sharing", engine: Engine) -> None:
     for line in invitation_lines(opened):
         say(line)
     say(f"Sharing ends in {DEFAULT_HOURS} hours, or when you stop it on the Share tab.")
-
-
-@contextlib.contextmanager
-def _without(package: str) -> Iterator[None]:
-    """Gradio imports the MCP SDK wherever it is installed, which costs the page 24 MB and a fifth
-    of its start: within this, ``package`` seems to be missing."""
-    hidden = package not in sys.modules
-    if hidden:
-        sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[package]
 
 
 def _with_mcp(answers: "Answers", login: "PageLogin", open_to_others: bool) -> dict[str, Any]:

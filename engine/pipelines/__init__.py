@@ -5,7 +5,6 @@ a ``Family`` below and a preset.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import cast
 
 from engine.home import Home
@@ -13,6 +12,7 @@ from engine.install.installed import SETUP, engine_here, lightx2v_here
 from engine.pipelines.base import Family, Pipeline
 from engine.pipelines.wan_tiny import vocabulary
 from engine.presets import FamilyName, ModelPreset
+from engine.process.imports import import_large
 from engine.text import Text
 from engine.weights.at_use import check_at_use
 
@@ -76,4 +76,4 @@ def open_pipeline(preset: ModelPreset) -> Pipeline:
     if preset.weights:
         check_at_use(Home.find().weights / preset.weights_of, preset)
     module, name = family_of(preset).pipeline
-    return cast(Pipeline, getattr(import_module(module), name)(preset))
+    return cast(Pipeline, getattr(import_large(module), name)(preset))

@@ -6,13 +6,15 @@ A mistake in the file is found at start and told with its line, as in the other 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.home import PROJECT
-from engine.presets import FamilyName, ModelPreset, Strict, Task, read
+from engine.preset_file import Strict, read
+from engine.presets import FamilyName, ModelPreset, Task
 from engine.request import PROMPT_LIMIT
 
 TITLE_LIMIT = 40  # characters: a line of the page's list
@@ -97,8 +99,9 @@ class Ideas:
         return frozenset(idea.text for theme in themes for idea in theme.prompts)
 
 
+@cache
 def load_ideas(folder: Path = PROJECT / "presets") -> Ideas:
-    """The prompts in ``folder``.
+    """The prompts in ``folder``, read once.
 
     Raises:
         PresetError: names file and line.

@@ -18,7 +18,8 @@ from engine.plan.kernel_options import SPARSE
 from engine.plan.kernel_rows import KernelRow, KernelTimes
 from engine.plan.make import make_plan, options
 from engine.plan.plans import Plans
-from engine.presets import ModelPreset, PresetError, Presets, Role, load_presets
+from engine.preset_file import PresetError
+from engine.presets import ModelPreset, Presets, Role, load_presets
 from engine.text import NOTHING
 from engine.weights.checkpoint import get_it
 from engine.weights.state import extras_here

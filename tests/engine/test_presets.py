@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
-from engine.presets import ROLES, TRANSFORMERS, PresetError, Presets, load_presets
+from engine.preset_file import PresetError
+from engine.presets import ROLES, TRANSFORMERS, Presets, load_presets
 
 
 @pytest.fixture
@@ -68,7 +69,8 @@ def test_two_models_of_one_id_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\0", b"name: 2026-99-99\n", b"[" * 2000 + b"]" * 2000]
+    "content",
+    [b"\xff\xfe\0", b"name: 2026-99-99\n", b"[" * 2000 + b"]" * 2000, b"- " * 100_000 + b"1"],
 )
 def test_a_file_that_is_no_preset_at_all_is_told(folder: Path, content: bytes) -> None:
     file = folder / "models" / "wan-tiny.yaml"

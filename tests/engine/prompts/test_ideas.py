@@ -8,7 +8,8 @@ import pytest
 from engine.home import PROJECT
 from engine.pipelines.wan_tiny.vocabulary import parse, unknown_words
 from engine.pipelines.wan_tiny.words import COLOURS
-from engine.presets import PresetError, Presets
+from engine.preset_file import PresetError
+from engine.presets import Presets
 from engine.prompts.ideas import Ideas, load_ideas
 from engine.request import ClipRequest
 
