@@ -37,6 +37,7 @@ PORTS_TRIED = 20
 TOLD_SECONDS = 0.7  # in which who waits for a clip is told that it goes on at the next start
 LINGER_SECONDS = 1  # after that an open connection is cut off
 M_ARENA_MAX = -8  # glibc's malloc.h
+LOOK_SECONDS, PROGRESS_SECONDS = 0.01, 0.1  # between two looks of Gradio's queue
 SESSIONS = 100  # tabs and programs that Gradio remembers
 
 
@@ -238,9 +239,19 @@ def _launch(
     with served_on(listening, door, engine.faults.tell):
         app, _, _ = page.launch(**options)
     files.add_route(app)
-    # What nobody fetches is kept for each session that a program made up, two thousand of them.
-    page._queue.pending_messages_per_session.max_size = SESSIONS
+    _tame(page._queue)
     return app
+
+
+def _tame(queue: Any) -> None:
+    """Gradio's queue looks for work a thousand times a second, and for progress a hundred times:
+    9 % of a core while nobody does anything, 2 % like this. And what nobody fetches is kept for
+    each session that a program made up, two thousand of them."""
+    queue.sleep_when_free = max(queue.sleep_when_free, LOOK_SECONDS)
+    queue.progress_update_sleep_when_free = max(
+        queue.progress_update_sleep_when_free, PROGRESS_SECONDS
+    )
+    queue.pending_messages_per_session.max_size = SESSIONS
 
 
 def _share(sharing: "Sharing", engine: Engine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.conftest import TESTS
 from tests.support.browser import MARKS, open_page
 from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
-from tests.support.served import serve
+from tests.support.served import LAZY, serve
 
 pytestmark = MARKS
 CHANGED = {
@@ -36,7 +36,7 @@ def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> 
     environment = machine.environment(
         HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(presets)
     )
-    served = serve(tmp_path / "serve.log", environment=environment)
+    served = serve(tmp_path / "serve.log", environment=environment, program=LAZY)
     try:
         tab = chromium.new_page()
         open_page(tab, served)

@@ -37,6 +37,7 @@ def test_a_preset_is_saved_by_keyboard_and_had_again(page: Any) -> None:
     page.keyboard.type("Draft <b>480p</b>")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Saved as “Draft <b>480p</b>”.")
+    settled(page)
     assert preset(page) == "Draft <b>480p</b>"
     before = chosen(page)
     page.click("#frames label >> nth=0")

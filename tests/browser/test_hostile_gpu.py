@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.conftest import TESTS
 from tests.support.browser import MARKS, launched, open_page, settled
 from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
-from tests.support.served import serve
+from tests.support.served import LAZY, serve
 
 pytestmark = MARKS
 BAD = "window.hacked=1"
@@ -22,7 +22,7 @@ def test_names_of_gpu_and_processes_stay_text(tmp_path: Path) -> None:
     environment = machine.environment(
         HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(TESTS / "fixtures/presets")
     )
-    served = serve(tmp_path / "serve.log", environment=environment)
+    served = serve(tmp_path / "serve.log", environment=environment, program=LAZY)
     try:
         with launched() as chromium:
             tab = chromium.new_page()

@@ -111,7 +111,7 @@ def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
     page.wait_for_selector("#truth >> text=Not tested yet")
     page.click("#generate >> text=Test this size")
     page.wait_for_selector(".live-panel.running")
-    assert "Measuring 224 × 128, 1.1 s" in text(page, "title")
+    page.wait_for_selector("[data-live=title] >> text=Measuring 224 × 128, 1.1 s")
     page.wait_for_selector("#truth .open")
     assert "peak" in page.text_content("#truth details")
     page.wait_for_selector("#generate >> text=Generate")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.home import PROJECT
 from tests.conftest import wait_until
 from tests.support.browser import MARKS, choose_scripted, generate, open_page
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 
 pytestmark = MARKS
 TABS = 5  # a browser opens six connections to a host, over all its tabs
@@ -98,7 +96,7 @@ def test_a_login_that_a_restart_has_ended_is_told(
 ) -> None:
     if not shared:
         context.add_init_script("delete window.SharedWorker")
-    program = (sys.executable, PROJECT / "app.py", "--auth", "me:secret")
+    program = (*LAZY, "--auth", "me:secret")
     environment = {**os.environ, "HEADROOM_HOME": str(tmp_path / "home")}
     first = serve(tmp_path / "first.log", environment=environment, program=program)
     tabs = [context.new_page() for _ in range(2)]
@@ -132,7 +130,7 @@ def test_a_login_that_a_restart_has_ended_is_told(
 
 def test_the_buttons_log_out(context: Any, tmp_path: Path) -> None:
     """A browser's form says from where it was sent, which the page's own headers decide."""
-    program = (sys.executable, PROJECT / "app.py", "--auth", "me:secret")
+    program = (*LAZY, "--auth", "me:secret")
     environment = {**os.environ, "HEADROOM_HOME": str(tmp_path / "home")}
     served = serve(tmp_path / "serve.log", environment=environment, program=program)
     try:

@@ -8,7 +8,7 @@ from tests.conftest import TESTS
 from tests.support.browser import MARKS, launched, watched
 from tests.support.models import for_gpu
 from tests.support.nvml.standin import ScriptedGpu, Standin, build
-from tests.support.served import serve
+from tests.support.served import LAZY, serve
 
 pytestmark = MARKS
 
@@ -22,7 +22,7 @@ def test_the_page_opens_with_the_large_model(tmp_path: Path) -> None:
         HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(presets)
     )
     for_gpu(presets, "fp8")
-    served = serve(tmp_path / "serve.log", environment=environment)
+    served = serve(tmp_path / "serve.log", environment=environment, program=LAZY)
     try:
         with launched() as chromium, watched(chromium, served) as tab:
             assert tab.input_value("#model input") == "Large"

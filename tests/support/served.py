@@ -17,6 +17,9 @@ import httpx
 from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
 
+APP = (sys.executable, PROJECT / "app.py")
+LAZY = (sys.executable, TESTS / "support" / "lazy_page.py")  # a page where no model is loaded yet
+
 
 @dataclass
 class Served:
@@ -53,7 +56,7 @@ def serve(
     log_file: Path,
     port: int | None = None,
     environment: dict[str, str] | None = None,
-    program: Sequence[str | Path] = (sys.executable, PROJECT / "app.py"),
+    program: Sequence[str | Path] = APP,
 ) -> Served:
     """Start the page and wait for its address and its first 200.
 
@@ -87,7 +90,10 @@ def serve(
 
 @contextmanager
 def serving(
-    folder: Path, presets: Path = TESTS / "fixtures/presets", **more: str
+    folder: Path,
+    presets: Path = TESTS / "fixtures/presets",
+    program: Sequence[str | Path] = LAZY,
+    **more: str,
 ) -> Iterator[Served]:
     """A page with a home of its own below ``folder``, ended politely.
 
@@ -95,7 +101,8 @@ def serving(
         more: variables besides.
     """
     own = {"HEADROOM_HOME": str(folder / "home"), "HEADROOM_PRESETS": str(presets)}
-    running = serve(folder / "serve.log", environment={**os.environ, **own, **more})
+    environment = {**os.environ, **own, **more}
+    running = serve(folder / "serve.log", environment=environment, program=program)
     try:
         yield running
     finally:
@@ -106,5 +113,5 @@ def serving(
 def serving_as_it_comes(folder: Path) -> Iterator[Served]:
     """``serving`` without the tests' own models."""
     (folder / "none").mkdir()
-    with serving(folder, presets=folder / "none") as running:
+    with serving(folder, presets=folder / "none", program=APP) as running:
         yield running
