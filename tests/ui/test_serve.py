@@ -1,4 +1,4 @@
-"""How Gradio's queue waits in a page of ours: by its own loops, not by the names of its settings."""
+"""How Gradio's queue waits in a page of ours: by its loops, not by the names of its settings."""
 
 import asyncio
 from typing import Any
