@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from engine.adapters.fit import require_room
 from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
 from engine.guard.guard import Guard
@@ -212,7 +211,6 @@ class Engine:
             self._check_weights(model)
         for model, adapters in {(r.model, r.adapters) for r in requests if r.adapters}:
             self.adapters.check(adapters, self.presets.models[model])
-            require_room(self.presets.models[model], self.plan_for(model))
 
     def _check_before(self, request: ClipRequest) -> None:
         """Raises LibraryError: the clip that it goes on from can't be joined with it."""

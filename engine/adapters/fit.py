@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 
 from engine.adapters.lora_file import AdapterError, Change, LoraFile
-from engine.plan.choice import Plan
-from engine.plan.host_memory import ONE_EXPERT
 from engine.presets import LATENT_CHANNELS, Architecture, ModelPreset
 from engine.text import NOTHING, Text
 from engine.weights.header_check import PATCH
@@ -64,13 +62,6 @@ def require(lora: LoraFile, preset: ModelPreset) -> Fit:
         told = Text("adapters.doesnt_fit", file=lora.path.name, reason=found.told)
         raise AdapterError(told, Text("adapters.choose_for_model", model=preset.name))
     return found
-
-
-def require_room(preset: ModelPreset, plan: Plan) -> None:
-    """Raises AdapterError: ``plan`` has nowhere to keep merged weights."""
-    if plan["offload"].value == ONE_EXPERT:
-        told = Text("adapters.one_expert", model=preset.name)
-        raise AdapterError(told, Text("adapters.stream_instead"))
 
 
 def shape_of(tensor: str, shape: Architecture, channels: int) -> tuple[int, ...] | None:

@@ -189,6 +189,23 @@ def test_settings_come_back_and_the_same_is_made_again(library: Any) -> None:
     assert prompts(library)[:2] == ["a red ball", "a red ball"]
 
 
+def test_what_is_below_a_clip_stays_where_it_is_when_its_file_comes(library: Any) -> None:
+    search(library, "blue")
+    wait_for_cards(library, 1)
+    held: list[Any] = []
+    library.route("**/clip/*?v=*", lambda route: held.append(route))
+    library.click("#library [aria-label='Open: a blue cube']")
+    library.wait_for_selector("dialog >> text=New seed")
+    before = library.locator("dialog .lib-acts").bounding_box()
+    wait_until(lambda: held, "the clip's request")
+    library.unroute("**/clip/*?v=*")
+    for route in held:
+        route.continue_()
+    library.wait_for_function("document.querySelector('dialog video').videoWidth > 0")
+    assert library.locator("dialog .lib-acts").bounding_box() == before
+    library.keyboard.press("Escape")
+
+
 def test_a_refusal_is_told_beside_the_button(library: Any, served: Served) -> None:
     search(library, "blue")
     wait_for_cards(library, 1)

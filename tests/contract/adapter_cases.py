@@ -10,11 +10,13 @@ from safetensors.torch import save_file
 
 from engine.adapters.store import Adapters
 from engine.home import Home
+from engine.pipelines.base import Pictures
 from engine.pipelines.lightx2v.adapters.held import held_tensors
 from engine.request import Adapter
 from tests.contract import lora_files
 from tests.contract.bench import Bench, Recorder, cosine, raised
 from tests.contract.checkpoints import DIM
+from tests.contract.picture_cases import I2V, drawn
 
 MERGED = {"first": 1.0, "second": -0.5}  # what is in the checkpoint "tiny-merged"
 SEEDS = {"first": 11, "second": 12}
@@ -160,4 +162,44 @@ def adapter_offloads(folder: Path) -> dict[str, Any]:
     return found | {"draft": bench.same()}
 
 
-CASES = (adapters, adapter_changes, adapter_cancel, adapter_offloads)
+def adapter_one_expert(folder: Path) -> dict[str, Any]:
+    """In RAM for one of two, merged as they come: the clip of both in RAM, also after a change, a
+    cancel on either side of the change of transformers, a probe, a draft and a removal."""
+    store = written()
+    picture = partial(Recorder, pictures=Pictures(drawn()))
+    first, both = chosen(store, first=1.0), chosen(store, **MERGED)
+    whole = Bench(I2V, offload="block-exact")
+    for wanted in ((), both, first):
+        whole.clip(adapters=wanted, run=picture())
+    plain, with_both, with_first = whole.latents
+    bench = Bench(I2V, offload="one-expert")
+    turns = {"plain": (), "both": both, "both_again": both, "first": first, "removed": ()}
+    for wanted in turns.values():
+        bench.clip(adapters=wanted, run=picture())
+    made = dict(zip(turns, bench.latents, strict=True))
+    found: dict[str, Any] = {
+        "equal": [
+            torch.equal(made["plain"], plain),
+            torch.equal(made["both"], with_both),
+            torch.equal(made["both_again"], with_both),
+            torch.equal(made["first"], with_first),
+            torch.equal(made["removed"], plain),
+        ],
+        "differ": cosine(plain, with_both) < 0.999,
+    }
+    after = []
+    for stop in (6, 9, 12, 15):
+        raised(partial(bench.clip, adapters=both, run=picture(stop_at=stop)))
+        bench.clip(adapters=first, run=picture())
+        after.append(torch.equal(bench.latents[-1], with_first))
+    bench.clip(adapters=both, run=picture(), steps=1)
+    bench.clip(adapters=both, run=picture())
+    after.append(torch.equal(bench.latents[-1], with_both))
+    draft = bench.preset.model_copy(update={"id": "a-draft", "draft_of": bench.preset.id})
+    bench.pipeline.become(draft, bench.plan)
+    bench.clip(adapters=both, run=picture())
+    after.append(torch.equal(bench.latents[-1], with_both))
+    return found | {"after": after}
+
+
+CASES = (adapters, adapter_changes, adapter_cancel, adapter_offloads, adapter_one_expert)

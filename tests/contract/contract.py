@@ -33,6 +33,7 @@ CASES = (
     "adapter_changes",
     "adapter_cancel",
     "adapter_offloads",
+    "adapter_one_expert",
     "pictures",
     "encoded",
     "turns",
@@ -251,6 +252,12 @@ class Contract:
             assert offloads[f"{name}_unmerged"] < 0.95
             assert offloads[f"{name}_removed"]
         assert offloads["draft"]
+
+    def test_loras_are_merged_into_what_is_read_at_the_change(self, found: Found) -> None:
+        one = found["adapter_one_expert"]
+        assert one["equal"] == [True] * 5
+        assert one["differ"]
+        assert one["after"] == [True] * 6
 
     def test_a_clip_begins_and_ends_with_pictures(self, found: Found) -> None:
         made = found["pictures"]

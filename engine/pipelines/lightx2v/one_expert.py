@@ -3,6 +3,7 @@
 While the last step before a change computes, every block that has been copied to the GPU for the
 last time is overwritten with the other transformer's, read from its file by a few threads; at the
 clip's end it goes back in the same way. Whatever isn't there when it is needed is waited for.
+LoRAs are merged into what has been read, before anybody computes with it.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -24,7 +25,19 @@ from engine.weights.safetensors_header import PREFIX, TensorHeader, read_header
 log = logging.getLogger("headroom.experts")
 
 READERS = 4  # threads: a drive answers several at once
+_Whose = tuple[int, int]  # the transformer's number, and the version of what is merged
 EIGHT_BITS = (torch.float8_e4m3fn, torch.int8)  # the blocks' matrices; all else is small and stays
+
+
+class Merges(Protocol):
+    """What becomes of a transformer's blocks once they were read."""
+
+    @property
+    def version(self) -> int:
+        """Blocks of an earlier one have to be read again."""
+
+    def arrived(self, block: int) -> int:
+        """``block`` is as its file has it; returns the version that it has now."""
 
 
 class OneExpert:
@@ -33,15 +46,18 @@ class OneExpert:
     Args:
         arena: gives the memory.
         transformers: the file or folder of each.
+        merges: what each one's blocks go through.
     """
 
-    def __init__(self, arena: PinnedArena, transformers: Sequence[Path]) -> None:
-        self._arena, self._transformers = arena, transformers
+    def __init__(
+        self, arena: PinnedArena, transformers: Sequence[Path], merges: Sequence[Merges]
+    ) -> None:
+        self._arena, self._transformers, self._merges = arena, transformers, merges
         self._placed: list[torch.Tensor] = []
         self._shared = 0
         self._blocks: list[dict[str, torch.Tensor]] = []
-        self._holds: list[int | None] = []  # whose each block is; None while it is read
-        self._coming: dict[int, tuple[int, Future[None]]] = {}
+        self._holds: list[_Whose | None] = []  # whose each block is; None while it is read
+        self._coming: dict[int, tuple[_Whose, Future[None]]] = {}
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="expert")
         self._turn = self._following = 0
 
@@ -95,7 +111,7 @@ class OneExpert:
                     raise PipelineError(Text("pipelines.experts_differ"))
                 held[f"blocks.{index}.{part}.weight"] = by_address[address]
             self._blocks.append(held)
-            self._holds.append(0)
+            self._holds.append((0, 0))
         self._readers = [_TensorFiles(where, len(self._blocks)) for where in self._transformers]
         infer = first.transformer_infer
         infer.run_block = self._after_its_copy(infer.run_block)
@@ -139,21 +155,23 @@ class OneExpert:
 
     def _want(self, block: int, index: int) -> None:
         """Have this block of the transformer ``index`` read, unless it is here or on its way."""
+        whose = index, self._merges[index].version
         if block in self._coming:
             wanted, coming = self._coming[block]
-            if wanted == index:
+            if wanted == whose:
                 return
             if not coming.cancel():
                 with suppress(Exception):  # it is read again below
                     coming.result()
             del self._coming[block]
-        if self._holds[block] != index:
-            self._coming[block] = index, self._pool.submit(self._read, block, index)
+        if self._holds[block] != whose:
+            self._coming[block] = whose, self._pool.submit(self._read, block, index)
 
     def _wait_for(self, block: int) -> None:
         """
         Raises:
             PipelineError: it could not be read.
+            AdapterError: a LoRA that belongs into it couldn't be.
         """
         self._want(block, self._turn)
         if block not in self._coming:
@@ -172,7 +190,7 @@ class OneExpert:
         self._holds[block] = None
         for name, place in self._blocks[block].items():
             self._readers[index].read(block, name, place)
-        self._holds[block] = index
+        self._holds[block] = index, self._merges[index].arrived(block)
 
 
 class _TensorFiles:

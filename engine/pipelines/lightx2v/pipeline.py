@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from engine.adapters.fit import require_room
 from engine.adapters.pairs import Noise
 from engine.errors import first_line
 from engine.home import Home
@@ -195,7 +194,9 @@ class LightX2V:
             return self._ready(self._load_transformer(), 0)
         files, offload = self._checkpoint.transformers, str(self._plan["offload"].value)
         hooks = self._ready, self._occupied
-        return load_experts(self._runner, files, boundary, offload, self._arena, *hooks)
+        return load_experts(
+            self._runner, files, boundary, offload, self._arena, self._loras, *hooks
+        )
 
     def _prove(self, model: Any, index: int) -> None:
         transformer = self._checkpoint.transformers[index]
@@ -208,8 +209,8 @@ class LightX2V:
         repairs.lazy_biases(model)
         self._prove(model, index)
         originals = Originals(self._checkpoint.transformers[index], self._checkpoint.layout)
-        lazy = self._plan["offload"].value == "lazy"
-        self._loras[index].loaded(model, originals, lightx2v_device(), lazy)
+        offload = str(self._plan["offload"].value)
+        self._loras[index].loaded(model, originals, lightx2v_device(), offload)
         link(model)
         infer = model.transformer_infer
         run_block = infer.run_block
@@ -227,8 +228,6 @@ class LightX2V:
 
     def _have_loras(self, request: ClipRequest, run: Run) -> bool:
         """Whether weights were written so that just the LoRAs of ``request`` are in them."""
-        if request.adapters:
-            require_room(self.preset, self._plan)
         return any([loras.change(request, self.preset, run) for loras in self._loras])
 
     def _settle(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.pipelines.lightx2v.experts import Experts
-from engine.pipelines.lightx2v.one_expert import OneExpert
+from engine.pipelines.lightx2v.one_expert import Merges, OneExpert
 from engine.pipelines.lightx2v.pinning import PinnedArena
 from engine.plan.host_memory import ONE_EXPERT
 from engine.text import Text
@@ -21,6 +21,7 @@ def load_experts(
     boundary: int,
     offload: str,
     arena: PinnedArena | None,
+    merges: Sequence[Merges],
     ready: Callable[[Any, int], Any],
     occupied: Callable[[Text, float], None],
 ) -> Experts:
@@ -31,10 +32,13 @@ def load_experts(
         boundary: the step, from 0, that the second one begins with.
         offload: the plan's.
         arena: where weights of exact size wait; None where they don't.
+        merges: what each one's blocks go through where they are read at each change.
         ready: gets each one and its number as it is loaded, and gives it back.
         occupied: hears of a while in which nobody looks for a cancel.
     """
-    place = OneExpert(arena, transformers) if offload == ONE_EXPERT and arena is not None else None
+    place = None
+    if offload == ONE_EXPERT and arena is not None:
+        place = OneExpert(arena, transformers, merges)
 
     def make(index: int) -> Any:
         occupied(Text("pipelines.reading_expert"), READING_SECONDS)

@@ -73,11 +73,7 @@ const divider = (pair) => {
 
 const compare = async (clips) => {
   const told = make("p", { class: "lib-told", role: "status" });
-  const films = clips.map((clip) => {
-    const film = make("video", { src: place("clip", clip), playsinline: true, preload: "auto" });
-    film.muted = true;
-    return film;
-  });
+  const films = clips.map((clip) => film(clip, { preload: "auto" }));
   const pair = make("div", { class: "lib-pair" },
     ...clips.map((clip, index) => make("figure", {}, films[index],
       make("figcaption", { translate: "no" }, make("b", { text: "AB"[index] }), ` ${short(clip, 120)}`))),

@@ -20,8 +20,7 @@ const openDialog = (label, ...inside) => {
 // `acts`: buttons, each with what it does; what it returns is told, and true closes the dialog.
 const showClip = (clip, acts) => {
   const told = make("p", { class: "lib-told", role: "status" });
-  const video = make("video", { src: place("clip", clip), controls: true, loop: true, autoplay: true, playsinline: true });
-  video.muted = true; // they have no sound, and browsers let only muted ones play by themselves
+  const video = film(clip, { controls: true, loop: true, autoplay: true });
   const receipt = make("details", {}, make("summary", { text: headroomText("script.receipt") }));
   receipt.addEventListener("toggle", async () => {
     if (!receipt.open || receipt.querySelector("table")) return;

@@ -45,6 +45,14 @@ const short = (clip, most = 60) => {
 const button = (label, act, about = {}) =>
   make("button", { type: "button", class: "lib-button", text: label, onclick: act, ...about });
 
+// Has its place before its file has come: what stands below doesn't move away from the pointer.
+const film = (clip, about) => {
+  const video = make("video", { src: place("clip", clip), playsinline: true, ...about });
+  video.muted = true; // they have no sound, and browsers let only muted ones play by themselves
+  video.style.setProperty("--shape", clip.width / clip.height);
+  return video;
+};
+
 // A picture of a clip begins the next one: that after so many seconds, or its last, and then both
 // become one file. pictures.js puts it into the form.
 const beginWith = async (clip, seconds = null) => {

@@ -57,9 +57,9 @@ class Merger:
         """The tensors that aren't as their files have them."""
         return frozenset(self._recipes)
 
-    def holds(self, wanted: Sequence[Wanted]) -> bool:
+    def holds(self, changes: Changes) -> bool:
         """Whether just these are merged."""
-        return not self._todo(Changes(wanted, self._writer.originals))
+        return not self._todo(changes)
 
     def merge(
         self,
