@@ -121,8 +121,9 @@ def _refuse_unless_file(path: Path) -> None:
     except OSError as error:
         raise _unread(file, error) from error
     if why is not None:
-        remedy = "library.name_a_file" if os.path.isdir(path) else "files.check_path"
-        raise ClipError(why, Text(remedy))
+        raise ClipError(
+            why, Text("library.name_a_file" if os.path.isdir(path) else "files.check_path")
+        )
 
 
 def _unread(file: str, error: OSError) -> ClipError:
