@@ -176,7 +176,7 @@ def test_a_file_that_is_none_is_told_with_a_remedy(tmp_path: Path, content: byte
 
 
 def test_a_file_that_isnt_there(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="none.safetensors doesn.t exist"):
+    with pytest.raises(AdapterError, match=r"none\.safetensors doesn't exist"):
         read_lora(tmp_path / "none.safetensors")
 
 
