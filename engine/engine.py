@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
 from engine.guard.guard import Guard
@@ -56,7 +57,7 @@ class Engine:
         self.posters = Posters(self.library, self.faults)
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
-        self.adapters = Adapters(home)
+        self.adapters, self.pulling = Adapters(home), Pulling(home)
         self._queue = QueueLock(home)
         meter = meter or Meter()
         self.lanes = (Lane(LOCAL, home, presets, jobs, meter, self._queue, self.faults),)
@@ -154,6 +155,7 @@ class Engine:
         for lane in self.lanes:
             lane.close()
         self.downloads.close()
+        self.pulling.close()
         self.folder_sync.close()
         self.posters.close()
 

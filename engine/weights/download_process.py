@@ -28,6 +28,7 @@ from engine.text import Text
 from engine.weights.download import Download
 from engine.weights.hub import explain
 from engine.weights.manifest import OURS
+from engine.weights.owned_process import until_its_end
 from engine.weights.progress import PAUSE, DownloadProgress
 
 log = logging.getLogger("headroom.weights")
@@ -86,17 +87,6 @@ def finish(download: Download, progress: DownloadProgress) -> None:
         sys.stdout.flush()
     logging.shutdown()
     os._exit(0)
-
-
-def until_its_end() -> None:
-    """Standard input ends with the owner, and with nothing else."""
-    loop = Loop("owner")
-    while True:
-        with loop.turn():
-            while sys.stdin.buffer.read(1):
-                pass
-            return
-        time.sleep(loop.pause)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,21 +4,18 @@ Whoever asks twice gets the same one, and what another program does in the same 
 """
 
 import contextlib
-import os
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from psutil import pid_exists
 
-from engine.home import PROJECT, Home
+from engine.home import Home
 from engine.presets import ModelPreset, Presets
-from engine.process.patience import waited
 from engine.text import Text, listed
+from engine.weights import owned_process
 from engine.weights.checkpoint import get_it
 from engine.weights.download import What
 from engine.weights.download_process import ELSEWHERE, held_elsewhere
@@ -28,8 +25,6 @@ from engine.weights.manifest import OURS
 from engine.weights.progress import PAUSE, WORKING, DownloadProgress
 from engine.weights.safetensors_header import WrongWeights
 from engine.weights.state import Weights, look, use, useful
-
-STOP_SECONDS = 3.0
 
 
 @dataclass
@@ -43,29 +38,8 @@ class _Run:
 
     @classmethod
     def start(cls, home: Home, model: str, what: What) -> "_Run":
-        # In a group of its own: Ctrl-C is for the command, which then ends this in order.
-        apart: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        presets = os.environ.get("HEADROOM_PRESETS", "").strip()
         begun = time.time()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "engine.weights.download_process", model, what],
-            cwd=PROJECT,
-            env={
-                **os.environ,
-                # A relative one would mean another folder there.
-                "HEADROOM_HOME": str(home.root),
-                "HEADROOM_PRESETS": presets and os.path.abspath(presets),
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            **apart,
-        )
+        process = owned_process.start(home, "engine.weights.download_process", model, what)
         return cls(process, what, begun)
 
     @property
@@ -73,17 +47,7 @@ class _Run:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """It ends at once and in order when nobody holds its input; a kill would lose little."""
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
-        if not waited(self._ended_within, STOP_SECONDS):
-            self.process.kill()
-            self.process.wait()
-
-    def _ended_within(self, seconds: float) -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        return not self.alive
+        owned_process.stop(self.process)
 
     def end(self) -> DownloadProgress | None:
         """What the ended process said last; None where another process is at it."""

@@ -26,7 +26,7 @@ from engine.machine import memory
 from engine.process import loops
 from engine.process.loops import Faults, Loop, Name
 from engine.text import Text
-from engine.weights import download_process
+from engine.weights import download_process, owned_process
 from engine.worker import messages, supervisor
 from engine.worker import pipe as worker
 from engine.worker.outcomes import Outcomes
@@ -334,7 +334,7 @@ def teller_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) ->
 def owner_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     read = failing(io.BytesIO(b"word").read)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=SimpleNamespace(read=read)))
-    download_process.until_its_end()
+    owned_process.until_its_end()
 
 
 def peak_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,28 +3,52 @@
 What is chosen is part of what the form holds (held.py); adapters.js draws it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
+from engine.adapters.pull_state import Phase, PullState
+from engine.adapters.pulling import Pulling
 from engine.adapters.store import AdapterEntry
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.presets import ModelPreset
 from engine.request import MOST_ADAPTERS, STRONGEST
-from engine.text import FileSize, Text
+from engine.text import NOTHING, FileSize, Text, joined, listed
 from ui.tabs.choices import preset_of
 from ui.tabs.held import adapters_of, fields_of, held_as
 from ui.theme import ASSETS
 from ui.wiring import QUIET
 from ui.wording import say
 
+LONGEST_PLACE = 500  # characters of a repository and a file in it
+MOVES: tuple[Phase, ...] = ("working", "paused")
+# What the button beside a download does next.
+NEXT: Mapping[Phase, tuple[str, Text]] = {
+    "found": ("pull", Text("adapters.pull_now")),
+    "looking": ("pause", Text("adapters.pull_stop")),
+    "working": ("pause", Text("adapters.pull_stop")),
+    "paused": ("pull", Text("adapters.pull_on")),
+    "failed": ("pull", Text("adapters.pull_again")),
+}
 ADAPTERS = """
 <details class="adapters" data-most="{most}" data-strongest="{strongest}" hidden>
   <summary>LoRAs <span class="count"></span></summary>
   <ul class="chosen" aria-label="LoRAs that are used"></ul>
   <div class="pick"><select aria-label="Add a LoRA"></select></div>
   <p class="none">No LoRA here fits this model.</p>
+  <form class="fetch">
+    <label><span>From Hugging Face</span>
+      <input type="text" maxlength="{longest}" placeholder="owner/repository/file.safetensors"
+        autocomplete="off" spellcheck="false" translate="no"></label>
+    <button type="submit">Look it up</button>
+  </form>
+  <div class="pulling" hidden>
+    <p role="status"></p>
+    <div class="progress"><span></span></div>
+    <button type="button"></button>
+  </div>
   <p class="where">LoRAs (.safetensors) lie in <code translate="no"></code></p>
 </details>
 """
@@ -42,11 +66,14 @@ def build_adapters(engine: Engine) -> gr.HTML:
             "entries": entries_for(engine, preset) if preset.adapters else [],
         }
 
+    def pulling(asked: object = None) -> dict[str, Any]:
+        return pull_told(engine.pulling, asked)
+
     return gr.HTML(
-        ADAPTERS.format(most=MOST_ADAPTERS, strongest=STRONGEST),
+        ADAPTERS.format(most=MOST_ADAPTERS, strongest=STRONGEST, longest=LONGEST_PLACE),
         elem_id="adapters",
         js_on_load=(ASSETS / "page/adapters.js").read_text(encoding="utf-8"),
-        server_functions=[offered],
+        server_functions=[offered, pulling],
     )
 
 
@@ -65,6 +92,58 @@ def _told(entry: AdapterEntry, preset: ModelPreset) -> dict[str, Any]:
         "fits": found.fits,
         "told": say(found.told),
     }
+
+
+def pull_told(pulling: Pulling, asked: object) -> dict[str, Any]:
+    """Do what a page asks of the download, and tell how far it is.
+
+    Args:
+        asked: ``{"do", "what"}`` from a browser; ``do`` is look, pull, pause or nothing.
+
+    Returns:
+        phase, words (``said``), share of 1 or None, and ``next``: what its button does, with its
+        label; ``files``: SHA-256 of what is here now.
+    """
+    given = asked if isinstance(asked, dict) else {}
+    what = str(given.get("what") or "").strip()[:LONGEST_PLACE]
+    match given.get("do"):
+        case "look" if what:
+            pulling.look(what)
+        case "pull" if what:
+            pulling.pull(what)
+        case "pause":
+            pulling.pause()
+    state = pulling.state
+    act, label = NEXT.get(state.phase, ("", None))
+    if state.phase == "failed" and not state.files:
+        act = "look"
+    return {
+        "what": state.what,
+        "phase": state.phase,
+        "said": say(_words(state)),
+        "share": state.done / state.total if state.total and state.phase in MOVES else None,
+        "next": {"do": act, "label": say(label)} if label is not None else None,
+        "files": list(state.sha256s),
+    }
+
+
+def _words(state: PullState) -> Text:
+    sizes = {"done": FileSize(state.done), "size": FileSize(state.total)}
+    files = listed(*state.files)
+    match state.phase:
+        case "looking":
+            return Text("adapters.pull_looking")
+        case "found":
+            return Text("adapters.pull_found", files=files, free=FileSize(state.free), **sizes)
+        case "working":
+            return Text("adapters.pull_working", **sizes)
+        case "paused":
+            return Text("adapters.pull_paused")
+        case "done":
+            return Text("adapters.pull_done", files=files)
+        case "failed":
+            return joined(state.told, state.remedy)
+    return NOTHING
 
 
 def wire(engine: Engine, parts: gr.HTML, held: gr.Textbox) -> None:

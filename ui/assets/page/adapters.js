@@ -88,7 +88,42 @@ const follow = () => {
   const model = document.querySelector("#truth [data-model]")?.dataset.model;
   if (model && model !== asked) look();
 };
-box.addEventListener("toggle", () => { if (box.open) look(); }); // somebody may have put a file there
+// What comes from Hugging Face: the program fetches it, whether or not a page looks on.
+const form = box.querySelector(".fetch");
+const place = form.querySelector("input");
+const coming = box.querySelector(".pulling");
+const bar = coming.querySelector(".progress");
+const next = coming.querySelector("button");
+let mine = false; // asked for here, so it is used once it has come
+let waits = 0;
+const pull = async (asked = {}) => {
+  clearTimeout(waits);
+  let told;
+  try { told = await server.pulling(asked); } catch {
+    if (asked.do) { coming.hidden = false; coming.querySelector("p").textContent = headroomText("script.start_again"); }
+    return;
+  }
+  coming.hidden = told.phase === "none";
+  coming.querySelector("p").textContent = told.said;
+  bar.hidden = told.share === null;
+  bar.firstElementChild.style.width = `${100 * (told.share ?? 0)}%`;
+  next.hidden = !told.next;
+  next.textContent = told.next?.label ?? "";
+  next.onclick = () => { mine = told.next.do !== "pause"; pull({ do: told.next.do, what: told.what }); };
+  if (["looking", "working"].includes(told.phase)) waits = setTimeout(pull, 500);
+  if (told.phase !== "done" || !mine) return;
+  mine = false;
+  place.value = "";
+  await look();
+  const entry = entries.find((one) => one.fits && one.files.some((file) => told.files.includes(file)));
+  if (entry && held().length < MOST && !used().some((one) => one.entry === entry)) put([...used(), { entry, strength: 1 }]);
+};
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  mine = false;
+  if (place.value.trim()) pull({ do: "look", what: place.value });
+});
+box.addEventListener("toggle", () => { if (box.open) { look(); pull(); } }); // somebody may have put a file there
 window.addEventListener("headroom-held", draw);
 new MutationObserver(follow).observe(document.querySelector("#truth") ?? document.body, { childList: true, subtree: true });
 follow();
