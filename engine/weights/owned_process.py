@@ -39,6 +39,7 @@ def start(home: Home, module: str, *arguments: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        errors="replace",
         **apart,
     )
 

@@ -387,6 +387,8 @@ SHORT_LIVED = (
     "clip_writer.py",  # ends with its clip
     "read_ahead.py",  # ends with the files
     "pull.py",  # ends with its download, which a command waits for
+    "pulling.py",  # ends with the process that it listens to
+    "pull_process.py",  # waits for the end of a process that is short
     "terminal.py",  # asks for the end until it has come
 )
 
