@@ -63,7 +63,7 @@ def test_one_is_fetched_and_used(form: Any, hub: Hub) -> None:
     form.keyboard.press("Enter")
     form.wait_for_selector("#adapters .pulling >> text=/zoom.safetensors: .* free on the drive/")
     form.click("#adapters .pulling button >> text=Download")
-    form.wait_for_selector("#adapters .pulling >> text=/ of /")
+    form.wait_for_selector("#adapters .pulling .count >> text=/ of /")
 
     keep(form, "lora-coming", "light-en-US")
     form.click("#adapters .pulling button >> text=Pause")
@@ -80,7 +80,7 @@ def test_what_isnt_there_is_a_sentence(form: Any) -> None:
     form.fill("#adapters .fetch input", "someone/nothing")
     form.click("#adapters .fetch button")
     form.wait_for_selector("#adapters .pulling button >> text=Try again")
-    assert form.inner_text("#adapters .pulling p").endswith(".")
+    assert form.inner_text("#adapters .pulling .said").endswith(".")
 
 
 def test_one_for_another_model_comes_and_isnt_used(form: Any) -> None:

@@ -22,7 +22,7 @@ from ui.server.texts import script as texts_script
 from ui.theme import ASSETS
 
 FIRST = ("page/theme.js", "page/drawn.js")
-THEN = ("page/answers.js", "page/shortcuts.js")
+THEN = ("page/node.js", "page/answers.js", "page/shortcuts.js")
 SHORT = 100  # characters of a script that may stay where it is
 FOREVER = "public, max-age=31536000, immutable"  # another content has another name
 

@@ -45,8 +45,10 @@ ADAPTERS = """
     <button type="submit">Look it up</button>
   </form>
   <div class="pulling" hidden>
-    <p role="status"></p>
-    <div class="progress"><span></span></div>
+    <p class="said" role="status"></p>
+    <div class="progress" role="progressbar" aria-label="Download" aria-valuemin="0"
+      aria-valuemax="100"><span></span></div>
+    <p class="count"></p>
     <button type="button"></button>
   </div>
   <p class="where">LoRAs (.safetensors) lie in <code translate="no"></code></p>
@@ -101,8 +103,8 @@ def pull_told(pulling: Pulling, asked: object) -> dict[str, Any]:
         asked: ``{"do", "what"}`` from a browser; ``do`` is look, pull, pause or nothing.
 
     Returns:
-        phase, words (``said``), share of 1 or None, and ``next``: what its button does, with its
-        label; ``files``: SHA-256 of what is here now.
+        phase, words (``said``), ``share`` of 1 and ``count`` in words while it moves, and ``next``:
+        what its button does, with its label; ``files``: SHA-256 of what is here now.
     """
     given = asked if isinstance(asked, dict) else {}
     what = str(given.get("what") or "").strip()[:LONGEST_PLACE]
@@ -115,28 +117,34 @@ def pull_told(pulling: Pulling, asked: object) -> dict[str, Any]:
             pulling.pause()
     state = pulling.state
     act, label = NEXT.get(state.phase, ("", None))
-    if state.phase == "failed" and not state.files:
+    if state.phase in ("failed", "paused") and not state.files:
         act = "look"
+    moves = state.total > 0 and state.phase in MOVES
     return {
         "what": state.what,
         "phase": state.phase,
         "said": say(_words(state)),
-        "share": state.done / state.total if state.total and state.phase in MOVES else None,
+        "share": state.done / state.total if moves else None,
+        "count": say(Text("adapters.pull_count", **_sizes(state))) if moves else "",
         "next": {"do": act, "label": say(label)} if label is not None else None,
         "files": list(state.sha256s),
     }
 
 
+def _sizes(state: PullState) -> dict[str, FileSize]:
+    return {"done": FileSize(state.done), "size": FileSize(state.total)}
+
+
 def _words(state: PullState) -> Text:
-    sizes = {"done": FileSize(state.done), "size": FileSize(state.total)}
     files = listed(*state.files)
     match state.phase:
         case "looking":
             return Text("adapters.pull_looking")
         case "found":
-            return Text("adapters.pull_found", files=files, free=FileSize(state.free), **sizes)
+            size, free = FileSize(state.total), FileSize(state.free)
+            return Text("adapters.pull_found", files=files, size=size, free=free)
         case "working":
-            return Text("adapters.pull_working", **sizes)
+            return Text("adapters.pull_working")
         case "paused":
             return Text("adapters.pull_paused")
         case "done":

@@ -18,15 +18,7 @@ const used = () => {
 const put = (wanted) => trigger("select", {
   adapters: wanted.flatMap(({ entry, strength }) => entry.files.map((sha256) => ({ sha256, strength }))),
 });
-const node = (tag, about = {}, ...inside) => {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(about)) {
-    if (name === "text") made.textContent = value; else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value);
-  }
-  made.append(...inside);
-  return made;
-};
+const node = headroomNode;
 
 const row = (one, all) => {
   const { entry, strength } = one;
@@ -92,6 +84,7 @@ const follow = () => {
 const form = box.querySelector(".fetch");
 const place = form.querySelector("input");
 const coming = box.querySelector(".pulling");
+const said = coming.querySelector(".said");
 const bar = coming.querySelector(".progress");
 const next = coming.querySelector("button");
 let mine = false; // asked for here, so it is used once it has come
@@ -100,12 +93,14 @@ const pull = async (asked = {}) => {
   clearTimeout(waits);
   let told;
   try { told = await server.pulling(asked); } catch {
-    if (asked.do) { coming.hidden = false; coming.querySelector("p").textContent = headroomText("script.start_again"); }
+    if (asked.do) { coming.hidden = false; said.textContent = headroomText("script.start_again"); }
     return;
   }
   coming.hidden = told.phase === "none";
-  coming.querySelector("p").textContent = told.said;
+  if (said.textContent !== told.said) said.textContent = told.said; // readers hear it once
+  coming.querySelector(".count").textContent = told.count;
   bar.hidden = told.share === null;
+  bar.setAttribute("aria-valuenow", Math.round(100 * (told.share ?? 0)));
   bar.firstElementChild.style.width = `${100 * (told.share ?? 0)}%`;
   next.hidden = !told.next;
   next.textContent = told.next?.label ?? "";
