@@ -36,6 +36,8 @@ def fit(lora: LoraFile, preset: ModelPreset) -> Fit:
     matched = unmatched = 0
     for change in lora.changes:
         wanted = shape_of(change.tensor, preset.architecture, preset.channels)
+        if change.noise == "low" and preset.experts == 1:
+            wanted = None  # there is no second transformer
         if wanted is not None and _same(change, wanted):
             matched += 1
             continue

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.names import Key, Scheme, other_method, other_model, read_key
+from engine.adapters.pairs import Noise
 from engine.errors import ExitCode, HeadroomError
 from engine.process.console import one_line
 from engine.process.own_files import why_no_file
@@ -45,7 +46,8 @@ class Change:
 
     ``tensor``: its name in the checkpoint. ``shape``: that which the tensor has to have, its first
     side by all others in one; of a full difference as it is. ``scale``: alpha by rank, 1 for a
-    difference. ``down``, ``up``, ``diff``: names in the file; a LoRA has the first two.
+    difference. ``down``, ``up``, ``diff``: names in the file; a LoRA has the first two. ``noise``:
+    which of two transformers it is for; None for any.
     """
 
     tensor: str
@@ -55,6 +57,7 @@ class Change:
     down: str | None = None
     up: str | None = None
     diff: str | None = None
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,10 @@ def _no_layer(file: Path, header: FileHeader) -> AdapterError:
 
 @dataclass
 class _Modules:
-    """A file's tensors by what they change; ``parts``: by the checkpoint's tensor."""
+    """A file's tensors by what they change; ``parts``: by the checkpoint's tensor, and whether that
+    is the second transformer's."""
 
-    parts: dict[str, dict[str, str]] = field(default_factory=dict)
+    parts: dict[tuple[str, bool], dict[str, str]] = field(default_factory=dict)
     schemes: set[Scheme] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
 
@@ -146,7 +150,7 @@ class _Modules:
                 modules.unknown.add(_module(name))
                 continue
             modules.schemes.add(key.scheme)
-            modules.parts.setdefault(key.tensor, {})[_slot(key)] = name
+            modules.parts.setdefault((key.tensor, key.second), {})[_slot(key)] = name
         return modules
 
     def changes(
@@ -156,13 +160,15 @@ class _Modules:
         scalars: "_Scalars",
         defaults: "_PeftAlphas",
     ) -> Iterator[Change]:
-        for tensor, parts in self.parts.items():
+        both = any(second for _, second in self.parts)
+        for (tensor, second), parts in self.parts.items():
+            noise: Noise | None = ("low" if second else "high") if both else None
             down, up, diff = (parts.get(name) for name in ("down", "up", "diff"))
             for name in filter(None, (down, up, diff)):
                 if tensors[name].dtype not in FLOATS:
                     raise _damaged(file, name)
             if diff is not None:
-                yield Change(tensor, tensors[diff].shape, diff=diff)
+                yield Change(tensor, tensors[diff].shape, diff=diff, noise=noise)
                 if down is None and up is None:
                     continue
             if down is None or up is None:
@@ -180,7 +186,7 @@ class _Modules:
             if not math.isfinite(scale):
                 raise _damaged(file, str(parts.get("alpha")))
             shape = high[0], math.prod(low[1:])
-            yield Change(tensor, shape, scale, rank, down, up)
+            yield Change(tensor, shape, scale, rank, down, up, noise=noise)
 
 
 def _slot(key: Key) -> str:

@@ -39,6 +39,7 @@ _OTHER_METHODS: Mapping[str, str] = {
     "glora_": "GLoRA",
 }
 _PREFIXES = ("base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.")
+SECOND = "transformer_2."  # diffusers' name of the transformer of the later steps
 _UNDERSCORED = re.compile(r"(?:lora_unet|lora_transformer|lycoris)_+(.+)")
 
 _BLOCK: Mapping[str, str] = {  # diffusers' name: Wan's
@@ -87,11 +88,13 @@ _BESIDE_UNDERSCORED = _underscored(_BESIDE, _OWN_BESIDE)
 
 @dataclass(frozen=True)
 class Key:
-    """A tensor of a LoRA's file: the layer of Wan's that it is for, and what of the change."""
+    """A tensor of a LoRA's file: the layer of Wan's that it is for, and what of the change.
+    ``second``: of the transformer of the later steps, in a file that holds both."""
 
     layer: str
     part: Part
     scheme: Scheme
+    second: bool = False
 
     @property
     def tensor(self) -> str:
@@ -105,8 +108,9 @@ def read_key(name: str) -> Key | None:
     """What the tensor ``name`` is for; None where that is no layer of Wan's."""
     for ending, part in _PARTS.items():
         if name.endswith(f".{ending}"):
-            found = _layer(name[: -len(ending) - 1])
-            return Key(found[0], part, found[1]) if found else None
+            second = name.startswith(SECOND)
+            found = _layer(name.removeprefix(SECOND)[: -len(ending) - 1])
+            return Key(found[0], part, found[1], second) if found else None
     return None
 
 

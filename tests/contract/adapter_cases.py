@@ -202,4 +202,29 @@ def adapter_one_expert(folder: Path) -> dict[str, Any]:
     return found | {"after": after}
 
 
-CASES = (adapters, adapter_changes, adapter_cancel, adapter_offloads, adapter_one_expert)
+def adapter_both_experts(folder: Path) -> dict[str, Any]:
+    """One file for both transformers is the pair of files, one for each."""
+    store = written()
+    sides = {}
+    for noise, seed in (("high", 11), ("low", 12)):
+        sides[noise] = store.folder / f"pair_{noise}_noise.safetensors"
+        lora_files.write(sides[noise], lora_files.lora(seed), "diffusers")
+    lora_files.write_both(store.folder / "both.safetensors", sides["high"], sides["low"])
+    pair, both, one = (chosen(store, **{name: 1.0}) for name in ("pair", "both", "first"))
+    found: dict[str, Any] = {"files": [len(pair), len(both)]}
+    for offload in ("block-exact", "one-expert", "lazy"):
+        bench = Bench(I2V, offload=offload)
+        for wanted in (pair, both, one):
+            bench.clip(adapters=wanted, run=Recorder(pictures=Pictures(drawn())))
+        found[offload] = [torch.equal(bench.latents[0], other) for other in bench.latents[1:]]
+    return found
+
+
+CASES = (
+    adapters,
+    adapter_changes,
+    adapter_cancel,
+    adapter_offloads,
+    adapter_one_expert,
+    adapter_both_experts,
+)

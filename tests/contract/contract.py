@@ -34,6 +34,7 @@ CASES = (
     "adapter_cancel",
     "adapter_offloads",
     "adapter_one_expert",
+    "adapter_both_experts",
     "pictures",
     "encoded",
     "turns",
@@ -258,6 +259,12 @@ class Contract:
         assert one["equal"] == [True] * 5
         assert one["differ"]
         assert one["after"] == [True] * 6
+
+    def test_a_lora_for_both_experts_is_its_pair(self, found: Found) -> None:
+        both = found["adapter_both_experts"]
+        assert both["files"] == [2, 1]
+        for offload in ("block-exact", "one-expert", "lazy"):
+            assert both[offload] == [True, False], offload
 
     def test_a_clip_begins_and_ends_with_pictures(self, found: Found) -> None:
         made = found["pictures"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.contract.checkpoints import DIM, FFN, LAYERS, TEXT_DIM
 
@@ -74,6 +74,15 @@ def write(file: Path, made: Lora, scheme: str) -> None:
         tensors[f"diffusion_model.{layer}.{ending}"] = difference
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file, {"trigger_words": "ohwx"})
+
+
+def write_both(file: Path, first: Path, second: Path) -> None:
+    """One file for Wan 2.2's two transformers, as diffusers names them, of two in its names."""
+    both = load_file(first)
+    for name, tensor in load_file(second).items():
+        rest = name.removeprefix("transformer.").removeprefix("diffusion_model.")
+        both[f"transformer_2.{rest}"] = tensor
+    save_file(both, file)
 
 
 def named(layer: str, scheme: str) -> str:

@@ -35,6 +35,27 @@ def test_a_picture_model_has_other_inputs(tmp_path: Path) -> None:
     assert fit(lora, loras.small_model(task="i2v")).unmatched == 0
 
 
+def test_a_file_for_both_transformers_says_which_is_whose(tmp_path: Path) -> None:
+    """As diffusers names them; a model of one transformer has the first one's."""
+    first = loras.layers("diffusers", blocks=1)
+    second = {
+        name.replace("transformer.", "transformer_2."): sides for name, sides in first.items()
+    }
+    lora = read_lora(loras.write(tmp_path / "a.safetensors", {**first, **second}))
+    assert [change.noise for change in lora.changes] == ["high"] * 5 + ["low"] * 5
+    shape = loras.small_model().architecture
+    two = load_presets().models["wan2.2-i2v-a14b-fp8"].model_copy(update={"architecture": shape})
+    assert (fit(lora, two).matched, fit(lora, two).unmatched) == (10, 0)
+    one = fit(lora, loras.small_model())
+    assert (one.matched, one.unmatched) == (5, 5)
+    alone = read_lora(loras.write(tmp_path / "b.safetensors", second))
+    assert {change.noise for change in alone.changes} == {"low"}
+    assert not fit(alone, loras.small_model()).fits
+    assert {change.noise for change in read_lora(loras.write(tmp_path / "c", first)).changes} == {
+        None
+    }, "one that names a single transformer counts for both"
+
+
 @pytest.mark.parametrize(("dim", "model"), [(1536, "Wan 2.1 1.3B"), (3072, "Wan 2.2 5B")])
 def test_another_wan_is_refused_by_the_shape_that_differs(
     tmp_path: Path, dim: int, model: str

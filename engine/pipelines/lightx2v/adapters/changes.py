@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import safe_open
 
 from engine.adapters.lora_file import AdapterError, Change, read_lora
+from engine.adapters.pairs import Noise
 from engine.pipelines.lightx2v.adapters.arithmetic import Product
 from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.text import Text
@@ -29,23 +30,29 @@ class Changes:
     """What each of ``wanted`` does to which tensor of ``originals``; ``left_out``: how many changes
     have no place there.
 
+    Args:
+        noise: which of Wan 2.2's transformers they are for; None where there is one.
+
     Raises:
         AdapterError: a file can't be read, or changes nothing of this model.
     """
 
-    def __init__(self, wanted: Sequence[Wanted], originals: Originals) -> None:
+    def __init__(
+        self, wanted: Sequence[Wanted], originals: Originals, noise: Noise | None = None
+    ) -> None:
         self._originals = originals
         self.tensors: dict[str, dict[Wanted, list[Change]]] = {}
         self.left_out = 0
         for one in wanted:
             lora = read_lora(one.path)
-            fitting = [change for change in lora.changes if _fits(change, originals)]
-            if not fitting:
+            own = [change for change in lora.changes if change.noise in (None, noise or "high")]
+            fitting = [change for change in own if _fits(change, originals)]
+            if own and not fitting:
                 raise AdapterError(
                     Text("adapters.changes_nothing", file=one.path.name),
                     Text("adapters.choose_for_wan"),
                 )
-            self.left_out += len(lora.unknown) + len(lora.changes) - len(fitting)
+            self.left_out += len(lora.unknown) + len(own) - len(fitting)
             for change in fitting:
                 of_tensor = self.tensors.setdefault(change.tensor, {})
                 of_tensor.setdefault(one, []).append(change)

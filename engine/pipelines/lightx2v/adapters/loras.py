@@ -59,7 +59,7 @@ class Loras:
         perhaps in the middle of a clip: it gets what is wanted now."""
         where = torch.device(device)
         if offload == "lazy":
-            Streamed(model, originals, where).have(self._wanted)
+            Streamed(model, originals, where).have(self._wanted, self._noise)
             return
         held = held_tensors(model)
         if offload == ONE_EXPERT:
@@ -79,7 +79,7 @@ class Loras:
         self._wanted = self._chosen(request, preset)
         if self._merger is None:
             return False
-        changes = Changes(self._wanted, self._originals)
+        changes = Changes(self._wanted, self._originals, self._noise)
         new = self._arriving is not None and self._arriving.have(changes)
         here = changes.within(self._held)
         if self._merger.holds(here):

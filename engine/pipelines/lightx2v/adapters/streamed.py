@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from engine.adapters.pairs import Noise
 from engine.pipelines.lightx2v.adapters.changes import Changes, Wanted
 from engine.pipelines.lightx2v.adapters.held import held_in_block, held_tensors
 from engine.pipelines.lightx2v.adapters.merger import Merger
@@ -26,15 +27,16 @@ class Streamed:
         self._model, self._originals = model, originals
         self._writer = Writer(originals, device, None if device.type == "cpu" else PIECE)
 
-    def have(self, wanted: Sequence[Wanted]) -> None:
-        """Merge ``wanted`` into each block once it is read, and into the rest now.
+    def have(self, wanted: Sequence[Wanted], noise: Noise | None) -> None:
+        """Merge ``wanted`` into each block once it is read, and into the rest now; ``noise`` as
+        in ``Changes``.
 
         Raises:
             AdapterError: a file can't be read, or changes nothing of this model.
         """
         if not wanted:
             return
-        changes = Changes(wanted, self._originals)
+        changes = Changes(wanted, self._originals, noise)
         beside = held_tensors(self._model)
         beside = {name: held for name, held in beside.items() if not name.startswith("blocks.")}
         Merger(beside, self._writer).have(changes.within(beside))
