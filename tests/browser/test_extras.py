@@ -29,6 +29,7 @@ def visible(tab: Any) -> list[str]:
 
 
 def test_a_preset_is_saved_by_keyboard_and_had_again(page: Any) -> None:
+    page.wait_for_load_state("networkidle")  # the list that is asked for as the page opens
     page.fill("#seed input", "7")
     page.press("#seed input", "Tab")
     page.focus("#saved-open")
@@ -37,7 +38,6 @@ def test_a_preset_is_saved_by_keyboard_and_had_again(page: Any) -> None:
     page.keyboard.type("Draft <b>480p</b>")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Saved as “Draft <b>480p</b>”.")
-    settled(page)
     assert preset(page) == "Draft <b>480p</b>"
     before = chosen(page)
     page.click("#frames label >> nth=0")

@@ -193,12 +193,15 @@ def test_what_is_below_a_clip_stays_where_it_is_when_its_file_comes(library: Any
     search(library, "blue")
     wait_for_cards(library, 1)
     held: list[Any] = []
-    library.route("**/clip/*?v=*", lambda route: held.append(route))
+    library.route(
+        "**/clip/*?v=*", lambda route: held.append(route) if not go else route.continue_()
+    )
+    go: list[bool] = []
     library.click("#library [aria-label='Open: a blue cube']")
     library.wait_for_selector("dialog >> text=New seed")
     before = library.locator("dialog .lib-acts").bounding_box()
     wait_until(lambda: held, "the clip's request")
-    library.unroute("**/clip/*?v=*")
+    go.append(True)
     for route in held:
         route.continue_()
     library.wait_for_function("document.querySelector('dialog video').videoWidth > 0")

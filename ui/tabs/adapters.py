@@ -22,7 +22,7 @@ from ui.theme import ASSETS
 from ui.wiring import QUIET
 from ui.wording import say
 
-LONGEST_PLACE = 500  # characters of a repository and a file in it
+LONGEST_PLACE = 500  # characters; nothing that long is a repository and a file in it
 MOVES: tuple[Phase, ...] = ("working", "paused")
 # What the button beside a download does next.
 NEXT: Mapping[Phase, tuple[str, Text]] = {
@@ -40,13 +40,13 @@ ADAPTERS = """
   <p class="none">No LoRA here fits this model.</p>
   <form class="fetch">
     <label><span>From Hugging Face</span>
-      <input type="text" maxlength="{longest}" placeholder="owner/repository/file.safetensors"
-        autocomplete="off" spellcheck="false" translate="no"></label>
+      <input type="text" placeholder="owner/repository/file.safetensors" autocomplete="off"
+        spellcheck="false"></label>
     <button type="submit">Look it up</button>
   </form>
   <div class="pulling" hidden>
     <p class="said" role="status"></p>
-    <div class="progress" role="progressbar" aria-label="Download" aria-valuemin="0"
+    <div class="bar" role="progressbar" aria-label="Download" aria-valuemin="0"
       aria-valuemax="100"><span></span></div>
     <p class="count"></p>
     <button type="button"></button>
@@ -72,7 +72,7 @@ def build_adapters(engine: Engine) -> gr.HTML:
         return pull_told(engine.pulling, asked)
 
     return gr.HTML(
-        ADAPTERS.format(most=MOST_ADAPTERS, strongest=STRONGEST, longest=LONGEST_PLACE),
+        ADAPTERS.format(most=MOST_ADAPTERS, strongest=STRONGEST),
         elem_id="adapters",
         js_on_load=(ASSETS / "page/adapters.js").read_text(encoding="utf-8"),
         server_functions=[offered, pulling],

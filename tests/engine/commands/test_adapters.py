@@ -71,7 +71,7 @@ def test_add_list_and_remove(capsys: Capture, tmp_path: Path) -> None:
         (("add",), "A LoRA is missing"),
         (("list", "zoom"), "takes no file"),
         (("remove", "zoom"), "There is no LoRA zoom"),
-        (("add", "none.safetensors"), "can't be read"),
+        (("add", "none.safetensors"), "doesn't exist"),
         (("list", "--model", "none"), "none"),
         (("pull", "zoom"), "isn't a repository"),
     ],

@@ -159,6 +159,7 @@ OTHERS = {
     "engine/commands/answer.py",  # flushes
     "engine/library/reader_process.py",
     "engine/weights/download_process.py",
+    "engine/adapters/pull_process.py",
     "engine/pipelines/lightx2v/self_test.py",
     "engine/commands/login.py",  # asks for a name and a password, in words of its own
     "engine/worker/main.py",
