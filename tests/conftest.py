@@ -66,9 +66,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in ("browser", "contract"):
             item.add_marker(pytest.mark.starts)
-    # At the end two processes share small files, instead of one waiting for the other's long one.
+    # At the end processes share small files, instead of one waiting for another's long one.
     long = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in long)
+    place = _mixed([*dict.fromkeys(item.path for item in items)])
+    items.sort(key=lambda item: (item.path not in long, place[item.path]))
+
+
+def _mixed(files: list[Path]) -> dict[Path, float]:
+    """Places in an order where those with a browser, which compute, are spread evenly among the
+    others, which mostly wait for processes: so neither cores nor tests stand still."""
+    browser = [file for file in files if file.relative_to(TESTS).parts[0] == "browser"]
+    others = [file for file in files if file not in browser]
+    return {
+        file: (at + 0.5) / len(group)
+        for group in (browser, others)
+        for at, file in enumerate(group)
+    }
 
 
 @pytest.fixture(autouse=True)

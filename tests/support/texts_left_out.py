@@ -4,7 +4,7 @@
 MODULES = {
     r"engine/commands/.*": "the command line",
     r"engine/install/(?!installed|background).*": "runs before there is a page",
-    r"engine/(home|preset_file|presets)\.py": "what they refuse ends the program before there is a page",
+    r"engine/(home|presets|preset_file)\.py": "what they refuse comes before there is a page",
     r"engine/(process/variables|machine/addresses)\.py": "as these",
     r"engine/pipelines/(bench|wan_tiny/training)/.*": "benchmark and training",
     r"engine/pipelines/wan_tiny/(?!vocabulary|pipeline).*": "what only the worker says to itself",
