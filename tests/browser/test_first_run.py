@@ -130,7 +130,7 @@ def test_the_tabs_can_be_seen_by_everybody(served: Served, hub: Hub) -> None:
 
 
 def look_at(tab: Any, what: str) -> None:
-    """Hold the page against what everybody needs of it; pictures are kept if somebody wants them."""
+    """Hold the page against what everybody needs of it, and keep pictures for who wants them."""
     for width, height in ((390, 844), (1920, 1080), (1366, 768)):
         tab.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
