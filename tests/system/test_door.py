@@ -157,14 +157,20 @@ def test_every_way_in_has_one_throttle(page: Served, cookies: httpx.Cookies) -> 
     def free() -> bool:
         return basic("clips/99.mp4", "secret") == 404
 
-    with ThreadPoolExecutor(50) as pool:
+    def every_way_refused() -> bool:
         at_once = pool.map(lambda n: logged_in(page, f"{n}").status_code, range(60))
         assert 1 <= judged(list(at_once)) <= 3, "on a busy machine they take seconds"
-        assert [basic("clips/1.mp4"), basic("mcp"), logged_in(page, "secret").status_code] == [
-            429,
-            429,
-            429,
-        ]
+        ways = [basic("clips/1.mp4"), basic("mcp"), logged_in(page, "secret").status_code]
+        return ways == [429, 429, 429]
+
+    with ThreadPoolExecutor(50) as pool:
+        # On a machine so busy that the wait is over before the third way, it is tried again.
+        for _ in range(5):
+            if every_way_refused():
+                break
+            wait_until(free, "the end of the wait")
+        else:
+            pytest.fail("one of the ways has a throttle of its own")
         wait_until(free, "the end of the wait")
         for path in ("clips/1.mp4", "mcp"):
             tries = pool.map(lambda _, path=path: basic(path), range(20))
