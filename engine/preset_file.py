@@ -10,9 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import ExitCode, HeadroomError, first_line
+from engine.text import YAML_LOADER
 
-# libyaml's, where PyYAML was built with it: eight times as fast.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 100  # lists and mappings within each other; libyaml's loader has crashed on 50,000
 
 
@@ -68,14 +67,14 @@ def _parse(text: str) -> tuple[yaml.Node | None, Any]:
         ValueError: it holds no data, or is nested too deep.
     """
     deep = 0
-    for event in yaml.parse(text, Loader=LOADER):
+    for event in yaml.parse(text, Loader=YAML_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             deep += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             deep -= 1
         if deep > DEEPEST:
             raise ValueError(f"its lists are nested more than {DEEPEST} deep")
-    loader = LOADER(text)
+    loader = YAML_LOADER(text)
     try:
         tree = loader.get_single_node()
         return tree, loader.construct_document(tree) if tree is not None else None

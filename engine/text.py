@@ -28,6 +28,10 @@ PLAIN, PRESET, JOINED, LISTED = "plain", "preset", "joined", "listed"  # ids tha
 CLOSED = tuple("、。！，：；？）”…")  # Chinese signs that need no space behind them
 
 
+# libyaml's, where PyYAML was built with it: eight times as fast.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 class TextsError(ValueError):
     """A table isn't as it should be, or lacks an id."""
 
@@ -210,9 +214,8 @@ def tables(*folders: Path) -> Table:
         TextsError: an id stands twice, or its texts aren't one in each language.
     """
     found: dict[str, Mapping[Language, str]] = {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for file in sorted(file for folder in folders for file in folder.glob("*.yaml")):
-        for id, texts in (yaml.load(file.read_text(encoding="utf-8"), loader) or {}).items():
+        for id, texts in (yaml.load(file.read_text(encoding="utf-8"), YAML_LOADER) or {}).items():
             if id in found:
                 raise TextsError(f"{file.name}: {id} stands twice.")
             if not isinstance(texts, dict) or set(texts) != set(LANGUAGES):

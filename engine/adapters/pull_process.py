@@ -43,7 +43,6 @@ def main(arguments: list[str]) -> int:
         told, remedy = as_text(error.sentence), as_text(error.remedy)
         state = replace(state, phase="failed", told=told, remedy=remedy)
     tell(state)
-    sys.stdout.flush()
     os._exit(0)  # threads that wait for bytes would hold it
 
 

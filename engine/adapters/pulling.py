@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from engine.adapters.pull_state import WORKING, PullState
 from engine.home import Home
-from engine.text import Text
 from engine.weights import owned_process
 from engine.weights.hub import KEPT
 
@@ -75,8 +74,7 @@ class Pulling:
                 self._put(process, PullState.from_json(json.loads(line)))
         code = process.wait()
         if self._state.phase in WORKING:
-            how = Text("weights.signal" if code < 0 else "weights.exit_code", number=abs(code))
-            told = Text("weights.process_ended", how=how)
+            told = owned_process.how_it_ended(code)
             self._put(process, replace(self._state, phase="failed", told=told, remedy=KEPT))
 
     def _put(self, process: "subprocess.Popen[str]", state: PullState) -> None:

@@ -59,8 +59,7 @@ class _Run:
             try:
                 self.ended = DownloadProgress.parse(text)
             except (ValueError, KeyError, TypeError):
-                how = Text("weights.signal" if code < 0 else "weights.exit_code", number=abs(code))
-                told = Text("weights.process_ended", how=how)
+                told = owned_process.how_it_ended(code)
                 self.ended = DownloadProgress(
                     "failed", self.what, told=told, remedy=KEPT, at=time.time()
                 )

@@ -13,6 +13,7 @@ from typing import Any
 from engine.home import PROJECT, Home
 from engine.process.loops import Loop
 from engine.process.patience import waited
+from engine.text import Text
 
 STOP_SECONDS = 3.0
 
@@ -57,6 +58,12 @@ def stop(process: "subprocess.Popen[str]") -> None:
     if not waited(ended_within, STOP_SECONDS):
         process.kill()
         process.wait()
+
+
+def how_it_ended(code: int) -> Text:
+    """Of a process that ended without its last word, by its exit code."""
+    how = Text("weights.signal" if code < 0 else "weights.exit_code", number=abs(code))
+    return Text("weights.process_ended", how=how)
 
 
 def until_its_end() -> None:

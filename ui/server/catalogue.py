@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from engine.text import TextsError
+from engine.text import YAML_LOADER, TextsError
 
 FOLDER = Path(__file__).parents[1] / "texts/zh"
 
@@ -29,8 +29,7 @@ def catalogue() -> dict[str, str]:
 
 
 def _load(file: Path) -> dict[object, object] | None:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    pairs = yaml.compose(file.read_text(encoding="utf-8"), Loader=loader)
+    pairs = yaml.compose(file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
     if pairs is None:
         return None
     if not isinstance(pairs, yaml.MappingNode):
