@@ -1,7 +1,6 @@
 """The child's main loop: it owns the pipeline, keeps it warm, and may be killed at any moment."""
 
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import os
@@ -43,6 +42,7 @@ from engine.process import terminal
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset
+from engine.worker import heap
 from engine.worker.messages import (
     Advance,
     Become,
@@ -97,7 +97,7 @@ class JobRun:
         self.leave()
         self._stage = self.reached = stage
         self._steps, self._step = steps, 0
-        _trim()
+        heap.trim()
         self._meter.reset()
         self._began = time.perf_counter()
         self._tell(0.0)
@@ -171,7 +171,7 @@ def main(
     crashes = _start_logging(Path(log_file))
     faulthandler.enable(os.dup(crashes.fileno()))  # the log may be another file later
     pipe = Pipe(connection)
-    _return_freed_memory()
+    heap.return_freed_memory()
     try:
         pipeline = pipe.pipeline = open_pipeline(preset)
         loaded = _Loaded.load(pipeline, preset, plan)
@@ -193,14 +193,17 @@ def main(
         logs.about(message.job, message.request.prompt)
         pictures = partial(_pictures, message.request, loaded.preset)
         run = JobRun(message.job, pipe, pipeline.meter, pictures)
+        answer: FromWorker
         if isinstance(message, Probe):
-            pipe.answer(_probe(message, pipeline, run))
-            continue
-        if isinstance(message, Compare):
-            pipe.answer(_compare(message, pipeline, loaded.preset, run))
-            continue
-        pipe.answer(_make_clip(message, pipeline, run, loaded))
-        loaded.seconds = 0.0  # only the first clip waited for the load
+            answer = _probe(message, pipeline, run)
+        elif isinstance(message, Compare):
+            answer = _compare(message, pipeline, loaded.preset, run)
+        else:
+            answer = _make_clip(message, pipeline, run, loaded)
+            loaded.seconds = 0.0  # only the first clip waited for the load
+        pipe.answer(answer)
+        if isinstance(answer, Failed | CancelDone):
+            heap.collect()
 
 
 @dataclass
@@ -226,6 +229,7 @@ class _Loaded:
 
     @classmethod
     def _told(cls, pipeline: Pipeline, preset: ModelPreset, plan: Plan, began: float) -> "_Loaded":
+        heap.collect()
         described: dict[str, Said] = {**pipeline.describe()}
         label = of_preset(str(described.pop("label")))
         notice = as_text(described.pop("notice", NOTHING))
@@ -361,28 +365,6 @@ def _check_frames(frames: Frames, request: ClipRequest) -> None:
             ),
             Text("worker.report_with_log"),
         )
-
-
-M_MMAP_THRESHOLD = -3  # malloc.h
-MMAP_BYTES = 2**20
-
-
-def _return_freed_memory() -> None:
-    """Have glibc return every freed block of a megabyte or more to the system at once.
-
-    By itself it raises that threshold as blocks are freed, up to 32 MB, and keeps what is below:
-    a size's peak would depend on which sizes ran before it (measured: by up to 30 %).
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt
-            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
-
-
-def _trim() -> None:
-    """The same for smaller blocks, before a stage is measured."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _remove(order: Generate) -> None:

@@ -93,7 +93,11 @@ def clips(folder: Path, say: Say) -> Clips:
 
 def computing(receipt: Mapping[str, Any]) -> float:
     """The seconds of a clip in which its device has something to do."""
-    return sum(float(receipt["stages"][name]) for name in ("encode", "denoise", "decode"))
+    return sum(
+        float(seconds)
+        for name, seconds in receipt["stages"].items()
+        if name not in ("load", "save")
+    )
 
 
 def _idle(engine: Engine) -> float:

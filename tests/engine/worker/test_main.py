@@ -1,19 +1,24 @@
 """The worker's end of the pipe: what it says of itself, and when."""
 
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from multiprocessing import Pipe as make_pipe
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.pipelines.base import Broken, OutOfMemory, PipelineError
-from engine.text import Text
+from engine.plan.choice import Plan
+from engine.presets import ModelPreset, load_presets
+from engine.text import Said, Text
 from engine.worker import pipe as worker_pipe
-from engine.worker.main import _failure
-from engine.worker.messages import Finished, Heartbeat
+from engine.worker.main import _failure, _Loaded
+from engine.worker.messages import Become, Finished, Heartbeat
 from engine.worker.pipe import Pipe
 
 # pytest also tells of a thread that ends by SystemExit.
@@ -99,3 +104,53 @@ def test_a_full_ram_is_an_id_and_a_strange_error_keeps_its_own_words() -> None:
     assert full.sentence == Text("worker.ram_ran_out")
     assert strange.sentence == Text("worker.pipeline_failed", error="ValueError", why="x")
     assert str(strange.sentence) == "The pipeline failed with ValueError: x."
+
+
+class Buffers:
+    itself: "Buffers"
+
+
+class Leaving:
+    """A pipeline whose load leaves a cycle behind, as one does that exchanges its parts."""
+
+    def __init__(self) -> None:
+        self.meter = SimpleNamespace(device="no GPU")
+        self.left: weakref.ref[Any] | None = None
+
+    def load(self, plan: Plan) -> Plan:
+        self._leave()
+        return plan
+
+    def become(self, _preset: ModelPreset, plan: Plan) -> Plan:
+        return self.load(plan)
+
+    def _leave(self) -> None:
+        buffers = Buffers()
+        buffers.itself = buffers
+        self.left = weakref.ref(buffers)
+
+    def describe(self) -> dict[str, Said]:
+        return {"label": "a model"}
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Python's own may come at any time, or not at all."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_what_a_load_leaves_in_a_cycle_is_free_before_the_first_clip() -> None:
+    pipeline: Any = Leaving()
+    preset = load_presets().models["wan-tiny"]
+    _Loaded.load(pipeline, preset, {})
+    assert pipeline.left() is None
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_so_is_what_becoming_a_draft_leaves() -> None:
+    pipeline: Any = Leaving()
+    _Loaded.become(pipeline, Become(load_presets().models["wan-tiny"], {}))
+    assert pipeline.left() is None

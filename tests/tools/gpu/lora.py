@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from engine.adapters.store import Adapters
+from engine.adapters.store import AdapterEntry, Adapters
 from engine.home import Home
 from engine.pipelines.lightx2v.adapters.changes import Changes, Wanted
 from engine.pipelines.lightx2v.adapters.held import held_tensors
 from engine.pipelines.lightx2v.adapters.merger import Merger
 from engine.pipelines.lightx2v.adapters.originals import Originals
 from engine.pipelines.lightx2v.adapters.writer import SCALE, Writer
+from engine.presets import ModelPreset
 from engine.request import Adapter
 from tests.tools.gpu import pretend
 from tests.tools.gpu.bench import Bench, Run
@@ -34,7 +35,7 @@ ATTENTION = tuple(f"{kind}.{part}" for kind in ("self_attn", "cross_attn") for p
 def whole(bench: Bench) -> None:
     """All of it on one loaded pipeline. Of lazy weights only clips: nothing is kept merged."""
     store = Adapters(Home.find())
-    first, second = (write(bench, store, seed) for seed in (1, 2))
+    first, second = (write(bench.pipeline.preset, store, seed) for seed in (1, 2))
     plain = bench.run(OWN, steps=None, kind="cold")
     bench.run(OWN, steps=None, kind="lora_without")
     merger = bench.pipeline._loras[0]._merger
@@ -66,9 +67,9 @@ def chosen(one: Wanted, strength: float = 1.0) -> Adapter:
     return Adapter(one.sha256, strength)
 
 
-def write(bench: Bench, store: Adapters, seed: int) -> Wanted:
-    """A LoRA of the loaded model's shape in the folder."""
-    shape = architecture(bench.pipeline.preset)
+def write(preset: ModelPreset, store: Adapters, seed: int, name: str = "") -> Wanted:
+    """A LoRA of ``preset``'s shape in the folder."""
+    shape = architecture(preset)
     sides = dict.fromkeys(ATTENTION, (shape.dim, shape.dim))
     sides |= {"ffn.0": (shape.ffn_dim, shape.dim), "ffn.2": (shape.dim, shape.ffn_dim)}
     generator = torch.Generator().manual_seed(seed)
@@ -77,15 +78,23 @@ def write(bench: Bench, store: Adapters, seed: int) -> Wanted:
         for part, (out, into) in sides.items():
             # A sum of RANK products of this spread; the weights' is 1 / sqrt(into).
             spread = math.sqrt(SHARE / math.sqrt(RANK * into))
-            for name, size in (("lora_down", (RANK, into)), ("lora_up", (out, RANK))):
+            for side, size in (("lora_down", (RANK, into)), ("lora_up", (out, RANK))):
                 values = torch.randn(*size, generator=generator) * spread
-                key = f"diffusion_model.blocks.{block}.{part}.{name}.weight"
+                key = f"diffusion_model.blocks.{block}.{part}.{side}.weight"
                 tensors[key] = values.to(torch.bfloat16)
     store.make_folder()
-    file = store.folder / f"random {seed}.safetensors"
+    file = store.folder / f"{name or f'random {seed}'}.safetensors"
     save_file(tensors, file)
     entry = store.find(file.name)
     return Wanted(file, entry.files[0].sha256, 1.0)
+
+
+def write_pair(preset: ModelPreset, store: Adapters) -> AdapterEntry:
+    """One for each of two transformers, which are found as a pair."""
+    for seed, noise in enumerate(("high", "low"), start=1):
+        write(preset, store, seed, f"pair {noise}")
+    (entry,) = (one for one in store.entries() if len(one.files) == 2)
+    return entry
 
 
 def merging(bench: Bench, merger: Merger, first: Wanted, second: Wanted) -> None:

@@ -24,9 +24,8 @@ from engine.request import Size
 from engine.stages import Frames
 from tests.tools.gpu import pretend, true_shape
 from tests.tools.gpu.bench import Bench, Run
-from tests.tools.gpu.rows import sizes, tell, told
+from tests.tools.gpu.rows import I2V, sizes, tell, told
 
-I2V = pretend.I2V if pretend.ON else true_shape.I2V
 SIZES = "480x832x81,720x1280x81"
 _options = argparse.Namespace()
 

@@ -15,6 +15,8 @@ from tests.tools.gpu import pretend
 
 # HEADROOM_GPU_MODEL: another one of the 14B's precisions, with --choices that go with it.
 MODEL = pretend.MODEL if pretend.ON else os.environ.get("HEADROOM_GPU_MODEL", "wan2.1-t2v-14b-fp8")
+# Its model that begins with a picture, of the same precision.
+I2V = pretend.I2V if pretend.ON else f"wan2.2-i2v-a14b-{MODEL.rpartition('-')[2]}"
 PROMPT = "a red ball moves left over green grass"
 
 

@@ -40,6 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pictures", "lazy"),
         ("pictures", "encode"),
         ("climbing", "--cap", "16", "12"),
+        ("page",),
     ],
     ids=lambda task: " ".join(task[:2]),
 )
@@ -50,7 +51,7 @@ def test_a_measurement_runs_through(
     monkeypatch.setenv("HEADROOM_GPU_PRETEND", "1")
     out = tmp_path / "rows.jsonl"
     module, *arguments = task
-    at = 0 if module == "climbing" else 1
+    at = 0 if module in ("climbing", "page") else 1
     REAL.run(f"tests.tools.gpu.{module}", *arguments[:at], str(out), *arguments[at:], root=root)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     tasks = [row for row in rows if row["kind"] == "task"]
@@ -60,6 +61,8 @@ def test_a_measurement_runs_through(
     assert all(row["frames"] and row["latents"] for row in rows if row["kind"] == "same_after")
     encoded = [row["same"] for row in rows if row["kind"] == "encoded"]
     assert all(same["twice"] and same["theirs"] for same in encoded)
+    assert all(row["same"] for row in rows if row["kind"] == "page_same")
+    assert all(row["state"] == "done" for row in rows if row["kind"] == "page_killed")
     broken = [row for row in rows if row["kind"] == "broken_context"]
     assert all(row["state"] == row["then"] == "done" and row["same"] for row in broken)
     assert all(row["attempts"] == 2 and row["other_worker"] for row in broken)

@@ -14,9 +14,8 @@ from engine.presets import TRANSFORMERS, Architecture, ModelPreset, load_presets
 from tests.contract import checkpoints
 from tests.contract.checkpoints import LARGEST, STORED
 from tests.tools.gpu import pretend
-from tests.tools.gpu.rows import MODEL
+from tests.tools.gpu.rows import I2V, MODEL
 
-I2V = "wan2.2-i2v-a14b-fp8"
 T5 = {"vocabulary": 256_384, "dim": 4096, "ffn": 10_240, "layers": 24, "heads": 64, "buckets": 32}
 NAMES = {
     torch.float8_e4m3fn: "F8_E4M3",
@@ -41,6 +40,7 @@ def write(folder: Path) -> None:
 def write_experts(folder: Path) -> None:
     """The same for I2V, whose two transformers differ in every weight and scale."""
     preset = load_presets().models[I2V]
+    precision = str(preset.precision)
     for number, role in enumerate(TRANSFORMERS):
         part = preset.weight_file(role)
         assert part is not None
@@ -48,9 +48,11 @@ def write_experts(folder: Path) -> None:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             # Nearly the size that a layer's output has: other scales are what they are told by.
-            _write_single(file, architecture(preset), preset.channels, 1 - 0.1 * number)
-    (folder / "distill_fp8").mkdir(exist_ok=True)
-    _write_others(folder / "distill_fp8", "fp8")
+            size = 1 - 0.1 * number
+            _write_single(file, architecture(preset), preset.channels, precision, size)
+    others = folder / f"distill_{precision}"
+    others.mkdir(exist_ok=True)
+    _write_others(others, precision)
 
 
 def _write_others(blocks: Path, precision: str) -> None:
@@ -133,9 +135,11 @@ def _write_transformer(folder: Path, shape: Architecture, precision: str) -> Non
     (folder / "non_block.safetensors").write_bytes(_header(rest) + data)
 
 
-def _write_single(file: Path, shape: Architecture, channels: int, size: float) -> None:
+def _write_single(
+    file: Path, shape: Architecture, channels: int, precision: str, size: float
+) -> None:
     """All of a transformer in one file."""
-    block, rest = _block(shape, size=size), _non_block(shape, channels)
+    block, rest = _block(shape, precision, size), _non_block(shape, channels)
     named = {
         f"blocks.{index}.{name}": tensor
         for index in range(shape.layers)
