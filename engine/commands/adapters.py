@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.adapters.pull import offered, pull, read_place
 from engine.adapters.store import AdapterEntry, Adapters
+from engine.commands.values import a_name
 from engine.errors import ExitCode, HeadroomError
 from engine.home import Home, free_bytes
 from engine.presets import ModelPreset, Presets, load_presets
@@ -18,6 +19,7 @@ Result = dict[str, Any]
 OPTION: dict[str, Any] = {  # of ``generate --lora``
     "metavar": "FILE[:STRENGTH]",
     "action": "append",
+    "type": a_name,
     "default": [],
     "help": "a LoRA, by its file or its name; once for each",
 }

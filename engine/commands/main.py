@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
 from engine import logs
@@ -17,6 +16,7 @@ from engine.commands.follow import follow
 from engine.commands.login import read_login
 from engine.commands.out import copy, out_file, out_folder
 from engine.commands.pausing import pause, resume
+from engine.commands.values import a_name, a_path, a_port
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
@@ -25,7 +25,7 @@ from engine.guard.guard import Refused, verdict_json
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.machine.addresses import only_here, read_host
-from engine.machine.facts import LAST_PORT, vram_limit
+from engine.machine.facts import vram_limit
 from engine.presets import load_presets
 from engine.process.console import Parser, say, tell, tell_json
 from engine.process.terminal import ends_interrupt
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "open the page (the default command)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
     serve.add_argument(
-        "--port", type=_port, default=7860, help="port; the next free one if it is taken"
+        "--port", type=a_port, default=7860, help="port; the next free one if it is taken"
     )
     serve.add_argument(
         "--share", action="store_true", help="share by link for 2 h, with a new password"
@@ -115,7 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         help="require this login; - asks you for it without showing it",
     )
     serve.add_argument(
-        "--auth-file", metavar="FILE", type=Path, help="require the login in this file's first line"
+        "--auth-file",
+        metavar="FILE",
+        type=a_path,
+        help="require the login in this file's first line",
     )
     serve.add_argument("--mcp", action="store_true", help="offer tools to language models, at /mcp")
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
@@ -131,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(f"--{name}", metavar="N", required=required)
     generate.add_argument("--lora", **adapters.OPTION)
     generate.add_argument("--seed", metavar="N", help="-1, the default, picks a random one")
-    generate.add_argument("--image", metavar="FILE", type=Path, help="begin with this picture")
-    generate.add_argument("--last-image", metavar="FILE", type=Path, help="end with this one")
+    generate.add_argument("--image", metavar="FILE", type=a_path, help="begin with this picture")
+    generate.add_argument("--last-image", metavar="FILE", type=a_path, help="end with this one")
     generate.add_argument(
         "--fit",
         metavar="crop|pad",
@@ -141,13 +144,13 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
     )
-    generate.add_argument("--out", metavar="FILE.mp4", help="also copy the clip here")
+    generate.add_argument("--out", metavar="FILE.mp4", type=a_name, help="also copy the clip here")
 
     pausing = add("pause", pause, "begin no clip until resume, and free the memory")
     pausing.add_argument("--now", action="store_true", help="put what runs back into the queue")
     resuming = add("resume", resume, "go on with the queue")
     reading = add("read", read, "print the receipt inside a clip")
-    reading.add_argument("file", metavar="FILE.mp4", type=Path)
+    reading.add_argument("file", metavar="FILE.mp4", type=a_path)
     listing = add("clips", clips, "list the clips made here, newest first")
     plan = add("plan", _plan, "show how this machine runs a model, and why; or override it")
     plan.add_argument("--model", metavar="ID")
@@ -163,12 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("action", metavar="ACTION", choices=("list", "pull", "verify"))
     weights.add_argument("--model", metavar="ID")
     weights.add_argument(
-        "--from", metavar="FOLDER", dest="folder", help="use the files in this folder"
+        "--from", metavar="FOLDER", dest="folder", type=a_name, help="use the files in this folder"
     )
     loras = add("adapters", adapters.command, "list, add, pull (download) or remove LoRAs")
     loras.add_argument("action", metavar="ACTION", choices=("list", "add", "pull", "remove"))
     loras.add_argument(
-        "what", metavar="WHAT", nargs="?", help="a file, a repository of the hub, or a name"
+        "what", metavar="WHAT", nargs="?", type=a_name, help="a file, a repository, or a name"
     )
     loras.add_argument("--name", metavar="NAME", help="what it is called here")
     loras.add_argument("--model", metavar="ID", help="whether this model can use it")
@@ -180,18 +183,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", metavar="PART", help="run one part")
     bench.add_argument("--model", metavar="ID", help="the model to measure")
     bench.add_argument(
-        "--out", metavar="FOLDER", type=Path, help="where to write the card to share"
+        "--out", metavar="FOLDER", type=a_path, help="where to write the card to share"
     )
     others = reading, listing, plan, kernels, weights, loras, look, bench, pausing, resuming
     for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} isn't a port from 1 to {LAST_PORT}")
-    return int(text)
 
 
 @contextmanager

@@ -256,6 +256,32 @@ def test_a_port_that_is_none_is_told(port: str, capfd: pytest.CaptureFixture[str
     assert f"{port!r} isn't a port from 1 to 65535" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["serve", "--auth-file"],
+        ["generate", "a ball", "--image"],
+        ["generate", "a ball", "--last-image"],
+        ["generate", "a ball", "--lora"],
+        ["generate", "a ball", "--out"],
+        ["read"],
+        ["weights", "pull", "--from"],
+        ["adapters", "add"],
+        ["adapters", "remove"],
+        ["bench", "--out"],
+    ],
+    ids=lambda command: f"{command[0]} {command[-1]}",
+)
+def test_an_unset_variable_is_no_file(
+    command: list[str], empty: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, empty])
+    assert ended.value.code == 2
+    assert "the name is empty" in capfd.readouterr().err
+
+
 def test_a_bad_limit_is_told_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

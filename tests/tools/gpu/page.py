@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -253,13 +253,11 @@ def opened(out: Path, cap: float) -> Iterator[Page]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     log = out.with_suffix(".page.log")
-    environment: Mapping[str, str] = {**os.environ, VRAM_LIMIT: f"{cap:g}"}
+    os.environ[VRAM_LIMIT] = f"{cap:g}"  # also of a command beside the page
     command = (sys.executable, "-c", START, "serve", "--no-browser", "--port", str(port))
     with log.open("w") as file:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=environment, stdout=file, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=file, stderr=subprocess.STDOUT)
         try:
             _answers(process, port)
             tell(out, "page", seconds=round(time.perf_counter() - began, 1))
