@@ -51,7 +51,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("full.mp4", "that isn't a regular file"),
         ("/dev/full", "Use a name that ends in .mp4"),
         ("-", "Use a name that ends in .mp4"),
-        ("", "Use a name that ends in .mp4"),
         ("a\0b.mp4", "can't be written"),
         ("/proc/x.mp4", "can't be written"),
     ],
