@@ -1,7 +1,7 @@
-"""The page on this GPU, over HTTP: ``python -m tests.tools.gpu.page OUT.jsonl [--only-clips]``.
+"""The page on this GPU, over HTTP: ``python -m tests.tools.gpu.page OUT.jsonl [--parts ...]``.
 
 A clip from a picture, a locked size tested and then made, both ends, a LoRA, a queue, a cancel, and
-a worker that is killed. With ``--only-clips`` a cold clip and a warm one: what a machine of less
+a worker that is killed. ``--parts clips`` is a cold clip and a warm one: what a machine of less
 RAM takes, when the whole command runs in a cgroup that has no more.
 """
 
@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from PIL import Image
 from engine.adapters.store import Adapters
 from engine.commands.bench.clips import computing
 from engine.home import PROJECT, Home
+from engine.jobs import State
 from engine.library import mp4
 from engine.machine.facts import VRAM_LIMIT
 from engine.machine.memory import sample_host
@@ -52,10 +54,10 @@ START = (
 class Page:
     """A page that runs, and the client that asks it; rows go to ``out``."""
 
-    def __init__(self, out: Path, port: int, log: Path) -> None:
+    def __init__(self, out: Path, port: int) -> None:
         from gradio_client import Client
 
-        self.out, self.log = out, log
+        self.out = out
         self.client = Client(f"http://127.0.0.1:{port}", verbose=False)
 
     def ask(self, endpoint: str, *values: Any, **named: Any) -> Any:
@@ -68,8 +70,8 @@ class Page:
         from gradio_client import handle_file
 
         picture = handle_file(str(_picture(self.out.parent, size)))
-        sides = {"height": size.height, "width": size.width, "frames": size.frames}
-        return {"prompt": PROMPT, "model": I2V, **sides, "seed": seed, "image": picture, **more}
+        asked = {"prompt": PROMPT, "model": I2V, **asdict(size), "seed": seed, "image": picture}
+        return {**asked, **more}
 
     def clip(self, size: Size, kind: str, seed: int = 7, **more: Any) -> dict[str, Any]:
         """Make it and wait; told as ``kind`` with the receipt's figures."""
@@ -86,11 +88,9 @@ class Page:
         )
         return dict(made)
 
-    def verdict(self, size: Size) -> dict[str, Any]:
-        sides = {"height": size.height, "width": size.width, "frames": size.frames}
-        found = self.ask("check", model=I2V, **sides)
+    def verdict(self, size: Size) -> None:
+        found = self.ask("check", model=I2V, **asdict(size))
         self.tell("verdict", size=str(size), **found)
-        return dict(found)
 
     def job(self, number: int) -> dict[str, Any]:
         return dict(self.ask("status", number))
@@ -99,7 +99,7 @@ class Page:
         deadline = time.monotonic() + PATIENCE
         while True:
             found = self.job(number)
-            if found["job"]["state"] in ("done", "failed", "cancelled", "interrupted"):
+            if State(found["job"]["state"]).final:
                 return found
             if time.monotonic() > deadline:
                 raise TimeoutError(f"job {number}: {found}")
@@ -110,24 +110,17 @@ class Page:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = self.job(number)
-            running, state = found["running"], found["job"]["state"]
-            if state not in ("queued", "running") or (running and running["stage"] in AT_WORK):
+            running, state = found["running"], State(found["job"]["state"])
+            if state.final or (running and running["stage"] in AT_WORK):
                 return
             time.sleep(0.02)
         raise TimeoutError(f"job {number} denoises nothing")
 
 
-def whole(page: Page) -> None:
-    """All that people do from a picture."""
+def pictures(page: Page) -> None:
+    """One, the same again, two, and at a size that has to be tested first."""
     for size in (SHORT, OWN, LARGE):
         page.verdict(size)
-    _pictures(page)
-    _loras(page)
-    _turns(page)
-
-
-def _pictures(page: Page) -> None:
-    """One, the same again, two, and at a size that has to be tested first."""
     first = page.clip(OWN, "clip_cold")
     with told(page.out, "the same again"):
         again = page.clip(OWN, "clip_warm")
@@ -144,7 +137,7 @@ def _pictures(page: Page) -> None:
         page.clip(LARGE, "clip_large")
 
 
-def _turns(page: Page) -> None:
+def turns(page: Page) -> None:
     """What happens between clips, and to one that doesn't end by itself."""
     with told(page.out, "a queue"):
         _queue(page)
@@ -163,7 +156,7 @@ def clips(page: Page) -> None:
         page.tell("memory", total=host.total, available=host.available, worker=host.worker)
 
 
-def _loras(page: Page) -> None:
+def loras(page: Page) -> None:
     """A pair of them comes, stays, and goes."""
     with told(page.out, "LoRA"):
         write_pair(load_presets().models[I2V], Adapters(Home.find()))
@@ -174,8 +167,8 @@ def _loras(page: Page) -> None:
 
 def _measure(page: Page, size: Size) -> None:
     """As somebody at the command line does, while the page runs."""
-    sides = ("--height", size.height, "--width", size.width, "--frames", size.frames)
-    command = (sys.executable, "-c", START, "measure", "--model", I2V, *map(str, sides), "--json")
+    sides = (text for name, side in asdict(size).items() for text in (f"--{name}", str(side)))
+    command = (sys.executable, "-c", START, "measure", "--model", I2V, *sides, "--json")
     began = time.perf_counter()
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE)
     seconds = round(time.perf_counter() - began, 1)
@@ -261,7 +254,7 @@ def opened(out: Path, cap: float) -> Iterator[Page]:
         try:
             _answers(process, port)
             tell(out, "page", seconds=round(time.perf_counter() - began, 1))
-            yield Page(out, port, log)
+            yield Page(out, port)
         finally:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
@@ -280,28 +273,20 @@ def _answers(process: "subprocess.Popen[bytes]", port: int) -> None:
     raise TimeoutError("the page doesn't answer")
 
 
+PARTS = {part.__name__: part for part in (clips, pictures, loras, turns)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--cap", type=float, default=16.0, help="GiB of VRAM")
-    parser.add_argument("--only-clips", action="store_true")
-    parser.add_argument("--turns", action="store_true", help="and a queue, a cancel, a kill")
-    parser.add_argument("--loras", action="store_true", help="and a pair of LoRAs")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["pictures", "loras", "turns"])
     options = parser.parse_args()
     if pretend.ON:
         pretend.stand_in()
-    with (
-        told(options.out, "clips" if options.only_clips else "the page"),
-        opened(options.out, options.cap) as page,
-    ):
-        if options.only_clips:
-            clips(page)
-            if options.loras:
-                _loras(page)
-            if options.turns:
-                _turns(page)
-        else:
-            whole(page)
+    with told(options.out, "the page"), opened(options.out, options.cap) as page:
+        for part in options.parts:
+            PARTS[part](page)
 
 
 if __name__ == "__main__":
