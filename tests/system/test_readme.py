@@ -88,7 +88,12 @@ def test_its_links_lead_to_files_and_headings(page: Path) -> None:
         assert file.is_file(), link
         if heading:
             heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            assert heading in {head.lower().replace(" ", "-") for head in heads}, link
+            assert heading in {_anchor(head) for head in heads}, link
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it: "From a picture: Wan 2.2" is #from-a-picture-wan-22."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_first_screen_has_a_picture_and_says_which_model_made_the_clip() -> None:
