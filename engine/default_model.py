@@ -9,6 +9,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.kernels.tasks import own_model
 from engine.kernels.told import alike, seconds
+from engine.machine.cards import card_name
 from engine.pictures.cut import size_for
 from engine.presets import ModelPreset, Task
 from engine.request import ClipRequest, Size
@@ -157,11 +158,6 @@ def _why_best(
         return Text("default_model.suits", card=card)
     why = as_text(why_not[better[0].id])
     return Text("default_model.next_best", card=card, model=better[0].name, why=why)
-
-
-def card_name(name: str) -> str:
-    """A GPU as its owner calls it: "RTX 4060 Ti"."""
-    return name.removeprefix("NVIDIA ").removeprefix("GeForce ").strip() or name
 
 
 def barred(engine: Engine, model: str) -> Said:

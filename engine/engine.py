@@ -7,11 +7,14 @@ import atexit
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
-from engine.errors import HeadroomError
-from engine.guard.guard import Guard
+from engine.errors import ExitCode, HeadroomError
+from engine.guard.any_lane import AnyLane, Judge
+from engine.guard.verdict import Word
+from engine.guard.verdicts import Verdicts
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.kernels.kernel_test import KernelTest
@@ -32,15 +35,22 @@ from engine.presets import Presets
 from engine.process.loops import Faults
 from engine.request import ClipRequest
 from engine.settings import Settings
-from engine.text import Text
+from engine.text import NOTHING, Text, listed
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
-from engine.worker.lane import LOCAL, Lane
+from engine.worker.lane import Lane
+from engine.worker.lanes import lanes_here
 from engine.worker.queue_lock import QueueLock
 from engine.worker.status import Status
 
 log = logging.getLogger("headroom.engine")
 MAKE_ALONE = Text("worker.make_alone")
+
+
+class LaneError(HeadroomError):
+    """There is no lane of that name."""
+
+    exit_code = ExitCode.BAD_INPUT
 
 
 class Engine:
@@ -59,19 +69,30 @@ class Engine:
         self.downloads = Downloads(home, presets)
         self.adapters, self.pulling = Adapters(home), Pulling(home)
         self._queue = QueueLock(home)
-        meter = meter or Meter()
-        self.lanes = (Lane(LOCAL, home, presets, jobs, meter, self._queue, self.faults),)
+        found = lanes_here(home, presets, jobs, self._queue, self.faults, meter)
+        self.lanes, self.dispatch, self.left_out = found.all, found.dispatch, found.left_out
+        several = [Judge(lane.seat.title, lane.guard, lane.seat.everything) for lane in self.lanes]
+        one = len(self.lanes) == 1
+        self.guard: Verdicts = self.lane.guard if one else AnyLane(presets, several)
 
     # ---- by lane ---------------------------------------------------------------------------
 
     @property
     def lane(self) -> Lane:
-        """Where a request goes, and what the page shows: the only lane, as long as there is one."""
+        """The first, which the page shows where there is room for one."""
         return self.lanes[0]
 
-    @property
-    def guard(self) -> Guard:
-        return self.lane.guard
+    def lane_of(self, job: Job) -> Lane:
+        """The one that makes ``job``, or made it; the first where that isn't here any more."""
+        return next((lane for lane in self.lanes if lane.name == job.lane), self.lane)
+
+    def lane_named(self, name: str) -> Lane:
+        """Raises LaneError: there is none of that name."""
+        for lane in self.lanes:
+            if lane.name == name:
+                return lane
+        known = listed(*(lane.name for lane in self.lanes))
+        raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
 
     @property
     def plans(self) -> Plans:
@@ -86,12 +107,27 @@ class Engine:
         return self.lane.recorder
 
     def status(self) -> Status:
-        return self.lane.status
+        """Of the lane whose job began first, else of one that has a worker; what any lane tells."""
+        if len(self.lanes) == 1:
+            return self.lane.status
+        running = self.jobs.running()
+        told = [(lane.name, lane.status) for lane in self.lanes]
+        at_work = next((status for name, status in told if running and running.lane == name), None)
+        every = [status for _, status in told]
+        shown = at_work or next((status for status in every if status.worker_pid), every[0])
+        latest = max(every, key=lambda status: status.notice_at)
+        waits = next((status.waiting_for for status in every if status.waiting_for), NOTHING)
+        return replace(shown, waiting_for=waits, notice=latest.notice, notice_at=latest.notice_at)
 
     def dismiss_notice(self, notice_at: float) -> None:
         """Somebody has read the notice of that time (``Status.notice_at``); a later one stays."""
         for lane in self.lanes:
             lane.supervisor.dismiss_notice(notice_at)
+
+    def record(self) -> None:
+        """Have each lane's memory written down, for the gauge and for what becomes of a clip."""
+        for lane in self.lanes:
+            lane.recorder.start()
 
     def look(self) -> MemorySample:
         """The memory as it is now."""
@@ -113,40 +149,47 @@ class Engine:
         # Whoever forgets to close must not hang at exit: multiprocessing sends its children a TERM
         # there, which the worker ignores, and waits. (Handlers run last in, first out.)
         atexit.register(self.close)
-        self.lane.supervisor.start(warm, only)
+        for lane in self.lanes:
+            lane.supervisor.start(warm if lane is self.lane else None, only)
 
     def test_kernels(self) -> None:
         """In the background, the kernels of a GPU that wasn't tested with this driver and these
         packages. Nothing is kept of it if a model is loaded meanwhile: the times would be wrong."""
-        machine = self.machine()
-        preset = own_model(machine, self.presets)
-        if machine.gpu is None or preset.runs_on == "cpu" or not is_here(preset):
-            return
-        if self.kernel_test.times(preset) is not None or not self._idle():
-            return
+        untested = []
+        for lane in self.lanes:
+            machine = lane.machine()
+            preset = own_model(machine, self.presets)
+            if machine.gpu is None or preset.runs_on == "cpu" or not is_here(preset):
+                continue
+            if lane.kernel_test.times(preset) is None and self._idle():
+                untested.append((lane, preset))
 
         def test() -> None:
-            try:
-                self.kernel_test.run(preset, undisturbed=self._idle)
-            except HeadroomError as error:  # it is no fault: plans go by what is known
-                log.warning("the kernels weren't tested: %s", error)
-            except Exception:
-                log.exception("the kernel test failed")
+            for lane, preset in untested:
+                try:
+                    lane.kernel_test.run(preset, undisturbed=self._idle)
+                except HeadroomError as error:  # it is no fault: plans go by what is known
+                    log.warning("the kernels of %s weren't tested: %s", lane.name, error)
+                except Exception:
+                    log.exception("the kernel test of %s failed", lane.name)
 
-        threading.Thread(target=test, name="kernel test", daemon=True).start()
+        if untested:
+            threading.Thread(target=test, name="kernel test", daemon=True).start()
 
     def _idle(self) -> bool:
-        return self.status().worker_pid is None and not self.has_loaded
+        return not self.has_loaded and all(lane.status.worker_pid is None for lane in self.lanes)
 
     def expect(self, model: str) -> None:
         """Somebody is about to ask ``model`` for a clip: load it, unless one was loaded before, or
         the queue is paused."""
-        self.lane.supervisor.expect(model)
+        if not self.has_loaded:
+            suited = (lane for lane in self.lanes if lane.suits(model))
+            next(suited, self.lane).supervisor.expect(model)
 
     @property
     def has_loaded(self) -> bool:
         """Whether a model was loaded before; ``expect`` does nothing then."""
-        return self.lane.supervisor.has_loaded
+        return any(lane.supervisor.has_loaded for lane in self.lanes)
 
     def close(self) -> None:
         """End the worker and the thread; a running job is put back into the queue."""
@@ -159,16 +202,17 @@ class Engine:
         self.folder_sync.close()
         self.posters.close()
 
-    def submit(self, request: ClipRequest, embed: bool = True) -> Job:
+    def submit(self, request: ClipRequest, embed: bool = True, lane: str = "") -> Job:
         """Queue ``request``; when this returns, the job is in the database.
 
         Args:
             embed: whether the MP4 holds the receipt.
+            lane: as for ``submit_all``.
 
         Raises:
             As ``submit_all``.
         """
-        return self.submit_all([request], embed)[0]
+        return self.submit_all([request], embed, lane=lane)[0]
 
     def submit_all(
         self,
@@ -176,15 +220,18 @@ class Engine:
         embed: bool = True,
         visitor: tuple[str, str] = ("", ""),
         may_wait: bool = False,
+        lane: str = "",
     ) -> list[Job]:
         """Queue all of ``requests``, in their order, or none.
 
         Args:
             visitor: id and name of whoever isn't the owner.
             may_wait: also while others hold the memory that it takes.
+            lane: the name of the one that shall make them; "" leaves it to the queue.
 
         Raises:
             Refused: by the guard; nothing was queued.
+            LaneError: there is no such lane.
             NotHere: the model's engine isn't installed.
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
@@ -192,12 +239,14 @@ class Engine:
             HomeError: there is no folder for clips.
             PictureError: a picture isn't kept here any more.
         """
-        self.admit(requests, may_wait)
-        jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor)
+        self.admit(requests, may_wait, lane)
+        jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor, wanted=lane)
         self._nudge()
         return jobs
 
-    def admit(self, requests: Sequence[ClipRequest], may_wait: bool = False) -> None:
+    def admit(
+        self, requests: Sequence[ClipRequest], may_wait: bool = False, lane: str = ""
+    ) -> None:
         """Whether all of ``requests`` might be queued now.
 
         Raises:
@@ -207,8 +256,9 @@ class Engine:
         for request in requests:
             self.intake.check(request)
             self._check_before(request)
+        guard = self.lane_named(lane).guard if lane else self.guard
         for request in {(r.model, r.size): r for r in requests}.values():
-            self.guard.admit(request, may_wait)
+            guard.admit(request, may_wait)
         for model in {request.model for request in requests}:
             self._check_weights(model)
         for model, adapters in {(r.model, r.adapters) for r in requests if r.adapters}:
@@ -238,7 +288,7 @@ class Engine:
             As ``submit_all``.
             TooLate: it isn't waiting any more.
         """
-        self.admit([request], may_wait=True)
+        self.admit([request], may_wait=True, lane=self.jobs.get(job).wanted)
         return self._queued(self.jobs.edit(job, request))
 
     def again(self, job: int) -> Job:
@@ -250,22 +300,36 @@ class Engine:
         """
         old = self.jobs.get(job)
         if old.kind == "clip":
-            self.admit([old.request], may_wait=True)
+            self.admit([old.request], may_wait=True, lane=old.wanted)
         return self._queued(self.jobs.again(job))
 
-    def measure(self, request: ClipRequest) -> Job:
+    def measure(self, request: ClipRequest, lane: str = "") -> Job:
         """Queue a probe that climbs to ``request``'s size.
 
+        Args:
+            lane: the name of the one that is measured; "" takes the first where that would tell
+                something new.
+
         Raises:
+            LaneError: there is no such lane.
             NotHere: the model's engine isn't installed.
             PlanError: this machine can't run it.
             WeightsMissing: its files aren't there.
             WeightsError: some are known to be damaged.
         """
         self.guard.check_here(request.model)
-        self.plans.plan(request.model)
+        where = self.lane_named(lane) if lane else self._lane_to_measure(request)
+        where.plans.plan(request.model)
         self._check_weights(request.model)
-        return self._queued(self.jobs.add(request, "probe"))
+        wanted = where.name if len(self.lanes) > 1 else ""
+        return self._queued(self.jobs.add(request, "probe", wanted=wanted))
+
+    def _lane_to_measure(self, request: ClipRequest) -> Lane:
+        suited = [lane for lane in self.lanes if lane.suits(request.model)]
+        for lane in suited:
+            if lane.guard.verdict(request.model, request.size).word is Word.LOCKED:
+                return lane
+        return suited[0]
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)

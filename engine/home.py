@@ -12,6 +12,7 @@ import platformdirs
 from engine.errors import ExitCode, HeadroomError, first_line
 from engine.text import Text
 
+LANE = "HEADROOM_LANE"  # of several lanes, the one that a worker is in
 NAME_A_FOLDER = "Set HEADROOM_HOME to a writable folder."
 PROJECT = Path(__file__).resolve().parent.parent
 

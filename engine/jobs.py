@@ -51,6 +51,7 @@ class Job:
     """One row of the queue. ``note`` says what happened to it, ``remedy`` what to do about it.
 
     ``embed``: whether the MP4 shall hold the receipt. ``visitor`` is "" for the owner's own.
+    ``lane``: who makes it, or made it or tried last; ``wanted``: who shall, "" for whoever can.
     """
 
     id: int
@@ -68,6 +69,8 @@ class Job:
     embed: bool = True
     visitor: str = ""
     visitor_name: str = ""
+    lane: str = ""
+    wanted: str = ""
 
 
 class Jobs:
@@ -78,12 +81,14 @@ class Jobs:
         self.shares = OpenShares(Home(store.path.parent))
         self.pause = Pause(store)
 
-    def add(self, request: ClipRequest, kind: Kind = "clip", embed: bool = True) -> Job:
+    def add(
+        self, request: ClipRequest, kind: Kind = "clip", embed: bool = True, wanted: str = ""
+    ) -> Job:
         """Queue ``request``, a clip or a probe of its size.
 
         A seed of -1 is drawn here, so that a retry makes the same clip.
         """
-        return self.add_all([request], kind, embed)[0]
+        return self.add_all([request], kind, embed, wanted=wanted)[0]
 
     def add_all(
         self,
@@ -91,14 +96,16 @@ class Jobs:
         kind: Kind = "clip",
         embed: bool = True,
         visitor: tuple[str, str] = ("", ""),
+        wanted: str = "",
     ) -> list[Job]:
         """Queue all of them, in this order, or none.
 
         Args:
             visitor: id and name of whoever isn't the owner: such jobs run after the owner's.
+            wanted: the lane that shall make them; "" for whichever can.
         """
         with self.store.transaction() as db:
-            return [_add(db, request, kind, embed, visitor) for request in requests]
+            return [_add(db, request, kind, embed, visitor, wanted) for request in requests]
 
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
@@ -126,9 +133,13 @@ class Jobs:
         return int(rows[0]["count"])
 
     def running(self, lane: str | None = None) -> Job | None:
-        """What is made now: in ``lane``, or in whichever."""
-        which = "state = 'running' and coalesce(?, lane) = lane order by id limit 1"
+        """What is made now: in ``lane``, or in whichever the one that began first."""
+        which = "state = 'running' and coalesce(?, lane) = lane order by started, id limit 1"
         return next(iter(self._rows(which, lane)), None)
+
+    def all_running(self) -> list[Job]:
+        """What every lane makes now, in the order in which it was begun."""
+        return self._rows("state = 'running' order by started, id")
 
     def latest(self) -> Job | None:
         """The job that ended last."""
@@ -301,7 +312,8 @@ class Jobs:
             if row is None:
                 raise TooLate(Text("jobs.not_again", job=job), Text("jobs.queue_changed"))
             old = _job(row)
-            return _add(db, replace(old.request, seed=old.seed), old.kind, old.embed)
+            again = replace(old.request, seed=old.seed)
+            return _add(db, again, old.kind, old.embed, wanted=old.wanted)
 
     def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
         """A visitor's own jobs, the newest first."""
@@ -351,11 +363,12 @@ def _add(
     kind: Kind,
     embed: bool,
     visitor: tuple[str, str] = ("", ""),
+    wanted: str = "",
 ) -> Job:
     row = db.execute(
-        "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name) "
-        "values (?, 'queued', ?, ?, ?, ?, ?, ?) returning *",
-        (now(), _text(request), request.drawn_seed(), kind, embed, *visitor),
+        "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name,"
+        " wanted) values (?, 'queued', ?, ?, ?, ?, ?, ?, ?) returning *",
+        (now(), _text(request), request.drawn_seed(), kind, embed, *visitor, wanted),
     ).fetchone()
     db.execute("update jobs set place = id where id = ?", (row["id"],))
     return _job(row)

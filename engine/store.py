@@ -174,6 +174,27 @@ def m008_search(db: sqlite3.Connection) -> None:
     )
 
 
+@migration
+def m009_several_lanes(db: sqlite3.Connection) -> None:
+    # The lane that somebody named for a job; "" leaves it to the engine.
+    db.execute("alter table jobs add column wanted text not null default ''")
+    # What was learnt of one card stands beside what was learnt of another.
+    db.execute("""
+        create table learned (
+            model text not null,
+            name text not null,
+            value text not null,
+            reason text not null,
+            source text not null check (source in ('user', 'engine')),
+            facts text not null,
+            created text not null,
+            primary key (model, name, source, facts)
+        )""")
+    db.execute("insert into learned select * from choices")
+    db.execute("drop table choices")
+    db.execute("alter table learned rename to choices")
+
+
 def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
     """What an error of SQLite's means to whoever sits here; None for a fault of the program."""
     code = getattr(error, "sqlite_errorcode", None)

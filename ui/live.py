@@ -20,6 +20,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
+from engine.jobs import Job
 from engine.process.loops import Loop
 from engine.store import StoreError
 from engine.text import NOTHING, Language, Text, joined
@@ -28,7 +29,7 @@ from ui import wording
 from ui.server.access import known_fields, member
 from ui.share.session import Sharing
 from ui.tabs import pausing
-from ui.tabs.gauge import gauge_state
+from ui.tabs.gauge import card_state, gauge_state
 from ui.tabs.notice import notice_state
 from ui.tabs.pulls import pulls_state
 from ui.tabs.share import share_state
@@ -115,47 +116,66 @@ class Live:
         }
 
     def _job(self, status: Status) -> dict[str, Any]:
-        jobs, presets = self._engine.jobs, self._engine.presets
+        jobs = self._engine.jobs
         queue = self._queue.state(status)
-        running = jobs.running()
+        running = jobs.all_running()
         latest = jobs.latest()
         told, kind = wording.outcome(None if running else latest)
-        shown: dict[str, Any] = {
-            "running": running is not None,
-            "title": title(running, presets) if running else "",
-            "job": str(running.id) if running else "",
-            "title_kind": running.kind if running else "",
-            "stage": Text("wording.stage_load") if running else NOTHING,
+        return {
+            "running": bool(running),
+            **self._run(running[0] if running else None),
+            # What other lanes make, each a tile of the strip; pressed, the stage shows it.
+            "others": [self._run(job) for job in running[1:]],
             "waiting-for": status.waiting_for if queue["waiting"] and not running else NOTHING,
-            "left": NOTHING,
-            "fraction": 0.0,
-            "preview": "",
             "outcome": told,
             "outcome_kind": kind,
             "queue": queue,
             "ended": latest.id if latest else 0,
         }
+
+    def _run(self, job: Job | None) -> dict[str, Any]:
+        """What the stage shows of a running job; without one, nothing."""
+        engine, presets = self._engine, self._engine.presets
+        shown: dict[str, Any] = {
+            "title": title(job, presets) if job else "",
+            "job": str(job.id) if job else "",
+            "title_kind": job.kind if job else "",
+            "stage": Text("wording.stage_load") if job else NOTHING,
+            "left": NOTHING,
+            "fraction": 0.0,
+            "preview": "",
+            "lane": "",
+        }
+        if job is None:
+            return shown
+        lane = engine.lane_of(job)
+        status, shown["lane"] = lane.status, lane.seat.title
         progress = status.progress
-        if running and progress and progress.job == running.id:
-            request = running.request
-            past = self._engine.guard.last_seconds(request.model, request.size)
-            left = progress.time_left({} if running.kind == "probe" else past)
-            shown["stage"] = wording.stage(progress)
-            if status.probing is not None:
-                size = wording.size_of(presets, request.model, status.probing)
-                shown["stage"] = Text("live.probing", size=size, stage=shown["stage"])
-            shown["left"] = wording.time_left(left)
-            shown["fraction"] = round(progress.total, 3)
-            if status.preview and running.kind == "clip":
-                data = base64.b64encode(status.preview).decode()
-                shown["preview"] = f"data:image/webp;base64,{data}"
+        if progress is None or progress.job != job.id:
+            return shown
+        request = job.request
+        past = lane.guard.last_seconds(request.model, request.size)
+        left = progress.time_left({} if job.kind == "probe" else past)
+        shown["stage"] = wording.stage(progress)
+        if status.probing is not None:
+            size = wording.size_of(presets, request.model, status.probing)
+            shown["stage"] = Text("live.probing", size=size, stage=shown["stage"])
+        shown["left"] = wording.time_left(left)
+        shown["fraction"] = round(progress.total, 3)
+        if status.preview and job.kind == "clip":
+            data = base64.b64encode(status.preview).decode()
+            shown["preview"] = f"data:image/webp;base64,{data}"
         return shown
 
     def _gauge(self, status: Status) -> dict[str, Any]:
-        presets = self._engine.presets
+        lanes, presets = self._engine.lanes, self._engine.presets
+        cards = [card_state(lane, presets) for lane in lanes] if len(lanes) > 1 else []
+        # The first's: a bar that changed the card that it is about would tell nothing.
+        status = self._engine.lane.status if cards else status
         preset = presets.models.get(status.model, presets.default)
         recorder, told = self._engine.recorder, status.device_bytes
-        return gauge_state(recorder, preset, status.worker_pid, status.job, told)
+        shown = gauge_state(recorder, preset, status.worker_pid, status.job, told)
+        return {**shown, "cards": cards}
 
     async def stream(self, language: Language) -> AsyncIterator[str]:
         """Server-sent events in words of ``language``: the keys that changed since the last one."""

@@ -176,11 +176,12 @@ def _renew_memory(
     picture: gr.HTML,
     which: gr.Dropdown,
     size: gr.State,
+    card: gr.Dropdown,
     planned: plan.PlanParts,
 ) -> None:
     """The picture of what was measured, and the plan, are renewed when somebody looks."""
     for looks in (when.changed, when.memory):
-        looks.add(partial(headroom.refreshed, engine), [model, size], [picture, which])
+        looks.add(partial(headroom.refreshed, engine), [model, size, card], [picture, which])
     when.memory.add(partial(plan.refreshed, engine), [model], planned.as_list())
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
     when.changed.add(partial(plan.table_html, engine), [model], [planned.table])

@@ -73,7 +73,7 @@ def serve(
         listening.close()
         raise
     try:
-        engine.recorder.start()
+        engine.record()
         engine.folder_sync.start()
         _tell(listening, port, mcp)
         made.installer.begin()

@@ -20,7 +20,7 @@ def follow(engine: Engine, submit: Callable[[], Job]) -> Job:
     to stderr."""
     with _noticed() as ended:
         job = submit()
-        engine.recorder.start()
+        engine.record()
         engine.start(only=job.id)
         return _watch(engine, job, ended)
 

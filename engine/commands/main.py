@@ -2,9 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine import logs
@@ -13,26 +11,22 @@ from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
 from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
+from engine.commands.lanes import lanes
 from engine.commands.login import read_login
+from engine.commands.opened import JobFailed, open_engine
 from engine.commands.out import copy, out_file, out_folder
 from engine.commands.pausing import pause, resume
+from engine.commands.sizes import check_size, measure_size
 from engine.commands.values import a_name, a_path, a_port
 from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
-from engine.guard.climb import PROBE_PROMPT
-from engine.guard.guard import Refused, verdict_json
-from engine.home import Home
-from engine.jobs import Jobs, State
+from engine.guard.verdicts import Refused, verdict_json
+from engine.jobs import State
 from engine.machine.addresses import only_here, read_host
-from engine.machine.facts import vram_limit
-from engine.presets import load_presets
 from engine.process.console import Parser, say, tell, tell_json
 from engine.process.terminal import ends_interrupt
 from engine.process.variables import AUTH
-from engine.request import ClipRequest
-from engine.store_repair import open_store
-from engine.units import gigabytes
 
 
 class OpenPage(Protocol):
@@ -54,10 +48,6 @@ class InputError(HeadroomError):
     """The command line doesn't fit together."""
 
     exit_code = ExitCode.BAD_INPUT
-
-
-class JobFailed(HeadroomError):
-    """The clip couldn't be made."""
 
 
 def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
@@ -125,10 +115,11 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = add("generate", _generate, "make one clip and print its receipt")
     generate.add_argument("prompt", metavar="PROMPT", help="braces are characters here")
-    check = add("check", _check, "say whether a size fits on this machine now, and why")
-    measure = add("measure", _measure, "test a size: short real runs that measure its peak")
+    check = add("check", check_size, "say whether a size fits on this machine now, and why")
+    measure = add("measure", measure_size, "test a size: short real runs that measure its peak")
     for command in (generate, check, measure):
         command.add_argument("--model", metavar="ID")
+        command.add_argument("--lane", metavar="NAME", type=a_name, help="on this card: see lanes")
         for name in ("height", "width", "frames"):
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
@@ -152,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     reading = add("read", read, "print the receipt inside a clip")
     reading.add_argument("file", metavar="FILE.mp4", type=a_path)
     listing = add("clips", clips, "list the clips made here, newest first")
+    lane = add("lanes", lanes, "list the cards that make clips here, and how fast")
     plan = add("plan", _plan, "show how this machine runs a model, and why; or override it")
     plan.add_argument("--model", metavar="ID")
     plan.add_argument(
@@ -185,26 +177,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=a_path, help="where to write the card to share"
     )
-    others = reading, listing, plan, kernels, weights, loras, look, bench, pausing, resuming
+    others = reading, listing, lane, plan, kernels, weights, loras, look, bench, pausing, resuming
     for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
-
-
-@contextmanager
-def open_engine() -> Iterator[Engine]:
-    """The engine on the user's folder, not started yet; closed at the end, its worker too."""
-    vram_limit()  # a mistake in it is told before anything starts
-    home = Home.find()
-    store = open_store(home)
-    if store.mended:
-        say(store.mended)
-    engine = Engine(home, load_presets(), Jobs(store))
-    try:
-        yield engine
-    finally:
-        engine.close()
-        store.close()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -250,7 +226,8 @@ def _generate(options: argparse.Namespace) -> int:
         if options.lora:
             given["adapters"] = chosen(engine.adapters, options.lora, files=True)
         request = asked_for(engine, given)
-        job = follow(engine, lambda: engine.submit(request, embed=not options.no_receipt))
+        embed, lane = not options.no_receipt, options.lane or ""
+        job = follow(engine, lambda: engine.submit(request, embed=embed, lane=lane))
         if job.state is State.CANCELLED:
             say("Cancelled.")
             return ExitCode.INTERRUPTED
@@ -262,69 +239,6 @@ def _generate(options: argparse.Namespace) -> int:
             path = copy(path, out)
         with naming(path):
             report(clip, path, options.json)
-    return ExitCode.DONE
-
-
-def _sized(options: argparse.Namespace, engine: Engine, prompt: str) -> ClipRequest:
-    """A request that is only about its size."""
-    fields = {name: getattr(options, name) for name in ("model", "height", "width", "frames")}
-    given = {name: value for name, value in fields.items() if value is not None}
-    return asked_for(engine, {"prompt": prompt, "seed": 0, **given}, probe=True)
-
-
-def _check(options: argparse.Namespace) -> int:
-    with open_engine() as engine:
-        request = _sized(options, engine, "check")
-        verdict = engine.guard.verdict(request.model, request.size)
-        nearest = None if verdict.open else engine.guard.nearest(request.model, request.size)
-    if options.json:
-        tell_json(verdict_json(request.size, verdict, nearest))
-        return ExitCode.DONE
-    tell(f"{request.size}: {verdict.word}. {verdict.reason} {verdict.remedy}")
-    if nearest is not None:
-        tell(f"The nearest size that is open: {nearest}")
-    return ExitCode.DONE
-
-
-def _measure(options: argparse.Namespace) -> int:
-    with open_engine() as engine:
-        request = _sized(options, engine, PROBE_PROMPT)
-        job = follow(engine, lambda: engine.measure(request))
-        if job.state is State.CANCELLED:
-            say("Cancelled. What was measured so far is kept.")
-            return ExitCode.INTERRUPTED
-        rows = engine.guard.of_job(job.id)
-        budget = engine.guard.budget(request.model)
-    if job.state is State.FAILED:
-        raise JobFailed(job.note, job.remedy)
-    climbed = [
-        {
-            **asdict(row.measurement.size),
-            "outcome": row.measurement.outcome,
-            "peaks": row.measurement.peaks,
-        }
-        for row in rows
-    ]
-    last = rows[-1].measurement if rows else None
-    # A climb that stopped short of its target by itself had no budget left for the next step.
-    done = last is not None and (last.size == request.size or last.outcome != "ok")
-    outcome = last.outcome if last is not None and done else "over_budget"
-    if options.json:
-        peaks = last.peaks if last is not None and last.size == request.size else {}
-        tell_json(
-            {
-                **asdict(request.size),
-                "outcome": outcome,
-                "peaks": peaks,
-                "budget_bytes": budget,
-                "climbed": climbed,
-            }
-        )
-        return ExitCode.DONE
-    for row in rows:
-        size, peak = row.measurement.size, gigabytes(row.measurement.peak)
-        tell(f"{size}: {row.measurement.outcome}, peak {peak}")
-    tell(job.note)
     return ExitCode.DONE
 
 

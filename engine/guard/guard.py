@@ -7,28 +7,26 @@ memory as it is this moment.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from functools import cache
 
-from engine.errors import ExitCode, HeadroomError
 from engine.guard.budget import Device, biggest, device_for, margin
-from engine.guard.climb import climb, nearest_open
+from engine.guard.climb import climb
 from engine.guard.duration import Duration, TimedRun, duration, from_other_cards
 from engine.guard.predict import RECENT, Rules, by_size, fitted
 from engine.guard.verdict import Verdict, Word, judge
+from engine.guard.verdicts import Verdicts
 from engine.home import PROJECT
 from engine.machine.facts import package_version, this_machine, vram_limit
 from engine.machine.memory import MemorySample
 from engine.measurements import Measurement, MeasurementRow, Measurements, Outcome
-from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import Plan, PlanError, Value, values
 from engine.plan.host_memory import resident_need
 from engine.plan.kernel_options import FUSED, NORMS
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets, Shape
-from engine.request import ClipRequest, Kind, Size
+from engine.request import Kind, Size
 from engine.store import Store
-from engine.text import NOTHING, Memory, Text, joined, of_preset, programs
+from engine.text import NOTHING, Memory, Text, joined, of_preset
 from engine.units import GIB
 
 VERSIONED = ("torch", "diffusers", "lightx2v")
@@ -38,28 +36,7 @@ VERSIONED = ("torch", "diffusers", "lightx2v")
 ATTENTIONS_BELOW_THE_PEAK = ("torch_sdpa", "sage_attn1", "kitchen_int8")
 
 
-class Refused(HeadroomError):
-    """The guard doesn't let a request run; ``verdict`` and ``nearest`` say why and what would."""
-
-    exit_code = ExitCode.REFUSED
-
-    def __init__(self, size: Size, verdict: Verdict, nearest: Size | None, fps: int) -> None:
-        remedy = verdict.remedy
-        if nearest is not None:
-            remedy = joined(remedy, Text("guard.nearest_open", size=nearest.text(fps)))
-        told = size.text(fps)
-        why = Text("guard.refused", size=told, verdict=verdict.word.text, reason=verdict.reason)
-        super().__init__(why, remedy)
-        self.size, self.verdict, self.nearest = size, verdict, nearest
-
-
-class NotHere(HeadroomError):
-    """The model's engine isn't part of this installation."""
-
-    exit_code = ExitCode.SETUP_MISSING
-
-
-class Guard:
+class Guard(Verdicts):
     """See the module's docstring.
 
     Args:
@@ -77,13 +54,11 @@ class Guard:
         plans: Plans,
         held: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._measurements, self._presets = Measurements(store), presets
+        super().__init__(presets)
+        self._measurements = Measurements(store)
         self._look, self._worker, self._plans, self._held = look, worker, plans, held
 
     # ---- verdicts --------------------------------------------------------------------------
-
-    def verdict(self, model: str, size: Size) -> Verdict:
-        return self.verdicts(model, [size])[size]
 
     def verdicts(self, model: str, sizes: Iterable[Size]) -> dict[Size, Verdict]:
         """One look at the memory and the history, many sizes."""
@@ -108,52 +83,6 @@ class Guard:
             named = Device(device.name, device.total, device.others, device.reserve, biggest())
             found = {size: judge(size, history, rules, named) for size in found}
         return found
-
-    def admit(self, request: ClipRequest, may_wait: bool = False) -> None:
-        """Let ``request`` pass.
-
-        Args:
-            may_wait: also where only others' use is in the way; the queue waits for its end.
-
-        Raises:
-            NotHere: its engine isn't installed.
-            Refused: its size isn't open now.
-        """
-        verdict = self.verdict(request.model, request.size)
-        if not (verdict.open or (may_wait and verdict.word is Word.BUSY)):
-            nearest = self.nearest(request.model, request.size)
-            fps = self._presets.models[request.model].fps
-            raise Refused(request.size, verdict, nearest, fps)
-        self.check_here(request.model)
-
-    def check_here(self, model: str) -> None:
-        """Raises NotHere unless the pipeline of ``model`` is part of this installation."""
-        preset = self._presets.models[model]
-        if not is_here(preset):
-            raise NotHere(*why_not_here(preset))
-
-    def nearest(self, model: str, wanted: Size) -> Size | None:
-        """The open size most like ``wanted``, among those on offer and shorter ones of its own."""
-        candidates = set(self.offered(model))
-        shortest = self._presets.models[model].limits.frames.min
-        first = shortest + (1 - shortest) % 4
-        candidates |= {Size(wanted.height, wanted.width, n) for n in range(first, wanted.frames, 4)}
-        verdicts = self.verdicts(model, candidates)
-        return nearest_open(wanted, candidates, {s: v.open for s, v in verdicts.items()})
-
-    def offered(self, model: str) -> list[Size]:
-        """Every size that the page offers, and the baseline."""
-        presets = self._presets
-        sizes = [
-            Size(size.height, size.width, frames)
-            for size in presets.sizes_for(model)
-            for frames in presets.frames_for(model)
-        ]
-        return list(dict.fromkeys([*sizes, self.rules(model).baseline]))
-
-    def told(self, model: str, size: Size) -> Text:
-        """``size`` as people read it."""
-        return size.text(self._presets.models[model].fps)
 
     # ---- measurements ----------------------------------------------------------------------
 
@@ -296,20 +225,6 @@ class Guard:
                 "guard.not_tried", size=self.told(model, size), need=Memory(expected), left=left
             )
         return size, NOTHING
-
-
-def verdict_json(size: Size, verdict: Verdict, nearest: Size | None) -> dict[str, object]:
-    """A verdict as ``check --json`` prints it."""
-    return {
-        "verdict": verdict.word.value,
-        **programs("reason", verdict.reason),
-        **programs("remedy", verdict.remedy),
-        "basis": verdict.basis,
-        "predicted_peak_bytes": verdict.peak,
-        "budget_bytes": verdict.budget,
-        "tokens": size.tokens,
-        "nearest_open": nearest and asdict(nearest),
-    }
 
 
 def _size(shape: Shape) -> Size:

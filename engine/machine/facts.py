@@ -63,7 +63,8 @@ class GpuFacts:
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that plans and receipts need. ``ram`` in bytes.
+    """The facts that plans and receipts need. ``ram`` in bytes, ``ram_lent`` what of it other
+    lanes' copies of the weights take.
 
     ``packages`` maps a name of PACKAGES to its version; what isn't installed isn't in it.
     """
@@ -76,6 +77,7 @@ class Machine:
     architecture: str = ""
     gpu: GpuFacts | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
+    ram_lent: int = 0
 
     @property
     def device(self) -> str:

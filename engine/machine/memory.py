@@ -14,7 +14,8 @@ import psutil
 
 from engine.errors import HeadroomError, first_line
 from engine.machine import cgroup
-from engine.machine.nvml import Absent, Card, Gpu, GpuSample, Holder, Lost
+from engine.machine.cards import Absent, Card, Lost
+from engine.machine.nvml import Gpu, GpuSample, Holder
 from engine.process.loops import Loop
 from engine.text import NOTHING, Said, Text
 
@@ -31,6 +32,7 @@ __all__ = [
 
 log = logging.getLogger("headroom.memory")
 
+WANTED = "HEADROOM_GPU"
 RETRY_SECONDS = 2.0  # a GPU that was lost is looked for again so often
 ABSENT_SECONDS = 60.0  # and one that never was there
 KIB = 1024
@@ -86,12 +88,12 @@ class MemoryUnknown(HeadroomError):
 class Meter:
     """Reads host and GPU; any thread may ask. Recovers by itself when a lost GPU is back."""
 
-    def __init__(self, gpu: str | None = None) -> None:
-        """``gpu``: index or UUID's beginning; None asks the environment variable HEADROOM_GPU."""
-        self._wanted = os.environ.get("HEADROOM_GPU", "") if gpu is None else gpu
+    def __init__(self, card: Card | None = None) -> None:
+        """``card``: this one and no other; None asks the environment variable HEADROOM_GPU."""
+        self._wanted = os.environ.get(WANTED, "") if card is None else card.uuid or str(card.index)
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
-        self._known: Card | None = None
+        self._known = card
         self._state: State = "none"
         self._problem = NOTHING
         self._retry_at = float("-inf")

@@ -1,20 +1,20 @@
-"""Talks to NVIDIA's driver through NVML: which GPU is meant, and one truthful reading of it.
+"""Talks to NVIDIA's driver through NVML: which GPUs there are, and one truthful reading of one.
 
 NVML works without CUDA, so that the page's process can ask while the worker computes.
 """
 
 import importlib
 import time
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from engine.text import NOTHING, Said, Text, as_text
+from engine.machine.cards import Absent, Card, Lost, choose, printable
+from engine.text import NOTHING, Said, Text
 
 HOLDERS_SECONDS = 1.0  # the list of processes is the dearest query
-LONGEST_NAME = 200  # characters; NVML gives up to 1024 bytes, chosen by whoever named the process
 
 UNINITIALISED, NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND = 1, 3, 9, 12
 GPU_IS_LOST, RESET_REQUIRED, VERSION_MISMATCH = 15, 16, 18
@@ -60,98 +60,14 @@ class GpuSample:
     cores: int | None = None
 
 
-class Trouble(Exception):
-    """Why there is no reading: ``problem`` is for the user."""
-
-    def __init__(self, problem: Said) -> None:
-        super().__init__(problem)
-        self.problem = as_text(problem)
-
-
-class Absent(Trouble):
-    """There is no NVIDIA GPU to measure."""
-
-
-class Lost(Trouble):
-    """There is one, and it doesn't answer now; the problem says that it is lost."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """A GPU as far as choosing needs it. ``total`` in bytes, -1 if it doesn't tell."""
-
-    index: int
-    uuid: str
-    name: str
-    total: int
-
-
-# ---- choosing a GPU ------------------------------------------------------------------------
-
-
-def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Card, Text]:
-    """The GPU to measure, and what to say if that isn't the one that was asked for (else NOTHING).
-
-    Args:
-        cards: all GPUs in NVML's order; at least one.
-        wanted: HEADROOM_GPU: an index in NVML's order (the one ``nvidia-smi -L`` shows, whatever
-            CUDA_VISIBLE_DEVICES says) or the beginning of a UUID; "" takes the most memory.
-        visible: CUDA_VISIBLE_DEVICES, None if unset. NVML ignores it, CUDA doesn't. Its indices
-            count as NVML's, which is CUDA's order under CUDA_DEVICE_ORDER=PCI_BUS_ID.
+def cards_here() -> list[Card]:
+    """All GPUs that answer now, in NVML's order.
 
     Raises:
-        Absent: CUDA_VISIBLE_DEVICES leaves no GPU.
+        Absent, Lost: there is none, or the driver doesn't answer.
     """
-    allowed = list(cards) if visible is None else _visible(cards, visible)
-    default = max(allowed, key=lambda card: card.total)
-    wanted = wanted.strip()
-    if not wanted:
-        return default, NOTHING
-    named = f"HEADROOM_GPU={printable(wanted)}"
-    instead = Text("machine.instead", index=default.index, gpu=default.name)
-    if wanted.upper().startswith("MIG-"):
-        return default, Text("machine.wanted_slice", wanted=named, instead=instead)
-    card = _find(cards, wanted)
-    if card is None:
-        return default, Text("machine.wanted_unknown", wanted=named, instead=instead)
-    if card not in allowed:
-        hidden = Text(
-            "machine.wanted_hidden", wanted=named, visible=printable(visible), instead=instead
-        )
-        return default, hidden
-    return card, NOTHING
-
-
-def _visible(cards: Sequence[Card], visible: str) -> list[Card]:
-    """What CUDA would see: as CUDA does, the list ends at the first entry that is no GPU."""
-    seen: list[Card] = []
-    for entry in visible.split(","):
-        if entry.strip().upper().startswith("MIG-"):
-            if not seen:
-                raise Absent(Text("machine.visible_slice"))
-            break
-        card = _find(cards, entry)
-        if card is None:
-            break
-        seen.append(card)
-    if not seen:
-        raise Absent(Text("machine.all_hidden", visible=printable(visible)))
-    return seen
-
-
-def _find(cards: Sequence[Card], text: str) -> Card | None:
-    """By index, or by a UUID's beginning that fits only one."""
-    text = text.strip()
-    if text.isdecimal():
-        found = [card for card in cards if str(card.index) == text]
-    elif text.upper().startswith("GPU-"):
-        found = [card for card in cards if card.uuid.upper().startswith(text.upper())]
-    else:
-        found = []
-    return found[0] if len(found) == 1 else None
-
-
-# ---- reading it ----------------------------------------------------------------------------
+    with closing(Gpu("", None, None)) as gpu:
+        return gpu.all
 
 
 class Gpu:
@@ -166,6 +82,7 @@ class Gpu:
         """
         self.card = known or Card(-1, "", "", -1)
         self.problem = NOTHING
+        self.all: list[Card] = []  # every GPU that answered when this one was opened
         self._display: bool | None = None
         self._holders: tuple[Holder, ...] = ()
         self._names: dict[int, Said] = {}
@@ -189,12 +106,13 @@ class Gpu:
 
     def _open(self, wanted: str, visible: str | None, known: Card | None) -> None:
         handles, cards = self._cards(known)
+        self.all = cards
         if not cards:
             raise Absent(Text("machine.driver_finds_none"))
         if known is None:
             self.card, self.problem = choose(cards, wanted, visible)
         else:
-            again = [card for card in cards if card.uuid == known.uuid]
+            again = [card for card in cards if _same(card, known)]
             if not again:
                 raise Lost(Text("machine.gone", gpu=known.name))
             self.card = again[0]
@@ -226,8 +144,10 @@ class Gpu:
                 failed = failed or error
                 continue
             handles[index] = handle
-            cards.append(Card(index, uuid, name, -1 if memory is None else int(memory.total)))
-        answered = [card for card in cards if known is None or card.uuid == known.uuid]
+            total = -1 if memory is None else int(memory.total)
+            sliced = self._ask("nvmlDeviceGetMigMode", handle)  # [now, after a reset]
+            cards.append(Card(index, uuid, name, total, sliced is not None and sliced[0] == 1))
+        answered = [card for card in cards if known is None or _same(card, known)]
         if failed is not None and not answered:
             raise failed
         return handles, cards
@@ -341,14 +261,9 @@ class Gpu:
         return Lost(Text("machine.no_answer", gpu=gpu, code=code, theirs=text))
 
 
-def printable(text: object) -> str:
-    """``text`` from outside on one line: decoded, without control characters, not endless."""
-    if text is None:
-        return ""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    shown = "".join(letter for letter in str(text) if letter.isprintable()).strip()
-    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
+def _same(card: Card, known: Card) -> bool:
+    """The driver may number them anew; a card without a UUID has nothing else."""
+    return card.uuid == known.uuid if known.uuid else card.index == known.index
 
 
 def _watts(milliwatts: int | None) -> float | None:

@@ -200,7 +200,7 @@ def _two_experts(preset: ModelPreset) -> Mapping[str, Text]:
 def _waiting(machine: Machine, preset: ModelPreset, value: str, how: Text) -> Option:
     need, has = Memory(host_need(preset, value)), Memory(_ram(machine))
     fits = need.bytes <= has.bytes
-    locked, lockable = pinned_need(preset, value), machine.ram * WINDOWS_LOCKS
+    locked, lockable = pinned_need(preset, value), machine.ram * WINDOWS_LOCKS - machine.ram_lent
     if fits and machine.windows and locked > lockable:
         limit = Memory(int(lockable))
         if (
@@ -214,13 +214,21 @@ def _waiting(machine: Machine, preset: ModelPreset, value: str, how: Text) -> Op
             True,
             Text("plan.waits_unlocked", how=how, need=need, limit=limit, rest=rest),
         )
+    told = Text("plan.too_little_ram", need=need, has=has)
     if fits:
-        return Option(value, True, Text("plan.waits", how=how, need=need, has=has))
-    return Option(value, False, Text("plan.too_little_ram", need=need, has=has))
+        told = Text("plan.waits", how=how, need=need, has=has)
+    return Option(value, fits, _beside(machine, told))
 
 
 def _ram(machine: Machine) -> int:
-    return max(0, machine.ram - SYSTEM_RAM)
+    return max(0, machine.ram - SYSTEM_RAM - machine.ram_lent)
+
+
+def _beside(machine: Machine, text: Text) -> Text:
+    """``text``, and why there isn't more where other cards have copies of their own."""
+    if not machine.ram_lent:
+        return text
+    return joined(text, Text("plan.ram_lent", lent=Memory(machine.ram_lent)))
 
 
 def _offload_choice(

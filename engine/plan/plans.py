@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from engine.machine.facts import Machine
 from engine.measurements import Measurements
@@ -22,6 +23,7 @@ class Plans:
         machine: looks at the machine as it is.
         times: what the kernel test found there for a model; None where there was no test.
         extras: which optional parts of a model are here.
+        lent: RAM that copies of a model's weights in other lanes take.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class Plans:
         machine: Callable[[], Machine],
         times: Callable[[ModelPreset], KernelTimes | None] = lambda _: None,
         extras: Callable[[ModelPreset], frozenset[Role]] = lambda _: frozenset(),
+        lent: Callable[[ModelPreset], int] = lambda _: 0,
     ) -> None:
         self._store, self._presets, self._machine = store, presets, machine
-        self._times, self._extras = times, extras
+        self._times, self._extras, self._lent = times, extras, lent
         self._measurements = Measurements(store)
 
     def plan(self, model: str) -> Plan:
@@ -42,7 +45,7 @@ class Plans:
         Raises:
             PlanError: this machine can't run the model, or not as the user chose.
         """
-        machine, preset = self._machine(), self._presets.models[model]
+        machine, preset = self._machine_for(model), self._presets.models[model]
         return make_plan(
             machine,
             preset,
@@ -62,10 +65,14 @@ class Plans:
 
     def options(self, model: str) -> Options:
         """What can be chosen; empty where there is nothing to choose, or no device to do it on."""
-        machine, preset = self._machine(), self._presets.models[model]
+        machine, preset = self._machine_for(model), self._presets.models[model]
         if preset.runs_on == "nvidia" and machine.gpu is None:
             return {}
         return options(machine, preset, self.times(model), self._extras_of(preset))
+
+    def _machine_for(self, model: str) -> Machine:
+        """As it is for ``model``."""
+        return replace(self._machine(), ram_lent=self._lent(self._presets.models[model]))
 
     def times(self, model: str) -> KernelTimes:
         """What the kernel test found for ``model``; empty where there was none."""
@@ -90,7 +97,7 @@ class Plans:
             OverrideError: it doesn't exist, or can't work on this machine.
             PlanError: this machine can't run the model at all.
         """
-        machine, preset = self._machine(), self._presets.models[model]
+        machine, preset = self._machine_for(model), self._presets.models[model]
         extras = self._extras_of(preset)
         known = options(machine, preset, self.times(model), extras)
         option = checked(known, preset, name, value)
@@ -123,7 +130,9 @@ class Plans:
         """The kernel test knows better now than what was learnt before it."""
         with self._store.transaction() as db:
             db.execute(
-                "delete from choices where source = 'engine' and name in ('attention', 'matmul')"
+                "delete from choices where source = 'engine' and facts = ?"
+                " and name in ('attention', 'matmul')",
+                (self._machine().facts(),),
             )
 
     def may_learn(self, model: str, name: str, value: Value) -> bool:

@@ -1,10 +1,14 @@
 """A lane: one device that makes clips, with all that is measured, judged and done by device.
 
-An engine has one of this machine. A second card, or a machine that joins, is another one: each has
-its own meter, recorder, plans, guard and supervisor, and works on the one queue.
+An engine has one for each card of this machine, at least one: each has its own meter, recorder,
+plans, guard and supervisor, and works on the one queue.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 from engine.guard.guard import Guard
+from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs
 from engine.kernels.kernel_test import KernelTest
@@ -12,38 +16,59 @@ from engine.machine.facts import Machine, machine_now
 from engine.machine.memory import MemorySample, Meter
 from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.plans import Plans
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.process.loops import Faults
+from engine.text import Said
 from engine.weights.state import extras_here
+from engine.worker.dispatch import Dispatch
 from engine.worker.queue_lock import QueueLock
+from engine.worker.slot import LOCAL
 from engine.worker.status import Status
 from engine.worker.supervisor import Supervisor
 
-LOCAL = "local"  # the lane of this machine's first device
+
+@dataclass(frozen=True)
+class Seat:
+    """Which of a machine's lanes one is.
+
+    Args:
+        name: what its jobs are claimed under, and what people choose it by.
+        title: what the page and the commands call it.
+        everything: it also makes what runs on the processor; of several cards the first does.
+        cores: of the processor for its worker; None leaves it all of them.
+    """
+
+    name: str = LOCAL
+    title: Said = ""
+    everything: bool = True
+    cores: int | None = None
 
 
 class Lane:
     """See the module's docstring; any thread may ask.
 
     Args:
-        name: what people call it, and what its jobs are claimed under.
         meter: samples the memory of its device.
+        lent: RAM that the copies of a model's weights in the lanes before it take.
+        dispatch: says which job is whose.
         queue: shared by the lanes of this process.
         faults: where the page looks for what its threads ran into.
     """
 
     def __init__(
         self,
-        name: str,
+        seat: Seat,
         home: Home,
         presets: Presets,
         jobs: Jobs,
         meter: Meter,
+        lent: Callable[[ModelPreset], int],
+        dispatch: Dispatch,
         queue: QueueLock,
         faults: Faults,
     ) -> None:
-        self.name = name
-        self._jobs, self._meter = jobs, meter
+        self.seat, self.name = seat, seat.name
+        self._presets, self._jobs, self._meter = presets, jobs, meter
         self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with, faults=faults)
         self.kernel_test = KernelTest(home, self.machine, self.look)
         self.plans = Plans(
@@ -52,13 +77,14 @@ class Lane:
             self.machine,
             self.kernel_test.times,
             lambda preset: extras_here(home.weights / preset.weights_of, preset),
+            lent,
         )
         self.kernel_test.changed = self.plans.forget_kernels
         self.guard = Guard(
             jobs.store, presets, self.look, self._worker_pid, self.plans, self._device_bytes
         )
         self.supervisor = Supervisor(
-            name,
+            seat.name,
             home,
             presets,
             jobs,
@@ -66,6 +92,7 @@ class Lane:
             self.guard,
             self.recorder,
             self.look,
+            dispatch,
             queue,
             faults,
         )
@@ -85,7 +112,54 @@ class Lane:
 
     def machine(self) -> Machine:
         """Its computer with the GPU that is here now."""
-        return machine_now(self.look())
+        machine = machine_now(self.look())
+        return machine if self.seat.cores is None else replace(machine, cores=self.seat.cores)
+
+    # ---- for the dispatch ------------------------------------------------------------------
+
+    def suits(self, model: str) -> bool:
+        """Whether ``model`` is made on its device."""
+        return self.seat.everything or self._presets.models[model].runs_on == "nvidia"
+
+    def refuses(self, job: Job) -> bool:
+        known = job.request.model in self._presets.models
+        return self.supervisor.refuses(job) or (known and not self.suits(job.request.model))
+
+    def word(self, job: Job) -> Word:
+        if job.kind == "probe" or job.request.model not in self._presets.models:
+            return Word.OPEN  # the second look has the last word
+        word = self.guard.verdict(job.request.model, job.request.size).word
+        again = word is Word.LOCKED and job.lane == self.name
+        return Word.OPEN if again and self.supervisor.was_out_of_memory(job) else word
+
+    def takes(self, job: Job) -> float | None:
+        if job.kind == "probe" or job.request.model not in self._presets.models:
+            return None
+        size = job.request.size
+        took = self.guard.durations(job.request.model, [size])[size]
+        return None if took is None else took.seconds
+
+    def left(self) -> float | None:
+        job, progress = self.running(), self.status.progress
+        loading = self.supervisor.loading_left()
+        if job is None:
+            return loading
+        whole = self.takes(job)
+        if progress is None or progress.job != job.id:
+            return None if whole is None else loading + whole
+        past = self.guard.last_seconds(job.request.model, job.request.size)
+        left = progress.time_left(past)
+        if left is not None and not left.at_least:
+            return left.seconds
+        return None if whole is None else whole * (1 - progress.total)
+
+    def loads(self, model: str, after: str | None) -> float:
+        if after == model or (after is None and self.status.model == model and self._has_worker()):
+            return 0.0
+        return self.supervisor.loads_in(model)
+
+    def _has_worker(self) -> bool:
+        return self._worker_pid() is not None
 
     def close(self) -> None:
         """End its worker and threads; a running job is put back into the queue."""

@@ -4,11 +4,12 @@ import logging
 from functools import partial
 
 from engine import logs
-from engine.jobs import TRY_SMALLER, Jobs, State
+from engine.jobs import TRY_SMALLER, Job, Jobs, State
 from engine.plan.choice import PlanError
 from engine.process.loops import described
 from engine.text import Text, joined
 from engine.worker.deferred import DeferredWrites
+from engine.worker.dispatch import Dispatch
 from engine.worker.messages import Failed
 from engine.worker.outcomes import Outcomes
 from engine.worker.process import WorkerProcess
@@ -19,7 +20,8 @@ log = logging.getLogger("headroom.supervisor")
 
 
 class Replacement:
-    """Called by the supervisor's thread only. ``only``: the one job that it works on, if set."""
+    """Called by the supervisor's thread only, but for ``refuses``. ``only``: the one job that it
+    works on, if set."""
 
     def __init__(
         self,
@@ -27,12 +29,21 @@ class Replacement:
         slot: WorkerSlot,
         outcomes: Outcomes,
         jobs: Jobs,
+        dispatch: Dispatch,
         board: StatusBoard,
         deferred: DeferredWrites,
     ) -> None:
         self._lane, self._slot, self._outcomes, self._jobs = lane, slot, outcomes, jobs
         self._board, self._tell, self._deferred = board, board.tell, deferred
+        self._dispatch = dispatch
         self.only: int | None = None
+        # Jobs whose model can't be loaded here, and that other lanes may make. A later job of it
+        # is tried again: what was missing may be there by then.
+        self._refused: frozenset[int] = frozenset()
+
+    def refuses(self, job: Job) -> bool:
+        """Whether ``job`` is left to other lanes; any thread may ask."""
+        return job.id in self._refused
 
     def start(self, model: str) -> None:
         """Start a worker that loads ``model``; where that can't be, its jobs hear why. While the
@@ -144,6 +155,10 @@ class Replacement:
     def _fail_waiting(self, model: str, sentence: Text, remedy: Text) -> None:
         """No job of ``model`` can run: say so on each, instead of trying for ever."""
         for job in self._jobs.waiting():
-            mine = self.only in (None, job.id)
-            if mine and job.request.model == model and self._jobs.claim(job.id, self._lane):
+            mine = self.only in (None, job.id) and job.wanted in ("", self._lane)
+            if not mine or job.request.model != model:
+                continue
+            if self._dispatch.has_other(job, self._lane):
+                self._refused |= {job.id}
+            elif self._jobs.claim(job.id, self._lane):
                 self._deferred.do(partial(self._jobs.end, job.id, State.FAILED, sentence, remedy))

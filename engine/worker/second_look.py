@@ -28,6 +28,7 @@ class Waits:
 
 def second_look(
     job: Job,
+    lane: str,
     presets: Presets,
     guard: Guard,
     was_out_of_memory: Callable[[Job], bool],
@@ -36,12 +37,16 @@ def second_look(
     """None where ``job`` may begin.
 
     Args:
+        lane: the name of the one that would make it.
         was_out_of_memory: whether it waits for its second try, in a smaller way than the first.
         no_place: why a clip couldn't be kept now, if so: nothing is computed for nothing.
     """
     if job.request.model not in presets.models:
         gone = Text("worker.no_such_model", model=job.request.model)
         return Refusal(gone, Text("worker.another_model"))
+    if job.wanted not in ("", lane):
+        missing = Text("worker.no_such_lane", lane=job.wanted)
+        return Refusal(missing, Text("worker.another_lane"))
     if job.kind != "clip":
         return None
     if (why := no_place()) is not None:

@@ -1,8 +1,10 @@
 """The place for one worker: what starts it, whether it is the right one, and how it is let go."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
-from engine.home import Home
+from engine.home import LANE, Home
 from engine.machine.memory import MemorySample
 from engine.plan.choice import PlanError, values
 from engine.plan.lightx2v import REBUILT, SWITCHED
@@ -12,6 +14,8 @@ from engine.text import NOTHING
 from engine.worker.process import WorkerProcess, worker_environment
 from engine.worker.status import EngineState, StatusBoard
 
+LOAD_SECONDS = 30.0  # of a model that this slot never loaded: 22 GB, from the file cache
+LOCAL = "local"  # the lane of a machine that has one
 IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
 
 
@@ -19,18 +23,22 @@ class WorkerSlot:
     """Called by the supervisor's thread only; ``worker`` is None while there is none.
 
     Args:
+        lane: the name of the slot's lane.
         look: samples the memory of the lane's device.
     """
 
     def __init__(
         self,
+        lane: str,
         home: Home,
         presets: Presets,
         plans: Plans,
         look: Callable[[], MemorySample],
         board: StatusBoard,
     ) -> None:
-        self._log_file = str(home.logs / "worker.log")
+        self._lane, self._log_file = lane, str(worker_log(home, lane))
+        self._took: dict[str, float] = {}  # to load a model, by its id
+        self._since: float | None = None  # it has been loading
         self._presets, self._plans, self._look, self._board = presets, plans, look, board
         self.worker: WorkerProcess | None = None
         self.has_loaded = False
@@ -45,7 +53,8 @@ class WorkerSlot:
         self.has_loaded = True
         preset = self._presets.models[model]
         plan = self._plans.plan(model)
-        environment = worker_environment(preset, self._look())
+        environment = worker_environment(preset, self._look()) | lane_environment(self._lane)
+        self._since = time.monotonic()
         self.worker = WorkerProcess.start(preset, plan, self._log_file, environment)
         self._board.tell(
             state=EngineState.LOADING,
@@ -56,6 +65,23 @@ class WorkerSlot:
             progress=None,
             preview=None,
         )
+
+    def loaded(self, model: str) -> None:
+        """The worker has it now: how long that took is what the next time may take."""
+        if self._since is not None:
+            self._took[model] = time.monotonic() - self._since
+            self._since = None
+
+    def loads_in(self, model: str) -> float:
+        """Seconds that loading ``model`` took last."""
+        return self._took.get(model, LOAD_SECONDS)
+
+    def loading_left(self) -> float:
+        """Seconds until what is loaded now may be ready; 0 while nothing is loaded."""
+        since, status = self._since, self._board.status
+        if since is None or status.state is not EngineState.LOADING:
+            return 0.0
+        return max(0.0, since + self.loads_in(status.model) - time.monotonic())
 
     def nobody_listened(self) -> None:
         """Until now: its silence meanwhile doesn't count."""
@@ -118,3 +144,13 @@ class WorkerSlot:
             preview=None,
             probing=None,
         )
+
+
+def lane_environment(lane: str) -> dict[str, str]:
+    """What tells a worker which of several lanes it is in."""
+    return {} if lane == LOCAL else {LANE: lane}
+
+
+def worker_log(home: Home, lane: str) -> Path:
+    """The log of a lane's workers: two processes that turn one file over would lose lines."""
+    return home.logs / ("worker.log" if lane == LOCAL else f"worker-{lane}.log")

@@ -26,6 +26,7 @@ from engine.store import StoreError
 from engine.text import NOTHING, Text, joined
 from engine.worker import messages
 from engine.worker.deferred import DeferredWrites
+from engine.worker.dispatch import Dispatch
 from engine.worker.outcomes import Outcomes
 from engine.worker.pausing import Pausing
 from engine.worker.process import WorkerProcess
@@ -50,6 +51,7 @@ class Supervisor:
     Args:
         lane: the name of the device's lane.
         look: samples its memory.
+        dispatch: says which job is this lane's.
         queue: the lock that the lanes of this process share.
         faults: where the page looks for what its thread ran into.
     """
@@ -64,23 +66,28 @@ class Supervisor:
         guard: Guard,
         recorder: FlightRecorder,
         look: Callable[[], MemorySample],
+        dispatch: Dispatch,
         queue: QueueLock,
         faults: Faults,
     ) -> None:
         self._lane, self._queue, self._faults = lane, queue, faults
+        self._dispatch = dispatch
         self._loop = Loop("supervisor", faults.tell, LONGEST_PAUSE)
         self.presets, self.jobs = presets, jobs
         self.plans, self.guard, self.recorder = plans, guard, recorder
         self._board = StatusBoard()
         self._tell, self.dismiss_notice = self._board.tell, self._board.dismiss
-        self._slot = WorkerSlot(home, presets, plans, look, self._board)
+        self._slot = WorkerSlot(lane, home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
         self._deferred = DeferredWrites(
             lambda text: self._tell(notice=text), lambda error: self._replacement.give_up(error)
         )
         self._replacement = Replacement(
-            lane, self._slot, self._outcomes, jobs, self._board, self._deferred
+            lane, self._slot, self._outcomes, jobs, dispatch, self._board, self._deferred
         )
+        self.was_out_of_memory = self._outcomes.was_out_of_memory
+        self.refuses = self._replacement.refuses
+        self.loads_in, self.loading_left = self._slot.loads_in, self._slot.loading_left
         self._pausing = Pausing(jobs, self._slot, self._outcomes, self._deferred, self._board)
         if jobs.store.mended is not None:
             self._tell(notice=jobs.store.mended, lasts=True)
@@ -217,13 +224,14 @@ class Supervisor:
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
         self.jobs.cancel_strays()  # whoever ended their share may not have reached the database
-        only = self._replacement.only
-        waiting = [job for job in self.jobs.waiting() if only in (None, job.id)]
-        if not waiting and self._expected is not None and not self._slot.has_loaded:
-            self._replacement.start(self._expected)
-        if not waiting or not self._may_start(waiting[0]):
+        job, worker = self._dispatch.next_for(self._lane, self._replacement.only), self._slot.worker
+        if job is None:
+            if self._expected is not None and not self._slot.has_loaded:
+                self._replacement.start(self._expected)
+            self._wait_for(NOTHING)
             return
-        job, worker = waiting[0], self._slot.worker
+        if not self._may_start(job):
+            return
         if worker is not None and not self._slot.fits(worker, job.request.model):
             if self._slot.become(worker, job.request.model):
                 return
@@ -236,14 +244,17 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look; who can't run any more is failed with the reason."""
-        found = second_look(
-            job, self.presets, self.guard, self._outcomes.was_out_of_memory, self._outcomes.no_place
-        )
-        self._tell(waiting_for=found.reason if isinstance(found, Waits) else NOTHING)
+        was_out_of_memory, no_place = self._outcomes.was_out_of_memory, self._outcomes.no_place
+        found = second_look(job, self._lane, self.presets, self.guard, was_out_of_memory, no_place)
+        self._wait_for(found.reason if isinstance(found, Waits) else NOTHING)
         if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
             told = found.reason, found.remedy
             self._deferred.do(partial(self.jobs.end, job.id, State.FAILED, *told))
         return found is None
+
+    def _wait_for(self, reason: Text) -> None:
+        if reason != self.status.waiting_for:
+            self._tell(waiting_for=reason)
 
     def _order(self, worker: WorkerProcess, job: Job) -> None:
         worker.take(job)
@@ -296,6 +307,7 @@ class Supervisor:
                     self._tell(device_bytes=held)
             case messages.Ready(label=label, plan=plan, notice=notice):
                 worker.ready, worker.plan = True, plan
+                self._slot.loaded(worker.preset.id)
                 self._tell(state=EngineState.READY, label=label)
                 undone = self.plans.adopt_replacements(worker.preset.id, worker.sent, plan)
                 if told := joined(*undone, notice):

@@ -80,7 +80,7 @@ def assert_same(now: Told, before: Told) -> None:
 @pytest.mark.parametrize("name", COMPUTERS)
 def test_fingerprints_are_the_same_byte_for_byte(home: Path, before: Told, name: str) -> None:
     with opened(home, COMPUTERS[name]) as engine:
-        now = {model: engine.guard.fingerprint(model) for model in MODELS}
+        now = {model: engine.lane.guard.fingerprint(model) for model in MODELS}
         assert now == {model: before["computers"][name][model]["fingerprint"] for model in MODELS}
         found = now.items() & stored_fingerprints(engine)
     assert {model for model, _ in found} == {
@@ -120,7 +120,7 @@ def test_a_run_of_today_joins_those_of_before(
     home: Path, name: str, model: str, size: Size
 ) -> None:
     with opened(home, COMPUTERS[name]) as engine:
-        guard, known = engine.guard, stored_fingerprints(engine)
+        guard, known = engine.lane.guard, stored_fingerprints(engine)
 
         def runs() -> int:
             rows = guard.rows(model)

@@ -9,13 +9,13 @@ import pytest
 from engine.default_model import (
     asked_for,
     candidates,
-    card_name,
     default_model,
     least_seconds,
 )
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
+from engine.machine.cards import card_name
 from engine.plan.kernel_rows import KernelTimes
 from engine.presets import load_presets
 from engine.request import RequestError

@@ -203,7 +203,7 @@ def rounds(count: int, first: int = 0) -> list[Round]:
 
 def _engine() -> None:
     """The process that is killed: the queue's owner, until its standard input is closed."""
-    from engine.commands.main import open_engine
+    from engine.commands.opened import open_engine
 
     with open_engine() as engine:
         engine.start()

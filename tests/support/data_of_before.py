@@ -238,7 +238,7 @@ def told_of_computer(engine: Engine) -> dict[str, Any]:
 
 
 def _told_of_model(engine: Engine, model: str) -> dict[str, Any]:
-    guard, plans = engine.guard, engine.plans
+    guard, plans = engine.lane.guard, engine.plans
     sizes = guard.offered(model)
     lasts = guard.durations(model, sizes)
     try:

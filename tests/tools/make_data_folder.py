@@ -145,7 +145,7 @@ def record(
     counted = {stage: round(peak) for stage, peak in peaks.items()}
     seconds = {"encode": 0.4, "denoise": size.tokens / 2000, "decode": size.pixels / 90_000}
     seconds = {name: round(value, 4) for name, value in seconds.items()} if peaks else {}
-    engine.guard.record(job, kind, model, size, outcome, counted, seconds, plan)
+    engine.lane.guard.record(job, kind, model, size, outcome, counted, seconds, plan)
 
 
 def peaks_of(gib: float) -> dict[str, float]:
@@ -180,7 +180,7 @@ def in_the_workshop(engine: Engine) -> None:
     jobs.end(first.id, State.CANCELLED, "Cancelled.")
 
     # Out of memory while decoding: the next try is in tiles, and something else breaks it.
-    results = Outcomes(engine.home, jobs, engine.guard, plans, engine.recorder)
+    results = Outcomes(engine.home, jobs, engine.lane.guard, plans, engine.recorder)
     large = Size(720, 1280, 81)
     second = jobs.add(asked(engine, "a city in the rain", large, 12, LARGE))
     for fault in (

@@ -13,7 +13,7 @@ from engine.adapters.wanted import chosen
 from engine.default_model import asked_for
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
-from engine.guard.guard import verdict_json
+from engine.guard.verdicts import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
 from engine.process.patience import WakingClock

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine import VERSION
 from engine.default_model import default_model
 from engine.errors import HeadroomError
-from engine.guard.guard import Refused
+from engine.guard.verdicts import Refused
 from engine.jobs import Job, State
 from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.gradio_endpoints import origin

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from engine.default_model import asked_for
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
-from engine.guard.guard import Refused
+from engine.guard.verdicts import Refused
 from engine.jobs import Job, State
 from engine.library.library import Clip
 from engine.pipelines import is_here

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from engine.default_model import can_run, card_name, default_model, with_files
+from engine.default_model import can_run, default_model, with_files
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
+from engine.machine.cards import card_name
 from engine.pipelines import is_here, why_not_here
 from engine.presets import ModelPreset
 from engine.request import Size

@@ -6,8 +6,10 @@ from typing import Any
 from engine.guard.budget import device_for, held_by
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
-from engine.presets import ModelPreset
+from engine.presets import ModelPreset, Presets
 from engine.text import NOTHING, Memory, Said, Text, listed
+from engine.worker.lane import Lane
+from engine.worker.status import EngineState
 
 SPARK_SECONDS = 60.0
 SPARK_POINTS = 60
@@ -24,6 +26,7 @@ GAUGE = """
     <div class="gauge-more">
       <strong data-live="gauge-name">Memory …</strong>
       <p data-live="gauge-split"></p>
+      <ul class="cards" data-live="cards" hidden></ul>
       <p data-live="gauge-health" hidden></p>
       <div class="ram"><span data-live="ram-text"></span><div class="slim" role="meter"
         aria-label="RAM" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" data-live="ram"
@@ -87,6 +90,37 @@ def gauge_state(
         "ram": _share(sample.host.used, sample.host.total) if sample.gpu else None,
         "spark": _spark(recorder.window(SPARK_SECONDS), sample.at),
     }
+
+
+def card_state(lane: Lane, presets: Presets) -> dict[str, Any]:
+    """One of several cards in the gauge's details: whose its memory is, and what it does."""
+    status = lane.status
+    model = presets.models[status.model].name if status.model in presets.models else status.model
+    sample = lane.recorder.latest()
+    total, used, ours = _device(sample, status.worker_pid, status.device_bytes)
+    return {
+        "name": lane.seat.title,
+        "use": Text("gauge.used_of", used=Memory(used), total=Memory(total)),
+        "ours": _share(ours, total),
+        "others": _share(max(0, used - ours), total),
+        "state": sample.problem if sample.state == "lost" else _doing(status.state, model),
+    }
+
+
+def _doing(state: EngineState, model: str) -> Text:
+    match state:
+        case EngineState.LOADING:
+            return Text("gauge.card_loading", model=model)
+        case EngineState.READY:
+            return Text("gauge.card_ready", model=model)
+        case EngineState.BUSY:
+            return Text("gauge.card_busy", model=model)
+        case EngineState.FAILED:
+            return Text("gauge.card_failed", model=model)
+        case EngineState.ELSEWHERE:
+            return Text("gauge.card_elsewhere")
+        case EngineState.OFF:
+            return Text("gauge.card_off")
 
 
 def _device(

@@ -42,9 +42,20 @@ def look_text(look: str) -> Text:
     return Text(f"headroom.look_{look}")
 
 
-def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
-    """The picture and the choice of what to measure; returns what has to be refreshed, and what
-    somebody chose."""
+def build_tab(
+    engine: Engine, model: gr.Dropdown
+) -> tuple[gr.HTML, gr.Dropdown, gr.State, gr.Dropdown]:
+    """The picture and the choice of what to measure; returns what has to be refreshed, what
+    somebody chose, and of several cards which one this is about."""
+    cards = [(say(lane.seat.title), lane.name) for lane in engine.lanes]
+    card = gr.Dropdown(
+        [("Every card", ""), *cards],
+        value="",
+        label="Card",
+        elem_id="measure-card",
+        filterable=False,
+        visible=len(cards) > 1,
+    )
     picture = gr.HTML(elem_id="picture", js_on_load=None)
     with gr.Row():
         which = gr.Dropdown(
@@ -60,21 +71,22 @@ def build_tab(engine: Engine, model: gr.Dropdown) -> tuple[gr.HTML, gr.Dropdown,
 
     button.click(
         partial(measure_size, engine),
-        [model, which],
+        [model, which, card],
         told,
         **QUIET,
     )
     # Not the dropdown itself: what it shows without anybody's choice gives way to a locked size.
     chosen = gr.State(None)
     which.input(_chosen, which, chosen, **QUIET)
-    return picture, which, chosen
+    card.input(partial(refreshed, engine), [model, chosen, card], [picture, which], **QUIET)
+    return picture, which, chosen, card
 
 
 def _chosen(size: Chosen) -> Chosen:
     return size
 
 
-def measure_size(engine: Engine, model: Chosen, chosen: Chosen) -> str:
+def measure_size(engine: Engine, model: Chosen, chosen: Chosen, card: Chosen = "") -> str:
     """Queue a probe; returns what to say about it."""
     if not chosen:
         return f"<p>{html.escape(say(Text('headroom.nothing_to_measure')))}</p>"
@@ -88,23 +100,33 @@ def measure_size(engine: Engine, model: Chosen, chosen: Chosen) -> str:
     }
     try:
         request = ClipRequest.check(raw, engine.presets, probe=True)
-        engine.measure(request)
+        engine.measure(request, known_card(engine, card))
     except HeadroomError as error:
         return refusal_html(error)
     size = wording.size_of(engine.presets, request.model, request.size)
     return f"<p>{html.escape(say(Text('headroom.measuring', size=size)))}</p>"
 
 
-def refreshed(engine: Engine, model: Chosen, chosen: Chosen = None) -> tuple[str, Any]:
+def known_card(engine: Engine, card: Chosen) -> str:
+    """``card`` where it names a lane, "" for all of them: nothing from a browser is trusted."""
+    return str(card) if any(lane.name == card for lane in engine.lanes) else ""
+
+
+def refreshed(
+    engine: Engine, model: Chosen, chosen: Chosen = None, card: Chosen = ""
+) -> tuple[str, Any]:
     """The picture, and the sizes that a measurement could open.
 
     Args:
         chosen: what somebody chose of these; it stays chosen while it is among them.
+        card: of several cards the one whose sizes are shown; "" shows what any of them can make.
     """
     model = known_model(engine.presets, model)
-    offered = engine.guard.offered(model)
-    verdicts = engine.guard.verdicts(model, offered)
-    rows = engine.guard.rows(model)
+    named = known_card(engine, card)
+    guard = engine.lane_named(named).guard if named else engine.guard
+    offered = guard.offered(model)
+    verdicts = guard.verdicts(model, offered)
+    rows = guard.rows(model)
     fps, measured = engine.presets.models[model].fps, _measured(rows)
     sizes = [
         size

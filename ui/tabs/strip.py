@@ -18,6 +18,7 @@ from engine.prompts.batch import single
 from engine.prompts.variants import as_typed
 from engine.request import ClipRequest, RequestError, Size
 from engine.text import NOTHING, Said, Text, joined
+from engine.worker.dispatch import Turn
 from engine.worker.status import Status
 from ui import wording
 from ui.tabs.choices import as_size, frame_choices, size_choices
@@ -56,6 +57,7 @@ class QueueView:
         self._at = 0.0
         self._verdicts: dict[tuple[str, Size], Verdict] = {}
         self._past: dict[tuple[str, Size], Mapping[str, float]] = {}
+        self._turns: dict[int, Turn] = {}  # by job, with several lanes
 
     def state(self, status: Status) -> dict[str, Any]:
         """Places, when each starts, and the verdict that it would meet now; yet to be words."""
@@ -64,17 +66,42 @@ class QueueView:
         count = len(waiting) if len(waiting) < SHOWN else jobs.count_waiting()
         ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
-        until = None if self._engine.is_paused() else self._left_of_running(status)
+        paused = self._engine.is_paused()
+        if len(self._engine.lanes) > 1:
+            return self._told(
+                [self._in_turn(place, job, paused) for place, job in enumerate(waiting, 1)],
+                count,
+                ended,
+            )
+        until = None if paused else self._left_of_running(status)
         rows = []
         for place, job in enumerate(waiting, 1):
             rows.append(self._row(place, job, until))
             own = self._seconds(job)
             until = None if until is None or own is None else until + own
+        return self._told(rows, count, ended)
+
+    def _told(self, rows: list[dict[str, Any]], count: int, ended: list[Job]) -> dict[str, Any]:
         return {
             "waiting": rows,
             "more": count - len(rows),
             "ended": [self._ended(job) for job in ended],
         }
+
+    def _in_turn(self, place: int, job: Job, paused: bool) -> dict[str, Any]:
+        """A row where there are several lanes: when it begins in its own, and that it waits for
+        that one where no other may make it."""
+        turn = self._turns.get(job.id)
+        begins = turn.begins if turn is not None and not paused else None
+        begins = None if begins is None else max(0.0, begins - self._age())
+        row = self._row(place, job, begins)
+        if turn is not None and turn.only and not row["why"]:
+            lane = self._engine.lane_named(turn.lane)
+            row["why"] = Text("queue.waits_for_lane", lane=lane.seat.title)
+        return row
+
+    def _age(self) -> float:
+        return time.monotonic() - self._at
 
     def _row(self, place: int, job: Job, until: float | None) -> dict[str, Any]:
         verdict = self._verdicts.get((job.request.model, job.request.size))
@@ -115,8 +142,12 @@ class QueueView:
     def _look_up(self, waiting: list[Job]) -> None:
         wanted = {(job.request.model, job.request.size) for job in waiting}
         now = time.monotonic()
-        if now - self._at < FRESH_SECONDS and wanted <= set(self._past):
+        several = len(self._engine.lanes) > 1
+        have_turns = not several or {job.id for job in waiting} <= set(self._turns)
+        if now - self._at < FRESH_SECONDS and wanted <= set(self._past) and have_turns:
             return
+        if several:
+            self._turns = {turn.job.id: turn for turn in self._engine.dispatch.turns(waiting)}
         guard, known = self._engine.guard, self._engine.presets.models
         self._at, self._verdicts, self._past = now, {}, {}
         for model in {model for model, _ in wanted}:

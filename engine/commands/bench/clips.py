@@ -52,7 +52,7 @@ def opened(folder: Path) -> Iterator[Engine]:
     store = Store(home.database)
     engine = Engine(home, load_presets(), Jobs(store))
     try:
-        engine.recorder.start()
+        engine.record()
         engine.start(warm=engine.presets.default.id)
         _until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
         if engine.status().state is EngineState.FAILED:

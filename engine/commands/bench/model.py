@@ -21,7 +21,8 @@ from engine.commands.bench.upstream import lightx2v_command
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.guard.climb import PROBE_PROMPT
-from engine.guard.guard import Guard, Refused
+from engine.guard.guard import Guard
+from engine.guard.verdicts import Refused
 from engine.machine.memory import MemorySample, Meter
 from engine.pipelines import family_of
 from engine.presets import ModelPreset

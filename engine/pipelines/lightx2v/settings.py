@@ -1,11 +1,12 @@
 """The settings that LightX2V reads, made from preset, plan and files: its one source of truth."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.home import Home
+from engine.home import LANE, Home
 from engine.pipelines.lightx2v.kernels import registered
 from engine.pipelines.lightx2v.ours import scheme_for
 from engine.plan.choice import Plan
@@ -69,8 +70,9 @@ def model_settings(preset: ModelPreset) -> dict[str, Any]:
 
 
 def run_folder(home: Home, preset: ModelPreset) -> Path:
-    """Where the settings are that ``preset`` was loaded with last."""
-    return home.cache / "lightx2v" / preset.id
+    """Where the settings are that ``preset`` was loaded with last: in each lane its own, as two
+    workers may load one model at once."""
+    return home.cache / "lightx2v" / preset.id / os.environ.get(LANE, "")
 
 
 def write_run_folder(folder: Path, model: dict[str, Any], run: dict[str, Any]) -> Path:

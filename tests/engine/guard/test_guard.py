@@ -10,8 +10,8 @@ import pytest
 
 from engine.engine import Engine
 from engine.guard.budget import margin
-from engine.guard.guard import NotHere, Refused
 from engine.guard.verdict import Word
+from engine.guard.verdicts import NotHere, Refused
 from engine.home import Home
 from engine.jobs import Jobs, State
 from engine.pipelines.ram import memory_ceiling
@@ -139,7 +139,7 @@ def test_others_make_a_queued_job_wait_and_it_starts_when_they_go(
 
 def test_a_resumed_queue_passes_the_guard_again(guarded: Engine, ask: Ask) -> None:
     job = guarded.submit(sized(ask, BASELINE))
-    guarded.guard.record(job.id, "clip", "scripted", Size(64, 64, 9), "out_of_memory", {}, {})
+    guarded.lane.guard.record(job.id, "clip", "scripted", Size(64, 64, 9), "out_of_memory", {}, {})
     guarded.start()
     failed = finish(guarded, job)
     assert failed.state is State.FAILED
@@ -149,7 +149,7 @@ def test_a_resumed_queue_passes_the_guard_again(guarded: Engine, ask: Ask) -> No
 def test_a_new_fingerprint_starts_locked_again(
     guarded: Engine, ask: Ask, meter: ScriptedMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guarded.guard.record(
+    guarded.lane.guard.record(
         guarded.jobs.add(ask()).id, "probe", "scripted", LARGER, "ok", {"decode": GIB}, {}
     )
     assert guarded.guard.verdict("scripted", LARGER).open
@@ -184,7 +184,7 @@ def test_another_kernel_loses_nothing_that_was_measured(
     plan = {"attention": "torch_sdpa", "matmul": "int8-triton", "decode": "whole"}
     plan["modulation"] = "triton"
     monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
-    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    guarded.lane.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
     assert len(guarded.guard.rows(model)) == 1
     plan[name] = value
     assert len(guarded.guard.rows(model)) == counts
@@ -198,7 +198,7 @@ def test_what_took_more_counts_whichever_attention_it_had(
     model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
     plan = {"attention": attention, "matmul": "fp8-triton"}
     monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
-    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    guarded.lane.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
     plan |= {"attention": "kitchen_int8", "matmul": "fp8-fused-torch"}
     assert len(guarded.guard.rows(model)) == 1
 
@@ -209,7 +209,7 @@ def test_what_took_less_says_nothing_of_what_takes_more(
     model, job = "scripted", guarded.submit(sized(ask, BASELINE)).id
     plan = {"attention": "torch_sdpa", "matmul": "fp8-fused-torch"}
     monkeypatch.setattr(guarded.plans, "values", lambda _: plan)
-    guarded.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
+    guarded.lane.guard.record(job, "clip", model, LARGER, "ok", {"denoise": GIB}, {"denoise": 4.0})
     assert len(guarded.guard.rows(model)) == 1
     plan["attention"] = "kitchen_int8"  # its buffers may stand out where products take little
     assert guarded.guard.rows(model) == []
@@ -218,7 +218,7 @@ def test_what_took_less_says_nothing_of_what_takes_more(
 
 
 def test_the_fingerprint_names_what_it_must(guarded: Engine) -> None:
-    facts = json.loads(guarded.guard.fingerprint("wan-tiny"))
+    facts = json.loads(guarded.lane.guard.fingerprint("wan-tiny"))
     assert facts["model"] == "wan-tiny"
     assert facts["checkpoint"]
     assert facts["device"].startswith("CPU: ")
@@ -306,8 +306,8 @@ def test_thousands_of_runs_cost_a_verdict_no_more_than_a_few(guarded: Engine, as
     job = guarded.jobs.add(ask()).id
     for number in range(60):
         peaks = {"decode": GIB if number < 50 else GIB // 2}
-        guarded.guard.record(job, "clip", "scripted", LARGER, "ok", peaks, {"decode": number})
-    guarded.guard.record(job, "clip", "scripted", Size(512, 512, 81), "out_of_memory", {}, {})
+        guarded.lane.guard.record(job, "clip", "scripted", LARGER, "ok", peaks, {"decode": number})
+    guarded.lane.guard.record(job, "clip", "scripted", Size(512, 512, 81), "out_of_memory", {}, {})
     rows = guarded.guard.rows("scripted")
     assert len(rows) == 6
     assert {row.runs for row in rows} == {60, 1}

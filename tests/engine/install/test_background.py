@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.engine import Engine
-from engine.guard.guard import NotHere
+from engine.guard.verdicts import NotHere
 from engine.home import Home
 from engine.install import background as module
 from engine.install import installed

@@ -182,7 +182,7 @@ def test_one_runs_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def card(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The engine on a machine with a 4060 Ti, where everything is installed."""
-    monkeypatch.setattr(engine, "machine", lambda: LINUX)
+    monkeypatch.setattr(engine.lane, "machine", lambda: LINUX)
     monkeypatch.setattr(engine.kernel_test, "_machine", lambda: LINUX)
     monkeypatch.setattr(engine.kernel_test, "_look", seen)
     monkeypatch.setattr("engine.engine.is_here", lambda _: True)
@@ -210,7 +210,7 @@ def test_it_doesnt_begin_by_itself(
 ) -> None:
     match why:
         case "no gpu":
-            monkeypatch.setattr(card, "machine", lambda: NO_GPU)
+            monkeypatch.setattr(card.lane, "machine", lambda: NO_GPU)
         case "not installed":
             monkeypatch.setattr("engine.engine.is_here", lambda _: False)
         case _:

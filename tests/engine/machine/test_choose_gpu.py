@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.machine.nvml import Absent, Card, choose
+from engine.machine.cards import Absent, Card, choose
 from engine.text import NOTHING, Text
 
 MIB = 2**20

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from engine.machine import memory
+from engine.machine.cards import Absent, Card, Lost
 from engine.machine.memory import Meter, PeakRss, sample_host
-from engine.machine.nvml import Absent, Card, Gpu, Lost
+from engine.machine.nvml import Gpu
 from engine.text import Text
 
 MIB = 2**20

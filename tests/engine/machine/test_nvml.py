@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.machine.nvml import LONGEST_NAME, printable
+from engine.machine.cards import LONGEST_NAME, printable
 from tests.support.nvml import Process, ScriptedGpu, Standin, build
 
 pytestmark = pytest.mark.starts

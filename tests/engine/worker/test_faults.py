@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.commands.main import open_engine
+from engine.commands.opened import open_engine
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, State

@@ -9,9 +9,9 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Jobs
 from engine.presets import Presets
-from engine.worker.lane import LOCAL
 from engine.worker.queue_lock import QueueLock
 from engine.worker.second_look import Refusal, Waits, second_look
+from engine.worker.slot import LOCAL
 from tests.conftest import Ask, finish, wait_until
 
 
@@ -63,7 +63,7 @@ def test_the_second_look_tells_waiting_from_refusing(engine: Engine, ask: Ask) -
     job = engine.jobs.add(ask())
 
     def look(presets: Presets) -> Refusal | Waits | None:
-        return second_look(job, presets, engine.guard, lambda _: False)
+        return second_look(job, LOCAL, presets, engine.lane.guard, lambda _: False)
 
     assert look(engine.presets) is None
     models = {id: m for id, m in engine.presets.models.items() if id != "scripted"}

@@ -80,7 +80,7 @@ def test_a_second_try_may_run_where_nothing_was_measured(planned: Engine, ask: A
         model="scripted-fp8",
     )
     before = finish(planned, planned.jobs.add(ask("of before", model="scripted")))
-    planned.guard.record(before.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
+    planned.lane.guard.record(before.id, "probe", "scripted-fp8", size, "ok", {"decode": 2**20}, {})
     assert planned.guard.verdict("scripted-fp8", size).open
     done = finish(planned, planned.jobs.add(big))
     assert (done.state, done.attempts) == (State.DONE, 2)

@@ -364,7 +364,7 @@ def test_a_lost_parent_leaves_no_orphan(tmp_path: Path) -> None:
 
     code = (
         "import sys, time\n"
-        "from engine.commands.main import open_engine\n"
+        "from engine.commands.opened import open_engine\n"
         "if __name__ == '__main__':\n"
         "    with open_engine() as engine:\n"
         "        engine.start(warm='scripted')\n"
@@ -403,7 +403,7 @@ def test_a_program_that_forgets_to_close_still_ends(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text(
         "import time\n"
-        "from engine.commands.main import open_engine\n"
+        "from engine.commands.opened import open_engine\n"
         "if __name__ == '__main__':\n"
         "    manager = open_engine()\n"
         "    engine = manager.__enter__()\n"

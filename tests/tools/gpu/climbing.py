@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.commands.main import open_engine
+from engine.commands.opened import open_engine
 from engine.engine import Engine
-from engine.guard.guard import Refused
 from engine.guard.verdict import Word
+from engine.guard.verdicts import Refused
 from engine.install import installed
 from engine.jobs import Job, State
 from engine.machine.facts import VRAM_LIMIT

@@ -8,7 +8,7 @@ import pytest
 from engine.commands.main import main
 from engine.engine import Engine
 from engine.errors import HeadroomError
-from engine.guard.guard import Refused
+from engine.guard.verdicts import Refused
 from engine.request import RequestError
 from engine.text import Text
 from tests.conftest import Ask, finish, wait_until

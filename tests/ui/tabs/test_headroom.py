@@ -31,7 +31,7 @@ def chinese() -> Iterator[None]:
 
 
 def record(engine: Engine, ask: Ask, size: Size, outcome: str, peak: int) -> None:
-    engine.guard.record(
+    engine.lane.guard.record(
         engine.jobs.add(ask()).id,
         "clip",
         "wan-tiny",

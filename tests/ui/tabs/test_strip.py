@@ -65,7 +65,7 @@ def test_a_failure_outlasts_the_clips_after_it(engine: Engine, ask: Ask) -> None
 
 def test_when_each_starts_follows_from_clips_made_before(engine: Engine, ask: Ask) -> None:
     request = ask("a")
-    engine.guard.record(
+    engine.lane.guard.record(
         engine.jobs.add(request).id,
         "clip",
         request.model,

@@ -36,6 +36,28 @@ const draw = {
       tick.style.left = `${(m[mark] || 0) * 100}%`;
     }
   }),
+  cards: (cards) => all("cards").forEach((list) => {
+    list.hidden = cards.length === 0;
+    list.replaceChildren(...cards.map((card) => {
+      const item = document.createElement("li");
+      const words = ["name", "use", "state"].map((part) => {
+        const node = document.createElement("span");
+        node.className = part;
+        node.textContent = card[part];
+        return node;
+      });
+      const meter = document.createElement("div");
+      meter.className = "meter";
+      for (const part of ["ours", "others"]) {
+        const bar = document.createElement("span");
+        bar.className = part;
+        bar.style.width = `${card[part] * 100}%`;
+        meter.append(bar);
+      }
+      item.append(...words, meter);
+      return item;
+    }));
+  }),
   ram: (share) => all("ram").forEach((node) => {
     node.parentElement.hidden = share === null;
     node.setAttribute("aria-valuenow", Math.round((share || 0) * 100));
@@ -83,7 +105,7 @@ const seen = {};
 window.headroomLive = seen;
 const show = (state) => {
   for (const [name, value] of Object.entries(state)) {
-    if (["ended", "weights", "packages", "paused"].includes(name)) continue;
+    if (["ended", "others", "weights", "packages", "paused"].includes(name)) continue;
     (draw[name] || ((v) => text(name, v)))(value);
   }
 };
@@ -123,9 +145,33 @@ const judgeAnew = () => {
   else if (moved >= DRIFTED) renew(LATE);
 };
 document.addEventListener("visibilitychange", () => { if (!document.hidden && held === null) renew(SOON); });
-const receive = (state) => {
+// Of several clips that are made at once the stage shows the one whose tile was pressed, else the
+// one that began first, which has the state's own keys.
+const RUN = ["title", "job", "title_kind", "stage", "left", "fraction", "preview", "lane"];
+const sent = {};
+let chosen = "";
+const ofTheShown = (state) => {
+  Object.assign(sent, state);
+  const run = sent.others?.find(({ job }) => job === chosen) ?? sent;
+  const told = { ...state };
+  for (const key of RUN) {
+    delete told[key];
+    if (run[key] !== undefined && run[key] !== seen[key]) told[key] = run[key];
+  }
+  return told;
+};
+window.addEventListener("headroom-show", ({ detail }) => {
+  if (detail.job === undefined || detail.job === chosen) return;
+  chosen = detail.job;
+  draw.running(true); // the other clip's preview goes
+  receive({});
+});
+const receive = (all) => {
+  const state = ofTheShown(all);
   Object.assign(seen, state);
   show(state);
+  window.headroomMade = sent.running ? [sent, ...(sent.others ?? [])] : []; // strip.js draws them
+  window.dispatchEvent(new Event("headroom-making"));
   window.dispatchEvent(new CustomEvent("headroom-live", { detail: state })); // desk.js listens
   if ("weights" in state) {
     // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.

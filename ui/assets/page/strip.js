@@ -97,26 +97,40 @@ window.addEventListener("headroom-queue", draw);
 
 // ---- what runs -----------------------------------------------------------------------------------
 
-const runs = make("button", { type: "button", class: "tile-picture", onclick: () => window.dispatchEvent(new CustomEvent("headroom-show", { detail: {} })) },
+// A tile for each clip that is made now: several cards make several.
+let making = [];
+const tiles = new Map();
+const runTile = (job) => {
+  const picture = make("button", { type: "button", class: "tile-picture",
+    onclick: () => window.dispatchEvent(new CustomEvent("headroom-show", { detail: { job } })) },
   make("span", { class: "percent" }));
-const runTitle = line("title", "x");
-const now = make("li", { class: "tile running" }, runs, make("div", { class: "what" }, runTitle));
-const seen = { running: false, fraction: 0, title: "", title_kind: "", preview: "" };
-const drawRunning = (detail) => {
-  for (const key of Object.keys(seen)) if (key in detail) seen[key] = detail[key];
-  if (!("running" in detail || "fraction" in detail || "title" in detail || "preview" in detail)) return;
-  part("running").hidden = !seen.running;
-  if (seen.running && !now.isConnected) part("running").append(now);
-  if (!seen.running) now.remove();
-  runTitle.textContent = seen.title;
-  runTitle.translate = seen.title_kind === "probe";
-  runs.firstElementChild.textContent = headroomText("script.percent", { n: Math.round(seen.fraction * 100) });
-  runs.setAttribute("aria-label", headroomText("script.show_running", { title: seen.title }));
-  runs.style.setProperty("--done", seen.fraction);
-  runs.style.backgroundImage = seen.running && seen.preview ? `url("${seen.preview}")` : "";
+  return make("li", { class: "tile running", "data-job": job }, picture,
+    make("div", { class: "what" }, line("title", "x"), line("small", "x")));
+};
+const drawRun = (run) => {
+  if (!tiles.has(run.job)) tiles.set(run.job, runTile(run.job));
+  const item = tiles.get(run.job);
+  const [title, lane] = item.querySelectorAll(".what > span");
+  const picture = item.firstElementChild;
+  title.textContent = run.title;
+  title.translate = run.title_kind === "probe";
+  lane.textContent = run.lane;
+  lane.hidden = run.lane === "";
+  picture.title = run.lane;
+  picture.firstElementChild.textContent = headroomText("script.percent", { n: Math.round(run.fraction * 100) });
+  picture.setAttribute("aria-label", headroomText("script.show_running", { title: run.title }));
+  picture.style.setProperty("--done", run.fraction);
+  picture.style.backgroundImage = run.preview ? `url("${run.preview}")` : "";
+  return item;
+};
+const drawRunning = () => {
+  making = window.headroomMade ?? [];
+  for (const job of tiles.keys()) if (!making.some((run) => run.job === job)) tiles.delete(job);
+  part("running").hidden = making.length === 0;
+  fill(part("running"), making.map(drawRun));
   tellEmpty();
 };
-window.addEventListener("headroom-live", ({ detail }) => drawRunning(detail));
+window.addEventListener("headroom-making", drawRunning);
 
 // ---- what was made -------------------------------------------------------------------------------
 
@@ -158,7 +172,7 @@ const reload = async () => {
 };
 const tellEmpty = () => {
   const { waiting = [], ended = [] } = window.headroomQueue ?? {};
-  part("empty").hidden = seen.running || waiting.length + ended.length + clips.length > 0;
+  part("empty").hidden = making.length + waiting.length + ended.length + clips.length > 0;
 };
 document.addEventListener("headroom-ended", reload);
 document.addEventListener("headroom-library", reload);
@@ -206,5 +220,5 @@ const edit = async (job) => {
 };
 
 draw();
-drawRunning(window.headroomLive ?? {});
+drawRunning();
 reload();

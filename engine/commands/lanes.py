@@ -1,0 +1,77 @@
+"""``lanes``: the cards that make clips here, what each can make, and how fast."""
+
+import argparse
+import platform
+from typing import Any
+
+from engine.commands.opened import open_engine
+from engine.engine import Engine
+from engine.errors import ExitCode, HeadroomError
+from engine.presets import ModelPreset
+from engine.process.console import tell, tell_json
+from engine.request import Size
+from engine.units import gigabytes
+from engine.worker.lane import Lane
+from engine.worker.status import EngineState
+
+
+def lanes(options: argparse.Namespace) -> int:
+    """One row a lane; why a card that is here has none."""
+    with open_engine() as engine:
+        rows = [row_of(engine, lane) for lane in engine.lanes]
+        left_out = [str(text) for text in engine.left_out]
+    if options.json:
+        tell_json({"lanes": rows, "left_out": left_out})
+        return ExitCode.DONE
+    for row in rows:
+        tell(f"{row['name']:8} {row['state']:8} {row['device']}, {gigabytes(row['total_bytes'])}")
+        for model, state in row["models"].items():
+            seconds = row["seconds"][model]
+            took = "not timed yet" if seconds is None else f"a clip takes {seconds:.1f} s"
+            tell(f"         {model}: {took if state == 'ready' else state}")
+    tell(*left_out)
+    return ExitCode.DONE
+
+
+def row_of(engine: Engine, lane: Lane) -> dict[str, Any]:
+    """A lane as ``lanes --json`` and the API tell it. ``seconds`` are a default clip's, None where
+    no run says so."""
+    machine, sample = lane.machine(), lane.look()
+    models = [preset for preset in engine.presets.with_files if lane.suits(preset.id)]
+    ready = {preset.id: _is_ready(engine, preset) for preset in models}
+    return {
+        "name": lane.name,
+        "machine": platform.node(),
+        "device": machine.gpu.name if machine.gpu else machine.device,
+        "total_bytes": machine.gpu.total if machine.gpu else machine.ram,
+        "free_bytes": sample.gpu.free if sample.gpu else sample.host.available,
+        "state": _state(engine, lane),
+        "models": {model: "ready" if is_ready else "missing" for model, is_ready in ready.items()},
+        "seconds": {preset.id: _seconds(lane, preset) for preset in models},
+    }
+
+
+def _is_ready(engine: Engine, preset: ModelPreset) -> bool:
+    try:
+        engine.check_ready(preset.id)
+    except HeadroomError:
+        return False
+    return True
+
+
+def _seconds(lane: Lane, preset: ModelPreset) -> float | None:
+    shape = preset.default
+    size = Size(shape.height, shape.width, shape.frames)
+    took = lane.guard.durations(preset.id, [size])[size]
+    return None if took is None else round(took.seconds, 1)
+
+
+def _state(engine: Engine, lane: Lane) -> str:
+    """Another process may work on the queue: then only what it makes is known here."""
+    if lane.look().state == "lost":
+        return "lost"
+    if lane.running() is not None:
+        return "busy"
+    if lane.status.state is EngineState.LOADING:
+        return "loading"
+    return "idle" if engine.is_elsewhere() or lane.status.worker_pid is not None else "off"
