@@ -57,8 +57,14 @@ class Engine:
     """See the module's docstring. ``start`` and ``close`` frame its life."""
 
     def __init__(
-        self, home: Home, presets: Presets, jobs: Jobs, meter: Meter | None = None
+        self,
+        home: Home,
+        presets: Presets,
+        jobs: Jobs,
+        meter: Meter | None = None,
+        on_processor: int | None = None,
     ) -> None:
+        """``meter`` and ``on_processor``: as for ``lanes_here``."""
         self.home, self.presets, self.jobs = home, presets, jobs
         self.faults = Faults()
         self.library = Library(home, jobs.store)
@@ -69,7 +75,7 @@ class Engine:
         self.downloads = Downloads(home, presets)
         self.adapters, self.pulling = Adapters(home), Pulling(home)
         self._queue = QueueLock(home)
-        found = lanes_here(home, presets, jobs, self._queue, self.faults, meter)
+        found = lanes_here(home, presets, jobs, self._queue, self.faults, meter, on_processor)
         self.lanes, self.dispatch, self.left_out = found.all, found.dispatch, found.left_out
         several = [Judge(lane.seat.title, lane.guard, lane.seat.everything) for lane in self.lanes]
         one = len(self.lanes) == 1
@@ -81,6 +87,13 @@ class Engine:
     def lane(self) -> Lane:
         """The first, which the page shows where there is room for one."""
         return self.lanes[0]
+
+    def has_idle_lane(self, model: str) -> bool:
+        """Whether a clip of ``model`` that is asked for now needn't wait for another one's end.
+        Which lanes are busy the rows tell, also of what another process makes."""
+        busy = {job.lane for job in self.jobs.all_running()}
+        idle = [lane for lane in self.lanes if lane.suits(model) and lane.name not in busy]
+        return bool(idle) and busy <= {lane.name for lane in self.lanes}
 
     def lane_of(self, job: Job) -> Lane:
         """The one that makes ``job``, or made it; the first where that isn't here any more."""

@@ -19,7 +19,7 @@ from engine.pipelines import is_here, why_not_here
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need, parts
 from engine.presets import ModelPreset
-from engine.text import Text, as_text, joined
+from engine.text import Text, as_text, joined, listed
 from engine.weights.checkpoint import get_it
 from engine.weights.state import weights_text
 
@@ -41,6 +41,7 @@ def examine(engine: Engine) -> list[Line]:
     needs, streamed = _needs(engine, presets)
     return [
         *gpu_lines(sample, machine, engine.home.cache / "kernels.json"),
+        *_lanes(engine),
         host.ram(sample, needs),
         *host.page_file(sample, machine, needs),
         *host.disk(engine.home, streamed > 0, streamed),
@@ -51,6 +52,17 @@ def examine(engine: Engine) -> list[Line]:
         *[_model(engine, candidate) for candidate in models],
         *_seconds(engine, sample, presets),
     ]
+
+
+def _lanes(engine: Engine) -> list[Line]:
+    """Of several cards which make clips; and those that are here and don't, with the reason."""
+    subject, lines = Text("doctor.lanes_subject"), []
+    if len(engine.lanes) > 1:
+        titles = listed(*(lane.seat.title for lane in engine.lanes))
+        lines.append(Line(subject, "good", Text("doctor.several_lanes", lanes=titles)))
+    lines += [Line(subject, "warn", told) for told in engine.left_out]
+    lost = [lane for lane in engine.lanes[1:] if lane.look().state == "lost"]
+    return lines + [Line(subject, "warn", as_text(lane.look().problem)) for lane in lost]
 
 
 def _needs(engine: Engine, presets: list[ModelPreset]) -> tuple[list[tuple[str, int]], int]:

@@ -21,10 +21,10 @@ from engine.machine.memory import MemorySample
 from engine.presets import ModelPreset
 from engine.process.console import one_line
 from engine.units import gigabytes
+from engine.worker.slot import worker_log
 
 LINES = 50  # of each log
 TAIL_BYTES = 64_000
-LOGS = ("page.log", "worker.log")
 SHORTEST_NAME = 3  # a shorter user's name would be found in words
 
 
@@ -35,6 +35,8 @@ def report(engine: Engine) -> str:
     status = engine.status()
     model = failed.request.model if failed else status.model
     preset = engine.presets.models.get(model, engine.presets.default)
+    logs = [engine.home.logs / "page.log"]
+    logs += [worker_log(engine.home, lane.name) for lane in engine.lanes]
     parts = [
         _part("Headroom's report", _versions(machine)),
         _part("Machine", _machine(machine, sample)),
@@ -42,7 +44,7 @@ def report(engine: Engine) -> str:
         _part("Verdict", _verdict(engine, preset)),
         _part("Engine", [f"state: {status.state.value}", f"notice: {status.notice or 'none'}"]),
         _part("Last failure", _failure(failed)),
-        *[_log(engine.home.logs / name) for name in LOGS],
+        *[_log(file) for file in logs],
     ]
     prompts = {job.request.prompt for job in engine.jobs.recent()}
     return without_persons("\n".join(parts), engine.home.root, prompts)

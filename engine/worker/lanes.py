@@ -43,15 +43,18 @@ def lanes_here(
     queue: QueueLock,
     faults: Faults,
     meter: Meter | None = None,
+    on_processor: int | None = None,
 ) -> Lanes:
     """A lane for each GPU that may be used (``cards.usable``). A GPU that comes while the program
     runs gets none, but where there was none at all, or one: that lane finds it.
 
     Args:
         meter: the only lane's, for whoever scripts the memory.
+        on_processor: so many that share the processor, whatever GPUs there are; None leaves that
+            to HEADROOM_CPU_LANES.
     """
-    found = Usable(()) if meter is not None else _cards()
-    seats = _seats(found.cards)
+    found = Usable(()) if meter is not None or on_processor is not None else _cards()
+    seats = _seats(found.cards, cpu_lanes() if on_processor is None else on_processor)
     meters = [Meter(card) for card in found.cards] if len(found.cards) > 1 else []
     dispatch = Dispatch(jobs)
     lanes: list[Lane] = []
@@ -76,16 +79,16 @@ def _cards() -> Usable:
     return found
 
 
-def _seats(cards: Sequence[Card]) -> list[Seat]:
+def _seats(cards: Sequence[Card], on_processor: int) -> list[Seat]:
     if len(cards) > 1:
         return [
             Seat(f"gpu{card.index}", _title(card), number == 0) for number, card in enumerate(cards)
         ]
-    if not cards and (count := cpu_lanes()) > 1:
-        cores = max(1, this_machine().cores // count)
+    if not cards and on_processor > 1:
+        cores = max(1, this_machine().cores // on_processor)
         return [
             Seat(f"cpu{number}", Text("lanes.cpu", number=number), cores=cores)
-            for number in range(1, count + 1)
+            for number in range(1, on_processor + 1)
         ]
     return [Seat()]
 

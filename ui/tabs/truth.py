@@ -95,7 +95,7 @@ def truth_of(
         return truth(Step.QUEUE, said, _count("queue_it", clips))
     said = _fits(verdict, duration)
     waiting = engine.jobs.count_waiting()
-    if waiting or engine.jobs.running():
+    if waiting or not engine.has_idle_lane(preset.id):
         return truth(Step.QUEUE, said, joined(_count("queue", clips), _behind(waiting)))
     return truth(Step.GENERATE, said, _count("generate", clips))
 
@@ -178,8 +178,7 @@ def _bytes_to_fetch(preset: ModelPreset, progress: DownloadProgress) -> int:
 
 
 def _probing(engine: Engine, preset: ModelPreset, size: Size) -> bool:
-    running = engine.jobs.running()
-    jobs = [*engine.jobs.waiting(50), *([running] if running else [])]
+    jobs = [*engine.jobs.waiting(50), *engine.jobs.all_running()]
     return any(
         j.kind == "probe" and j.request.model == preset.id and j.request.size == size for j in jobs
     )

@@ -45,16 +45,20 @@ class Clips:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Engine]:
-    """An engine of its own on ``folder``, with the CPU default loaded."""
+def opened(folder: Path, lanes: int | None = None) -> Iterator[Engine]:
+    """An engine of its own on ``folder``, with the CPU default loaded.
+
+    Args:
+        lanes: so many that share the processor.
+    """
     home = Home(folder)
     home.create()
     store = Store(home.database)
-    engine = Engine(home, load_presets(), Jobs(store))
+    engine = Engine(home, load_presets(), Jobs(store), on_processor=lanes)
     try:
         engine.record()
         engine.start(warm=engine.presets.default.id)
-        _until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
+        until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
         if engine.status().state is EngineState.FAILED:
             raise BenchFailed(engine.status().notice, "logs/worker.log may say more.")
         yield engine
@@ -68,7 +72,7 @@ def clips(folder: Path, say: Say) -> Clips:
         whole, own, denoise = [], [], []
         for number in range(CLIPS + 1):
             began = time.perf_counter()
-            job = _ended(engine, engine.submit(_request(engine, None, number)))
+            job = ended(engine, engine.submit(request_of(engine, None, number)))
             taken = time.perf_counter() - began
             clip = engine.library.of_job(job.id)
             if clip is None:
@@ -103,8 +107,8 @@ def computing(receipt: Mapping[str, Any]) -> float:
 def _idle(engine: Engine) -> float:
     """Seconds a clip in which nothing is computed, of some that wait for each other."""
     began = time.perf_counter()
-    jobs = [engine.submit(_request(engine, None, 200 + number)) for number in range(CLIPS)]
-    done = [_ended(engine, job) for job in jobs]
+    jobs = [engine.submit(request_of(engine, None, 200 + number)) for number in range(CLIPS)]
+    done = [ended(engine, job) for job in jobs]
     taken = time.perf_counter() - began
     made = [engine.library.of_job(job.id) for job in done]
     own = sum(computing(clip.receipt) for clip in made if clip is not None)
@@ -113,16 +117,16 @@ def _idle(engine: Engine) -> float:
 
 def _cancelled(engine: Engine, number: int) -> float:
     """Seconds from asking to the job's end, asked while it denoises."""
-    job = engine.submit(_request(engine, None, 100 + number))
+    job = engine.submit(request_of(engine, None, 100 + number))
 
     def denoising() -> bool:
         progress = engine.status().progress
         return progress is not None and progress.job == job.id and progress.stage == "denoise"
 
-    _until(lambda: denoising() or engine.jobs.get(job.id).state.final, 0.001)
+    until(lambda: denoising() or engine.jobs.get(job.id).state.final, 0.001)
     began = time.perf_counter()
     engine.cancel(job.id)
-    _ended(engine, job)
+    ended(engine, job)
     return time.perf_counter() - began
 
 
@@ -202,27 +206,27 @@ def predictions(folder: Path, say: Say) -> Iterator[tuple[str, int, int]]:
 
 
 def _measured(engine: Engine, size: Size) -> int | None:
-    job = _ended(engine, engine.measure(_request(engine, size, 0)))
+    job = ended(engine, engine.measure(request_of(engine, size, 0)))
     rows = [row.measurement for row in engine.guard.of_job(job.id)]
     return next((row.peak for row in rows if row.size == size and row.outcome == "ok"), None)
 
 
-def _request(engine: Engine, size: Size | None, seed: int) -> ClipRequest:
+def request_of(engine: Engine, size: Size | None, seed: int) -> ClipRequest:
     raw: dict[str, object] = {"prompt": PROBE_PROMPT, "seed": seed}
     if size is not None:
         raw |= {"height": size.height, "width": size.width, "frames": size.frames}
     return ClipRequest.check(raw, engine.presets)
 
 
-def _ended(engine: Engine, job: Job) -> Job:
-    _until(lambda: engine.jobs.get(job.id).state.final, 0.001)
+def ended(engine: Engine, job: Job) -> Job:
+    until(lambda: engine.jobs.get(job.id).state.final, 0.001)
     ended = engine.jobs.get(job.id)
     if ended.state is State.FAILED:
         raise BenchFailed(ended.note, ended.remedy)
     return ended
 
 
-def _until(happened: Callable[[], bool], pause: float = 0.02) -> None:
+def until(happened: Callable[[], bool], pause: float = 0.02) -> None:
     clock = WakingClock()
     while not happened():
         if clock() > PATIENCE:

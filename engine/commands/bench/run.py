@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.commands.bench import card, clips, first_load, model, page, report
+from engine.commands.bench import card, clips, first_load, lanes, model, page, report
 from engine.commands.bench.row import IDLE, IDLE_REACH, BenchError, BenchRow, Say
 from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
@@ -26,6 +26,7 @@ PREFIX = "headroom-bench-"  # of the folders that the parts work in
 
 Measure = Callable[[Path, Say], Iterator[BenchRow]]
 MODEL = "model"
+LANES_REACH = round(1 / 1.9, 3)  # of one lane's time: 1.9 times as fast
 
 
 def page_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
@@ -98,6 +99,18 @@ def prediction_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
         yield BenchRow(f"prediction at {size}", off, "% off", reach=5.0, told=told)
 
 
+def lane_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
+    """A queue on two lanes beside the same on one."""
+    if not lanes.can_measure():
+        say("lanes: left out, for it takes two cores.")
+        return
+    found = lanes.lanes(folder, say)
+    each = f"each with {found.cores} core{'s' if found.cores > 1 else ''} of the processor"
+    name, against = f"{lanes.CLIPS} clips on {lanes.LANES} lanes", "one lane"
+    yield BenchRow(name, found.two, "s", found.one, against, LANES_REACH, each)
+    yield BenchRow("a lane adds to a clip", round(1000 * found.adds), "ms", reach=150.0)
+
+
 PARTS: dict[str, Measure] = {
     "page": page_rows,
     "load": load_rows,
@@ -106,6 +119,7 @@ PARTS: dict[str, Measure] = {
     "clip": clip_rows,
     "mp4": mp4_rows,
     "prediction": prediction_rows,
+    "lanes": lane_rows,
 }
 
 

@@ -195,7 +195,7 @@ def test_a_model_that_cant_run_yet_is_not_chosen(
     engine = make(card())
     engine.downloads.start(LARGE)
     wait_until(lambda: engine.downloads.progress(LARGE).phase == "done", "the end")
-    for module in ("engine.guard.guard", "ui.tabs.pulls", "ui.tabs.first_run"):
+    for module in ("engine.guard.verdicts", "ui.tabs.pulls", "ui.tabs.first_run"):
         monkeypatch.setattr(f"{module}.is_here", lambda preset: preset.id != LARGE)
     came = hand_over(engine, [])
     assert came.model == ""
