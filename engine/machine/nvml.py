@@ -5,7 +5,6 @@ NVML works without CUDA, so that the page's process can ask while the worker com
 
 import importlib
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,33 +59,12 @@ class GpuSample:
     cores: int | None = None
 
 
-def cards_here() -> list[Card]:
-    """All GPUs that answer now, in NVML's order.
+class Driver:
+    """One initialised NVML. After Absent or Lost, close it and open another."""
 
-    Raises:
-        Absent, Lost: there is none, or the driver doesn't answer.
-    """
-    with closing(Gpu("", None, None)) as gpu:
-        return gpu.all
-
-
-class Gpu:
-    """One initialised NVML and the chosen GPU. After Absent or Lost, close it and open another."""
-
-    def __init__(self, wanted: str, visible: str | None, known: Card | None) -> None:
-        """Choose a GPU, or find ``known`` again after the driver went away.
-
-        Raises:
-            Absent: no library, no driver, no GPU, or none that may be used.
-            Lost: the driver or the GPU doesn't answer.
-        """
-        self.card = known or Card(-1, "", "", -1)
-        self.problem = NOTHING
-        self.all: list[Card] = []  # every GPU that answered when this one was opened
-        self._display: bool | None = None
-        self._holders: tuple[Holder, ...] = ()
-        self._names: dict[int, Said] = {}
-        self._holders_at = float("-inf")
+    def __init__(self) -> None:
+        """Raises Absent: no library, or no driver. Lost: it doesn't answer."""
+        self.card = Card(-1, "", "", -1)
         try:
             self._api: Any = importlib.import_module("pynvml")
         except ImportError:
@@ -95,39 +73,17 @@ class Gpu:
             self._api.nvmlInit()
         except self._api.NVMLError as error:
             raise self._trouble(error) from None
-        try:
-            self._open(wanted, visible, known)
-        except self._api.NVMLError as error:
-            self.close()
-            raise self._trouble(error) from None
-        except (Absent, Lost):
-            self.close()
-            raise
 
-    def _open(self, wanted: str, visible: str | None, known: Card | None) -> None:
-        handles, cards = self._cards(known)
-        self.all = cards
-        if not cards:
-            raise Absent(Text("machine.driver_finds_none"))
-        if known is None:
-            self.card, self.problem = choose(cards, wanted, visible)
-        else:
-            again = [card for card in cards if _same(card, known)]
-            if not again:
-                raise Lost(Text("machine.gone", gpu=known.name))
-            self.card = again[0]
-            self.problem = choose(cards, wanted, visible)[1]
-        self._handle = handle = handles[self.card.index]
-        self._driver = printable(self._ask("nvmlSystemGetDriverVersion"))
-        capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
-        self._capability = None if capability is None else (int(capability[0]), int(capability[1]))
-        cores = self._ask("nvmlDeviceGetNumGpuCores", handle)
-        self._cores = None if cores is None else int(cores)
-        self._pcie_max = self._ask("nvmlDeviceGetMaxPcieLinkWidth", handle)
-        self._power_limit = _watts(
-            self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
-            or self._ask("nvmlDeviceGetPowerManagementLimit", handle)
-        )
+    def cards(self) -> list[Card]:
+        """All GPUs that answer now, in NVML's order.
+
+        Raises:
+            Lost: there are some, and none answers.
+        """
+        try:
+            return self._cards(None)[1]
+        except self._api.NVMLError as error:
+            raise self._trouble(error) from None
 
     def _cards(self, known: Card | None) -> tuple[dict[int, Any], list[Card]]:
         """All GPUs that answer; raises NVMLError if none does, or not the ``known`` one."""
@@ -151,6 +107,93 @@ class Gpu:
         if failed is not None and not answered:
             raise failed
         return handles, cards
+
+    def close(self) -> None:
+        """Give NVML back; a driver that is gone can't even do that, and needn't."""
+        try:
+            self._api.nvmlShutdown()
+        except self._api.NVMLError:
+            pass
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """The driver's answer, None if it has none; only a GPU that is gone raises NVMLError."""
+        call = getattr(self._api, function, None)
+        if call is None:
+            return None
+        try:
+            return call(*arguments)
+        except UnicodeDecodeError as error:  # pynvml insists on UTF-8, process names don't
+            return error.object
+        except self._api.NVMLError as error:
+            if error.value in (UNINITIALISED, GPU_IS_LOST):
+                raise
+            return None
+
+    def _trouble(self, error: Any) -> Absent | Lost:
+        code, text = int(error.value), printable(str(error))
+        gpu = self.card.name or Text("machine.the_gpu")
+        if code == LIBRARY_NOT_FOUND:
+            return Absent(Text("machine.no_driver"))
+        if code == DRIVER_NOT_LOADED:
+            return Absent(Text("machine.driver_off"))
+        if code == NOT_SUPPORTED:
+            return Absent(Text("machine.tells_no_memory", gpu=gpu))
+        if code == VERSION_MISMATCH:
+            return Lost(Text("machine.driver_updated"))
+        if code == RESET_REQUIRED:
+            return Lost(Text("machine.needs_reset", gpu=gpu))
+        return Lost(Text("machine.no_answer", gpu=gpu, code=code, theirs=text))
+
+
+class Gpu(Driver):
+    """The GPU that is meant, with what of it doesn't change; ``problem``: why it is another one."""
+
+    def __init__(self, wanted: str, visible: str | None, known: Card | None) -> None:
+        """Choose a GPU, or find ``known`` again after the driver went away.
+
+        Raises:
+            Absent: no library, no driver, no GPU, or none that may be used.
+            Lost: the driver or the GPU doesn't answer.
+        """
+        super().__init__()
+        self.card = known or self.card
+        self.problem = NOTHING
+        self._display: bool | None = None
+        self._holders: tuple[Holder, ...] = ()
+        self._names: dict[int, Said] = {}
+        self._holders_at = float("-inf")
+        try:
+            self._open(wanted, visible, known)
+        except self._api.NVMLError as error:
+            self.close()
+            raise self._trouble(error) from None
+        except (Absent, Lost):
+            self.close()
+            raise
+
+    def _open(self, wanted: str, visible: str | None, known: Card | None) -> None:
+        handles, cards = self._cards(known)
+        if not cards:
+            raise Absent(Text("machine.driver_finds_none"))
+        if known is None:
+            self.card, self.problem = choose(cards, wanted, visible)
+        else:
+            again = [card for card in cards if _same(card, known)]
+            if not again:
+                raise Lost(Text("machine.gone", gpu=known.name))
+            self.card = again[0]
+            self.problem = choose(cards, wanted, visible)[1]
+        self._handle = handle = handles[self.card.index]
+        self._driver = printable(self._ask("nvmlSystemGetDriverVersion"))
+        capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
+        self._capability = None if capability is None else (int(capability[0]), int(capability[1]))
+        cores = self._ask("nvmlDeviceGetNumGpuCores", handle)
+        self._cores = None if cores is None else int(cores)
+        self._pcie_max = self._ask("nvmlDeviceGetMaxPcieLinkWidth", handle)
+        self._power_limit = _watts(
+            self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+            or self._ask("nvmlDeviceGetPowerManagementLimit", handle)
+        )
 
     def read(self) -> GpuSample:
         """One reading.
@@ -198,13 +241,6 @@ class Gpu:
             cores=self._cores,
         )
 
-    def close(self) -> None:
-        """Give NVML back; a driver that is gone can't even do that, and needn't."""
-        try:
-            self._api.nvmlShutdown()
-        except self._api.NVMLError:
-            pass
-
     def _read_holders(self) -> tuple[Holder, ...]:
         """A process can compute and draw: both lists then name it with the same memory."""
         used: dict[int, int | None] = {}
@@ -230,35 +266,6 @@ class Gpu:
             except (psutil.Error, OSError):  # another user's, another container's, or gone
                 name = ""
         return name or Text("guard.process", pid=pid)
-
-    def _ask(self, function: str, *arguments: Any) -> Any:
-        """The driver's answer, None if it has none; only a GPU that is gone raises NVMLError."""
-        call = getattr(self._api, function, None)
-        if call is None:
-            return None
-        try:
-            return call(*arguments)
-        except UnicodeDecodeError as error:  # pynvml insists on UTF-8, process names don't
-            return error.object
-        except self._api.NVMLError as error:
-            if error.value in (UNINITIALISED, GPU_IS_LOST):
-                raise
-            return None
-
-    def _trouble(self, error: Any) -> Absent | Lost:
-        code, text = int(error.value), printable(str(error))
-        gpu = self.card.name or Text("machine.the_gpu")
-        if code == LIBRARY_NOT_FOUND:
-            return Absent(Text("machine.no_driver"))
-        if code == DRIVER_NOT_LOADED:
-            return Absent(Text("machine.driver_off"))
-        if code == NOT_SUPPORTED:
-            return Absent(Text("machine.tells_no_memory", gpu=gpu))
-        if code == VERSION_MISMATCH:
-            return Lost(Text("machine.driver_updated"))
-        if code == RESET_REQUIRED:
-            return Lost(Text("machine.needs_reset", gpu=gpu))
-        return Lost(Text("machine.no_answer", gpu=gpu, code=code, theirs=text))
 
 
 def _same(card: Card, known: Card) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from engine.home import Home
@@ -10,7 +11,7 @@ from engine.jobs import Jobs
 from engine.machine.cards import Card, Trouble, Usable, card_name, usable
 from engine.machine.facts import this_machine
 from engine.machine.memory import WANTED, Meter
-from engine.machine.nvml import cards_here
+from engine.machine.nvml import Driver
 from engine.plan.choice import PlanError
 from engine.plan.host_memory import host_need
 from engine.presets import ModelPreset, Presets
@@ -55,7 +56,9 @@ def lanes_here(
     """
     found = Usable(()) if meter is not None or on_processor is not None else _cards()
     seats = _seats(found.cards, cpu_lanes() if on_processor is None else on_processor)
-    meters = [Meter(card) for card in found.cards] if len(found.cards) > 1 else []
+    # One card alone, or none, may be another one later: its meter looks for itself.
+    fixed = len(found.cards) > 1 or "," in os.environ.get(WANTED, "")
+    meters = [Meter(card) for card in found.cards] if fixed else []
     dispatch = Dispatch(jobs)
     lanes: list[Lane] = []
     for number, seat in enumerate(seats):
@@ -69,7 +72,8 @@ def lanes_here(
 def _cards() -> Usable:
     """What NVML finds now; nothing where it finds nothing, which the meter tells."""
     try:
-        cards = cards_here()
+        with closing(Driver()) as driver:
+            cards = driver.cards()
         found = usable(cards, os.environ.get(WANTED, ""), os.environ.get("CUDA_VISIBLE_DEVICES"))
     except Trouble as trouble:
         log.info("%s", trouble.problem)
@@ -103,7 +107,7 @@ def cpu_lanes() -> int:
     text = os.environ.get(CPU_LANES, "").strip()
     if not text:
         return 1
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_CPU_LANES:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= MOST_CPU_LANES:
         log.warning("%s=%r isn't a number from 1 to %d", CPU_LANES, text[:40], MOST_CPU_LANES)
         return 1
     return int(text)

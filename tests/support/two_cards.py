@@ -45,7 +45,15 @@ def install(machine: Machine, patch: pytest.MonkeyPatch, *gpus: GpuFacts) -> Non
             return MemorySample(0.0, machine.host, found, "ok", "")
 
     patch.setattr("engine.worker.lanes.Meter", CardMeter)
-    patch.setattr("engine.worker.lanes.cards_here", lambda: cards)
+
+    class Driver:
+        def cards(self) -> list[Card]:
+            return cards
+
+        def close(self) -> None:
+            pass
+
+    patch.setattr("engine.worker.lanes.Driver", Driver)
     patch.delenv("HEADROOM_GPU", raising=False)
     patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

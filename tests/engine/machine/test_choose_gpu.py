@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.machine.cards import Absent, Card, choose
+from engine.machine.cards import Absent, Card, choose, usable
 from engine.text import NOTHING, Text
 
 MIB = 2**20
@@ -81,3 +81,68 @@ def test_choosing_never_fails_otherwise(wanted: str, visible: str | None) -> Non
         card, problem = LARGE, absent.problem
     assert card in CARDS
     assert str(problem).isprintable()
+
+
+# ---- several at once ---------------------------------------------------------------------------
+
+SLICED = Card(3, "GPU-a100", "A100", 40 * 1024 * MIB, sliced=True)
+SILENT = Card(4, "GPU-gb10", "GB10", -1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "visible", "found"),
+    [
+        ("", None, [LARGE, TWIN, SMALL]),
+        ("0,2", None, [SMALL, TWIN]),
+        (" GPU-4444 , 1,", None, [TWIN, LARGE]),
+        ("1,1,1", None, [LARGE]),
+        ("", "2,0", [TWIN, SMALL]),
+        ("1,2", "2,0", [TWIN]),
+        ("7", None, [LARGE, TWIN, SMALL]),
+        ("", "", []),
+    ],
+)
+def test_every_card_that_may_be_used(wanted: str, visible: str | None, found: list[Card]) -> None:
+    if visible == "":
+        with pytest.raises(Absent):
+            usable(CARDS, wanted, visible)
+    else:
+        assert list(usable(CARDS, wanted, visible).cards) == found
+
+
+def test_who_is_left_out_is_told() -> None:
+    found = usable([*CARDS, SLICED, SILENT], "", None)
+    assert set(found.cards) == set(CARDS)
+    assert [text.id for text in found.left_out] == [
+        "machine.card_sliced",
+        "machine.card_tells_nothing",
+    ]
+    named = usable([SMALL, SLICED], "0,3,9", None)
+    assert named.cards == (SMALL,)
+    assert [text.values.get("wanted") for text in named.left_out] == [None, "3", "9"]
+
+
+def test_no_card_is_no_error() -> None:
+    assert usable([], "0", "1").cards == ()
+
+
+def test_a_card_in_slices_is_none_to_measure() -> None:
+    assert choose([SLICED, SMALL], "", None) == (SMALL, NOTHING), "though the other is larger"
+    card, problem = choose([SLICED, SMALL], "3", None)
+    assert (card, problem.id) == (SMALL, "machine.wanted_sliced")
+    with pytest.raises(Absent, match="slices"):
+        choose([SLICED], "", None)
+
+
+@given(
+    wanted=st.lists(st.sampled_from(["0", "1", "2", "3", "x", "GPU-1", "GPU-4", ""])),
+    cards=st.lists(st.sampled_from([SMALL, LARGE, TWIN, SLICED, SILENT]), unique=True),
+)
+def test_the_first_is_the_one_that_would_be_measured_alone(
+    wanted: list[str], cards: list[Card]
+) -> None:
+    found = usable(cards, ",".join(wanted), None)
+    assert len(set(found.cards)) == len(found.cards)
+    assert all(card.total > 0 and not card.sliced for card in found.cards)
+    if found.cards and not any(wanted):
+        assert choose(cards, "", None)[0] == found.cards[0]

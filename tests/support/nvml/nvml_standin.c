@@ -15,7 +15,7 @@
 #define MIB 1048576ULL
 #define NOT_AVAILABLE (~0ULL)
 
-enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
+enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
        DRIVER_NOT_LOADED = 9 };
 
 typedef struct { char key[40]; int code; } Error;
@@ -24,6 +24,7 @@ typedef struct {
     char name[TEXT], uuid[TEXT];
     unsigned long long total, used;
     int utilisation, temperature, power, power_limit, width, width_max, major, minor, cores, display;
+    int sliced; /* -1: the card has no such mode */
     int processes, errors;
     Process process[PROCESSES];
     Error error[ERRORS];
@@ -69,6 +70,7 @@ static void gpu_line(Gpu *gpu, const char *key, const char *rest)
     else if (!strcmp(key, "cores")) sscanf(rest, "%d", &gpu->cores);
     else if (!strcmp(key, "capability")) sscanf(rest, "%d %d", &gpu->major, &gpu->minor);
     else if (!strcmp(key, "display")) gpu->display = atoi(rest);
+    else if (!strcmp(key, "mig")) gpu->sliced = atoi(rest);
     else if (!strcmp(key, "process") && gpu->processes < PROCESSES) {
         Process *process = &gpu->process[gpu->processes++];
         long long mib;
@@ -94,8 +96,10 @@ static int machine(Machine *m)
         begin = 0;
         if (sscanf(line, "%39s %n", key, &begin) != 1)
             continue;
-        if (!strcmp(key, "gpu") && m->gpus < GPUS)
+        if (!strcmp(key, "gpu") && m->gpus < GPUS) {
             gpu = &m->gpu[m->gpus++];
+            gpu->sliced = -1;
+        }
         else if (!strcmp(key, "error")) {
             int *count = gpu ? &gpu->errors : &m->errors;
             Error *error = (gpu ? gpu->error : m->error) + *count;
@@ -289,6 +293,17 @@ int nvmlDeviceGetNumGpuCores(void *handle, unsigned *cores)
     int code = device(&m, handle, "cores", &gpu);
     if (!code) *cores = (unsigned)gpu->cores;
     return code;
+}
+
+int nvmlDeviceGetMigMode(void *handle, unsigned *now, unsigned *pending)
+{
+    Machine m;
+    Gpu *gpu;
+    int code = device(&m, handle, "mig", &gpu);
+    if (code || gpu->sliced < 0)
+        return code ? code : NOT_SUPPORTED;
+    *now = *pending = (unsigned)gpu->sliced;
+    return OK;
 }
 
 int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *out)

@@ -7,6 +7,7 @@ belongs to the machine. Names are hexadecimal, so that a test can use any bytes:
     driver HEX | generation N | error KEY CODE
     gpu | name HEX | uuid HEX | memory TOTAL_MIB USED_MIB | utilisation % | temperature C
     power MILLIWATTS LIMIT | pcie WIDTH MAX | capability MAJOR MINOR | cores N | display 0/1
+    mig 0/1 (of cards that can be sliced)
     process GRAPHICS PID MIB HEX          (MIB -1: not available)
 """
 
@@ -40,8 +41,8 @@ class ScriptedGpu:
     """An RTX 4060 Ti of 16 GB, unless told otherwise. Power in watts.
 
     ``errors`` maps a query to NVML's error code. Queries: handle, name, uuid, memory, utilisation,
-    temperature, power, power_limit, pcie_width, pcie_width_max, capability, cores, display,
-    processes.
+    temperature, power, power_limit, pcie_width, pcie_width_max, capability, cores, display, mig,
+    processes. ``mig`` None: it can't be sliced, as no GeForce can.
     """
 
     name: str | bytes = "NVIDIA GeForce RTX 4060 Ti"
@@ -57,6 +58,7 @@ class ScriptedGpu:
     capability: tuple[int, int] = (8, 9)
     cores: int = 4_352
     display: bool = True
+    mig: bool | None = None
     processes: Sequence[Process] = ()
     errors: Errors = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class ScriptedGpu:
             f"capability {self.capability[0]} {self.capability[1]}",
             f"cores {self.cores}",
             f"display {self.display:d}",
+            *([] if self.mig is None else [f"mig {self.mig:d}"]),
             *(
                 f"process {process.graphics:d} {process.pid} "
                 f"{-1 if process.used_mib is None else process.used_mib} {_hex(process.name)}"
