@@ -4,6 +4,7 @@ Every lane's thread asks for itself. Two of them may see the queue a moment apar
 first has it, so none is made twice.
 """
 
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,8 @@ from typing import Protocol
 from engine.guard.verdict import Word
 from engine.jobs import Job, Jobs
 
+FRESH_SECONDS = 0.5  # what the lanes answered counts for all of them; the second look is exact
+FARTHEST = 1000  # jobs ahead: one behind them waits until some of them are begun
 UNKNOWN_SECONDS = 60.0  # of a clip that no lane has ever timed: what counts is the same for all
 
 
@@ -54,6 +57,7 @@ class Dispatch:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self.lanes: Sequence[Taker] = ()
+        self._asked, self._asked_at = _Asked(), float("-inf")
 
     def next_for(self, lane: str, only: int | None = None) -> Job | None:
         """What ``lane`` makes next, or would if it could; None where all waits for other lanes.
@@ -61,15 +65,22 @@ class Dispatch:
         Args:
             only: the one job that is worked on at all.
         """
-        waiting = [job for job in self._jobs.waiting() if only in (None, job.id)]
-        if len(self.lanes) < 2:
+        limit = -1 if only is not None else FARTHEST if len(self.lanes) > 1 else 1
+        waiting = [job for job in self._jobs.waiting(limit) if only in (None, job.id)]
+        if len(self.lanes) < 2 or not waiting:
             return next(iter(waiting), None)
-        mine = (turn.job for turn in turns(waiting, self.lanes) if turn.lane == lane)
-        return next(mine, None)
+        found = turns(waiting, self.lanes, self._answers())
+        return next((turn.job for turn in found if turn.lane == lane), None)
 
     def turns(self, jobs: Sequence[Job]) -> list[Turn]:
         """Where each of ``jobs``, waiting in this order, will be made."""
-        return list(turns(jobs, self.lanes))
+        return list(turns(jobs, self.lanes, self._answers()))
+
+    def _answers(self) -> "_Asked":
+        now = time.monotonic()
+        if now - self._asked_at > FRESH_SECONDS:
+            self._asked, self._asked_at = _Asked(), now
+        return self._asked
 
     def has_other(self, job: Job, lane: str) -> bool:
         """Whether another lane may make ``job``, now or once others give memory back."""
@@ -78,14 +89,20 @@ class Dispatch:
         return any(other.word(job) in (Word.OPEN, Word.BUSY) for other in wanted)
 
 
-def turns(jobs: Sequence[Job], lanes: Sequence[Taker]) -> Iterator[Turn]:
+def turns(
+    jobs: Sequence[Job], lanes: Sequence[Taker], asked: "_Asked | None" = None
+) -> Iterator[Turn]:
     """Where each of ``jobs`` is made and when: each is given in its turn to the lane where it ends
-    first, behind what that lane was given before."""
+    first, behind what that lane was given before.
+
+    Args:
+        asked: what the lanes have answered a moment ago.
+    """
     left = {lane.name: lane.left() for lane in lanes}
     unsure = {name for name, seconds in left.items() if seconds is None}
     free = {name: UNKNOWN_SECONDS if s is None else s for name, s in left.items()}
     after: dict[str, str | None] = dict.fromkeys(free)
-    asked = _Asked()
+    asked = asked or _Asked()
     for job in jobs:
         able = asked.able(job, lanes)
         known = {lane.name: asked.takes(lane, job) for lane in able}
@@ -105,7 +122,8 @@ def turns(jobs: Sequence[Job], lanes: Sequence[Taker]) -> Iterator[Turn]:
 
 
 class _Asked:
-    """What the lanes answered in this turn: of a queue of thousands most jobs are alike."""
+    """What the lanes answered: of a queue of thousands most jobs are alike. Two threads may fill
+    it at once; the worst is that a lane is asked twice."""
 
     def __init__(self) -> None:
         self._words: dict[Hashable, Word] = {}

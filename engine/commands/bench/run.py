@@ -105,7 +105,8 @@ def lane_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
         say("lanes: left out, for it takes two cores.")
         return
     found = lanes.lanes(folder, say)
-    each = f"each with {found.cores} core{'s' if found.cores > 1 else ''} of the processor"
+    cores = f"each with {found.cores} core{'s' if found.cores > 1 else ''} of the processor"
+    each = f"{cores}; side by side a pipeline computes {found.slower:.2f} times as long"
     name, against = f"{lanes.CLIPS} clips on {lanes.LANES} lanes", "one lane"
     yield BenchRow(name, found.two, "s", found.one, against, LANES_REACH, each)
     yield BenchRow("a lane adds to a clip", round(1000 * found.adds), "ms", reach=150.0)
