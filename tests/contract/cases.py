@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from engine.pipelines.base import Cancelled
-from engine.pipelines.lightx2v import proof
+from engine.pipelines.lightx2v import kernels, proof
 from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.plan.choice import Choice, Plan
 from tests.contract import adapter_cases, repair_cases
@@ -303,6 +303,8 @@ def becomes(folder: Path) -> dict[str, Any]:
             return super().apply(*given, **more) / 2
 
     ATTN_WEIGHT_REGISTER["halved"] = Halved
+    # A kernel is tried at a clip's own 32,760 tokens: nine seconds on a processor.
+    kernels.try_attention = partial(kernels.try_attention, tokens=1024)
     bench = Bench("tiny-fp8-tae", offload="block-exact")
     bench.clip()
     model, scheduler = bench.runner.model, bench.runner.scheduler

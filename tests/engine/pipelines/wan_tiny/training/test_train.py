@@ -59,12 +59,17 @@ def test_all_stages_run_once_share_the_minutes_and_are_labelled_as_trained(
     assert label["trained"] is True
 
 
-@pytest.mark.starts
-def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = (((32, 32, 5), 1.0, 1.0),)
-    monkeypatch.setattr(fit_flow, "SHAPES", small)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest flow that is one: a step of it takes a second."""
+    monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
     plan = fit_flow.Plan(tokens=16, prompts=20, bank_bytes=20_000, checked=1)
     monkeypatch.setattr(fit_flow.Plan, "scaled", classmethod(lambda cls, scale: plan))
+
+
+@pytest.mark.starts
+@pytest.mark.usefixtures("small")
+def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tokens_of((32, 32, 5)) == 8
     parts, device = build_untrained(), torch.device("cpu")
     fit_text(parts, tmp_path, minutes=0.0, seed=1, device=device, examples=20)
@@ -79,6 +84,7 @@ def test_text_and_flow_run_and_resume(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.starts
+@pytest.mark.usefixtures("small")
 def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +99,6 @@ def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
     assert 0 < float(moved.detach().abs().max()) < 0.1
     assert after.vae.config.latents_std == before.vae.config.latents_std
     assert len((out / "polish.csv").read_text().splitlines()) >= 2
-    monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
     folder = str(out / "wan-tiny")
     train(
         [
@@ -118,10 +123,8 @@ def test_polish_goes_on_from_a_folder_and_the_flow_from_what_it_made(
 
 
 @pytest.mark.starts
-def test_a_transformer_learns_to_take_a_picture_and_is_saved_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fit_flow, "SHAPES", (((32, 32, 5), 1.0, 1.0),))
+@pytest.mark.usefixtures("small")
+def test_a_transformer_learns_to_take_a_picture_and_is_saved_alone(tmp_path: Path) -> None:
     build_untrained(tmp_path / "wan-tiny", seed=3)
     more = ["--start", str(tmp_path / "wan-tiny"), "--begun", "1", "--minutes", "0"]
     train(["--stage", "flow", "--pictures", *more, "--scale", "1e-6", "--out", str(tmp_path)])
