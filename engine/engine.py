@@ -132,6 +132,10 @@ class Engine:
         waits = next((status.waiting_for for status in every if status.waiting_for), NOTHING)
         return replace(shown, waiting_for=waits, notice=latest.notice, notice_at=latest.notice_at)
 
+    def status_of(self, job: Job) -> Status:
+        """Of the lane that makes ``job``; of one that waits as ``status``."""
+        return self.lane_of(job).status if job.state is State.RUNNING else self.status()
+
     def dismiss_notice(self, notice_at: float) -> None:
         """Somebody has read the notice of that time (``Status.notice_at``); a later one stays."""
         for lane in self.lanes:

@@ -155,6 +155,14 @@ def engine(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def two_lanes(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
+    """An engine whose two lanes share the processor; not started."""
+    made = Engine(Home.find(), presets, jobs, on_processor=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A file that is to be moved: ``here/X.mp4``, with an empty folder ``there`` beside its own."""
     path = tmp_path / "here" / "X.mp4"

@@ -55,7 +55,7 @@ def _watch(engine: Engine, job: Job, ended: Event) -> Job:
         if (now := str(engine.faults.text())) and now != faults:
             say(now)
             faults = now
-        line = _progress_line(engine.status(), job)
+        line = _progress_line(engine.status_of(job), job)
         if line is not None and line != told:
             say(line)
             told = line

@@ -119,11 +119,11 @@ class Lane:
 
     def suits(self, model: str) -> bool:
         """Whether ``model`` is made on its device."""
-        return self.seat.everything or self._presets.models[model].runs_on == "nvidia"
+        preset = self._presets.models.get(model)
+        return self.seat.everything or (preset is not None and preset.runs_on == "nvidia")
 
     def refuses(self, job: Job) -> bool:
-        known = job.request.model in self._presets.models
-        return self.supervisor.refuses(job) or (known and not self.suits(job.request.model))
+        return self.supervisor.refuses(job) or not self.suits(job.request.model)
 
     def word(self, job: Job) -> Word:
         if job.kind == "probe" or job.request.model not in self._presets.models:

@@ -181,3 +181,27 @@ def test_only_changes_cross(served: tuple[str, Live], engine: Engine, ask: Ask) 
         later = next(event for event in events if "queue" in event)
         assert [row["title"] for row in later["queue"]["waiting"]] == ["one more"]
         assert "title" not in later
+
+
+@pytest.mark.starts
+def test_every_clip_that_is_made_is_told_and_every_card(two_lanes: Engine, ask: Ask) -> None:
+    live = Live(two_lanes)
+    two_lanes.record()
+    two_lanes.start()
+    script = "steps=400 step_seconds=0.1"
+    queued = two_lanes.submit_all([ask(f"{script} {name}") for name in ("one", "two", "three")])
+    wait_until(lambda: len(two_lanes.jobs.all_running()) == 2, "two clips at once")
+    wait_until(lambda: fresh(live)["others"][0]["fraction"] > 0, "the second one's progress")
+    state = fresh(live)
+    assert {state["job"], state["others"][0]["job"]} == {str(queued[0].id), str(queued[1].id)}
+    assert {state["lane"], state["others"][0]["lane"]} == {
+        "processor, lane 1",
+        "processor, lane 2",
+    }
+    assert [card["state"] for card in state["cards"]] == ["makes a clip with Scripted"] * 2
+    (waiting,) = state["queue"]["waiting"]
+    assert waiting["why"] == "", "either lane may make it"
+    for job in queued:
+        two_lanes.cancel(job.id)
+    wait_until(lambda: not two_lanes.jobs.all_running(), "the end of both")
+    assert fresh(live)["others"] == []

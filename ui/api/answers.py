@@ -19,6 +19,7 @@ from engine.library.library import Clip, Query
 from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
+from engine.worker.progress import Progress
 from engine.worker.status import Status
 from ui import wording
 from ui.api.pictures import taken_in
@@ -152,11 +153,13 @@ class Answers:
         asked = None if job is None else self.job(job)
         status = self.engine.status()
         waiting = self.engine.jobs.waiting()
+        running = [self._running(one) for one in self.engine.jobs.all_running()]
         return StatusTold(
             engine=status.state.value,
             paused=self.engine.is_paused(),
             model=status.model,
-            running=self._running(),
+            running=next(iter(running), None),
+            others=running[1:],
             waiting=[
                 Waiting(job=one.id, place=place, prompt=one.request.prompt)
                 for place, one in enumerate(waiting, 1)
@@ -168,17 +171,15 @@ class Answers:
     def _waits_for(self, status: Status) -> Text:
         return Text("worker.paused") if self.engine.is_paused() else status.waiting_for
 
-    def _running(self) -> Running | None:
-        job = self.engine.jobs.running()
-        if job is None:
-            return None
-        progress = self.engine.status().progress
+    def _running(self, job: Job) -> Running:
+        progress = self.engine.status_of(job).progress
         if progress is None or progress.job != job.id:
-            return Running(job=job.id, stage="load", step=0, steps=0, fraction=0, seconds_left=None)
+            progress = Progress(job.id)
         past = self.engine.guard.last_seconds(job.request.model, job.request.size)
         left = progress.time_left({} if job.kind == "probe" else past)
         return Running(
             job=job.id,
+            lane=job.lane,
             stage=progress.stage,
             step=progress.step,
             steps=progress.steps,
@@ -261,7 +262,8 @@ class Answers:
 
     def _look(self, number: int) -> tuple[Job, tuple[float, str]]:
         """The job as it is now, how far it is, and that in words."""
-        job, status = self.engine.jobs.get(number), self.engine.status()
+        job = self.engine.jobs.get(number)
+        status = self.engine.status_of(job)
         if job.state is State.QUEUED:
             place = self.queued(job)["place"]
             told = self._waits_for(status) if place == 1 else NOTHING

@@ -4,9 +4,10 @@ from typing import Any, NotRequired, TypedDict
 
 
 class Running(TypedDict):
-    """What is being made now. ``seconds_left`` is null until it can be told."""
+    """What is being made now, and in which lane. ``seconds_left`` is null until it can be told."""
 
     job: int
+    lane: str
     stage: str
     step: int
     steps: int
@@ -43,13 +44,14 @@ class JobTold(TypedDict):
 
 
 class StatusTold(TypedDict):
-    """``paused``: nothing begins until ``resume``. ``waiting_for``: why the next job can't start
-    yet, or empty."""
+    """``paused``: nothing begins until ``resume``. ``running`` began first, ``others`` are made
+    beside it on other cards. ``waiting_for``: why the next job can't start yet, or empty."""
 
     engine: str
     paused: bool
     model: str
     running: Running | None
+    others: list[Running]
     waiting: list[Waiting]
     waiting_for: str
     job: JobTold | None

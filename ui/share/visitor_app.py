@@ -351,7 +351,7 @@ def _sizes(visits: Visits) -> list[dict[str, Any]]:
 
 
 def _job(visits: Visits, job: Job) -> dict[str, Any]:
-    status = visits.engine.status()
+    status = visits.engine.status_of(job)
     paused = job.state is State.QUEUED and visits.engine.is_paused()
     shown: dict[str, Any] = {
         "id": job.id,

@@ -278,10 +278,11 @@ class Visits:
         return self.engine.jobs.of_visitor(visitor.id)
 
     def before(self, job: Job) -> int:
-        """How many jobs, whoever's, come before a waiting one."""
+        """How many jobs, whoever's, come before a waiting one; what runs counts as one of them
+        unless a lane is idle."""
         waiting = [other.id for other in self.engine.jobs.waiting()]
-        running = self.engine.jobs.running() is not None
-        return (waiting.index(job.id) if job.id in waiting else 0) + running
+        busy = not self.engine.has_idle_lane(job.request.model)
+        return (waiting.index(job.id) if job.id in waiting else 0) + busy
 
     def cancel(self, visitor: Visitor, job: int) -> None:
         """Raises ShareError: it isn't theirs."""

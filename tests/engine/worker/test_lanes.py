@@ -3,7 +3,6 @@ share. The cards are written by the test; the workers, on the processor, are rea
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from engine.engine import Engine, LaneError
 from engine.guard.verdict import Word
 from engine.guard.verdicts import Refused
-from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.plan.choice import Choice, PlanError
 from engine.presets import Presets
@@ -180,20 +178,10 @@ def test_what_one_card_taught_leaves_the_others_alone(two: Engine) -> None:
 
 
 @pytest.fixture
-def halves(presets: Presets, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Two lanes that share the processor."""
-    monkeypatch.setenv("HEADROOM_CPU_LANES", "2")
-    made = Engine(Home.find(), presets, jobs)
-    assert names(made) == ["cpu1", "cpu2"]
-    return made
-
-
-@pytest.fixture
-def working(halves: Engine) -> Iterator[Engine]:
-    halves.record()
-    halves.start()
-    yield halves
-    halves.close()
+def working(two_lanes: Engine) -> Engine:
+    two_lanes.record()
+    two_lanes.start()
+    return two_lanes
 
 
 def both_run(engine: Engine) -> bool:
@@ -265,23 +253,23 @@ def cannot_load(lane: Lane, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.starts
 def test_a_model_that_one_lane_cannot_load_is_left_to_the_other(
-    halves: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    two_lanes: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cannot_load(halves.lanes[0], monkeypatch)
-    halves.start()
-    job = finish(halves, halves.submit(ask("steps=2")))
+    cannot_load(two_lanes.lanes[0], monkeypatch)
+    two_lanes.start()
+    job = finish(two_lanes, two_lanes.submit(ask("steps=2")))
     assert (job.state, job.lane) == (State.DONE, "cpu2")
-    assert "loading fails" in str(halves.status().notice)
+    assert "loading fails" in str(two_lanes.status().notice)
 
 
 @pytest.mark.starts
 def test_a_model_that_no_lane_can_load_fails_with_the_reason(
-    halves: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    two_lanes: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for lane in halves.lanes:
+    for lane in two_lanes.lanes:
         cannot_load(lane, monkeypatch)
-    halves.start()
-    job = finish(halves, halves.submit(ask("steps=2")))
+    two_lanes.start()
+    job = finish(two_lanes, two_lanes.submit(ask("steps=2")))
     assert job.state is State.FAILED
     assert "loading fails" in str(job.note)
 
@@ -304,3 +292,11 @@ def test_a_clip_is_the_same_in_whichever_lane(working: Engine, ask: Ask) -> None
     assert [job.state for job in done] == [State.DONE] * 2, [str(job.note) for job in done]
     first, second = (frames(job) for job in done)
     assert np.array_equal(first, second)
+
+
+@pytest.mark.starts
+def test_a_job_for_a_card_that_is_gone_says_so(working: Engine, ask: Ask) -> None:
+    job = finish(working, working.jobs.add(ask(), wanted="gpu7"))
+    assert job.state is State.FAILED
+    assert str(job.note) == "There is no lane gpu7 on this machine now."
+    assert "Start it again without naming a lane" in str(job.remedy)

@@ -252,3 +252,26 @@ def test_the_login_is_known_as_basic_only() -> None:
         "Basic é",
     ):
         assert not knows_login(header, login), header
+
+
+@pytest.mark.starts
+def test_what_a_second_lane_makes_is_told_like_the_first(two_lanes: Engine) -> None:
+    answers = Answers(two_lanes)
+    two_lanes.start()
+    script = {"prompt": "steps=400 step_seconds=0.1", "model": "scripted"}
+    first, second = answers.submit(script), answers.submit(script)
+    wait_until(lambda: len(two_lanes.jobs.all_running()) == 2, "two clips at once")
+
+    def told() -> list[Running]:
+        status = answers.status()
+        return [*([status["running"]] if status["running"] else []), *status["others"]]
+
+    wait_until(lambda: all(one["step"] for one in told()), "a step of each")
+    assert {one["job"] for one in told()} == {first.id, second.id}
+    assert {one["lane"] for one in told()} == {"cpu1", "cpu2"}
+    for job in (first, second):
+        _, (fraction, sentence) = answers._look(job.id)
+        assert fraction > 0
+        assert sentence.startswith("Denoising")
+        answers.cancel(job.id)
+    assert finish(two_lanes, second).state.final
