@@ -30,12 +30,12 @@ def _work(
     environment: Mapping[str, str],
 ) -> None:
     """In place of ``process._work``, in the worker's process."""
-    from engine.worker import main
+    from engine.worker.job_run import JobRun
 
-    whole = main.JobRun.check
+    whole = JobRun.check
     seen: dict[int, int] = {}
 
-    def check(self: main.JobRun) -> None:
+    def check(self: JobRun) -> None:
         whole(self)
         asked = Path(os.environ[FILE])
         if not asked.exists():
@@ -45,7 +45,7 @@ def _work(
             asked.unlink()
             poison()
 
-    main.JobRun.check = check  # type: ignore[method-assign]
+    JobRun.check = check  # type: ignore[method-assign]
     process._work(connection, preset, plan, log_file, environment)
 
 
