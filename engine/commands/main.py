@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from engine import logs
+from engine import VERSION, logs
 from engine.adapters.wanted import chosen
 from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
@@ -27,6 +27,8 @@ from engine.machine.addresses import only_here, read_host
 from engine.process.console import Parser, say, tell, tell_json
 from engine.process.terminal import ends_interrupt
 from engine.process.variables import AUTH
+
+OWN = ("-h", "--help", "--version")  # options of no command
 
 
 class OpenPage(Protocol):
@@ -62,7 +64,7 @@ def main(arguments: list[str], open_page: OpenPage | None = None) -> int:
 def _main(arguments: list[str], open_page: OpenPage | None) -> int:
     parser = _parser()
     # `python app.py --port 7861` is `serve`: the page is what the program is for.
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in OWN):
         arguments = ["serve", *arguments]
     options = parser.parse_args(arguments)
     options.open_page = open_page
@@ -84,6 +86,7 @@ def _main(arguments: list[str], open_page: OpenPage | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="app.py", description="Text-to-video on the computer you have.")
+    parser.add_argument("--version", action="version", version=f"Headroom {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Callable[[Any], int], text: str) -> argparse.ArgumentParser:

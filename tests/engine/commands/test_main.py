@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import VERSION
 from engine.commands.main import main
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs, State
@@ -289,3 +290,9 @@ def test_a_bad_limit_is_told_before_anything_starts(
     assert main(["clips"]) == 0, "it has nothing to do with memory"
     assert main(["doctor"]) == 2
     assert "HEADROOM_VRAM_LIMIT_GIB='plenty' isn't a number" in capfd.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"Headroom {VERSION}\n"
