@@ -154,6 +154,10 @@ class Engine:
         """This computer with the GPU that is here now."""
         return self.lane.machine()
 
+    def lane_or_first(self, name: str | None) -> Lane:
+        """As ``lane_named``; the first where none is named."""
+        return self.lane_named(name) if name else self.lane
+
     # ---- called from any thread ------------------------------------------------------------
 
     def start(self, warm: str | None = None, only: int | None = None) -> None:

@@ -15,6 +15,7 @@ from ui.server.own_files import without_scripts
 from ui.share.session import Sharing
 from ui.tabs import (
     batch,
+    card_choice,
     dropped,
     first_run,
     generate,
@@ -93,9 +94,10 @@ def build_page(
                 coming = installing.build_card(installer)
                 parts = setup.build_setup(engine)
             with gr.Tab("Memory", id="headroom", elem_id="headroom-tab") as memory_tab:
-                measured = headroom.build_tab(engine, controls.model)
-                planned = plan.build_plan(engine, controls.model)
-                timed = kernels.build_kernels(engine)
+                card = card_choice.build_card(engine)
+                measured = headroom.build_tab(engine, controls.model, card)
+                planned = plan.build_plan(engine, controls.model, card)
+                timed = kernels.build_kernels(engine, card)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         first.lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)
@@ -113,8 +115,7 @@ def build_page(
         models_tab.select(partial(setup.machine_html, engine), None, parts.machine, **QUIET)
         when.shared.add(partial(share.refreshed, engine, sharing), [], shared)
         _renew_first_run(engine, when, first, controls, foot)
-        _renew_memory(engine, when, controls.model, *measured, planned)
-        when.memory.add(partial(kernels.table_html, engine), [], [timed])
+        _renew_memory(engine, when, controls.model, card, measured, planned, timed)
         _renew_verdict(engine, when, panel, controls, foot, more)
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
@@ -173,18 +174,23 @@ def _renew_memory(
     engine: Engine,
     when: _When,
     model: gr.Dropdown,
-    picture: gr.HTML,
-    which: gr.Dropdown,
-    size: gr.State,
     card: gr.Dropdown,
+    measured: tuple[gr.HTML, gr.Dropdown, gr.State],
     planned: plan.PlanParts,
+    timed: gr.HTML,
 ) -> None:
-    """The picture of what was measured, and the plan, are renewed when somebody looks."""
-    for looks in (when.changed, when.memory):
-        looks.add(partial(headroom.refreshed, engine), [model, size, card], [picture, which])
-    when.memory.add(partial(plan.refreshed, engine), [model], planned.as_list())
+    """The picture of what was measured, the plan and the kernels are renewed when somebody looks,
+    and when another card is chosen."""
+    picture, which, size = measured
+    sizes = partial(headroom.refreshed, engine), [model, size, card], [picture, which]
+    plans = partial(plan.refreshed, engine), [model, card], planned.as_list()
+    kernel_times = partial(kernels.table_html, engine), [card], [timed]
+    when.changed.add(*sizes)
+    for parts in (sizes, plans, kernel_times):
+        when.memory.add(*parts)
+        card.input(*parts, **QUIET)
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
-    when.changed.add(partial(plan.table_html, engine), [model], [planned.table])
+    when.changed.add(partial(plan.table_html, engine), [model, card], [planned.table])
 
 
 def _renew_first_run(

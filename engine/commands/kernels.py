@@ -4,37 +4,39 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.commands.plan import named
-from engine.engine import Engine
 from engine.kernels.tasks import own_model
 from engine.kernels.told import alike, seconds, taken
 from engine.plan.kernel_rows import KernelRow, KernelTimes
-from engine.presets import ModelPreset
+from engine.presets import ModelPreset, Presets
 from engine.text import Text
+from engine.worker.lane import Lane
 
 
-def tested_model(engine: Engine, wanted: str | None) -> ModelPreset:
+def tested_model(presets: Presets, lane: Lane, wanted: str | None) -> ModelPreset:
     """The one that was asked for, or the machine's own.
 
     Raises:
         PlanInputError: there is no such model.
     """
     if wanted is None:
-        return own_model(engine.machine(), engine.presets)
-    return named(engine.presets, wanted)
+        return own_model(lane.machine(), presets)
+    return named(presets, wanted)
 
 
-def run(engine: Engine, preset: ModelPreset, say: Callable[[object], None]) -> KernelTimes:
+def run(lane: Lane, preset: ModelPreset, say: Callable[[object], None]) -> KernelTimes:
     """Test now, whatever was tested before."""
-    say(Text("kernels.testing", gpu=_device(engine, preset)))
-    return engine.kernel_test.run(preset, lambda row: say(_line(row)), say)
+    say(Text("kernels.testing", gpu=_device(lane, preset)))
+    return lane.kernel_test.run(preset, lambda row: say(_line(row)), say)
 
 
-def as_json(engine: Engine, preset: ModelPreset, times: KernelTimes) -> dict[str, Any]:
+def as_json(
+    presets: Presets, lane: Lane, preset: ModelPreset, times: KernelTimes
+) -> dict[str, Any]:
     """``rows``, and the least ``seconds`` of each model's default clip that could be told."""
-    models = alike(engine.presets, engine.machine(), preset)
-    chosen = taken(times, engine.plans, models)
+    models = alike(presets, lane.machine(), preset)
+    chosen = taken(times, lane.plans, models)
     return {
-        "device": _device(engine, preset),
+        "device": _device(lane, preset),
         "rows": [
             {
                 "what": row.what,
@@ -47,23 +49,23 @@ def as_json(engine: Engine, preset: ModelPreset, times: KernelTimes) -> dict[str
             }
             for row in times.rows
         ],
-        "seconds": seconds(times, engine.plans, models),
+        "seconds": seconds(times, lane.plans, models),
     }
 
 
-def lines(engine: Engine, preset: ModelPreset, times: KernelTimes) -> list[str]:
+def lines(presets: Presets, lane: Lane, preset: ModelPreset, times: KernelTimes) -> list[str]:
     """For a person: what the plans take, and how long a clip takes at least."""
-    models = alike(engine.presets, engine.machine(), preset)
-    chosen = taken(times, engine.plans, models)
+    models = alike(presets, lane.machine(), preset)
+    chosen = taken(times, lane.plans, models)
     found = [f"{'✓' if row in chosen else ' '} {_line(row)}" for row in times.rows]
-    for model, least in seconds(times, engine.plans, models).items():
-        name = engine.presets.models[model].name
+    for model, least in seconds(times, lane.plans, models).items():
+        name = presets.models[model].name
         found.append(str(Text("kernels.least", model=name, seconds=least)))
     return found
 
 
-def _device(engine: Engine, preset: ModelPreset) -> str:
-    machine = engine.machine()
+def _device(lane: Lane, preset: ModelPreset) -> str:
+    machine = lane.machine()
     gpu = machine.gpu if preset.runs_on == "nvidia" else None
     return gpu.name if gpu else machine.device
 

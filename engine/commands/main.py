@@ -122,7 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     measure = add("measure", measure_size, "test a size: short real runs that measure its peak")
     for command in (generate, check, measure):
         command.add_argument("--model", metavar="ID")
-        command.add_argument("--lane", metavar="NAME", type=a_name, help="on this card: see lanes")
         for name in ("height", "width", "frames"):
             required = command is not generate
             command.add_argument(f"--{name}", metavar="N", required=required)
@@ -180,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=a_path, help="where to write the card to share"
     )
+    for command in (generate, check, measure, plan, kernels):
+        command.add_argument("--lane", metavar="NAME", type=a_name, help="on this card: see lanes")
     others = reading, listing, lane, plan, kernels, weights, loras, look, bench, pausing, resuming
     for command in (generate, check, measure, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
@@ -249,7 +250,7 @@ def _plan(options: argparse.Namespace) -> int:
     from engine.commands import plan
 
     with open_engine() as engine:
-        plans, presets = engine.plans, engine.presets
+        plans, presets = engine.lane_or_first(options.lane).plans, engine.presets
         model = options.model or default_model(engine).preset.id
         plan.change(plans, presets, model, options.set, options.reset)
         if options.json:
@@ -263,12 +264,13 @@ def _kernels(options: argparse.Namespace) -> int:
     from engine.commands import kernels
 
     with open_engine() as engine:
-        preset = kernels.tested_model(engine, options.model)
-        times = kernels.run(engine, preset, say)
+        presets, lane = engine.presets, engine.lane_or_first(options.lane)
+        preset = kernels.tested_model(presets, lane, options.model)
+        times = kernels.run(lane, preset, say)
         if options.json:
-            tell_json(kernels.as_json(engine, preset, times))
+            tell_json(kernels.as_json(presets, lane, preset, times))
         else:
-            tell(*kernels.lines(engine, preset, times))
+            tell(*kernels.lines(presets, lane, preset, times))
     return ExitCode.DONE
 
 

@@ -159,6 +159,7 @@ def test_each_card_is_tested_by_itself(tab: Any) -> None:
     tab.click("#measure-card input")
     tab.click("[role=option] >> text=GPU 1 (RTX 4090)")
     tab.wait_for_selector("#picture td.measured", state="detached")
+    tab.wait_for_selector("#plan td >> text=GPU 1")
 
 
 def test_the_command_line_lists_them_and_takes_one(environment: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from engine.measurements import MeasurementRow
 from engine.request import ClipRequest, Size
 from engine.text import NOTHING, Text, joined
 from ui import wording
+from ui.tabs.card_choice import guard_of_card, known_card
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
 from ui.tabs.peaks import peak_text, shown_peaks
@@ -43,19 +44,10 @@ def look_text(look: str) -> Text:
 
 
 def build_tab(
-    engine: Engine, model: gr.Dropdown
-) -> tuple[gr.HTML, gr.Dropdown, gr.State, gr.Dropdown]:
-    """The picture and the choice of what to measure; returns what has to be refreshed, what
-    somebody chose, and of several cards which one this is about."""
-    cards = [(say(lane.seat.title), lane.name) for lane in engine.lanes]
-    card = gr.Dropdown(
-        [("Every card", ""), *cards],
-        value="",
-        label="Card",
-        elem_id="measure-card",
-        filterable=False,
-        visible=len(cards) > 1,
-    )
+    engine: Engine, model: gr.Dropdown, card: gr.Dropdown
+) -> tuple[gr.HTML, gr.Dropdown, gr.State]:
+    """The picture and the choice of what to measure; returns what has to be refreshed, and what
+    somebody chose."""
     picture = gr.HTML(elem_id="picture", js_on_load=None)
     with gr.Row():
         which = gr.Dropdown(
@@ -78,8 +70,7 @@ def build_tab(
     # Not the dropdown itself: what it shows without anybody's choice gives way to a locked size.
     chosen = gr.State(None)
     which.input(_chosen, which, chosen, **QUIET)
-    card.input(partial(refreshed, engine), [model, chosen, card], [picture, which], **QUIET)
-    return picture, which, chosen, card
+    return picture, which, chosen
 
 
 def _chosen(size: Chosen) -> Chosen:
@@ -107,11 +98,6 @@ def measure_size(engine: Engine, model: Chosen, chosen: Chosen, card: Chosen = "
     return f"<p>{html.escape(say(Text('headroom.measuring', size=size)))}</p>"
 
 
-def known_card(engine: Engine, card: Chosen) -> str:
-    """``card`` where it names a lane, "" for all of them: nothing from a browser is trusted."""
-    return str(card) if any(lane.name == card for lane in engine.lanes) else ""
-
-
 def refreshed(
     engine: Engine, model: Chosen, chosen: Chosen = None, card: Chosen = ""
 ) -> tuple[str, Any]:
@@ -122,8 +108,7 @@ def refreshed(
         card: of several cards the one whose sizes are shown; "" shows what any of them can make.
     """
     model = known_model(engine.presets, model)
-    named = known_card(engine, card)
-    guard = engine.lane_named(named).guard if named else engine.guard
+    guard = guard_of_card(engine, card)
     offered = guard.offered(model)
     verdicts = guard.verdicts(model, offered)
     rows = guard.rows(model)

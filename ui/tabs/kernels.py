@@ -13,25 +13,27 @@ from engine.kernels.told import alike, seconds, taken
 from engine.plan.kernel_rows import KernelRow
 from engine.presets import ModelPreset
 from engine.text import Said, Text, listed
+from ui.tabs.card_choice import lane_of_card
 from ui.tabs.generate import refusal_html
-from ui.wiring import QUIET
+from ui.wiring import QUIET, Chosen
 from ui.wording import say
 
 
-def build_kernels(engine: Engine) -> gr.HTML:
+def build_kernels(engine: Engine, card: gr.Dropdown) -> gr.HTML:
     """A section of the Memory tab; returns its table, which has to be refreshed."""
     table = gr.HTML("", elem_id="kernels", js_on_load=None)
     told = gr.HTML("", elem_id="kernels-told", js_on_load=None)
     button = gr.Button("Test kernels", elem_id="kernels-test", scale=0, min_width=140)
     # It takes up to 20 seconds, so this button shows that it works.
     shows = {**QUIET, "show_progress": "minimal"}
-    button.click(partial(test, engine), None, [told, table], **shows)
+    button.click(partial(time_kernels, engine), card, [told, table], **shows)
     return table
 
 
-def test(engine: Engine) -> list[str]:
+def time_kernels(engine: Engine, card: Chosen = "") -> list[str]:
     """Time them now; what to say about it, and the table."""
-    preset = own_model(engine.machine(), engine.presets)
+    lane = lane_of_card(engine, card)
+    preset = own_model(lane.machine(), engine.presets)
     beside: list[bool] = [_makes_a_clip(engine)]
 
     def undisturbed() -> bool:
@@ -39,27 +41,28 @@ def test(engine: Engine) -> list[str]:
         return not any(beside)
 
     try:
-        engine.kernel_test.run(preset, undisturbed=undisturbed)
+        lane.kernel_test.run(preset, undisturbed=undisturbed)
     except HeadroomError as error:
-        return [refusal_html(error), table_html(engine)]
+        return [refusal_html(error), table_html(engine, card)]
     said = f"<p role='status'>{_said(Text('kernels_tab.disturbed'))}</p>" if any(beside) else ""
-    return [said, table_html(engine)]
+    return [said, table_html(engine, card)]
 
 
 def _makes_a_clip(engine: Engine) -> bool:
     return any(lane.running() is not None for lane in engine.lanes)
 
 
-def table_html(engine: Engine) -> str:
+def table_html(engine: Engine, card: Chosen = "") -> str:
     """Every row, and what it means for the models; a sentence where nothing was tested."""
-    machine = engine.machine()
+    lane = lane_of_card(engine, card)
+    machine = lane.machine()
     preset = own_model(machine, engine.presets)
-    times = engine.kernel_test.times(preset)
+    times = lane.kernel_test.times(preset)
     heading = f"<h2>{_said(Text('kernels_tab.heading'))}</h2>"
     if times is None:
         return f"{heading}<p>{_said(Text('kernels_tab.untested'))}</p>"
     models = alike(engine.presets, machine, preset)
-    chosen = taken(times, engine.plans, models)
+    chosen = taken(times, lane.plans, models)
     head = "".join(
         f"<th scope='col'>{_said(Text(f'kernels_tab.column_{column}'))}</th>"
         for column in ("work", "kernel", "time", "cosine", "taken")
@@ -67,7 +70,7 @@ def table_html(engine: Engine) -> str:
     rows = "".join(_row(row, chosen.get(row, [])) for row in times.rows)
     least = "".join(
         f"<p>{_said(_least(engine, model, took))}</p>"
-        for model, took in seconds(times, engine.plans, models).items()
+        for model, took in seconds(times, lane.plans, models).items()
     )
     return (
         f"{heading}{least}<table class='receipt plan'><thead><tr>{head}</tr></thead>"

@@ -12,6 +12,7 @@ from engine.errors import HeadroomError
 from engine.plan.choice import Choice, Option, Options, PlanError, in_words
 from engine.text import Said, Text, plain
 from ui import wording
+from ui.tabs.card_choice import lane_of_card
 from ui.tabs.choices import known_model
 from ui.tabs.generate import refusal_html
 from ui.wiring import QUIET, Chosen, pressed_id
@@ -44,7 +45,7 @@ class PlanParts:
         return [self.table, self.section, *self.rows.values(), *self.dropdowns.values()]
 
 
-def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
+def build_plan(engine: Engine, model: gr.Dropdown, card: gr.Dropdown) -> PlanParts:
     """The section of the Memory tab; models that leave nothing to choose show the table only."""
     table = gr.HTML(elem_id="plan", js_on_load=None)
     rows: dict[str, gr.Row] = {}
@@ -63,7 +64,7 @@ def build_plan(engine: Engine, model: gr.Dropdown) -> PlanParts:
                     buttons[name] = use, auto
             told = gr.HTML("", elem_id="plan-told", js_on_load=None)
     parts = PlanParts(table, section, rows, dropdowns)
-    _wire(engine, parts, buttons, told, model)
+    _wire(engine, parts, buttons, told, model, card)
     return parts
 
 
@@ -73,38 +74,44 @@ def _wire(
     buttons: dict[str, tuple[gr.Button, gr.Button]],
     told: gr.HTML,
     model: gr.Dropdown,
+    card: gr.Dropdown,
 ) -> None:
     """One event for all of them: a browser holds each against everything on the page."""
     uses = {use.elem_id: name for name, (use, _) in buttons.items()}
     resets = {auto.elem_id: name for name, (_, auto) in buttons.items()}
     order = list(parts.dropdowns)
 
-    def press(event: gr.EventData, chosen: Chosen, *values: Chosen) -> list[Any]:
+    def press(event: gr.EventData, chosen: Chosen, of: Chosen, *values: Chosen) -> list[Any]:
         pressed = pressed_id(event)
         if pressed in uses:
             name = uses[pressed]
-            said = use(engine, chosen, name, values[order.index(name)])
+            said = use(engine, chosen, name, values[order.index(name)], of)
         elif pressed in resets:
             said = reset(engine, chosen, resets[pressed])
         else:  # no button of ours
             said = ""
-        return [said, *refreshed(engine, chosen)]
+        return [said, *refreshed(engine, chosen, of)]
 
     gr.on(
         [button.click for pair in buttons.values() for button in pair],
         press,
-        [model, *parts.dropdowns.values()],
+        [model, card, *parts.dropdowns.values()],
         [told, *parts.as_list()],
         **QUIET,
     )
 
 
-def use(engine: Engine, model: Chosen, name: str, value: Chosen) -> str:
-    """Choose ``value``; returns what to say about it."""
+def use(engine: Engine, model: Chosen, name: str, value: Chosen, card: Chosen = "") -> str:
+    """Choose ``value``; returns what to say about it.
+
+    Args:
+        card: the one where it has to work; it is chosen for all of them.
+    """
     if value is None:
         return ""
     try:
-        engine.plans.override(known_model(engine.presets, model), name, value)
+        plans = lane_of_card(engine, card).plans
+        plans.override(known_model(engine.presets, model), name, value)
     except HeadroomError as error:
         return refusal_html(error)
     said = Text("plan_tab.used", choice=_name(name), value=in_words(value))
@@ -117,13 +124,14 @@ def reset(engine: Engine, model: Chosen, name: str) -> str:
     return f"<p>{_escaped(Text('plan_tab.reset', choice=_name(name)))}</p>"
 
 
-def refreshed(engine: Engine, model: Chosen) -> list[Any]:
-    """What ``PlanParts.as_list`` shows for ``model`` now."""
+def refreshed(engine: Engine, model: Chosen, card: Chosen = "") -> list[Any]:
+    """What ``PlanParts.as_list`` shows for ``model`` now, on that card."""
     model = known_model(engine.presets, model)
-    options = engine.plans.options(model)
-    values = engine.plans.values(model)
+    plans = lane_of_card(engine, card).plans
+    options = plans.options(model)
+    values = plans.values(model)
     return [
-        table_html(engine, model),
+        table_html(engine, model, card),
         gr.Column(visible=bool(options)),
         *[gr.Row(visible=name in options) for name in wording.CHOICES],
         *[
@@ -138,11 +146,11 @@ def choices(options: Options, name: str) -> list[tuple[str, str | int | float]]:
     return [(_said(option), option.value) for option in options.get(name, ())]
 
 
-def table_html(engine: Engine, model: Chosen) -> str:
+def table_html(engine: Engine, model: Chosen, card: Chosen = "") -> str:
     """The plan with its reasons, or why there is none."""
     model = known_model(engine.presets, model)
     try:
-        plan = engine.plan_for(model)
+        plan = lane_of_card(engine, card).plans.plan(model)
     except PlanError as error:
         return refusal_html(error)
     usual = default_model(engine)

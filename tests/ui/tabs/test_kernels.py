@@ -30,7 +30,7 @@ def test_before_the_test_it_says_what_it_is(engine: Engine) -> None:
 
 
 def test_every_row_stands_there_with_who_uses_it(engine: Engine) -> None:
-    said, table = kernels.test(engine)
+    said, table = kernels.time_kernels(engine)
     assert said == ""
     assert table.count("<tr>") == 1 + 10
     assert "1.2 ms" in table
@@ -41,7 +41,7 @@ def test_every_row_stands_there_with_who_uses_it(engine: Engine) -> None:
 
 
 def test_it_speaks_the_readers_language(engine: Engine) -> None:
-    kernels.test(engine)
+    kernels.time_kernels(engine)
     speak("zh")
     try:
         table = kernels.table_html(engine)
@@ -56,7 +56,7 @@ def test_what_was_timed_beside_a_clip_isnt_kept(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels, "_makes_a_clip", lambda _: True)
-    said, table = kernels.test(engine)
+    said, table = kernels.time_kernels(engine)
     assert "A clip was being made meanwhile, so nothing was kept." in said
     assert "<table" not in table
 
@@ -68,6 +68,6 @@ def test_where_nothing_can_be_timed_the_reason_is_told(
         raise CantTest(Text("kernels.no_answer"), Text("kernels.run_doctor"))
 
     monkeypatch.setattr(engine.kernel_test, "run", fail)
-    said, _ = kernels.test(engine)
+    said, _ = kernels.time_kernels(engine)
     assert "ended before it began" in said
     assert "doctor" in said

@@ -116,9 +116,9 @@ def test_each_button_is_its_own_choices(card: Engine) -> None:
     values: list[object] = [f"of {name}" for name in wording.CHOICES]
     offered = card.plans.options(MODEL)
     for name in offered:
-        assert f"of {name}" in press(page, f"use-{name}", MODEL, *values)[0]
+        assert f"of {name}" in press(page, f"use-{name}", MODEL, "", *values)[0]
     values[list(wording.CHOICES).index("rope_chunk")] = 2048
-    assert "The engine restarts with it" in press(page, "use-rope_chunk", MODEL, *values)[0]
+    assert "The engine restarts with it" in press(page, "use-rope_chunk", MODEL, "", *values)[0]
     assert card.plans.values(MODEL)["rope_chunk"] == 2048
-    assert "automatic again" in press(page, "auto-rope_chunk", MODEL, *values)[0]
+    assert "automatic again" in press(page, "auto-rope_chunk", MODEL, "", *values)[0]
     assert card.plans.values(MODEL)["rope_chunk"] != 2048
