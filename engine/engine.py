@@ -217,6 +217,8 @@ class Engine:
         atexit.unregister(self.close)
         self.jobs.store.closing.set()
         for lane in self.lanes:
+            lane.supervisor.end_soon()
+        for lane in self.lanes:
             lane.close()
         self.downloads.close()
         self.pulling.close()

@@ -48,7 +48,7 @@ def measure_size(options: argparse.Namespace) -> int:
             say("Cancelled. What was measured so far is kept.")
             return ExitCode.INTERRUPTED
         rows = engine.guard.of_job(job.id)
-        budget = engine.guard.budget(request.model)
+        budget = engine.lane_of(job).guard.budget(request.model)
     if job.state is State.FAILED:
         raise JobFailed(job.note, job.remedy)
     climbed = [

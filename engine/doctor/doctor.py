@@ -1,6 +1,7 @@
 """Looks at this machine before anything is asked of it: each line with its meaning and remedy."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -61,8 +62,11 @@ def _lanes(engine: Engine) -> list[Line]:
         titles = listed(*(lane.seat.title for lane in engine.lanes))
         lines.append(Line(subject, "good", Text("doctor.several_lanes", lanes=titles)))
     lines += [Line(subject, "warn", told) for told in engine.left_out]
-    lost = [lane for lane in engine.lanes[1:] if lane.look().state == "lost"]
-    return lines + [Line(subject, "warn", as_text(lane.look().problem)) for lane in lost]
+    for lane in engine.lanes[1:]:  # the first one's are told as a single card's are
+        for line in gpu_lines(lane.look(), lane.machine(), engine.home.cache / "kernels.json"):
+            of = Text("doctor.of_card", subject=line.subject, card=lane.seat.title)
+            lines.append(replace(line, subject=of))
+    return lines
 
 
 def _needs(engine: Engine, presets: list[ModelPreset]) -> tuple[list[tuple[str, int]], int]:

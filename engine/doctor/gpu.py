@@ -1,6 +1,7 @@
 """The doctor's look at the GPU: driver, generation, memory, link, and the kernels for it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -170,15 +171,24 @@ def kept_trials(machine: Machine, file: Path) -> dict[str, float]:
     """What kernels answered with these packages and this driver; {} if they never ran together."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        ((facts, answers),) = kept.items()
-        known = json.loads(facts)
-    except (OSError, ValueError, AttributeError):
+        found: dict[str, float] = {}
+        for facts, answers in kept.items():  # of several cards, the newest last
+            if _of(machine, json.loads(facts)):
+                found |= {str(name): float(answer) for name, answer in answers.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
-    same = all(known.get(name) == version for name, version in machine.packages.items())
+    return found
+
+
+def _of(machine: Machine, known: Mapping[str, str]) -> bool:
+    """Whether trials under the facts ``known`` count here."""
     gpu = machine.gpu
-    if not same or gpu is None or known.get("gpu") != gpu.name or known.get("driver") != gpu.driver:
-        return {}
-    return {str(name): float(answer) for name, answer in answers.items()}
+    same = all(known.get(name) == version for name, version in machine.packages.items())
+    return (
+        same
+        and gpu is not None
+        and (known.get("gpu"), known.get("driver")) == (gpu.name, gpu.driver)
+    )
 
 
 def _kernel(

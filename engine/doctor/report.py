@@ -39,7 +39,7 @@ def report(engine: Engine) -> str:
     logs += [worker_log(engine.home, lane.name) for lane in engine.lanes]
     parts = [
         _part("Headroom's report", _versions(machine)),
-        _part("Machine", _machine(machine, sample)),
+        _part("Machine", [*_machine(machine, sample), *_lanes(engine)]),
         _part(f"Plan, {preset.id}", _plan(engine, preset)),
         _part("Verdict", _verdict(engine, preset)),
         _part("Engine", [f"state: {status.state.value}", f"notice: {status.notice or 'none'}"]),
@@ -114,6 +114,13 @@ def _machine(machine: Machine, sample: MemorySample) -> list[str]:
     if gpu is None:
         return [*lines, f"GPU: none. {sample.problem}".strip()]
     return [*lines, f"GPU: {gpu.name}, {gigabytes(gpu.total)}, driver {gpu.driver}"]
+
+
+def _lanes(engine: Engine) -> list[str]:
+    """Of several cards each, and those that have no lane."""
+    several = engine.lanes if len(engine.lanes) > 1 else ()
+    lines = [f"lane {lane.name}: {lane.seat.title}, {lane.status.state.value}" for lane in several]
+    return [*lines, *map(str, engine.left_out)]
 
 
 def _plan(engine: Engine, preset: ModelPreset) -> list[str]:

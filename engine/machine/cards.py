@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from engine.text import NOTHING, Said, Text, as_text
 
+BF16_CAPABILITY = (8, 0)  # as in engine/plan/lightx2v.py: what every model for GPUs needs
 LONGEST_NAME = 200  # characters; NVML gives up to 1024 bytes, chosen by whoever named the process
 
 
@@ -27,13 +28,20 @@ class Lost(Trouble):
 @dataclass(frozen=True)
 class Card:
     """A GPU as far as choosing needs it. ``total`` in bytes, -1 if it doesn't tell. ``sliced``: it
-    is divided (MIG), so that CUDA sees its slices only, whose memory isn't the card's."""
+    is divided (MIG), so that CUDA sees its slices only, whose memory isn't the card's. ``old``: no
+    model for GPUs runs on it, however much memory it has."""
 
     index: int
     uuid: str
     name: str
     total: int
     sliced: bool = False
+    old: bool = False
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The larger, the sooner it is taken."""
+        return not self.old, self.total
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Usable:
 
 def usable(cards: Sequence[Card], wanted: str, visible: str | None) -> Usable:
     """Every GPU that may make clips: those that HEADROOM_GPU lists, in its order, else all, the one
-    with the most memory first.
+    with the most memory first, but old ones last.
 
     Args:
         cards, visible: as for ``choose``.
@@ -69,8 +77,8 @@ def usable(cards: Sequence[Card], wanted: str, visible: str | None) -> Usable:
             told.append(Text("machine.listed_unknown", wanted=printable(entry)))
         elif found not in named:
             named.append(found)
-    largest_first = sorted(seen, key=lambda card: -card.total)
-    return Usable(tuple(named or largest_first), tuple(told))
+    best_first = sorted(seen, key=lambda card: card.rank, reverse=True)
+    return Usable(tuple(named or best_first), tuple(told))
 
 
 def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Card, Text]:
@@ -79,7 +87,7 @@ def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Car
     Args:
         cards: all GPUs in NVML's order; at least one.
         wanted: HEADROOM_GPU: an index in NVML's order (the one ``nvidia-smi -L`` shows, whatever
-            CUDA_VISIBLE_DEVICES says) or the beginning of a UUID; "" takes the most memory.
+            CUDA_VISIBLE_DEVICES says) or the beginning of a UUID; "" takes the best by ``rank``.
         visible: CUDA_VISIBLE_DEVICES, None if unset. NVML ignores it, CUDA doesn't. Its indices
             count as NVML's, which is CUDA's order under CUDA_DEVICE_ORDER=PCI_BUS_ID.
 
@@ -91,7 +99,7 @@ def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> tuple[Car
     if not whole:
         first = allowed[0]
         raise Absent(Text("machine.card_sliced", index=first.index, gpu=first.name))
-    default = max(whole, key=lambda card: card.total)
+    default = max(whole, key=lambda card: card.rank)
     wanted = wanted.strip()
     if not wanted:
         return default, NOTHING

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from engine.machine.cards import Absent, Card, Lost, choose, printable
+from engine.machine.cards import BF16_CAPABILITY, Absent, Card, Lost, choose, printable
 from engine.text import NOTHING, Said, Text
 
 HOLDERS_SECONDS = 1.0  # the list of processes is the dearest query
@@ -101,8 +101,11 @@ class Driver:
                 continue
             handles[index] = handle
             total = -1 if memory is None else int(memory.total)
-            sliced = self._ask("nvmlDeviceGetMigMode", handle)  # [now, after a reset]
-            cards.append(Card(index, uuid, name, total, sliced is not None and sliced[0] == 1))
+            mig = self._ask("nvmlDeviceGetMigMode", handle)  # [now, after a reset]
+            sliced = mig is not None and mig[0] == 1
+            capability = self._ask("nvmlDeviceGetCudaComputeCapability", handle)
+            old = capability is not None and tuple(capability) < BF16_CAPABILITY
+            cards.append(Card(index, uuid, name, total, sliced, old))
         answered = [card for card in cards if known is None or _same(card, known)]
         if failed is not None and not answered:
             raise failed

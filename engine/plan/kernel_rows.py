@@ -3,6 +3,7 @@ and whether it computes the right thing. Plans go by it; the file stands beside 
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -204,7 +205,9 @@ def keep(file: Path, key: str, times: KernelTimes) -> None:
     newest[key] = [asdict(row) for row in times.rows]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(newest, indent=1), encoding="utf-8")
+        half = file.with_suffix(f".{os.getpid()}")
+        half.write_text(json.dumps(newest, indent=1), encoding="utf-8")
+        half.replace(file)  # a lane may read it meanwhile
     except OSError as error:
         log.warning("%s can't be written: %s", file, error)
 

@@ -14,7 +14,8 @@ from engine.text import NOTHING
 from engine.worker.process import WorkerProcess, worker_environment
 from engine.worker.status import EngineState, StatusBoard
 
-LOAD_SECONDS = 30.0  # of a model that this slot never loaded: 22 GB, from the file cache
+# Of a model that this slot never loaded: 22 GB from the file cache, or one that comes with us.
+LOAD_SECONDS, SMALL_LOAD_SECONDS = 30.0, 3.0
 LOCAL = "local"  # the lane of a machine that has one
 IDLE_DEATHS = 3  # in a row without a clip between: then no fresh one until somebody asks
 
@@ -73,8 +74,10 @@ class WorkerSlot:
             self._since = None
 
     def loads_in(self, model: str) -> float:
-        """Seconds that loading ``model`` took last."""
-        return self._took.get(model, LOAD_SECONDS)
+        """Seconds that loading ``model`` took last, or may take."""
+        preset = self._presets.models.get(model)
+        large = preset is None or bool(preset.weights)
+        return self._took.get(model, LOAD_SECONDS if large else SMALL_LOAD_SECONDS)
 
     def loading_left(self) -> float:
         """Seconds until what is loaded now may be ready; 0 while nothing is loaded."""

@@ -121,10 +121,14 @@ class Supervisor:
             self._expected = model
             self.nudge()
 
-    def close(self) -> None:
-        """End the worker and the thread; a running job is put back into the queue."""
+    def end_soon(self) -> None:
+        """Begin what ``close`` waits for: several lanes end side by side."""
         self._closing.set()
         self.nudge()
+
+    def close(self) -> None:
+        """End the worker and the thread; a running job is put back into the queue."""
+        self.end_soon()
         if self._thread.is_alive():
             waited(self._ended_within, CLOSE_SECONDS)
         worker = self._slot.worker

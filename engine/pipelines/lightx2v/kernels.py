@@ -8,6 +8,7 @@ answer compared with plain PyTorch's, and the comparison kept for this machine a
 import importlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from engine.text import NOTHING, Text, joined
 log = logging.getLogger("headroom.kernels")
 
 FATAL = -2.0  # in place of a cosine: trying the kernel ended the process's use of the GPU
+MOST_KEPT = 8  # cards and versions whose trials are kept
 TOKENS = 32_760  # 480x832x81, the model's own size
 MATMULS: Mapping[str, tuple[str, ...]] = {
     "fp8": ("fp8-sgl", "fp8-fused-torch", "fp8-fused-triton", "fp8-triton", "fp8-torchao"),
@@ -80,11 +82,16 @@ class Trials:
         return self._known[name]
 
     def keep(self, name: str, result: float) -> None:
-        self._known[name] = result
-        text = json.dumps({self._key: self._known}, indent=1)  # other versions won't come back
+        """Beside what the workers of other cards keep; of versions before the few newest stay."""
+        self._known |= _known(self._file, self._key) | {name: result}
+        others = {key: kept for key, kept in _held(self._file).items() if key != self._key}
+        newest = dict(list(others.items())[1 - MOST_KEPT :])
+        text = json.dumps({**newest, self._key: self._known}, indent=1)
+        half = self._file.with_suffix(f".{os.getpid()}")
         try:
             self._file.parent.mkdir(exist_ok=True)
-            self._file.write_text(text, encoding="utf-8")
+            half.write_text(text, encoding="utf-8")
+            half.replace(self._file)
         except OSError as error:
             log.warning("%s can't be written: %s", self._file, error)
 
@@ -92,10 +99,17 @@ class Trials:
 def _known(file: Path, key: str) -> dict[str, float]:
     """What ``file`` holds for this machine; a damaged file counts as none."""
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return {str(name): float(cosine) for name, cosine in kept.get(key, {}).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        return {str(name): float(cosine) for name, cosine in _held(file).get(key, {}).items()}
+    except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def _held(file: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:

@@ -146,3 +146,11 @@ def test_the_first_is_the_one_that_would_be_measured_alone(
     assert all(card.total > 0 and not card.sliced for card in found.cards)
     if found.cards and not any(wanted):
         assert choose(cards, "", None)[0] == found.cards[0]
+
+
+def test_a_card_that_is_too_old_for_any_model_comes_last() -> None:
+    v100 = Card(5, "GPU-v100", "Tesla V100", 32 * 1024 * MIB, old=True)
+    assert choose([v100, LARGE], "", None) == (LARGE, NOTHING)
+    assert usable([v100, LARGE], "", None).cards == (LARGE, v100)
+    assert choose([v100], "", None) == (v100, NOTHING)
+    assert choose([v100, LARGE], "5", None) == (v100, NOTHING), "whoever names it gets it"

@@ -185,7 +185,26 @@ def test_an_answer_is_remembered_for_this_machine(machine: Machine) -> None:
     machine.facts = {**machine.facts, "torch": "2.12"}
     machine.settle(plan())
     assert machine.tried == ["fp8-sgl"] * 4
-    assert len(json.loads(machine.file.read_text())) == 1  # the old versions won't come back
+    assert len(json.loads(machine.file.read_text())) == 2
+
+
+def test_two_cards_take_nothing_from_each_other(machine: Machine) -> None:
+    """Each lane's worker writes what its card answered, and neither asks again."""
+    machine.answers = {"fp8-sgl": GOOD}
+    first = machine.facts
+    for _ in range(2):
+        for machine.facts in (first, {**first, "gpu": "RTX 4090"}):
+            machine.settle(plan())
+    assert machine.tried == ["fp8-sgl"] * 4
+    one, other = (Trials(machine.file, machine.facts) for _ in range(2))
+    one.keep("a", GOOD)
+    other.keep("b", GOOD)
+    assert {"a", "b"} <= Trials(machine.file, machine.facts)._known.keys()
+    for number in range(20):
+        Trials(machine.file, {"torch": str(number)}).keep("a", GOOD)
+    kept = json.loads(machine.file.read_text())
+    assert len(kept) == 8, "the few newest stay"
+    assert [file.name for file in machine.file.parent.iterdir()] == [machine.file.name]
 
 
 def test_a_difference_is_remembered_a_failure_is_tried_again(machine: Machine) -> None:
