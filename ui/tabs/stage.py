@@ -47,8 +47,8 @@ STAGE = """
       <img class="preview" data-live="preview" alt="Rough preview of the clip being made" hidden>
       <div class="over">
         <p class="title" data-live="title"></p><i hidden><i data-live="job"></i></i>
-        <div class="line"><span aria-live="polite" data-live="stage"></span><span
-          data-live="left"></span></div>
+        <div class="line"><span aria-live="polite" data-live="stage"></span><span data-live="lane"
+          hidden></span><span data-live="left"></span></div>
         <div class="progress" role="progressbar" aria-label="This clip" aria-valuemin="0"
           aria-valuemax="100" aria-valuenow="0" data-live="bar"><span></span></div>
         <button type="button" class="lib-button" id="cancel">{cancel}<span>Cancel</span></button>

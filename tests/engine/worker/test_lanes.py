@@ -300,3 +300,22 @@ def test_a_job_for_a_card_that_is_gone_says_so(working: Engine, ask: Ask) -> Non
     assert job.state is State.FAILED
     assert str(job.note) == "There is no lane gpu7 on this machine now."
     assert "Start it again without naming a lane" in str(job.remedy)
+
+
+def test_a_lost_card_keeps_nothing_waiting(machine: Machine, two: Engine, ask: Ask) -> None:
+    large = ask(height=128, width=128, frames=17)
+    waiting = [two.jobs.add(large) for _ in range(3)]
+    machine.gone = {LARGE.uuid}
+    assert [turn.lane for turn in two.dispatch.turns(waiting)] == ["gpu0"] * 3
+    assert two.lanes[0].guard.verdict("scripted", SIZE).word is Word.IMPOSSIBLE
+
+
+def test_eight_cards_are_eight_lanes(
+    monkeypatch: pytest.MonkeyPatch, presets: Presets, jobs: Jobs, ask: Ask
+) -> None:
+    gpus = [replace(LARGE, uuid=f"GPU-{n}", index=n) for n in range(8)]
+    install(Machine(), monkeypatch, *gpus)
+    engine = engine_on(presets, jobs)
+    assert names(engine) == [f"gpu{n}" for n in range(8)]
+    waiting = [engine.jobs.add(ask(height=128, width=128, frames=17)) for _ in range(8)]
+    assert sorted(turn.lane for turn in engine.dispatch.turns(waiting)) == names(engine)
