@@ -170,6 +170,7 @@ GOOD: dict[str, Any] = {
     "size": "32×48",
     "lock": True,
     "measure-size": "32×48×5",
+    "measure-card": "",
     "seeds": 1,
     "lines": False,
     "share-where": "network",
@@ -190,7 +191,7 @@ FOUND: list[tuple[str, str, list[Any]]] = [
     ("llm-save", "click", ["http://127.0.0.1:9/v1", "m", "", "soon"]),  # TypeError: str <= float
     ("generate", "click", ["a", "scripted", "32×48", 6, 7, True, False, float("inf"), True]),
     ("embed", "input", [[]]),
-    ("measure", "click", [["scripted"], "7×7×7"]),
+    ("measure", "click", [["scripted"], "7×7×7", ["gpu0"]]),
     ("prompt", "change", [["a"], ["scripted"]]),
 ]
 
