@@ -12,6 +12,7 @@ import pytest
 from gradio.state_holder import SessionState
 
 from engine.engine import Engine
+from engine.kernels.kernel_test import Busy, KernelTest
 from engine.store import StoreError
 from ui.page import build_page
 from ui.share.session import Sharing
@@ -127,6 +128,7 @@ def test_what_the_lists_never_offered_is_a_sentence(
     """Of the type of a list's value, and yet not in it: the ideas' lists took a list for a model's
     name, and fell over it."""
     monkeypatch.setattr(Sharing, "start", no_share)
+    monkeypatch.setattr(KernelTest, "run", no_test)  # it has the processor for 15 seconds
     tried = 0
     for act, declared in handlers(build_page(engine)):
         if Chosen in declared:
@@ -186,6 +188,10 @@ def run(act: Callable[..., Any], values: list[Any]) -> None:
 
 async def _ended(called: Awaitable[Any]) -> None:
     await called
+
+
+def no_test(*_: object, **__: object) -> None:
+    raise Busy("Not now.", "Later.")
 
 
 def no_share(*_: object) -> None:
