@@ -107,6 +107,14 @@ class Engine:
         known = listed(*(lane.name for lane in self.lanes))
         raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
 
+    def lane_or_first(self, name: str | None) -> Lane:
+        """As ``lane_named``; the first where none is named."""
+        return self.lane_named(name) if name else self.lane
+
+    def guard_of(self, name: str | None) -> Verdicts:
+        """The guard of the lane of that name; of any lane where none is named."""
+        return self.lane_named(name).guard if name else self.guard
+
     @property
     def plans(self) -> Plans:
         return self.lane.plans
@@ -123,10 +131,8 @@ class Engine:
         """Of the lane whose job began first, else of one that has a worker; what any lane tells."""
         if len(self.lanes) == 1:
             return self.lane.status
-        running = self.jobs.running()
-        told = [(lane.name, lane.status) for lane in self.lanes]
-        at_work = next((status for name, status in told if running and running.lane == name), None)
-        every = [status for _, status in told]
+        running, every = self.jobs.running(), [lane.status for lane in self.lanes]
+        at_work = next((s for s in every if running and s.job == running.id), None)
         shown = at_work or next((status for status in every if status.worker_pid), every[0])
         latest = max(every, key=lambda status: status.notice_at)
         waits = next((status.waiting_for for status in every if status.waiting_for), NOTHING)
@@ -153,10 +159,6 @@ class Engine:
     def machine(self) -> Machine:
         """This computer with the GPU that is here now."""
         return self.lane.machine()
-
-    def lane_or_first(self, name: str | None) -> Lane:
-        """As ``lane_named``; the first where none is named."""
-        return self.lane_named(name) if name else self.lane
 
     # ---- called from any thread ------------------------------------------------------------
 
@@ -279,7 +281,7 @@ class Engine:
         for request in requests:
             self.intake.check(request)
             self._check_before(request)
-        guard = self.lane_named(lane).guard if lane else self.guard
+        guard = self.guard_of(lane)
         for request in {(r.model, r.size): r for r in requests}.values():
             guard.admit(request, may_wait)
         for model in {request.model for request in requests}:

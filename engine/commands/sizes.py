@@ -27,7 +27,7 @@ def check_size(options: argparse.Namespace) -> int:
     """The verdict on a size; ends well whatever it is."""
     with open_engine() as engine:
         request = _sized(options, engine, "check")
-        guard = engine.lane_named(options.lane).guard if options.lane else engine.guard
+        guard = engine.guard_of(options.lane)
         verdict = guard.verdict(request.model, request.size)
         nearest = None if verdict.open else guard.nearest(request.model, request.size)
     if options.json:

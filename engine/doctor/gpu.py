@@ -13,6 +13,7 @@ from engine.machine.memory import MemorySample
 from engine.machine.nvml import GpuSample
 from engine.plan.kernel_options import BF16_CAPABILITY, FP8_CAPABILITY, Q8_CAPABILITIES
 from engine.plan.kernel_rows import LEAST_COSINE
+from engine.process.kept import held
 from engine.text import NOTHING, Memory, Said, Text, as_text, listed, programs
 
 THIN_LINK = 4  # PCIe lanes; block offload copies 14 GB a step
@@ -169,13 +170,12 @@ def kernel_lines(machine: Machine, trials: Path) -> list[Line]:
 
 def kept_trials(machine: Machine, file: Path) -> dict[str, float]:
     """What kernels answered with these packages and this driver; {} if they never ran together."""
+    found: dict[str, float] = {}
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        found: dict[str, float] = {}
-        for facts, answers in kept.items():  # of several cards, the newest last
+        for facts, answers in held(file).items():  # of several cards, the newest last
             if _of(machine, json.loads(facts)):
                 found |= {str(name): float(answer) for name, answer in answers.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError):
         return {}
     return found
 

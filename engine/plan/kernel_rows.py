@@ -1,9 +1,6 @@
 """What the kernel test found on this machine: how fast each kernel is at the model's own shapes,
 and whether it computes the right thing. Plans go by it; the file stands beside the trials'."""
 
-import json
-import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +8,10 @@ from typing import Any, Literal
 
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, ModelPreset
+from engine.process.kept import held
+from engine.process.kept import keep as keep_newest
 from engine.request import Size
 from engine.text import Text, as_text
-
-log = logging.getLogger("headroom.kernels")
 
 # How a trial ends without words of its own: its process ended, it doesn't answer, no room.
 NO_ROOM = "memory"
@@ -193,31 +190,14 @@ def _decode_seconds(times: KernelTimes, preset: ModelPreset, size: Size) -> floa
 def kept(file: Path, key: str) -> KernelTimes | None:
     """What ``file`` holds for ``key``; None where it wasn't tested, or the file is damaged."""
     try:
-        return KernelTimes(tuple(map(_row, _held(file)[key])))
+        return KernelTimes(tuple(map(_row, held(file)[key])))
     except (LookupError, AttributeError, TypeError, ValueError):
         return None
 
 
 def keep(file: Path, key: str, times: KernelTimes) -> None:
     """The few newest stay: a card is put in and taken out again, a package goes back."""
-    held = {name: rows for name, rows in _held(file).items() if name != key}
-    newest = dict(list(held.items())[1 - MOST_KEPT :])
-    newest[key] = [asdict(row) for row in times.rows]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(f".{os.getpid()}")
-        half.write_text(json.dumps(newest, indent=1), encoding="utf-8")
-        half.replace(file)  # a lane may read it meanwhile
-    except OSError as error:
-        log.warning("%s can't be written: %s", file, error)
-
-
-def _held(file: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return held if isinstance(held, dict) else {}
+    keep_newest(file, key, [asdict(row) for row in times.rows], MOST_KEPT)
 
 
 def _row(told: Mapping[str, Any]) -> KernelRow:

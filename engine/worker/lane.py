@@ -154,12 +154,10 @@ class Lane:
         return None if whole is None else whole * (1 - progress.total)
 
     def loads(self, model: str, after: str | None) -> float:
-        if after == model or (after is None and self.status.model == model and self._has_worker()):
-            return 0.0
-        return self.supervisor.loads_in(model)
-
-    def _has_worker(self) -> bool:
-        return self._worker_pid() is not None
+        status = self.status
+        if after is None and status.worker_pid is not None:
+            after = status.model
+        return 0.0 if model == after else self.supervisor.loads_in(model)
 
     def close(self) -> None:
         """End its worker and threads; a running job is put back into the queue."""

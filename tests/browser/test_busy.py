@@ -1,35 +1,22 @@
 """The verdict follows the memory of a scripted GPU, in a real Chromium."""
 
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import TESTS
 from tests.support.browser import MARKS, open_page
 from tests.support.nvml.standin import Process, ScriptedGpu, Standin, build
+from tests.support.on_a_gpu import presets_in
 from tests.support.served import LAZY, serve
 
 pytestmark = MARKS
-CHANGED = {
-    "id: scripted-fp8": "id: on-a-gpu",
-    "name: Planned": "name: On a GPU",
-    "runs_on: cpu": "runs_on: nvidia",
-    "baseline_peak_gib: 0.5": "baseline_peak_gib: 8.0",
-}
 
 MIB = {400: "400 MB", 520: "520 MB"}  # as the gauge tells it
 
 
 def test_busy_is_over_once_the_memory_is_free(chromium: Any, tmp_path: Path) -> None:
     build(tmp_path)
-    presets = tmp_path / "presets"
-    shutil.copytree(TESTS / "fixtures/presets", presets)
-    text = (presets / "scripted-fp8.yaml").read_text()
-    for old, new in CHANGED.items():
-        assert old in text
-        text = text.replace(old, new)
-    (presets / "on-a-gpu.yaml").write_text(text)
+    presets = presets_in(tmp_path)
     machine = Standin(tmp_path)
     holder = Process(4321, "/usr/bin/a-game", 13_000)
     machine.write(gpus=[ScriptedGpu("RTX 4060 Ti", used_mib=14_500, processes=[holder])])

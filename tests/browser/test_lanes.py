@@ -1,7 +1,6 @@
 """Two unlike cards on the page, in a real Chromium: the driver is a stand-in, all else is real."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,18 +11,12 @@ from typing import Any
 import pytest
 
 from engine.home import PROJECT
-from tests.conftest import TESTS
 from tests.support.browser import MARKS, open_page
 from tests.support.nvml.standin import ScriptedGpu, Standin, build
+from tests.support.on_a_gpu import presets_in
 from tests.support.served import LAZY, Served, serve
 
 pytestmark = MARKS
-CHANGED = {
-    "id: scripted-fp8": "id: on-a-gpu",
-    "name: Planned": "name: On a GPU",
-    "runs_on: cpu": "runs_on: nvidia",
-    "baseline_peak_gib: 0.5": "baseline_peak_gib: 8.0",
-}
 SMALL = "GPU-4060f11e-0000-4000-8000-000000000000"
 LARGE = "GPU-4090f11e-0000-4000-8000-000000000000"
 SLOW = "steps=400 step_seconds=0.1"
@@ -43,13 +36,7 @@ def cards(machine: Standin, small: int = 400, large: int = 400) -> None:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Standin:
     folder = tmp_path_factory.mktemp("machine")
     build(folder)
-    presets = folder / "presets"
-    shutil.copytree(TESTS / "fixtures/presets", presets)
-    text = (presets / "scripted-fp8.yaml").read_text()
-    for old, new in CHANGED.items():
-        assert old in text
-        text = text.replace(old, new)
-    (presets / "on-a-gpu.yaml").write_text(text)
+    presets_in(folder)
     made = Standin(folder)
     cards(made)
     return made

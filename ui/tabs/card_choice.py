@@ -34,5 +34,4 @@ def lane_of_card(engine: Engine, card: Chosen) -> Lane:
 
 def guard_of_card(engine: Engine, card: Chosen) -> Verdicts:
     """Whose verdicts are shown."""
-    named = known_card(engine, card)
-    return engine.lane_named(named).guard if named else engine.guard
+    return engine.guard_of(known_card(engine, card))

@@ -58,7 +58,7 @@ def opened(folder: Path, lanes: int | None = None) -> Iterator[Engine]:
     try:
         engine.record()
         engine.start(warm=engine.presets.default.id)
-        until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
+        _until(lambda: engine.status().state in (EngineState.READY, EngineState.FAILED))
         if engine.status().state is EngineState.FAILED:
             raise BenchFailed(engine.status().notice, "logs/worker.log may say more.")
         yield engine
@@ -74,14 +74,12 @@ def clips(folder: Path, say: Say) -> Clips:
             began = time.perf_counter()
             job = ended(engine, engine.submit(request_of(engine, None, number)))
             taken = time.perf_counter() - began
-            clip = engine.library.of_job(job.id)
-            if clip is None:
-                raise BenchFailed(job.note, job.remedy)
+            receipt = receipt_of(engine, job)
             if number == 0:
                 continue  # the first is never warm
             whole.append(taken)
-            own.append(computing(clip.receipt))
-            denoise.append(clip.receipt["stages"]["denoise"])
+            own.append(computing(receipt))
+            denoise.append(receipt["stages"]["denoise"])
         say(f"{CLIPS} warm clips")
         idle = _idle(engine)
         say(f"{CLIPS} clips in a queue")
@@ -106,13 +104,30 @@ def computing(receipt: Mapping[str, Any]) -> float:
 
 def _idle(engine: Engine) -> float:
     """Seconds a clip in which nothing is computed, of some that wait for each other."""
+    taken, own = queue(engine, CLIPS, 200)
+    return round((taken - sum(own)) / CLIPS, 4)
+
+
+def queue(engine: Engine, count: int, seed: int, lane: str = "") -> tuple[float, list[float]]:
+    """Seconds until ``count`` clips that wait for each other are kept, and each one's in which its
+    device had something to do.
+
+    Args:
+        lane: the one that makes them all; "" leaves it to the queue.
+    """
+    requests = [request_of(engine, None, seed + number) for number in range(count)]
     began = time.perf_counter()
-    jobs = [engine.submit(request_of(engine, None, 200 + number)) for number in range(CLIPS)]
-    done = [ended(engine, job) for job in jobs]
+    done = [ended(engine, job) for job in engine.submit_all(requests, lane=lane)]
     taken = time.perf_counter() - began
-    made = [engine.library.of_job(job.id) for job in done]
-    own = sum(computing(clip.receipt) for clip in made if clip is not None)
-    return round((taken - own) / CLIPS, 4)
+    return taken, [computing(receipt_of(engine, job)) for job in done]
+
+
+def receipt_of(engine: Engine, job: Job) -> Mapping[str, Any]:
+    """Raises BenchFailed: there is no clip."""
+    clip = engine.library.of_job(job.id)
+    if clip is None:
+        raise BenchFailed(job.note, job.remedy)
+    return clip.receipt
 
 
 def _cancelled(engine: Engine, number: int) -> float:
@@ -123,7 +138,7 @@ def _cancelled(engine: Engine, number: int) -> float:
         progress = engine.status().progress
         return progress is not None and progress.job == job.id and progress.stage == "denoise"
 
-    until(lambda: denoising() or engine.jobs.get(job.id).state.final, 0.001)
+    _until(lambda: denoising() or engine.jobs.get(job.id).state.final, 0.001)
     began = time.perf_counter()
     engine.cancel(job.id)
     ended(engine, job)
@@ -219,14 +234,14 @@ def request_of(engine: Engine, size: Size | None, seed: int) -> ClipRequest:
 
 
 def ended(engine: Engine, job: Job) -> Job:
-    until(lambda: engine.jobs.get(job.id).state.final, 0.001)
-    ended = engine.jobs.get(job.id)
-    if ended.state is State.FAILED:
-        raise BenchFailed(ended.note, ended.remedy)
-    return ended
+    _until(lambda: engine.jobs.get(job.id).state.final, 0.001)
+    job = engine.jobs.get(job.id)
+    if job.state is State.FAILED:
+        raise BenchFailed(job.note, job.remedy)
+    return job
 
 
-def until(happened: Callable[[], bool], pause: float = 0.02) -> None:
+def _until(happened: Callable[[], bool], pause: float = 0.02) -> None:
     clock = WakingClock()
     while not happened():
         if clock() > PATIENCE:

@@ -1,12 +1,10 @@
 """How much sooner a queue is over on two lanes than on one, and what a lane costs a clip."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.commands.bench import clips
-from engine.commands.bench.row import BenchFailed, Say, median
-from engine.engine import Engine
+from engine.commands.bench.row import Say, median
 from engine.machine.facts import this_machine
 
 CLIPS = 8
@@ -38,31 +36,16 @@ def lanes(folder: Path, say: Say) -> LaneSeconds:
     with clips.opened(folder, LANES) as engine:
         first = engine.lanes[0]
         for lane in engine.lanes:
-            _queue(engine, lane.name, 1, 0)
+            clips.queue(engine, 1, 0, lane.name)
         say(f"{LANES} lanes have the model")
         one, two, adds, slower = [], [], [], []
         for turn in range(ROUNDS):
-            taken, own = _queue(engine, first.name, CLIPS, 100 * (2 * turn + 1))
+            taken, alone = clips.queue(engine, CLIPS, 100 * (2 * turn + 1), first.name)
             one.append(taken)
-            adds.append(taken / CLIPS - own)
-            taken, beside = _queue(engine, "", CLIPS, 100 * (2 * turn + 2))
+            adds.append(taken / CLIPS - median(alone))
+            taken, beside = clips.queue(engine, CLIPS, 100 * (2 * turn + 2))
             two.append(taken)
-            slower.append(beside / own)
+            slower.append(median(beside) / median(alone))
             say(f"{CLIPS} clips on one lane and on {LANES}, {turn + 1} of {ROUNDS}")
         cores = first.machine().cores
         return LaneSeconds(median(two), median(one), median(adds), median(slower), cores)
-
-
-def _queue(engine: Engine, lane: str, count: int, seed: int) -> tuple[float, float]:
-    """Seconds until ``count`` clips are kept, and the median of what their pipeline counted."""
-    requests = [clips.request_of(engine, None, seed + number) for number in range(count)]
-    began = time.perf_counter()
-    done = [clips.ended(engine, job) for job in engine.submit_all(requests, lane=lane)]
-    taken = time.perf_counter() - began
-    own = []
-    for job in done:
-        clip = engine.library.of_job(job.id)
-        if clip is None:
-            raise BenchFailed(job.note, job.remedy)
-        own.append(clips.computing(clip.receipt))
-    return taken, median(own)

@@ -8,7 +8,6 @@ answer compared with plain PyTorch's, and the comparison kept for this machine a
 import importlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from engine.plan.host_memory import T5_DIM, T5_FFN
 from engine.plan.kernel_options import NORMS, SPARSE
 from engine.plan.kernel_rows import LEAST_COSINE
 from engine.presets import Architecture
+from engine.process import kept
 from engine.text import NOTHING, Text, joined
 
 log = logging.getLogger("headroom.kernels")
@@ -84,32 +84,15 @@ class Trials:
     def keep(self, name: str, result: float) -> None:
         """Beside what the workers of other cards keep; of versions before the few newest stay."""
         self._known |= _known(self._file, self._key) | {name: result}
-        others = {key: kept for key, kept in _held(self._file).items() if key != self._key}
-        newest = dict(list(others.items())[1 - MOST_KEPT :])
-        text = json.dumps({**newest, self._key: self._known}, indent=1)
-        half = self._file.with_suffix(f".{os.getpid()}")
-        try:
-            self._file.parent.mkdir(exist_ok=True)
-            half.write_text(text, encoding="utf-8")
-            half.replace(self._file)
-        except OSError as error:
-            log.warning("%s can't be written: %s", self._file, error)
+        kept.keep(self._file, self._key, self._known, MOST_KEPT)
 
 
 def _known(file: Path, key: str) -> dict[str, float]:
-    """What ``file`` holds for this machine; a damaged file counts as none."""
+    """What ``file`` holds for this machine."""
     try:
-        return {str(name): float(cosine) for name, cosine in _held(file).get(key, {}).items()}
+        return {str(name): float(cosine) for name, cosine in kept.held(file).get(key, {}).items()}
     except (ValueError, AttributeError, TypeError):
         return {}
-
-
-def _held(file: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return held if isinstance(held, dict) else {}
 
 
 def settle_kernels(plan: Plan, shape: Architecture, device: str, trials: Trials) -> Plan:

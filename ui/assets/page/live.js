@@ -170,8 +170,10 @@ const receive = (all) => {
   const state = ofTheShown(all);
   Object.assign(seen, state);
   show(state);
-  window.headroomMade = sent.running ? [sent, ...(sent.others ?? [])] : []; // strip.js draws them
-  window.dispatchEvent(new Event("headroom-making"));
+  if (["running", "others", ...RUN].some((key) => key in all)) {
+    window.headroomMade = sent.running ? [sent, ...(sent.others ?? [])] : []; // strip.js draws them
+    window.dispatchEvent(new Event("headroom-making"));
+  }
   window.dispatchEvent(new CustomEvent("headroom-live", { detail: state })); // desk.js listens
   if ("weights" in state) {
     // Likewise: work on weights has begun or ended, so the cards and their buttons are others now.

@@ -1,0 +1,33 @@
+"""A small JSON file of what the newest few machines, cards or versions answered; a damaged one
+counts as none. Processes of several cards write it, so it is replaced as a whole."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("headroom.kept")
+
+
+def held(file: Path) -> dict[str, Any]:
+    """What ``file`` holds, by its keys, the newest last."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def keep(file: Path, key: str, value: object, most: int) -> None:
+    """Have ``file`` hold ``value`` under ``key``, and of the others the newest of at most ``most``
+    in all. One that can't be written is no fault: the answer is found again."""
+    others = [(name, kept) for name, kept in held(file).items() if name != key]
+    text = json.dumps({**dict(others[1 - most :]), key: value}, indent=1)
+    half = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(text, encoding="utf-8")
+        half.replace(file)
+    except OSError as error:
+        log.warning("%s can't be written: %s", file, error)
