@@ -1,6 +1,7 @@
 """A small JSON file of what the newest few machines, cards or versions answered; a damaged one
 counts as none. Processes of several cards write it, so it is replaced as a whole."""
 
+import contextlib
 import json
 import logging
 import os
@@ -31,3 +32,5 @@ def keep(file: Path, key: str, value: object, most: int) -> None:
         half.replace(file)
     except OSError as error:
         log.warning("%s can't be written: %s", file, error)
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
