@@ -24,7 +24,8 @@ def keep(file: Path, key: str, value: object, most: int) -> None:
     """Have ``file`` hold ``value`` under ``key``, and of the others the newest of at most ``most``
     in all. One that can't be written is no fault: the answer is found again."""
     others = [(name, kept) for name, kept in held(file).items() if name != key]
-    text = json.dumps({**dict(others[1 - most :]), key: value}, indent=1)
+    newest = dict(others[max(0, len(others) + 1 - most) :])
+    text = json.dumps({**newest, key: value}, indent=1)
     half = file.with_suffix(f".{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
