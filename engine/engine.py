@@ -7,53 +7,40 @@ import atexit
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
-from engine.errors import ExitCode, HeadroomError
-from engine.guard.any_lane import AnyLane, Judge
+from engine.by_lane import ByLane, LaneError
+from engine.errors import HeadroomError
 from engine.guard.verdict import Word
-from engine.guard.verdicts import Verdicts
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
-from engine.kernels.kernel_test import KernelTest
 from engine.kernels.tasks import own_model
 from engine.library.folder_sync import FolderSync
 from engine.library.intake import Intake
 from engine.library.library import Library, LibraryError
 from engine.library.posters import Posters
 from engine.library.receipt import MOST_PARTS
-from engine.machine.facts import Machine
-from engine.machine.memory import MemorySample, Meter
-from engine.machine.recorder import FlightRecorder
+from engine.machine.memory import Meter
 from engine.pause import Paused
 from engine.pipelines import is_here
 from engine.plan.choice import Plan
-from engine.plan.plans import Plans
 from engine.presets import Presets
 from engine.process.loops import Faults
 from engine.request import ClipRequest
 from engine.settings import Settings
-from engine.text import NOTHING, Text, listed
+from engine.text import Text
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
 from engine.worker.lane import Lane
 from engine.worker.lanes import lanes_here
 from engine.worker.queue_lock import QueueLock
-from engine.worker.status import Status
 
 log = logging.getLogger("headroom.engine")
 MAKE_ALONE = Text("worker.make_alone")
 
 
-class LaneError(HeadroomError):
-    """There is no lane of that name."""
-
-    exit_code = ExitCode.BAD_INPUT
-
-
-class Engine:
+class Engine(ByLane):
     """See the module's docstring. ``start`` and ``close`` frame its life."""
 
     def __init__(
@@ -65,7 +52,7 @@ class Engine:
         on_processor: int | None = None,
     ) -> None:
         """``meter`` and ``on_processor``: as for ``lanes_here``."""
-        self.home, self.presets, self.jobs = home, presets, jobs
+        self.home = home
         self.faults = Faults()
         self.library = Library(home, jobs.store)
         self.folder_sync = FolderSync(self.library, self.faults)
@@ -74,91 +61,10 @@ class Engine:
         self.settings = Settings(jobs.store)
         self.downloads = Downloads(home, presets)
         self.adapters, self.pulling = Adapters(home), Pulling(home)
-        self._queue = QueueLock(home)
-        found = lanes_here(home, presets, jobs, self._queue, self.faults, meter, on_processor)
-        self.lanes, self.dispatch, self.left_out = found.all, found.dispatch, found.left_out
-        several = [Judge(lane.seat.title, lane.guard, lane.seat.everything) for lane in self.lanes]
-        one = len(self.lanes) == 1
-        self.guard: Verdicts = self.lane.guard if one else AnyLane(presets, several)
-
-    # ---- by lane ---------------------------------------------------------------------------
-
-    @property
-    def lane(self) -> Lane:
-        """The first, which the page shows where there is room for one."""
-        return self.lanes[0]
-
-    def has_idle_lane(self, model: str) -> bool:
-        """Whether a clip of ``model`` that is asked for now needn't wait for another one's end.
-        Which lanes are busy the rows tell, also of what another process makes."""
-        busy = {job.lane for job in self.jobs.all_running()}
-        idle = [lane for lane in self.lanes if lane.suits(model) and lane.name not in busy]
-        return bool(idle) and busy <= {lane.name for lane in self.lanes}
-
-    def lane_of(self, job: Job) -> Lane:
-        """The one that makes ``job``, or made it; the first where that isn't here any more."""
-        return next((lane for lane in self.lanes if lane.name == job.lane), self.lane)
-
-    def lane_named(self, name: str) -> Lane:
-        """Raises LaneError: there is none of that name."""
-        for lane in self.lanes:
-            if lane.name == name:
-                return lane
-        known = listed(*(lane.name for lane in self.lanes))
-        raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
-
-    def lane_or_first(self, name: str | None) -> Lane:
-        """As ``lane_named``; the first where none is named."""
-        return self.lane_named(name) if name else self.lane
-
-    def guard_of(self, name: str | None) -> Verdicts:
-        """The guard of the lane of that name; of any lane where none is named."""
-        return self.lane_named(name).guard if name else self.guard
-
-    @property
-    def plans(self) -> Plans:
-        return self.lane.plans
-
-    @property
-    def kernel_test(self) -> KernelTest:
-        return self.lane.kernel_test
-
-    @property
-    def recorder(self) -> FlightRecorder:
-        return self.lane.recorder
-
-    def status(self) -> Status:
-        """Of the lane whose job began first, else of one that has a worker; what any lane tells."""
-        if len(self.lanes) == 1:
-            return self.lane.status
-        running, every = self.jobs.running(), [lane.status for lane in self.lanes]
-        at_work = next((s for s in every if running and s.job == running.id), None)
-        shown = at_work or next((status for status in every if status.worker_pid), every[0])
-        latest = max(every, key=lambda status: status.notice_at)
-        waits = next((status.waiting_for for status in every if status.waiting_for), NOTHING)
-        return replace(shown, waiting_for=waits, notice=latest.notice, notice_at=latest.notice_at)
-
-    def status_of(self, job: Job) -> Status:
-        """Of the lane that makes ``job``; of one that waits as ``status``."""
-        return self.lane_of(job).status if job.state is State.RUNNING else self.status()
-
-    def dismiss_notice(self, notice_at: float) -> None:
-        """Somebody has read the notice of that time (``Status.notice_at``); a later one stays."""
-        for lane in self.lanes:
-            lane.supervisor.dismiss_notice(notice_at)
-
-    def record(self) -> None:
-        """Have each lane's memory written down, for the gauge and for what becomes of a clip."""
-        for lane in self.lanes:
-            lane.recorder.start()
-
-    def look(self) -> MemorySample:
-        """The memory as it is now."""
-        return self.lane.look()
-
-    def machine(self) -> Machine:
-        """This computer with the GPU that is here now."""
-        return self.lane.machine()
+        self.queue = QueueLock(home)
+        found = lanes_here(home, presets, jobs, self.queue, self.faults, meter, on_processor)
+        self.left_out = found.left_out
+        super().__init__(found.all, found.dispatch, presets, jobs)
 
     # ---- called from any thread ------------------------------------------------------------
 
@@ -266,13 +172,20 @@ class Engine:
         """
         self.admit(requests, may_wait, lane)
         jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor, wanted=lane)
-        self._nudge()
+        self.nudge()
         return jobs
 
     def admit(
-        self, requests: Sequence[ClipRequest], may_wait: bool = False, lane: str = ""
+        self,
+        requests: Sequence[ClipRequest],
+        may_wait: bool = False,
+        lane: str = "",
+        joins_here: bool = True,
     ) -> None:
         """Whether all of ``requests`` might be queued now.
+
+        Args:
+            joins_here: a clip that one goes on from is in the library of this machine.
 
         Raises:
             As ``submit_all``.
@@ -280,12 +193,13 @@ class Engine:
         self.home.writable(self.home.clips)
         for request in requests:
             self.intake.check(request)
-            self._check_before(request)
+            if joins_here:
+                self._check_before(request)
         guard = self.guard_of(lane)
         for request in {(r.model, r.size): r for r in requests}.values():
             guard.admit(request, may_wait)
         for model in {request.model for request in requests}:
-            self._check_weights(model)
+            self._check_weights(model, lane)
         for model, adapters in {(r.model, r.adapters) for r in requests if r.adapters}:
             self.adapters.check(adapters, self.presets.models[model])
 
@@ -358,7 +272,7 @@ class Engine:
 
     def cancel(self, job: int) -> State:
         state = self.jobs.cancel(job)
-        self._nudge()
+        self.nudge()
         return state
 
     def pause(self, now: bool = False) -> None:
@@ -369,7 +283,7 @@ class Engine:
             StoreError: it couldn't be written down, so nothing is paused.
         """
         self.jobs.pause.set(Paused.NOW if now else Paused.AFTER)
-        self._nudge()
+        self.nudge()
 
     def resume(self) -> None:
         """End a pause; no error where there is none.
@@ -378,7 +292,7 @@ class Engine:
             StoreError: it couldn't be written down.
         """
         self.jobs.pause.set(Paused.NO)
-        self._nudge()
+        self.nudge()
 
     def is_paused(self) -> bool:
         """Whether the queue is paused, by whichever process; what runs may not have ended yet."""
@@ -387,11 +301,11 @@ class Engine:
     def cancel_strays(self) -> None:
         """Cancel what visitors have unfinished whose share is over."""
         if self.jobs.cancel_strays():
-            self._nudge()
+            self.nudge()
 
     def is_elsewhere(self) -> bool:
         """Whether another process works on this folder's queue."""
-        return self._queue.is_elsewhere()
+        return self.queue.is_elsewhere()
 
     def plan_for(self, model: str) -> Plan:
         """How this machine runs ``model``: the page shows the reasons, the receipt keeps them.
@@ -410,16 +324,24 @@ class Engine:
         self.guard.check_here(model)
         self._check_weights(model)
 
-    def _check_weights(self, model: str) -> None:
+    def _check_weights(self, model: str, lane: str = "") -> None:
+        """``lane``: the one that shall make what is asked for; "" where any may."""
         preset = self.presets.models[model]
+        away = next((one for one in self.away if one.name == lane), None)
+        if away is not None and not away.suits(model):
+            missing = Text("joined.not_ready_there", model=preset.name, machine=away.seat.title)
+            raise LaneError(missing, Text("joined.fetch_there"))
+        if away is not None or (not lane and self.is_ready_away(model)):
+            return
         if preset.weights:
             find_checkpoint(self.downloads.folder(model), preset)
             self.downloads.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:
-        self._nudge()
+        self.nudge()
         return job
 
-    def _nudge(self) -> None:
-        for lane in self.lanes:
-            lane.supervisor.nudge()
+    def nudge(self) -> None:
+        """There is something new in the queue."""
+        for lane in self.makers:
+            lane.nudge()

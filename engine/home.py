@@ -93,6 +93,16 @@ class Home:
         """A file for each share that is open, held by its process."""
         return self.root / "shares"
 
+    @property
+    def errands(self) -> Path:
+        """Clips that were made for another machine, until it takes them home."""
+        return self.root / "errands"
+
+    @property
+    def joining(self) -> Path:
+        """The token of the machines that work together, and whom this one has joined."""
+        return self.root / "machines"
+
     def create(self) -> None:
         _check_name(self.root)
         try:

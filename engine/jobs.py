@@ -52,6 +52,7 @@ class Job:
 
     ``embed``: whether the MP4 shall hold the receipt. ``visitor`` is "" for the owner's own.
     ``lane``: who makes it, or made it or tried last; ``wanted``: who shall, "" for whoever can.
+    ``errand``: the key under which another machine asked for it, which calls this one ``machine``.
     """
 
     id: int
@@ -71,6 +72,8 @@ class Job:
     visitor_name: str = ""
     lane: str = ""
     wanted: str = ""
+    errand: str = ""
+    machine: str = ""
 
 
 class Jobs:
@@ -105,7 +108,7 @@ class Jobs:
             wanted: the lane that shall make them; "" for whichever can.
         """
         with self.store.transaction() as db:
-            return [_add(db, request, kind, embed, visitor, wanted) for request in requests]
+            return [add_row(db, request, kind, embed, visitor, wanted) for request in requests]
 
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
@@ -182,7 +185,7 @@ class Jobs:
     def end(self, job: int, state: State, note: Said = NOTHING, remedy: Said = NOTHING) -> None:
         """Give a running job its final state."""
         with self.store.transaction() as db:
-            _end(db, job, state, note, remedy)
+            end_row(db, job, state, note, remedy)
 
     def made(self, job: int, file: str, receipt: dict[str, Any], digest: str | None = None) -> None:
         """The whole clip, of that SHA-256, is about to be renamed to ``file``; a crash after this
@@ -212,7 +215,7 @@ class Jobs:
             unfinished = "select 1 from jobs where id = ? and state in ('queued', 'running')"
             if db.execute(unfinished, (job,)).fetchone():
                 add_clip(db, job, now(), file, receipt, identity)
-                _end(db, job, State.DONE, NOTHING, NOTHING)
+                end_row(db, job, State.DONE, NOTHING, NOTHING)
 
     def interrupted(self, job: int, what: Said, remedy: Said = TRY_SMALLER) -> State:
         """A running job lost its worker: queue it once more, or give it up with the reason.
@@ -242,15 +245,17 @@ class Jobs:
             )
             return queued.rowcount == 1
 
-    def put_back(self, job: int) -> None:
-        """The program closes, or pauses at once: the running job waits again, without a mark."""
+    def put_back(self, job: int, note: Said = NOTHING) -> None:
+        """The program closes, or pauses at once, or another machine has gone: the running job
+        waits again, and that was no try of it."""
         with self.store.transaction() as db:
             db.execute(
-                "update jobs set state = 'queued', started = null, attempts = attempts - 1 "
-                "where id = ? and state = 'running' and not cancel_requested",
-                (job,),
+                "update jobs set state = 'queued', started = null, attempts = attempts - 1,"
+                " note = coalesce(nullif(?, ''), note)"
+                " where id = ? and state = 'running' and not cancel_requested",
+                (to_row(note), job),
             )
-            _end(db, job, State.CANCELLED, CANCELLED, NOTHING)
+            end_row(db, job, State.CANCELLED, CANCELLED, NOTHING)
 
     # ---- order ---------------------------------------------------------------------------
 
@@ -288,7 +293,7 @@ class Jobs:
         with self.store.transaction() as db:
             row = db.execute(
                 "update jobs set request = ?, seed = ?, attempts = 0, note = ''"
-                " where id = ? and state = 'queued' and kind = 'clip' returning *",
+                " where id = ? and state = 'queued' and kind = 'clip' and errand = '' returning *",
                 (_text(request), request.drawn_seed(), job),
             ).fetchone()
         if row is None:
@@ -313,7 +318,7 @@ class Jobs:
                 raise TooLate(Text("jobs.not_again", job=job), Text("jobs.queue_changed"))
             old = _job(row)
             again = replace(old.request, seed=old.seed)
-            return _add(db, again, old.kind, old.embed, wanted=old.wanted)
+            return add_row(db, again, old.kind, old.embed, wanted=old.wanted)
 
     def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
         """A visitor's own jobs, the newest first."""
@@ -357,7 +362,7 @@ class Jobs:
             return db.execute(CANCEL, (_ended(db), to_row(CANCELLED))).rowcount
 
 
-def _add(
+def add_row(
     db: sqlite3.Connection,
     request: ClipRequest,
     kind: Kind,
@@ -365,6 +370,7 @@ def _add(
     visitor: tuple[str, str] = ("", ""),
     wanted: str = "",
 ) -> Job:
+    """``Jobs.add_all`` of one, within the caller's transaction."""
     row = db.execute(
         "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name,"
         " wanted) values (?, 'queued', ?, ?, ?, ?, ?, ?, ?) returning *",
@@ -382,7 +388,8 @@ def too_late(job: int) -> TooLate:
     return TooLate(Text("jobs.not_waiting", job=job), Text("jobs.begun_or_ended"))
 
 
-def _end(db: sqlite3.Connection, job: int, state: State, note: Said, remedy: Said) -> None:
+def end_row(db: sqlite3.Connection, job: int, state: State, note: Said, remedy: Said) -> None:
+    """``Jobs.end`` within the caller's transaction."""
     db.execute(
         "update jobs set state = ?, ended = ?, note = coalesce(nullif(?, ''), note),"
         " remedy = ? where id = ? and state = 'running'",

@@ -195,6 +195,14 @@ def m009_several_lanes(db: sqlite3.Connection) -> None:
     db.execute("alter table learned rename to choices")
 
 
+@migration
+def m010_errands(db: sqlite3.Connection) -> None:
+    # Of a job that another machine asked for: under which key, and what it calls this machine.
+    db.execute("alter table jobs add column errand text not null default ''")
+    db.execute("alter table jobs add column machine text not null default ''")
+    db.execute("create index jobs_errand on jobs (errand) where errand != ''")
+
+
 def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
     """What an error of SQLite's means to whoever sits here; None for a fault of the program."""
     code = getattr(error, "sqlite_errorcode", None)

@@ -150,12 +150,10 @@ class Live:
             return shown
         lane = engine.lane_of(job)
         status, shown["lane"] = lane.status, lane.seat.title
-        progress = status.progress
-        if progress is None or progress.job != job.id:
+        progress = lane.progress(job)
+        if progress is None:
             return shown
-        request = job.request
-        past = lane.guard.last_seconds(request.model, request.size)
-        left = progress.time_left({} if job.kind == "probe" else past)
+        request, left = job.request, engine.time_left(job)
         shown["stage"] = wording.stage(progress)
         if status.probing is not None:
             size = wording.size_of(presets, request.model, status.probing)

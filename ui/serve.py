@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine.default_model import default_model
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.joined.machines import Machines
 from engine.machine.addresses import everywhere, in_url, only_here, own_addresses
 from engine.machine.open_files import raise_limit
 from engine.process.console import say
@@ -49,12 +50,14 @@ def serve(
     login: tuple[str, str] | None,
     open_browser: bool,
     mcp: bool = False,
+    machines: Machines | None = None,
 ) -> None:
     """Serve the page until Ctrl-C or a polite kill. The engine starts once the page is up, and
     what it needs is here.
 
     Args:
         mcp: serve tools for language models, too.
+        machines: those that may join, if any may.
 
     Raises:
         PortError: ``port`` and the ones after it are taken, or ``host`` isn't ours.

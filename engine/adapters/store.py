@@ -172,6 +172,14 @@ class Adapters:
                 raise AdapterError(told, Text("adapters.put_it_back"))
         return tuple(known[adapter.sha256] for adapter in wanted)
 
+    def known(self, wanted: Sequence[Adapter]) -> set[str]:
+        """The SHA-256 of those of ``wanted`` that are here."""
+        found = set()
+        for adapter in wanted:
+            with contextlib.suppress(AdapterError):
+                found |= {file.sha256 for file in self.files([adapter])}
+        return found
+
     def check(self, wanted: Sequence[Adapter], preset: ModelPreset) -> tuple[AdapterFile, ...]:
         """``files``, of which each fits ``preset``.
 

@@ -7,24 +7,29 @@ from typing import Any
 from engine.commands.opened import open_engine
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
+from engine.joined.remote_lane import RemoteLane
 from engine.presets import ModelPreset
 from engine.process.console import tell, tell_json
 from engine.request import Size
 from engine.units import gigabytes
 from engine.worker.lane import Lane
-from engine.worker.status import EngineState
+from engine.worker.maker import Maker
+from engine.worker.state_word import state_word
 
 
 def lanes(options: argparse.Namespace) -> int:
     """One row a lane; why a card that is here has none."""
     with open_engine() as engine:
         rows = [row_of(engine, lane) for lane in engine.lanes]
+        rows += [row_away(engine, lane) for lane in engine.away if isinstance(lane, RemoteLane)]
         left_out = [str(text) for text in engine.left_out]
     if options.json:
         tell_json({"lanes": rows, "left_out": left_out})
         return ExitCode.DONE
     for row in rows:
-        tell(f"{row['name']:8} {row['state']:8} {row['device']}, {gigabytes(row['total_bytes'])}")
+        where = "" if row["machine"] == platform.node() else f" in {row['machine']}"
+        memory = gigabytes(row["total_bytes"])
+        tell(f"{row['name']:8} {row['state']:8} {row['device']}{where}, {memory}")
         for model, state in row["models"].items():
             seconds = row["seconds"][model]
             took = "not timed yet" if seconds is None else f"a clip takes {seconds:.1f} s"
@@ -45,9 +50,24 @@ def row_of(engine: Engine, lane: Lane) -> dict[str, Any]:
         "device": machine.gpu.name if machine.gpu else machine.device,
         "total_bytes": machine.gpu.total if machine.gpu else machine.ram,
         "free_bytes": sample.gpu.free if sample.gpu else sample.host.available,
-        "state": _state(engine, lane),
+        "state": state_word(lane, engine.is_elsewhere()),
         "models": {model: "ready" if is_ready else "missing" for model, is_ready in ready.items()},
         "seconds": {preset.id: _seconds(lane, preset) for preset in models},
+    }
+
+
+def row_away(engine: Engine, lane: RemoteLane) -> dict[str, Any]:
+    """As ``row_of``, of another machine's."""
+    models = [preset for preset in engine.presets.with_files if preset.id in lane.guard.models]
+    return {
+        "name": lane.name,
+        "machine": lane.machine,
+        "device": lane.device,
+        "total_bytes": lane.total,
+        "free_bytes": lane.free,
+        "state": lane.word_of_state,
+        "models": {p.id: "ready" if lane.suits(p.id) else "missing" for p in models},
+        "seconds": {p.id: _seconds(lane, p) for p in models},
     }
 
 
@@ -59,19 +79,8 @@ def _is_ready(engine: Engine, preset: ModelPreset) -> bool:
     return True
 
 
-def _seconds(lane: Lane, preset: ModelPreset) -> float | None:
+def _seconds(lane: Maker, preset: ModelPreset) -> float | None:
     shape = preset.default
     size = Size(shape.height, shape.width, shape.frames)
     took = lane.guard.durations(preset.id, [size])[size]
     return None if took is None else round(took.seconds, 1)
-
-
-def _state(engine: Engine, lane: Lane) -> str:
-    """Another process may work on the queue: then only what it makes is known here."""
-    if lane.look().state == "lost":
-        return "lost"
-    if lane.running() is not None:
-        return "busy"
-    if lane.status.state is EngineState.LOADING:
-        return "loading"
-    return "idle" if engine.is_elsewhere() or lane.status.worker_pid is not None else "off"

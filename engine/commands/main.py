@@ -11,6 +11,7 @@ from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
 from engine.commands.clips import clips, read, report
 from engine.commands.follow import follow
+from engine.commands.join import join, open_to_machines
 from engine.commands.lanes import lanes
 from engine.commands.login import read_login
 from engine.commands.opened import JobFailed, open_engine
@@ -23,6 +24,7 @@ from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdicts import Refused, verdict_json
 from engine.jobs import State
+from engine.joined.machines import Machines
 from engine.machine.addresses import only_here, read_host
 from engine.process.console import Parser, say, tell, tell_json
 from engine.process.terminal import ends_interrupt
@@ -43,6 +45,7 @@ class OpenPage(Protocol):
         login: tuple[str, str] | None,
         open_browser: bool,
         mcp: bool,
+        machines: Machines | None,
     ) -> None: ...
 
 
@@ -114,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
         help="require the login in this file's first line",
     )
     serve.add_argument("--mcp", action="store_true", help="offer tools to language models, at /mcp")
+    serve.add_argument(
+        "--lanes",
+        metavar="ADDRESS",
+        nargs="?",
+        const="",
+        help="let other machines join and make clips for this queue",
+    )
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
 
     generate = add("generate", _generate, "make one clip and print its receipt")
@@ -145,6 +155,11 @@ def _parser() -> argparse.ArgumentParser:
     reading = add("read", read, "print the receipt inside a clip")
     reading.add_argument("file", metavar="FILE.mp4", type=a_path)
     listing = add("clips", clips, "list the clips made here, newest first")
+    joining = add("join", join, "make clips for the queue of another machine")
+    joining.add_argument("address", metavar="ADDRESS", type=a_name, help="of the other machine")
+    joining.add_argument(
+        "--host", metavar="OWN", type=a_name, help="the address by which it reaches this one"
+    )
     lane = add("lanes", lanes, "list the cards that make clips here, and how fast")
     plan = add("plan", _plan, "show how this machine runs a model, and why; or override it")
     plan.add_argument("--model", metavar="ID")
@@ -203,15 +218,17 @@ def _serve(options: argparse.Namespace) -> int:
                 f"Another Headroom is already working on {engine.home.root}: it makes the clips, "
                 "and this page shows them too. To use another folder, set HEADROOM_HOME."
             )
-        options.open_page(
-            engine,
-            host,
-            options.port,
-            options.share,
-            login,
-            not options.no_browser,
-            options.mcp,
-        )
+        with open_to_machines(engine, options.lanes) as machines:
+            options.open_page(
+                engine,
+                host,
+                options.port,
+                options.share,
+                login,
+                not options.no_browser,
+                options.mcp,
+                machines,
+            )
     return ExitCode.DONE
 
 

@@ -7,6 +7,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.home import Home
 from engine.jobs import Jobs
+from engine.joined.posted import posted
 from engine.machine.facts import vram_limit
 from engine.presets import load_presets
 from engine.process.console import say
@@ -26,6 +27,8 @@ def open_engine() -> Iterator[Engine]:
     if store.mended:
         say(store.mended)
     engine = Engine(home, load_presets(), Jobs(store))
+    if machines := posted(engine):
+        engine.set_away(machines, feeds=False)
     try:
         yield engine
     finally:

@@ -1,13 +1,12 @@
 """The guard of several lanes: a size is open where one of them can make it, and it says which."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.guard.duration import Duration
-from engine.guard.guard import Guard
 from engine.guard.predict import Rules
 from engine.guard.verdict import Verdict
-from engine.guard.verdicts import Verdicts
+from engine.guard.verdicts import NotHere, Verdicts
 from engine.measurements import MeasurementRow
 from engine.presets import Presets
 from engine.request import Size
@@ -16,12 +15,12 @@ from engine.text import Said, Text, joined, listed
 
 @dataclass(frozen=True)
 class Judge:
-    """A lane's guard. ``title`` is what people call the lane; ``everything``: it also makes what
-    runs on the processor."""
+    """A lane's guard. ``title`` is what people call the lane; ``suits``: whether it makes what a
+    model makes."""
 
     title: Said
-    guard: Guard
-    everything: bool
+    guard: Verdicts
+    suits: Callable[[str], bool]
 
 
 class AnyLane(Verdicts):
@@ -50,6 +49,17 @@ class AnyLane(Verdicts):
             for size, known in told.items()
         }
 
+    def check_here(self, model: str) -> None:
+        first: NotHere | None = None
+        for lane in self._of(model):
+            try:
+                lane.guard.check_here(model)
+                return
+            except NotHere as error:
+                first = first or error
+        assert first is not None
+        raise first
+
     def rules(self, model: str) -> Rules:
         return self._of(model)[0].guard.rules(model)
 
@@ -60,15 +70,15 @@ class AnyLane(Verdicts):
         return self._lanes[0].guard.of_job(job)
 
     def last_seconds(self, model: str, size: Size) -> Mapping[str, float]:
-        return self._lanes[0].guard.last_seconds(model, size)
+        told = (lane.guard.last_seconds(model, size) for lane in self._of(model))
+        return next((seconds for seconds in told if seconds), {})
 
     def budget(self, model: str) -> int:
         return max(lane.guard.budget(model) for lane in self._of(model))
 
     def _of(self, model: str) -> list[Judge]:
         """The lanes that make what ``model`` makes, each on its own device."""
-        anywhere = self._presets.models[model].runs_on == "nvidia"
-        return [lane for lane in self._lanes if anywhere or lane.everything]
+        return [lane for lane in self._lanes if lane.suits(model)] or [self._lanes[0]]
 
 
 def _best(told: Sequence[tuple[Said, Verdict]]) -> Verdict:

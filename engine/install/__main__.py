@@ -32,7 +32,18 @@ from engine.install.environments import (
 )
 from engine.install.facts import Facts, this_computer
 from engine.install.packages import Packages
-from engine.install.plan import FILES, GIB, GPU, PAGE, TESTS, InstallPlan, Target, Wish, make_plan
+from engine.install.plan import (
+    FILES,
+    GIB,
+    GPU,
+    LANES,
+    PAGE,
+    TESTS,
+    InstallPlan,
+    Target,
+    Wish,
+    make_plan,
+)
 from engine.process import terminal
 from engine.process.console import Parser, say, tell_json
 from engine.process.variables import AUTH, settle
@@ -42,17 +53,19 @@ PAGE_SPACE = 1 * GIB
 ADDING = "headroom.adding"  # lies in an environment while packages are added to it
 # What needs torch before it can begin; the page gets it by itself (engine/install/background.py).
 OPTIONS = ("--cpu", "--gpu", "--repair", "--dry-run")
-WHOLE = ("setup", "test", "generate", "measure", "bench", "finish")
+WHOLE = ("setup", "test", "generate", "measure", "bench", "finish", "join")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asked for. ``wish`` None: what was asked for the last time."""
+    """What somebody asked for. ``wish`` None: what was asked for the last time; ``lanes``: machines
+    are to work together."""
 
     command: str
     wish: Wish | None = None
     repair: bool = False
     dry_run: bool = False
+    lanes: bool = False
 
 
 def read_order(arguments: list[str]) -> Order:
@@ -64,7 +77,9 @@ def read_order(arguments: list[str]) -> Order:
     if first in OPTIONS:
         arguments = ["setup", *arguments]
     elif first != "setup":
-        return Order("serve" if first.startswith("-") else first)
+        command = "serve" if first.startswith("-") else first
+        open_to_others = any(part.partition("=")[0] == "--lanes" for part in arguments)
+        return Order(command, lanes=command == "join" or (command == "serve" and open_to_others))
     parser = Parser(prog="launch.sh setup", description="Sets Headroom up.")
     parser.add_argument("--cpu", action="store_true", help="without NVIDIA's packages")
     parser.add_argument("--gpu", action="store_true", help="with them, even against the checks")
@@ -136,7 +151,10 @@ class Setup:
 
     def _files(self, target: str) -> tuple[str, ...]:
         if self.order.command == "test":
-            return (*FILES[cast(Target, target)], TESTS)
+            return (*FILES[cast(Target, target)], LANES, TESTS)
+        # Elsewhere Ray has no second machine, and the program says so.
+        if self.order.lanes and sys.platform == "linux":
+            return (*FILES[cast(Target, target)], LANES)
         return FILES[cast(Target, target)] if self.order.command in WHOLE else (PAGE,)
 
     def _hashes(self, files: tuple[str, ...]) -> dict[str, str]:
@@ -171,7 +189,7 @@ class Setup:
             self._add(replace(fresh, files=have, left_out=stamp.left_out), plan, more)
         else:
             _explain(plan)
-            both = [*FILES[plan.target], TESTS]
+            both = [*FILES[plan.target], LANES, TESTS]
             kept = have if not self.order.repair or self.order.command != "setup" else {}
             self._build(fresh, plan, tuple(f for f in both if f in files or f in kept))
         say(f"Set-up took {time.monotonic() - began:.0f} s. Later starts skip it.")

@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from engine.home import PROJECT
 from engine.install.packages import UV
-from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, PAGE, TESTS
+from engine.install.plan import ENGINE, GPU, HASHES, LANES, LIGHTX2V, PAGE, TESTS
 from engine.process.console import say
 
 BROUGHT = "# What those bring along."
@@ -252,7 +252,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.install.lock", description=__doc__)
     parser.add_argument("--upgrade", action="store_true", help="move what is asked for, too")
     upgrade = parser.parse_args(arguments).upgrade
-    read = {name: (PROJECT / name).read_text(encoding="utf-8") for name in (PAGE, ENGINE, TESTS)}
+    read = {
+        name: (PROJECT / name).read_text(encoding="utf-8") for name in (PAGE, ENGINE, LANES, TESTS)
+    }
     every: dict[str, str] = {}
     for name, text in read.items():
         before = frozenset(every)

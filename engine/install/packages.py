@@ -16,7 +16,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from engine.install.environments import SetupError, python_of
-from engine.install.plan import ENGINE, GPU, HASHES, LIGHTX2V, OPTIONAL, PAGE, TESTS, InstallPlan
+from engine.install.plan import (
+    ENGINE,
+    GPU,
+    HASHES,
+    LANES,
+    LIGHTX2V,
+    OPTIONAL,
+    PAGE,
+    TESTS,
+    InstallPlan,
+)
 from engine.process.console import say
 from engine.process.variables import wrong_way
 
@@ -39,6 +49,7 @@ TITLES = {
     ENGINE: "Installing the engine",
     GPU: "Installing PyTorch and kernels for NVIDIA's cards (about 3.5 GB to download)",
     LIGHTX2V: "Installing LightX2V",
+    LANES: "Installing Ray, which connects machines (80 MB to download)",
     TESTS: "Installing the tests' tools",
 }
 

@@ -25,6 +25,7 @@ SPACE = {"cpu": 4 * GIB, "nvidia": 14 * GIB}
 
 PAGE, ENGINE, TESTS = "requirements-page.txt", "requirements.txt", "requirements-test.txt"
 GPU, LIGHTX2V = "requirements-gpu.txt", "requirements-lightx2v.txt"
+LANES = "requirements-lanes.txt"  # for machines that work together, which nobody has by default
 HASHES = "requirements.sha256"  # of every file that the others name, as sha256sum writes it
 FILES = {"cpu": (PAGE, ENGINE), "nvidia": (PAGE, ENGINE, GPU, LIGHTX2V)}
 # Left out where they can't be had or fail: the plan of a model then takes the next kernel.

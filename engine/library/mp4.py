@@ -206,6 +206,28 @@ def frame_of(path: Path, place: Path, index: int) -> None:
     Image.fromarray(_decoded(path, index)).save(place, "PNG", compress_level=2)
 
 
+def shape_of(path: Path) -> tuple[int, int, int]:
+    """Frames that decode, width and height in pixels, of the clip at ``path``; raises as
+    ``poster_of``."""
+    import av
+    import av.error
+
+    file = shown_name(path.name)
+    with _opened(path) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
+            raise ClipError(Text("library.no_picture", file=file))
+        _refuse_large(stream.width, stream.height, file)
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        stream.codec_context.thread_count = 1
+        try:
+            return sum(1 for _ in container.decode(stream)), stream.width, stream.height
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+            raise ClipError(Text("library.cant_decode", file=file)) from error
+
+
 def _decoded(path: Path, index: int | None) -> Frames:
     """One picture, uint8 [height, width, 3]: that of the ``index``, by default the middle one, or
     the last before time is over."""

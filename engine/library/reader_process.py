@@ -18,7 +18,14 @@ from typing import Any, Literal, cast
 from engine.errors import HeadroomError
 from engine.home import PROJECT
 from engine.library import reader_limits
-from engine.library.mp4 import ClipError, frame_of, poster_of, read_receipt, shown_name
+from engine.library.mp4 import (
+    ClipError,
+    frame_of,
+    poster_of,
+    read_receipt,
+    shape_of,
+    shown_name,
+)
 from engine.library.receipt import checked
 from engine.pictures.plain import OTHER, PictureError, Seen, make_plain
 from engine.text import NOTHING, Said, Text, as_text
@@ -30,7 +37,7 @@ READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
 IDENTICAL = 100.0  # decibels, told in place of infinitely many
-What = Literal["receipts", "whole", "posters", "likeness", "picture", "frame"]
+What = Literal["receipts", "whole", "posters", "likeness", "picture", "frame", "shape"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,15 @@ class Likeness:
     psnr: float
     ssim: float
     frames: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a clip: ``frames`` that really decode, and their size in pixels."""
+
+    frames: int
+    width: int
+    height: int
 
 
 class ReaderError(HeadroomError):
@@ -104,6 +120,19 @@ def likeness(one: Path, other: Path) -> Likeness:
     answer = _answers("likeness", [one], {one: other})[one]
     if "likeness" in answer:
         return Likeness(**answer["likeness"])
+    raise _error(answer)
+
+
+def shape(clip: Path) -> Shape:
+    """What ``clip`` holds, all of it decoded.
+
+    Raises:
+        ClipError: it isn't an MP4, or can't be decoded.
+        ReaderError: the child can't begin.
+    """
+    answer = _answers("shape", [clip])[clip]
+    if "shape" in answer:
+        return Shape(**answer["shape"])
     raise _error(answer)
 
 
@@ -210,6 +239,8 @@ def _look(what: What, path: Path, other: Path | None, index: int) -> dict[str, A
                 from engine.library.likeness import likeness
 
                 return {"likeness": asdict(likeness(path, other))}
+            if what == "shape":
+                return {"shape": asdict(Shape(*shape_of(path)))}
             if what == "frame" and other is not None:
                 frame_of(path, other, index)
                 return {}

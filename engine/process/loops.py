@@ -34,6 +34,10 @@ Name = Literal[
     "teller",
     "owner",
     "peak",
+    "lease",
+    "machine",
+    "maker",
+    "cluster",
 ]
 Tell = Callable[[Name, Text], None]
 

@@ -4,8 +4,10 @@ An engine has one for each card of this machine, at least one: each has its own 
 plans, guard and supervisor, and works on the one queue.
 """
 
+import contextlib
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.guard.guard import Guard
 from engine.guard.verdict import Word
@@ -18,30 +20,14 @@ from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets
 from engine.process.loops import Faults
-from engine.text import Said
+from engine.weights.checkpoint import WeightsMissing, find_checkpoint
 from engine.weights.state import extras_here
-from engine.worker.dispatch import Dispatch
+from engine.worker.dispatch import FRESH_SECONDS, Dispatch
+from engine.worker.maker import Seat
+from engine.worker.progress import Progress
 from engine.worker.queue_lock import QueueLock
-from engine.worker.slot import LOCAL
 from engine.worker.status import Status
 from engine.worker.supervisor import Supervisor
-
-
-@dataclass(frozen=True)
-class Seat:
-    """Which of a machine's lanes one is.
-
-    Args:
-        name: what its jobs are claimed under, and what people choose it by.
-        title: what the page and the commands call it.
-        everything: it also makes what runs on the processor; of several cards the first does.
-        cores: of the processor for its worker; None leaves it all of them.
-    """
-
-    name: str = LOCAL
-    title: Said = ""
-    everything: bool = True
-    cores: int | None = None
 
 
 class Lane:
@@ -69,6 +55,7 @@ class Lane:
     ) -> None:
         self.seat, self.name = seat, seat.name
         self._presets, self._jobs, self._meter = presets, jobs, meter
+        self._weights, self._files = home.weights, dict[str, tuple[float, bool]]()
         self.recorder = FlightRecorder(meter, self._worker_pid, self._busy_with, faults=faults)
         self.kernel_test = KernelTest(home, self.machine, self.look)
         self.plans = Plans(
@@ -106,6 +93,10 @@ class Lane:
         """The job that it makes now."""
         return self._jobs.running(self.name)
 
+    def progress(self, job: Job) -> Progress | None:
+        progress = self.status.progress
+        return progress if progress is not None and progress.job == job.id else None
+
     def look(self) -> MemorySample:
         """The memory as it is now."""
         return self._meter.sample(self._worker_pid())
@@ -115,6 +106,13 @@ class Lane:
         machine = machine_now(self.look())
         return machine if self.seat.cores is None else replace(machine, cores=self.seat.cores)
 
+    def nudge(self) -> None:
+        """There is something new in the queue."""
+        self.supervisor.nudge()
+
+    def dismiss_notice(self, notice_at: float) -> None:
+        self.supervisor.dismiss_notice(notice_at)
+
     # ---- for the dispatch ------------------------------------------------------------------
 
     def suits(self, model: str) -> bool:
@@ -123,7 +121,8 @@ class Lane:
         return self.seat.everything or (preset is not None and preset.runs_on == "nvidia")
 
     def refuses(self, job: Job) -> bool:
-        return self.supervisor.refuses(job) or not self.suits(job.request.model)
+        model = job.request.model
+        return self.supervisor.refuses(job) or not (self.suits(model) and self._has_files(model))
 
     def word(self, job: Job) -> Word:
         if job.kind == "probe" or job.request.model not in self._presets.models:
@@ -158,6 +157,21 @@ class Lane:
         if after is None and status.worker_pid is not None:
             after = status.model
         return 0.0 if model == after else self.supervisor.loads_in(model)
+
+    def _has_files(self, model: str) -> bool:
+        """Whether the weights of ``model`` are here; a look at the disk in ``FRESH_SECONDS``, for
+        this is asked of every job that waits."""
+        preset = self._presets.models.get(model)
+        if preset is None or not preset.weights:
+            return True
+        at, found = self._files.get(model, (float("-inf"), False))
+        if time.monotonic() - at > FRESH_SECONDS:
+            with contextlib.suppress(WeightsMissing):
+                found = False
+                find_checkpoint(self._weights / preset.weights_of, preset)
+                found = True
+            self._files[model] = time.monotonic(), found
+        return found
 
     def close(self) -> None:
         """End its worker and threads; a running job is put back into the queue."""

@@ -18,7 +18,8 @@ from engine.presets import ModelPreset, Presets
 from engine.process.loops import Faults
 from engine.text import Text
 from engine.worker.dispatch import Dispatch
-from engine.worker.lane import Lane, Seat
+from engine.worker.lane import Lane
+from engine.worker.maker import Seat
 from engine.worker.queue_lock import QueueLock
 
 log = logging.getLogger("headroom.lanes")

@@ -23,7 +23,7 @@ class Generate:
     ``ceiling``: bytes that it may take; a GPU's driver would else spill into the RAM unasked.
     ``embed``: whether the MP4 holds the receipt. ``own``: whether it is the owner's: others get no
     word in it of the computer. ``before``: the file of the clip that it goes on from, and its
-    receipt.
+    receipt. ``machine``: what the machine that asked for it calls this one.
     """
 
     job: int
@@ -36,6 +36,7 @@ class Generate:
     own: bool = True
     before: str = ""
     before_receipt: dict[str, Any] | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,15 @@
 """What becomes of a job's end: the clip in its folder, the measurement, the words on the job."""
 
-import contextlib
 import json
 import logging
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from engine.guard.budget import margin
 from engine.guard.guard import Guard
-from engine.home import Home, HomeError
+from engine.home import Home
 from engine.jobs import CANCELLED, Job, Jobs, State
-from engine.library import files
-from engine.library.files import Identity
-from engine.library.library import Library, clip_name
+from engine.known_machines import KnownMachines
 from engine.logs import debugging
 from engine.machine.recorder import FlightRecorder
 from engine.measurements import Outcome
@@ -22,11 +17,10 @@ from engine.plan.choice import Plan
 from engine.plan.fallback import Fallback, describe_fallback, next_fallback, ran_out
 from engine.plan.make import plan_to_json
 from engine.plan.plans import Plans
-from engine.process import moves
-from engine.process.own_files import sha256_of
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Memory, Said, Text, joined, programs
+from engine.worker.keeping import Keeping
 from engine.worker.messages import Failed, Finished, Probed
 from engine.worker.process import WorkerProcess
 
@@ -43,58 +37,27 @@ class Outcomes:
     def __init__(
         self, home: Home, jobs: Jobs, guard: Guard, plans: Plans, recorder: FlightRecorder
     ) -> None:
-        self._home = home
-        self._folder, self._logs, self._jobs, self._guard = home.clips, home.logs, jobs, guard
+        self.keeping, self._machines = Keeping(home, jobs), KnownMachines(jobs.store)
+        self._logs, self._jobs, self._guard = home.logs, jobs, guard
         self._plans, self._recorder = plans, recorder
-
-    # ---- half-made files -------------------------------------------------------------------
-
-    def partial(self, job: int) -> tuple[Path, Path]:
-        """Where the worker writes clip and poster until they are whole."""
-        return self._folder / f".partial-{job}.mp4", self._folder / f".partial-{job}.jpg"
-
-    def before(self, job: Job) -> tuple[str, dict[str, Any] | None]:
-        """The file of the clip that ``job`` goes on from, and its receipt; nothing where there is
-        none, or none any more, which the worker tells."""
-        if job.request.after is None:
-            return "", None
-        library = Library(self._home, self._jobs.store)
-        clip = library.with_digest(job.request.after)
-        return ("", None) if clip is None else (str(library.place(clip)), clip.receipt)
-
-    def no_place(self) -> Text | None:
-        """Why no clip could be kept now; None where one could."""
-        try:
-            self._home.writable(self._folder)
-        except HomeError as error:
-            return error.text
-        return None
-
-    def discard(self, job: int) -> None:
-        for path in self.partial(job):
-            _remove(path)
-
-    def discard_all(self) -> None:
-        with contextlib.suppress(OSError):  # its drive doesn't answer: the next start does it
-            for path in self._folder.glob(".partial-*"):
-                _remove(path)
 
     def recover(self) -> None:
         """Settle what an earlier process left behind: its running jobs and half-written files."""
         self._jobs.cancel_strays()  # a share ends with its program
         while job := self._jobs.running():
-            if not self.complete_move(job):
+            if self.keeping.complete_move(job):
+                continue
+            if self._machines.has_lane(job.lane):  # which may have it ready
+                self._jobs.put_back(job.id)
+            else:
                 self._jobs.interrupted(job.id, Text("worker.program_ended"))
-        self.discard_all()
+        self.keeping.discard_all()
 
     # ---- clips -----------------------------------------------------------------------------
 
     def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:
-        """Rename the whole clip into place, then write its row and the job's end as one.
-
-        The name is written down first: after a crash in between ``complete_move`` finds the clip.
-        """
-        if self.complete_move(job):  # the database took the name before, and then nothing more
+        """Record the run, and give the clip its place."""
+        if self.keeping.complete_move(job):  # the database took the name before, nothing more
             return
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
@@ -108,67 +71,7 @@ class Outcomes:
             receipt["stages"],
             plan,
         )
-        try:
-            file = self._free_name(clip_name(job.id, request.prompt, job.seed))
-            partial = self.partial(job.id)[0]
-            _reach_the_disk(partial)
-            digest = sha256_of(partial)
-            self._jobs.made(job.id, file, receipt, digest)
-            file = self._move_in(job.id, file, receipt, digest)
-            self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
-        except OSError as error:
-            self._jobs.end(
-                job.id,
-                State.FAILED,
-                Text("worker.cant_keep", why=str(error.strerror or error)),
-                Text("worker.make_writable", folder=str(self._folder)),
-            )
-
-    def complete_move(self, job: Job) -> bool:
-        """The program ended while ``job`` ran: whether its clip was whole, and is kept now."""
-        kept = self._jobs.half_kept(job.id)
-        if kept is None:
-            return False
-        file, receipt, digest = kept
-        with contextlib.suppress(FileNotFoundError):
-            file = self._move_in(job.id, file, receipt, digest)
-        path = self._folder / file
-        if not path.exists() or (digest is not None and sha256_of(path) != digest):
-            return False
-        self._jobs.finish(job.id, file, receipt, self._identity(file, digest))
-        return True
-
-    def _free_name(self, file: str) -> str:
-        """``file``, or a name beside it: a database made afresh counts its jobs from one again,
-        and a clip that came by hand may have brought, and taken to the trash, any name."""
-
-        def taken(name: str) -> bool:
-            return (self._folder / name).exists() or self._jobs.names_a_clip(name)
-
-        return next(name for name in files.other_names(file) if not taken(name))
-
-    def _move_in(self, job: int, file: str, receipt: dict[str, Any], digest: str | None) -> str:
-        """To ``file``, or, with that written down, to the next name that is free where it was taken
-        this moment; returns it."""
-        partial, poster = self.partial(job)
-        while True:
-            try:
-                moves.move(partial, self._folder / file)
-                break
-            except FileExistsError:
-                if not partial.exists():
-                    raise FileNotFoundError(file) from None
-                file = self._free_name(file)
-                self._jobs.made(job, file, receipt, digest)
-        if digest is not None:
-            with contextlib.suppress(OSError, HomeError):  # the library makes another
-                self._home.made(self._home.stills)
-                moves.replace(poster, files.still_of(self._home, digest))
-        _remove(poster)
-        return file
-
-    def _identity(self, file: str, digest: str | None) -> Identity:
-        return Identity(files.stamp_of(self._folder / file), digest)
+        self.keeping.keep(job, receipt)
 
     # ---- probes ----------------------------------------------------------------------------
 
@@ -339,16 +242,3 @@ def what_ran_out(failed: Failed, where: Said) -> Text:
 def without_prompt(request: dict[str, Any]) -> dict[str, Any]:
     """For a file in the logs, which people pass on."""
     return request if debugging() else {k: v for k, v in request.items() if k != "prompt"}
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:  # a full or missing drive, or somebody's folder of that name
-        log.warning("%s can't be removed: %s", path.name, error.strerror)
-
-
-def _reach_the_disk(path: Path) -> None:
-    """Put the file where a power cut leaves it, before a row says that it is there."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

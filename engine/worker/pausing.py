@@ -62,7 +62,7 @@ class Pausing:
 
     def _put_back(self, job: int) -> None:
         self._jobs.put_back(job)
-        self._outcomes.discard(job)
+        self._outcomes.keeping.discard(job)
 
 
 def _says_nothing(worker: WorkerProcess) -> bool:

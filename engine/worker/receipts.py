@@ -35,6 +35,7 @@ def receipt_of(
         "request": order.request.to_json(),
         "seed": order.seed,
         **facts,
+        **({"machine": order.machine} if order.machine else {}),
         **_named(order.request),
         "stages": {"load": 0.0} | {**seconds, "load": load},
         "peaks": {name: peaks[name] for name in MEASURED if name in peaks},

@@ -109,7 +109,7 @@ class Replacement:
         paused = self._jobs.pause.get()
         then = Text("worker.off_while_paused" if paused else "worker.restarted")
         if worker.job is not None:
-            self._outcomes.discard(worker.job.id)
+            self._outcomes.keeping.discard(worker.job.id)
             state = self._jobs.interrupted(worker.job.id, why, remedy)
             if state is State.QUEUED:
                 tried = joined(Text("jobs.tried_once_more"), then)
@@ -144,8 +144,8 @@ class Replacement:
         ever."""
         job, worker = self._jobs.running(self._lane), self._slot.worker
         has_it = self._deferred or (worker is not None and worker.job is not None)
-        if job is not None and not has_it and not self._outcomes.complete_move(job):
-            self._outcomes.discard(job.id)
+        if job is not None and not has_it and not self._outcomes.keeping.complete_move(job):
+            self._outcomes.keeping.discard(job.id)
             self._jobs.interrupted(job.id, Text("worker.lost_track"))
 
     def _cannot_run(self, model: str, sentence: Text, remedy: Text) -> None:

@@ -79,6 +79,7 @@ class Supervisor:
         self._tell, self.dismiss_notice = self._board.tell, self._board.dismiss
         self._slot = WorkerSlot(lane, home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
+        self._keeping = self._outcomes.keeping
         self._deferred = DeferredWrites(
             lambda text: self._tell(notice=text), lambda error: self._replacement.give_up(error)
         )
@@ -248,7 +249,7 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look; who can't run any more is failed with the reason."""
-        was_out_of_memory, no_place = self._outcomes.was_out_of_memory, self._outcomes.no_place
+        was_out_of_memory, no_place = self._outcomes.was_out_of_memory, self._keeping.no_place
         found = second_look(job, self._lane, self.presets, self.guard, was_out_of_memory, no_place)
         self._wait_for(found.reason if isinstance(found, Waits) else NOTHING)
         if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
@@ -270,11 +271,12 @@ class Supervisor:
         if job.kind == "probe":
             self._climb(worker, job)
             return
-        partial, poster = self._outcomes.partial(job.id)
+        partial, poster = self._keeping.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
-        whom = job.embed, job.visitor == ""
+        whom = job.embed, job.visitor == "" or job.errand != ""
         order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
-        worker.send(messages.Generate(*order, *whom, *self._outcomes.before(job)))
+        before = self._keeping.before(job)
+        worker.send(messages.Generate(*order, *whom, *before, job.machine))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""

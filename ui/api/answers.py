@@ -172,11 +172,8 @@ class Answers:
         return Text("worker.paused") if self.engine.is_paused() else status.waiting_for
 
     def _running(self, job: Job) -> Running:
-        progress = self.engine.status_of(job).progress
-        if progress is None or progress.job != job.id:
-            progress = Progress(job.id)
-        past = self.engine.guard.last_seconds(job.request.model, job.request.size)
-        left = progress.time_left({} if job.kind == "probe" else past)
+        progress = self.engine.progress(job) or Progress(job.id)
+        left = self.engine.time_left(job)
         return Running(
             job=job.id,
             lane=job.lane,

@@ -351,7 +351,6 @@ def _sizes(visits: Visits) -> list[dict[str, Any]]:
 
 
 def _job(visits: Visits, job: Job) -> dict[str, Any]:
-    status = visits.engine.status_of(job)
     paused = job.state is State.QUEUED and visits.engine.is_paused()
     shown: dict[str, Any] = {
         "id": job.id,
@@ -364,10 +363,9 @@ def _job(visits: Visits, job: Job) -> dict[str, Any]:
         "clip": job.state is State.DONE,
         "told": Text("visitors.paused") if paused else told(job),
     }
-    progress = status.progress
-    if job.state is State.RUNNING and progress is not None and progress.job == job.id:
-        past = visits.engine.guard.last_seconds(job.request.model, job.request.size)
+    progress = visits.engine.progress(job) if job.state is State.RUNNING else None
+    if progress is not None:
         shown["stage"] = wording.stage(progress)
-        shown["left"] = wording.time_left(progress.time_left(past))
+        shown["left"] = wording.time_left(visits.engine.time_left(job))
         shown["fraction"] = round(progress.total, 3)
     return shown

@@ -67,7 +67,7 @@ class QueueView:
         ended = jobs.ended(ENDED_SHOWN, State.FAILED, State.CANCELLED)
         self._look_up(waiting)
         paused = self._engine.is_paused()
-        if len(self._engine.lanes) > 1:
+        if len(self._engine.makers) > 1:
             return self._told(
                 [self._in_turn(place, job, paused) for place, job in enumerate(waiting, 1)],
                 count,
@@ -96,8 +96,9 @@ class QueueView:
         begins = None if begins is None else max(0.0, begins - self._age())
         row = self._row(place, job, begins)
         if turn is not None and turn.only and not row["why"]:
-            lane = self._engine.lane_named(turn.lane)
-            row["why"] = Text("queue.waits_for_lane", lane=lane.seat.title)
+            titles = {lane.name: lane.seat.title for lane in self._engine.makers}
+            lane = titles.get(turn.lane, turn.lane)  # it may have gone this moment
+            row["why"] = Text("queue.waits_for_lane", lane=lane)
         return row
 
     def _age(self) -> float:
@@ -142,7 +143,7 @@ class QueueView:
     def _look_up(self, waiting: list[Job]) -> None:
         wanted = {(job.request.model, job.request.size) for job in waiting}
         now = time.monotonic()
-        several = len(self._engine.lanes) > 1
+        several = len(self._engine.makers) > 1
         have_turns = not several or {job.id for job in waiting} <= set(self._turns)
         if now - self._at < FRESH_SECONDS and wanted <= set(self._past) and have_turns:
             return
@@ -165,13 +166,10 @@ class QueueView:
 
     def _left_of_running(self, status: Status) -> float | None:
         """Seconds until the running job is over; 0 when nothing runs, None where nobody knows."""
-        running, progress = self._engine.jobs.running(), status.progress
+        running = self._engine.jobs.running()
         if running is None:
             return 0.0
-        if progress is None or progress.job != running.id or running.kind == "probe":
-            return None
-        past = self._engine.guard.last_seconds(running.request.model, running.request.size)
-        left = progress.time_left(past)
+        left = None if running.kind == "probe" else self._engine.time_left(running)
         return None if left is None or left.at_least else left.seconds
 
 

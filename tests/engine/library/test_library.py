@@ -176,7 +176,7 @@ def test_a_new_clip_never_takes_a_name_that_the_library_has(
     results = Outcomes(library.home, jobs, nothing, nothing, nothing)
     clip = keep(library, "brought", "00001-go-seed1.mp4")
     library.trash(clip.id)
-    assert results._free_name("00001-go-seed1.mp4") == "00001-go-seed1-2.mp4"
+    assert results.keeping._free_name("00001-go-seed1.mp4") == "00001-go-seed1-2.mp4"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its clock counts sleep by itself")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.engine import Engine, LaneError
+from engine.by_lane import LaneError
+from engine.engine import Engine
 from engine.guard.verdict import Word
 from engine.guard.verdicts import Refused
 from engine.jobs import Job, Jobs, State

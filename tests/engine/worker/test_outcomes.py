@@ -39,7 +39,7 @@ def made(engine: Engine, results: Outcomes, ask: Ask) -> tuple[Job, Finished]:
         "peaks": {"decode": 10},
     }
     frames = np.zeros((9, 32, 48, 3), np.uint8)
-    partial, poster = results.partial(job.id)
+    partial, poster = results.keeping.partial(job.id)
     mp4.write_clip(partial, frames, 16, lambda: receipt)
     mp4.write_poster(poster, frames)
     return job, Finished(job.id, receipt)
@@ -52,7 +52,7 @@ def cut(where: str) -> Callable[..., None]:
     return fall
 
 
-@pytest.mark.parametrize("where", ["Outcomes._move_in", "Jobs.finish"])
+@pytest.mark.parametrize("where", ["Keeping._move_in", "Jobs.finish"])
 def test_after_a_crash_a_whole_clip_is_kept(
     engine: Engine,
     results: Outcomes,
@@ -62,7 +62,7 @@ def test_after_a_crash_a_whole_clip_is_kept(
 ) -> None:
     job, message = made
     with monkeypatch.context() as patch:
-        patch.setattr(f"engine.worker.outcomes.{where}", cut(where))
+        patch.setattr(f"engine.worker.keeping.{where}", cut(where))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
     engine.start()
@@ -83,7 +83,7 @@ def test_before_its_name_is_written_down_it_is_made_again(
 ) -> None:
     job, message = made
     with monkeypatch.context() as patch:
-        patch.setattr("engine.worker.outcomes.Jobs.made", cut("made"))
+        patch.setattr("engine.worker.keeping.Jobs.made", cut("made"))
         with pytest.raises(PowerCut):
             results.keep_clip(job, message, {})
     engine.start()
