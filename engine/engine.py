@@ -257,10 +257,11 @@ class Engine(ByLane):
             WeightsError: some are known to be damaged.
         """
         self.guard.check_here(request.model)
-        where = self.lane_named(lane) if lane else self._lane_to_measure(request)
-        where.plans.plan(request.model)
-        self._check_weights(request.model)
-        wanted = where.name if len(self.lanes) > 1 else ""
+        where = self.maker_named(lane) if lane else self._lane_to_measure(request)
+        if isinstance(where, Lane):
+            where.plans.plan(request.model)
+        self._check_weights(request.model, where.name)
+        wanted = where.name if len(self.makers) > 1 else ""
         return self._queued(self.jobs.add(request, "probe", wanted=wanted))
 
     def _lane_to_measure(self, request: ClipRequest) -> Lane:

@@ -132,7 +132,11 @@ class Errands:
     def forget(self, key: str) -> None:
         """It is home, or nobody wants it any more: the files go, and of the jobs' rows the words
         and the key."""
-        for file in (self.clip(key), self.poster(key)):
+        job = self.find(key)
+        given = []
+        if job is not None and job.request.after:
+            given = list(self.folder.glob(f"before-{job.request.after}.*"))
+        for file in (self.clip(key), self.poster(key), *given):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         with self._jobs.store.transaction() as db:

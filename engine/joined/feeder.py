@@ -32,6 +32,7 @@ from engine.worker.queue_lock import QueueLock
 log = logging.getLogger("headroom.feeder")
 
 POLL_SECONDS = 0.5  # another process may queue jobs in the same database
+AGAIN_SECONDS = 0.5  # after a call without an answer
 CANCEL_SECONDS = 0.2  # or cancel them
 MOST_LOSSES = 3  # machines that went away with a job, after which it may be the reason
 LARGEST = 2**30  # bytes of a clip: 241 frames of 720p take 40 MB
@@ -91,7 +92,11 @@ class Feeder:
     def _adopted(self) -> Job | None:
         """A waiting job that the other machine has from before, under way or whole."""
         errands = self._machine.seen.get("errands", {})
-        mine = {key for key, told in errands.items() if told["lane"] in ("", self._lane.there)}
+        mine = {
+            key
+            for key, told in errands.items()
+            if told["lane"] in ("", self._lane.there) and told["state"] in ("running", "done")
+        }
         mine -= {trip.key for trip in self._under_way()}
         if not mine:
             return None
@@ -109,8 +114,7 @@ class Feeder:
         logs.about(job.id, job.request.prompt)
         lane.preview, lane.trip = None, trip
         try:
-            self._send(trip)
-            state = self._follow(trip)
+            state = self._follow(trip, self._send(trip))
         except Unheard as error:
             self._put_back(job, error.sentence)
             return
@@ -127,9 +131,25 @@ class Feeder:
             self._homeward = [t for t in self._homeward if t.is_alive()] + [thread]
             loops.start(thread)
 
+    def _ask(self, method: str, *values: Any) -> Any:
+        """As ``Machine.ask``; asked again as long as the machine isn't given up: a line may fail
+        for a moment, and what is asked for twice is done once.
+
+        Raises:
+            Declined: it won't.
+            Unheard: it has gone.
+        """
+        while True:
+            try:
+                return self._machine.ask(method, *values)
+            except Unheard:
+                if self._machine.gone.wait(AGAIN_SECONDS):
+                    raise lost(self._machine) from None
+
     # ---- there -----------------------------------------------------------------------------
 
-    def _send(self, trip: Trip) -> None:
+    def _send(self, trip: Trip) -> int:
+        """Have it queued there; returns its number there."""
         job, machine = trip.job, self._machine
         before = self._clip_before(job.request)
         order = {
@@ -141,10 +161,11 @@ class Feeder:
             "head": self._head,
             "machine": machine.title or machine.name,
         }
-        while needs := machine.ask("make", trip.key, order).get("needs"):
-            for kind, sha256 in needs:
+        while "job" not in (answer := self._ask("make", trip.key, order)):
+            for kind, sha256 in answer["needs"]:
                 path, about = self._file(kind, sha256, before)
                 self._give(kind, sha256, path, about)
+        return int(answer["job"])
 
     def _clip_before(self, request: ClipRequest) -> tuple[Path, dict[str, Any]] | None:
         if request.after is None:
@@ -177,32 +198,35 @@ class Feeder:
             while True:
                 data = file.read(PIECE)
                 last = at + len(data) >= size
-                self._machine.ask("give", kind, sha256, at, data, last, about)
+                self._ask("give", kind, sha256, at, data, last, about)
                 at += len(data)
                 if last:
                     return
 
-    def _follow(self, trip: Trip) -> str:
-        """Until it has ended there: how. ``lost`` where the job is somebody else's now."""
+    def _follow(self, trip: Trip, number: int) -> str:
+        """Until the job of that number has ended there: how. ``lost`` where it is somebody else's
+        now."""
         machine, job, cancelled, pictured = self._machine, trip.job, False, 0
         while True:
             if machine.gone.is_set():
                 raise lost(machine)
             row = self._jobs.get(job.id)
             if row.state is not State.RUNNING or row.lane != self._lane.name:
-                machine.ask("cancel", trip.key)
+                self._ask("cancel", trip.key)
                 return "lost"
             paused = self._jobs.pause.get() is Paused.NOW
             if (row.cancel_requested or paused) and not cancelled:
-                machine.ask("cancel", trip.key)
+                self._ask("cancel", trip.key)
                 cancelled = True
-            errand = machine.errand(trip.key)
+            told = machine.errand(trip.key)
+            # Else it is of an earlier try.
+            errand = told if told is not None and told["job"] == number else None
             if errand is not None and errand["state"] in ("done", "failed", "cancelled"):
                 return self._ended(trip, errand, paused)
             if errand is not None and errand.get("preview", 0) not in (0, pictured):
-                self._lane.preview, pictured = machine.ask("preview", trip.key), errand["preview"]
+                self._lane.preview, pictured = self._ask("preview", trip.key), errand["preview"]
             with machine.changed:
-                if machine.errand(trip.key) is errand:
+                if machine.errand(trip.key) is told:
                     machine.changed.wait(CANCEL_SECONDS)
 
     def _ended(self, trip: Trip, errand: Any, paused: bool) -> str:
@@ -224,7 +248,7 @@ class Feeder:
             self._lane.refuse(job.id)
             name = machine.title or machine.name
             self._put_back(job, Text("joined.cancelled_there", machine=name))
-        machine.ask("forget", trip.key)
+        self._ask("forget", trip.key)
         return state
 
     # ---- home ------------------------------------------------------------------------------
@@ -257,19 +281,19 @@ class Feeder:
         made = (machine.errand(trip.key) or {}).get("made")
         if made is None or not 0 < int(made["bytes"]) < LARGEST:
             raise Declined(Text("joined.clip_gone"))
-        receipt = machine.ask("receipt", trip.key)
+        receipt = self._ask("receipt", trip.key)
         partial, poster = self._keeping.partial(job.id)
         self._engine.home.made(partial.parent)
         with partial.open("wb") as file:
             while file.tell() < made["bytes"]:
-                piece = machine.ask("take", trip.key, file.tell())
+                piece = self._ask("take", trip.key, file.tell())
                 if not piece:
                     break
                 file.write(piece)
-        poster.write_bytes(machine.ask("take", trip.key, 0, True))
+        poster.write_bytes(self._ask("take", trip.key, 0, True))
         self._check(job, partial, made["sha256"], receipt)
         self._keeping.keep(job, receipt)
-        machine.ask("forget", trip.key)
+        self._ask("forget", trip.key)
 
     def _check(self, job: Job, clip: Path, sha256: str, receipt: Any) -> None:
         """Raises Declined: what came isn't the clip that was asked for."""

@@ -32,6 +32,8 @@ def call(link: Link, method: str, *values: Any, seconds: float = CALL_SECONDS) -
     answer = link.ask(method, *values, seconds=seconds)
     if "value" in answer:
         return answer["value"]
+    if "gone" in answer:
+        raise Unheard(Text("joined.left"), Text("joined.look_there"))
     raise Declined(from_row(answer["error"]), from_row(answer["remedy"]))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from engine.by_lane import ByLane
 from engine.errors import HeadroomError
 from engine.joined import wire
-from engine.joined.link import Link, call, silent
+from engine.joined.link import CALL_SECONDS, Link, call, silent
 from engine.joined.remote_lane import RemoteLane
 from engine.joined.wire import Unheard
 from engine.process import loops
@@ -81,7 +81,7 @@ class Machine:
 
     def ask(self, method: str, *values: Any) -> Any:
         """As ``link.call``."""
-        return call(self.link, method, *values)
+        return call(self.link, method, *values, seconds=CALL_SECONDS)
 
     def errand(self, key: str) -> Mapping[str, Any] | None:
         """What it last told of the job of ``key``."""

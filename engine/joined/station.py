@@ -82,9 +82,11 @@ class Station:
 
     def answer(self, method: str, *values: Any) -> dict[str, Any]:
         """``{"value": ...}`` of the method of that name, or ``{"error", "remedy"}``: sentences as
-        rows (``text.to_row``). Nothing is raised: an exception's class may not be there where the
-        answer goes."""
+        rows (``text.to_row``), or ``{"gone"}``. Nothing is raised: an exception's class may not be
+        there where the answer goes."""
         self._called = time.monotonic()
+        if self._ended.is_set() or self.dismissed is not None:
+            return {"gone": True}
         try:
             return {"value": self._methods[method](*values)}
         except HeadroomError as error:
@@ -211,6 +213,7 @@ class Station:
 
     def _errand_state(self, job: Job) -> dict[str, Any]:
         told: dict[str, Any] = {
+            "job": job.id,
             "state": job.state.value,
             "lane": job.lane,
             "note": to_row(job.note),
@@ -245,7 +248,8 @@ class Station:
                 on from.
 
         Returns:
-            ``{"needs": [[kind, SHA-256], ...]}`` where files are missing; else ``{}``.
+            ``{"needs": [[kind, SHA-256], ...]}`` where files are missing; else ``{"job"}``, its
+            number here, by which ``watch`` tells it from an earlier try.
 
         Raises:
             HeadroomError: it can't be made here, as ``Engine.submit_all`` has it.
@@ -255,8 +259,8 @@ class Station:
         kind: Kind = "probe" if order["kind"] == "probe" else "clip"
         request = ClipRequest.check(order["request"], self._engine.presets, kind == "probe")
         with self._taking:
-            if self._is_here(key):
-                return {}
+            if (there := self._here(key)) is not None:
+                return {"job": there.id}
             if needs := self._needs(request):
                 return {"needs": needs}
             lane = str(order["lane"])
@@ -264,7 +268,8 @@ class Station:
                 self._engine.admit([request], may_wait=True, lane=lane, joins_here=False)
             else:
                 self._engine.check_ready(request.model)
-            self._errands.add(
+            self._errands.forget(key)  # how an earlier try ended
+            job = self._errands.add(
                 key,
                 request,
                 int(order["seed"]),
@@ -275,17 +280,15 @@ class Station:
                 str(order["machine"])[:60],
             )
         self._engine.nudge()
-        return {}
+        return {"job": job.id}
 
-    def _is_here(self, key: str) -> bool:
+    def _here(self, key: str) -> Job | None:
+        """The job of ``key`` that is on its way, or whole."""
         job = self._errands.find(key)
-        if job is None or job.state in (State.FAILED, State.CANCELLED):
-            return False
-        return (
-            job.state is not State.DONE
-            or job.kind == "probe"
-            or self._errands.made(job) is not None
-        )
+        if job is None or job.state in (State.FAILED, State.CANCELLED) or job.cancel_requested:
+            return None
+        whole = job.kind == "probe" or self._errands.made(job) is not None
+        return job if job.state is not State.DONE or whole else None
 
     def _needs(self, request: ClipRequest) -> list[list[str]]:
         kept = self._engine.intake.kept

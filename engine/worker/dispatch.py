@@ -11,6 +11,7 @@ from typing import Protocol
 
 from engine.guard.verdict import Word
 from engine.jobs import Job, Jobs
+from engine.known_machines import KnownMachines
 
 FRESH_SECONDS = 0.5  # what the lanes answered counts for all of them; the second look is exact
 FARTHEST = 1000  # jobs ahead: one behind them waits until some of them are begun
@@ -55,7 +56,7 @@ class Dispatch:
     """See the module's docstring. ``lanes`` are set once all are made."""
 
     def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+        self._jobs, self._machines = jobs, KnownMachines(jobs.store)
         self.lanes: Sequence[Taker] = ()
         self._asked, self._asked_at = _Asked(), float("-inf")
 
@@ -65,12 +66,26 @@ class Dispatch:
         Args:
             only: the one job that is worked on at all.
         """
-        limit = -1 if only is not None else FARTHEST if len(self.lanes) > 1 else 1
+        if len(self.lanes) < 2:
+            return self._first(only)
+        limit = FARTHEST if only is None else -1
         waiting = [job for job in self._jobs.waiting(limit) if only in (None, job.id)]
-        if len(self.lanes) < 2 or not waiting:
-            return next(iter(waiting), None)
+        waiting = [job for job in waiting if not self.waits_for_machine(job)]
         found = turns(waiting, self.lanes, self._answers())
         return next((turn.job for turn in found if turn.lane == lane), None)
+
+    def _first(self, only: int | None) -> Job | None:
+        """Of a single lane, which refuses what isn't for it."""
+        for limit in (1, FARTHEST) if only is None else (-1,):
+            for job in self._jobs.waiting(limit):
+                if only in (None, job.id) and not self.waits_for_machine(job):
+                    return job
+        return None
+
+    def waits_for_machine(self, job: Job) -> bool:
+        """Whether ``job`` was asked of another machine, which isn't here now."""
+        here = job.wanted == "" or any(lane.name == job.wanted for lane in self.lanes)
+        return not here and self._machines.has_lane(job.wanted)
 
     def turns(self, jobs: Sequence[Job]) -> list[Turn]:
         """Where each of ``jobs``, waiting in this order, will be made."""

@@ -1,5 +1,5 @@
-"""Machines in one process: a head and stations, each on a folder of its own, with lines between them
-that can be cut."""
+"""Machines in one process, each on a folder of its own: a head, and stations on lines that can be
+cut."""
 
 import threading
 from collections.abc import Iterator

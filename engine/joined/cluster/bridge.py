@@ -172,12 +172,12 @@ class RayLink:
     """A ``Link`` to the station of that name."""
 
     def __init__(self, bridge: Bridge, station: str) -> None:
-        self._bridge, self._station, self._closed = bridge, station, False
+        self._bridge, self._station, self.closed = bridge, station, False
 
     def ask(self, method: str, *values: Any, seconds: float = CALL_SECONDS) -> dict[str, Any]:
-        if self._closed:
+        if self.closed:
             raise silent(self._station)
         return self._bridge.ask(self._station, method, values, seconds)
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True

@@ -4,6 +4,7 @@ goes. Whatever of it ends is started again."""
 import contextlib
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.joined.cluster.bridge import LEFT, MET, UP, Bridge, RayLink
 from engine.joined.cluster.node import Address, ClusterError, Node
 from engine.joined.link import silent
 from engine.joined.machines import Machines
+from engine.joined.wire import Unheard
 from engine.process import loops
 from engine.process.loops import Loop
 from engine.text import Text
@@ -19,7 +21,7 @@ from engine.text import Text
 log = logging.getLogger("headroom.cluster")
 
 TURN_SECONDS = 0.5
-BRIDGE_SECONDS = 60.0  # for the bridge's own start
+AGAIN_SECONDS = 3.0
 
 
 class Head:
@@ -31,6 +33,7 @@ class Head:
         self._ended = threading.Event()
         self._node: Node | None = None
         self._links: dict[str, RayLink] = {}
+        self._looked = 0.0
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
 
     def start(self) -> None:
@@ -76,6 +79,7 @@ class Head:
                 happened = bridge.next(TURN_SECONDS)
                 if happened is not None:
                     self._heard(bridge, *happened)
+                self._look_again(bridge)
                 if not self._node.alive:
                     raise ClusterError(Text("joined.head_ended"), Text("joined.look_into_log"))
                 if not bridge.alive:
@@ -89,19 +93,30 @@ class Head:
 
     def _heard(self, bridge: Bridge, what: int, station: Any) -> None:
         if what == MET:
-            # In a thread of its own: it asks the station, whose answers come through here.
-            link = self._links[station] = RayLink(bridge, station)
-            threading.Thread(
-                target=self._meet, args=(station, link), name="meeting", daemon=True
-            ).start()
+            self._begin_to_meet(bridge, station)
         elif what == LEFT:
             self._left(station)
         elif what == UP:
             log.info("machines can join at %s", self.address)
 
-    def _meet(self, station: str, link: RayLink) -> None:
+    def _begin_to_meet(self, bridge: Bridge, station: str) -> None:
+        """In a thread of its own: it asks the station, whose answers come through this one."""
+        link = self._links[station] = RayLink(bridge, station)
+        threading.Thread(target=self._meet, args=(link,), name="meeting", daemon=True).start()
+
+    def _look_again(self, bridge: Bridge) -> None:
+        """A station that was silent for too long may answer again, and is the same for Ray."""
+        if time.monotonic() - self._looked > AGAIN_SECONDS:
+            self._looked = time.monotonic()
+            for station, link in list(self._links.items()):
+                if link.closed:
+                    self._begin_to_meet(bridge, station)
+
+    def _meet(self, link: RayLink) -> None:
         try:
             self._machines.met(link)
+        except Unheard:
+            link.close()
         except HeadroomError as error:
             log.warning("a machine can't work here: %s", error)
         except Exception:

@@ -46,13 +46,21 @@ class Member:
     Args:
         own: the address by which the head reaches this machine; None finds it.
         say: tells whoever sits here what happens.
+        variables: the station's environment.
     """
 
     def __init__(
-        self, head: Address, token_file: Path, say: Callable[[Text], None], own: str | None = None
+        self,
+        head: Address,
+        token_file: Path,
+        say: Callable[[Text], None],
+        own: str | None = None,
+        variables: Mapping[str, str] = os.environ,
     ) -> None:
+        self._variables = dict(variables)
         self._head, self._token_file, self._say = head, token_file, say
         self._own = own or own_address_towards(head.host)
+        self.node: Node | None = None
         self._ended = threading.Event()
 
     def end(self) -> None:
@@ -68,7 +76,7 @@ class Member:
         """
         tries, joined_once = 0, False
         while not self._ended.is_set():
-            node = Node(self._own, self._token_file, PORT, self._head)
+            self.node = node = Node(self._own, self._token_file, PORT, self._head)
             try:
                 node.start()
                 self._say(Text("joined.at_work", head=self._head))
@@ -94,7 +102,7 @@ class Member:
         address = f"{self._head.host}:{self._head.port}"
         driver = context.Process(
             target=drive,
-            args=(theirs, address, self._own, str(self._token_file), dict(os.environ)),
+            args=(theirs, address, self._own, str(self._token_file), self._variables),
             name="driver",
             daemon=True,
         )

@@ -179,6 +179,11 @@ class Node:
         raise self._why()
 
     @property
+    def pid(self) -> int | None:
+        """Of the process that leads the group of all of them."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
