@@ -1,5 +1,6 @@
 """One loaded pipeline around LightX2V, and what a test may do to it."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 
 from engine.machine.facts import this_machine
 from engine.pipelines.base import WORDS_ALONE, Cancelled, OutOfMemory, Pictures, PipelineError
+from engine.pipelines.lightx2v.loading import import_lightx2v
 from engine.pipelines.lightx2v.pipeline import LightX2V
 from engine.plan.choice import Choice, Plan
 from engine.plan.make import make_plan
@@ -50,6 +52,13 @@ class Recorder:
 
     def occupied(self, doing: Said, seconds: float) -> None:
         self.told.append(("occupied", str(doing), seconds))
+
+
+def import_at_once() -> None:
+    """LightX2V and what it brings, of which none is garbage: a pipeline looks for that after each
+    failure, and would go through hundreds of thousands of objects every time."""
+    import_lightx2v()
+    gc.freeze()
 
 
 class Bench:

@@ -1,11 +1,12 @@
 """What every case has to answer, with the real LightX2V and with its double alike."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contract.packages import Package
+from tests.contract.packages import Package, copied
 
 Found = Mapping[str, Mapping[str, Any]]
 CASES = (
@@ -45,12 +46,14 @@ CASES = (
 
 
 class Contract:
-    """``package`` is a fixture of each subclass."""
+    """``package`` and ``workspace`` are fixtures beside each subclass."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def found(cls, package: Package, tmp_path_factory: pytest.TempPathFactory) -> Found:
-        root = package.write_workspace(tmp_path_factory.mktemp("lightx2v") / "root")
+    def found(
+        cls, package: Package, workspace: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Found:
+        root = copied(workspace, tmp_path_factory.mktemp("lightx2v") / "root")
         return package.answer_cases(CASES, root)
 
     @pytest.mark.parametrize("case", CASES)

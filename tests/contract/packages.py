@@ -3,6 +3,7 @@ tests/contract/double."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -67,6 +68,11 @@ class Package:
         own = json.loads(subprocess.check_output([self.python, "-c", code], text=True))
         own = [folder for folder in own if folder not in ("", *sys.path)]
         return [str(PROJECT), *self.folders, *sys.path, *own]
+
+
+def copied(workspace: Path, root: Path) -> Path:
+    """``workspace`` at ``root``, where its files may be changed but what its links name may not."""
+    return Path(shutil.copytree(workspace, root, symlinks=True))
 
 
 DOUBLE = Package((str(PROJECT / "tests/contract/double"),))

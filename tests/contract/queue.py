@@ -20,7 +20,7 @@ from engine.store import Store
 from engine.weights.checkpoint import WeightsMissing
 from tests.conftest import finish, wait_until
 from tests.contract.lora_files import lora, write
-from tests.contract.packages import Package
+from tests.contract.packages import Package, copied
 
 PROMPT = "a red ball moves left"
 SECONDS = 120  # a busy machine takes its time to import the real package
@@ -64,7 +64,8 @@ class RunningEngine:
 
 
 class QueueContract:
-    """``package`` is a fixture of each subclass. One worker goes through all of it."""
+    """``package`` and ``workspace`` are fixtures beside each subclass. One worker goes through all
+    of it."""
 
     @pytest.fixture(autouse=True)
     def _own_home(self) -> None:
@@ -73,10 +74,10 @@ class QueueContract:
     @pytest.fixture(scope="class")
     @classmethod
     def running(
-        cls, package: Package, tmp_path_factory: pytest.TempPathFactory
+        cls, package: Package, workspace: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[RunningEngine]:
         folder = tmp_path_factory.mktemp("queue")
-        root, fault = package.write_workspace(folder / "root"), folder / "fault"
+        root, fault = copied(workspace, folder / "root"), folder / "fault"
         executable = multiprocessing.spawn.get_executable()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in package.environment(root).items():

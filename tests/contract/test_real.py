@@ -1,5 +1,7 @@
 """Our pipeline around the real LightX2V, tiny and on the CPU; packages.py says where it is."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.contract import packages
@@ -16,6 +18,11 @@ if REAL is None:
 def package() -> Package:
     assert REAL is not None
     return REAL
+
+
+@pytest.fixture(scope="module")
+def workspace(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package.write_workspace(tmp_path_factory.mktemp("workspace") / "root")
 
 
 class TestPipeline(Contract):

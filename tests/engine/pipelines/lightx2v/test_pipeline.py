@@ -1,6 +1,8 @@
 """Our pipeline around the double of LightX2V (tests/contract/double): what tests/contract
 asserts."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.contract.contract import Contract
@@ -13,6 +15,11 @@ pytestmark = pytest.mark.starts
 @pytest.fixture(scope="module")
 def package() -> Package:
     return DOUBLE
+
+
+@pytest.fixture(scope="module")
+def workspace(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package.write_workspace(tmp_path_factory.mktemp("workspace") / "root")
 
 
 class TestPipeline(Contract):
