@@ -30,6 +30,10 @@ pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.queue"
 # Triton's kernels run in its interpreter, on any processor; read when Triton is first imported.
 os.environ["TRITON_INTERPRET"] = "1"
 
+# PyTorch's threads don't spin while they wait for each other, as in a worker (worker/process.py):
+# beside two other processes on two cores a clip took ten times as long (measured).
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
 # What a developer has set for other programs of Gradio's means no more here than in the page.
 settle(os.environ)
 settle_for_page(os.environ)
