@@ -45,9 +45,16 @@ class Probe:
         )
 
     def sample(self, worker_pid: int | None = None) -> dict[str, Any]:
+        return self._answer(f"{worker_pid or ''}")
+
+    def sample_anew(self) -> dict[str, Any]:
+        """By another meter, which asks for everything again."""
+        return self._answer("anew")
+
+    def _answer(self, line: str) -> dict[str, Any]:
         assert self._child.stdin
         assert self._child.stdout
-        self._child.stdin.write(f"{worker_pid or ''}\n")
+        self._child.stdin.write(f"{line}\n")
         self._child.stdin.flush()
         answer: dict[str, Any] = json.loads(self._child.stdout.readline())
         return answer
@@ -74,6 +81,14 @@ def probe(standin: Standin) -> Iterator[StartProbe]:
 
     yield start
     assert [one.close() for one in running] == [0] * len(running)
+
+
+@pytest.fixture(scope="module")
+def long_probe(library: Path) -> Iterator[Probe]:
+    """One program for many samples that have nothing to do with each other."""
+    running = Probe(Standin(library).environment(), 0.0)
+    yield running
+    assert running.close() == 0
 
 
 # ---- one GPU -------------------------------------------------------------------------------
@@ -181,12 +196,12 @@ def test_memory_per_process_that_is_not_told_is_none(standin: Standin, probe: St
     ],
 )
 def test_what_is_not_supported_is_none_and_the_rest_stands(
-    standin: Standin, probe: StartProbe, query: str, fields: dict[str, Any], code: int
+    standin: Standin, long_probe: Probe, query: str, fields: dict[str, Any], code: int
 ) -> None:
     standin.write(processes=[Process(2**22 + 1, "x", 500)])
-    expected = probe().sample()["gpu"]
+    expected = long_probe.sample_anew()["gpu"]
     standin.write(processes=[Process(2**22 + 1, "x", 500)], errors={query: code})
-    sample = probe().sample()
+    sample = long_probe.sample_anew()
     if query == "process_name":
         fields = {"holders": [fields["holders"][0] | {"used": 500 * MIB}]}
     assert sample["gpu"] == expected | fields
