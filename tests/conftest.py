@@ -5,6 +5,8 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +140,20 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield made
 
 
+@cache
+def _read_once(folder: str) -> Presets:
+    """``load_presets``, with HEADROOM_PRESETS naming ``folder``."""
+    return load_presets()
+
+
 @pytest.fixture
 def presets() -> Presets:
-    return load_presets()
+    """Read once, if all its files are the project's: a preset can't be changed."""
+    folder = os.environ.get("HEADROOM_PRESETS", "")
+    if not Path(folder).is_relative_to(TESTS):
+        return load_presets()
+    read = _read_once(folder)
+    return replace(read, models=dict(read.models), frames=dict(read.frames))
 
 
 @pytest.fixture
