@@ -15,7 +15,7 @@ from tests.support.hub import Hub
 from tests.support.models import FETCHED_ID as MODEL
 from tests.support.models import fetched_for_gpu
 from tests.support.nvml.standin import ScriptedGpu, Standin, build
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 
 pytestmark = MARKS
 # HEADROOM_SCREENSHOTS=FOLDER keeps the pictures, to be looked at.
@@ -40,7 +40,7 @@ def served(hub: Hub, tmp_path: Path) -> Iterator[Served]:
     environment = machine.environment(
         HEADROOM_HOME=str(tmp_path / "home"), HEADROOM_PRESETS=str(presets), HF_ENDPOINT=hub.url
     )
-    running = serve(tmp_path / "serve.log", environment=environment)
+    running = serve(tmp_path / "serve.log", environment=environment, program=LAZY)
     yield running
     running.end(signal.SIGTERM)
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import TESTS
 from tests.support.browser import MARKS, launched, open_page
-from tests.support.served import Served, serve
+from tests.support.served import APP, LAZY, Served, serve
 
 pytestmark = [*MARKS, pytest.mark.long]
 
@@ -25,16 +25,16 @@ class Program:
             "HEADROOM_HOME": str(folder / "home"),
             "HEADROOM_PRESETS": str(TESTS / "fixtures/presets"),
         }
-        self.served = self._start(None)
+        self.served = self._start(None, LAZY)
 
-    def _start(self, port: int | None) -> Served:
-        return serve(self._folder / "serve.log", port, self._environment)
+    def _start(self, port: int | None, program: Sequence[str | Path]) -> Served:
+        return serve(self._folder / "serve.log", port, self._environment, program)
 
     def end(self) -> None:
         self.served.end(signal.SIGTERM)
 
-    def come_back(self) -> None:
-        self.served = self._start(self.served.port)
+    def come_back(self, program: Sequence[str | Path] = APP) -> None:
+        self.served = self._start(self.served.port, program)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_prompt_typed_while_it_was_gone_is_there_afterwards(program: Program, 
     tab.evaluate("window.before = true")
     program.end()
     tab.fill("#prompt textarea", "steps=2 typed meanwhile")
-    program.come_back()
+    program.come_back(LAZY)
     tab.wait_for_function("window.before === undefined")  # Gradio's own reload
     tab.wait_for_function(
         "document.querySelector('#prompt textarea')?.value === 'steps=2 typed meanwhile'"

@@ -113,10 +113,11 @@ def test_ctrl_c_and_the_end_of_its_terminal_end_both_processes(
 
 @pytest.mark.reliability("the port taken, and a second program on the same folder")
 def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
-    first = serve(tmp_path / "first.log")
+    program = (sys.executable, "-m", "tests.support.scripted_page")  # it is soon ready
+    first = serve(tmp_path / "first.log", program=program)
     second: Served | None = None
     try:
-        second = serve(tmp_path / "second.log", port=first.port)
+        second = serve(tmp_path / "second.log", port=first.port, program=program)
         assert first.port < second.port < first.port + PORTS_TRIED, "others may take some, too"
         assert f"Port {first.port} is in use" in second.log()
         # The second shares the folder, so it leaves the engine to the first, and says so.

@@ -18,7 +18,7 @@ from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
 from tests.support.clipfiles import receipt, write
 from tests.support.fuzz import Fuzz
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 
 SECRET = b"what lies outside"
 BUSY = b"Too many connections are open"
@@ -104,7 +104,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADROOM_HOME", str(home))
         patch.setenv("HEADROOM_PRESETS", str(TESTS / "fixtures/presets"))
-        served = serve(folder / "serve.log")
+        served = serve(folder / "serve.log", program=LAZY)
     wait_until(lambda: listed(served), "the clip that is one")
     door, cookie = Fuzz(served, home).share()
     secrets = [

@@ -17,9 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 
 pytestmark = pytest.mark.starts
 
@@ -40,7 +39,7 @@ def page(home: Path) -> Iterator[Served]:
         "HEADROOM_HOME": str(home),
         "HEADROOM_PRESETS": f"{TESTS}/fixtures/presets",
     }
-    served = serve(folder / "serve.log", environment=environment)
+    served = serve(folder / "serve.log", environment=environment, program=LAZY)
     yield served
     served.end(signal.SIGTERM)
     log = served.log()
@@ -274,11 +273,11 @@ def test_clips_that_are_not_there(page: Served, name: str) -> None:
 
 
 def test_with_a_login_clips_and_endpoints_ask_for_it(tmp_path: Path) -> None:
-    program = (sys.executable, PROJECT / "app.py", "serve", "--auth", "me:secret")
+    program = (*LAZY, "serve", "--auth", "me:secret")
     served = serve(tmp_path / "serve.log", program=program)
     try:
         client = Client(served.url, auth=("me", "secret"), verbose=False)
-        made = client.predict("a red ball", api_name="/generate")
+        made = ask(client, "generate", "a red ball")
         assert Path(made["clip"]).exists()
         assert httpx.get(made["url"], trust_env=False).status_code == 401
 

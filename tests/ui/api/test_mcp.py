@@ -20,15 +20,14 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from engine import VERSION
-from engine.home import PROJECT
 from engine.presets import Presets
 from tests.conftest import TESTS, wait_until
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 from ui.api.mcp_tools import TOOLS, instructions
 
 pytestmark = pytest.mark.starts
 
-PROGRAM = (sys.executable, PROJECT / "app.py", "serve", "--mcp")
+PROGRAM = (*LAZY, "serve", "--mcp")
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -252,7 +251,7 @@ def test_the_login_is_asked_for(tmp_path: Path) -> None:
 
 def test_without_the_option_there_is_no_trace_of_it(tmp_path: Path) -> None:
     """Gradio would import the SDK just because it is installed."""
-    served = serve(tmp_path / "serve.log")
+    served = serve(tmp_path / "serve.log", program=LAZY)
     try:
         assert httpx.post(f"{served.url}mcp", json=LIST, trust_env=False).status_code in (404, 405)
         if sys.platform == "linux":

@@ -12,7 +12,7 @@ import pytest
 from engine.home import PROJECT
 from tests.conftest import wait_until
 from tests.support.nvml import Process, ScriptedGpu, Standin, build
-from tests.support.served import serve
+from tests.support.served import LAZY, serve
 
 pytestmark = pytest.mark.starts
 
@@ -124,7 +124,7 @@ def test_the_pages_gauge_follows_the_card_and_survives_its_loss(
     card: Standin, tmp_path: Path
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    served = serve(tmp_path / "serve.log", environment=card.environment())
+    served = serve(tmp_path / "serve.log", environment=card.environment(), program=LAZY)
     try:
         assert "RTX 4060 Ti" in str(served.state("gauge-name"))
         card.write(used_mib=9_000, processes=[Process(902, hostile, 6_144)])
