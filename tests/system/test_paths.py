@@ -5,9 +5,10 @@ import http.client
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -144,30 +145,49 @@ def listed(served: Served) -> list[str]:
     return [clip["prompt"] for clip in found]
 
 
-def raw(base: str, method: str, path: str, **headers: str) -> tuple[int, bytes]:
-    """As it is written: clients tidy ``..`` away before they ask. Who comes faster than the door
-    lets one address come asks again."""
-    got: list[tuple[int, bytes]] = []
+class Line:
+    """Asks at ``base`` over one connection, or another where the server ends it: new ones come
+    faster than the door lets one address come."""
 
-    def let_in() -> bool:
-        got[:] = [once(base, method, path, **headers)]
-        return BUSY not in got[0][1]
+    def __init__(self, base: str) -> None:
+        parts = urlsplit(base)
+        self._host = parts.netloc
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
 
-    wait_until(let_in, "a free place")
-    return got[0]
+    def raw(self, method: str, path: str, **headers: str) -> tuple[int, bytes]:
+        """As it is written: clients tidy ``..`` away before they ask."""
+        got: list[tuple[int, bytes]] = []
 
+        def let_in() -> bool:
+            got[:] = self._answers(method, path, headers)
+            return bool(got) and BUSY not in got[0][1]
 
-def once(base: str, method: str, path: str, **headers: str) -> tuple[int, bytes]:
-    parts = urlsplit(base)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-    connection.putrequest(method, "/" + path, skip_host=True)
-    for name, value in {"Host": parts.netloc, **headers}.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    answer = connection.getresponse()
-    got = answer.status, answer.read()
-    connection.close()
-    return got
+        wait_until(let_in, "a free place")
+        return got[0]
+
+    def _answers(
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> list[tuple[int, bytes]]:
+        """One; none where the connection had ended since the answer before."""
+        begun = self._connection.sock is None
+        try:
+            self._connection.putrequest(method, "/" + path, skip_host=True)
+            for name, value in {"Host": self._host, **headers}.items():
+                self._connection.putheader(name, value)
+            self._connection.endheaders()
+            answer = self._connection.getresponse()
+            return [(answer.status, answer.read())]
+        except ConnectionError:
+            self.close()
+            if begun:
+                raise
+            return []
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def whats_inside(secrets: list[Path]) -> list[bytes]:
@@ -178,11 +198,11 @@ def whats_inside(secrets: list[Path]) -> list[bytes]:
 def test_no_way_of_writing_a_path_gets_a_file(place: Place, start: str) -> None:
     inside = whats_inside(place.secrets)
     for base, headers in ((place.served.url, {}), (place.door, {"Cookie": place.cookie})):
-        for path in place.secrets:
-            for write_it in ALIKE:
+        with closing(Line(base)) as line:
+            for path, write_it in product(place.secrets, ALIKE):
                 asked = start + write_it(str(path))
                 try:
-                    status, body = raw(base, "GET", asked, **headers)
+                    status, body = line.raw("GET", asked, **headers)
                 except (http.client.InvalidURL, UnicodeEncodeError):
                     continue
                 assert status < 500, (asked, body[:200])
@@ -222,7 +242,8 @@ def test_the_page_gives_no_file_by_path(place: Place) -> None:
         assert httpx.get(files + quote(str(path)), trust_env=False).status_code >= 400, path
     link.unlink()
     for redirect in ("https://evil.example/", "//evil.example/x", "http:/evil.example"):
-        assert raw(place.served.url, "GET", f"gradio_api/file={redirect}")[0] == 404
+        with closing(Line(place.served.url)) as line:
+            assert line.raw("GET", f"gradio_api/file={redirect}")[0] == 404
 
 
 def test_nobody_can_leave_a_file(place: Place) -> None:
