@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -109,6 +110,24 @@ def _no_home_of_a_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """For what a fixture of a whole module starts, before any test has its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADROOM_HOME", str(tmp_path_factory.mktemp("shared") / "home"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _certificates_are_read_once() -> Iterator[None]:
+    """httpx reads all of them, 25 ms of computing, for each request that isn't a client's, also of
+    pages without TLS; and a test that waits for something asks again and again."""
+    from httpx import create_ssl_context as read
+
+    kept = cache(read)
+
+    def context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        named = any(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")))
+        make = kept if verify is True and cert is None and not named else read
+        return make(verify, cert, trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", context)
         yield
 
 
