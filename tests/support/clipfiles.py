@@ -1,7 +1,6 @@
 """Tiny real MP4s with receipts, for whoever tests what is done with them."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,8 @@ def write(path: Path, kept: dict[str, Any] | None, side: int = 16, frames: int =
 def by_hand(clips: Path, *prompts: str) -> None:
     """A folder of clips that came by hand some time ago, and ``holiday.mp4``, which isn't ours."""
     clips.mkdir(parents=True)
+    # Files that came this moment would be looked at later.
     for number, prompt in enumerate(prompts):
         path = write(clips / f"{number}.mp4", receipt(prompt, seed=100 + number), frames=5)
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
-    write(clips / "holiday.mp4", None)
-    time.sleep(3.1)  # files that came this moment are looked at later
+    os.utime(write(clips / "holiday.mp4", None), (1_700_000_000, 1_700_000_000))
