@@ -14,7 +14,7 @@ from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.plan.plans import Plans
 from engine.presets import Presets
-from engine.text import NOTHING, Text, listed
+from engine.text import NOTHING, Said, Text, listed
 from engine.worker.dispatch import Dispatch
 from engine.worker.lane import Lane
 from engine.worker.maker import Maker
@@ -26,6 +26,11 @@ class LaneError(HeadroomError):
     """There is no lane of that name."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+def title_of(lane: Maker) -> Said:
+    """What people call it; a machine's only lane has no title of its own."""
+    return lane.seat.title or Text("lanes.here")
 
 
 class ByLane:
@@ -62,7 +67,7 @@ class ByLane:
     def _guard(self) -> Verdicts:
         if len(self.makers) == 1:
             return self.lane.guard
-        judges = [Judge(lane.seat.title, lane.guard, lane.suits) for lane in self.makers]
+        judges = [Judge(title_of(lane), lane.guard, lane.suits) for lane in self.makers]
         return AnyLane(self.presets, judges)
 
     def is_ready_away(self, model: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from engine.by_lane import title_of
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from engine.jobs import Job
@@ -29,7 +30,7 @@ from ui import wording
 from ui.server.access import known_fields, member
 from ui.share.session import Sharing
 from ui.tabs import pausing
-from ui.tabs.gauge import card_state, gauge_state
+from ui.tabs.gauge import away_state, card_state, gauge_state
 from ui.tabs.notice import notice_state
 from ui.tabs.pulls import pulls_state
 from ui.tabs.share import share_state
@@ -149,7 +150,8 @@ class Live:
         if job is None:
             return shown
         lane = engine.lane_of(job)
-        status, shown["lane"] = lane.status, lane.seat.title
+        several = len(engine.makers) > 1
+        status, shown["lane"] = lane.status, title_of(lane) if several else ""
         progress = lane.progress(job)
         if progress is None:
             return shown
@@ -167,7 +169,9 @@ class Live:
 
     def _gauge(self, status: Status) -> dict[str, Any]:
         lanes, presets = self._engine.lanes, self._engine.presets
-        cards = [card_state(lane, presets) for lane in lanes] if len(lanes) > 1 else []
+        away = self._engine.away
+        cards = [card_state(lane, presets) for lane in lanes] if len(lanes) > 1 or away else []
+        cards += [away_state(lane, presets) for lane in away]
         # The first's: a bar that changed the card that it is about would tell nothing.
         status = self._engine.lane.status if cards else status
         preset = presets.models.get(status.model, presets.default)

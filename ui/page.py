@@ -8,6 +8,7 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
+from engine.joined.machines import Machines
 from ui.api import gradio_endpoints
 from ui.api.answers import Answers
 from ui.looks import Looks
@@ -34,6 +35,7 @@ from ui.tabs import (
     strip,
     taking,
 )
+from ui.tabs.machines import build_machines
 from ui.wiring import QUIET, check_types, tell_errors
 
 
@@ -55,6 +57,7 @@ def build_page(
     installer: BackgroundInstall | None = None,
     answers: Answers | None = None,
     sharing: Sharing | None = None,
+    machines: Machines | None = None,
 ) -> gr.Blocks:
     """The whole page. No job lives in an event of it: it submits, watches and cancels.
 
@@ -62,6 +65,7 @@ def build_page(
         installer: brings what makes clips, where it is missing.
         answers: answers the programs that call the page's named endpoints.
         sharing: the visitors' page.
+        machines: those that joined, if any may.
     """
     installer = installer or BackgroundInstall(engine.home)
     sharing = sharing or Sharing(engine)
@@ -98,6 +102,7 @@ def build_page(
                 measured = headroom.build_tab(engine, controls.model, card)
                 planned = plan.build_plan(engine, controls.model, card)
                 timed = kernels.build_kernels(engine, card)
+                build_machines(engine, machines)
             with gr.Tab("Share", id="share", elem_id="share-tab") as share_tab:
                 shared = share.build_share(engine, sharing)
         first.lead.click(lambda: gr.Tabs(selected="setup"), None, tabs, **QUIET)

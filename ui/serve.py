@@ -71,7 +71,7 @@ def serve(
     listening = listen(host, port, PORTS_TRIED)
     try:
         with asking_itself():
-            made = _make(engine, listening, login, mcp)
+            made = _make(engine, listening, login, mcp, machines)
     except BaseException:
         listening.close()
         raise
@@ -104,7 +104,13 @@ class _Made:
     installer: "BackgroundInstall"
 
 
-def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, mcp: bool) -> _Made:
+def _make(
+    engine: Engine,
+    listening: Listening,
+    login: tuple[str, str] | None,
+    mcp: bool,
+    machines: Machines | None,
+) -> _Made:
     """The page, served already, with all its routes."""
     import_gradio(mcp)
 
@@ -131,7 +137,7 @@ def _make(engine: Engine, listening: Listening, login: tuple[str, str] | None, m
 
     installer = BackgroundInstall(engine.home, begin, faults=engine.faults)
     answers, sharing = Answers(engine), Sharing(engine, connections=most)
-    page = build_page(engine, installer, answers, sharing)
+    page = build_page(engine, installer, answers, sharing, machines)
     door = Door(most)
     app = _launch(page, engine, listening, asked, door, whole, answers if mcp else None)
     live = Live(engine, installer, sharing)

@@ -192,7 +192,7 @@ class Station:
             time.sleep(TURN_SECONDS)
         self._called = time.monotonic()
         passed = {job.errand: self._passed(job) for job in jobs if job.state is State.RUNNING}
-        frees = {lane.name: _free(lane) for lane in self._engine.lanes}
+        frees = {lane.name: lane.free for lane in self._engine.lanes}
         lefts = {lane.name: lane.left() for lane in self._engine.lanes}
         return {**told, "serial": serial, "passed": passed, "free": frees, "left": lefts}
 
@@ -427,8 +427,3 @@ def machine_id(engine: Engine) -> str:
 
     settings.change("machine_id", drawn)
     return str(settings.get("machine_id"))
-
-
-def _free(lane: Lane) -> int:
-    sample = lane.look()
-    return sample.gpu.free if sample.gpu else sample.host.available

@@ -106,6 +106,16 @@ class Lane:
         machine = machine_now(self.look())
         return machine if self.seat.cores is None else replace(machine, cores=self.seat.cores)
 
+    @property
+    def total(self) -> int:
+        sample = self.look()
+        return sample.gpu.total if sample.gpu else sample.host.total
+
+    @property
+    def free(self) -> int:
+        sample = self.look()
+        return sample.gpu.free if sample.gpu else sample.host.available
+
     def nudge(self) -> None:
         """There is something new in the queue."""
         self.supervisor.nudge()

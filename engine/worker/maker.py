@@ -35,6 +35,13 @@ class Maker(Taker, Protocol):
     seat: Seat
 
     @property
+    def total(self) -> int:
+        """Bytes of its device's memory, and ``free`` ones."""
+
+    @property
+    def free(self) -> int: ...
+
+    @property
     def guard(self) -> Verdicts: ...
 
     @property

@@ -24,6 +24,8 @@ from engine.joined.cluster.node import (
     Node,
     Unreached,
     WrongToken,
+    own_address_towards,
+    read_address,
 )
 from engine.joined.cluster.token import head_token, keep
 from engine.joined.machines import Machines
@@ -229,12 +231,44 @@ def test_who_has_another_token_or_no_head_is_refused(open_head: Head, tmp_path: 
     assert not wrong.alive
 
 
-def test_no_head_at_an_address_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_head_at_an_address_is_a_sentence(tmp_path: Path) -> None:
     token = tmp_path / "token"
     keep(token, "some")
     nobody_there = Address("127.0.0.1", free_port())
-    monkeypatch.setattr("engine.joined.cluster.node.START_SECONDS", 40.0)
     with pytest.raises(Unreached, match=r"No machine answers at 127\.0\.0\.1"):
         Node("127.0.0.2", token, head=nobody_there).start()
+
+
+@pytest.mark.parametrize(
+    "address", ["", ":7870", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:x", "a b", "::1"]
+)
+def test_what_is_no_address_is_said(address: str) -> None:
+    with pytest.raises(ClusterError, match="is no address of a machine"):
+        read_address(address)
+
+
+def test_an_address_may_have_a_port() -> None:
+    assert read_address("localhost:7900") == Address("127.0.0.1", 7900)
+    assert str(read_address(" 127.0.0.5 ")) == "127.0.0.5"
+    assert own_address_towards("127.0.0.1") == "127.0.0.1"
+
+
+def test_only_its_owner_can_read_the_token(head: Engine) -> None:
+    file, new = head_token(head.home)
+    assert new
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert len(file.read_text()) >= 32
+    file.chmod(0o644)
+    assert head_token(head.home) == (file, False)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    keep(token, "some")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ClusterError, match="Machines can't join at"):
+            Node("127.0.0.1", token, taken.getsockname()[1]).start()

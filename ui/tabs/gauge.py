@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from engine.by_lane import title_of
 from engine.guard.budget import device_for, held_by
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.presets import ModelPreset, Presets
 from engine.text import NOTHING, Memory, Said, Text, listed
 from engine.worker.lane import Lane
+from engine.worker.maker import Maker
 from engine.worker.status import EngineState
 
 SPARK_SECONDS = 60.0
@@ -99,15 +101,30 @@ def card_state(lane: Lane, presets: Presets) -> dict[str, Any]:
     sample = lane.recorder.latest()
     total, used, ours = _device(sample, status.worker_pid, status.device_bytes)
     return {
-        "name": lane.seat.title,
+        "name": title_of(lane),
         "use": Text("gauge.used_of", used=Memory(used), total=Memory(total)),
         "ours": _share(ours, total),
         "others": _share(max(0, used - ours), total),
-        "state": sample.problem if sample.state == "lost" else _doing(status.state, model),
+        "state": sample.problem if sample.state == "lost" else doing(status.state, model),
     }
 
 
-def _doing(state: EngineState, model: str) -> Text:
+def away_state(lane: Maker, presets: Presets) -> dict[str, Any]:
+    """As ``card_state``, of another machine's lane: what that last told."""
+    status = lane.status
+    model = presets.models[status.model].name if status.model in presets.models else status.model
+    used = max(0, lane.total - lane.free)
+    return {
+        "name": title_of(lane),
+        "use": Text("gauge.used_of", used=Memory(used), total=Memory(lane.total)),
+        "ours": 0.0,
+        "others": _share(used, lane.total),
+        "state": doing(status.state, model),
+    }
+
+
+def doing(state: EngineState, model: str) -> Text:
+    """What a card does, in a few words."""
     match state:
         case EngineState.LOADING:
             return Text("gauge.card_loading", model=model)

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 import gradio as gr
 
+from engine.by_lane import title_of
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
@@ -96,7 +97,7 @@ class QueueView:
         begins = None if begins is None else max(0.0, begins - self._age())
         row = self._row(place, job, begins)
         if turn is not None and turn.only and not row["why"]:
-            titles = {lane.name: lane.seat.title for lane in self._engine.makers}
+            titles = {lane.name: title_of(lane) for lane in self._engine.makers}
             lane = titles.get(turn.lane, turn.lane)  # it may have gone this moment
             row["why"] = Text("queue.waits_for_lane", lane=lane)
         return row

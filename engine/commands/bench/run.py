@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.commands.bench import card, clips, first_load, lanes, model, page, report
+from engine.commands.bench import card, clips, first_load, lanes, machines, model, page, report
 from engine.commands.bench.row import IDLE, IDLE_REACH, BenchError, BenchRow, Say
 from engine.engine import Engine
 from engine.errors import HeadroomError, first_line
@@ -110,6 +110,18 @@ def lane_rows(folder: Path, say: Say) -> Iterator[BenchRow]:
     name, against = f"{lanes.CLIPS} clips on {lanes.LANES} lanes", "one lane"
     yield BenchRow(name, found.two, "s", found.one, against, LANES_REACH, each)
     yield BenchRow("a lane adds to a clip", round(1000 * found.adds), "ms", reach=150.0)
+    if not machines.can_measure():
+        say("lanes of other machines: left out, for they take Ray (./launch.sh serve --lanes).")
+        return
+    other = machines.machines(folder / "machines", say)
+    adds, alone = round(1000 * other.adds), round(1000 * other.local)
+    against = "this machine's own lane"
+    yield BenchRow("another machine adds to a clip", adds, "ms", alone, against)
+    yield BenchRow("the way there and back", adds - alone, "ms", reach=150.0)
+    between = "and back, without a network between"
+    yield BenchRow("a call to another machine", round(1000 * other.call, 1), "ms", told=between)
+    at_home = round(1000 * other.processor)
+    yield BenchRow("the head's processor for a clip made elsewhere", at_home, "ms")
 
 
 PARTS: dict[str, Measure] = {

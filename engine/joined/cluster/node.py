@@ -24,6 +24,7 @@ PORT = 7870  # of the head; its other ports, and the members', follow
 PORTS, PORT_BLOCKS = 30, 40
 STORE_BYTES = 128 * 2**20  # shared memory for what is on its way: a piece of a file has 4 MiB
 START_SECONDS = 60.0
+CONNECT_SECONDS = 5.0
 UP = "Ray runtime started"
 NOT_LET_IN = re.compile(r"AuthenticationError|Unauthenticated|invalid auth", re.I)
 OTHER_VERSION = re.compile(r"version mismatch", re.I)
@@ -144,6 +145,8 @@ class Node:
             WrongToken, OtherRay, Unreached: of a member's.
             ClusterError: it didn't start.
         """
+        if self.head is not None and not _answers(self.head):
+            raise self._unreached()
         command = [sys.executable, "-m", "engine.joined.cluster.held"]
         command += [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         command += ["--disable-usage-stats", "--num-cpus=0", "--num-gpus=0"]
@@ -208,10 +211,13 @@ class Node:
             told = Text("joined.other_ray", head=head, theirs=versions)
             return OtherRay(told, Text("joined.same_ray"))
         if self.head is not None and NO_CONNECTION.search(said):
-            ports = Text("joined.open_ports", first=PORT, last=PORT + PORTS)
-            return Unreached(Text("joined.unreached", head=head), ports)
+            return self._unreached()
         last = next((line for line in reversed(self._said) if line.strip()), "?")
         return ClusterError(Text("joined.ray_fails", why=last[:200]), Text("joined.look_into_log"))
+
+    def _unreached(self) -> Unreached:
+        ports = Text("joined.open_ports", first=PORT, last=PORT + PORTS)
+        return Unreached(Text("joined.unreached", head=str(self.head)), ports)
 
     def close(self) -> None:
         process, self._process = self._process, None
@@ -227,6 +233,15 @@ class Node:
             process.wait()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _answers(head: Address) -> bool:
+    """Whether anybody listens there: Ray would try for a minute."""
+    try:
+        with socket.create_connection((head.host, head.port), CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _short_folder() -> str | None:
