@@ -73,24 +73,16 @@ class Joined:
 
     def processes(self) -> list[psutil.Process]:
         """All of its node: Ray's, the station, the station's worker."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("HEADROOM_HOME") == str(self.home):
-                    found.append(process)
         node = self.member.node
-        if node is not None and node.pid is not None:
-            found += [p for p in psutil.process_iter() if _group(p) == node.pid and p not in found]
-        return found
+        if node is None or node.pid is None:
+            return []
+        with contextlib.suppress(psutil.Error):
+            first = psutil.Process(node.pid)
+            return [first, *first.children(recursive=True)]
+        return []
 
     def workers(self) -> list[psutil.Process]:
         return [p for p in self.processes() if _is_worker(p)]
-
-
-def _group(process: psutil.Process) -> int:
-    with contextlib.suppress(OSError):
-        return os.getpgid(process.pid)
-    return 0
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -70,7 +70,8 @@ def read_address(text: str) -> Address:
     """
     host, _, port = text.strip().rpartition(":") if ":" in text else (text.strip(), "", "")
     wrong = Text("joined.no_address", address=text[:60]), Text("joined.address_form", port=PORT)
-    if not host or (port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)):
+    numbered = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if not host or not (numbered or ":" not in text):
         raise ClusterError(*wrong)
     try:
         found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
@@ -175,7 +176,7 @@ class Node:
         for _ in range(int(START_SECONDS * 10)):
             if self._up.wait(0.1):
                 return
-            if not self.alive:
+            if not self.alive or NOT_LET_IN.search("\n".join(self._said)):
                 break
         reader.join(1.0)
         self.close()

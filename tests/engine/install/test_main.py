@@ -23,7 +23,7 @@ from engine.install.environments import (
     read_stamp,
 )
 from engine.install.facts import Facts
-from engine.install.plan import ENGINE, GPU, PAGE, TESTS
+from engine.install.plan import ENGINE, GPU, LANES, PAGE, TESTS
 from tests.support.computers import LINUX
 from tests.support.small_project import Small
 
@@ -251,6 +251,11 @@ def test_an_unfit_python_is_told(small: Small) -> None:
         (["generate", "--cpu"], Order("generate")),
         (["check"], Order("test")),
         (["check", "--height", "64"], Order("check")),
+        (["join", "192.168.1.10"], Order("join", lanes=True)),
+        (["serve", "--lanes"], Order("serve", lanes=True)),
+        (["--lanes=10.0.0.2"], Order("serve", lanes=True)),
+        (["lanes"], Order("lanes")),
+        (["generate", "--lanes"], Order("generate")),
         (["setup"], Order("setup")),
         (["setup", "--cpu"], Order("setup", "cpu")),
         (["setup", "--gpu", "--repair"], Order("setup", "gpu", True)),
@@ -260,6 +265,20 @@ def test_an_unfit_python_is_told(small: Small) -> None:
 )
 def test_orders(arguments: list[str], order: Order) -> None:
     assert read_order(arguments) == order
+
+
+def test_machines_that_work_together_need_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brought at the first asking, on the one system where Ray has several machines."""
+
+    def files(arguments: list[str], system: str) -> tuple[str, ...]:
+        monkeypatch.setattr(sys, "platform", system)
+        return Setup(PROJECT, read_order(arguments))._files("cpu")
+
+    assert files(["serve"], "linux") == (PAGE,)
+    assert files(["serve", "--lanes"], "linux") == (PAGE, ENGINE, LANES)
+    assert files(["join", "10.0.0.2"], "linux") == (PAGE, ENGINE, LANES)
+    assert files(["join", "10.0.0.2"], "win32") == (PAGE, ENGINE)
+    assert files(["test"], "linux") == (PAGE, ENGINE, LANES, TESTS)
 
 
 def test_cpu_and_gpu_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,124 @@
+"""The list of machines on the Memory tab, and what its buttons do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.engine import Engine
+from engine.jobs import State
+from engine.joined.machines import Machines
+from engine.joined.posted import posted
+from engine.joined.station import Station
+from engine.text import plain
+from tests.conftest import Ask, finish, wait_until
+from tests.support.joined import Line, engine_in, machines_of, station_in
+from ui.live import Live
+from ui.page import build_page
+from ui.tabs.machines import fetch_there, machines_html, refreshed, rename_it, take_out
+
+pytestmark = pytest.mark.starts
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Engine]:
+    with engine_in(tmp_path / "head") as engine:
+        yield engine
+
+
+@pytest.fixture
+def machines(head: Engine) -> Iterator[Machines]:
+    with machines_of(head) as made:
+        yield made
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    with station_in(tmp_path / "station") as made:
+        yield made
+
+
+@pytest.fixture
+def line(machines: Machines, station: Station) -> Line:
+    made = Line(station)
+    machines.met(made)
+    return made
+
+
+def test_before_anybody_has_joined(head: Engine, machines: Machines) -> None:
+    told = machines_html(head, machines)
+    assert "No machine has joined yet." in told
+    assert "<table" not in told
+
+
+def test_what_each_has_and_does(head: Engine, machines: Machines, line: Line, ask: Ask) -> None:
+    (machine,) = machines.all
+    (lane,) = machine.lanes
+    told = machines_html(head, machines)
+    assert machine.name in told
+    assert lane.device in told
+    assert "GB free" in told
+    assert "not timed yet" in told
+    head.start()
+    job = head.submit(ask("<b>bold</b> steps=20 step_seconds=0.1"), lane=lane.name)
+    wait_until(lambda: head.progress(head.jobs.get(job.id)), "its progress")
+    assert "&lt;b&gt;bold&lt;/b&gt;" in machines_html(head, machines)
+    state = Live(head).state()
+    assert [str(card["name"]) for card in state["cards"]] == ["this machine", machine.name]
+    assert str(state["lane"]) == machine.name
+    assert finish(head, job).state is State.DONE
+
+
+def test_it_is_renamed_and_taken_out(head: Engine, machines: Machines, line: Line) -> None:
+    (machine,) = machines.all
+    assert rename_it(machines, machine.id, " Under <the> desk ") == ""
+    table, choice = refreshed(head, machines, "gone long ago")
+    assert "Under &lt;the&gt; desk" in table
+    assert choice.choices == [("Under <the> desk", machine.id)]
+    assert choice.value == machine.id
+    assert 'role="alert"' in rename_it(machines, "no such", "x")
+    assert take_out(machines, machine.id) == ""
+    assert "has left" in machines_html(head, machines)
+    assert 'role="alert"' in take_out(machines, machine.id)
+    assert 'role="alert"' in fetch_there(machines, True, machine.id, "wan-tiny")
+
+
+def test_a_model_that_nobody_knows_isnt_fetched(machines: Machines, line: Line) -> None:
+    assert 'role="alert"' in fetch_there(machines, True, machines.all[0].id, "<none>")
+
+
+def test_one_that_went_and_one_of_another_version_are_told(
+    head: Engine, machines: Machines, line: Line
+) -> None:
+    machines.lost(line, plain("The <line> is cut."))
+    machines.refused["other"] = plain("other runs Headroom 0.0.1.")
+    told = machines_html(head, machines)
+    assert "The &lt;line&gt; is cut." in told
+    assert "other runs Headroom 0.0.1." in told
+
+
+def test_a_clock_that_is_off_is_told(head: Engine, machines: Machines, line: Line) -> None:
+    machines.all[0].clock_off = -7200.0
+    assert "behind. Nothing depends on it." in machines_html(head, machines)
+
+
+def test_other_processes_on_the_folder_know_them(
+    head: Engine, machines: Machines, line: Line
+) -> None:
+    (lane,) = posted(head)
+    assert (lane.name, lane.machine) == (machines.all[0].name, machines.all[0].host)
+    assert lane.suits("scripted")
+    size = head.guard.rules("scripted").baseline
+    assert lane.guard.verdict("scripted", size).open
+    machines.close()
+    assert posted(head) == []
+
+
+def test_the_page_has_the_list_only_where_machines_may_join(
+    head: Engine, machines: Machines
+) -> None:
+    def has_list(page: object) -> bool:
+        return any(b.elem_id == "machines" for b in page.blocks.values())  # type: ignore[attr-defined]
+
+    assert has_list(build_page(head, machines=machines))
+    assert not has_list(build_page(head))
