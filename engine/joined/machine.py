@@ -160,7 +160,8 @@ class Machine:
         return Text("joined.lane_of", machine=own, lane=there)
 
     def _watch(self, seconds: float) -> None:
-        seen = self.ask("watch", self.seen.get("serial", -1), seconds)
+        known = self.seen.get("serial", -1), self.seen.get("event", -1)
+        seen = self.ask("watch", *known, seconds)
         for lane in self.lanes:
             lane.watched(seen)
         with self.changed:

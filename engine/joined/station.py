@@ -37,7 +37,7 @@ log = logging.getLogger("headroom.station")
 
 LEASE_SECONDS = 20.0
 SHARE_SECONDS = 3650 * 86_400.0  # the station's jobs are cancelled when its process ends
-TURN_SECONDS = 0.05
+TURN_SECONDS, PROGRESS_SECONDS = 0.03, 0.4
 KINDS = ("picture", "adapter", "clip")  # what a job may need that only the caller has
 
 
@@ -50,7 +50,7 @@ class Station:
         self._called = time.monotonic()
         self._share = engine.jobs.shares.open(SHARE_SECONDS)
         self._taking = threading.Lock()
-        self._serial, self._seen = 0, dict[str, Any]()
+        self._serial, self._event, self._seen = 0, 0, dict[str, Any]()
         self._ended = threading.Event()
         self.dismissed: tuple[Text, Text] | None = None  # why this machine was sent away
         self._methods: dict[str, Callable[..., Any]] = {
@@ -172,10 +172,15 @@ class Station:
 
     # ---- what it does ----------------------------------------------------------------------
 
-    def watch(self, since: int, seconds: float) -> dict[str, Any]:
-        """What the lanes do and how far each job is, once that isn't what it was at ``since`` (the
-        ``serial`` of the answer before), or after ``seconds``."""
-        until = time.monotonic() + min(seconds, LEASE_SECONDS / 2)
+    def watch(self, since: int, heard: int, seconds: float) -> dict[str, Any]:
+        """What the lanes do and how far each job is, once that isn't what it was before, or after
+        ``seconds``. How far a job is changes often, and waits for ``PROGRESS_SECONDS``.
+
+        Args:
+            since, heard: ``serial`` and ``event`` of the answer before.
+        """
+        began = time.monotonic()
+        until = began + min(seconds, LEASE_SECONDS / 2)
         while True:
             jobs, lanes = self._unforgotten(), self._lane_states()
             told = {
@@ -185,16 +190,27 @@ class Station:
             }
             with self._taking:
                 if told != self._seen:
+                    if _without_progress(told) != _without_progress(self._seen):
+                        self._event += 1
                     self._serial, self._seen = self._serial + 1, told
-                serial = self._serial
-            if serial != since or time.monotonic() >= until or self._ended.is_set():
+                serial, event = self._serial, self._event
+            now = time.monotonic()
+            soon = event != heard or now >= began + PROGRESS_SECONDS
+            if (serial != since and soon) or now >= until or self._ended.is_set():
                 break
             time.sleep(TURN_SECONDS)
         self._called = time.monotonic()
         passed = {job.errand: self._passed(job) for job in jobs if job.state is State.RUNNING}
         frees = {lane.name: lane.free for lane in self._engine.lanes}
         lefts = {lane.name: lane.left() for lane in self._engine.lanes}
-        return {**told, "serial": serial, "passed": passed, "free": frees, "left": lefts}
+        return {
+            **told,
+            "serial": serial,
+            "event": event,
+            "passed": passed,
+            "free": frees,
+            "left": lefts,
+        }
 
     def _unforgotten(self) -> list[Job]:
         return self._errands.unforgotten()
@@ -416,6 +432,15 @@ class Station:
             if not job.state.final and not job.cancel_requested:
                 log.warning("nobody has asked for job %d for %.0f s", job.id, LEASE_SECONDS)
                 self._engine.cancel(job.id)
+
+
+def _without_progress(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an answer of ``watch`` is an event."""
+    errands = {
+        key: {name: value for name, value in errand.items() if name not in ("at", "preview")}
+        for key, errand in told.get("errands", {}).items()
+    }
+    return {**told, "errands": errands}
 
 
 def machine_id(engine: Engine) -> str:

@@ -24,6 +24,7 @@ NOT_SHOWN = [
     r"(trashed is|missing =|favourite =|not exists \(|visitor !=|and \().*",
     r"default-src .*|private, (max-age|no-cache).*|Bearer .*",  # headers
     r"[\d.]+px .*|[#.][a-z].*|[a-z]+(-[a-z]+)+ [a-z-]+|small why|\ue000 \{ .* \}",  # CSS
+    r"Ray runtime started",  # what Ray says
     r"data: .*|: still here|explorer /select.*|\ue000 speed|\{name\}: .*",  # between programs
     r"paging file is too small|not enough memory( resources)?|WinError 1455|can't allocate memory"
     r"|DefaultCPUAllocator.*|could not create a primitive",  # what other programs say

@@ -28,23 +28,23 @@ def build_machines(engine: Engine, machines: Machines | None) -> None:
     if machines is None:
         return
     table = gr.HTML(machines_html(engine, machines), elem_id="machines", js_on_load=None)
-    with gr.Row(elem_id="machines-tools"):
+    with gr.Row(elem_id="machines-tools", elem_classes="plan-row"):
         which = gr.Dropdown(
-            _names(machines), label="Machine", elem_id="machine", filterable=False, scale=2
+            _names(machines), label="Machine", elem_id="machines-which", filterable=False, scale=2
         )
-        title = gr.Textbox(label="Name", elem_id="machine-name", max_length=40, scale=2)
-        rename = gr.Button("Rename", elem_id="machine-rename", scale=0, min_width=110)
-        out = gr.Button("Take out", elem_id="machine-out", scale=0, min_width=110)
-    with gr.Row(elem_id="machines-models"):
+        title = gr.Textbox(label="Name", elem_id="machines-name", scale=2)
+        rename = gr.Button("Rename", elem_id="machines-rename", scale=0, min_width=110)
+        out = gr.Button("Take out", elem_id="machines-out", scale=0, min_width=110)
+    with gr.Row(elem_id="machines-models", elem_classes="plan-row"):
         model = gr.Dropdown(
             [(preset.name, preset.id) for preset in engine.presets.with_files if preset.weights],
             label="Model",
-            elem_id="machine-model",
+            elem_id="machines-model",
             filterable=False,
             scale=4,
         )
-        fetch = gr.Button("Download there", elem_id="machine-fetch", scale=0, min_width=150)
-        pause = gr.Button("Pause download", elem_id="machine-pause", scale=0, min_width=150)
+        fetch = gr.Button("Download there", elem_id="machines-fetch", scale=0, min_width=180)
+        pause = gr.Button("Pause download", elem_id="machines-pause", scale=0, min_width=180)
     told = gr.HTML("", elem_id="machines-told", js_on_load=None)
     look = partial(refreshed, engine, machines), [which], [table, which]
     gr.Timer(LOOK_SECONDS).tick(*look, **QUIET)
@@ -144,7 +144,9 @@ def _models(engine: Engine, machine: Machine, lane: RemoteLane) -> Text:
             shape = preset.default
             size = Size(shape.height, shape.width, shape.frames)
             took = lane.guard.durations(preset.id, [size])[size]
-            time = wording.roughly(took.seconds) if took is not None else Text("machines.untimed")
+            time = Text("machines.untimed")
+            if took is not None:
+                time = Text("machines.seconds", seconds=f"{took.seconds:.1f}")
             told.append(Text("machines.model", model=preset.name, time=time))
         elif fetching and fetching["working"]:
             percent = round(100 * fetching["share"])
@@ -156,8 +158,13 @@ def _remarks(machine: Machine) -> list[Said]:
     name = machine.title or machine.name
     told: list[Said] = [from_row(text) for text in machine.left_out]
     if abs(machine.clock_off) > CLOCK_SECONDS:
-        way = "machines.clock_ahead" if machine.clock_off > 0 else "machines.clock_behind"
-        told.append(Text(way, machine=name, time=wording.roughly(abs(machine.clock_off))))
+        values = {"machine": name, "time": wording.roughly(abs(machine.clock_off))}
+        ahead = machine.clock_off > 0
+        told.append(
+            Text("machines.clock_ahead", **values)
+            if ahead
+            else Text("machines.clock_behind", **values)
+        )
     for fetching in machine.seen.get("downloads", {}).values():
         if not fetching["working"] and fetching["told"]:
             told.append(Text("machines.fetch_ended", machine=name, why=from_row(fetching["told"])))

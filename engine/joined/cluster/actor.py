@@ -15,6 +15,8 @@ from engine.presets import load_presets
 from engine.process.variables import settle
 from engine.store_repair import open_store
 
+log = logging.getLogger("headroom.station")
+
 
 class StationActor:
     """Owns the machine's engine for as long as it lives.
@@ -39,7 +41,9 @@ class StationActor:
         self._engine = Engine(home, load_presets(), Jobs(self._store))
         self._station = Station(self._engine)
         self._station.start()
-        logging.getLogger("headroom.station").info("this machine works for another one")
+        logging.getLogger("headroom.station").info(
+            "%d lanes for another machine", len(self._engine.lanes)
+        )
 
     def answer(self, method: str, *values: Any) -> dict[str, Any]:
         return self._station.answer(method, *values)

@@ -208,8 +208,8 @@ class Node:
             return WrongToken(Text("joined.wrong_token", head=head), Text("joined.token_is_there"))
         if OTHER_VERSION.search(said):
             theirs = re.search(r"Ray: (\S+)\s+Python: (\S+)", said)
-            versions = f"Ray {theirs[1]}, Python {theirs[2]}" if theirs else "?"
-            told = Text("joined.other_ray", head=head, theirs=versions)
+            ray, python = (theirs[1], theirs[2]) if theirs else ("?", "?")
+            told = Text("joined.other_ray", head=head, ray=ray, python=python)
             return OtherRay(told, Text("joined.same_ray"))
         if self.head is not None and NO_CONNECTION.search(said):
             return self._unreached()
