@@ -62,6 +62,9 @@ def _lanes(engine: Engine) -> list[Line]:
         titles = listed(*(lane.seat.title for lane in engine.lanes))
         lines.append(Line(subject, "good", Text("doctor.several_lanes", lanes=titles)))
     lines += [Line(subject, "warn", told) for told in engine.left_out]
+    if engine.away:
+        names = listed(*(lane.seat.title for lane in engine.away))
+        lines.append(Line(subject, "good", Text("doctor.machines", lanes=names)))
     for lane in engine.lanes[1:]:  # the first one's are told as a single card's are
         for line in gpu_lines(lane.look(), lane.machine(), engine.home.cache / "kernels.json"):
             of = Text("doctor.of_card", subject=line.subject, card=lane.seat.title)

@@ -41,9 +41,7 @@ class StationActor:
         self._engine = Engine(home, load_presets(), Jobs(self._store))
         self._station = Station(self._engine)
         self._station.start()
-        logging.getLogger("headroom.station").info(
-            "%d lanes for another machine", len(self._engine.lanes)
-        )
+        log.info("%d lanes work for another machine", len(self._engine.lanes))
 
     def answer(self, method: str, *values: Any) -> dict[str, Any]:
         return self._station.answer(method, *values)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.commands.lanes import row_away
+from engine.doctor.doctor import _lanes
 from engine.engine import Engine
 from engine.jobs import State
 from engine.joined.machines import Machines
@@ -122,3 +124,13 @@ def test_the_page_has_the_list_only_where_machines_may_join(
 
     assert has_list(build_page(head, machines=machines))
     assert not has_list(build_page(head))
+
+
+def test_the_doctor_and_the_command_name_them(head: Engine, machines: Machines, line: Line) -> None:
+    told = [str(one.meaning) for one in _lanes(head)]
+    assert f"Other machines have joined: {machines.all[0].name}." in told
+    (row,) = [row_away(head, lane) for lane in machines.all[0].lanes]
+    assert row["name"] == machines.all[0].name
+    assert row["machine"] == machines.all[0].host
+    assert 0 < row["free_bytes"] <= row["total_bytes"]
+    assert row["state"] in ("off", "idle")
