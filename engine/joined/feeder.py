@@ -20,6 +20,7 @@ from engine.joined.machine import Machine, lost
 from engine.joined.remote_lane import RemoteLane, Trip
 from engine.joined.wire import PIECE, Declined, Unheard
 from engine.library import reader_process
+from engine.library.receipt import checked
 from engine.pause import Paused
 from engine.process import loops
 from engine.process.loops import Loop
@@ -77,17 +78,27 @@ class Feeder:
         """Whether there was something to do."""
         if not (self._queue.recovered.is_set() and self._queue.still_ours()):
             return False
+        if (left := self._left_running()) is not None:
+            self._make(Trip(left, key_of(self._head, left)))
+            return True
+        if self._lane.paused:
+            return False
         job = self._adopted() or self._engine.dispatch.next_for(self._lane.name)
         if job is None:
             return False
-        if why := self._keeping.no_place():
-            log.info("no clip begins: %s", why)
+        if self._keeping.no_place() is not None:
             return False
         claimed = self._jobs.claim(job.id, self._lane.name)
         if claimed is None:
             return False
         self._make(Trip(claimed, key_of(self._head, claimed)))
         return True
+
+    def _left_running(self) -> Job | None:
+        """A job that runs here and that nobody sees to: an error that nobody expected ended that.
+        Asked for again it goes on where it was."""
+        running = [job for job in self._jobs.all_running() if job.lane == self._lane.name]
+        return next((job for job in running if job.id not in self._lane.homeward), None)
 
     def _adopted(self) -> Job | None:
         """A waiting job that the other machine has from before, under way or whole."""
@@ -159,7 +170,7 @@ class Feeder:
             "embed": job.embed,
             "lane": self._lane.there,
             "head": self._head,
-            "machine": machine.title or machine.name,
+            "machine": (machine.title or machine.name) if job.visitor == "" else "",
         }
         while "job" not in (answer := self._ask("make", trip.key, order)):
             for kind, sha256 in answer["needs"]:
@@ -206,7 +217,8 @@ class Feeder:
     def _follow(self, trip: Trip, number: int) -> str:
         """Until the job of that number has ended there: how. ``lost`` where it is somebody else's
         now."""
-        machine, job, cancelled, pictured = self._machine, trip.job, False, 0
+        machine, job, pictured = self._machine, trip.job, 0
+        cancelled = withdrawn = False
         while True:
             if machine.gone.is_set():
                 raise lost(machine)
@@ -215,21 +227,31 @@ class Feeder:
                 self._ask("cancel", trip.key)
                 return "lost"
             paused = self._jobs.pause.get() is Paused.NOW
+            paused |= self._lane.paused and not self._has_begun(trip, number)
             if (row.cancel_requested or paused) and not cancelled:
                 self._ask("cancel", trip.key)
-                cancelled = True
+                cancelled, withdrawn = True, paused
             told = machine.errand(trip.key)
             # Else it is of an earlier try.
             errand = told if told is not None and told["job"] == number else None
             if errand is not None and errand["state"] in ("done", "failed", "cancelled"):
-                return self._ended(trip, errand, paused)
+                return self._ended(trip, errand, withdrawn)
             if errand is not None and errand.get("preview", 0) not in (0, pictured):
                 self._lane.preview, pictured = self._ask("preview", trip.key), errand["preview"]
             with machine.changed:
                 if machine.errand(trip.key) is told:
                     machine.changed.wait(CANCEL_SECONDS)
 
-    def _ended(self, trip: Trip, errand: Any, paused: bool) -> str:
+    def _has_begun(self, trip: Trip, number: int) -> bool:
+        told = self._machine.errand(trip.key)
+        return told is None or told["job"] != number or told["state"] != State.QUEUED
+
+    def _ended(self, trip: Trip, errand: Any, withdrawn: bool) -> str:
+        """Settle the job.
+
+        Args:
+            withdrawn: it was cancelled there because one of the queues is paused.
+        """
         machine, job, state = self._machine, trip.job, str(errand["state"])
         machine.learn_soon()
         note, remedy = from_row(errand["note"]), from_row(errand["remedy"])
@@ -242,7 +264,7 @@ class Feeder:
             self._jobs.end(job.id, State.FAILED, joined(named, note), remedy)
         elif self._jobs.get(job.id).cancel_requested:
             self._jobs.end(job.id, State.CANCELLED, CANCELLED)
-        elif paused:
+        elif withdrawn:
             self._jobs.put_back(job.id)
         else:  # its own people have taken it out
             self._lane.refuse(job.id)
@@ -271,6 +293,11 @@ class Feeder:
                     self._put_back(trip.job, error.sentence)
                 except Declined as error:
                     self._jobs.end(trip.job.id, State.FAILED, error.sentence, error.remedy)
+                except OSError as error:  # the disk is full, or gone
+                    self._keeping.discard(trip.job.id)
+                    why = Text("worker.cant_keep", why=error.strerror or str(error))
+                    folder = Text("worker.make_writable", folder=str(self._engine.home.clips))
+                    self._jobs.end(trip.job.id, State.FAILED, why, folder)
                 return
             if self._machine.gone.wait(loop.pause):
                 self._put_back(trip.job, lost(self._machine).sentence)
@@ -292,7 +319,8 @@ class Feeder:
                 file.write(piece)
         poster.write_bytes(self._ask("take", trip.key, 0, True))
         self._check(job, partial, made["sha256"], receipt)
-        self._keeping.keep(job, receipt)
+        name = machine.title or machine.name
+        self._keeping.keep(job, {**receipt, "machine": receipt.get("machine") or name})
         self._ask("forget", trip.key)
 
     def _check(self, job: Job, clip: Path, sha256: str, receipt: Any) -> None:
@@ -302,6 +330,7 @@ class Feeder:
             if sha256_of(clip) != sha256:
                 raise Declined(Text("joined.garbled"), Text("joined.tried_again"))
             seen = reader_process.shape(clip)
+            checked(receipt, name)
         except HeadroomError as error:
             self._keeping.discard(job.id)
             raise Declined(
@@ -311,7 +340,7 @@ class Feeder:
         longer = bool(request.after) and seen.frames > request.frames
         fits = (seen.height, seen.width) == (request.height, request.width)
         fits &= longer or seen.frames == request.frames
-        if not fits or not isinstance(receipt, dict) or receipt.get("request") != request.to_json():
+        if not fits or receipt["request"] != request.to_json():
             self._keeping.discard(job.id)
             raise Declined(Text("joined.bad_clip", machine=name), Text("joined.look_there"))
 

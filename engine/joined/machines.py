@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from engine import VERSION
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.joined.feeder import Feeder
-from engine.joined.link import Link, call
+from engine.joined.link import Link, call, silent
 from engine.joined.machine import Machine
 from engine.joined.posted import post
 from engine.joined.station import machine_id
@@ -46,6 +47,7 @@ class Machines:
         self._machines: dict[str, Machine] = {}
         self._feeders: dict[str, list[Feeder]] = {}
         self._losses: dict[int, int] = {}
+        self._meeting: set[str] = set()
         self.gone: dict[str, Gone] = {}
         self.refused: dict[str, Text] = {}  # by host: why it may not work here
 
@@ -76,7 +78,13 @@ class Machines:
                 self._post,
                 self._engine.faults.tell,
             )
-            machine.start()
+            self._meeting.add(id)
+        try:
+            machine.start()  # asks it, while others may come and go
+        finally:
+            with self._changing:
+                self._meeting.discard(id)
+        with self._changing:
             self._machines[id] = machine
             self.gone.pop(id, None)
             self.refused.pop(machine.host, None)
@@ -88,6 +96,8 @@ class Machines:
             self._tell_engine()
             for feeder in feeders:
                 feeder.start()
+        if machine.gone.is_set():  # meanwhile
+            self._lost(machine, silent(machine.title or machine.name).sentence)
         log.info("%s has joined with %d lanes", machine.name, len(machine.lanes))
         return machine
 
@@ -103,9 +113,9 @@ class Machines:
 
     def _own_id(self, id: str) -> str:
         """``id``, or one beside it where a copy of a machine's disk has the same."""
-        if id not in self._machines:
-            return id
-        return next(f"{id}-{n}" for n in range(2, 10_000) if f"{id}-{n}" not in self._machines)
+        taken = self._machines.keys() | self._meeting
+        others = (f"{id}-{n}" for n in count(2))
+        return next(one for one in chain([id], others) if one not in taken)
 
     def _lost(self, machine: Machine, why: Text) -> None:
         with self._changing:

@@ -156,6 +156,7 @@ class RemoteLane:
         self.machine = machine
         self.guard = RemoteVerdicts(presets, title, ask)
         self.device, self.total, self.free, self.word_of_state = "", 0, 0, "off"
+        self.paused = False  # its people have paused its queue
         self.trip: Trip | None = None
         self.homeward: frozenset[int] = frozenset()  # jobs whose clips are on their way here
         self.preview: bytes | None = None
@@ -180,6 +181,7 @@ class RemoteLane:
     def watched(self, told: Mapping[str, Any]) -> None:
         """An answer of ``Station.watch``."""
         lane = told["lanes"][self.there]
+        self.paused = bool(told["paused"])
         self.free, self._left = int(told["free"][self.there]), told["left"][self.there]
         self.word_of_state = str(lane["state"])
         notice, before = from_row(lane["notice"]), self._status
@@ -250,7 +252,7 @@ class RemoteLane:
         self._refused |= {job}
 
     def refuses(self, job: Job) -> bool:
-        return job.id in self._refused or not self.suits(job.request.model)
+        return self.paused or job.id in self._refused or not self.suits(job.request.model)
 
     def word(self, job: Job) -> Word:
         if job.kind == "probe":

@@ -21,6 +21,7 @@ from engine.errands import KEY, Errands
 from engine.errors import HeadroomError
 from engine.jobs import Job, State
 from engine.joined import wire
+from engine.joined.reports import Reports
 from engine.joined.wire import PIECE, PROTOCOL, Declined
 from engine.machine.facts import this_machine
 from engine.process import loops
@@ -29,7 +30,6 @@ from engine.process.own_files import sha256_of
 from engine.request import SHA256, ClipRequest, Kind
 from engine.settings import Settings
 from engine.text import Text, from_row, to_row
-from engine.weights.progress import WORKING
 from engine.worker.lane import Lane
 from engine.worker.state_word import state_word
 
@@ -38,6 +38,7 @@ log = logging.getLogger("headroom.station")
 LEASE_SECONDS = 20.0
 SHARE_SECONDS = 3650 * 86_400.0  # the station's jobs are cancelled when its process ends
 TURN_SECONDS, PROGRESS_SECONDS = 0.03, 0.4
+OWN_AHEAD = 20  # jobs of its own that are looked at
 KINDS = ("picture", "adapter", "clip")  # what a job may need that only the caller has
 
 
@@ -53,11 +54,12 @@ class Station:
         self._serial, self._event, self._seen = 0, 0, dict[str, Any]()
         self._ended = threading.Event()
         self.dismissed: tuple[Text, Text] | None = None  # why this machine was sent away
+        self._reports = reports = Reports(engine)
         self._methods: dict[str, Callable[..., Any]] = {
             "hello": self.hello,
-            "report": self.report,
+            "report": reports.report,
             "watch": self.watch,
-            "verdicts": self.verdicts,
+            "verdicts": reports.verdicts,
             "make": self.make,
             "give": self.give,
             "cancel": self.cancel,
@@ -118,58 +120,6 @@ class Station:
             "python": this_machine().python,
         }
 
-    def report(self, asked: Mapping[str, list[list[int]]]) -> dict[str, Any]:
-        """Each lane's models, and its word on each size that the model offers and on those of
-        ``asked``, by model."""
-        return {
-            "lanes": [self._lane_report(lane, asked) for lane in self._engine.lanes],
-            "left_out": [to_row(text) for text in self._engine.left_out],
-        }
-
-    def _lane_report(self, lane: Lane, asked: Mapping[str, list[list[int]]]) -> dict[str, Any]:
-        machine, presets = lane.machine(), self._engine.presets
-        suited = [preset for preset in presets.models.values() if lane.suits(preset.id)]
-        ready = {preset.id: self._is_ready(preset.id) for preset in suited}
-        return {
-            "name": lane.name,
-            "title": to_row(lane.seat.title),
-            "device": machine.gpu.name if machine.gpu else machine.device,
-            "total": machine.gpu.total if machine.gpu else machine.ram,
-            "models": {
-                model: self._model_report(lane, model, asked.get(model, [])) if is_ready else None
-                for model, is_ready in ready.items()
-            },
-        }
-
-    def _is_ready(self, model: str) -> bool:
-        try:
-            self._engine.check_ready(model)
-        except HeadroomError:
-            return False
-        return True
-
-    def _model_report(self, lane: Lane, model: str, asked: list[list[int]]) -> dict[str, Any]:
-        guard = lane.guard
-        sizes = {*guard.offered(model), *wire.sizes_from_json(asked)}
-        return {
-            "rules": wire.rules_to_json(guard.rules(model)),
-            "budget": guard.budget(model),
-            "loads": lane.loads(model, None),
-            "sizes": self.verdicts(lane.name, model, wire.sizes_to_json(sizes)),
-        }
-
-    def verdicts(self, lane: str, model: str, sizes: list[list[int]]) -> dict[str, Any]:
-        """The verdict on each of ``sizes``, and how long a clip takes, by ``wire.size_key``."""
-        guard, wanted = self._engine.lane_named(lane).guard, wire.sizes_from_json(sizes)
-        verdicts, took = guard.verdicts(model, wanted), guard.durations(model, wanted)
-        return {
-            wire.size_key(size): {
-                "verdict": wire.verdict_to_json(verdicts[size]),
-                "took": wire.duration_to_json(took[size]),
-            }
-            for size in wanted
-        }
-
     # ---- what it does ----------------------------------------------------------------------
 
     def watch(self, since: int, heard: int, seconds: float) -> dict[str, Any]:
@@ -186,7 +136,8 @@ class Station:
             told = {
                 "errands": {job.errand: self._errand_state(job) for job in jobs},
                 "lanes": lanes,
-                "downloads": self._downloads(),
+                "downloads": self._reports.downloads(),
+                "paused": self._engine.is_paused(),
             }
             with self._taking:
                 if told != self._seen:
@@ -202,7 +153,7 @@ class Station:
         self._called = time.monotonic()
         passed = {job.errand: self._passed(job) for job in jobs if job.state is State.RUNNING}
         frees = {lane.name: lane.free for lane in self._engine.lanes}
-        lefts = {lane.name: lane.left() for lane in self._engine.lanes}
+        lefts = {lane.name: self._left(lane) for lane in self._engine.lanes}
         return {
             **told,
             "serial": serial,
@@ -211,6 +162,16 @@ class Station:
             "free": frees,
             "left": lefts,
         }
+
+    def _left(self, lane: Lane) -> float | None:
+        """Seconds until ``lane`` could begin a job for the other machine: this one's own come
+        first."""
+        left = lane.left()
+        own = [job for job in self._engine.jobs.waiting(OWN_AHEAD) if not job.errand]
+        for job in own:
+            takes = lane.takes(job)
+            left = None if left is None or takes is None else left + takes / len(self._engine.lanes)
+        return left
 
     def _unforgotten(self) -> list[Job]:
         return self._errands.unforgotten()
@@ -259,9 +220,9 @@ class Station:
         """Queue the job of ``key``, unless it is here already.
 
         Args:
-            order: ``request`` and ``seed``, ``kind``, ``embed``, the ``lane`` here, the names of
-                the ``head`` and of this ``machine``, and the ``receipt`` of the clip that it goes
-                on from.
+            order: ``request`` and ``seed``, ``kind``, ``embed``, the ``lane`` here, the name of
+                the ``head``, and what it calls this ``machine``: "" where the clip is for somebody
+                who is told nothing of it.
 
         Returns:
             ``{"needs": [[kind, SHA-256], ...]}`` where files are missing; else ``{"job"}``, its
@@ -403,20 +364,6 @@ class Station:
             self._engine.downloads.start(model)
         else:
             self._engine.downloads.pause(model)
-
-    def _downloads(self) -> dict[str, Any]:
-        """What is fetched now, or why it stopped, by model."""
-        told = {}
-        for preset in self._engine.downloads.models:
-            progress = self._engine.downloads.progress(preset.id)
-            if progress.phase in WORKING or progress.told:
-                share = progress.done / progress.total if progress.total else 0.0
-                told[preset.id] = {
-                    "working": progress.phase in WORKING,
-                    "share": round(share, 3),
-                    "told": to_row(progress.told),
-                }
-        return told
 
     # ---- lease -----------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class _Receipt(_Part):
     model: Line
     label: Line = ""
     device: Line = ""
+    machine: Line = ""
     stages: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     peaks: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     versions: Annotated[dict[Line, Line], Field(max_length=MOST_ENTRIES)] = {}
@@ -176,6 +177,7 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
         "peaks": ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items()),
         "loras": ", ".join(map(_lora, receipt.get("adapters", []))),
         "device": receipt["device"],
+        "machine": receipt.get("machine", ""),
         "versions": ", ".join(f"{name} {v}" for name, v in receipt["versions"].items()),
     }
     return [f"{name:8} {said}" for name, said in lines.items() if said != ""]

@@ -273,7 +273,8 @@ class Supervisor:
             return
         partial, poster = self._keeping.partial(job.id)
         ceiling = self.guard.budget(job.request.model)
-        whom = job.embed, job.visitor == "" or job.errand != ""
+        # Another machine's own clips name this one; those of its visitors tell nothing of either.
+        whom = job.embed, job.visitor == "" or job.machine != ""
         order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
         before = self._keeping.before(job)
         worker.send(messages.Generate(*order, *whom, *before, job.machine))

@@ -131,6 +131,7 @@ def small(engine: Engine, seed: int) -> ClipRequest:
     return ClipRequest.check({**asked, "seed": seed, "model": "wan-tiny"}, engine.presets)
 
 
+@pytest.mark.reliability("three machines: a worker, a node, the head's Ray killed, a line cut")
 @pytest.mark.usefixtures("_in_a_hurry")
 def test_twelve_clips_on_three_machines_that_fail_in_turn(
     head: Engine, machines: Machines, open_head: Head, tmp_path: Path

@@ -22,6 +22,8 @@ from engine.home import PROJECT
 PAGE = PROJECT / "docs" / "commands.md"
 BLOCK = re.compile(r"<!-- example: (.+?) -->\n(.*?)<!-- example ends -->", re.DOTALL)
 SERVE_SECONDS = 120.0
+# What ends the example of a command that goes on until Ctrl-C.
+LASTING = {"serve": r"http://\S+\s", "join": r"No machine answers at .*\n"}
 
 
 def documented() -> dict[str, str]:
@@ -37,7 +39,9 @@ def fresh(folder: Path) -> Iterator[tuple[str, str]]:
     """The same, run now, one after the other: later ones see what earlier ones made."""
     home = folder / "Headroom"
     for command in documented():
-        text = _served(home) if command.startswith("serve") else _printed(command, home, folder)
+        name = command.split()[0]
+        lasts = LASTING.get(name)
+        text = _until(command, home, lasts) if lasts else _printed(command, home, folder)
         yield command, text.replace(str(home), "~/Headroom").replace(str(folder), "~")
 
 
@@ -64,22 +68,28 @@ def _printed(command: str, home: Path, folder: Path) -> str:
     return done.stdout
 
 
-def _served(home: Path) -> str:
-    """What the page says until it answers."""
+def _until(command: str, home: Path, happened: str) -> str:
+    """What a command that lasts says until ``happened``."""
+    home.mkdir(parents=True, exist_ok=True)
     with (home / "said").open("w+b") as said:
-        program = [sys.executable, str(PROJECT / "app.py"), "serve", "--no-browser"]
-        process = subprocess.Popen(program, env=_environment(home), stdout=said, stderr=said)
+        program = [sys.executable, str(PROJECT / "app.py"), *shlex.split(command)]
+        process = subprocess.Popen(
+            program, env=_environment(home), stdin=subprocess.PIPE, stdout=said, stderr=said
+        )
+        assert process.stdin is not None
+        process.stdin.write(b"a token\n")  # what join asks for
+        process.stdin.close()
         deadline = time.monotonic() + SERVE_SECONDS
         try:
             while time.monotonic() < deadline and process.poll() is None:
                 text = (home / "said").read_text(encoding="utf-8")
-                if re.search(r"http://\S+\s", text):
+                if re.search(happened, text):
                     return text
                 time.sleep(0.1)
-            raise RuntimeError(f"serve did not say its address: {text}")
+            raise RuntimeError(f"{command} didn't come so far: {text}")
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 def shape(text: str) -> object:

@@ -113,6 +113,8 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     )
     by_hand = NOTHING if clip.job else Text("receipt_table.by_hand")
     seconds, peaks = receipt["stages"], receipt["peaks"]
+    made_on = receipt.get("machine", "")
+    machine = [Row(Text("receipt_table.machine"), made_on)] if made_on else []
     found = [
         Row(Text("receipt_table.prompt"), clip.request.prompt),
         Row(Text("receipt_table.size"), size),
@@ -125,6 +127,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
             Text("receipt_table.of_the_process"),
         ),
         Row(Text("receipt_table.device"), receipt["device"]),
+        *machine,
         *(
             Row(
                 Text("receipt_table.plan", choice=_choice(name)),

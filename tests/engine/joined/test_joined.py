@@ -23,7 +23,7 @@ from engine.joined.machines import Machines
 from engine.joined.station import Station
 from engine.joined.wire import Declined
 from engine.known_machines import MachineError
-from engine.library.mp4 import write_clip
+from engine.library.mp4 import read_receipt, write_clip
 from engine.presets import Presets
 from engine.process.own_files import sha256_of
 from engine.request import Size
@@ -34,6 +34,7 @@ from tests.support.joined import Line, engine_in, machines_of, station_in
 
 pytestmark = pytest.mark.starts
 
+LINES = pytest.mark.reliability("another machine cut off, silent, gone, or its head killed")
 LONG = "steps=40 step_seconds=0.1"  # four seconds
 
 
@@ -280,9 +281,62 @@ def test_two_lanes_there_are_two_lanes_here(tmp_path: Path, head: Engine, ask: A
             assert (done.state, done.lane) == (State.DONE, name)
 
 
+def test_a_queue_that_is_paused_there_takes_none(
+    head: Engine, machines: Machines, line: Line, ask: Ask
+) -> None:
+    engine, lane = there(line.station), machines.all[0].lanes[0]
+    engine.pause()
+    wait_until(lambda: lane.paused, "the head to hear of it")
+    head.start()
+    wanted = head.submit(ask(), lane=lane.name)
+    other = head.submit(ask())
+    assert finish(head, other).lane == "local"
+    assert head.jobs.get(wanted.id).state is State.QUEUED
+    engine.resume()
+    assert finish(head, wanted).state is State.DONE
+
+
+def test_a_job_that_hasnt_begun_there_comes_back_when_that_queue_is_paused(
+    head: Engine, machines: Machines, line: Line, ask: Ask
+) -> None:
+    """Its own clips come first there, and a pause ends nothing that has begun."""
+    engine = there(line.station)
+    own = engine.submit(ask("steps=20 step_seconds=0.1"))
+    wait_until(lambda: engine.jobs.running(), "its own clip to be made")
+    head.start()
+    job = head.submit(ask(), lane=far(machines))
+    wait_until(lambda: engine.jobs.count_waiting() == 1, "the job to wait there")
+    assert head.jobs.get(job.id).state is State.RUNNING
+    engine.pause()
+    wait_until(is_waiting(head, job), "it to be back")
+    assert head.jobs.get(job.id).attempts == 0
+    assert finish(engine, own).state is State.DONE
+    engine.resume()
+    assert finish(head, job).state is State.DONE
+
+
+def test_a_visitors_clip_tells_nothing_of_either_machine(
+    head: Engine, machines: Machines, line: Line, ask: Ask
+) -> None:
+    head.start()
+    share = head.jobs.shares.open(600.0)
+    try:
+        visitor = f"{share.id}.one", "Ann"
+        (job,) = head.submit_all([ask()], visitor=visitor, lane=far(machines))
+        assert finish(head, job).state is State.DONE
+    finally:
+        share.close()
+    clip = head.library.of_job(job.id)
+    assert clip is not None
+    assert clip.receipt["machine"] == machines.all[0].name, "the owner may know"
+    inside = read_receipt(head.library.place(clip))
+    assert set(inside) - {"pictures"} == {"request", "seed", "model"}
+
+
 # ---- who comes and goes --------------------------------------------------------------------------
 
 
+@LINES
 def test_a_cut_line_puts_the_job_back_and_the_station_gives_up(
     head: Engine, machines: Machines, line: Line, ask: Ask
 ) -> None:
@@ -302,6 +356,7 @@ def test_a_cut_line_puts_the_job_back_and_the_station_gives_up(
     assert not head.away
 
 
+@LINES
 def test_a_clip_that_was_whole_when_the_line_was_cut_comes_home_later(
     head: Engine, machines: Machines, line: Line, ask: Ask
 ) -> None:
@@ -319,6 +374,7 @@ def test_a_clip_that_was_whole_when_the_line_was_cut_comes_home_later(
     assert made_there(line.station) == 1
 
 
+@LINES
 def test_an_answer_that_was_lost_makes_nothing_twice(
     head: Engine, machines: Machines, line: Line, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +398,7 @@ def test_an_answer_that_was_lost_makes_nothing_twice(
     assert made_there(line.station) == 1
 
 
+@LINES
 def test_a_head_that_was_killed_finds_what_was_made_meanwhile(
     tmp_path: Path, station: Station, ask: Ask
 ) -> None:
@@ -370,6 +427,7 @@ def test_a_head_that_was_killed_finds_what_was_made_meanwhile(
         assert made_there(station) == 1
 
 
+@LINES
 def test_a_job_that_several_machines_went_away_with_counts_as_tried(
     head: Engine, machines: Machines, tmp_path: Path, ask: Ask
 ) -> None:
@@ -533,6 +591,7 @@ def test_a_senseless_call_is_answered_with_a_sentence(
 # ---- all of it at once ---------------------------------------------------------------------------
 
 
+@LINES
 def test_twelve_jobs_on_three_machines_with_faults_are_made_once_each(
     head: Engine, machines: Machines, tmp_path: Path, ask: Ask
 ) -> None:
