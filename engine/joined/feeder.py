@@ -283,7 +283,7 @@ class Feeder:
             self._lane.homeward -= {trip.job.id}
 
     def _until_home(self, trip: Trip) -> None:
-        loop = Loop("maker", self._engine.faults.tell)
+        loop = Loop("home", self._engine.faults.tell)
         logs.about(trip.job.id, trip.job.request.prompt)
         while True:
             with loop.turn():
@@ -293,11 +293,6 @@ class Feeder:
                     self._put_back(trip.job, error.sentence)
                 except Declined as error:
                     self._jobs.end(trip.job.id, State.FAILED, error.sentence, error.remedy)
-                except OSError as error:  # the disk is full, or gone
-                    self._keeping.discard(trip.job.id)
-                    why = Text("worker.cant_keep", why=error.strerror or str(error))
-                    folder = Text("worker.make_writable", folder=str(self._engine.home.clips))
-                    self._jobs.end(trip.job.id, State.FAILED, why, folder)
                 return
             if self._machine.gone.wait(loop.pause):
                 self._put_back(trip.job, lost(self._machine).sentence)
@@ -310,14 +305,20 @@ class Feeder:
             raise Declined(Text("joined.clip_gone"))
         receipt = self._ask("receipt", trip.key)
         partial, poster = self._keeping.partial(job.id)
-        self._engine.home.made(partial.parent)
-        with partial.open("wb") as file:
-            while file.tell() < made["bytes"]:
-                piece = self._ask("take", trip.key, file.tell())
-                if not piece:
-                    break
-                file.write(piece)
-        poster.write_bytes(self._ask("take", trip.key, 0, True))
+        try:
+            self._engine.home.made(partial.parent)
+            with partial.open("wb") as file:
+                while file.tell() < made["bytes"]:
+                    piece = self._ask("take", trip.key, file.tell())
+                    if not piece:
+                        break
+                    file.write(piece)
+            poster.write_bytes(self._ask("take", trip.key, 0, True))
+        except OSError as error:  # the disk is full, or gone
+            self._keeping.discard(job.id)
+            folder = Text("worker.make_writable", folder=str(partial.parent))
+            why = error.strerror or str(error)
+            raise Declined(Text("worker.cant_keep", why=why), folder) from error
         self._check(job, partial, made["sha256"], receipt)
         name = machine.title or machine.name
         self._keeping.keep(job, {**receipt, "machine": receipt.get("machine") or name})

@@ -35,7 +35,7 @@ from engine.worker.state_word import state_word
 
 log = logging.getLogger("headroom.station")
 
-LEASE_SECONDS = 20.0
+LEASE_SECONDS, LOOK_SECONDS = 20.0, 1.0
 SHARE_SECONDS = 3650 * 86_400.0  # the station's jobs are cancelled when its process ends
 TURN_SECONDS, PROGRESS_SECONDS = 0.03, 0.4
 OWN_AHEAD = 20  # jobs of its own that are looked at
@@ -369,7 +369,7 @@ class Station:
 
     def _watch_lease(self) -> None:
         loop = Loop("lease", self._engine.faults.tell)
-        while not self._ended.wait(max(1.0, loop.pause)):
+        while not self._ended.wait(max(LOOK_SECONDS, loop.pause)):
             with loop.turn():
                 if time.monotonic() - self._called > LEASE_SECONDS:
                     self._cancel_all()

@@ -37,6 +37,7 @@ Name = Literal[
     "lease",
     "machine",
     "maker",
+    "home",
     "cluster",
 ]
 Tell = Callable[[Name, Text], None]

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import Pipe as make_pipe
 from pathlib import Path
@@ -20,6 +21,10 @@ from engine.engine import Engine
 from engine.install import background
 from engine.install.background import BackgroundInstall
 from engine.jobs import Jobs, State
+from engine.joined import station
+from engine.joined.cluster.head import Head
+from engine.joined.cluster.node import Address
+from engine.joined.feeder import Feeder
 from engine.library import reader_process
 from engine.library.posters import Posters
 from engine.machine import memory
@@ -35,6 +40,7 @@ from engine.worker.queue_lock import QueueLock
 from engine.worker.wakeup import Wakeup
 from tests.conftest import Ask, finish, wait_until
 from tests.support.clipfiles import receipt, write
+from tests.support.joined import Line, machines_of, station_in
 from ui.live import Live
 from ui.server.door import MOST, Door
 from ui.server.listening import asking_itself, listen, served_on
@@ -346,6 +352,59 @@ def peak_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> N
     peak.close()
 
 
+def lease_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(station, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(station, "LEASE_SECONDS", 0.0)
+    with station_in(engine.home.root / "station") as made:
+        monkeypatch.setattr(made, "_cancel_all", failing(made._cancel_all))
+        wait_until(worked_again(made._engine.faults, "lease"), "the good news")
+
+
+def machine_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        machines_of(engine) as machines,
+        station_in(engine.home.root / "station") as made,
+    ):
+        machine = machines.met(Line(made))
+        monkeypatch.setattr(machine, "_watch", failing(machine._watch))
+        wait_until(worked_again(engine.faults, "machine"), "the good news")
+        assert machines.all == (machine,)
+
+
+def maker_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeder_goes_on("maker", ["_adopted", "_send", "_ended"], engine, ask, monkeypatch)
+
+
+def home_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeder_goes_on("home", ["_bring"], engine, ask, monkeypatch)
+
+
+def feeder_goes_on(
+    loop: Name, steps: list[str], engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors at each of ``steps``; the clip is made and comes home all the same."""
+    with (
+        machines_of(engine) as machines,
+        station_in(engine.home.root / "station") as made,
+    ):
+        lane = machines.met(Line(made)).lanes[0]
+        for name in steps:
+            monkeypatch.setattr(Feeder, name, failing(getattr(Feeder, name)))
+        engine.start()
+        job = finish(engine, engine.submit(ask("far"), lane=lane.name))
+        assert (job.state, job.attempts) == (State.DONE, 1), str(job.note)
+        wait_until(worked_again(engine.faults, loop), "the good news")
+
+
+def cluster_goes_on(engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with machines_of(engine) as machines:
+        head = Head(machines, Address("127.0.0.1"), engine.home.root, engine.faults.tell)
+        monkeypatch.setattr(head, "_serve", failing(lambda: time.sleep(0.01)))
+        loops.start(head._thread)
+        wait_until(worked_again(engine.faults, "cluster"), "the good news")
+        head.close()
+
+
 CASES: dict[Name, Callable[[Engine, Ask, pytest.MonkeyPatch], None]] = {
     "supervisor": supervisor_goes_on,
     "recorder": recorder_goes_on,
@@ -361,6 +420,11 @@ CASES: dict[Name, Callable[[Engine, Ask, pytest.MonkeyPatch], None]] = {
     "teller": teller_goes_on,
     "owner": owner_goes_on,
     "peak": peak_goes_on,
+    "lease": lease_goes_on,
+    "machine": machine_goes_on,
+    "maker": maker_goes_on,
+    "home": home_goes_on,
+    "cluster": cluster_goes_on,
 }
 
 
@@ -389,6 +453,8 @@ SHORT_LIVED = (
     "pull.py",  # ends with its download, which a command waits for
     "pulling.py",  # ends with the process that it listens to
     "pull_process.py",  # waits for the end of a process that is short
+    "held.py",  # ends with the command that it runs
+    "node.py",  # reads what its process says
     "terminal.py",  # asks for the end until it has come
 )
 
@@ -404,7 +470,8 @@ def test_each_loop_and_each_thread_has_a_case() -> None:
                 threads += re.findall(r"threading\.(?:Thread|Timer)[(\)]", text)
                 named += re.findall(r"\bLoop\(\s*\"(\w+)\"", text)
     assert set(named) == set(CASES)
-    assert len(threads) == 12, "a thread more: give it a Loop and a case here, then count it"
+    # A clip's way home and a meeting are short; the others are those of CASES.
+    assert len(threads) == 12 + 7, "a thread more: give it a Loop and a case here, then count it"
 
 
 def test_a_step_that_always_fails_is_given_up_and_the_queue_goes_on(

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.joined.cluster.node import environment
 from engine.joined.link import CALL_SECONDS, silent
+from engine.process.loops import Loop
 
 log = logging.getLogger("headroom.bridge")
 
@@ -67,16 +68,18 @@ class _Bridge:
     def _look_around(self) -> None:
         import ray
 
+        loop = Loop("cluster")
         while True:
-            found = {name for name in ray.util.list_named_actors() if name.startswith(STATION)}
-            for name in found - self._stations.keys():
-                with contextlib.suppress(ValueError):  # it has left again
-                    self._stations[name] = ray.get_actor(name)
-                    self.tell(MET, name)
-            for name in self._stations.keys() - found:
-                del self._stations[name]
-                self.tell(LEFT, name)
-            time.sleep(LOOK_SECONDS)
+            with loop.turn():
+                found = {name for name in ray.util.list_named_actors() if name.startswith(STATION)}
+                for name in found - self._stations.keys():
+                    with contextlib.suppress(ValueError):  # it has left again
+                        self._stations[name] = ray.get_actor(name)
+                        self.tell(MET, name)
+                for name in self._stations.keys() - found:
+                    del self._stations[name]
+                    self.tell(LEFT, name)
+            time.sleep(LOOK_SECONDS + loop.pause)
 
     def _call(
         self, number: int, station: str, method: str, values: tuple[Any, ...], seconds: float
