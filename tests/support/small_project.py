@@ -15,7 +15,7 @@ from engine.install.__main__ import Order, Setup
 from engine.install.environments import Environments, answers, python_of, rehome
 from engine.install.facts import Facts
 from engine.install.packages import Packages
-from engine.install.plan import ENGINE, HASHES, PAGE, TESTS
+from engine.install.plan import ENGINE, HASHES, LANES, PAGE, TESTS
 from tests.support.computers import NO_GPU
 
 
@@ -72,6 +72,7 @@ class Small:
     def require(self, page: str = "1.0", clips: str = "1.0") -> None:
         (self.folder / PAGE).write_text(f"page=={page}\n")
         (self.folder / ENGINE).write_text(f"-r {PAGE}\ntorch==1.0\nclips=={clips}\n")
+        (self.folder / LANES).write_text("# Nothing here connects machines.\n")
         (self.folder / TESTS).write_text("tools==1.0\n")
 
     def make_quickly(self, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

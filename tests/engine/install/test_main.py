@@ -53,11 +53,11 @@ def test_what_only_adds_is_added_and_the_rest_left_alone(small: Small) -> None:
     assert (small.has("page"), small.has("clips"), small.has("torch")) == ("1.0", "1.0", "1.0")
     small.set_up("test")
     assert small.has("tools") == "1.0"
-    assert small.trials == [(ENGINE,), (TESTS,)]
+    assert small.trials == [(ENGINE,), (LANES, TESTS)]
     assert python_of(small.places.now).lstat().st_ino == before
     stamp = read_stamp(small.places.now)
     assert stamp is not None
-    assert set(stamp.files) == {PAGE, ENGINE, TESTS}
+    assert set(stamp.files) == {PAGE, ENGINE, LANES, TESTS}
 
 
 def test_new_versions_are_built_beside_and_swapped_in(small: Small) -> None:
@@ -66,7 +66,7 @@ def test_new_versions_are_built_beside_and_swapped_in(small: Small) -> None:
     small.set_up("serve")
     # A plain start keeps what was there besides: clips and the tests' tools.
     assert [small.has(name) for name in ("page", "clips", "tools")] == ["2.0", "1.0", "1.0"]
-    assert small.trials[-1] == (PAGE, ENGINE, TESTS)
+    assert small.trials[-1] == (PAGE, ENGINE, LANES, TESTS)
     assert small.left_behind() == []
     pip = (small.places.now / "bin/pip").read_text()
     assert ".venv.new" not in pip
