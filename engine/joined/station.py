@@ -45,7 +45,7 @@ KINDS = ("picture", "adapter", "clip")  # what a job may need that only the call
 class Station:
     """See the module's docstring. ``start`` and ``close`` frame its life; any thread may call."""
 
-    def __init__(self, engine: Engine, cores: int | None = None) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine, self._errands = engine, Errands(engine.home, engine.jobs)
         self.id = machine_id(engine)
         self._called = time.monotonic()
@@ -327,6 +327,8 @@ class Station:
         Raises:
             Declined: it isn't here.
         """
+        if not KEY.fullmatch(key):
+            raise Declined(Text("joined.no_key"))
         path = self._errands.poster(key) if poster else self._errands.clip(key)
         try:
             with path.open("rb") as file:
@@ -348,7 +350,8 @@ class Station:
         return made.receipt
 
     def forget(self, key: str) -> None:
-        self._errands.forget(key)
+        if KEY.fullmatch(key):  # else there is none
+            self._errands.forget(key)
 
     def dismiss(self, why: str, remedy: str) -> None:
         """This machine isn't wanted any more; ``dismissed`` tells whoever let it join."""

@@ -588,6 +588,16 @@ def test_a_senseless_call_is_answered_with_a_sentence(
     assert not any(there(station).home.errands.glob(".part*"))
 
 
+def test_a_key_is_no_way_to_other_files(station: Station, tmp_path: Path) -> None:
+    errands = there(station).home.made(there(station).home.errands)
+    secret = errands.parent / "clips" / "own.mp4"
+    secret.write_bytes(b"mine")
+    assert (errands / "../clips/own.mp4").exists()
+    assert "error" in station.answer("take", "../clips/own", 0)
+    station.answer("forget", "../clips/own")
+    assert secret.read_bytes() == b"mine"
+
+
 # ---- all of it at once ---------------------------------------------------------------------------
 
 
