@@ -7,6 +7,7 @@ doesn't wait for that.
 import hashlib
 import json
 import logging
+import platform
 import threading
 import time
 from pathlib import Path
@@ -169,7 +170,7 @@ class Feeder:
             "kind": job.kind,
             "embed": job.embed,
             "lane": self._lane.there,
-            "head": self._head,
+            "head": platform.node() or "?",
             "machine": (machine.title or machine.name) if job.visitor == "" else "",
         }
         while "job" not in (answer := self._ask("make", trip.key, order)):

@@ -48,6 +48,7 @@ class Machines:
         self._feeders: dict[str, list[Feeder]] = {}
         self._losses: dict[int, int] = {}
         self._meeting: set[str] = set()
+        self._closed = False
         self.gone: dict[str, Gone] = {}
         self.refused: dict[str, Text] = {}  # by host: why it may not work here
 
@@ -85,6 +86,9 @@ class Machines:
             with self._changing:
                 self._meeting.discard(id)
         with self._changing:
+            if self._closed:
+                machine.close()
+                raise silent(machine.title or machine.name)
             self._machines[id] = machine
             self.gone.pop(id, None)
             self.refused.pop(machine.host, None)
@@ -192,6 +196,7 @@ class Machines:
         """What is being made there waits again; the stations give it up by themselves, or have it
         ready if this program is back soon."""
         with self._changing:
+            self._closed = True
             machines, feeders = self.all, [f for fs in self._feeders.values() for f in fs]
             for machine in machines:
                 machine.close()

@@ -148,8 +148,7 @@ class Node:
         """
         if self.head is not None and not _answers(self.head):
             raise self._unreached()
-        command = [sys.executable, "-m", "engine.joined.cluster.held"]
-        command += [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         command += ["--disable-usage-stats", "--num-cpus=0", "--num-gpus=0"]
         command += [f"--node-ip-address={self.own}", f"--object-store-memory={STORE_BYTES}"]
         first = _free_block(self._port + 1)
@@ -163,8 +162,9 @@ class Node:
             command += [f"--temp-dir={self._folder}"]
         else:
             command += [f"--address={self.head.host}:{self.head.port}"]
+        held = [sys.executable, "-m", "engine.joined.cluster.held", self._folder]
         self._process = subprocess.Popen(
-            command,
+            [*held, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@ How calls travel for real is in tests/system/test_cluster.py."""
 
 import contextlib
 import hashlib
+import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -306,6 +307,7 @@ def test_a_job_that_hasnt_begun_there_comes_back_when_that_queue_is_paused(
     head.start()
     job = head.submit(ask(), lane=far(machines))
     wait_until(lambda: engine.jobs.count_waiting() == 1, "the job to wait there")
+    assert engine.jobs.waiting()[0].visitor_name == platform.node()
     assert head.jobs.get(job.id).state is State.RUNNING
     engine.pause()
     wait_until(is_waiting(head, job), "it to be back")
