@@ -34,6 +34,7 @@ from engine.worker.queue_lock import QueueLock
 log = logging.getLogger("headroom.feeder")
 
 POLL_SECONDS = 0.5  # another process may queue jobs in the same database
+LONGEST_PAUSE = 5.0  # after an error that nobody expected: somebody may wait for a clip
 AGAIN_SECONDS = 0.5  # after a call without an answer
 CANCEL_SECONDS = 0.2  # or cancel them
 MOST_LOSSES = 3  # machines that went away with a job, after which it may be the reason
@@ -51,7 +52,7 @@ class Feeder:
         self._machine, self._lane, self._losses = machine, lane, losses
         self._queue: QueueLock = engine.queue
         self._keeping = Keeping(engine.home, engine.jobs)
-        self._loop = Loop("maker", engine.faults.tell)
+        self._loop = Loop("maker", engine.faults.tell, LONGEST_PAUSE)
         self._thread = threading.Thread(target=self._run, name=f"feeder {lane.name}", daemon=True)
         self._homeward: list[threading.Thread] = []
 
@@ -284,7 +285,7 @@ class Feeder:
             self._lane.homeward -= {trip.job.id}
 
     def _until_home(self, trip: Trip) -> None:
-        loop = Loop("home", self._engine.faults.tell)
+        loop = Loop("home", self._engine.faults.tell, LONGEST_PAUSE)
         logs.about(trip.job.id, trip.job.request.prompt)
         while True:
             with loop.turn():

@@ -76,7 +76,7 @@ class _Receipt(_Part):
     model: Line
     label: Line = ""
     device: Line = ""
-    machine: Line = ""
+    machine: Line | None = None
     stages: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     peaks: Annotated[dict[Line, Number], Field(max_length=MOST_ENTRIES)] = {}
     versions: Annotated[dict[Line, Line], Field(max_length=MOST_ENTRIES)] = {}
@@ -96,7 +96,7 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        for name in ("frames", "parts", "pictures", "adapters"):
+        for name in ("frames", "parts", "pictures", "adapters", "machine"):
             if receipt[name] is None:
                 del receipt[name]
         receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}

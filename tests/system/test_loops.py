@@ -65,6 +65,7 @@ PROJECT = Path(__file__).parents[2]
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "FIRST_SECONDS", 0.005)
     monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr("engine.joined.feeder.LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -36,13 +36,14 @@ from tests.support.joined import Line, engine_in, machines_of, station_in
 pytestmark = pytest.mark.starts
 
 LINES = pytest.mark.reliability("another machine cut off, silent, gone, or its head killed")
-LONG = "steps=40 step_seconds=0.1"  # four seconds
+LONG = "steps=40 step_seconds=0.05"  # two seconds
 
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.joined.machine.LOST_SECONDS", 1.0)
-    monkeypatch.setattr("engine.joined.station.LEASE_SECONDS", 2.0)
+    monkeypatch.setattr("engine.joined.machine.LOST_SECONDS", 0.5)
+    monkeypatch.setattr("engine.joined.station.LEASE_SECONDS", 1.5)
+    monkeypatch.setattr("engine.joined.station.LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture
