@@ -36,7 +36,7 @@ from tests.support.joined import Line, engine_in, machines_of, station_in
 pytestmark = pytest.mark.starts
 
 LINES = pytest.mark.reliability("another machine cut off, silent, gone, or its head killed")
-LONG = "steps=40 step_seconds=0.05"  # two seconds
+LONG = "steps=60 step_seconds=0.1"  # six seconds: a busy machine is late in looking
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_its_progress_is_seen_and_it_can_be_cancelled(
     assert status.job == job.id
     wait_until(lambda: head.status_of(head.jobs.get(job.id)).preview, "a preview")
     head.cancel(job.id)
-    assert finish(head, job, 5).state is State.CANCELLED
+    assert finish(head, job).state is State.CANCELLED
     wait_until(lambda: not there(line.station).jobs.recent()[0].errand, "the station's word")
     assert there(line.station).jobs.recent()[0].state is State.CANCELLED
 
