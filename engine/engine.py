@@ -325,6 +325,15 @@ class Engine(ByLane):
         self.guard.check_here(model)
         self._check_weights(model)
 
+    def is_ready_here(self, model: str) -> bool:
+        """Whether this machine itself could load ``model``, whatever others have."""
+        try:
+            self.lane.guard.check_here(model)
+            self._check_weights(model, self.lane.name)
+        except HeadroomError:
+            return False
+        return True
+
     def _check_weights(self, model: str, lane: str = "") -> None:
         """``lane``: the one that shall make what is asked for; "" where any may."""
         preset = self.presets.models[model]

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.commands.opened import open_engine
 from engine.engine import Engine
-from engine.errors import ExitCode, HeadroomError
+from engine.errors import ExitCode
 from engine.joined.remote_lane import RemoteLane
 from engine.presets import ModelPreset
 from engine.process.console import tell, tell_json
@@ -43,7 +43,7 @@ def row_of(engine: Engine, lane: Lane) -> dict[str, Any]:
     no run says so."""
     machine, sample = lane.machine(), lane.look()
     models = [preset for preset in engine.presets.with_files if lane.suits(preset.id)]
-    ready = {preset.id: _is_ready(engine, preset) for preset in models}
+    ready = {preset.id: engine.is_ready_here(preset.id) for preset in models}
     return {
         "name": lane.name,
         "machine": platform.node(),
@@ -69,14 +69,6 @@ def row_away(engine: Engine, lane: RemoteLane) -> dict[str, Any]:
         "models": {p.id: "ready" if lane.suits(p.id) else "missing" for p in models},
         "seconds": {p.id: _seconds(lane, p) for p in models},
     }
-
-
-def _is_ready(engine: Engine, preset: ModelPreset) -> bool:
-    try:
-        engine.check_ready(preset.id)
-    except HeadroomError:
-        return False
-    return True
 
 
 def _seconds(lane: Maker, preset: ModelPreset) -> float | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.engine import Engine
-from engine.errors import HeadroomError
 from engine.joined import wire
 from engine.text import to_row
 from engine.weights.progress import WORKING
@@ -28,10 +27,9 @@ class Reports:
     def _lane_report(self, lane: Lane, asked: Mapping[str, list[list[int]]]) -> dict[str, Any]:
         machine, presets = lane.machine(), self._engine.presets
         suited = [preset for preset in presets.models.values() if lane.suits(preset.id)]
-        ready = {preset.id: self._is_ready(preset.id) for preset in suited}
+        ready = {preset.id: self._engine.is_ready_here(preset.id) for preset in suited}
         return {
             "name": lane.name,
-            "title": to_row(lane.seat.title),
             "device": machine.gpu.name if machine.gpu else machine.device,
             "total": machine.gpu.total if machine.gpu else machine.ram,
             "models": {
@@ -39,13 +37,6 @@ class Reports:
                 for model, is_ready in ready.items()
             },
         }
-
-    def _is_ready(self, model: str) -> bool:
-        try:
-            self._engine.check_ready(model)
-        except HeadroomError:
-            return False
-        return True
 
     def _model_report(self, lane: Lane, model: str, asked: list[list[int]]) -> dict[str, Any]:
         guard = lane.guard

@@ -239,6 +239,7 @@ def test_a_model_that_only_the_other_machine_has(
             head.start()
             job = finish(head, head.submit(ask()))
             assert (job.state, job.lane) == (State.DONE, far(machines))
+            assert not head.is_ready_here("scripted"), "whatever others have"
             with pytest.raises(WeightsMissing):
                 head.submit(ask(), lane="local")
 
