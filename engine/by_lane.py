@@ -3,6 +3,7 @@ to do, what any of them may make."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.any_lane import AnyLane, Judge
@@ -21,6 +22,8 @@ from engine.worker.maker import Maker
 from engine.worker.progress import Progress, TimeLeft
 from engine.worker.status import Status
 
+AnyMaker = TypeVar("AnyMaker", bound=Maker)
+
 
 class LaneError(HeadroomError):
     """There is no lane of that name."""
@@ -31,6 +34,15 @@ class LaneError(HeadroomError):
 def title_of(lane: Maker) -> Said:
     """What people call it; a machine's only lane has no title of its own."""
     return lane.seat.title or Text("lanes.here")
+
+
+def _named(name: str, lanes: Sequence[AnyMaker]) -> AnyMaker:
+    """Raises LaneError: ``lanes`` have none of that name."""
+    for lane in lanes:
+        if lane.name == name:
+            return lane
+    known = listed(*(lane.name for lane in lanes))
+    raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
 
 
 class ByLane:
@@ -87,21 +99,13 @@ class ByLane:
 
     def maker_named(self, name: str) -> Maker:
         """Raises LaneError: there is none of that name."""
-        for lane in self.makers:
-            if lane.name == name:
-                return lane
-        known = listed(*(lane.name for lane in self.makers))
-        raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
+        return _named(name, self.makers)
 
     def lane_named(self, name: str) -> Lane:
         """Of this machine. Raises LaneError: there is none of that name here."""
-        for lane in self.lanes:
-            if lane.name == name:
-                return lane
         if any(lane.name == name for lane in self.away):
             raise LaneError(Text("lanes.elsewhere", name=name[:40]), Text("lanes.do_it_there"))
-        known = listed(*(lane.name for lane in self.lanes))
-        raise LaneError(Text("lanes.unknown", name=name[:40]), Text("lanes.known", names=known))
+        return _named(name, self.lanes)
 
     def lane_or_first(self, name: str | None) -> Lane:
         """As ``lane_named``; the first where none is named."""

@@ -50,10 +50,7 @@ class Errands:
 
     def find(self, key: str) -> Job | None:
         """The newest job of ``key``."""
-        rows = self._jobs.store.rows(
-            "select id from jobs where errand = ? order by id desc limit 1", (key,)
-        )
-        return self._jobs.get(rows[0]["id"]) if rows else None
+        return next(iter(self._jobs.where("errand = ? order by id desc limit 1", key)), None)
 
     def add(
         self,
@@ -108,8 +105,7 @@ class Errands:
 
     def unforgotten(self) -> list[Job]:
         """All whose end the other machine hasn't seen to yet, oldest first."""
-        rows = self._jobs.store.rows("select id from jobs where errand != '' order by id")
-        return [self._jobs.get(row["id"]) for row in rows]
+        return self._jobs.where("errand != '' order by id")
 
     def bring(self, sha256: str, source: Path, receipt: dict[str, Any]) -> None:
         """Keep the other machine's clip of that SHA-256, which a job is to go on from.

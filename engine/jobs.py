@@ -120,7 +120,7 @@ class Jobs:
 
     def waiting(self, limit: int = -1) -> list[Job]:
         """In the order in which they will run; all of them without a ``limit``."""
-        return self._rows(f"state = 'queued' order by {ORDER} limit ?", limit)
+        return self.where(f"state = 'queued' order by {ORDER} limit ?", limit)
 
     def place(self, job: int) -> int | None:
         """Where a waiting job stands, 1 being next; None for one that doesn't wait."""
@@ -138,23 +138,24 @@ class Jobs:
     def running(self, lane: str | None = None) -> Job | None:
         """What is made now: in ``lane``, or in whichever the one that began first."""
         which = "state = 'running' and coalesce(?, lane) = lane order by started, id limit 1"
-        return next(iter(self._rows(which, lane)), None)
+        return next(iter(self.where(which, lane)), None)
 
     def all_running(self) -> list[Job]:
         """What every lane makes now, in the order in which it was begun."""
-        return self._rows("state = 'running' order by started, id")
+        return self.where("state = 'running' order by started, id")
 
     def latest(self) -> Job | None:
         """The job that ended last."""
         return next(
-            iter(self._rows("ended is not null order by ended desc, id desc limit 1")), None
+            iter(self.where("ended is not null order by ended desc, id desc limit 1")), None
         )
 
     def recent(self, limit: int = 200) -> list[Job]:
         """The newest, in whatever state."""
-        return self._rows("true order by id desc limit ?", limit)
+        return self.where("true order by id desc limit ?", limit)
 
-    def _rows(self, which: str, *values: object) -> list[Job]:
+    def where(self, which: str, *values: object) -> list[Job]:
+        """Those for which the SQL condition ``which`` holds; an order may follow it."""
         rows = self.store.rows(f"select * from jobs where {which}", values)
         return [_job(row) for row in rows]
 
@@ -322,7 +323,7 @@ class Jobs:
 
     def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
         """A visitor's own jobs, the newest first."""
-        return self._rows("visitor = ? and visitor != '' order by id desc limit ?", visitor, limit)
+        return self.where("visitor = ? and visitor != '' order by id desc limit ?", visitor, limit)
 
     def is_stray(self, job: Job) -> bool:
         """Whether it is a visitor's, and the share that they came through is over."""
@@ -340,11 +341,11 @@ class Jobs:
 
     def unfinished_of_visitors(self) -> list[Job]:
         """What visitors have waiting or running."""
-        return self._rows("state in ('queued', 'running') and visitor != ''")
+        return self.where("state in ('queued', 'running') and visitor != ''")
 
     def ended(self, limit: int, *states: State) -> list[Job]:
         """What of the owner's ended last in one of ``states`` and wasn't cleared, newest first."""
-        return self._rows(
+        return self.where(
             f"state in ({', '.join('?' * len(states))}) and not cleared and visitor = ''"
             " order by ended desc, id desc limit ?",
             *states,

@@ -172,7 +172,7 @@ class Feeder:
             "embed": job.embed,
             "lane": self._lane.there,
             "head": platform.node() or "?",
-            "machine": (machine.title or machine.name) if job.visitor == "" else "",
+            "machine": machine.called if job.visitor == "" else "",
         }
         while "job" not in (answer := self._ask("make", trip.key, order)):
             for kind, sha256 in answer["needs"]:
@@ -262,7 +262,7 @@ class Feeder:
         if state == "done":
             self._jobs.end(job.id, State.DONE, note, remedy)
         elif state == "failed":
-            named = Text("joined.failed_there", machine=machine.title or machine.name)
+            named = Text("joined.failed_there", machine=machine.called)
             self._jobs.end(job.id, State.FAILED, joined(named, note), remedy)
         elif self._jobs.get(job.id).cancel_requested:
             self._jobs.end(job.id, State.CANCELLED, CANCELLED)
@@ -270,7 +270,7 @@ class Feeder:
             self._jobs.put_back(job.id)
         else:  # its own people have taken it out
             self._lane.refuse(job.id)
-            name = machine.title or machine.name
+            name = machine.called
             self._put_back(job, Text("joined.cancelled_there", machine=name))
         self._ask("forget", trip.key)
         return state
@@ -322,13 +322,13 @@ class Feeder:
             why = error.strerror or str(error)
             raise Declined(Text("worker.cant_keep", why=why), folder) from error
         self._check(job, partial, made["sha256"], receipt)
-        name = machine.title or machine.name
+        name = machine.called
         self._keeping.keep(job, {**receipt, "machine": receipt.get("machine") or name})
         self._ask("forget", trip.key)
 
     def _check(self, job: Job, clip: Path, sha256: str, receipt: Any) -> None:
         """Raises Declined: what came isn't the clip that was asked for."""
-        name, request = self._machine.title or self._machine.name, job.request
+        name, request = self._machine.called, job.request
         try:
             if sha256_of(clip) != sha256:
                 raise Declined(Text("joined.garbled"), Text("joined.tried_again"))

@@ -53,7 +53,6 @@ class Machine:
         self.lanes: tuple[RemoteLane, ...] = ()
         self.left_out: list[str] = []
         self.gone = threading.Event()
-        self.report: Mapping[str, Any] = {}
         self._engine, self._lost, self._learnt = engine, lost, learnt
         self._loop = Loop("machine", tell)
         self.seen: Mapping[str, Any] = {}
@@ -70,6 +69,11 @@ class Machine:
         self._learn()
         self._watch(0.0)
         loops.start(self._thread)
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        return self.title or self.name
 
     def close(self) -> None:
         self.gone.set()
@@ -122,12 +126,9 @@ class Machine:
         self.close()
 
     def _learn(self) -> None:
-        asked: dict[str, dict[str, list[list[int]]]] = {
-            lane.there: lane.guard.asked() for lane in self.lanes
-        }
         sizes: dict[str, list[list[int]]] = {}
-        for by_model in asked.values():
-            for model, more in by_model.items():
+        for lane in self.lanes:
+            for model, more in lane.guard.asked().items():
                 sizes.setdefault(model, []).extend(more)
         report = self.ask("report", sizes)
         if not self.lanes:
@@ -136,7 +137,7 @@ class Machine:
             told = next((one for one in report["lanes"] if one["name"] == lane.there), None)
             if told is not None:
                 lane.report(told)
-        self.report, self.left_out = report, list(report["left_out"])
+        self.left_out = list(report["left_out"])
         self._asked_at = time.monotonic()
 
     def _lane(self, told: Mapping[str, Any], count: int) -> RemoteLane:
@@ -154,10 +155,9 @@ class Machine:
         return RemoteLane(name, there, self.host, title, presets, jobs, ask)
 
     def _lane_title(self, there: str, count: int) -> Text:
-        own = self.title or self.name
         if count == 1:
-            return plain(own)
-        return Text("joined.lane_of", machine=own, lane=there)
+            return plain(self.called)
+        return Text("joined.lane_of", machine=self.called, lane=there)
 
     def _watch(self, seconds: float) -> None:
         known = self.seen.get("serial", -1), self.seen.get("event", -1)
@@ -170,4 +170,5 @@ class Machine:
 
 
 def lost(machine: Machine) -> Unheard:
-    return silent(machine.title or machine.name)
+    """What whoever waits for ``machine`` hears once it has gone."""
+    return silent(machine.called)

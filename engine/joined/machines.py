@@ -13,8 +13,8 @@ from engine import VERSION
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.joined.feeder import Feeder
-from engine.joined.link import Link, call, silent
-from engine.joined.machine import Machine
+from engine.joined.link import Link, call
+from engine.joined.machine import Machine, lost
 from engine.joined.posted import post
 from engine.joined.station import machine_id
 from engine.joined.wire import PROTOCOL, Declined
@@ -33,7 +33,6 @@ class Gone:
 
     title: str
     why: Text
-    at: float
 
 
 class Machines:
@@ -88,7 +87,7 @@ class Machines:
         with self._changing:
             if self._closed:
                 machine.close()
-                raise silent(machine.title or machine.name)
+                raise lost(machine)
             self._machines[id] = machine
             self.gone.pop(id, None)
             self.refused.pop(machine.host, None)
@@ -101,7 +100,7 @@ class Machines:
             for feeder in feeders:
                 feeder.start()
         if machine.gone.is_set():  # meanwhile
-            self._lost(machine, silent(machine.title or machine.name).sentence)
+            self._lost(machine, lost(machine).sentence)
         log.info("%s has joined with %d lanes", machine.name, len(machine.lanes))
         return machine
 
@@ -127,8 +126,7 @@ class Machines:
                 return
             del self._machines[machine.id]
             self._feeders.pop(machine.id, None)
-            title = machine.title or machine.name
-            self.gone[machine.id] = Gone(title, why, time.time())
+            self.gone[machine.id] = Gone(machine.called, why)
             self._tell_engine()
         self._engine.nudge()
 
@@ -141,7 +139,7 @@ class Machines:
 
     def called(self, link: Link) -> str:
         """What people call the machine at ``link``."""
-        names = (m.title or m.name for m in self.all if m.link is link)
+        names = (m.called for m in self.all if m.link is link)
         return next(names, "?")
 
     def _tell_engine(self) -> None:

@@ -186,7 +186,7 @@ class RemoteLane:
         self.word_of_state = str(lane["state"])
         notice, before = from_row(lane["notice"]), self._status
         at = before.notice_at if notice == before.notice and before.notice_at else time.time()
-        trip, shown = self.trip, before
+        trip = self.trip
         errand = told["errands"].get(trip.key) if trip is not None else None
         shown = Status(
             state=STATES.get(self.word_of_state, EngineState.OFF),

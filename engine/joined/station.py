@@ -23,7 +23,6 @@ from engine.jobs import Job, State
 from engine.joined import wire
 from engine.joined.reports import Reports
 from engine.joined.wire import PIECE, PROTOCOL, Declined
-from engine.machine.facts import this_machine
 from engine.process import loops
 from engine.process.loops import Loop
 from engine.process.own_files import sha256_of
@@ -100,7 +99,7 @@ class Station:
     def state(self) -> dict[str, Any]:
         """For whoever let this machine join: seconds since the other one last called, what is made
         for it, and why this one was sent away, if it was."""
-        making = [job for job in self._unforgotten() if job.state is State.RUNNING]
+        making = [job for job in self._errands.unforgotten() if job.state is State.RUNNING]
         return {
             "silent": time.monotonic() - self._called,
             "making": str(making[0].request.size) if making else "",
@@ -117,7 +116,6 @@ class Station:
             "id": self.id,
             "name": platform.node() or "machine",
             "clock": time.time(),
-            "python": this_machine().python,
         }
 
     # ---- what it does ----------------------------------------------------------------------
@@ -131,13 +129,16 @@ class Station:
         """
         began = time.monotonic()
         until = began + min(seconds, LEASE_SECONDS / 2)
+        # Files, locks and settings are looked at once a call, what runs in every turn of it.
+        elsewhere, paused = self._engine.is_elsewhere(), self._engine.is_paused()
+        downloads = self._reports.downloads()
         while True:
-            jobs, lanes = self._unforgotten(), self._lane_states()
+            jobs = self._errands.unforgotten()
             told = {
                 "errands": {job.errand: self._errand_state(job) for job in jobs},
-                "lanes": lanes,
-                "downloads": self._reports.downloads(),
-                "paused": self._engine.is_paused(),
+                "lanes": self._lane_states(elsewhere),
+                "downloads": downloads,
+                "paused": paused,
             }
             with self._taking:
                 if told != self._seen:
@@ -173,17 +174,13 @@ class Station:
             left = None if left is None or takes is None else left + takes / len(self._engine.lanes)
         return left
 
-    def _unforgotten(self) -> list[Job]:
-        return self._errands.unforgotten()
-
-    def _lane_states(self) -> dict[str, Any]:
+    def _lane_states(self, elsewhere: bool) -> dict[str, Any]:
         return {
             lane.name: {
-                "state": state_word(lane, self._engine.is_elsewhere()),
+                "state": state_word(lane, elsewhere),
                 "model": lane.status.model if lane.status.worker_pid is not None else "",
                 "label": to_row(lane.status.label),
                 "notice": to_row(lane.status.notice),
-                "errand": job.errand if (job := lane.running()) else "",
             }
             for lane in self._engine.lanes
         }
@@ -378,7 +375,7 @@ class Station:
                     self._cancel_all()
 
     def _cancel_all(self) -> None:
-        for job in self._unforgotten():
+        for job in self._errands.unforgotten():
             if not job.state.final and not job.cancel_requested:
                 log.warning("nobody has asked for job %d for %.0f s", job.id, LEASE_SECONDS)
                 self._engine.cancel(job.id)

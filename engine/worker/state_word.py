@@ -10,7 +10,7 @@ StateWord = Literal["idle", "busy", "loading", "lost", "off"]
 
 def state_word(lane: Lane, elsewhere: bool) -> StateWord:
     """``elsewhere``: another process works on the queue: then only what it makes is known here."""
-    if lane.look().state == "lost":
+    if lane.recorder.latest().state == "lost":
         return "lost"
     if lane.running() is not None:
         return "busy"

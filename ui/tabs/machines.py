@@ -67,7 +67,7 @@ def refreshed(engine: Engine, machines: Machines, which: Chosen) -> tuple[str, A
 
 
 def _names(machines: Machines) -> list[tuple[str, str]]:
-    return [(machine.title or machine.name, machine.id) for machine in machines.all]
+    return [(machine.called, machine.id) for machine in machines.all]
 
 
 # ---- what the buttons do -----------------------------------------------------------------------
@@ -155,7 +155,7 @@ def _models(engine: Engine, machine: Machine, lane: RemoteLane) -> Text:
 
 
 def _remarks(machine: Machine) -> list[Said]:
-    name = machine.title or machine.name
+    name = machine.called
     told: list[Said] = [from_row(text) for text in machine.left_out]
     if abs(machine.clock_off) > CLOCK_SECONDS:
         values = {"machine": name, "time": wording.roughly(abs(machine.clock_off))}
