@@ -368,6 +368,10 @@ class Presets:
         best = max(found, key=lambda r: (r.matmul == matmul, len(r.points)), default=None)
         return best.points if best is not None else ()
 
+    def called(self, model: str) -> str:
+        """The name of ``model``; its id where no preset here has it."""
+        return self.models[model].name if model in self.models else model
+
     @property
     def with_files(self) -> list[ModelPreset]:
         """All but drafts, which have no files of their own."""

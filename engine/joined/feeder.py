@@ -26,7 +26,7 @@ from engine.pause import Paused
 from engine.process import loops
 from engine.process.loops import Loop
 from engine.process.own_files import sha256_of
-from engine.request import ClipRequest
+from engine.request import Adapter, ClipRequest
 from engine.text import Text, from_row, joined
 from engine.worker.keeping import Keeping
 from engine.worker.queue_lock import QueueLock
@@ -131,7 +131,7 @@ class Feeder:
         except Unheard as error:
             self._put_back(job, error.sentence)
             return
-        except Declined as error:
+        except HeadroomError as error:  # the machine's, or of a file that has gone here
             self._declined(job, error)
             return
         finally:
@@ -199,10 +199,8 @@ class Feeder:
             if found is not None:
                 return found, found.name
         if kind == "adapter":
-            for entry in self._engine.adapters.entries():
-                for file in entry.files:
-                    if file.sha256 == sha256:
-                        return file.path, file.path.name
+            (file,) = self._engine.adapters.files([Adapter(sha256)])
+            return file.path, file.path.name
         raise Declined(Text("joined.file_gone", sha256=sha256[:12]))
 
     def _give(self, kind: str, sha256: str, path: Path, about: Any) -> None:

@@ -1,10 +1,6 @@
 """What other processes on this folder know of the machines that joined: the one that holds the
 lines writes it down, every few seconds and when somebody comes or goes."""
 
-import contextlib
-import json
-import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +10,9 @@ from engine.engine import Engine
 from engine.home import Home
 from engine.joined.link import silent
 from engine.joined.remote_lane import RemoteLane
+from engine.process.kept import held, write
 from engine.request import Size
 from engine.text import from_row, to_row
-
-log = logging.getLogger("headroom.machines")
 
 FRESH_SECONDS = 15.0
 
@@ -28,16 +23,7 @@ def file_of(home: Home) -> Path:
 
 def post(home: Home, lanes: Sequence[RemoteLane]) -> None:
     """Write down what ``lanes`` last told. A file that can't be written is no fault."""
-    told = {"at": time.time(), "lanes": [_told(lane) for lane in lanes]}
-    half = file_of(home).with_suffix(f".{os.getpid()}")
-    try:
-        home.made(home.joining)
-        half.write_text(json.dumps(told), encoding="utf-8")
-        half.replace(file_of(home))
-    except OSError as error:
-        log.info("%s can't be written: %s", half, error)
-        with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)
+    write(file_of(home), {"at": time.time(), "lanes": [_told(lane) for lane in lanes]})
 
 
 def _told(lane: RemoteLane) -> dict[str, Any]:
@@ -57,12 +43,12 @@ def _told(lane: RemoteLane) -> dict[str, Any]:
 def posted(engine: Engine) -> list[RemoteLane]:
     """The lanes of the machines that joined, as another process has written them down; none where
     it did so too long ago."""
+    told = held(file_of(engine.home))
     try:
-        told = json.loads(file_of(engine.home).read_text(encoding="utf-8"))
         if abs(time.time() - told["at"]) > FRESH_SECONDS:
             return []
         return [_lane(engine, one) for one in told["lanes"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return []
 
 

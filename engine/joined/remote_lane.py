@@ -61,9 +61,8 @@ class RemoteVerdicts(Verdicts):
         wanted = list(sizes)
         told = self._told(model, wanted)
         if told is None:
-            missing = Text("joined.not_ready_there", model=self._named(model), machine=self.title)
-            remedy = Text("joined.fetch_there")
-            no = Verdict(Word.IMPOSSIBLE, missing, "none", None, 0, remedy)
+            sentence, remedy = self._missing(model)
+            no = Verdict(Word.IMPOSSIBLE, sentence, "none", None, 0, remedy)
             return dict.fromkeys(wanted, no)
         return {size: wire.verdict_from_json(told[size]["verdict"]) for size in wanted}
 
@@ -93,14 +92,14 @@ class RemoteVerdicts(Verdicts):
             self._more |= {(model, size): answers[wire.size_key(size)] for size in unknown}
         return {size: known.get(wire.size_key(size)) or self._more[model, size] for size in sizes}
 
-    def _named(self, model: str) -> str:
-        preset = self._presets.models.get(model)
-        return model if preset is None else preset.name
-
     def check_here(self, model: str) -> None:
         if self.models.get(model) is None:
-            missing = Text("joined.not_ready_there", model=self._named(model), machine=self.title)
-            raise NotHere(missing, Text("joined.fetch_there"))
+            raise NotHere(*self._missing(model))
+
+    def _missing(self, model: str) -> tuple[Text, Text]:
+        name = self._presets.called(model)
+        told = Text("joined.not_ready_there", model=name, machine=self.title)
+        return told, Text("joined.fetch_there")
 
     def rules(self, model: str) -> Rules:
         report = self.models.get(model)

@@ -24,6 +24,7 @@ from engine.stages import Frames
 from engine.text import Said, Text
 
 if TYPE_CHECKING:
+    from av import VideoStream
     from av.container import InputContainer
 
 # Of a picture that is decoded: 4096 × 2304, more than any model makes. A decoder keeps up to 17
@@ -209,17 +210,11 @@ def frame_of(path: Path, place: Path, index: int) -> None:
 def shape_of(path: Path) -> tuple[int, int, int]:
     """Frames that decode, width and height in pixels, of the clip at ``path``; raises as
     ``poster_of``."""
-    import av
     import av.error
 
     file = shown_name(path.name)
     with _opened(path) as container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
-            raise ClipError(Text("library.no_picture", file=file))
-        _refuse_large(stream.width, stream.height, file)
-        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        stream.codec_context.thread_count = 1
+        stream = _video(container, file)
         try:
             return sum(1 for _ in container.decode(stream)), stream.width, stream.height
         except av.error.FFmpegError as error:
@@ -228,25 +223,36 @@ def shape_of(path: Path) -> tuple[int, int, int]:
             raise ClipError(Text("library.cant_decode", file=file)) from error
 
 
+def _video(container: "InputContainer", file: str) -> "VideoStream":
+    """Its pictures, ready to be decoded.
+
+    Raises:
+        ClipError: there are none, none that can be decoded, or they are too large for that.
+    """
+    import av
+
+    stream = container.streams.best("video")  # a cover is none, unless there is nothing else
+    if not isinstance(stream, av.VideoStream):
+        raise ClipError(Text("library.no_picture", file=file))
+    if stream.codec_context is None:  # of a kind that no decoder here knows
+        raise ClipError(Text("library.cant_decode", file=file))
+    _refuse_large(stream.width, stream.height, file)
+    # What the header says needn't be what is in the packets: the decoder keeps to it, too.
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+    stream.codec_context.thread_count = 1  # each would keep pictures of its own
+    return stream
+
+
 def _decoded(path: Path, index: int | None) -> Frames:
     """One picture, uint8 [height, width, 3]: that of the ``index``, by default the middle one, or
     the last before time is over."""
-    import av
     import av.error
     from av.video.reformatter import Colorspace
 
     middle = None
     file = shown_name(path.name)
     with _opened(path) as container:
-        stream = container.streams.best("video")  # a cover is none, unless there is nothing else
-        if not isinstance(stream, av.VideoStream):
-            raise ClipError(Text("library.no_picture", file=file))
-        if stream.codec_context is None:  # of a kind that no decoder here knows
-            raise ClipError(Text("library.cant_decode", file=file))
-        _refuse_large(stream.width, stream.height, file)
-        # What the header says needn't be what is in the packets: the decoder keeps to it, too.
-        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        stream.codec_context.thread_count = 1  # each would keep pictures of its own
+        stream = _video(container, file)
         last = stream.frames // 2 if index is None else index
         ends = time.monotonic() + STILL_SECONDS
         try:

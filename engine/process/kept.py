@@ -25,7 +25,12 @@ def keep(file: Path, key: str, value: object, most: int) -> None:
     in all. One that can't be written is no fault: the answer is found again."""
     others = [(name, kept) for name, kept in held(file).items() if name != key]
     newest = dict(others[max(0, len(others) + 1 - most) :])
-    text = json.dumps({**newest, key: value}, indent=1)
+    write(file, {**newest, key: value})
+
+
+def write(file: Path, value: object) -> None:
+    """Have ``file`` hold ``value``, replaced as a whole; one that can't be written is no fault."""
+    text = json.dumps(value, indent=1)
     half = file.with_suffix(f".{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

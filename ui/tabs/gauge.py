@@ -97,7 +97,7 @@ def gauge_state(
 def card_state(lane: Lane, presets: Presets) -> dict[str, Any]:
     """One of several cards in the gauge's details: whose its memory is, and what it does."""
     status = lane.status
-    model = presets.models[status.model].name if status.model in presets.models else status.model
+    model = presets.called(status.model)
     sample = lane.recorder.latest()
     total, used, ours = _device(sample, status.worker_pid, status.device_bytes)
     return {
@@ -112,7 +112,7 @@ def card_state(lane: Lane, presets: Presets) -> dict[str, Any]:
 def away_state(lane: Maker, presets: Presets) -> dict[str, Any]:
     """As ``card_state``, of another machine's lane: what that last told."""
     status = lane.status
-    model = presets.models[status.model].name if status.model in presets.models else status.model
+    model = presets.called(status.model)
     used = max(0, lane.total - lane.free)
     return {
         "name": title_of(lane),

@@ -122,9 +122,7 @@ def machines_html(engine: Engine, machines: Machines) -> str:
 
 
 def _row(engine: Engine, machine: Machine, lane: RemoteLane) -> str:
-    preset = engine.presets.models.get(lane.status.model)
-    name = preset.name if preset is not None else lane.status.model
-    does: Said = doing(lane.status.state, name)
+    does: Said = doing(lane.status.state, engine.presets.called(lane.status.model))
     if (job := lane.running()) is not None:
         does = job.request.prompt if job.kind == "clip" else does
     memory = Text("machines.free", free=Memory(lane.free), total=Memory(lane.total))

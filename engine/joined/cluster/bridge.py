@@ -16,30 +16,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.joined.cluster.node import environment
+from engine.joined.cluster.node import connect
 from engine.joined.link import CALL_SECONDS, silent
 from engine.process.loops import Loop
 
 log = logging.getLogger("headroom.bridge")
 
-NAMESPACE, STATION = "headroom", "station-"
+STATION = "station-"  # how the actors of machines are called
 UP, MET, LEFT = -1, -2, -3
 LOOK_SECONDS = 0.5
 CALLS = 64  # under way at a time; each machine has one that waits for news
 
 
 def main(pipe: Connection, address: str, own: str, token_file: str) -> None:
-    os.environ.update(environment(Path(token_file)))
-    import ray
-
-    ray.init(
-        address=address,
-        _node_ip_address=own,
-        namespace=NAMESPACE,
-        log_to_driver=False,
-        configure_logging=False,
-        logging_level=logging.ERROR,
-    )
+    connect(address, own, Path(token_file))
     bridge = _Bridge(pipe)
     bridge.tell(UP, None)
     bridge.run()

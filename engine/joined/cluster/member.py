@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.joined.cluster.bridge import NAMESPACE, STATION
+from engine.joined.cluster.bridge import STATION
 from engine.joined.cluster.node import (
     PORT,
     Address,
@@ -22,7 +22,7 @@ from engine.joined.cluster.node import (
     OtherRay,
     Unreached,
     WrongToken,
-    environment,
+    connect,
     own_address_towards,
 )
 from engine.text import Text, from_row
@@ -144,20 +144,12 @@ def drive(
 ) -> None:
     """In a process of its own, because Ray ends one whose cluster it has lost: start the station
     and tell of it."""
-    os.environ.update(environment(Path(token_file)))
+    connect(address, own, Path(token_file))
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from engine.joined.cluster.actor import StationActor
 
-    ray.init(
-        address=address,
-        _node_ip_address=own,
-        namespace=NAMESPACE,
-        log_to_driver=False,
-        configure_logging=False,
-        logging_level=logging.ERROR,
-    )
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     station = (
         ray.remote(StationActor)

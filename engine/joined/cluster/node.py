@@ -121,6 +121,22 @@ def environment(token_file: Path) -> dict[str, str]:
     }
 
 
+def connect(address: str, own: str, token_file: Path) -> None:
+    """Make this process one of the cluster at ``address``, by its node ``own``. It ends, without a
+    word, once Ray has lost that cluster."""
+    os.environ.update(environment(token_file))
+    import ray
+
+    ray.init(
+        address=address,
+        _node_ip_address=own,
+        namespace="headroom",
+        log_to_driver=False,
+        configure_logging=False,
+        logging_level=logging.ERROR,
+    )
+
+
 class Node:
     """See the module's docstring. It ends with ``close``, or with this process, however that ends.
 
