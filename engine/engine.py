@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
-from engine.by_lane import ByLane, LaneError
 from engine.errors import HeadroomError
 from engine.guard.verdict import Word
 from engine.home import Home
@@ -32,6 +31,7 @@ from engine.settings import Settings
 from engine.text import Text
 from engine.weights.checkpoint import find_checkpoint
 from engine.weights.downloads import Downloads
+from engine.worker.by_lane import ByLane, LaneError
 from engine.worker.lane import Lane
 from engine.worker.lanes import lanes_here
 from engine.worker.queue_lock import QueueLock

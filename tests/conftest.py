@@ -199,6 +199,43 @@ def two_lanes(presets: Presets, jobs: Jobs) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def head(tmp_path: Path) -> Iterator[Engine]:
+    """The machine whose queue others work on; not started."""
+    from tests.support.joined import engine_in
+
+    with engine_in(tmp_path / "head") as made:
+        yield made
+
+
+@pytest.fixture
+def machines(head: Engine) -> Iterator[Any]:
+    """Those that joined it."""
+    from tests.support.joined import machines_of
+
+    with machines_of(head) as made:
+        yield made
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Any]:
+    """A machine that works for others."""
+    from tests.support.joined import station_in
+
+    with station_in(tmp_path / "station") as made:
+        yield made
+
+
+@pytest.fixture
+def line(machines: Any, station: Any) -> Any:
+    """The line of ``station``, which has joined."""
+    from tests.support.joined import Line
+
+    made = Line(station)
+    machines.met(made)
+    return made
+
+
+@pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A file that is to be moved: ``here/X.mp4``, with an empty folder ``there`` beside its own."""
     path = tmp_path / "here" / "X.mp4"

@@ -18,13 +18,13 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
-from engine.by_lane import title_of
 from engine.engine import Engine
 from engine.install.background import BackgroundInstall
 from engine.jobs import Job
 from engine.process.loops import Loop
 from engine.store import StoreError
 from engine.text import NOTHING, Language, Text, joined
+from engine.worker.by_lane import title_of
 from engine.worker.status import EngineState, Status
 from ui import wording
 from ui.server.access import known_fields, member

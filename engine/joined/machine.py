@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.by_lane import ByLane
 from engine.errors import HeadroomError
 from engine.joined import wire
 from engine.joined.link import CALL_SECONDS, Link, call, silent
@@ -17,6 +16,7 @@ from engine.process import loops
 from engine.process.loops import Loop
 from engine.request import Size
 from engine.text import Text, plain
+from engine.worker.by_lane import ByLane
 
 log = logging.getLogger("headroom.machines")
 

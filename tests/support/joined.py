@@ -2,19 +2,20 @@
 cut."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.engine import Engine
 from engine.home import Home
-from engine.jobs import Jobs
+from engine.jobs import Job, Jobs, State
 from engine.joined.link import CALL_SECONDS, silent
 from engine.joined.machines import Machines
 from engine.joined.station import Station
 from engine.presets import Presets, load_presets
 from engine.store import Store
+from tests.conftest import Ask, wait_until
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 
@@ -83,3 +84,44 @@ def machines_of(engine: Engine) -> Iterator[Machines]:
         yield machines
     finally:
         machines.close()
+
+
+# ---- what tests look at ----------------------------------------------------------------------
+
+
+LONG = "steps=60 step_seconds=0.1"  # six seconds: a busy machine is late in looking
+
+
+def far(machines: Machines) -> str:
+    """The name of the first lane of the machine that joined first."""
+    return machines.all[0].lanes[0].name
+
+
+def there(station: Station) -> Engine:
+    return station._engine
+
+
+def made_there(station: Station) -> int:
+    """How many clips the station has begun."""
+    return sum(job.attempts for job in there(station).jobs.recent())
+
+
+def running(head: Engine, job: Job) -> Callable[[], bool]:
+    """Whether it is being made, as far as the head knows."""
+
+    def seen() -> bool:
+        progress = head.progress(head.jobs.get(job.id))
+        return progress is not None and progress.step > 1
+
+    return seen
+
+
+def busy(head: Engine, ask: Ask) -> Job:
+    """A job that keeps the head's own lane."""
+    job = head.submit(ask("steps=400 step_seconds=0.1"), lane="local")
+    wait_until(running(head, job), "the head's own lane to be busy")
+    return job
+
+
+def is_waiting(head: Engine, job: Job) -> Callable[[], bool]:
+    return lambda: head.jobs.get(job.id).state is State.QUEUED

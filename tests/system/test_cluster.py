@@ -32,7 +32,6 @@ from engine.joined.machines import Machines
 from engine.process.loops import nobody
 from engine.request import ClipRequest
 from tests.conftest import finish, wait_until
-from tests.support.joined import engine_in, machines_of
 
 pytestmark = [
     pytest.mark.starts,
@@ -96,18 +95,6 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "SILENT_SECONDS", 5.0)
     monkeypatch.setattr("engine.joined.machine.LOST_SECONDS", 2.0)
     monkeypatch.setattr("engine.joined.machine.CALL_SECONDS", 3.0)
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Engine]:
-    with engine_in(tmp_path / "head") as engine:
-        yield engine
-
-
-@pytest.fixture
-def machines(head: Engine) -> Iterator[Machines]:
-    with machines_of(head) as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.by_lane import title_of
 from engine.guard.budget import device_for, held_by
 from engine.machine.memory import MemorySample
 from engine.machine.recorder import FlightRecorder
 from engine.presets import ModelPreset, Presets
 from engine.text import NOTHING, Memory, Said, Text, listed
+from engine.worker.by_lane import title_of
 from engine.worker.lane import Lane
 from engine.worker.maker import Maker
 from engine.worker.status import EngineState

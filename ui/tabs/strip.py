@@ -9,7 +9,6 @@ from typing import Any, TypeGuard
 
 import gradio as gr
 
-from engine.by_lane import title_of
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.verdict import Verdict
@@ -19,6 +18,7 @@ from engine.prompts.batch import single
 from engine.prompts.variants import as_typed
 from engine.request import ClipRequest, RequestError, Size
 from engine.text import NOTHING, Said, Text, joined
+from engine.worker.by_lane import title_of
 from engine.worker.dispatch import Turn
 from engine.worker.status import Status
 from ui import wording

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.by_lane import LaneError
 from engine.engine import Engine
 from engine.guard.verdict import Word
 from engine.guard.verdicts import Refused
@@ -16,6 +15,7 @@ from engine.jobs import Job, Jobs, State
 from engine.plan.choice import Choice, PlanError
 from engine.presets import Presets
 from engine.request import Size
+from engine.worker.by_lane import LaneError
 from engine.worker.lane import Lane
 from engine.worker.process import worker_environment
 from tests.conftest import Ask, finish, wait_until

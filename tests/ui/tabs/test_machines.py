@@ -1,8 +1,5 @@
 """The list of machines on the Memory tab, and what its buttons do."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from engine.commands.lanes import row_away
@@ -11,40 +8,14 @@ from engine.engine import Engine
 from engine.jobs import State
 from engine.joined.machines import Machines
 from engine.joined.posted import posted
-from engine.joined.station import Station
 from engine.text import plain
 from tests.conftest import Ask, finish, wait_until
-from tests.support.joined import Line, engine_in, machines_of, station_in
+from tests.support.joined import Line
 from ui.live import Live
 from ui.page import build_page
 from ui.tabs.machines import fetch_there, machines_html, refreshed, rename_it, take_out
 
 pytestmark = pytest.mark.starts
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Engine]:
-    with engine_in(tmp_path / "head") as engine:
-        yield engine
-
-
-@pytest.fixture
-def machines(head: Engine) -> Iterator[Machines]:
-    with machines_of(head) as made:
-        yield made
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Iterator[Station]:
-    with station_in(tmp_path / "station") as made:
-        yield made
-
-
-@pytest.fixture
-def line(machines: Machines, station: Station) -> Line:
-    made = Line(station)
-    machines.met(made)
-    return made
 
 
 def test_before_anybody_has_joined(head: Engine, machines: Machines) -> None:
