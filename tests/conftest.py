@@ -1,5 +1,6 @@
 """Every test gets a Headroom folder of its own, and the scripted model beside the real one."""
 
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from engine import logs
 from engine.engine import Engine
 from engine.home import Home
 from engine.jobs import Job, Jobs
@@ -129,6 +131,20 @@ def _certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", context)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_the_test() -> Iterator[None]:
+    """A program that ran in this process wrote to files of the test's folder, and more than tests
+    do; the next test's caplog would hear it all."""
+    kept = [(log, log.level) for log in map(logging.getLogger, ("", "headroom"))]
+    yield
+    for log, level in kept:
+        log.setLevel(level)
+        for handler in [*log.handlers]:
+            if isinstance(handler, logs.LogFile):
+                log.removeHandler(handler)
+                handler.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """The logs: small, with the job's number, and without what anybody asked for."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,10 @@ MARK = "zebrafinch quagga"
 
 
 @pytest.fixture
-def page_log(engine: Engine) -> Iterator[Path]:
-    root, ours = logging.getLogger(), logging.getLogger("headroom")
-    levels = root.level, ours.level
+def page_log(engine: Engine) -> Path:
     file = engine.home.logs / "page.log"
-    handler = logs.to_file(file)
-    yield file
-    root.removeHandler(handler)
-    handler.close()
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    logs.to_file(file)
+    return file
 
 
 def everything(engine: Engine) -> str:

@@ -34,7 +34,7 @@ ATTRIBUTES = {"placeholder", "title", "aria-label", "aria-valuetext", "alt"}
 SPARED = {"script", "style", "code", "pre"}
 PROPS = ("label", "value", "placeholder", "info", "title")
 SILENT_CALLS = re.compile(
-    r"^(log\.\w+|logging\.\w+|\w*[Pp]arser\.\w+|re\.\w+|.*\.(execute|executemany|executescript|_?rows"
+    r"^(log\.\w+|logging\.\w+|\w*[Pp]arser\.\w+|re\.\w+|.*\.(execute|executemany|executescript|_?rows|where"
     r"|value|row|getenv|environ\.get|startswith|endswith|encode|strftime)|ValueError|KeyError"
     r"|TypeError|AssertionError|RuntimeError|NotImplementedError|StoreError\.of|Path|subprocess\.\w+)$"
 )

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,16 @@ def _until(command: str, home: Path, happened: str) -> str:
 
 
 def shape(text: str) -> object:
-    """What two machines agree on: of JSON its names, of lines how each begins; no numbers."""
+    """What two machines agree on: of JSON its names, of lines how each begins; no numbers, nor how
+    many rows of a table there was time for, nor which was chosen."""
     try:
         return _names(json.loads(text))
     except ValueError:
         lines = [re.sub(r"[\d.,:-]+", "#", line) for line in text.splitlines() if line.strip()]
-        return [re.split(r"\s{2,}|:|(?<=\w) ", line.lstrip(), maxsplit=1)[0] for line in lines]
+        begins = [
+            re.split(r"\s{2,}|:|(?<=\w) ", line.lstrip("✓ "), maxsplit=1)[0] for line in lines
+        ]
+        return [kind for kind, _ in groupby(begins)]
 
 
 def _names(value: Any) -> Any:

@@ -27,8 +27,6 @@ def members(monkeypatch: pytest.MonkeyPatch) -> list[Member]:
 
     monkeypatch.setattr(Member, "run", run)
     monkeypatch.setattr(joining, "check_system", lambda what: None)
-    # It would tell this whole process to write down more.
-    monkeypatch.setattr("engine.logs.to_file", lambda path: None)
     return made
 
 
