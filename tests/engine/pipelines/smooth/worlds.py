@@ -1,0 +1,38 @@
+"""Clips of wan-tiny's world, whose frames in between are known."""
+
+import numpy as np
+import torch
+
+from engine.pipelines.smooth.base import Frame
+from engine.pipelines.wan_tiny.training.pictures import clean
+from engine.pipelines.wan_tiny.training.slots import slots_of
+from engine.pipelines.wan_tiny.training.world import draw_jitter
+from engine.pipelines.wan_tiny.vocabulary import Scene, Subject
+
+
+def scene(shape: str, colour: str, motion: str, top: str, bottom: str) -> Scene:
+    return Scene((Subject(shape, colour, "medium", motion),), (top, bottom))
+
+
+MOVING = (
+    scene("circle", "red", "left", "white", "blue"),
+    scene("star", "yellow", "spin", "blue", "black"),
+    scene("heart", "green", "bounce", "white", "white"),
+    scene("square", "purple", "grow", "orange", "yellow"),
+    scene("triangle", "orange", "up", "black", "blue"),
+    scene("moon", "white", "shrink", "green", "blue"),
+)
+
+
+def clip(shown: Scene, frames: int, height: int = 96, width: int = 128) -> list[Frame]:
+    """The scene from its beginning to its end, in so many frames."""
+    jitter = draw_jitter(1, torch.Generator().manual_seed(1))
+    drawn = clean(torch.tensor([slots_of(shown)]), jitter, (height, width, frames), 0.16)
+    pixels = ((drawn[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte()
+    return list(pixels.numpy())
+
+
+def psnr(one: Frame, other: Frame) -> float:
+    """Decibels; 99 of equal frames."""
+    error = float(np.square(one.astype(np.float64) - other).mean())
+    return 99.0 if error == 0 else 10 * np.log10(255**2 / error)
