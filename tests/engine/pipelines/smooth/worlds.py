@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from engine.pipelines.smooth.base import Frame
-from engine.pipelines.wan_tiny.training.pictures import clean
+from engine.pipelines.wan_tiny.training.pictures import TESTED_SPREAD, ways
 from engine.pipelines.wan_tiny.training.slots import slots_of
-from engine.pipelines.wan_tiny.training.world import draw_jitter
+from engine.pipelines.wan_tiny.training.world import Paths, draw, draw_jitter
 from engine.pipelines.wan_tiny.vocabulary import Scene, Subject
 
 
@@ -26,8 +26,16 @@ MOVING = (
 
 def clip(shown: Scene, frames: int, height: int = 96, width: int = 128) -> list[Frame]:
     """The scene from its beginning to its end, in so many frames."""
+    return begun(shown, frames, frames, height, width)
+
+
+def begun(shown: Scene, frames: int, of: int, height: int = 96, width: int = 128) -> list[Frame]:
+    """So many frames of a clip that has ``of``."""
+    slots = torch.tensor([slots_of(shown)])
     jitter = draw_jitter(1, torch.Generator().manual_seed(1))
-    drawn = clean(torch.tensor([slots_of(shown)]), jitter, (height, width, frames), 0.16)
+    paths = ways(slots, jitter, of, TESTED_SPREAD)
+    paths = Paths(*(way[..., :frames] for way in (paths.x, paths.y, paths.radius, paths.angle)))
+    drawn = draw(slots, jitter, paths, height, width)
     pixels = ((drawn[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte()
     return list(pixels.numpy())
 
