@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from engine.pipelines.base import PipelineError
 from engine.pipelines.smooth.cuts import Small, is_cut, look_at
-from engine.pipelines.smooth.timing import Timing
+from engine.text import Text
+from engine.timing import Timing
 
 Frame = NDArray[np.uint8]  # [height, width, 3], RGB
 HALF = Fraction(1, 2)
@@ -98,9 +99,8 @@ def pairs(source: Iterable[Frame], timing: Timing) -> Iterator[Pair]:
 def _next(frames: Iterator[Frame], before: Frame | None, index: int, timing: Timing) -> Frame:
     frame = next(frames, None)
     if frame is None:
-        # TEXT:
-        raise SmoothError(f"The clip ends after {index} of {timing.sources} frames.")
+        few = Text("pipelines.ends_early", index=index, count=timing.sources)
+        raise SmoothError(few, Text("pipelines.choose_video"))
     if before is not None and frame.shape != before.shape:
-        # TEXT:
-        raise SmoothError("The clip's frames have several sizes.")
+        raise SmoothError(Text("pipelines.several_sizes"), Text("pipelines.choose_video"))
     return frame

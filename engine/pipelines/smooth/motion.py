@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.install.installed import SETUP
 from engine.machine.facts import core_limit
 from engine.pipelines.smooth.base import HALF, Frame, Pair, SmoothError, pairs, unchecked
-from engine.pipelines.smooth.timing import Timing
+from engine.text import Text
+from engine.timing import Timing
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -67,8 +69,7 @@ class Motion:
 
     def __init__(self, threads: int | None = None) -> None:
         if not is_here():
-            # TEXT:
-            raise SmoothError("FFmpeg's filter minterpolate isn't in PyAV.", "Run the setup again.")
+            raise SmoothError(Text("pipelines.no_filter"), Text("pipelines.repair", command=SETUP))
         self._threads = threads
 
     def frames(

@@ -11,7 +11,7 @@ from engine.pipelines.base import Cancelled
 from engine.pipelines.smooth import motion
 from engine.pipelines.smooth.base import Frame, SmoothError
 from engine.pipelines.smooth.motion import RUN, Motion
-from engine.pipelines.smooth.timing import RATES, steady, timing_of
+from engine.timing import RATES, steady, timing_of
 from tests.engine.pipelines.smooth.worlds import MOVING, begun, clip, psnr
 
 SCENE = MOVING[0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.pipelines.smooth.timing import LEAST_SHOWN, RATES, Timing, steady, timing_of
+from engine.timing import LEAST_SHOWN, RATES, Timing, steady, timing_of
 
 LENGTHS = st.lists(
     st.fractions(Fraction(1, 240), 2, max_denominator=90_000), min_size=1, max_size=20
