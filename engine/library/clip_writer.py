@@ -4,8 +4,9 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +14,15 @@ from engine.library import joining, xmp
 from engine.machine.facts import core_limit
 from engine.stages import Frames
 
+if TYPE_CHECKING:
+    from engine.library.sound import Sound
+
 RECEIPT_KIND = "headroom.receipt"
 # Without mbtree=0 the same frames give other bytes in another process: x264's vector code for
 # macroblock trees reads memory that nobody wrote (gone with no-asm or without B-frames, too).
 _X264 = {"crf": "16", "preset": "fast", "x264-params": "mbtree=0"}
 _BT709 = 1  # the code that H.264 gives BT.709 for primaries, transfer and matrix (ITU-T H.273)
+FINER = 1000
 LOOK_SECONDS = 0.05  # between two looks whether somebody has cancelled
 
 
@@ -31,6 +36,9 @@ class ClipWriter:
         begin: called once before the file is opened, in the thread; what it raises ``finish`` does.
         before: a clip of the same size and rate that these frames go on from. The first of them is
             its last one, and left out. It isn't encoded again where its codec's settings are ours.
+        last: seconds for which the last frame is shown; by default as long as any.
+        sound: called with the container before its header is written: what is heard with them.
+        ahead: so many parts may wait for the encoder, then ``add`` does; 0 for any number.
     """
 
     def __init__(
@@ -39,10 +47,14 @@ class ClipWriter:
         fps: int,
         begin: Callable[[], object] = lambda: None,
         before: Path | None = None,
+        last: Fraction | None = None,
+        sound: Callable[[Any], "Sound | None"] = lambda _: None,
+        ahead: int = 0,
     ) -> None:
         self._path, self._fps, self._begin, self._before = path, fps, begin, before
+        self._last, self._sound = last, sound
         self.earlier = 0  # frames of ``before``; known once all is encoded
-        self._parts: queue.SimpleQueue[Frames | None] = queue.SimpleQueue()
+        self._parts: queue.Queue[Frames | None] = queue.Queue(ahead)
         self._thread: threading.Thread | None = None
         self._encoded, self._given_up = threading.Event(), threading.Event()
         self._may_write = threading.Event()
@@ -58,7 +70,7 @@ class ClipWriter:
             self._thread = threading.Thread(target=self._run, name="clip writer", daemon=True)
             self._thread.start()
         self.taken += len(frames)
-        self._parts.put(frames)
+        self._put(frames)
 
     def finish(
         self,
@@ -81,7 +93,7 @@ class ClipWriter:
         """
         if self._thread is None:
             raise ValueError("There are no frames.")
-        self._parts.put(None)
+        self._put(None)
         try:
             while not self._encoded.wait(LOOK_SECONDS):
                 check()
@@ -103,9 +115,19 @@ class ClipWriter:
         ``finish``, and before the first frame."""
         self._given_up.set()
         self._may_write.set()
-        self._parts.put(None)
+        self._put(None)
         if self._thread is not None:
             self._thread.join()
+
+    def _put(self, part: Frames | None) -> None:
+        """Once there is room for it; nobody takes it any more where the thread has ended."""
+        while True:
+            try:
+                self._parts.put(part, timeout=LOOK_SECONDS)
+                return
+            except queue.Full:
+                if self._thread is None or not self._thread.is_alive():
+                    return
 
     # ---- in the thread -----------------------------------------------------------------------
 
@@ -129,6 +151,7 @@ class ClipWriter:
         options = {"movflags": "+faststart", "fflags": "+bitexact"}  # without the muxer's version
         with av.open(str(self._path), "w", format="mp4", options=options) as container:
             stream = container.add_stream("libx264", rate=self._fps, options=_X264)
+            heard = self._sound(container)
             packets: list[Any] = []
             earlier: list[Any] = []
             begun = False
@@ -154,6 +177,9 @@ class ClipWriter:
             silent = BitStreamFilterContext("filter_units=remove_types=6", in_stream=stream)
             packets = [kept for packet in [*packets, None] for kept in silent.filter(packet)]
             packets = joining.after(earlier, packets, stream)
+            if self._last is not None:
+                _show_last_for(self._last, packets)
+            heard_too = packets if heard is None else heard.among(packets)
             self._encoded.set()
             self._may_write.wait()
             if self._given_up.is_set():
@@ -162,7 +188,15 @@ class ClipWriter:
                 comment = json.dumps(self._told, ensure_ascii=False)
                 # Half a character, as of a folder's name that isn't UTF-8, stays as JSON's escape.
                 container.metadata["comment"] = comment.encode("utf-8", "backslashreplace").decode()
-            container.mux(packets)
+            container.mux(list(heard_too))
+
+
+def _show_last_for(seconds: Fraction, packets: list[Any]) -> None:
+    """How long the last frame is shown is what the last packet says, in finer units than frames."""
+    for packet in packets:
+        packet.pts, packet.dts = packet.pts * FINER, packet.dts * FINER
+        packet.duration, packet.time_base = packet.duration * FINER, packet.time_base / FINER
+    packets[-1].duration = max(1, round(seconds / packets[-1].time_base))
 
 
 def _set_up(stream: Any, height: int, width: int) -> None:

@@ -22,6 +22,7 @@ from engine.library.library import Library, add_clip
 from engine.library.matching import Row, Seen, listed, match
 from engine.library.mp4 import ClipError
 from engine.library.receipt import checked
+from engine.library.sources import Sources
 from engine.process import loops, moves
 from engine.process.loops import Faults, Loop, described
 from engine.process.own_files import sha256_of
@@ -106,6 +107,7 @@ class FolderSync:
     def _scan(self) -> ScanReport:
         with self._scanning:
             self._library.purge()
+            Sources(self._library.home, self._library.store).settle()
             try:
                 unknown, young, moved, odd = self._reconcile()
             except (HomeError, reader_process.ReaderError) as error:

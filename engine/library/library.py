@@ -58,6 +58,12 @@ class Clip:
         return ClipRequest.from_json(self.receipt["request"])
 
     @property
+    def fps(self) -> int | None:
+        """Frames a second, where it is another version's; else it is its model's."""
+        rate = self.receipt["request"].get("fps")
+        return None if rate is None else int(rate)
+
+    @property
     def frames(self) -> int:
         """How many its file has: more than were asked for where it goes on from another clip."""
         return int(self.receipt.get("frames") or self.receipt["request"]["frames"])

@@ -81,7 +81,7 @@ def refuse_unless_mp4(head: bytes, file: Said) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator["InputContainer"]:
+def opened(path: Path) -> Iterator["InputContainer"]:
     """The MP4 at ``path``, whatever its name and its tags are: FFmpeg takes ``a:b.mp4`` for a
     protocol, and tags needn't be UTF-8. No picture above ``MOST_PIXELS`` is decoded.
 
@@ -93,11 +93,11 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
 
     file = shown_name(path.name)
     try:
-        with path.open("rb") as opened:
-            refuse_unless_mp4(opened.read(8), file)
-            opened.seek(0)
+        with path.open("rb") as stream:
+            refuse_unless_mp4(stream.read(8), file)
+            stream.seek(0)
             with av.open(
-                opened,
+                stream,
                 "r",
                 format="mp4",
                 options={"max_pixels": str(MOST_PIXELS)},
@@ -140,7 +140,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
     """
     file = shown_name(path.name)
     _refuse_unless_file(path)  # nor does a pipe, which would never end, become one
-    with _opened(path) as container:
+    with opened(path) as container:
         comment = container.metadata.get("comment", "")
         if not container.streams.video:  # cut off before its index, or never a video
             raise ClipError(Text("library.no_video", file=file), Text("library.use_ours"))
@@ -213,8 +213,8 @@ def shape_of(path: Path) -> tuple[int, int, int]:
     import av.error
 
     file = shown_name(path.name)
-    with _opened(path) as container:
-        stream = _video(container, file)
+    with opened(path) as container:
+        stream = video_of(container, file)
         try:
             return sum(1 for _ in container.decode(stream)), stream.width, stream.height
         except av.error.FFmpegError as error:
@@ -223,7 +223,7 @@ def shape_of(path: Path) -> tuple[int, int, int]:
             raise ClipError(Text("library.cant_decode", file=file)) from error
 
 
-def _video(container: "InputContainer", file: str) -> "VideoStream":
+def video_of(container: "InputContainer", file: str) -> "VideoStream":
     """Its pictures, ready to be decoded.
 
     Raises:
@@ -251,8 +251,8 @@ def _decoded(path: Path, index: int | None) -> Frames:
 
     middle = None
     file = shown_name(path.name)
-    with _opened(path) as container:
-        stream = _video(container, file)
+    with opened(path) as container:
+        stream = video_of(container, file)
         last = stream.frames // 2 if index is None else index
         ends = time.monotonic() + STILL_SECONDS
         try:

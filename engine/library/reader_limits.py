@@ -24,6 +24,7 @@ STARTED = 256 * 2**20  # what it has then is less: 67 MB on Linux
 # Of the processor, for each file. A receipt takes some thousandths of one, a still of five seconds
 # at 1280 × 720 about one.
 SECONDS_EACH = 10.0
+SECONDS_WHOLE = 60.0  # of one that is decoded to its end: half a minute of 1080p takes about 20
 LOOK_SECONDS = 0.05
 
 
@@ -42,19 +43,19 @@ def limit_memory() -> None:
 
 
 @contextlib.contextmanager
-def timed() -> Iterator[None]:
-    """Ends this process after ``SECONDS_EACH`` within: of the processor, so that a computer that
+def timed(seconds: float = SECONDS_EACH) -> Iterator[None]:
+    """Ends this process after ``seconds`` within: of the processor, so that a computer that
     sleeps isn't taken for a file without end; on Windows, which doesn't count that, of the clock.
     """
     if sys.platform == "win32":
-        faulthandler.dump_traceback_later(SECONDS_EACH, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
         return
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends even what never returns to Python
-    signal.setitimer(signal.ITIMER_PROF, SECONDS_EACH)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ from engine.library.mp4 import (
     shown_name,
 )
 from engine.library.receipt import checked
+from engine.library.video import Video, look_at
 from engine.pictures.plain import OTHER, PictureError, Seen, make_plain
 from engine.text import NOTHING, Said, Text, as_text
 
@@ -37,7 +38,7 @@ READY = b"ready"  # the child's first line
 NO_WINDOW = 0x0800_0000  # Windows would flash a console
 
 IDENTICAL = 100.0  # decibels, told in place of infinitely many
-What = Literal["receipts", "whole", "posters", "likeness", "picture", "frame", "shape"]
+What = Literal["receipts", "whole", "posters", "likeness", "picture", "frame", "shape", "video"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,22 @@ def shape(clip: Path) -> Shape:
     raise _error(answer)
 
 
+def video(clip: Path, name: Said = "") -> Video:
+    """What the MP4 at ``clip``, any program's, holds to be changed. ``name``: as sentences call it.
+
+    Raises:
+        ClipError: it isn't one, can't be decoded, or is too long or too large.
+        ReaderError: the child can't begin.
+    """
+    answer = _answers("video", [clip])[clip]
+    if "video" in answer:
+        return Video.from_json(answer["video"])
+    told = _error(answer).sentence.to_json()
+    if name and "file" in told["values"]:
+        told["values"]["file"] = as_text(name).to_json()
+    raise ClipError(Text.from_json(told), Text.from_json(answer["remedy"]))
+
+
 def picture(source: Path, place: Path, name: Said) -> Seen:
     """Write the plain copy of the picture at ``source``, which sentences call ``name``, to
     ``place``.
@@ -212,12 +229,17 @@ def _ask(what: What, paths: Sequence[tuple[Path, Path | None]], index: int) -> l
     except OSError as error:
         fails = Text("library.reader_fails", reason=str(error))
         raise ReaderError(fails, Text("library.try_again")) from error
-    with reader_limits.watched(child, PATIENCE + reader_limits.SECONDS_EACH * len(paths)):
+    with reader_limits.watched(child, PATIENCE + _seconds(what) * len(paths)):
         said, _ = child.communicate(orders)
     begun, *lines = said[: said.rfind(b"\n") + 1].splitlines() or [b""]
     if begun != READY:
         raise ReaderError(Text("library.reader_silent"), Text("library.ask_doctor"))
     return [json.loads(line) for line in lines]
+
+
+def _seconds(what: What) -> float:
+    """That one file may take."""
+    return reader_limits.SECONDS_WHOLE if what == "shape" else reader_limits.SECONDS_EACH
 
 
 def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
@@ -231,7 +253,7 @@ def _refusal(sentence: Text, remedy: Text = NOTHING) -> dict[str, Any]:
 def _look(what: What, path: Path, other: Path | None, index: int) -> dict[str, Any]:
     file = shown_name(path.name)
     try:
-        with reader_limits.timed():
+        with reader_limits.timed(_seconds(what)):
             if what == "posters" and other is not None:
                 _make_poster(path, other)
                 return {}
@@ -241,6 +263,8 @@ def _look(what: What, path: Path, other: Path | None, index: int) -> dict[str, A
                 return {"likeness": asdict(likeness(path, other))}
             if what == "shape":
                 return {"shape": asdict(Shape(*shape_of(path)))}
+            if what == "video":
+                return {"video": look_at(path).to_json()}
             if what == "frame" and other is not None:
                 frame_of(path, other, index)
                 return {}

@@ -61,6 +61,15 @@ class _Request(_Part):
     fit: Fit | None = None
     after: Digest | None = None
     adapters: Annotated[list[_Adapter], Field(max_length=MOST_ADAPTERS)] | None = None
+    source: Digest | None = None
+    fps: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class _Source(_Part):
+    name: Line = ""
+    request: _Request | None = None
+    seed: Seed | None = None
+    model: Line | None = None
 
 
 class _Choice(_Part):
@@ -85,6 +94,7 @@ class _Receipt(_Part):
     pictures: dict[Literal["image", "last_image"], Base64] | None = None
     plan: Annotated[dict[Line, _Choice], Field(max_length=MOST_ENTRIES)] = {}
     adapters: Annotated[list[_NamedAdapter], Field(max_length=MOST_ADAPTERS)] | None = None
+    source: _Source | None = None
 
 
 def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -96,10 +106,14 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        for name in ("frames", "parts", "pictures", "adapters", "machine"):
+        for name in ("frames", "parts", "pictures", "adapters", "machine", "source"):
             if receipt[name] is None:
                 del receipt[name]
-        receipt["request"] = {k: v for k, v in receipt["request"].items() if v is not None}
+        receipt["request"] = _given(receipt["request"])
+        if "source" in receipt:
+            receipt["source"] = _given(receipt["source"])
+            if "request" in receipt["source"]:
+                receipt["source"]["request"] = _given(receipt["source"]["request"])
         text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
         if len(text.encode()) <= MOST_BYTES:
             return receipt
@@ -128,9 +142,15 @@ def for_others(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """What of a receipt somebody else than the owner gets: how to make the clip again, and nothing
     of the computer that made it."""
     kept = {name: receipt[name] for name in ("request", "seed", "model")}
+    if "source" in receipt:  # the name of a file says something of its computer
+        kept["source"] = {**receipt["source"], "name": ""}
     if "parts" in receipt:
         kept |= {"frames": receipt["frames"], "parts": [for_others(p) for p in receipt["parts"]]}
     return kept
+
+
+def _given(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if value is not None}
 
 
 def _what_is_wrong(error: ValidationError) -> Text:
@@ -158,10 +178,20 @@ def _refuse_deep(value: object, levels: int) -> None:
 
 
 def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
-    """The request in a ``checked`` receipt with the seed that made the clip; still untrusted."""
-    request = receipt["request"]
+    """The request in a ``checked`` receipt with the seed that made the clip; still untrusted. Of
+    another version of a clip that of the clip itself.
+
+    Raises:
+        ClipError: it is a version of another program's video.
+    """
+    made = receipt
+    if "source" in receipt["request"]:
+        made = receipt.get("source") or {}
+        if "request" not in made or "seed" not in made:
+            raise ClipError(Text("library.of_a_video"), Text("library.nothing_to_use"))
+    request = made["request"]
     asked = {name: request[name] for name in (*FIELDS, *MORE_FIELDS) if name in request}
-    return asked | {"seed": receipt["seed"]}
+    return asked | {"seed": made["seed"]}
 
 
 def receipt_lines(receipt: dict[str, Any]) -> list[str]:
@@ -171,6 +201,8 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
     lines = {
         "prompt": request["prompt"],
         "size": f"{request['width']} × {request['height']}, {request['frames']} frames",
+        "fps": request.get("fps", ""),
+        "source": receipt.get("source", {}).get("name", ""),
         "seed": receipt["seed"],
         "model": f"{receipt['model']}{label}",
         "seconds": ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items()),

@@ -2,15 +2,20 @@
 
 import errno
 import threading
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from engine.library import mp4
+from engine.library import mp4, sound
 from engine.library.clip_writer import ClipWriter
+from engine.library.video import look_at
 from engine.pipelines.base import Cancelled
 from engine.stages import Frames
+from tests.support import videos
 
 
 @pytest.fixture
@@ -122,3 +127,61 @@ def test_without_frames_there_is_no_clip(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frames"):
         writer.finish(None)
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_who_is_faster_than_the_encoder_waits_for_it(tmp_path: Path, frames: Frames) -> None:
+    writer = ClipWriter(tmp_path / "a.mp4", 16, ahead=2)
+    for frame in frames:
+        writer.add(frame[None])
+        assert writer._parts.qsize() <= 2
+    writer.finish(None)
+    assert len(mp4.read_frames(tmp_path / "a.mp4")) == 21
+
+
+def test_nobody_waits_for_an_encoder_that_has_failed(tmp_path: Path, frames: Frames) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = ClipWriter(tmp_path / "a.mp4", 16, full, ahead=1)
+    for frame in frames:
+        writer.add(frame[None])
+    with pytest.raises(OSError, match="No space left"):
+        writer.finish(None)
+
+
+@pytest.mark.parametrize("last", [Fraction(1, 1000), Fraction(1, 48), Fraction(1, 24)])
+def test_the_last_frame_is_shown_as_long_as_it_is_said(
+    tmp_path: Path, frames: Frames, last: Fraction
+) -> None:
+    writer = ClipWriter(tmp_path / "a.mp4", 24, last=last)
+    writer.add(frames)
+    writer.finish(None)
+    seen = look_at(tmp_path / "a.mp4")
+    assert seen.times == tuple(Fraction(at, 24) for at in range(21))
+    assert seen.end == pytest.approx(Fraction(20, 24) + last, abs=2e-4)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "flac"])
+def test_sound_goes_with_the_pictures(tmp_path: Path, frames: Frames, codec: str) -> None:
+    """Copied where an MP4 takes it; else encoded. It begins with the first picture."""
+    times = [Fraction(at, 16) for at in range(21)]
+    begins = Fraction(1, 4)
+    source = videos.write(tmp_path / "s.mp4", frames, times, sound=codec, begins=begins)
+    writer = ClipWriter(tmp_path / "a.mp4", 16, sound=partial(sound.of, source))
+    writer.add(frames)
+    writer.finish(lambda: {"seed": 4})
+    path = tmp_path / "a.mp4"
+    assert mp4.read_receipt(path) == {"seed": 4}
+    assert len(mp4.read_frames(path)) == 21
+    with av.open(str(path)) as container:
+        heard = container.streams.audio[0]
+        assert heard.codec_context.name == ("mp3float" if "mp3" in codec else "aac")
+        packets = [packet for packet in container.demux(heard) if packet.size]
+        ends = [float(((p.pts or 0) + (p.duration or 0)) * p.time_base) for p in packets]
+    assert 1.0 < ends[-1] < 1.4, "of what was heard before the first picture nothing is left"
+
+
+def test_without_sound_there_is_none(tmp_path: Path, frames: Frames) -> None:
+    source = videos.write(tmp_path / "s.mp4", frames[:2], [Fraction(0), Fraction(1, 16)])
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        assert sound.of(source, container) is None

@@ -1,0 +1,84 @@
+"""The sound of a video, for another version of its pictures: copied where an MP4 takes it as it is,
+else encoded as AAC."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from engine.library.mp4 import opened
+
+AS_IT_IS = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))  # what players expect in an MP4
+
+
+class Sound:
+    """Of the video at ``path``, as a stream of ``container``, whose header isn't written yet."""
+
+    def __init__(self, path: Path, container: Any) -> None:
+        self._path = path
+        with opened(path) as video:
+            track, self._start = video.streams.audio[0], _start(video)
+            self.copied = track.codec_context.codec.canonical_name in AS_IT_IS
+            if self.copied:
+                self._stream = container.add_stream_from_template(track)
+            else:
+                self._stream = container.add_stream("aac", rate=track.rate)
+                self._stream.layout = track.layout.name if track.channels <= 2 else "stereo"
+
+    def among(self, packets: list[Any]) -> Iterator[Any]:
+        """``packets`` of the pictures and those of the sound, by their times; what would be heard
+        before the first picture or after the last one is left out."""
+        last = max(packets, key=lambda packet: packet.pts)
+        end = (last.pts + last.duration) * last.time_base
+
+        def time(packet: Any) -> Fraction:
+            return Fraction(packet.dts * packet.time_base)
+
+        heard = self._copied() if self.copied else self._encoded()
+        kept = [packet for packet in heard if _ends(packet) > 0 and time(packet) < end]
+        return merge(packets, kept, key=time)
+
+    def _copied(self) -> Iterator[Any]:
+        with opened(self._path) as video:
+            track = video.streams.audio[0]
+            shift = round(self._start / (track.time_base or 1))
+            for packet in video.demux(track):
+                if packet.size and packet.pts is not None and packet.dts is not None:
+                    packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                    packet.stream = self._stream
+                    yield packet
+
+    def _encoded(self) -> Iterator[Any]:
+        import av
+
+        with opened(self._path) as video:
+            track = video.streams.audio[0]
+            shift = round(self._start / (track.time_base or 1))
+            with contextlib.suppress(av.error.FFmpegError):  # what can be decoded of it will do
+                for frame in video.decode(track):
+                    if frame.pts is not None:
+                        frame.pts -= shift
+                    yield from self._stream.encode(frame)
+            yield from self._stream.encode(None)
+
+
+def of(path: Path, container: Any) -> Sound | None:
+    """The sound of the video at ``path``; None where it has none that can be read."""
+    with opened(path) as video:
+        tracks = video.streams.audio
+        if not tracks or tracks[0].codec_context is None:
+            return None
+    return Sound(path, container)
+
+
+def _start(video: Any) -> Fraction:
+    """When its first picture is shown."""
+    pictures = video.streams.best("video")
+    first = next((p for p in video.demux(pictures) if p.pts is not None and not p.is_discard), None)
+    return Fraction(0) if first is None else Fraction(first.pts * first.time_base)
+
+
+def _ends(packet: Any) -> Fraction:
+    return Fraction((packet.pts + (packet.duration or 0)) * packet.time_base)

@@ -1,0 +1,193 @@
+"""What may be asked for as another version of a clip, and which clips belong together."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.engine import Engine
+from engine.library import folder_sync
+from engine.library.files import Identity
+from engine.library.library import Clip, add_clip
+from engine.library.mp4 import ClipError
+from engine.library.receipt import asked_again, checked, for_others
+from engine.library.versions import Original, next_rate, smoothed, told_of, versions
+from engine.library.video import Video
+from engine.presets import Presets
+from engine.request import ClipRequest, RequestError
+from engine.timing import RATES
+from tests.support.clipfiles import receipt, write
+
+DIGEST = "a" * 64
+
+
+def video(frames: int = 81, rate: Fraction | int = 16) -> Video:
+    times = tuple(Fraction(at) / rate for at in range(frames))
+    return Video(832, 480, times, Fraction(frames) / rate, False)
+
+
+def original(rate: Fraction | int = 16) -> Original:
+    return Original(DIGEST, video(rate=rate), "a red ball", 7)
+
+
+def test_a_request_has_what_comes_out(presets: Presets) -> None:
+    request = smoothed(original(), presets.models["smooth"], "24")
+    assert request.to_json() == {
+        "prompt": "a red ball",
+        "height": 480,
+        "width": 832,
+        "frames": 122,
+        "seed": 7,
+        "model": "smooth",
+        "source": DIGEST,
+        "fps": 24,
+    }
+    assert ClipRequest.from_json(request.to_json()) == request
+    assert ClipRequest.check(request.to_json(), presets) == request
+
+
+@pytest.mark.parametrize("rate", [0, 16, 25, 61, -24, 24.5, "fast", None, True, 10**30, [24]])
+def test_only_rates_that_screens_have(presets: Presets, rate: object) -> None:
+    with pytest.raises(RequestError, match="isn't one of 24, 30, 32, 48, 60 frames"):
+        smoothed(original(), presets.models["smooth"], rate)
+
+
+@pytest.mark.parametrize(
+    ("has", "next_one"),
+    [
+        (16, 32),
+        (8, 24),
+        (24, 48),
+        (30, 60),
+        (Fraction(30_000, 1001), 60),
+        (48, 60),
+        (60, None),
+        (Fraction(60_000, 1001), None),
+        (240, None),
+    ],
+)
+def test_twice_as_many_or_the_most(
+    presets: Presets, has: Fraction | int, next_one: int | None
+) -> None:
+    assert next_rate(video(rate=has)) == next_one
+    for rate in RATES:
+        if rate <= has:
+            with pytest.raises(RequestError, match="frames a second already"):
+                smoothed(original(has), presets.models["smooth"], rate)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "wan-tiny"},
+        {"model": None},
+        {"source": "../../x"},
+        {"source": 5},
+        {"fps": 25},
+        {"fps": None},
+        {"height": 481},
+        {"height": 4320},
+        {"width": 0},
+        {"frames": 0},
+        {"frames": 99_999},
+        {"frames": "many"},
+        {"prompt": ""},
+        {"seed": -5},
+    ],
+)
+def test_a_version_that_comes_from_elsewhere_is_checked(
+    presets: Presets, wrong: dict[str, object]
+) -> None:
+    right = smoothed(original(), presets.models["smooth"], 60).to_json()
+    with pytest.raises(RequestError):
+        ClipRequest.check(right | wrong, presets)
+
+
+def test_what_changes_clips_makes_none(presets: Presets) -> None:
+    with pytest.raises(RequestError, match="changes a clip that is there"):
+        ClipRequest.check({"prompt": "a red ball", "model": "smooth"}, presets)
+    assert "smooth" not in [preset.id for preset in presets.makers]
+
+
+# ---- receipts ------------------------------------------------------------------------------------
+
+
+def version_of(before: dict[str, Any] | None) -> dict[str, Any]:
+    told = receipt(model="smooth", source=DIGEST, fps=32)
+    return told | {"source": told_of(before, "ball.mp4")}
+
+
+def test_a_receipt_tells_how_to_make_the_clip_itself_again() -> None:
+    made = receipt("a red ball", seed=7)
+    once = version_of(made)
+    assert checked(once, "x")["source"] == {
+        "name": "ball.mp4",
+        "request": made["request"],
+        "seed": 7,
+        "model": "scripted",
+    }
+    assert asked_again(checked(once, "x")) == made["request"]
+    twice = version_of(once)
+    assert asked_again(checked(twice, "x")) == made["request"]
+    assert for_others(twice)["source"]["name"] == "", "nothing of the computer"
+    assert asked_again(for_others(twice)) == made["request"]
+
+
+def test_of_another_programs_video_there_is_nothing_to_make_again() -> None:
+    with pytest.raises(ClipError, match="made of another program's video"):
+        asked_again(checked(version_of(None), "x"))
+
+
+def test_a_receipt_with_a_wrong_source_is_a_damaged_one() -> None:
+    for wrong in (5, {"name": 5}, {"request": {"prompt": ""}}, {"seed": -9}, {"name": "x" * 999}):
+        with pytest.raises(ClipError, match="source"):
+            checked(version_of(None) | {"source": wrong}, "x")
+
+
+# ---- which belong together -----------------------------------------------------------------------
+
+
+@pytest.mark.starts
+def test_versions_find_one_another_whatever_was_deleted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = engine.library
+    monkeypatch.setattr(folder_sync, "SETTLED_SECONDS", 0.0)
+
+    def enters(name: str, kept: dict[str, object]) -> Clip:
+        write(engine.home.clips / name, kept)
+        engine.folder_sync.scan()
+        return next(clip for clip in library.newest() if clip.file == name)
+
+    first = enters("1.mp4", receipt("a red ball"))
+    digest = first.identity.digest or library.learn(first)
+    a = enters("2.mp4", receipt("a red ball", model="smooth", source=digest, fps=24))
+    b = enters("3.mp4", receipt("a red ball", model="smooth", source=digest, fps=60))
+    other = enters("4.mp4", receipt("a blue cube"))
+
+    def family(clip: Clip) -> set[str]:
+        return {one.file for one in versions(library, clip)}
+
+    for clip in (first, a, b):
+        assert family(clip) == {"1.mp4", "2.mp4", "3.mp4"}
+    assert family(other) == {"4.mp4"}
+    library.trash(first.id)
+    assert family(a) == family(b) == {"2.mp4", "3.mp4"}
+    library.trash(b.id)
+    assert family(a) == {"2.mp4"}
+
+
+def test_clips_that_are_each_others_version_end_no_search(engine: Engine) -> None:
+    """Which only somebody's own receipts can say."""
+    with engine.jobs.store.transaction() as db:
+        for digest, source in (("b" * 64, "c" * 64), ("c" * 64, "b" * 64)):
+            kept = receipt(model="smooth", source=source, fps=24)
+            add_clip(db, None, "2026-01-01", f"{digest[0]}.mp4", kept, Identity((1, 1), digest))
+    clips = engine.library.newest()
+    assert [len(versions(engine.library, clip)) for clip in clips] == [2, 2]
+
+
+def test_a_source_of_another_home_is_no_path(engine: Engine, tmp_path: Path) -> None:
+    for name in ("../x", "x" * 64, "", "a" * 63):
+        assert engine.sources.find(name) is None
