@@ -70,6 +70,20 @@ def default_model(engine: Engine, task: Task = "t2v") -> DefaultModel:
     return DefaultModel(anywhere, joined(Text("default_model.anywhere"), missed))
 
 
+def default_smoother(engine: Engine) -> DefaultModel:
+    """What gives a clip more frames a second here: on the GPU where that is ready, else on the
+    processor."""
+    presets = engine.presets.models.values()
+    every = sorted((p for p in presets if p.task == "smooth"), key=lambda p: p.runs_on == "cpu")
+    missed = NOTHING
+    for preset in every[:-1]:
+        why = _why_not(engine, preset)
+        if not why:
+            return DefaultModel(preset, Text("default_model.ready"))
+        missed = missed or why
+    return DefaultModel(every[-1], joined(Text("default_model.smooths_anywhere"), missed))
+
+
 def with_files(engine: Engine) -> list[Candidate]:
     """``candidates`` without drafts, which have no files of their own."""
     return [candidate for candidate in candidates(engine) if candidate.preset.draft_of is None]
@@ -81,7 +95,7 @@ def candidates(engine: Engine) -> list[Candidate]:
     Recommended is the model for NVIDIA's GPUs that makes clips of words alone and can run here,
     else the CPU default: FP8, or what the kernel test found to be clearly faster.
     """
-    models = sorted(engine.presets.models.values(), key=_by_use)
+    models = sorted(engine.presets.makers, key=_by_use)
     why_not = {preset.id: barred(engine, preset.id) for preset in models}
     able = [preset for preset in models if not why_not[preset.id]]
     large = [p for p in able if p.runs_on == "nvidia" and _makes_clips_of_words(p)]

@@ -20,6 +20,7 @@ from engine.library.intake import Intake
 from engine.library.library import Library, LibraryError
 from engine.library.posters import Posters
 from engine.library.receipt import MOST_PARTS
+from engine.library.sources import Sources
 from engine.machine.memory import Meter
 from engine.pause import Paused
 from engine.pipelines import is_here
@@ -55,6 +56,7 @@ class Engine(ByLane):
         self.home = home
         self.faults = Faults()
         self.library = Library(home, jobs.store)
+        self.sources = Sources(home, jobs.store)
         self.folder_sync = FolderSync(self.library, self.faults)
         self.intake = Intake(home)
         self.posters = Posters(self.library, self.faults)
@@ -204,16 +206,22 @@ class Engine(ByLane):
             self.adapters.check(adapters, self.presets.models[model])
 
     def _check_before(self, request: ClipRequest) -> None:
-        """Raises LibraryError: the clip that it goes on from can't be joined with it."""
-        if request.after is None:
+        """Raises LibraryError: the clip that it goes on from can't be joined with it, or the one
+        that it changes is gone."""
+        if request.clip is None:
             return
-        clip = self.library.with_digest(request.after)
+        clip = self.library.with_digest(request.clip)
+        if request.source is not None:
+            if clip is None and self.sources.find(request.source) is None:
+                raise LibraryError(Text("worker.source_gone"), Text("worker.choose_source"))
+            return
         if clip is None:
             raise LibraryError(Text("worker.clip_before_gone"), Text("worker.make_alone"))
         fps = self.presets.models[request.model].fps
-        before = self.presets.models.get(clip.request.model)
-        if before is not None and before.fps != fps:
-            raise LibraryError(Text("library.other_rate", one=before.fps, other=fps), MAKE_ALONE)
+        preset = self.presets.models.get(clip.request.model)
+        before = clip.fps or (preset and preset.fps) or fps
+        if before != fps:
+            raise LibraryError(Text("library.other_rate", one=before, other=fps), MAKE_ALONE)
         if (clip.request.height, clip.request.width) != (request.height, request.width):
             size = f"{clip.request.width} × {clip.request.height}"
             raise LibraryError(Text("library.other_size", size=size), Text("library.take_size"))

@@ -108,7 +108,7 @@ class Errands:
         return self._jobs.where("errand != '' order by id")
 
     def bring(self, sha256: str, source: Path, receipt: dict[str, Any]) -> None:
-        """Keep the other machine's clip of that SHA-256, which a job is to go on from.
+        """Keep the other machine's clip of that SHA-256, which a job goes on from, or changes.
 
         Raises:
             OSError: the disk is full.
@@ -130,8 +130,8 @@ class Errands:
         and the key."""
         job = self.find(key)
         given = []
-        if job is not None and job.request.after:
-            given = list(self.folder.glob(f"before-{job.request.after}.*"))
+        if job is not None and job.request.clip:
+            given = list(self.folder.glob(f"before-{job.request.clip}.*"))
         for file in (self.clip(key), self.poster(key), *given):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from engine.preset_file import PresetError, Strict, read
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
-FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "scripted"]
-# "i2v" also ends with a picture where the request has a last one.
-Task = Literal["t2v", "i2v"]
+FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "scripted"]
+# "i2v" also ends with a picture where the request has a last one; "smooth" changes a clip.
+Task = Literal["t2v", "i2v", "smooth"]
 Input = Literal["prompt", "image", "last_image", "adapters"]
 # What a preset has to say: LightX2V finds out what is missing only after it read 20 GB, or never.
 _OF_WAN = ("precision", "architecture", "weights", "denoising_steps")
@@ -25,6 +25,7 @@ NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
     "wan2.1": _OF_WAN,
     "wan2.2": (*_OF_WAN, "boundary_step"),
 }
+SAMPLED = ("fps", "steps", "guidance", "shift")  # what every model that makes clips has to say
 # Presets of 0.1.0 named what drives the model.
 _FAMILY_OF = {"wan_tiny": "wan-tiny", "lightx2v": "wan2.1", "scripted": "scripted"}
 # "transformer_2" is the expert of the later steps, where there are two.
@@ -213,11 +214,11 @@ class ModelPreset(Strict):
     precision: Precision | None = None
     architecture: Architecture | None = None
     weights: tuple[WeightFile, ...] = ()
-    fps: Annotated[int, Field(ge=1, le=60)]
-    steps: Annotated[int, Field(ge=1, le=100)]
+    fps: Annotated[int, Field(ge=1, le=60)] = 16
+    steps: Annotated[int, Field(ge=1, le=100)] = 1
     denoising_steps: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
-    guidance: Annotated[float, Field(ge=1.0)]
-    shift: Annotated[float, Field(gt=0)]
+    guidance: Annotated[float, Field(ge=1.0)] = 1.0
+    shift: Annotated[float, Field(gt=0)] = 1.0
     last_shift: Annotated[float, Field(gt=0)] | None = None
     boundary_step: Annotated[int, Field(ge=1)] | None = None
     default: Shape
@@ -232,6 +233,12 @@ class ModelPreset(Strict):
     @property
     def begins_with_picture(self) -> bool:
         return self.task == "i2v"
+
+    @property
+    def changes_clips(self) -> bool:
+        """Whether it makes nothing of a prompt, but another version of a clip: it has no prompt,
+        steps or seed, and clips of any size have its rate."""
+        return self.task == "smooth"
 
     @property
     def inputs(self) -> frozenset[Input]:
@@ -288,7 +295,9 @@ class ModelPreset(Strict):
 
     @model_validator(mode="after")
     def _says_what_its_family_needs(self) -> "ModelPreset":
-        lacks = [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
+        sampled = () if self.changes_clips else SAMPLED
+        lacks = [name for name in sampled if name not in self.model_fields_set]
+        lacks += [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
         extra = TRANSFORMERS[self.experts :]
         needed = [role for role in ROLES if role not in OPTIONAL and role not in extra]
         roles = [role for role in needed if self.weights and self.weight_file(role) is None]
@@ -373,13 +382,23 @@ class Presets:
         return self.models[model].name if model in self.models else model
 
     @property
+    def makers(self) -> list[ModelPreset]:
+        """Those that make clips of a prompt: what people choose among."""
+        return [preset for preset in self.models.values() if not preset.changes_clips]
+
+    def maker(self, model: object) -> ModelPreset | None:
+        """The model of that id, if it makes clips of a prompt."""
+        preset = self.models.get(model) if isinstance(model, str) else None
+        return None if preset is None or preset.changes_clips else preset
+
+    @property
     def with_files(self) -> list[ModelPreset]:
-        """All but drafts, which have no files of their own."""
-        return [preset for preset in self.models.values() if preset.draft_of is None]
+        """Of the ``makers`` all but drafts, which have no files of their own."""
+        return [preset for preset in self.makers if preset.draft_of is None]
 
     @property
     def default(self) -> ModelPreset:
-        return self.models.get(DEFAULT_MODEL) or next(iter(self.models.values()))
+        return self.models.get(DEFAULT_MODEL) or self.makers[0]
 
     def sizes_for(self, model: str) -> tuple[SizePreset, ...]:
         files = self.models[model].weights_of

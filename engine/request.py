@@ -12,6 +12,7 @@ from engine.letters import is_blank
 from engine.presets import ModelPreset, Presets
 from engine.process.console import one_line
 from engine.text import Text, joined, listed, programs
+from engine.timing import RATES
 
 PROMPT_LIMIT = 2000
 SEED_LIMIT = 2**32  # numpy's generators, which LightX2V seeds too, take no more than 32 bits
@@ -20,6 +21,8 @@ GRID = 16  # pixels: the VAE halves three times, the transformer's patch once mo
 FIELDS = ("prompt", "height", "width", "frames", "seed", "model")
 # Left out of the JSON form where they say nothing.
 MORE_FIELDS = ("image", "last_image", "fit", "after", "adapters")
+# Of another version of a clip (engine/versions.py), which nobody types.
+VERSION_FIELDS = ("source", "fps")
 Dimension = Literal["height", "width", "frames"]
 DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
 Fit = Literal["crop", "pad"]  # a picture of another shape: what is over is cut off, or it has bars
@@ -97,6 +100,9 @@ class ClipRequest:
     (engine/pictures); ``fit``: how one of another shape meets the size. ``after``: the clip that
     this one goes on from, by its file's SHA-256: ``image`` is its last picture, and both become one
     file.
+
+    ``source``: the clip that this is another version of, by its file's SHA-256; the prompt is that
+    one's, and ``fps`` the frames a second that it shall have, None for the model's own.
     """
 
     prompt: str
@@ -110,6 +116,8 @@ class ClipRequest:
     fit: Fit = "crop"
     after: str | None = None
     adapters: tuple[Adapter, ...] = ()
+    source: str | None = None
+    fps: int | None = None
 
     @property
     def size(self) -> Size:
@@ -124,10 +132,15 @@ class ClipRequest:
         """The SHA-256 of each picture that it holds, the first one first."""
         return tuple(picture for picture in (self.image, self.last_image) if picture)
 
+    @property
+    def clip(self) -> str | None:
+        """The clip that has to be here for this one to be made, by its file's SHA-256."""
+        return self.source or self.after
+
     def to_json(self) -> dict[str, Any]:
         """The one JSON form: queue row, receipt and command line share it."""
         values = asdict(self)
-        for name in MORE_FIELDS:
+        for name in (*MORE_FIELDS, *VERSION_FIELDS):
             if getattr(self, name) == getattr(ClipRequest, name):
                 del values[name]
         return values | ({"adapters": list(values["adapters"])} if self.adapters else {})
@@ -136,7 +149,8 @@ class ClipRequest:
     def from_json(cls, values: Mapping[str, Any]) -> "ClipRequest":
         """The way back from ``to_json``, of a request that was checked; what a later version added
         is left out."""
-        known = {name: values[name] for name in (*FIELDS, *MORE_FIELDS) if name in values}
+        every = (*FIELDS, *MORE_FIELDS, *VERSION_FIELDS)
+        known = {name: values[name] for name in every if name in values}
         adapters = tuple(Adapter(**adapter) for adapter in known.get("adapters", ()))
         return cls(**{**known, "adapters": adapters})
 
@@ -154,6 +168,8 @@ class ClipRequest:
         Raises:
             RequestError: names every field that is refused and the nearest valid value.
         """
+        if raw.get("source") is not None:
+            return cls._check_version(raw, presets)
         fields = (*FIELDS, *MORE_FIELDS)
         problems = [
             Problem(name, Text("request.no_such_field", field=name, fields=listed(*fields)))
@@ -186,8 +202,48 @@ class ClipRequest:
             fit=fit if image else "crop",
             after=after if image else None,
             adapters=adapters,
-            **size,
+            height=size["height"],
+            width=size["width"],
+            frames=size["frames"],
         )
+
+    @classmethod
+    def _check_version(cls, raw: Mapping[str, object], presets: Presets) -> "ClipRequest":
+        """``check`` of another version of a clip: nobody types one, so it is right or refused."""
+        problems: list[Problem] = []
+        prompt, seed = _prompt(raw.get("prompt"), problems), _seed(raw.get("seed"), problems)
+        model, source, rate = raw.get("model"), raw.get("source"), whole(raw.get("fps"))
+        changers = [preset.id for preset in presets.models.values() if preset.changes_clips]
+        if model not in changers:
+            named = {"value": repr(str(model)[:60]), "models": listed(*changers)}
+            problems.append(Problem("model", Text("request.no_such_model", **named)))
+        if not isinstance(source, str) or not SHA256.fullmatch(source):
+            told = Text("request.no_source", value=repr(str(source)[:60]))
+            problems.append(Problem("source", told))
+        if rate not in RATES:
+            problems.append(no_rate(raw.get("fps")))
+        size = {name: whole(raw.get(name)) or 0 for name in DIMENSIONS}
+        for name in DIMENSIONS if not problems else ():
+            limits = getattr(presets.models[str(model)].limits, name)
+            odd = name != "frames" and size[name] % 2
+            if odd or not limits.min <= size[name] <= limits.max:
+                field, value = Text(f"request.field_{name}"), repr(str(raw.get(name))[:40])
+                told = Text("request.no_version", field=field, value=value)
+                problems.append(Problem(name, told))
+        if problems:
+            raise RequestError(tuple(problems))
+        height, width, frames = (size[name] for name in DIMENSIONS)
+        shape = prompt, height, width, frames, seed, str(model)
+        return cls(*shape, source=str(source), fps=rate)
+
+
+def no_rate(value: object) -> Problem:
+    """What isn't a number of frames a second that a clip can be given."""
+    number, rates = whole(value), listed(*map(str, RATES))
+    nearest = 32 if number is None else min(RATES, key=lambda rate: abs(rate - number))
+    return Problem(
+        "fps", Text("request.no_rate", value=repr(str(value)[:40]), rates=rates), nearest
+    )
 
 
 def prompt_problems(prompt: str) -> tuple[Problem, ...]:
@@ -232,11 +288,13 @@ def _odd(text: str) -> list[str]:
 def _model(value: object, presets: Presets, problems: list[Problem]) -> str:
     if value is None or value == "":
         return presets.default.id
-    if isinstance(value, str) and value in presets.models:
+    makers = [preset.id for preset in presets.makers]
+    if isinstance(value, str) and value in makers:
         return value
-    unknown = Text(
-        "request.no_such_model", value=repr(str(value)[:60]), models=listed(*presets.models)
-    )
+    named = repr(str(value)[:60])
+    unknown = Text("request.no_such_model", value=named, models=listed(*makers))
+    if isinstance(value, str) and value in presets.models:
+        unknown = Text("request.changes_clips", value=named, models=listed(*makers))
     problems.append(Problem("model", unknown, presets.default.id))
     return ""
 

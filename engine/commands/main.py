@@ -10,6 +10,7 @@ from engine.adapters.wanted import chosen
 from engine.commands import adapters
 from engine.commands.answer import given, naming, tried
 from engine.commands.clips import clips, read, report
+from engine.commands.enhance import enhance
 from engine.commands.follow import follow
 from engine.commands.join import join, open_to_machines
 from engine.commands.lanes import lanes
@@ -144,10 +145,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="crop|pad",
         help="a picture of another shape is cut, the default, or shown whole between bars",
     )
-    generate.add_argument(
-        "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
-    )
-    generate.add_argument("--out", metavar="FILE.mp4", type=a_name, help="also copy the clip here")
+    enhancing = add("enhance", enhance, "make a clip, or any MP4, smoother")
+    enhancing.add_argument("what", metavar="CLIP", type=a_name, help="its name, or an MP4's path")
+    enhancing.add_argument("--fps", metavar="N", help="24, 30, 32, 48 or 60 frames a second")
+    for command in (generate, enhancing):
+        command.add_argument(
+            "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"
+        )
+        command.add_argument(
+            "--out", metavar="FILE.mp4", type=a_name, help="also copy the clip here"
+        )
 
     pausing = add("pause", pause, "begin no clip until resume, and free the memory")
     pausing.add_argument("--now", action="store_true", help="put what runs back into the queue")
@@ -194,10 +201,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--out", metavar="FOLDER", type=a_path, help="where to write the card to share"
     )
-    for command in (generate, check, measure, plan, kernels):
+    for command in (generate, check, measure, enhancing, plan, kernels):
         command.add_argument("--lane", metavar="NAME", type=a_name, help="on this card: see lanes")
     others = reading, listing, lane, plan, kernels, weights, loras, look, bench, pausing, resuming
-    for command in (generate, check, measure, *others):
+    for command in (generate, check, measure, enhancing, *others):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 

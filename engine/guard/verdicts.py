@@ -88,7 +88,7 @@ class Verdicts(ABC):
         verdict = self.verdict(request.model, request.size)
         if not (verdict.open or (may_wait and verdict.word is Word.BUSY)):
             nearest = self.nearest(request.model, request.size)
-            fps = self._presets.models[request.model].fps
+            fps = request.fps or self._presets.models[request.model].fps
             raise Refused(request.size, verdict, nearest, fps)
         self.check_here(request.model)
 

@@ -181,12 +181,15 @@ class Feeder:
         return int(answer["job"])
 
     def _clip_before(self, request: ClipRequest) -> tuple[Path, dict[str, Any]] | None:
-        if request.after is None:
+        if request.clip is None:
             return None
-        clip = self._engine.library.with_digest(request.after)
-        if clip is None:
-            raise Declined(Text("worker.clip_before_gone"), Text("worker.make_alone"))
-        return self._engine.library.place(clip), clip.receipt
+        clip = self._engine.library.with_digest(request.clip)
+        if clip is not None:
+            return self._engine.library.place(clip), clip.receipt
+        video = self._engine.sources.find(request.clip)
+        if video is not None:
+            return video, {}
+        raise Declined(Text("worker.clip_before_gone"), Text("worker.make_alone"))
 
     def _file(
         self, kind: str, sha256: str, before: tuple[Path, dict[str, Any]] | None

@@ -269,8 +269,8 @@ class Station:
         needs = [["picture", sha] for sha in request.pictures if kept.find(sha) is None]
         here = self._engine.adapters.known(request.adapters)
         needs += [["adapter", one.sha256] for one in request.adapters if one.sha256 not in here]
-        if request.after and self._errands.brought(request.after) is None:
-            needs.append(["clip", request.after])
+        if request.clip and self._errands.brought(request.clip) is None:
+            needs.append(["clip", request.clip])
         return needs
 
     def give(self, kind: str, sha256: str, at: int, data: bytes, last: bool, about: Any) -> None:

@@ -81,7 +81,7 @@ def own_model(machine: Machine, presets: Presets) -> ModelPreset:
     """The model whose shapes are tested where nobody names one: a large one's, which are alike,
     where there is a GPU for it."""
     runs_on = "nvidia" if machine.gpu is not None else "cpu"
-    found = (preset for preset in presets.models.values() if preset.runs_on == runs_on)
+    found = (preset for preset in presets.makers if preset.runs_on == runs_on)
     return next(found, presets.default)
 
 

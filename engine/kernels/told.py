@@ -13,7 +13,7 @@ def alike(presets: Presets, machine: Machine, preset: ModelPreset) -> list[Model
     key = key_of(machine, preset)
     return [
         other
-        for other in presets.models.values()
+        for other in presets.makers
         if other.runs_on == preset.runs_on and key_of(machine, other) == key
     ]
 

@@ -36,6 +36,11 @@ FAMILIES: Mapping[FamilyName, Family] = {
             pipeline=("engine.pipelines.lightx2v.pipeline", "LightX2V"),
             here=lambda: lightx2v_here(),
         ),
+        Family(
+            name="smooth",
+            pipeline=("engine.pipelines.smooth.pipeline", "Smooth"),
+            here=lambda: True,
+        ),
         Family(  # for tests: it does what its prompt says
             name="scripted",
             pipeline=("engine.pipelines.scripted", "Scripted"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.machine.facts import Machine
-from engine.plan import cpu, lightx2v
+from engine.plan import cpu, lightx2v, smoothing
 from engine.plan.choice import (
     Choice,
     Option,
@@ -59,6 +59,8 @@ def make_plan(
         OverrideError: an override can't work on this machine.
         PlanError: nothing can.
     """
+    if preset.changes_clips:
+        return smoothing.make(machine, preset)
     if not _has_options(preset):
         return cpu.make(machine, preset)
     plan = dict(lightx2v.make(machine, preset, resident_measured, times, extras))

@@ -131,7 +131,9 @@ def turns(
             ends[lane.name] = begins[lane.name] + (UNKNOWN_SECONDS if took is None else took)
         chosen = min(ends, key=ends.__getitem__)
         yield Turn(job, chosen, None if chosen in unsure else begins[chosen], len(able) == 1)
-        free[chosen], after[chosen] = ends[chosen], job.request.model
+        free[chosen] = ends[chosen]
+        if job.request.source is None or after[chosen] is None:
+            after[chosen] = job.request.model
         if known[chosen] is None and guess is None:
             unsure.add(chosen)
 

@@ -13,6 +13,7 @@ from engine.jobs import Job, Jobs, State
 from engine.library import files
 from engine.library.files import Identity
 from engine.library.library import Library, clip_name
+from engine.library.sources import Sources
 from engine.process import moves
 from engine.process.own_files import sha256_of
 from engine.text import Text
@@ -32,15 +33,19 @@ class Keeping:
         return self._folder / f".partial-{job}.mp4", self._folder / f".partial-{job}.jpg"
 
     def before(self, job: Job) -> tuple[str, dict[str, Any] | None]:
-        """The file of the clip that ``job`` goes on from, and its receipt; nothing where there is
-        none, or none any more, which the worker tells."""
-        if job.request.after is None:
+        """The file of the clip that ``job`` goes on from, or changes, and its receipt; nothing
+        where there is none, or none any more, which the worker tells."""
+        if job.request.clip is None:
             return "", None
         library = Library(self._home, self._jobs.store)
-        clip = library.with_digest(job.request.after)
+        clip = library.with_digest(job.request.clip)
         if clip is not None:
             return str(library.place(clip)), clip.receipt
-        return self._errands.brought(job.request.after) or ("", None)
+        brought = self._errands.brought(job.request.clip)
+        if brought is not None:
+            return brought[0], brought[1] or None
+        video = Sources(self._home, self._jobs.store).find(job.request.clip)
+        return ("", None) if video is None else (str(video), None)
 
     def no_place(self) -> Text | None:
         """Why no clip could be kept now; None where one could."""

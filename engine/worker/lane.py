@@ -128,7 +128,9 @@ class Lane:
     def suits(self, model: str) -> bool:
         """Whether ``model`` is made on its device."""
         preset = self._presets.models.get(model)
-        return self.seat.everything or (preset is not None and preset.runs_on == "nvidia")
+        if self.seat.everything:
+            return True
+        return preset is not None and (preset.runs_on == "nvidia" or preset.changes_clips)
 
     def refuses(self, job: Job) -> bool:
         model = job.request.model
@@ -164,6 +166,9 @@ class Lane:
 
     def loads(self, model: str, after: str | None) -> float:
         status = self.status
+        preset = self._presets.models.get(model)
+        if preset is not None and preset.changes_clips and (after or status.worker_pid):
+            return 0.0
         if after is None and status.worker_pid is not None:
             after = status.model
         return 0.0 if model == after else self.supervisor.loads_in(model)

@@ -41,10 +41,12 @@ from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import NOTHING, Said, Text, as_text, of_preset
 from engine.worker import heap
+from engine.worker.changing import change
 from engine.worker.job_run import JobRun
 from engine.worker.messages import (
     Become,
     CancelDone,
+    Change,
     Compare,
     Compared,
     Failed,
@@ -110,6 +112,9 @@ def main(
         pictures = partial(_pictures, message.request, loaded.preset)
         run = JobRun(message.job, pipe, pipeline.meter, pictures)
         answer: FromWorker
+        if isinstance(message, Change):
+            pipe.answer(change(message, run, pipeline.meter.device, _failure))
+            continue
         if isinstance(message, Probe):
             answer = _probe(message, pipeline, run)
         elif isinstance(message, Compare):

@@ -40,6 +40,30 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Make another version of the clip in the file ``source``; whatever model is loaded has nothing
+    to do with it, and stays.
+
+    ``preset`` and ``plan``: of what changes it. ``source_receipt``: None of another program's
+    video. ``source_name``: what its owner calls that file. The others as for ``Generate``.
+    """
+
+    job: int
+    request: ClipRequest
+    seed: int
+    preset: ModelPreset
+    plan: Plan
+    partial: str
+    poster: str
+    source: str
+    source_name: str
+    source_receipt: dict[str, Any] | None = None
+    embed: bool = True
+    own: bool = True
+    machine: str = ""
+
+
+@dataclass(frozen=True)
 class Probe:
     """Run one denoise step and the decode at ``request``'s size, within ``ceiling`` bytes."""
 
@@ -77,7 +101,7 @@ class Stop:
     """End after the current message."""
 
 
-ToWorker = Generate | Probe | Compare | Become | Cancel | Stop
+ToWorker = Generate | Change | Probe | Compare | Become | Cancel | Stop
 
 # ---- from the worker -----------------------------------------------------------------------
 

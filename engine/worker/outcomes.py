@@ -55,22 +55,24 @@ class Outcomes:
 
     # ---- clips -----------------------------------------------------------------------------
 
-    def keep_clip(self, job: Job, message: Finished, plan: Plan) -> None:
-        """Record the run, and give the clip its place."""
+    def keep_clip(self, job: Job, message: Finished, plan: Plan | None) -> None:
+        """Record the run, and give the clip its place. ``plan``: None where the run says nothing of
+        the memory that it takes."""
         if self.keeping.complete_move(job):  # the database took the name before, nothing more
             return
         request, receipt = job.request, message.receipt
         # The measurement first: who sees the job's end may ask for a verdict at once.
-        self._guard.record(
-            job.id,
-            "clip",
-            request.model,
-            request.size,
-            "ok",
-            receipt["peaks"],
-            receipt["stages"],
-            plan,
-        )
+        if plan is not None:
+            self._guard.record(
+                job.id,
+                "clip",
+                request.model,
+                request.size,
+                "ok",
+                receipt["peaks"],
+                receipt["stages"],
+                plan,
+            )
         self.keeping.keep(job, receipt)
 
     # ---- probes ----------------------------------------------------------------------------
@@ -105,7 +107,7 @@ class Outcomes:
 
     # ---- failures --------------------------------------------------------------------------
 
-    def keep_failure(self, job: Job, size: Size, message: Failed, plan: Plan) -> Text | None:
+    def keep_failure(self, job: Job, size: Size, message: Failed, plan: Plan | None) -> Text | None:
         """A failed run is a measurement too; an out-of-memory in a probe is its result.
 
         Returns:
@@ -113,8 +115,9 @@ class Outcomes:
         """
         out = message.kind == "out_of_memory"
         outcome: Outcome = "out_of_memory" if out else "failed"
-        self._guard.record(job.id, job.kind, job.request.model, size, outcome, {}, {}, plan)
-        if not out:
+        if plan is not None:
+            self._guard.record(job.id, job.kind, job.request.model, size, outcome, {}, {}, plan)
+        if not out or plan is None:
             self._jobs.end(job.id, State.FAILED, message.sentence, message.remedy)
             return None
         if job.kind == "probe":
@@ -153,7 +156,7 @@ class Outcomes:
             return None
         job, model = worker.job, worker.preset.id
         message = Failed(job.id if job else None, "out_of_memory", why, NOTHING, stage, "RAM")
-        if job is not None:
+        if job is not None and worker.plan_of(job) is not None:
             size = worker.probing or job.request.size
             self._guard.record(job.id, job.kind, model, size, "out_of_memory", {}, {}, worker.plan)
             self._keep_samples(job, size, message, worker.plan)

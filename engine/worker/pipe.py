@@ -14,6 +14,7 @@ from engine.text import Text
 from engine.worker.messages import (
     Become,
     Cancel,
+    Change,
     Compare,
     Fault,
     FromWorker,
@@ -36,7 +37,7 @@ class Pipe:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self.jobs: queue.Queue[Generate | Probe | Compare | Become | Stop] = queue.Queue()
+        self.jobs: queue.Queue[Generate | Change | Probe | Compare | Become | Stop] = queue.Queue()
         self.cancelled = 0  # the job that the user cancelled last; ids start at 1
         self.pipeline: Pipeline | None = None
         for loop in (self._receive, self._beat):

@@ -82,6 +82,11 @@ class WorkerProcess:
         insisted = any(name in wanted and wanted[name].by == "user" for name in replaced)
         return values(wanted) == values(self.sent) and not insisted
 
+    def plan_of(self, job: Job) -> Plan | None:
+        """The plan that ``job`` runs by; None for one that has nothing to do with what is loaded,
+        and of which a measurement here would say nothing."""
+        return self.plan if job.request.model == self.preset.id else None
+
     def become(self, preset: ModelPreset, plan: Plan) -> None:
         """Have it go on as another model that has the same files; it says when it is ready."""
         self.preset, self.plan, self.sent, self.ready = preset, plan, plan, False

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from engine.stages import STAGES, Stage
+from engine.stages import CHANGING, MAKING, Stage
 from engine.worker.messages import Advance
 
 
@@ -46,14 +46,16 @@ class Progress:
             past: seconds by stage of an earlier clip of this model and size; may be empty.
         """
         elapsed = (time.monotonic() if now is None else now) - self.since
-        paced = self.stage == "denoise" and self.step > 0 and self.fraction > 0
+        begun = self.step > 0 if self.stage == "denoise" else self.stage == "smooth"
+        paced = begun and self.fraction > 0
         if paced:
             here = elapsed * (1 - self.fraction) / self.fraction
         elif self.stage in past:
             here = max(0.0, past[self.stage] - elapsed)
         else:
             return None
-        later = STAGES[STAGES.index(self.stage) + 1 :]
+        way = CHANGING if "smooth" in (self.stage, *past) else MAKING
+        later = way[way.index(self.stage) + 1 :]
         known = [past[stage] for stage in later if stage in past]
         return TimeLeft(here + sum(known), at_least=len(known) < len(later))
 
@@ -66,7 +68,9 @@ class Progress:
             "picture": 0.03,
             "denoise": 0.7,
             "decode": 0.22,
+            "smooth": 0.97,
             "save": 0.03,
         }
-        done = sum(share[stage] for stage in STAGES[: STAGES.index(self.stage)])
+        way = CHANGING if self.stage == "smooth" else MAKING
+        done = sum(share[stage] for stage in way[: way.index(self.stage)])
         return min(1.0, done + share[self.stage] * self.fraction)

@@ -92,7 +92,10 @@ class WorkerSlot:
             self.worker.hear()
 
     def fits(self, worker: WorkerProcess, model: str) -> bool:
-        """Whether ``worker`` would run ``model`` as it is to be run now."""
+        """Whether ``worker`` would run ``model`` as it is to be run now. What changes clips needs
+        nothing of what is loaded, and nothing is unloaded for it."""
+        if self._presets.models[model].changes_clips:
+            return True
         try:
             return worker.preset.id == model and worker.runs(self._plans.plan(model))
         except PlanError:

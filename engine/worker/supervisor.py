@@ -27,6 +27,7 @@ from engine.text import NOTHING, Text, joined
 from engine.worker import messages
 from engine.worker.deferred import DeferredWrites
 from engine.worker.dispatch import Dispatch
+from engine.worker.orders import order_of
 from engine.worker.outcomes import Outcomes
 from engine.worker.pausing import Pausing
 from engine.worker.process import WorkerProcess
@@ -271,13 +272,7 @@ class Supervisor:
         if job.kind == "probe":
             self._climb(worker, job)
             return
-        partial, poster = self._keeping.partial(job.id)
-        ceiling = self.guard.budget(job.request.model)
-        # Another machine's own clips name this one; those of its visitors tell nothing of either.
-        whom = job.embed, job.visitor == "" or job.machine != ""
-        order = job.id, job.request, job.seed, str(partial), str(poster), ceiling
-        before = self._keeping.before(job)
-        worker.send(messages.Generate(*order, *whom, *before, job.machine))
+        worker.send(order_of(job, self._keeping, self.presets, self.plans, self.guard))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
@@ -335,7 +330,7 @@ class Supervisor:
                 self._tell(preview=webp)
             case messages.Finished() if job:
                 self._slot.proved()
-                self._outcomes.keep_clip(job, message, worker.plan)
+                self._outcomes.keep_clip(job, message, worker.plan_of(job))
                 self._idle(worker)
             case messages.Probed() if job and worker.probing:
                 self._probed(worker, job, worker.probing, message)
@@ -361,7 +356,7 @@ class Supervisor:
             self._replacement.after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
             return
         size = worker.probing or job.request.size
-        told = self._outcomes.keep_failure(job, size, message, worker.plan)
+        told = self._outcomes.keep_failure(job, size, message, worker.plan_of(job))
         self._idle(worker)
         if message.kind == "out_of_memory":
             # After an out-of-memory nothing in that process can be trusted.

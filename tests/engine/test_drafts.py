@@ -107,7 +107,9 @@ def test_its_files_are_its_models(engine: Engine) -> None:
 
 def test_whoever_speaks_of_files_speaks_of_its_model(engine: Engine) -> None:
     own = {candidate.preset.id for candidate in with_files(engine)}
-    assert own == set(engine.presets.models) - {draft.id for draft in drafts(engine.presets)}
+    assert own == {p.id for p in engine.presets.makers} - {
+        draft.id for draft in drafts(engine.presets)
+    }
     told = [str(line.subject) for line in examine(engine)]
     assert any("14B (FP8)" in subject for subject in told)
     assert not [subject for subject in told if "draft" in subject]
@@ -130,7 +132,7 @@ def test_work_on_its_files_is_work_on_its_models(
 
 def test_nobody_is_recommended_a_draft(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = candidates(engine)
-    assert {c.preset.id for c in listed} == set(engine.presets.models)
+    assert {c.preset.id for c in listed} == {p.id for p in engine.presets.makers}
     assert not [c for c in listed if c.recommended and c.preset.draft_of is not None]
     places = [c.preset.id for c in listed]
     assert places.index(EXACT) < places.index(DRAFT)

@@ -3,6 +3,7 @@ process. How calls travel for real is in tests/system/test_cluster.py."""
 
 import platform
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.guard.verdicts import Refused
 from engine.jobs import State
 from engine.joined.machines import Machines
 from engine.library.mp4 import read_receipt
+from engine.library.versions import original_at, original_of, smoothed
 from engine.presets import Presets
 from engine.request import Size
 from engine.weights.checkpoint import WeightsMissing
@@ -32,6 +34,7 @@ from tests.support.joined import (
     station_in,
     there,
 )
+from tests.support.videos import moving, write
 
 pytestmark = pytest.mark.starts
 
@@ -157,6 +160,32 @@ def test_pictures_and_the_clip_before_travel_once(
     clip = head.library.of_job(joined.id)
     assert clip is not None
     assert len(clip.receipt["parts"]) == 2
+    errands = there(line.station).home.errands
+    wait_until(lambda: not list(errands.glob("*")), "what it was given for it to go")
+
+
+def test_a_clip_of_here_is_made_smoother_there(
+    head: Engine, machines: Machines, line: Line, ask: Ask, tmp_path: Path
+) -> None:
+    """One of the library goes there with its receipt, another program's video without one."""
+    head.start()
+    clip = head.library.of_job(finish(head, head.submit(ask("go"), lane="local")).id)
+    assert clip is not None
+    smoother = head.presets.models["smooth"]
+    file = write(tmp_path / "Trip.mp4", moving(4), [Fraction(at, 10) for at in range(4)])
+    originals = original_of(head.library, clip), original_at(head.sources, file)
+    for original, source in zip(originals, (clip.receipt["seed"], None), strict=True):
+        request = smoothed(original, smoother, 30)
+        job = finish(head, head.submit(request, lane=far(machines)))
+        assert job.state is State.DONE, str(job.note)
+        home = head.library.of_job(job.id)
+        assert home is not None
+        assert home.receipt["machine"] == machines.all[0].name
+        assert home.receipt["source"].get("seed") == source
+        here = finish(head, head.submit(request, lane="local"))
+        local = head.library.of_job(here.id)
+        assert local is not None
+        assert home.receipt["frames_sha256"] == local.receipt["frames_sha256"]
     errands = there(line.station).home.errands
     wait_until(lambda: not list(errands.glob("*")), "what it was given for it to go")
 

@@ -1,0 +1,129 @@
+"""Makes another version of a clip: its frames pass through one at a time, so that its length takes
+no memory."""
+
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine import VERSION
+from engine.home import Home
+from engine.library import mp4, sound
+from engine.library.clip_writer import ClipWriter
+from engine.library.receipt import for_others
+from engine.library.versions import told_of
+from engine.library.video import look_at, pictures
+from engine.machine.facts import this_machine
+from engine.pipelines.base import Cancelled, PipelineError
+from engine.pipelines.smooth.pipeline import described, open_interpolator
+from engine.plan.make import plan_to_json
+from engine.stages import Stage
+from engine.text import Text, of_preset
+from engine.timing import timing_of
+from engine.worker.job_run import JobRun
+from engine.worker.messages import CancelDone, Change, Failed, Finished, FromWorker
+
+AHEAD = 8  # frames that may wait for the encoder
+log = logging.getLogger("headroom.worker")
+
+
+def change(
+    order: Change,
+    run: JobRun,
+    device: str,
+    failure: Callable[[int, Exception, Stage | None], Failed],
+) -> FromWorker:
+    """Make the clip of ``order``.
+
+    Args:
+        device: what the receipt calls this machine's.
+        failure: tells of an error.
+    """
+    began, path, source = time.perf_counter(), Path(order.partial), Path(order.source)
+    writer: ClipWriter | None = None
+    try:
+        run.stage("smooth")
+        if not order.source:
+            raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
+        video = look_at(source)
+        timing = timing_of(video.times, video.end, order.request.fps or 1)
+        _check(order, len(timing.places), (video.height, video.width))
+        interpolator = open_interpolator(order.preset)
+        made = interpolator.frames(pictures(source, video), timing, run.check)
+        home = Home(path.parent.parent)
+        writer = ClipWriter(
+            path,
+            int(timing.rate),
+            lambda: home.made(path.parent),
+            last=timing.last,
+            sound=partial(sound.of, source) if video.has_sound else lambda _: None,
+            ahead=AHEAD,
+        )
+        digest = hashlib.sha256()
+        count, still = len(timing.places), None
+        for number, frame in enumerate(made):
+            run.check()
+            digest.update(frame.tobytes())
+            writer.add(frame[None])
+            if number == count // 2:
+                still = frame[None]
+            run.advance((number + 1) / count)
+        run.stage("save")
+        home.made(path.parent)
+        if still is not None:
+            mp4.write_poster(Path(order.poster), still)
+        kept: dict[str, Any] = {}
+
+        def receipt() -> dict[str, Any]:
+            """The same for file and database; called once the frames are encoded."""
+            run.leave()
+            kept.update(_receipt(order, run, device, digest.hexdigest()))
+            return kept
+
+        inside = receipt if order.own else lambda: for_others(receipt())
+        writer.finish(inside if order.embed else None, run.check)
+        if not order.embed:
+            receipt()
+        log.info("%d frames in %.2f s", count, time.perf_counter() - began)
+        return Finished(order.job, kept)
+    except Exception as error:
+        if writer is not None:
+            writer.abandon()
+        for left in (order.partial, order.poster):
+            # Windows doesn't remove a file that anybody has open; the next start does.
+            with contextlib.suppress(OSError):
+                Path(left).unlink(missing_ok=True)
+        if isinstance(error, Cancelled):
+            return CancelDone(order.job)
+        log.exception("failed")
+        return failure(order.job, error, run.reached)
+
+
+def _check(order: Change, frames: int, shape: tuple[int, int]) -> None:
+    """Raises PipelineError: the request is of another video than the one that is here."""
+    request = order.request
+    if frames != request.frames or shape != (request.height, request.width):
+        raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
+
+
+def _receipt(order: Change, run: JobRun, device: str, digest: str) -> dict[str, Any]:
+    versions = described(order.preset)
+    label = of_preset(versions.pop("label"))
+    return {
+        "request": order.request.to_json(),
+        "seed": order.seed,
+        "model": order.preset.id,
+        "label": str(label),
+        "plan": plan_to_json(order.plan),
+        "device": device,
+        "versions": {"headroom": VERSION, "python": this_machine().python, **versions},
+        **({"machine": order.machine} if order.machine else {}),
+        "source": told_of(order.source_receipt, order.source_name),
+        "stages": {"load": 0.0} | run.seconds,
+        "peaks": {"smooth": run.peaks["smooth"]},
+        "frames_sha256": digest,
+    }

@@ -1,0 +1,159 @@
+"""Another version of a clip: beside whatever model is loaded, and as any other job."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from engine.engine import Engine
+from engine.jobs import Job, State
+from engine.library import reader_process
+from engine.library.library import Clip, LibraryError
+from engine.library.mp4 import read_frames
+from engine.library.receipt import asked_again
+from engine.library.versions import original_at, original_of, smoothed, versions
+from engine.library.video import look_at
+from engine.worker.status import EngineState
+from tests.conftest import Ask, finish, wait_until
+from tests.support.videos import moving, write
+
+pytestmark = pytest.mark.starts
+
+
+def made(engine: Engine, job: Job) -> Clip:
+    ended = finish(engine, job)
+    assert ended.state is State.DONE, str(ended.note)
+    clip = engine.library.of_job(job.id)
+    assert clip is not None
+    return clip
+
+
+def smooth(engine: Engine, clip: Clip, rate: int) -> Job:
+    found = original_of(engine.library, clip)
+    return engine.submit(smoothed(found, engine.presets.models["smooth"], rate))
+
+
+def test_a_clip_is_made_smoother_beside_the_model_that_is_loaded(engine: Engine, ask: Ask) -> None:
+    engine.start(warm="scripted")
+    clip = made(engine, engine.submit(ask("a red ball", seed=5)))
+    loaded = engine.status().worker_pid
+    smoother = made(engine, smooth(engine, clip, 24))
+    assert engine.status().worker_pid == loaded, "nothing was unloaded for it"
+    assert engine.status().model == "scripted"
+    assert not engine.guard.rows("smooth"), "what it takes beside a model says nothing of it alone"
+
+    before, after = (engine.library.place(one) for one in (clip, smoother))
+    assert look_at(after).end == pytest.approx(look_at(before).end, abs=1e-3)
+    assert (len(read_frames(after)), smoother.frames, smoother.fps) == (15, 15, 24)
+    receipt = smoother.receipt
+    assert receipt["request"]["source"] == clip.identity.digest
+    assert receipt["source"] == {
+        "name": clip.file,
+        "request": clip.receipt["request"],
+        "seed": 5,
+        "model": "scripted",
+    }
+    assert set(receipt["stages"]) == {"load", "smooth", "save"}
+    assert reader_process.receipt_of(after, after.name) == receipt, "the file says the same"
+    assert asked_again(receipt) == {**clip.receipt["request"], "seed": 5}, "how to make it again"
+
+    twice = made(engine, smooth(engine, smoother, 60))
+    assert twice.request.source == clip.identity.digest, "of the frames that weren't computed"
+    assert [one.id for one in versions(engine.library, twice)] == [clip.id, smoother.id, twice.id]
+    engine.library.trash(clip.id)
+    assert [one.id for one in versions(engine.library, smoother)] == [smoother.id, twice.id]
+
+
+def test_the_same_request_gives_the_same_frames(engine: Engine, ask: Ask) -> None:
+    engine.start()
+    clip = made(engine, engine.submit(ask()))
+    two = [made(engine, smooth(engine, clip, 30)) for _ in range(2)]
+    assert two[0].receipt["frames_sha256"] == two[1].receipt["frames_sha256"]
+
+
+def test_other_programs_videos_keep_their_sound_and_their_length(
+    engine: Engine, tmp_path: Path
+) -> None:
+    times = [Fraction(at * 41 + at % 2 * 9, 1000) for at in range(20)]
+    file = write(tmp_path / "Holiday 1.mp4", moving(20), times, turned=90, sound="aac")
+    seen = look_at(file)
+    engine.start()
+    found = original_at(engine.sources, file)
+    file.unlink()
+    clip = made(engine, engine.submit(smoothed(found, engine.presets.models["smooth"], 60)))
+    after = look_at(engine.library.place(clip))
+    assert (after.width, after.height) == (32, 48)
+    assert after.end == pytest.approx(seen.end, abs=1e-3)
+    assert after.times == tuple(Fraction(at, 60) for at in range(clip.request.frames))
+    assert after.has_sound
+    assert clip.request.prompt == "Holiday 1"
+    assert clip.receipt["source"] == {"name": "Holiday 1"}
+    assert engine.status().model == "smooth", "no model was loaded for it"
+
+
+def test_a_source_stays_while_a_job_may_need_it(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.library.sources.SPARE_SECONDS", 0.0)
+    times = [Fraction(at, 10) for at in range(5)]
+    found = original_at(engine.sources, write(tmp_path / "a.mp4", moving(5), times))
+    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 24))
+    assert engine.sources.settle() == 0
+    engine.cancel(job.id)
+    assert engine.sources.settle() == 0, "it may be asked for again"
+    again = engine.again(job.id)
+    engine.cancel(again.id)
+    engine.jobs.clear_ended()
+    assert engine.sources.settle() == 1
+    assert engine.sources.find(found.sha256) is None
+    with pytest.raises(LibraryError, match="no longer here"):
+        engine.submit(again.request)
+
+
+def test_a_cancel_ends_it_and_nothing_stays_behind(engine: Engine, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (60, 240, 320, 3), np.uint8)
+    times = [Fraction(at, 15) for at in range(60)]
+    found = original_at(engine.sources, write(tmp_path / "a.mp4", noise, times))
+    engine.start()
+    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 60))
+    wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
+    engine.cancel(job.id)
+    assert finish(engine, job).state is State.CANCELLED
+    assert list(engine.home.clips.iterdir()) == []
+    status = engine.status()
+    assert status.state is EngineState.READY, "the worker answered by itself"
+
+
+def test_a_worker_that_is_killed_costs_one_try(engine: Engine, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (30, 240, 320, 3), np.uint8)
+    times = [Fraction(at, 15) for at in range(30)]
+    found = original_at(engine.sources, write(tmp_path / "a.mp4", noise, times))
+    engine.start()
+    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 30))
+    wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
+    pid = engine.status().worker_pid
+    assert pid is not None
+    psutil.Process(pid).kill()
+    clip = made(engine, job)
+    assert engine.jobs.get(job.id).attempts == 2
+    assert clip.frames == job.request.frames
+
+
+def test_a_request_that_is_not_of_the_file_is_refused(engine: Engine, ask: Ask) -> None:
+    engine.start()
+    clip = made(engine, engine.submit(ask()))
+    found = original_of(engine.library, clip)
+    right = smoothed(found, engine.presets.models["smooth"], 30)
+    for wrong in (
+        replace(right, frames=right.frames + 1),
+        replace(right, height=16),
+        replace(right, fps=60),
+    ):
+        job = finish(engine, engine.submit(wrong))
+        assert (job.state, str(job.note)) == (
+            State.FAILED,
+            "The file isn't the video that was asked for.",
+        )
