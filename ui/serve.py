@@ -128,6 +128,7 @@ def _make(
     from ui.tabs.dropped import add_receipt_route
     from ui.tabs.library_routes import add_clip_routes
     from ui.tabs.pictures import add_picture_routes
+    from ui.tabs.versions import add_version_routes
 
     most, asked, whole = places(raise_limit()), PageLogin(login), threading.Event()
 
@@ -144,6 +145,7 @@ def _make(
     add_routes(app, live)
     add_clips(app, answers, asked)
     add_clip_routes(app, engine)
+    add_version_routes(app, engine)
     add_receipt_route(app, engine)
     add_picture_routes(app, engine)
     add_texts_route(app)

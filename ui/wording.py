@@ -13,7 +13,7 @@ from engine import text
 from engine.guard.duration import Duration
 from engine.jobs import Job, State
 from engine.presets import Presets
-from engine.request import Size
+from engine.request import ClipRequest, Size
 from engine.text import (
     LANGUAGES,
     NOTHING,
@@ -145,8 +145,17 @@ def size_of(presets: Presets, model: str, value: Size) -> Text:
     return size(value, fps_of(presets, model))
 
 
-def fps_of(presets: Presets, model: str) -> int:
-    """Frames a second; of a model that is unknown here they count as 16."""
+def shape_of(presets: Presets, request: ClipRequest) -> Text:
+    """The size of what ``request`` asks for, likewise."""
+    return size(request.size, fps_of(presets, request))
+
+
+def fps_of(presets: Presets, asked: str | ClipRequest) -> int:
+    """Frames a second of a model's clips, or of what a request asks for; of a model that is unknown
+    here they count as 16."""
+    if isinstance(asked, ClipRequest) and asked.fps:
+        return asked.fps
+    model = asked if isinstance(asked, str) else asked.model
     return presets.models[model].fps if model in presets.models else 16
 
 

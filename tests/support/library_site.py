@@ -16,6 +16,7 @@ from tests.support.clipfiles import receipt, write
 from ui.server.access import HEADER, answer_head
 from ui.tabs.dropped import add_receipt_route
 from ui.tabs.library_routes import add_clip_routes
+from ui.tabs.versions import add_version_routes
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 OURS = {HEADER: "1"}
@@ -45,6 +46,7 @@ def site(engine: Engine) -> FastAPI:
     app.auth = app.auth_dependency = None  # type: ignore[attr-defined]
     add_clip_routes(app, engine)
     add_receipt_route(app, engine)
+    add_version_routes(app, engine)
     answer_head(app)
     return app
 

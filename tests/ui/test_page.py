@@ -32,7 +32,7 @@ def chinese() -> Iterator[None]:
 
 
 def test_the_controls_make_valid_requests(presets: Presets) -> None:
-    for model in presets.models:
+    for model in (preset.id for preset in presets.makers):
         sizes = choices.size_choices(presets, model)
         frames = choices.frame_choices(presets, model)
         assert sizes["value"] in [value for _, value in sizes["choices"]]
@@ -227,7 +227,7 @@ def test_the_page_builds_with_nothing_running(engine: Engine) -> None:
     } <= ids
     assert {"stage", "strip", "library", "from-clip", "pausing", "saved"} <= ids
     offered = [d for d in config["dependencies"] if d.get("api_visibility") != "private"]
-    named = ["generate", "status", "cancel", "pause", "resume", "check", "library"]
+    named = ["generate", "enhance", "status", "cancel", "pause", "resume", "check", "library"]
     assert [d["api_name"] for d in offered] == named
 
 

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import cast
 
 from engine.adapters.wanted import chosen
-from engine.default_model import asked_for
+from engine.default_model import asked_for, default_smoother
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdicts import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
+from engine.library.versions import next_rate, original_of, smoothed
 from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
@@ -83,6 +84,19 @@ class Answers:
         """
         embed = flag("receipt", receipt)
         return self.engine.submit(self._request(fields), embed)
+
+    def enhance(self, clip: object, fps: object, receipt: object = True) -> Job:
+        """Queue another version of a clip of the library, with so many frames a second.
+
+        Raises:
+            RequestError: a field is refused.
+            LibraryError: there is no such clip.
+            HeadroomError: as ``Engine.submit``.
+        """
+        embed, engine = flag("receipt", receipt), self.engine
+        original = original_of(engine.library, engine.library.found(whole(clip) or 0))
+        rate = next_rate(original.video) if fps is None else fps
+        return engine.submit(smoothed(original, default_smoother(engine).preset, rate), embed)
 
     def cancel(self, job: object) -> Queued:
         """Cancel what waits, ask what runs to stop; what has ended stays as it is.

@@ -7,7 +7,7 @@ behind a clip. Clips are named by their number; no path comes in from outside.
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -16,6 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from engine.errors import HeadroomError
+from engine.jobs import Job
 from engine.library.library import Clip
 from engine.process.own_files import is_own_file
 from ui.api.answers import PLACE, Answers, flag, size_fields
@@ -30,8 +31,8 @@ T = TypeVar("T")
 
 
 def add_endpoints(answers: Answers) -> None:
-    """``/generate``, ``/status``, ``/cancel``, ``/pause``, ``/resume``, ``/check`` and
-    ``/library``, within a gr.Blocks.
+    """``/generate``, ``/enhance``, ``/status``, ``/cancel``, ``/pause``, ``/resume``, ``/check``
+    and ``/library``, within a gr.Blocks.
 
     What they are documented to do and to answer is their docstrings and ``ui.api.shapes``.
     """
@@ -70,8 +71,23 @@ def add_endpoints(answers: Answers) -> None:
         """
         fields = {"prompt": prompt, **size_fields(model, height, width, frames), "seed": seed}
         fields |= {"image": image, "last_image": last_image, "fit": fit, "loras": loras}
+        return await made(request, partial(answers.submit, fields, receipt), wait)
+
+    async def enhance(
+        request: gr.Request,
+        clip: int,
+        fps: int | None = None,
+        wait: bool = True,
+        receipt: bool = True,
+    ) -> Made:
+        """Make a clip of the library smoother, by its number there: fps is 24, 30, 32, 48 or 60
+        frames a second, twice its own by default. It becomes another clip; wait, receipt and the
+        answer are as in /generate."""
+        return await made(request, partial(answers.enhance, clip, fps, receipt), wait)
+
+    async def made(request: gr.Request, submit: Callable[[], Job], wait: object) -> Made:
         if not flag("wait", wait):
-            job = await asyncio.to_thread(answers.submit, fields, receipt)
+            job = await asyncio.to_thread(submit)
             return cast(Made, await asyncio.to_thread(answers.queued, job))
         bar = gr.Progress()
 
@@ -82,7 +98,7 @@ def add_endpoints(answers: Answers) -> None:
         home = answers.engine.home
         await asyncio.to_thread(home.writable, home.cache / "gradio")
         with answers.a_seat():
-            job = await asyncio.to_thread(answers.submit, fields, receipt)
+            job = await asyncio.to_thread(submit)
             job = await answers.wait(job, told)
         clip = await asyncio.to_thread(answers.made, job)
         await asyncio.to_thread(home.writable, home.cache / "gradio")
@@ -129,6 +145,7 @@ def add_endpoints(answers: Answers) -> None:
 
     endpoints: tuple[Callable[..., Awaitable[object]], ...] = (
         generate,
+        enhance,
         status,
         cancel,
         pause,

@@ -30,6 +30,7 @@ from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.gradio_endpoints import origin
 from ui.api.mcp_tools import (
     CHECK,
+    ENHANCE,
     GENERATE,
     STATUS,
     TOOLS,
@@ -65,6 +66,7 @@ class McpServer:
         self.answers = answers
         self._tools: dict[str, Callable[[Arguments, Context], Awaitable[Answer]]] = {
             "generate": self.generate,
+            "enhance": self.enhance,
             "status": self.status,
             "check": self.check,
         }
@@ -98,6 +100,13 @@ class McpServer:
         waits = flag("wait", given.pop("wait", True))
         job = await asyncio.to_thread(self.answers.submit, given)
         if waits:
+            job = await self._wait(job, context)
+        return await asyncio.to_thread(self._told, job, origin(context.request))
+
+    async def enhance(self, given: Arguments, context: Context) -> Answer:
+        refuse_unknown(ENHANCE, given)
+        job = await asyncio.to_thread(self.answers.enhance, given.get("clip"), given.get("fps"))
+        if flag("wait", given.get("wait", True)):
             job = await self._wait(job, context)
         return await asyncio.to_thread(self._told, job, origin(context.request))
 
@@ -138,7 +147,7 @@ class McpServer:
             "model": preset.id,
             **checked,
             "open_sizes": sizes,
-            "models": [model_told(model) for model in presets.models.values()],
+            "models": [model_told(model) for model in presets.makers],
         }
 
     async def _wait(self, job: Job, context: Context) -> Job:

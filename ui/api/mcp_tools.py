@@ -11,6 +11,7 @@ from engine.presets import ModelPreset, Presets
 from engine.prompts.ideas import load_ideas
 from engine.request import PROMPT_LIMIT, SEED_LIMIT, Problem, RequestError
 from engine.text import Text, listed
+from engine.timing import RATES
 
 SIZE = {
     "model": {
@@ -102,6 +103,34 @@ GENERATE: Tool = {
     "annotations": {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False},
 }
 
+ENHANCE: Tool = {
+    "name": "enhance",
+    "title": "Make a clip smoother",
+    "description": (
+        "Make another version of a clip that was made here, with more frames a second: motion "
+        "looks smoother, nothing else changes, and the clip itself stays. Takes seconds to "
+        "minutes. Only when the user asked for it. The answer is as generate's."
+    ),
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "clip": {"type": "integer", "description": "The clip's number, which generate gave."},
+            "fps": {
+                "type": "integer",
+                "enum": list(RATES),
+                "description": "Frames a second; left out, twice as many as the clip has.",
+            },
+            "wait": {
+                "type": "boolean",
+                "description": "As for generate.",
+            },
+        },
+        "required": ["clip"],
+        "additionalProperties": False,
+    },
+    "annotations": {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False},
+}
+
 STATUS: Tool = {
     "name": "status",
     "title": "How far the clips are",
@@ -143,7 +172,7 @@ CHECK: Tool = {
     "annotations": {"readOnlyHint": True, "openWorldHint": False},
 }
 
-TOOLS = (GENERATE, STATUS, CHECK)
+TOOLS = (GENERATE, ENHANCE, STATUS, CHECK)
 
 
 def refuse_unknown(tool: Tool, arguments: Mapping[str, object]) -> None:
@@ -168,7 +197,8 @@ def instructions(presets: Presets) -> str:
     return (
         "Headroom makes short video clips from text on this computer: nothing leaves it. A size is "
         "open only when this computer was measured to have room for it. generate makes a clip, "
-        "status follows it, check tells which models and sizes are open and how long they take. "
+        "enhance makes one smoother, status follows both, check tells which models and sizes are "
+        "open and how long they take. "
         f"The default model is {default.id}: {default.summary} {vocabulary(default)}".strip()
     )
 

@@ -19,15 +19,14 @@ def known_model(presets: Presets, name: object) -> str:
     Raises:
         gr.Error: it isn't.
     """
-    if isinstance(name, str) and name in presets.models:
-        return name
+    if (preset := presets.maker(name)) is not None:
+        return preset.id
     raise gr.Error(say(Text("generate.no_such_model")), print_exception=False)
 
 
 def preset_of(presets: Presets, name: object) -> ModelPreset:
     """The model of this name; the default one for what no list of ours has sent."""
-    known = isinstance(name, str) and name in presets.models
-    return presets.models[str(name)] if known else presets.default
+    return presets.maker(name) or presets.default
 
 
 def model_choices(engine: Engine) -> list[tuple[str, str]]:

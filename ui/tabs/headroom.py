@@ -94,7 +94,7 @@ def measure_size(engine: Engine, model: Chosen, chosen: Chosen, card: Chosen = "
         engine.measure(request, known_card(engine, card))
     except HeadroomError as error:
         return refusal_html(error)
-    size = wording.size_of(engine.presets, request.model, request.size)
+    size = wording.shape_of(engine.presets, request)
     return f"<p>{html.escape(say(Text('headroom.measuring', size=size)))}</p>"
 
 

@@ -20,6 +20,7 @@ from ui.wording import say
 # What a receipt's plan may hold that has words of its own; files from elsewhere hold others, too.
 CHOICES = (
     "attention",
+    "between",
     "compile",
     "decode",
     "device",
@@ -108,16 +109,19 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     receipt = clip.receipt
     size = Text(
         "receipt_table.size_and_frames",
-        size=wording.size_of(engine.presets, clip.request.model, clip.request.size),
+        size=wording.shape_of(engine.presets, clip.request),
         frames=clip.frames,
     )
     by_hand = NOTHING if clip.job else Text("receipt_table.by_hand")
     seconds, peaks = receipt["stages"], receipt["peaks"]
     made_on = receipt.get("machine", "")
     machine = [Row(Text("receipt_table.machine"), made_on)] if made_on else []
+    source = receipt.get("source", {}).get("name", "")
+    made_of = [Row(Text("receipt_table.source"), source)] if source else []
     found = [
         Row(Text("receipt_table.prompt"), clip.request.prompt),
         Row(Text("receipt_table.size"), size),
+        *made_of,
         Row(Text("receipt_table.seed"), str(receipt["seed"]), Text("receipt_table.same_seed")),
         Row(Text("receipt_table.model"), receipt["model"], of_preset(receipt["label"])),
         Row(Text("receipt_table.seconds"), _by_stage(seconds, wording.seconds)),
@@ -146,7 +150,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
 
 
 def size_of(clip: Clip, engine: Engine) -> str:
-    return say(wording.size_of(engine.presets, clip.request.model, clip.request.size))
+    return say(wording.shape_of(engine.presets, clip.request))
 
 
 def _by_stage(values: Mapping[str, Any], write: Callable[[Any], Said]) -> Text:

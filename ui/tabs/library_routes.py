@@ -20,8 +20,10 @@ from engine.library.library import Clip, Key, Query, days_left
 from engine.library.mp4 import ClipError
 from engine.library.reader_process import IDENTICAL, Likeness
 from engine.machine.addresses import is_loopback
+from engine.presets import ModelPreset
 from engine.request import RANDOM_SEED, ClipRequest
-from engine.text import Text
+from engine.text import Said, Text
+from engine.timing import RATES
 from ui import wording
 from ui.server.access import known_fields, member, ours
 from ui.tabs.batch import embeds
@@ -146,7 +148,10 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
 
     @app.get("/clip/{number}/likeness/{other}", dependencies=looks)
     def likeness(number: Number, other: Number) -> dict[str, Any]:
-        places = [library.place(found_here(engine, each)) for each in (number, other)]
+        both = [found_here(engine, each) for each in (number, other)]
+        if len({wording.fps_of(engine.presets, each.request) for each in both}) > 1:
+            return {"words": say(Text("library_routes.other_rates"))}
+        places = [library.place(each) for each in both]
         try:
             alike = reader_process.likeness(*places)
         except ClipError as error:
@@ -181,16 +186,19 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
     """A clip as the lists draw it: words of the request's language, and numbers."""
     request, models = clip.request, engine.presets.models
     known = models.get(request.model)
-    seconds = clip.frames / wording.fps_of(engine.presets, request.model)
+    fps = wording.fps_of(engine.presets, request)
+    seconds = clip.frames / fps
     return {
         "id": clip.id,
         "version": "".join(filter(str.isdigit, clip.created)),
         "prompt": request.prompt,
-        "model": known.name if known else request.model,
+        "model": say(_model(request, known)),
         "draft": known is not None and known.draft_of is not None,
         "size": say(size_of(clip, engine)),
-        "length": say(Text("library_routes.length", seconds=seconds)),
-        "fps": wording.fps_of(engine.presets, request.model),
+        "length": say(_length(request, seconds)),
+        "fps": fps,
+        "rates": [rate for rate in RATES if rate > fps],
+        "is_version": request.source is not None,
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],
@@ -198,6 +206,19 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "favourite": clip.favourite,
         "days": days_left(clip.trashed) if clip.trashed else None,
     }
+
+
+def _model(request: ClipRequest, preset: ModelPreset | None) -> Said:
+    name = preset.name if preset is not None else request.model
+    if request.fps is None:
+        return name
+    return Text("library_routes.model_and_rate", model=name, fps=request.fps)
+
+
+def _length(request: ClipRequest, seconds: float) -> Text:
+    if request.fps is None:
+        return Text("library_routes.length", seconds=seconds)
+    return Text("library_routes.length_and_rate", seconds=seconds, fps=request.fps)
 
 
 def queue_again(engine: Engine, number: int, fresh: bool, exact: bool = False) -> None:

@@ -27,6 +27,7 @@ from engine.library.library import LibraryError
 from engine.library.mp4 import shown_name
 from engine.pictures.plain import MOST_BYTES, too_large
 from engine.text import Said, Text
+from ui import wording
 from ui.icons import icon
 from ui.server.access import known_fields, member, ours
 from ui.server.incoming import write_body
@@ -178,8 +179,7 @@ def frame_of(engine: Engine, number: int, seconds: float) -> Picture:
         ClipError: it can't be decoded.
     """
     clip = engine.library.found(number)
-    preset = engine.presets.models.get(clip.request.model)
-    fps = preset.fps if preset is not None else 16
+    fps = wording.fps_of(engine.presets, clip.request)
     index = min(int(seconds * fps + 1e-3), clip.frames - 1)
     home = engine.home
     with tempfile.TemporaryDirectory(prefix="frame-", dir=home.made(home.cache)) as folder:

@@ -99,8 +99,8 @@ def _checked(
 ) -> tuple[Any, float, str]:
     """What the form sent, or its defaults: a browser may send anything."""
     hours = length if isinstance(length, int | float) and length in HOURS else DEFAULT_HOURS
-    model = chosen if isinstance(chosen, str) and chosen in presets.models else presets.default.id
-    return ("network" if place == "network" else "link"), float(hours), model
+    preset = presets.maker(chosen) or presets.default
+    return ("network" if place == "network" else "link"), float(hours), preset.id
 
 
 def refreshed(engine: Engine, sharing: Sharing, told: Text = NOTHING) -> list[Any]:

@@ -63,6 +63,7 @@ STAGE = """
   <div class="caption" hidden>
     <p class="prompt" translate="no"></p>
     <p class="facts"></p>
+    <div class="versions" role="group" aria-label="Versions" hidden></div>
   </div>
   <div class="acts" id="next" hidden></div>
   <p class="told" role="status"></p>
@@ -90,7 +91,7 @@ def build_stage(engine: Engine) -> gr.HTML:
         preset = preset_of(engine.presets, model)
         return [{"text": t, "still": example_still(preset, t)} for t in example_prompts(preset)]
 
-    tools = [read("library/library_tools.js"), read("library/library_dialogs.js")]
+    tools = [read(f"library/library_{part}.js") for part in ("tools", "dialogs", "compare")]
     # Each in a block of its own: both have names like ``show``.
     scripts = [f"{{\n{read(part)}\n}}" for part in ("page/stage.js", "page/live.js")]
     first = default_model(engine).preset.default

@@ -118,7 +118,7 @@ class QueueView:
             "id": job.id,
             "place": place,
             "title": title(job, self._engine.presets),
-            "kind": job.kind,
+            "kind": job.kind if job.request.source is None else "version",
             "size": self._size(job),
             "starts": starts,
             "verdict": verdict.word.value if closed and verdict else "",
@@ -128,7 +128,7 @@ class QueueView:
     def _size(self, job: Job) -> Text:
         if job.kind != "clip":
             return NOTHING
-        shape = wording.size_of(self._engine.presets, job.request.model, job.request.size)
+        shape = wording.shape_of(self._engine.presets, job.request)
         whose = Text("queue.whose", name=job.visitor_name) if job.visitor else NOTHING
         return Text("queue.size", shape=shape, seed=job.seed, whose=whose)
 
@@ -176,7 +176,7 @@ class QueueView:
 
 def title(job: Job, presets: Presets) -> Said:
     if job.kind == "probe":
-        size = wording.size_of(presets, job.request.model, job.request.size)
+        size = wording.shape_of(presets, job.request)
         return Text("queue.measuring", size=size)
     return job.request.prompt
 
@@ -309,7 +309,7 @@ def _editable(engine: Engine, asked: object) -> Job:
     if not _known(number, engine):
         raise _gone()
     job = engine.jobs.get(number)
-    if job.state is not State.QUEUED or job.kind != "clip":
+    if job.state is not State.QUEUED or job.kind != "clip" or job.request.source is not None:
         raise too_late(job.id)
     ClipRequest.check(job.request.to_json(), engine.presets)
     return job

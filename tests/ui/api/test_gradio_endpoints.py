@@ -1,4 +1,4 @@
-"""gradio_client and curl against a real page: the seven endpoints and the clips' addresses."""
+"""gradio_client and curl against a real page: the eight endpoints and the clips' addresses."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ from tests.support.served import LAZY, Served, serve
 
 pytestmark = pytest.mark.starts
 
-SEVEN = ["/generate", "/status", "/cancel", "/pause", "/resume", "/check", "/library"]
+EIGHT = ["/generate", "/enhance", "/status", "/cancel", "/pause", "/resume", "/check", "/library"]
 LONG = "steps=200 step_seconds=0.2"
 
 
@@ -57,16 +57,16 @@ def ask(client: Client, endpoint: str, *values: object, **fields: object) -> Any
     return client.predict(*values, **fields, api_name=f"/{endpoint}")
 
 
-def test_exactly_seven_endpoints_are_documented(page: Served) -> None:
+def test_exactly_eight_endpoints_are_documented(page: Served) -> None:
     told = httpx.get(f"{page.url}gradio_api/info", trust_env=False).json()
-    assert list(told["named_endpoints"]) == SEVEN
+    assert list(told["named_endpoints"]) == EIGHT
     assert told["unnamed_endpoints"] == {}
     for name, endpoint in told["named_endpoints"].items():
         assert len(endpoint["description"]) > 80, name
         assert endpoint["returns"][0]["type"]["properties"], name
         for parameter in endpoint["parameters"]:
             assert parameter["type"], (name, parameter)
-            needed = parameter["parameter_name"] in ("prompt", "job") and name != "/status"
+            needed = parameter["parameter_name"] in ("prompt", "job", "clip") and name != "/status"
             assert parameter["parameter_has_default"] is not needed
 
 
@@ -132,6 +132,23 @@ def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
         "seconds": 0,
         "url": made["url"],
     }
+
+
+def test_a_clip_is_made_smoother(page: Served, client: Client) -> None:
+    first = ask(client, "generate", "a ball", seed=4)
+    made = ask(client, "enhance", first["id"], fps=32)
+    assert (made["request"]["fps"], made["seed"], made["state"]) == (32, 4, "done")
+    assert made["request"]["frames"] == 20
+    assert Path(made["clip"]).read_bytes()[4:8] == b"ftyp"
+    queued = ask(client, "enhance", first["id"], wait=False)
+    assert queued["state"] in ("queued", "running")
+    for fields, said in (
+        ({"clip": 10**9}, "no longer in the library"),
+        ({"clip": first["id"], "fps": 25}, "isn't one of"),
+        ({"clip": "x"}, "no longer in the library"),
+    ):
+        with pytest.raises(AppError, match=said):
+            ask(client, "enhance", **fields)
 
 
 def test_not_waiting_then_status_and_cancel(client: Client) -> None:

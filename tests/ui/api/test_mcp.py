@@ -70,7 +70,7 @@ def test_a_whole_generation(page: Served, mode: str) -> None:
 
     async def conversation(client: Client) -> None:
         tools = (await client.list_tools()).tools
-        assert [tool.name for tool in tools] == ["generate", "status", "check"]
+        assert [tool.name for tool in tools] == ["generate", "enhance", "status", "check"]
         open_now = (await client.call_tool("check", {"model": "scripted"})).structured_content
         assert open_now["verdict"] == "open"
         fields = {"model": "scripted", "prompt": "steps=6 step_seconds=0.3", "seed": 4}
@@ -82,6 +82,9 @@ def test_a_whole_generation(page: Served, mode: str) -> None:
         assert httpx.get(made["clip"]["url"], trust_env=False).status_code == 200
         told = (await client.call_tool("status", {"job": made["job"]})).structured_content
         assert told["job"] == made
+        smoother = {"clip": made["clip"]["number"], "fps": 24}
+        again = (await client.call_tool("enhance", smoother)).structured_content
+        assert (again["state"], again["clip"]["fps"]) == ("done", 24)
 
     talk(page, conversation, mode)
     assert any("Denoising, step" in message for _, message in heard)
@@ -168,6 +171,9 @@ def test_errors_are_tool_errors_with_a_remedy(page: Served) -> None:
         assert "no such field; generate has" in await refused("generate", **scripted, fps=30)
         assert "Write a prompt first" in await refused("generate", model="scripted")
         assert "there is no model 'x'" in await refused("check", model="x")
+        assert "isn't one of 24" in await refused("enhance", clip=1, fps=25)
+        assert "no longer in the library" in await refused("enhance", clip=10**9)
+        assert "fsp" in await refused("enhance", clip=1, fsp=24)
         assert "There is no job 999" in await refused("status", job=999)
         assert "wait: 'x' isn't true" in await refused("status", job=1, wait="x")
         assert "There is no tool 'draw'" in await refused("draw")
@@ -242,7 +248,7 @@ def test_the_login_is_asked_for(tmp_path: Path) -> None:
                 httpx2.AsyncClient(auth=("me", "secret")) as web,
                 Client(streamable_http_client(f"{served.url}mcp", http_client=web)) as client,
             ):
-                assert len((await client.list_tools()).tools) == 3
+                assert len((await client.list_tools()).tools) == 4
 
         asyncio.run(main())
     finally:

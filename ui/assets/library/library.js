@@ -100,6 +100,11 @@ const openClip = (clip) => {
     ...(clip.draft ? [[headroomText("script.make_exact"), () => again(clip, false, true)]] : []),
     [headroomText("script.use_settings"), () => { trigger("select", { id: clip.id }); return true; }],
   ];
+  if (clip.days === null && clip.rates.length) {
+    const fps = smoothRate(clip);
+    acts.push([headroomText("script.smooth_to", { n: fps }),
+      () => ask(`clip/${clip.id}/smooth`, { fps }).then(() => headroomText("script.queued_smooth", { n: fps }))]);
+  }
   if (clip.days === null) {
     acts.push([headroomText("script.animate"), (video) => beginWith(clip, video.currentTime).then(() => true)]);
     acts.push([headroomText("script.go_on"), () => beginWith(clip).then(() => true)]);

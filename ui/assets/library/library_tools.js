@@ -50,6 +50,16 @@ const beginWith = async (clip, seconds = null) => {
   window.dispatchEvent(new CustomEvent("headroom-picture", { detail: { pictures: { image: sha256 }, after } }));
 };
 
+// Frames a second that a clip was given last, or twice its own.
+const RATE = "headroom-smooth";
+const smoothRate = (clip) => {
+  let kept = 0;
+  try { kept = Number(localStorage.getItem(RATE)); } catch { /* a browser that keeps nothing */ }
+  return clip.rates.includes(kept) ? kept : clip.rates.find((rate) => rate >= 2 * clip.fps) ?? clip.rates.at(-1);
+};
+const keepRate = (rate) => { try { localStorage.setItem(RATE, String(rate)); } catch { /* likewise */ } };
+const versionsOf = async (clip) => (await ask(`clip/${clip.id}/versions`)).clips;
+
 const SIGNS = { bin: "trash", close: "cancel" };
 const icon = (name) => {
   const svg = headroomIcon(SIGNS[name] ?? name);

@@ -30,8 +30,25 @@ const take = async (files) => {
     trigger("select", { request: found.request });
   } catch (error) {
     say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
+    if (error.told?.video) told.append(" ", offer(file));
   }
 };
+
+// Another program's video has no settings, but it can be made smoother.
+const SMOOTHER = 60;
+const offer = (file) => headroomNode("button", { type: "button", class: "lib-button", text: headroomText("script.smooth_video", { n: SMOOTHER }),
+  onclick: async () => {
+    say(headroomText("script.drop_reading", { file: file.name }), false);
+    try {
+      const answer = await fetch(`video?${new URLSearchParams({ name: file.name, fps: SMOOTHER })}`, {
+        method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
+      });
+      await headroomAnswer(answer);
+      say(headroomText("script.queued_smooth", { n: SMOOTHER }), false);
+    } catch (error) {
+      say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
+    }
+  } });
 
 choice.addEventListener("change", () => { take(choice.files); choice.value = ""; });
 

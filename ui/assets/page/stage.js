@@ -108,6 +108,18 @@ const deed = (id, sign, name, act) => {
   made.append(headroomIcon(sign), make("span", { text: headroomText(name) }));
   return made;
 };
+// The clip with more frames a second, as many as last time; the list beside it has the others.
+const smoother = () => {
+  const rates = make("select", { class: "rates", "aria-label": headroomText("script.smooth_rate") },
+    ...shown.rates.map((rate) => make("option", { value: rate, text: headroomText("script.fps", { n: rate }) })));
+  rates.value = smoothRate(shown);
+  const press = async () => {
+    const fps = Number(rates.value);
+    keepRate(fps);
+    if (await act("smooth", { fps })) tellBriefly(headroomText("script.queued_smooth", { n: fps }));
+  };
+  return make("span", { class: "smoother" }, deed("smooth", "smooth", "script.smooth", press), rates);
+};
 const small = (sign, name, act, about = {}) => {
   const made = button("", act, { class: "lib-icon", "aria-label": headroomText(name), title: headroomText(name), ...about });
   made.append(headroomIcon(sign));
@@ -122,8 +134,9 @@ const actions = () => {
     deed("new-seed", "dice", "script.new_seed", () => again(true)),
     ...(shown.draft ? [deed("make-exact", "check", "script.make_exact", () => again(false, true))] : []),
     deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id })),
+    ...(shown.rates.length ? [smoother()] : []),
     deed("animate", "picture", "script.animate", animate),
-    deed("go-on", "after", "script.go_on", goOn),
+    ...(shown.is_version ? [] : [deed("go-on", "after", "script.go_on", goOn)]),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
     make("span", { class: "gap" }),
     small(shown.favourite ? "star-filled" : "star", "script.favourite", favourite,
@@ -131,6 +144,20 @@ const actions = () => {
     save,
     small("info", "script.receipt", receipt, { id: "open-receipt" }),
     small("trash", "script.delete", remove));
+};
+// What else there is of the clip, and the wipe between the two.
+const tellVersions = async (clip) => {
+  const box = on(".versions");
+  box.hidden = true;
+  let all = [];
+  try { all = await versionsOf(clip); } catch { return; }
+  if (shown !== clip || all.length < 2) return;
+  const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { pinned = true; put(one); },
+    { "aria-pressed": String(one.id === clip.id) });
+  const other = clip.id === all[0].id ? all.at(-1) : all[0];
+  const wipe = small("compare", "script.compare_versions", () => compare(clip.is_version ? [other, clip] : [clip, other]));
+  box.replaceChildren(...all.map(chip), wipe);
+  box.hidden = false;
 };
 const put = (clip) => {
   const old = film.querySelector("video");
@@ -142,6 +169,7 @@ const put = (clip) => {
   on(".caption .facts").textContent = headroomText("script.clip_on_stage", { size: clip.size, seed: clip.seed, model: clip.model });
   if (!on(".acts").contains(document.activeElement)) actions();
   if (same) { show(); return; }
+  tellVersions(clip);
   const video = make("video", { src: place("clip", clip), controls: true, loop: true, playsinline: true, preload: "auto",
     "aria-label": headroomText("script.clip_of", { prompt: short(clip, 120) }) });
   video.muted = true; // they have no sound, and browsers let only muted ones play by themselves

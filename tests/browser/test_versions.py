@@ -1,0 +1,62 @@
+"""A clip made smoother on the stage, its versions beside it; another program's video dropped."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tests.support.browser import MARKS
+from tests.support.videos import moving, write
+
+pytestmark = MARKS
+
+
+def generate(page: Any, prompt: str) -> None:
+    page.fill("#prompt textarea", prompt)
+    page.click("#generate")
+    page.wait_for_selector("#stage .stage[data-mode=clip] .acts #smooth")
+
+
+def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
+    generate(page, "a red ball moves left")
+    rates = page.locator("#stage .rates")
+    assert rates.locator("option").all_inner_texts() == [f"{n} fps" for n in (24, 30, 32, 48, 60)]
+    rates.select_option("24")
+    page.click("#smooth")
+    page.wait_for_selector("#stage .told:has-text('Queued: the clip at 24 fps.')")
+    versions = page.locator("#stage .versions")
+    versions.wait_for()
+    assert versions.locator(".lib-button").all_inner_texts() == ["16 fps", "24 fps"]
+    assert versions.locator("[aria-pressed=true]").inner_text() == "24 fps"
+    assert "Smooth, 24 fps" in page.locator("#stage .facts").inner_text()
+    assert page.locator("#go-on").count() == 0, "its rate is no other clip's"
+
+    versions.get_by_text("16 fps", exact=True).click()
+    page.wait_for_selector("#stage .versions [aria-pressed=true]:has-text('16 fps')")
+    assert page.locator("#stage .rates").input_value() == "24", "as it was chosen last"
+    versions.locator(".lib-icon").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_text("Wipe", exact=True).click()
+    assert dialog.locator(".lib-pair.wipe video").count() == 2
+    dialog.locator(".lib-likeness:has-text('different frame rates')").wait_for()
+    page.keyboard.press("Escape")
+
+    # Deleted, the other one stays; undone, both are there again.
+    versions.get_by_text("24 fps", exact=True).click()
+    page.wait_for_selector("#stage .versions [aria-pressed=true]:has-text('24 fps')")
+    page.locator("#stage .acts [aria-label=Delete]").click()
+    page.wait_for_selector("#stage .caption .facts:not(:has-text('Smooth'))")
+    versions.wait_for(state="hidden")
+    page.locator("#stage .told button").click()
+    versions.wait_for()
+
+
+def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path: Path) -> None:
+    times = [Fraction(at, 15) for at in range(8)]
+    file = write(tmp_path / "Holiday.mp4", moving(8), times, turned=90, sound="aac")
+    page.set_input_files("#from-clip input[type=file]", str(file))
+    told = page.locator("#from-clip .from-clip-told")
+    told.get_by_text("Smooth it to 60 fps").click()
+    page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 60 fps.')")
+    page.wait_for_selector("#stage .facts:has-text('Smooth, 60 fps')")
+    assert page.locator("#stage .caption .prompt").inner_text() == "Holiday"
+    assert page.locator("#stage .rates").count() == 0, "more there is not"
