@@ -19,6 +19,7 @@ from engine.home import PROJECT, Home
 from engine.jobs import Jobs, State
 from engine.library import mp4
 from engine.store import Store
+from tests.tools.examples import looks_as_told
 
 
 def app(*arguments: str, code: int = 0) -> tuple[str, str]:
@@ -170,7 +171,9 @@ def test_measure_climbs_and_check_tells_the_difference(
     assert before["nearest_open"] is not None
     refused, _ = app("generate", "x", *size, code=3)
     assert json.loads(refused)["verdict"] == "locked"
-    measured = json.loads(app("measure", *size)[0])
+    told, _ = app("measure", *size)
+    assert looks_as_told("measure --height 64 --width 64 --frames 9 --json", told)
+    measured = json.loads(told)
     assert set(measured) == {
         "height",
         "width",

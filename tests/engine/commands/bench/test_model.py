@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from engine.commands.bench import card, model, report
+from engine.commands.bench import card, model, report, run
 from engine.commands.bench.model import Cost, MadeClips
 from engine.commands.bench.row import IDLE
 from engine.commands.main import main
@@ -22,6 +22,7 @@ from engine.presets import load_presets
 from engine.request import ClipRequest, Size
 from engine.worker.messages import Compare
 from engine.worker.process import WorkerProcess
+from tests.tools.examples import looks_as_told
 
 SIZE = Size(480, 832, 81)
 LARGE = "wan2.1-t2v-14b-fp8"
@@ -124,6 +125,14 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "AGAIN", 1)
+    found: list[run.BenchResult] = []
+    whole = run.run
+
+    def keeping(*asked: Any) -> run.BenchResult:
+        found.append(whole(*asked))
+        return found[0]
+
+    monkeypatch.setattr(run, "run", keeping)
     assert main(["bench", "--only", "model", "--json", "--out", str(tmp_path)]) == 0
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "Ctrl-C still ends it"
     told = json.loads(capfd.readouterr().out)
@@ -137,6 +146,9 @@ def test_the_small_model_is_measured_and_nothing_stays_behind(
     assert not list(home.clips.iterdir())
     assert main(["clips", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"clips": []}
+    monkeypatch.setattr(run, "run", lambda *_: found[0])
+    assert main(["bench", "--only", "model"]) == 0
+    assert looks_as_told("bench --only model", capfd.readouterr().out)
 
 
 @pytest.mark.starts
