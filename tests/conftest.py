@@ -298,6 +298,16 @@ def page(chromium: Any, served: Any) -> Iterator[Any]:
         yield tab
 
 
+@pytest.fixture(scope="module")
+def same_page(chromium: Any, served: Any) -> Iterator[Any]:
+    """One tab for all tests of a file that leave it as it was: to open one takes two seconds of a
+    processor, more than most of them do."""
+    from tests.support.browser import watched
+
+    with watched(chromium, served) as tab:
+        yield tab
+
+
 Ask = Callable[..., ClipRequest]
 
 

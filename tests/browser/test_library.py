@@ -33,10 +33,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def library(page: Any) -> Any:
-    page.get_by_role("tab", name="Library").click()
-    page.wait_for_selector(CARDS)
-    return page
+def library(same_page: Any) -> Iterator[Any]:
+    """With nothing open, selected or sought, before and after."""
+    same_page.get_by_role("tab", name="Library").click()
+    same_page.wait_for_selector(CARDS)
+    yield same_page
+    same_page.unroute_all()
+    for _ in range(2):  # what is open, then what is selected
+        same_page.keyboard.press("Escape")
+    same_page.wait_for_selector("dialog", state="detached")
+    same_page.get_by_role("tab", name="Library").click()
+    for box in ("trash", "favourites"):
+        same_page.uncheck(f"#library [name={box}]")
+    for choice in ("size", "model"):
+        same_page.select_option(f"#library [name={choice}]", index=0)
+    search(same_page, "")
+    same_page.wait_for_selector(CARDS)
 
 
 def prompts(tab: Any) -> list[str]:
@@ -232,22 +244,24 @@ async ([name, bytes]) => {
 """
 
 
-def test_a_dropped_clip_brings_its_settings_back(library: Any, tmp_path: Path) -> None:
+def test_a_dropped_clip_brings_its_settings_back(page: Any, tmp_path: Path) -> None:
     """With a size that nobody offers, and from a tab that isn't the form's."""
+    page.get_by_role("tab", name="Library").click()
+    page.wait_for_selector(CARDS)
     brought = write(tmp_path / "mine.mp4", receipt("dropped", 4_000_000_000, height=96, frames=13))
-    assert library.evaluate(DROP, [brought.name, list(brought.read_bytes())])
-    library.wait_for_selector("#brought >> text=“dropped”")
-    assert library.is_visible("#generate")
-    assert library.input_value("#prompt textarea") == "dropped"
-    assert library.input_value("#seed input") == "4000000000"
-    assert library.is_checked("#size label:has-text('48 × 96') input")
-    assert library.is_checked("#frames input[value='13']")
-    library.wait_for_selector("#truth .truth.open")
-    library.wait_for_selector("#brought >> text=“dropped”")
-    library.fill("#prompt textarea", "another")
-    library.wait_for_selector("#brought >> text=“dropped”", state="detached")
-    library.click("#generate")
-    library.wait_for_selector("[data-live=outcome][data-kind=good]")
+    assert page.evaluate(DROP, [brought.name, list(brought.read_bytes())])
+    page.wait_for_selector("#brought >> text=“dropped”")
+    assert page.is_visible("#generate")
+    assert page.input_value("#prompt textarea") == "dropped"
+    assert page.input_value("#seed input") == "4000000000"
+    assert page.is_checked("#size label:has-text('48 × 96') input")
+    assert page.is_checked("#frames input[value='13']")
+    page.wait_for_selector("#truth .truth.open")
+    page.wait_for_selector("#brought >> text=“dropped”")
+    page.fill("#prompt textarea", "another")
+    page.wait_for_selector("#brought >> text=“dropped”", state="detached")
+    page.click("#generate")
+    page.wait_for_selector("[data-live=outcome][data-kind=good]")
 
 
 def test_what_is_no_clip_of_ours_is_a_sentence(page: Any, tmp_path: Path) -> None:
@@ -274,20 +288,24 @@ def test_what_is_no_clip_of_ours_is_a_sentence(page: Any, tmp_path: Path) -> Non
     assert page.title() == "Headroom"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_cut_off_on_a_phone(chromium: Any, served: Served, scheme: str) -> None:
-    about = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
-    with watched(chromium, served, **about) as tab:
+def test_nothing_is_cut_off_on_a_phone(chromium: Any, served: Served) -> None:
+    with watched(chromium, served, viewport={"width": 390, "height": 844}) as tab:
         tab.get_by_role("tab", name="Library").click()
         tab.wait_for_selector(CARDS)
         tab.locator(".lib-select").first.check()
         tab.wait_for_selector("#library .lib-choice")
-        box = tab.locator("#library .lib-choice").bounding_box()
-        assert box["y"] + box["height"] <= 844, "the bar stays in sight"
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            settled(tab)
+            box = tab.locator("#library .lib-choice").bounding_box()
+            assert box["y"] + box["height"] <= 844, "the bar stays in sight"
         tab.locator("#library .lib-picture").first.click()
         tab.wait_for_selector("dialog video")
-        for wide in ("document.documentElement", "document.querySelector('dialog')"):
-            assert tab.evaluate(f"{wide}.scrollWidth - {wide}.clientWidth") <= 0
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            settled(tab)
+            for wide in ("document.documentElement", "document.querySelector('dialog')"):
+                assert tab.evaluate(f"{wide}.scrollWidth - {wide}.clientWidth") <= 0
 
 
 def show_a_thousand(page: Any) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from tests.support.browser import MARKS
-from tests.support.library_page import CARDS, card, choose, of_some_days, opened, selected
+from tests.support.library_page import (
+    CARDS,
+    as_it_was,
+    card,
+    choose,
+    of_some_days,
+    opened,
+    selected,
+)
 from tests.support.served import Served
 
 pytestmark = MARKS
@@ -21,10 +29,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-@pytest.fixture
-def library(chromium: Any, served: Served) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def same_page(chromium: Any, served: Served) -> Iterator[Any]:
     with opened(chromium, served) as tab:
         yield tab
+
+
+@pytest.fixture
+def library(same_page: Any) -> Iterator[Any]:
+    yield same_page
+    as_it_was(same_page)
 
 
 # ---- days and rows ---------------------------------------------------------------------------
@@ -158,16 +172,17 @@ def test_a_clip_plays_while_the_mouse_rests_on_it(library: Any) -> None:
     library.wait_for_selector(".lib-picture video", state="detached")
 
 
-def test_a_clip_plays_for_the_keyboard_too(library: Any) -> None:
-    library.locator("#library [name=trash]").focus()
-    library.keyboard.press("Tab")
-    library.wait_for_selector(f"{CARDS} >> nth=0 >> video.seen")
-    library.keyboard.press("ArrowRight")
-    library.wait_for_selector(f"{CARDS} >> nth=1 >> video.seen")
-    assert library.locator(".lib-picture video").count() == 1
-    library.keyboard.press("Enter")
-    library.wait_for_selector("dialog video")
-    assert library.locator(".lib-picture video").count() == 0
+def test_a_clip_plays_for_the_keyboard_too(chromium: Any, served: Served) -> None:
+    with opened(chromium, served) as tab:
+        tab.locator("#library [name=trash]").focus()
+        tab.keyboard.press("Tab")
+        tab.wait_for_selector(f"{CARDS} >> nth=0 >> video.seen")
+        tab.keyboard.press("ArrowRight")
+        tab.wait_for_selector(f"{CARDS} >> nth=1 >> video.seen")
+        assert tab.locator(".lib-picture video").count() == 1
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("dialog video")
+        assert tab.locator(".lib-picture video").count() == 0
 
 
 @pytest.mark.parametrize(("motion", "count"), [("reduce", 0), ("no-preference", 1)])

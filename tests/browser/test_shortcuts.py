@@ -1,16 +1,18 @@
 """The keyboard's shortcuts: what the list says is what the keys do."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.support.browser import MARKS, choose_scripted, open_page
+from tests.support.browser import MARKS, choose_scripted, open_page, settled, watched
 from tests.support.served import Served
 
 pytestmark = MARKS
 
 LIST = "dialog.keys"
+IS_DARK = {"light": "false", "dark": "true"}
 FOCUS = "document.activeElement.closest('[id], [data-shortcuts]')?.id ?? ''"
 ROWS = """
 [...document.querySelectorAll("dialog.keys dl > div")].map((row) => [
@@ -18,6 +20,15 @@ ROWS = """
   row.querySelector("dd").textContent,
 ])
 """
+
+
+@pytest.fixture
+def page(same_page: Any) -> Iterator[Any]:
+    yield same_page
+    same_page.keyboard.press("Escape")
+    same_page.wait_for_selector(LIST, state="detached")
+    same_page.get_by_role("tab", name="Create").click()
+    same_page.fill("#prompt textarea", "")
 
 
 def blur(page: Any) -> None:
@@ -121,42 +132,43 @@ def test_nothing_is_generated_behind_a_dialog_or_from_another_tab(page: Any) -> 
     assert page.evaluate("window.asked") is None
 
 
-def test_a_part_adds_its_own_keys_to_the_list(page: Any) -> None:
-    page.evaluate(
-        """() => {
-          window.pressed = 0;
-          for (const now of [false, true]) {
-            headroomKeys.add({
-              keys: ["x", "Mod+ArrowLeft"], group: "script.compare", does: "script.pause",
-              when: () => now, act: () => { window.pressed += now ? 1 : 100; },
-            });
-          }
-        }"""
-    )
-    blur(page)
-    page.keyboard.press("x")
-    page.keyboard.press("Control+ArrowLeft")
-    page.keyboard.press("ArrowLeft")
-    assert page.evaluate("window.pressed") == 2
-    page.keyboard.press("?")
-    page.wait_for_selector(LIST)
-    assert ["X+Ctrl+←", "Pause"] in page.evaluate(ROWS)
-    assert page.locator(f"{LIST} h3").all_inner_texts()[-1] == "Compare"
+def test_a_part_adds_its_own_keys_to_the_list(chromium: Any, served: Served) -> None:
+    with watched(chromium, served) as page:
+        page.evaluate(
+            """() => {
+              window.pressed = 0;
+              for (const now of [false, true]) {
+                headroomKeys.add({
+                  keys: ["x", "Mod+ArrowLeft"], group: "script.compare", does: "script.pause",
+                  when: () => now, act: () => { window.pressed += now ? 1 : 100; },
+                });
+              }
+            }"""
+        )
+        blur(page)
+        page.keyboard.press("x")
+        page.keyboard.press("Control+ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate("window.pressed") == 2
+        page.keyboard.press("?")
+        page.wait_for_selector(LIST)
+        assert ["X+Ctrl+←", "Pause"] in page.evaluate(ROWS)
+        assert page.locator(f"{LIST} h3").all_inner_texts()[-1] == "Compare"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_list_is_sound_for_screen_readers(chromium: Any, served: Served, scheme: str) -> None:
-    context = chromium.new_context(
-        viewport={"width": 390, "height": 844}, color_scheme=scheme, locale="zh-CN"
-    )
+def test_the_list_is_sound_for_screen_readers(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, locale="zh-CN")
     tab = context.new_page()
     open_page(tab, served)
     tab.evaluate("document.activeElement.blur()")  # the prompt has the focus
     tab.keyboard.press("?")  # a narrow window has no button for it
     tab.wait_for_selector(LIST)
     assert tab.inner_text("#keys-title") == "键盘快捷键"
-    found = Axe().run(tab, context=LIST)
-    serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
-    assert serious == []
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_function(f"document.body.classList.contains('dark') === {IS_DARK[scheme]}")
+        settled(tab)
+        found = Axe().run(tab, context=LIST).response["violations"]
+        assert [v for v in found if v["impact"] in ("serious", "critical")] == [], scheme
     assert tab.evaluate("document.querySelector('dialog.keys').scrollWidth <= innerWidth")
     context.close()

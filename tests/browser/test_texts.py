@@ -77,10 +77,18 @@ def page(chromium: Any, served: Served) -> Iterator[Any]:
         yield tab
 
 
-def test_each_built_in_text_is_changed(page: Any) -> None:
+@pytest.fixture(scope="module")
+def same_page(chromium: Any, served: Served) -> Iterator[Any]:
+    """For what is written into it and taken away again."""
+    with watched(chromium, served, locale="zh-CN") as tab:
+        tab.wait_for_function(CHINESE)
+        yield tab
+
+
+def test_each_built_in_text_is_changed(same_page: Any) -> None:
     """As a whole: as a node's words, as an attribute, and with the page's own spaces around it."""
     pairs = [(en, zh) for en, zh in catalogue().items() if not re.search(r"\{\w+\}", en)]
-    shown = page.evaluate(
+    shown = same_page.evaluate(
         """async (texts) => {
           const nodes = texts.map((text) => {
             const node = document.createElement("p");
@@ -104,14 +112,14 @@ def test_each_built_in_text_is_changed(page: Any) -> None:
     "text",
     ["A sentence that nobody knows.", "Generate a clip", "generate", "Restore: open, measured"],
 )
-def test_what_is_no_whole_text_of_the_page_stays(page: Any, text: str) -> None:
-    assert written(page, text) == text
+def test_what_is_no_whole_text_of_the_page_stays(same_page: Any, text: str) -> None:
+    assert written(same_page, text) == text
 
 
 @pytest.mark.parametrize("spared", ["translate=no", "class=notranslate"])
-def test_what_is_not_to_be_translated_stays(page: Any, spared: str) -> None:
-    assert written(page, "Generate", spared) == "Generate"
-    assert written(page, "Generate") == "生成"
+def test_what_is_not_to_be_translated_stays(same_page: Any, spared: str) -> None:
+    assert written(same_page, "Generate", spared) == "Generate"
+    assert written(same_page, "Generate") == "生成"
 
 
 def written(page: Any, text: str, attribute: str = "lang=en") -> Any:
@@ -131,12 +139,15 @@ def written(page: Any, text: str, attribute: str = "lang=en") -> Any:
     )
 
 
-def test_scripts_say_chinese(page: Any) -> None:
+def test_scripts_say_chinese(same_page: Any) -> None:
     """By id; a value stays as it is, though it be a word of the page's."""
-    say = "([id, values]) => window.headroomText(id, values)"
-    assert page.evaluate(say, ["script.selected", {"n": 2}]) == "已选 2 个"
-    assert page.evaluate(say, ["script.restore_clip", {"prompt": "Generate"}]) == "恢复：Generate"
-    assert page.evaluate(say, ["script.clips_found", {"n": 7}]) == "找到 7 个"
+
+    def say(text: str, **values: object) -> Any:
+        return same_page.evaluate("([id, v]) => window.headroomText(id, v)", [text, values])
+
+    assert say("script.selected", n=2) == "已选 2 个"
+    assert say("script.restore_clip", prompt="Generate") == "恢复：Generate"
+    assert say("script.clips_found", n=7) == "找到 7 个"
 
 
 def test_what_scripts_said_before_the_table_came_is_changed(chromium: Any, served: Served) -> None:
@@ -342,9 +353,9 @@ def test_without_the_table_what_is_built_in_is_english(chromium: Any, served: Se
     context.close()
 
 
-def test_a_word_is_changed_before_it_is_painted(page: Any) -> None:
+def test_a_word_is_changed_before_it_is_painted(same_page: Any) -> None:
     """What is written is Chinese in the same turn, and quiet after that."""
-    turned = page.evaluate(
+    turned = same_page.evaluate(
         """async () => {
           const node = document.createElement('p');
           document.body.append(node);

@@ -86,8 +86,10 @@ def open_page(tab: Any, served: Served) -> None:
 SETTLED = """
 async () => {
   const frame = () => new Promise(requestAnimationFrame);
-  const runs = (one) => one.playState === "running" && one.effect.getTiming().iterations < 1e6;
-  const end = performance.now() + 5000; // a clip's bar is never still while it is made
+  // A clip's bar and its tile are never still while it is made.
+  const runs = (one) => one.playState === "running" && one.effect.getTiming().iterations < 1e6
+    && !one.effect.target.closest(".progress, .tile-picture");
+  const end = performance.now() + 5000;
   for (let calm = 0; calm < 5 && performance.now() < end; calm += 1) {
     const asked = performance.getEntriesByType("resource").length;
     await frame();

@@ -44,6 +44,21 @@ def opened(chromium: Any, served: Served, **options: Any) -> Iterator[Any]:
         yield tab
 
 
+def as_it_was(tab: Any) -> None:
+    """For the next test on the same tab: nothing open, selected, sought or under the mouse."""
+    tab.mouse.move(1, 1)
+    tab.set_viewport_size({"width": 1366, "height": 768})
+    for _ in range(2):  # what is open, then what is selected
+        tab.keyboard.press("Escape")
+    tab.wait_for_selector("dialog", state="detached")
+    tab.uncheck("#library [name=trash]")
+    tab.uncheck("#library [name=favourites]")
+    tab.fill("#library [name=words]", "")
+    tab.evaluate("document.activeElement.blur(), window.scrollTo(0, 0)")
+    wait_for_cards(tab, COUNT)
+    assert selected(tab) == []
+
+
 def wait_for_cards(tab: Any, count: int) -> None:
     tab.wait_for_function(
         "([cards, n]) => document.querySelectorAll(cards).length === n", arg=[CARDS, count]
