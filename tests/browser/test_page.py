@@ -44,6 +44,36 @@ def test_a_prompt_becomes_a_video_that_plays(page: Any, served: Served) -> None:
     assert "No NVIDIA GPU" in text(page, "gauge-problem")
 
 
+@pytest.mark.model
+def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
+    page.click("#size label:has-text('224 × 128')")
+    page.wait_for_selector("#truth >> text=Not tested yet")
+    page.click("#generate >> text=Test this size")
+    page.wait_for_selector(".live-panel.running")
+    page.wait_for_selector("[data-live=title] >> text=Measuring 224 × 128, 1.1 s")
+    page.wait_for_selector("#truth .open")
+    assert "peak" in page.text_content("#truth details")
+    page.wait_for_selector("#generate >> text=Generate")
+    page.get_by_role("tab", name="Memory").click()
+    page.wait_for_selector("#picture td.measured")
+
+
+@pytest.mark.model
+def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
+    """What the field shows is what a clip gets: nothing is drawn, a number stays."""
+    assert page.input_value("#seed input") == ""
+    page.click("#dice")
+    page.wait_for_function("document.querySelector('#seed input').value !== ''")
+    seed = page.input_value("#seed input")
+    page.click("#size label:has-text('64 × 64')")
+    generate(page, "a red ball with the number that is shown")
+    page.wait_for_selector(f"#stage .facts >> text=seed {seed}")
+    assert page.input_value("#seed input") == seed
+
+
+# From here on the scripted model: a worker that has loaded another takes five seconds.
+
+
 def test_a_model_chosen_while_the_page_loads_stays_chosen(chromium: Any, served: Served) -> None:
     context = chromium.new_context()
     tab, held, slow = context.new_page(), [], [True]
@@ -103,20 +133,6 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
     page.wait_for_function(
         "n => document.querySelectorAll('#strip .made img').length > n", arg=clips
     )
-
-
-@pytest.mark.model
-def test_a_locked_size_is_measured_and_opens(page: Any, served: Served) -> None:
-    page.click("#size label:has-text('224 × 128')")
-    page.wait_for_selector("#truth >> text=Not tested yet")
-    page.click("#generate >> text=Test this size")
-    page.wait_for_selector(".live-panel.running")
-    page.wait_for_selector("[data-live=title] >> text=Measuring 224 × 128, 1.1 s")
-    page.wait_for_selector("#truth .open")
-    assert "peak" in page.text_content("#truth details")
-    page.wait_for_selector("#generate >> text=Generate")
-    page.get_by_role("tab", name="Memory").click()
-    page.wait_for_selector("#picture td.measured")
 
 
 def test_a_choice_of_the_plan_is_made_refused_and_taken_back(page: Any) -> None:
@@ -195,31 +211,18 @@ def test_refusals_and_failures_are_sentences(page: Any) -> None:
     assert page.title() == "Headroom"
 
 
-@pytest.mark.model
-def test_the_dice_rolls_and_a_typed_seed_is_kept(page: Any) -> None:
-    """What the field shows is what a clip gets: nothing is drawn, a number stays."""
-    assert page.input_value("#seed input") == ""
-    page.click("#dice")
-    page.wait_for_function("document.querySelector('#seed input').value !== ''")
-    seed = page.input_value("#seed input")
-    page.click("#size label:has-text('64 × 64')")
-    generate(page, "a red ball with the number that is shown")
-    page.wait_for_selector(f"#stage .facts >> text=seed {seed}")
-    assert page.input_value("#seed input") == seed
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1366, 390])
-def test_nothing_is_cut_off(
-    chromium: Any, served: Served, scheme: str, width: int, tmp_path: Path
-) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 768}, color_scheme=scheme)
+def test_nothing_is_cut_off(chromium: Any, served: Served, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 768})
     tab = context.new_page()
     open_page(tab, served)
-    wait_until(lambda: tab.is_visible("#generate"), "the button")
-    overflow = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert overflow <= 0, "the page scrolls sideways"
-    if width == 1366:
-        box = tab.locator("#generate").bounding_box()
-        assert box["y"] + box["height"] <= 768, "making a clip needs scrolling"
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        settled(tab)
+        wait_until(lambda: tab.is_visible("#generate"), "the button")
+        overflow = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0, f"the page scrolls sideways, {scheme}"
+        if width == 1366:
+            box = tab.locator("#generate").bounding_box()
+            assert box["y"] + box["height"] <= 768, f"making a clip needs scrolling, {scheme}"
     context.close()

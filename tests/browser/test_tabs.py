@@ -14,12 +14,13 @@ from tests.support.browser import MARKS, choose_scripted, generate, open_page
 from tests.support.served import LAZY, Served, serve
 
 pytestmark = MARKS
+VIEWPORT = {"width": 1366, "height": 768}
 TABS = 5  # a browser opens six connections to a host, over all its tabs
 
 
 @pytest.fixture
 def context(chromium: Any) -> Iterator[Any]:
-    made = chromium.new_context(viewport={"width": 1366, "height": 768})
+    made = chromium.new_context(viewport=VIEWPORT)
     yield made
     made.close()
 
@@ -90,42 +91,46 @@ def test_a_page_that_comes_back_goes_on(context: Any, served: Served, shared: bo
 EVENT = "window.dispatchEvent(new PageTransitionEvent('%s', {persisted: true}))"
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_login_that_a_restart_has_ended_is_told(
-    context: Any, tmp_path: Path, shared: bool
-) -> None:
-    if not shared:
-        context.add_init_script("delete window.SharedWorker")
+def test_a_login_that_a_restart_has_ended_is_told(chromium: Any, tmp_path: Path) -> None:
+    """In a browser whose tabs share a stream, and in one where they can't."""
     program = (*LAZY, "--auth", "me:secret")
     environment = {**os.environ, "HEADROOM_HOME": str(tmp_path / "home")}
+    browsers = {shared: chromium.new_context(viewport=VIEWPORT) for shared in (True, False)}
+    browsers[False].add_init_script("delete window.SharedWorker")
+    tabs = {shared: [one.new_page() for _ in range(2)] for shared, one in browsers.items()}
     first = serve(tmp_path / "first.log", environment=environment, program=program)
-    tabs = [context.new_page() for _ in range(2)]
     try:
-        log_in(context, first)
-        for tab in tabs:
-            open_page(tab, first)
+        for shared, context in browsers.items():
+            log_in(context, first)
+            for tab in tabs[shared]:
+                open_page(tab, first)
         first.end(signal.SIGTERM)
-        for tab in tabs:
+        for tab in (*tabs[True], *tabs[False]):
             tab.wait_for_selector("[data-live=offline] >> text=reconnects by itself")
     finally:
         first.process.poll() is None and first.end(signal.SIGTERM)
     again = serve(tmp_path / "again.log", first.port, environment=environment, program=program)
     try:
         assert again.port == first.port, "somebody else took it meanwhile"
-        for tab in tabs:
-            tab.wait_for_selector("[data-live=offline] >> text=Reload the page to log in")
         asked: list[str] = []
-        context.on("request", lambda request: asked.append(request.url))
-        tabs[0].wait_for_timeout(5000)
+        for shared, context in browsers.items():
+            for tab in tabs[shared]:
+                tab.wait_for_selector("[data-live=offline] >> text=Reload the page to log in")
+            context.on("request", lambda request: asked.append(request.url))
+        tabs[True][0].wait_for_timeout(5000)
         assert [url for url in asked if url.endswith("/live")] == []
-        log_in(context, again)
-        tabs[0].reload()
-        tabs[0].wait_for_selector(".live-panel[data-engine]")
-        assert tabs[0].is_hidden("[data-live=offline]")
-        if shared:  # the other tab hears what the first one has begun anew
-            tabs[1].wait_for_selector("[data-live=offline]", state="hidden")
+        for shared, context in browsers.items():
+            log_in(context, again)
+            mine, other = tabs[shared]
+            mine.reload()
+            mine.wait_for_selector(".live-panel[data-engine]")
+            assert mine.is_hidden("[data-live=offline]")
+            if shared:  # the other tab hears what the first one has begun anew
+                other.wait_for_selector("[data-live=offline]", state="hidden")
     finally:
         again.end(signal.SIGTERM)
+        for context in browsers.values():
+            context.close()
 
 
 def test_the_buttons_log_out(context: Any, tmp_path: Path) -> None:
