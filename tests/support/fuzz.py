@@ -25,7 +25,7 @@ import psutil
 from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
 from tests.support.fuzzed import Call, Calls
-from tests.support.served import Served, serve
+from tests.support.served import LAZY, Served, serve
 
 CALLS = 10_000
 WARM = 1_000  # calls before memory is looked at
@@ -232,7 +232,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def fuzz(count: int, folder: Path, start: int = START, values: list[Any] | None = None) -> Told:
-    served = serve(folder / "serve.log", environment=environment(folder))
+    served = serve(folder / "serve.log", environment=environment(folder), program=LAZY)
     try:
         return Fuzz(served, folder / "home").run(count, start, values)
     finally:

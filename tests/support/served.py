@@ -18,7 +18,9 @@ from engine.home import PROJECT
 from tests.conftest import TESTS, wait_until
 
 APP = (sys.executable, PROJECT / "app.py")
-LAZY = (sys.executable, TESTS / "support" / "lazy_page.py")  # a page where no model is loaded yet
+# A page where no model is loaded yet, and one whose default model is ready at once.
+LAZY = (sys.executable, TESTS / "support" / "lazy_page.py")
+SCRIPTED = (sys.executable, "-m", "tests.support.scripted_page")
 
 
 @dataclass

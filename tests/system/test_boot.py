@@ -17,7 +17,7 @@ from engine.machine.addresses import in_url, own_addresses
 from engine.process.variables import AUTH
 from tests.conftest import wait_until
 from tests.support.hostile import HOSTILE, LOOPBACK, faults
-from tests.support.served import Served, serve
+from tests.support.served import SCRIPTED, Served, serve
 from ui.serve import PORTS_TRIED
 
 pytestmark = pytest.mark.starts
@@ -113,11 +113,10 @@ def test_ctrl_c_and_the_end_of_its_terminal_end_both_processes(
 
 @pytest.mark.reliability("the port taken, and a second program on the same folder")
 def test_a_taken_port_moves_to_the_next(tmp_path: Path) -> None:
-    program = (sys.executable, "-m", "tests.support.scripted_page")  # it is soon ready
-    first = serve(tmp_path / "first.log", program=program)
+    first = serve(tmp_path / "first.log", program=SCRIPTED)
     second: Served | None = None
     try:
-        second = serve(tmp_path / "second.log", port=first.port, program=program)
+        second = serve(tmp_path / "second.log", port=first.port, program=SCRIPTED)
         assert first.port < second.port < first.port + PORTS_TRIED, "others may take some, too"
         assert f"Port {first.port} is in use" in second.log()
         # The second shares the folder, so it leaves the engine to the first, and says so.

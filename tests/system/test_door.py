@@ -13,9 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.home import PROJECT
 from tests.conftest import wait_until
-from tests.support.served import Served, serve
+from tests.support.served import SCRIPTED, Served, serve
 
 resource = pytest.importorskip("resource")
 pytestmark = [pytest.mark.starts, pytest.mark.reliability("strangers who hold the door")]
@@ -31,7 +30,7 @@ STRANGERS = [b"", b"GET / HTTP/1.1\r\nHost", POST, GET % b"gradio_api/heartbeat/
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("door")
     command = f'ulimit -n {LIMIT}; exec "$@"'
-    program = ("sh", "-c", command, "sh", PROJECT / ".venv/bin/python", PROJECT / "app.py")
+    program = ("sh", "-c", command, "sh", *SCRIPTED)
     served = serve(
         folder / "serve.log",
         environment={**os.environ, "HEADROOM_HOME": str(folder / "home")},

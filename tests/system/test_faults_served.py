@@ -22,7 +22,7 @@ from engine.home import PROJECT, Home
 from tests.conftest import wait_until
 from tests.support import served as real
 from tests.support.databases import damage, locked_elsewhere, settle
-from tests.support.served import Served
+from tests.support.served import SCRIPTED, Served
 
 pytestmark = [pytest.mark.starts, pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 END_SECONDS = 5.0
@@ -30,8 +30,7 @@ ENDS = pytest.mark.reliability("Ctrl-C: starting, loading, denoising, saving, cl
 
 
 def serve(log_file: Path) -> Served:
-    program = (sys.executable, "-m", "tests.support.scripted_page")
-    return real.serve(log_file, program=program)
+    return real.serve(log_file, program=SCRIPTED)
 
 
 def in_time(seconds: float) -> bool:

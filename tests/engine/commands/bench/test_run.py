@@ -19,6 +19,7 @@ from engine.home import PROJECT, Home
 from engine.library.library import Library
 from engine.store import Store
 from tests.conftest import wait_until
+from tests.support.served import LAZY
 
 
 @pytest.mark.starts
@@ -83,6 +84,10 @@ def test_a_first_load_without_a_browser_is_left_out(
 def test_a_first_load_is_held_against_a_bare_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No model is loaded beside it, whose start would take longer than all loads."""
+    ours = [str(LAZY[1]), *page.OURS[1:]]
+    monkeypatch.setattr(page, "OURS", ours)
+    monkeypatch.setattr(first_load, "OURS", ours)
     monkeypatch.setattr(first_load, "LOADS", 1)
     Home(tmp_path).create()
     size, soon = run.load_rows(tmp_path, lambda text: None)
