@@ -70,6 +70,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker and TESTS in [Path(one).resolve() for one in config.args]:
+        from tests.support.collecting import share_the_reading
+
+        number = int(worker["workerid"].removeprefix("gw"))
+        share_the_reading(TESTS, number, worker["workercount"])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole folders start a browser, a program, or LightX2V in a process of its own."""
     for item in items:
