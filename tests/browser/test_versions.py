@@ -27,7 +27,7 @@ def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
     versions.wait_for()
     assert versions.locator(".lib-button").all_inner_texts() == ["16 fps", "24 fps"]
     assert versions.locator("[aria-pressed=true]").inner_text() == "24 fps"
-    assert "Smooth, 24 fps" in page.locator("#stage .facts").inner_text()
+    assert page.locator("#stage .facts").inner_text().endswith(" · Smooth")
     assert page.locator("#go-on").count() == 0, "its rate is no other clip's"
 
     versions.get_by_text("16 fps", exact=True).click()
@@ -57,6 +57,20 @@ def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path
     told = page.locator("#from-clip .from-clip-told")
     told.get_by_text("Smooth it to 60 fps").click()
     page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 60 fps.')")
-    page.wait_for_selector("#stage .facts:has-text('Smooth, 60 fps')")
+    page.wait_for_selector("#stage .facts:has-text('60 fps')")
     assert page.locator("#stage .caption .prompt").inner_text() == "Holiday"
     assert page.locator("#stage .rates").count() == 0, "more there is not"
+
+
+def test_several_clips_of_the_library_are_made_smoother(page: Any) -> None:
+    generate(page, "a blue star bounces")
+    page.click("role=tab[name=Library]")
+    boxes = page.locator("#library .lib-select")
+    boxes.first.wait_for()
+    count = boxes.count()
+    for at in range(count):
+        boxes.nth(at).check(force=True)
+    rates = page.evaluate("clips => fetch('library').then((a) => a.json())")["clips"]
+    smoother = sum(1 for clip in rates if clip["rates"])
+    page.locator(".lib-choice").get_by_text("Smooth", exact=True).click()
+    page.wait_for_selector(f".lib-told:has-text('Queued to be made smoother: {smoother}.')")

@@ -20,7 +20,6 @@ from engine.library.library import Clip, Key, Query, days_left
 from engine.library.mp4 import ClipError
 from engine.library.reader_process import IDENTICAL, Likeness
 from engine.machine.addresses import is_loopback
-from engine.presets import ModelPreset
 from engine.request import RANDOM_SEED, ClipRequest
 from engine.text import Said, Text
 from engine.timing import RATES
@@ -192,10 +191,10 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "id": clip.id,
         "version": "".join(filter(str.isdigit, clip.created)),
         "prompt": request.prompt,
-        "model": say(_model(request, known)),
+        "model": known.name if known else request.model,
         "draft": known is not None and known.draft_of is not None,
-        "size": say(size_of(clip, engine)),
-        "length": say(_length(request, seconds)),
+        "size": say(_with_rate(size_of(clip, engine), request)),
+        "length": say(_with_rate(Text("library_routes.length", seconds=seconds), request)),
         "fps": fps,
         "rates": [rate for rate in RATES if rate > fps],
         "is_version": request.source is not None,
@@ -208,17 +207,11 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
     }
 
 
-def _model(request: ClipRequest, preset: ModelPreset | None) -> Said:
-    name = preset.name if preset is not None else request.model
+def _with_rate(told: Said, request: ClipRequest) -> Said:
+    """``told``, of a version with its frames a second: its model doesn't say them."""
     if request.fps is None:
-        return name
-    return Text("library_routes.model_and_rate", model=name, fps=request.fps)
-
-
-def _length(request: ClipRequest, seconds: float) -> Text:
-    if request.fps is None:
-        return Text("library_routes.length", seconds=seconds)
-    return Text("library_routes.length_and_rate", seconds=seconds, fps=request.fps)
+        return told
+    return Text("library_routes.with_rate", told=told, fps=request.fps)
 
 
 def queue_again(engine: Engine, number: int, fresh: bool, exact: bool = False) -> None:

@@ -39,7 +39,8 @@ def test_a_clip_tells_what_it_can_be_given(visitor: TestClient, engine: Engine) 
     assert finish(engine, engine.jobs.get(told["job"])).state is State.DONE
     newest = page(visitor)["clips"][0]
     assert (newest["fps"], newest["rates"], newest["is_version"]) == (32, [48, 60], True)
-    assert newest["model"] == "Smooth, 32 fps"
+    assert newest["model"] == "Smooth"
+    assert newest["size"] == "16 × 16, 0.4 s, 32 fps"
     assert newest["length"] == "0.4 s, 32 fps"
     for one in (clip, newest):
         found = visitor.get(f"/clip/{one['id']}/versions").json()["clips"]

@@ -133,6 +133,22 @@ const downloadAll = () => whileBusy(async () => {
   say(missing.length ? headroomText("script.zip_lacks", { n: missing.length, files: named.join(", ") }) : "");
 });
 
+// One after the other: each is looked at before it is queued. What has as many frames stays as it is.
+const smoothAll = () => whileBusy(async () => {
+  const wanted = theSelected().filter((clip) => clip.rates.length);
+  const why = new Set();
+  let queued = 0;
+  for (const clip of wanted) {
+    try {
+      await ask(`clip/${clip.id}/smooth`, { fps: smoothRate(clip) });
+      queued += 1;
+    } catch (error) {
+      why.add(error.message);
+    }
+  }
+  say(sentences(queued && headroomText("script.queued_smooth_many", { n: queued }), ...why));
+});
+
 const compareBoth = () => compare(theSelected());
 
 // ---- the bar -------------------------------------------------------------------------------
@@ -141,6 +157,7 @@ const bar = at(".lib-choice");
 const counted = make("span", { role: "status" });
 const inBar = {
   compare: button(headroomText("script.compare"), compareBoth),
+  smooth: button(headroomText("script.smooth"), () => smoothAll()),
   favourite: button(headroomText("script.favourite"), () => favouriteAll()),
   zip: button(headroomText("script.download_zip"), () => downloadAll()),
   remove: button(headroomText("script.delete"), () => removeAll()),
@@ -156,6 +173,7 @@ const showBar = () => {
   counted.textContent = n === 0 ? "" : headroomText(n === 1 ? "script.one_selected" : "script.selected", { n });
   inBar.compare.hidden = n !== 2 || theSelected().length !== 2;
   inBar.favourite.hidden = inBar.remove.hidden = inTrash();
+  inBar.smooth.hidden = inTrash() || !theSelected().some((clip) => clip.rates.length);
   inBar.restore.hidden = !inTrash();
   const all = theSelected().every((clip) => clip.favourite);
   inBar.favourite.textContent = headroomText(n && all ? "script.unfavourite" : "script.favourite");

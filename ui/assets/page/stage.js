@@ -139,11 +139,11 @@ const actions = () => {
     ...(shown.is_version ? [] : [deed("go-on", "after", "script.go_on", goOn)]),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
     make("span", { class: "gap" }),
-    small(shown.favourite ? "star-filled" : "star", "script.favourite", favourite,
+    make("span", { class: "signs" }, small(shown.favourite ? "star-filled" : "star", "script.favourite", favourite,
       { class: "lib-icon favourite", "aria-pressed": String(shown.favourite) }),
     save,
     small("info", "script.receipt", receipt, { id: "open-receipt" }),
-    small("trash", "script.delete", remove));
+    small("trash", "script.delete", remove)));
 };
 // What else there is of the clip, and the wipe between the two.
 const tellVersions = async (clip) => {

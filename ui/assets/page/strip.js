@@ -24,7 +24,7 @@ const DOWN = ["down", "down", "script.later", "script.later_job"];
 const EDIT = ["edit", "edit", "script.edit", "script.edit_job"];
 const CANCEL = ["cancel", "cancel", "script.remove", "script.remove_job"];
 const AGAIN = ["again", "again", "script.try_again", "script.try_job_again"];
-const BUTTONS = { clip: [UP, DOWN, EDIT, CANCEL], probe: [UP, DOWN, CANCEL], ended: [AGAIN] };
+const BUTTONS = { clip: [UP, DOWN, EDIT, CANCEL], version: [UP, DOWN, CANCEL], probe: [UP, DOWN, CANCEL], ended: [AGAIN] };
 const CLOSED = { busy: "script.job_busy", locked: "script.job_locked", impossible: "script.job_impossible" };
 const jobButton = (job, [name, sign, called, calledWith], title) => {
   const made = make("button", { type: "button", class: "lib-icon", title: headroomText(called), "data-called": calledWith,
