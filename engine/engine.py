@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
+from engine.follow_up import FollowUp
 from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
@@ -154,6 +155,7 @@ class Engine(ByLane):
         visitor: tuple[str, str] = ("", ""),
         may_wait: bool = False,
         lane: str = "",
+        smooth: int | None = None,
     ) -> list[Job]:
         """Queue all of ``requests``, in their order, or none.
 
@@ -161,6 +163,7 @@ class Engine(ByLane):
             visitor: id and name of whoever isn't the owner.
             may_wait: also while others hold the memory that it takes.
             lane: the name of the one that shall make them; "" leaves it to the queue.
+            smooth: the frames a second of another version of each, which follows by itself.
 
         Raises:
             Refused: by the guard; nothing was queued.
@@ -173,7 +176,14 @@ class Engine(ByLane):
             PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait, lane)
-        jobs = self.jobs.add_all(requests, embed=embed, visitor=visitor, wanted=lane)
+        models = self.presets.models
+        follows = [
+            FollowUp.smooth(models[request.model], models["smooth"], smooth) if smooth else None
+            for request in requests
+        ]
+        jobs = self.jobs.add_all(
+            requests, embed=embed, visitor=visitor, wanted=lane, follows=follows
+        )
         self.nudge()
         return jobs
 

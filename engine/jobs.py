@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
+from engine.follow_up import FollowUp, from_text
 from engine.home import Home
 from engine.library.files import UNKNOWN, Identity
 from engine.library.library import add_clip
@@ -53,6 +54,7 @@ class Job:
     ``embed``: whether the MP4 shall hold the receipt. ``visitor`` is "" for the owner's own.
     ``lane``: who makes it, or made it or tried last; ``wanted``: who shall, "" for whoever can.
     ``errand``: the key under which another machine asked for it, which calls this one ``machine``.
+    ``follows``: what is queued once its clip is kept.
     """
 
     id: int
@@ -74,6 +76,7 @@ class Job:
     wanted: str = ""
     errand: str = ""
     machine: str = ""
+    follows: FollowUp | None = None
 
 
 class Jobs:
@@ -100,15 +103,21 @@ class Jobs:
         embed: bool = True,
         visitor: tuple[str, str] = ("", ""),
         wanted: str = "",
+        follows: Sequence[FollowUp | None] = (),
     ) -> list[Job]:
         """Queue all of them, in this order, or none.
 
         Args:
             visitor: id and name of whoever isn't the owner: such jobs run after the owner's.
             wanted: the lane that shall make them; "" for whichever can.
+            follows: what follows each by itself.
         """
+        each = follows or [None] * len(requests)
         with self.store.transaction() as db:
-            return [add_row(db, request, kind, embed, visitor, wanted) for request in requests]
+            return [
+                add_row(db, request, kind, embed, visitor, wanted, then)
+                for request, then in zip(requests, each, strict=True)
+            ]
 
     def get(self, job: int) -> Job:
         return _job(self.store.rows("select * from jobs where id = ?", (job,))[0])
@@ -210,13 +219,17 @@ class Jobs:
     def finish(
         self, job: int, file: str, receipt: dict[str, Any], identity: Identity = UNKNOWN
     ) -> None:
-        """The clip lies in the clips folder as ``file``: row and final state in one transaction.
-        Nothing happens once it has ended: whoever owes this step may take it twice."""
+        """The clip lies in the clips folder as ``file``: row, final state and what follows by
+        itself in one transaction. Nothing happens once it has ended: whoever owes this step may
+        take it twice."""
         with self.store.transaction() as db:
-            unfinished = "select 1 from jobs where id = ? and state in ('queued', 'running')"
-            if db.execute(unfinished, (job,)).fetchone():
+            unfinished = "select * from jobs where id = ? and state in ('queued', 'running')"
+            if row := db.execute(unfinished, (job,)).fetchone():
                 add_clip(db, job, now(), file, receipt, identity)
                 end_row(db, job, State.DONE, NOTHING, NOTHING)
+                then = from_text(row["follows"])
+                if then is not None and identity.digest:
+                    add_row(db, then.request(receipt, identity.digest), "clip", bool(row["embed"]))
 
     def interrupted(self, job: int, what: Said, remedy: Said = TRY_SMALLER) -> State:
         """A running job lost its worker: queue it once more, or give it up with the reason.
@@ -319,7 +332,7 @@ class Jobs:
                 raise TooLate(Text("jobs.not_again", job=job), Text("jobs.queue_changed"))
             old = _job(row)
             again = replace(old.request, seed=old.seed)
-            return add_row(db, again, old.kind, old.embed, wanted=old.wanted)
+            return add_row(db, again, old.kind, old.embed, wanted=old.wanted, follows=old.follows)
 
     def of_visitor(self, visitor: str, limit: int = 50) -> list[Job]:
         """A visitor's own jobs, the newest first."""
@@ -370,12 +383,22 @@ def add_row(
     embed: bool,
     visitor: tuple[str, str] = ("", ""),
     wanted: str = "",
+    follows: FollowUp | None = None,
 ) -> Job:
     """``Jobs.add_all`` of one, within the caller's transaction."""
     row = db.execute(
         "insert into jobs (created, state, request, seed, kind, embed, visitor, visitor_name,"
-        " wanted) values (?, 'queued', ?, ?, ?, ?, ?, ?, ?) returning *",
-        (now(), _text(request), request.drawn_seed(), kind, embed, *visitor, wanted),
+        " wanted, follows) values (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) returning *",
+        (
+            now(),
+            _text(request),
+            request.drawn_seed(),
+            kind,
+            embed,
+            *visitor,
+            wanted,
+            follows.to_row() if follows else "",
+        ),
     ).fetchone()
     db.execute("update jobs set place = id where id = ?", (row["id"],))
     return _job(row)
@@ -419,5 +442,6 @@ def _job(row: sqlite3.Row) -> Job:
     values["request"] = ClipRequest.from_json(json.loads(values["request"]))
     values["cancel_requested"] = bool(values["cancel_requested"])
     values["embed"] = bool(values["embed"])
+    values["follows"] = from_text(values["follows"])
     values["note"], values["remedy"] = from_row(row["note"]), from_row(row["remedy"])
     return Job(**values)

@@ -203,6 +203,12 @@ def m010_errands(db: sqlite3.Connection) -> None:
     db.execute("create index jobs_errand on jobs (errand) where errand != ''")
 
 
+@migration
+def m011_what_follows(db: sqlite3.Connection) -> None:
+    # What is queued by itself once the job's clip is kept, as JSON; "" for nothing.
+    db.execute("alter table jobs add column follows text not null default ''")
+
+
 def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
     """What an error of SQLite's means to whoever sits here; None for a fault of the program."""
     code = getattr(error, "sqlite_errorcode", None)

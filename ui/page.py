@@ -111,7 +111,7 @@ def build_page(
         dropped.wire(engine, [drop, panel, shelf], controls, foot.judged(), brought, tabs)
         saved.wire(engine, presets, controls, more.seeds, foot.judged())
         when = _When.of(page, panel, models_tab, memory_tab, share_tab)
-        when.opened.add(partial(batch.embeds, engine), [], [more.embed])
+        when.opened.add(partial(batch.remembered, engine), [], more.kept())
         when.opened.add(partial(saved.listed, engine), [], [presets.listed])
         for looks in (when.ticked, when.models):
             looks.add(partial(installing.refreshed, installer), [], coming)

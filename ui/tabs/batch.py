@@ -1,4 +1,5 @@
-"""What is asked for less often: many clips at once, and clips without a receipt inside."""
+"""What is asked for less often: many clips at once, clips without a receipt inside, and a smoother
+version of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,11 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.prompts.batch import MOST
+from engine.timing import RATES
 from ui.wiring import QUIET
 
 EMBED = "embed_receipts"
+SMOOTH = "smooth_after"
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,29 @@ class More:
     lines: gr.Checkbox
     seeds: gr.Number
     embed: gr.Checkbox
+    smooth: gr.Dropdown
 
     def as_list(self) -> list[Any]:
-        return [self.lines, self.seeds, self.embed]
+        return [self.lines, self.seeds, self.embed, self.smooth]
+
+    def kept(self) -> list[Any]:
+        """Those whose value is remembered, as ``remembered`` answers."""
+        return [self.embed, self.smooth]
 
 
 def embeds(engine: Engine) -> bool:
     """Whether clips that no form asked for shall hold their receipt."""
     return bool(engine.settings.get(EMBED, True))
+
+
+def smooths(engine: Engine) -> int:
+    """The frames a second of the version that follows each clip of the form; 0 for none."""
+    rate = engine.settings.get(SMOOTH, 0)
+    return rate if rate in RATES else 0
+
+
+def remembered(engine: Engine) -> list[Any]:
+    return [embeds(engine), smooths(engine)]
 
 
 def build_more(engine: Engine) -> More:
@@ -52,8 +70,20 @@ def build_more(engine: Engine) -> More:
             elem_id="embed",
         )
 
+        smooth = gr.Dropdown(
+            [("No", 0), *((str(rate), rate) for rate in RATES)],
+            value=0,
+            label="Then make a smoother version",
+            info="Each clip is followed by one with so many frames a second. Both stay.",
+            elem_id="smooth-after",
+        )
+
     def remember(on: bool) -> None:
         engine.settings.set(EMBED, on)
 
+    def remember_rate(rate: int | None) -> None:
+        engine.settings.set(SMOOTH, rate or 0)
+
     embed.input(remember, embed, None, **QUIET)
-    return More(box, lines, seeds, embed)
+    smooth.input(remember_rate, smooth, None, **QUIET)
+    return More(box, lines, seeds, embed, smooth)

@@ -212,10 +212,11 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         lines: bool,
         seeds: Chosen,
         embed: bool,
+        smooth: int | None,
     ) -> list[Any]:
         form = Form(prompt, model, size, frames, seed, held)
         try:
-            told = act(engine, step, form, lines, seeds, embed)
+            told = act(engine, step, form, lines, seeds, embed, smooth)
         except HeadroomError as error:
             told = judged(engine, model, size, frames, prompt, held, lines, seeds)
             return [refusal_html(error), *told]
@@ -274,13 +275,20 @@ def asked_by(controls: Controls, more: Sequence[Any]) -> list[Any]:
 
 
 def act(
-    engine: Engine, step: str, form: Form, lines: bool, seeds: Chosen, embed: bool
+    engine: Engine,
+    step: str,
+    form: Form,
+    lines: bool,
+    seeds: Chosen,
+    embed: bool,
+    smooth: int | None = None,
 ) -> list[Any]:
     """Do what stood on the button, if it still is the next step; updates for what ``judged``
     refreshes.
 
     Args:
         step: the ``Step`` that was on show.
+        smooth: the frames a second of the version that follows each clip, if one does.
 
     Raises:
         HeadroomError: it was refused.
@@ -293,7 +301,8 @@ def act(
         pass  # the browser lets one be chosen (press.js)
     elif step in makes or not step:
         raw = form.raw()
-        engine.submit_all(expand(raw, lines, seeds, engine.presets), embed, may_wait=True)
+        every = expand(raw, lines, seeds, engine.presets)
+        engine.submit_all(every, embed, may_wait=True, smooth=smooth or None)
     elif step == Step.TEST == now.step:
         raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}
         engine.measure(ClipRequest.check(raw, engine.presets, probe=True))

@@ -1,0 +1,46 @@
+"""What follows a clip by itself: another version of it, queued in the moment that it is kept."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.presets import ModelPreset
+from engine.request import ClipRequest
+from engine.timing import steady, timing_of
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """``fps`` frames a second by the model ``model``, of a clip that has ``rate``."""
+
+    model: str
+    fps: int
+    rate: int
+
+    @classmethod
+    def smooth(cls, made_by: ModelPreset, smoother: ModelPreset, fps: int) -> "FollowUp | None":
+        """None where the clips of ``made_by`` have as many frames a second."""
+        return cls(smoother.id, fps, made_by.fps) if fps > made_by.fps else None
+
+    def to_row(self) -> str:
+        return json.dumps(asdict(self))
+
+    def request(self, receipt: Mapping[str, Any], digest: str) -> ClipRequest:
+        """For the clip that has this ``receipt``, and whose file this SHA-256."""
+        made = receipt["request"]
+        times, end = steady(int(receipt.get("frames") or made["frames"]), self.rate)
+        return ClipRequest(
+            prompt=made["prompt"],
+            height=made["height"],
+            width=made["width"],
+            frames=len(timing_of(times, end, self.fps).places),
+            seed=receipt["seed"],
+            model=self.model,
+            source=digest,
+            fps=self.fps,
+        )
+
+
+def from_text(text: str) -> FollowUp | None:
+    return FollowUp(**json.loads(text)) if text else None
