@@ -85,8 +85,7 @@ class Motion:
         waiting: deque[Future[Made] | Made] = deque()
         most = 0  # runs that are worked on, or wait for their turn
         try:
-            for run in _runs(pairs(source, timing)):
-                check()
+            for run in _runs(pairs(source, timing), check):
                 if run[0].moves:
                     if pool is None:
                         threads = self._threads or _threads_for(run)
@@ -104,10 +103,11 @@ class Motion:
                 pool.shutdown(cancel_futures=True)
 
 
-def _runs(clip: Iterable[Pair]) -> Iterator[list[Pair]]:
+def _runs(clip: Iterable[Pair], check: Callable[[], None]) -> Iterator[list[Pair]]:
     """Pairs that follow each other and move, or one that doesn't."""
     run: list[Pair] = []
     for pair in clip:
+        check()
         if run and (not pair.moves or len(run) == RUN):
             yield run
             run = []
@@ -172,7 +172,9 @@ class _Sheet:
         frame = av.VideoFrame(self.width, self.height, LAYOUT)
         for plane, values in zip(frame.planes, (luma, *np.moveaxis(picture, -1, 0)), strict=True):
             pixels = _pixels(plane)[:, : self.width]
-            large = np.repeat(np.repeat(values, self.times, 0), self.times, 1)
+            large = values
+            if self.times > 1:
+                large = np.repeat(np.repeat(values, self.times, 0), self.times, 1)
             pixels[rows, columns] = large
             pixels[rows, : columns.start] = large[:, :1]
             pixels[rows, columns.stop :] = large[:, -1:]
@@ -224,6 +226,7 @@ def _made(run: list[Pair], rate: Fraction, stop: threading.Event) -> Made:
         "scd": "none",  # cuts.py does that
     }
     graph = Graph()
+    graph.threads = 1  # by itself it starts one for each core, which this filter never uses
     base = 1 / (rate * FINER)
     layout = av.VideoFormat(LAYOUT)
     entry = graph.add_buffer(None, sheet.width, sheet.height, layout, time_base=base)
