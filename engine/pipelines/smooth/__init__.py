@@ -1,12 +1,15 @@
 """Smoother clips: frames between a clip's own, so that it has 24 to 60 a second.
 
 ``timing.timing_of`` plans which source frames each output frame lies between; an ``Interpolator``
-makes them from a stream of frames, a few at a time::
+(base.py) makes them from a stream of frames, a few at a time::
 
     times, end = steady(81, 16)  # or the times of a file's frames
     timing = timing_of(times, end, 32)
     for frame in Motion().frames(decoded, timing, check):
         ...  # the frame i begins at i / timing.rate; the last is shown for timing.last seconds
 
-``motion.Motion`` runs on any machine, ``rife.Rife`` is LightX2V's network.
+``motion.Motion()`` runs on any machine; ``rife.Rife(file)`` is LightX2V's network, for a GPU. Both
+show a source frame as it is at its own time, and the nearer one where the scene is cut (cuts.py) or
+nothing changes. What a program may be told of them is a ``SmoothError``, an ``OutOfMemory``, or
+what ``check`` raises.
 """

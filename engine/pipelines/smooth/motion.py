@@ -1,10 +1,13 @@
 """Frames in between on any machine: FFmpeg's motion-compensated interpolation, through PyAV.
 
-FFmpeg's filter ``minterpolate`` works on one core. A clip is cut into runs of a few frames, which
-have nothing to do with each other and are worked on side by side; how many at once changes no bit.
+FFmpeg's filter ``minterpolate`` is at its best halfway between two frames: there it is some 20 dB
+nearer to the truth than a blend, at a third of the way 5 dB (wan-tiny's world at 832 × 480). So
+halves alone are made, and halves of these, until a frame is as near as ``STEPS`` says: 12 dB.
+
+The filter works on one core. A clip is cut into runs of a few frames, which have nothing to do with
+each other and are worked on side by side; how many at once changes no bit.
 """
 
-import math
 import os
 import threading
 from collections import deque
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 
 from engine.install.installed import SETUP
 from engine.machine.facts import core_limit
-from engine.pipelines.smooth.base import HALF, Frame, Pair, SmoothError, pairs, unchecked
+from engine.pipelines.smooth.base import Frame, Pair, SmoothError, pairs, unchecked
 from engine.text import Text
 from engine.timing import Timing
 
@@ -28,22 +31,17 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-RUN = 8  # pairs that the filter gets in one; each run costs the search of one pair more
+STEPS = 16  # of the way between two frames: at 16 frames a second one is 4 ms
+RUN = 4  # pairs that a thread works on at once
 BLOCK = 16  # sides of the blocks whose motion is searched for, in pixels
-# The filter knows whole pixels of motion. Halfway that is no matter, because both frames are moved
-# by as many; elsewhere small frames are enlarged for it, by 2 up to 316 × 316 and by 3 up to
-# 210 × 210. At 128 × 96 and 24 frames a second that is 3 dB.
-ENLARGED = 400_000  # pixels up to which a frame grows
-MOST_ENLARGED = 3
 MARGIN = 16  # pixels around a frame: beyond its last whole block the filter only blends
-# From halfway a block is searched for both ways, as far as this part of the longer side: twice as
-# far in all. Of wan-tiny's scenes half of it found bounces wrongly, 5 dB below a blend.
+# From halfway a block is searched for both ways, as far as this part of the longer side, so twice as
+# far in all. Four times as far a thing that bounces was taken for another: 5 dB below a blend.
 REACH = 16
 LEAST_REACH = 16  # pixels
 MOST_THREADS = 8
 PIXELS_AT_ONCE = 4_000_000  # of all threads: the filter holds 300 bytes for each, so 1.2 GB
-FINER = 1 << 16  # a source frame's time is told in such parts of an output frame
-LAYOUT = "yuva444p"  # of four planes; _packed says what is in them
+LAYOUT = "yuva444p"  # of four planes; _Sheet says what is in them
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709's, as in clip_writer.py
 LOOK_SECONDS = 0.05  # between two looks whether somebody has cancelled
 
@@ -77,6 +75,8 @@ class Motion:
     ) -> Iterator[Frame]:
         """As ``Interpolator.frames``; ``check`` is called while threads are waited for, too.
 
+        Where a frame lies is rounded to ``STEPS``: one within half a step of a source frame is it.
+
         Raises:
             MemoryError: FFmpeg had none.
         """
@@ -90,7 +90,7 @@ class Motion:
                     if pool is None:
                         threads = self._threads or _threads_for(run)
                         pool, most = ThreadPoolExecutor(threads, "minterpolate"), threads + 1
-                    waiting.append(pool.submit(_made, run, timing.rate, stop))
+                    waiting.append(pool.submit(_made, run, stop))
                 else:
                     waiting.append([run[0].nearer(share) for share in run[0].shares.values()])
                 while len(waiting) > most:
@@ -135,32 +135,106 @@ def _awaited(made: Future[Made] | Made, check: Callable[[], None]) -> Iterator[F
 
 
 def _threads_for(run: list[Pair]) -> int:
-    sheet = _sheet_for(run)
+    sheet = _Sheet(run[0].before.shape)
     cores = core_limit() or os.cpu_count() or 1
     return max(1, min(cores, MOST_THREADS, PIXELS_AT_ONCE // (sheet.height * sheet.width)))
 
 
+# ---- in a thread -------------------------------------------------------------------------------
+
+
+class _Stopped(Exception):
+    """Nobody waits for these frames any more."""
+
+
+def _made(run: list[Pair], stop: threading.Event) -> Made:
+    """The output frames of ``run``.
+
+    Raises:
+        _Stopped: once ``stop`` is set.
+    """
+    middles = _halfway([run[0].before, *(pair.after for pair in run)], stop)
+    made = []
+    for pair, middle in zip(run, middles, strict=True):
+        known = {0: pair.before, STEPS // 2: middle, STEPS: pair.after}
+        for share in pair.shares.values():
+            made.append(_at(round(share * STEPS), known, stop))
+    return made
+
+
+def _at(step: int, known: dict[int, Frame], stop: threading.Event) -> Frame:
+    """The frame so many steps on the way between two; those made for it become ``known``, too."""
+    if step not in known:
+        away = step & -step  # as far as the two that it is halfway between
+        ends = [_at(step - away, known, stop), _at(step + away, known, stop)]
+        (known[step],) = _halfway(ends, stop)
+    return known[step]
+
+
+def _halfway(frames: list[Frame], stop: threading.Event) -> list[Frame]:
+    """A frame between each two of ``frames``."""
+    import av
+    from av.filter import Graph
+
+    sheet = _Sheet(frames[0].shape)
+    options = {
+        "fps": "2",
+        "mi_mode": "mci",
+        "mc_mode": "aobmc",
+        "me_mode": "bilat",
+        "me": "epzs",
+        "mb_size": str(BLOCK),
+        "search_param": str(max(LEAST_REACH, max(sheet.height, sheet.width) // REACH)),
+        "scd": "none",  # cuts.py does that
+    }
+    graph = Graph()
+    graph.threads = 1  # by itself it starts one for each core, which this filter never uses
+    second = Fraction(1)
+    layout = av.VideoFormat(LAYOUT)
+    entry = graph.add_buffer(None, sheet.width, sheet.height, layout, time_base=second)
+    interpolate = graph.add("minterpolate", **options)
+    exit_ = graph.add("buffersink")
+    entry.link_to(interpolate)
+    interpolate.link_to(exit_)
+    graph.configure()
+    found = []
+    # It makes what is between two frames when it has the one behind them.
+    for pts, frame in enumerate([*frames, frames[-1]]):
+        if stop.is_set():
+            raise _Stopped
+        given = sheet.packed(frame)
+        given.pts, given.time_base = pts, second
+        entry.push(given)
+        while True:
+            try:
+                made = cast(av.VideoFrame, exit_.pull())
+            except av.error.BlockingIOError:  # it wants the next frame
+                break
+            if made.pts is not None and made.pts % 2:  # the others are the given ones
+                found.append(sheet.unpacked(made))
+    return found
+
+
 @dataclass(frozen=True)
 class _Sheet:
-    """What the filter gets of frames of ``shape``: each pixel ``times`` as large, a margin around
-    it, and whole blocks. It knows no RGB, and searches in the first of its planes, but moves all of
-    them alike: they are luma, R, G and B, so that no colour is converted."""
+    """What the filter gets of frames of ``shape``: a margin around them, and whole blocks. It knows
+    no RGB, and searches in the first of its planes, but moves all of them alike: they are luma, R,
+    G and B, so that no colour is converted."""
 
     shape: tuple[int, ...]
-    times: int
 
     @property
     def height(self) -> int:
-        return -(-(self.shape[0] * self.times + 2 * MARGIN) // BLOCK) * BLOCK
+        return -(-(self.shape[0] + 2 * MARGIN) // BLOCK) * BLOCK
 
     @property
     def width(self) -> int:
-        return -(-(self.shape[1] * self.times + 2 * MARGIN) // BLOCK) * BLOCK
+        return -(-(self.shape[1] + 2 * MARGIN) // BLOCK) * BLOCK
 
     @property
     def inner(self) -> tuple[slice, slice]:
         """Where the frame itself is."""
-        rows, columns = (slice(MARGIN, MARGIN + side * self.times) for side in self.shape[:2])
+        rows, columns = (slice(MARGIN, MARGIN + side) for side in self.shape[:2])
         return rows, columns
 
     def packed(self, picture: Frame) -> "VideoFrame":
@@ -172,96 +246,21 @@ class _Sheet:
         frame = av.VideoFrame(self.width, self.height, LAYOUT)
         for plane, values in zip(frame.planes, (luma, *np.moveaxis(picture, -1, 0)), strict=True):
             pixels = _pixels(plane)[:, : self.width]
-            large = values
-            if self.times > 1:
-                large = np.repeat(np.repeat(values, self.times, 0), self.times, 1)
-            pixels[rows, columns] = large
-            pixels[rows, : columns.start] = large[:, :1]
-            pixels[rows, columns.stop :] = large[:, -1:]
+            pixels[rows, columns] = values
+            pixels[rows, : columns.start] = values[:, :1]
+            pixels[rows, columns.stop :] = values[:, -1:]
             pixels[: rows.start] = pixels[rows.start]
             pixels[rows.stop :] = pixels[rows.stop - 1]
         return frame
 
     def unpacked(self, frame: "VideoFrame") -> Frame:
-        """R, G and B of what the filter made, as large as the clip's frames are."""
+        """R, G and B of what the filter made, without the margin."""
         found = np.empty(self.shape, np.uint8)
         for channel, plane in enumerate(frame.planes[1:]):
-            values = _pixels(plane)[self.inner]
-            if self.times > 1:
-                blocks = values.reshape(self.shape[0], self.times, self.shape[1], self.times)
-                values = np.rint(blocks.mean((1, 3), np.float32)).astype(np.uint8)
-            found[..., channel] = values
+            found[..., channel] = _pixels(plane)[self.inner]
         return found
-
-
-def _sheet_for(run: list[Pair]) -> _Sheet:
-    height, width = run[0].before.shape[:2]
-    halfway = all(share in (0, HALF) for pair in run for share in pair.shares.values())
-    times = 1 if halfway else math.isqrt(ENLARGED // (height * width))
-    return _Sheet(run[0].before.shape, min(max(1, times), MOST_ENLARGED))
 
 
 def _pixels(plane: "VideoPlane") -> NDArray[np.uint8]:
     """A plane's own memory, with what its lines are rounded up by."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-
-
-# ---- in a thread -------------------------------------------------------------------------------
-
-
-def _made(run: list[Pair], rate: Fraction, stop: threading.Event) -> Made:
-    """The output frames of ``run``; none once ``stop`` is set."""
-    import av
-    from av.filter import Graph
-
-    sheet = _sheet_for(run)
-    options = {
-        "fps": str(rate),
-        "mi_mode": "mci",
-        "mc_mode": "aobmc",
-        "me_mode": "bilat",
-        "me": "epzs",
-        "mb_size": str(BLOCK),
-        "search_param": str(max(LEAST_REACH, max(sheet.height, sheet.width) // REACH)),
-        "scd": "none",  # cuts.py does that
-    }
-    graph = Graph()
-    graph.threads = 1  # by itself it starts one for each core, which this filter never uses
-    base = 1 / (rate * FINER)
-    layout = av.VideoFormat(LAYOUT)
-    entry = graph.add_buffer(None, sheet.width, sheet.height, layout, time_base=base)
-    interpolate = graph.add("minterpolate", **options)
-    exit_ = graph.add("buffersink")
-    entry.link_to(interpolate)
-    interpolate.link_to(exit_)
-    graph.configure()
-    found: dict[int, Frame] = {}
-    for picture, pts in _given(run, rate):
-        if stop.is_set():
-            return []
-        given = sheet.packed(picture)
-        given.pts, given.time_base = pts, base
-        entry.push(given)
-        while True:
-            try:
-                made = cast(av.VideoFrame, exit_.pull())
-            except av.error.BlockingIOError:  # it wants the next frame
-                break
-            if made.pts is not None:
-                found[made.pts] = sheet.unpacked(made)
-    return [
-        found[index] if share else pair.before
-        for pair in run
-        for index, share in pair.shares.items()
-    ]
-
-
-def _given(run: list[Pair], rate: Fraction) -> Iterator[tuple[Frame, int]]:
-    """Each frame and its time in the filter's units: it divides by their differences, so that no
-    two may be equal. It makes the frames of a pair when it has the frame behind it."""
-    pts = round(run[0].times[0] * rate * FINER)
-    yield run[0].before, pts
-    for pair in run:
-        pts = max(pts + 1, round(pair.times[1] * rate * FINER))
-        yield pair.after, pts
-    yield run[-1].after, pts + FINER
