@@ -59,16 +59,24 @@ def served(
     running.end(signal.SIGTERM)
 
 
-@pytest.fixture
-def tab(chromium: Any, served: Served, machine: Standin) -> Iterator[Any]:
-    cards(machine)
+@pytest.fixture(scope="module")
+def same_page(chromium: Any, served: Served) -> Iterator[Any]:
     page = chromium.new_page(viewport={"width": 1920, "height": 1080})
     open_page(page, served)
     page.click("#model input")
     page.click("[role=option] >> text=On a GPU")
-    page.wait_for_selector("#truth .truth:not(.busy)")
     yield page
     page.close()
+
+
+@pytest.fixture
+def tab(same_page: Any, machine: Standin) -> Any:
+    """With room on both cards, and nothing open."""
+    cards(machine)
+    same_page.click("button[role=tab] >> text=Create")
+    same_page.evaluate("document.querySelectorAll('.gauge details').forEach(d => d.open = false)")
+    same_page.wait_for_selector("#truth .truth:not(.busy)")
+    return same_page
 
 
 def ask(tab: Any, prompt: str) -> None:

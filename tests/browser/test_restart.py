@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TESTS
-from tests.support.browser import MARKS, launched, open_page
+from tests.support.browser import MARKS, choose_scripted, open_page
 from tests.support.served import APP, LAZY, Served, serve
 
 pytestmark = [*MARKS, pytest.mark.long]
@@ -37,23 +37,21 @@ class Program:
         self.served = self._start(self.served.port, program)
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    made = Program(tmp_path)
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    made = Program(tmp_path_factory.mktemp("restart"))
     yield made
     made.end()
 
 
 @pytest.fixture
-def tab(program: Program) -> Iterator[Any]:
-    with launched() as chromium:
-        page = chromium.new_page(viewport={"width": 1366, "height": 768})
-        open_page(page, program.served)
-        page.click("#model input")
-        page.click("text=Scripted")
-        page.wait_for_selector("#size label:has-text('48 × 32')")
-        page.fill("#prompt textarea", "steps=2 typed before")
-        yield page
+def tab(chromium: Any, program: Program) -> Iterator[Any]:
+    page = chromium.new_page(viewport={"width": 1366, "height": 768})
+    open_page(page, program.served)
+    choose_scripted(page)
+    page.fill("#prompt textarea", "steps=2 typed before")
+    yield page
+    page.close()
 
 
 def test_what_was_chosen_before_is_made_by_the_next_program(program: Program, tab: Any) -> None:

@@ -1,5 +1,6 @@
 """The theme's switch of both pages: system, light, dark; kept, and set before the first paint."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,14 +24,23 @@ window.headroomFrames = [];
 """
 
 
-@pytest.fixture
-def tab(chromium: Any, served: Served) -> Any:
-    """In a system that is dark."""
+@pytest.fixture(scope="module")
+def same_page(chromium: Any, served: Served) -> Iterator[Any]:
     context = chromium.new_context(color_scheme="dark")
     made = context.new_page()
     open_page(made, served)
     yield made
     context.close()
+
+
+@pytest.fixture
+def tab(same_page: Any) -> Iterator[Any]:
+    """In a system that is dark, and as that is, before and after."""
+    yield same_page
+    same_page.emulate_media(color_scheme="dark")
+    while name(same_page) != "Theme: as the system":
+        same_page.click(SWITCH)
+    assert same_page.evaluate(IS_DARK)
 
 
 def name(tab: Any) -> str:
@@ -97,6 +107,7 @@ def test_another_tab_follows(tab: Any, served: Served) -> None:
     other.click(SWITCH)
     tab.wait_for_function(f"!{IS_DARK}")
     assert name(tab) == "Theme: light"
+    other.close()
 
 
 def test_chinese_has_the_names(chromium: Any, served: Served) -> None:

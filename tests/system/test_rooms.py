@@ -30,8 +30,9 @@ def test_the_page_never_imports_torch() -> None:
 @pytest.mark.model
 def test_what_the_worker_sends_brings_no_torch_along() -> None:
     """Whoever unpickles a message imports what its values are made of."""
+    size = "'--height', '64', '--width', '64', '--frames', '9'"
     loaded = modules_after(
-        "from engine.commands.main import main\nmain(['generate', 'a red ball'])"
+        f"from engine.commands.main import main\nmain(['generate', 'a red ball', {size}])"
     )
     assert "pickle" in loaded
     assert not loaded & {"torch", "diffusers", "av"}
