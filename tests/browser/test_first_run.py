@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from tests.support.browser import MARKS, launched, settled, watched
+from tests.support.browser import MARKS, serious_faults, settled, watched
 from tests.support.hub import Hub
 from tests.support.models import FETCHED_ID as MODEL
 from tests.support.models import fetched_for_gpu
@@ -46,8 +45,8 @@ def served(hub: Hub, tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def tab(served: Served) -> Iterator[Any]:
-    with launched() as chromium, watched(chromium, served) as opened:
+def tab(chromium: Any, served: Served) -> Iterator[Any]:
+    with watched(chromium, served) as opened:
         yield opened
 
 
@@ -112,9 +111,9 @@ def test_the_models_tab_recommends_one_and_folds_what_cant_run(tab: Any) -> None
     assert not [line for line in ticked if "isn't installed" in line or "Not installed" in line]
 
 
-def test_the_tabs_can_be_seen_by_everybody(served: Served, hub: Hub) -> None:
+def test_the_tabs_can_be_seen_by_everybody(chromium: Any, served: Served, hub: Hub) -> None:
     hub.fault("models_t5", pace=100_000)
-    with launched() as chromium, watched(chromium, served, reduced_motion="reduce") as tab:
+    with watched(chromium, served, reduced_motion="reduce") as tab:
         tab.click("#first-run-act")
         tab.wait_for_selector("#first-run .told >> text=MB/s")
         look_at(tab, "first")
@@ -139,12 +138,7 @@ def look_at(tab: Any, what: str) -> None:
             if KEPT:
                 file = Path(KEPT) / f"{what}-{width}-{scheme}.png"
                 tab.screenshot(path=file, full_page=True)
-            found = [
-                (fault["id"], fault["nodes"][0]["html"])
-                for fault in Axe().run(tab).response["violations"]
-                if fault["impact"] in ("serious", "critical")
-            ]
-            assert found == [], (what, width, scheme)
+            assert serious_faults(tab) == [], (what, width, scheme)
             sideways = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert sideways <= 0, (what, width)
             gauge = tab.locator("#gauge").bounding_box()

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from tests.support.browser import MARKS, settled
+from tests.support.browser import MARKS, serious_faults, settled
 from tests.support.library_page import (
     CARDS,
     as_it_was,
@@ -189,12 +188,7 @@ def serious(tab: Any) -> list[str]:
     for scheme in ("light", "dark"):
         tab.emulate_media(color_scheme=scheme)
         settled(tab)
-        found += [
-            f"{scheme} {fault['id']}: {node['html'][:200]}"
-            for fault in Axe().run(tab).response["violations"]
-            if fault["impact"] in ("serious", "critical")
-            for node in fault["nodes"]
-        ]
+        found += [f"{scheme}, {fault}" for fault in serious_faults(tab)]
     return found
 
 

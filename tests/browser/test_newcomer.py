@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from tests.support.browser import MARKS, generate, open_page, settled, watched
+from tests.support.browser import MARKS, generate, open_page, serious_faults, settled, watched
 from tests.support.served import Served, serving_as_it_comes
 
 pytestmark = MARKS
@@ -161,11 +160,7 @@ def test_no_serious_fault_for_who_cant_see_well(chromium: Any, served: Served, w
             for scheme in SCHEMES:
                 tab.emulate_media(color_scheme=scheme)
                 settled(tab)  # tabs fade in, and a colour on its way has no contrast
-                found += [
-                    (name, scheme, fault["id"], fault["nodes"][0]["html"])
-                    for fault in Axe().run(tab).response["violations"]
-                    if fault["impact"] in ("serious", "critical")
-                ]
+                found += [(name, scheme, fault) for fault in serious_faults(tab)]
         assert found == []
 
 

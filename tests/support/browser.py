@@ -106,6 +106,20 @@ def settled(tab: Any) -> None:
     tab.evaluate(SETTLED)
 
 
+def serious_faults(tab: Any, within: str | None = None) -> list[str]:
+    """What axe finds that keeps somebody from using the page; it tells nothing of what is right,
+    which would be half of its work."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab, context=within, options={"resultTypes": ["violations"]})
+    return [
+        f"{fault['id']}: {node['html'][:200]}"
+        for fault in found.response["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
 def choose_scripted(tab: Any) -> None:
     tab.click("#model input")
     tab.click('[role=option] >> text="Scripted"')
