@@ -35,8 +35,8 @@ STEPS = 16  # of the way between two frames: at 16 frames a second one is 4 ms
 RUN = 4  # pairs that a thread works on at once
 BLOCK = 16  # sides of the blocks whose motion is searched for, in pixels
 MARGIN = 16  # pixels around a frame: beyond its last whole block the filter only blends
-# From halfway a block is searched for both ways, as far as this part of the longer side, so twice as
-# far in all. Four times as far a thing that bounces was taken for another: 5 dB below a blend.
+# From halfway a block is searched for both ways, as far as this part of the longer side, so twice
+# as far in all. Four times as far a thing that bounces was taken for another: 5 dB below a blend.
 REACH = 16
 LEAST_REACH = 16  # pixels
 MOST_THREADS = 8
