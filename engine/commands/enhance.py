@@ -58,4 +58,4 @@ def _original(engine: Engine, what: str) -> Original:
         clip = library.with_digest(sha256_of(path))
         if clip is not None:
             return original_of(library, clip)
-    return original_at(engine.sources, path, what)
+    return original_at(engine.sources, path)

@@ -150,7 +150,7 @@ def video(clip: Path, name: Said = "") -> Video:
     told = _error(answer).sentence.to_json()
     if name and "file" in told["values"]:
         told["values"]["file"] = as_text(name).to_json()
-    raise ClipError(Text.from_json(told), Text.from_json(answer["remedy"]))
+    raise ClipError(Text.from_json(told), Text("library.use_other_video"))
 
 
 def picture(source: Path, place: Path, name: Said) -> Seen:

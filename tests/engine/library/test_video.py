@@ -102,5 +102,5 @@ def test_strangers_files_are_looked_at_in_the_reader(tmp_path: Path) -> None:
     assert reader_process.video(path) == look_at(path)
     text = tmp_path / "b.mp4"
     text.write_text("not a video at all")
-    with pytest.raises(ClipError, match=r"^holiday\.mp4 isn't an MP4"):
+    with pytest.raises(ClipError, match=r"^holiday\.mp4 isn't an MP4\. Choose an MP4 of up to 30"):
         reader_process.video(text, "holiday.mp4")
