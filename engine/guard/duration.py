@@ -58,7 +58,8 @@ def duration(
     newest: dict[Size, TimedRun] = {}
     for run in runs:
         before = newest.get(run.size)
-        if "denoise" in run.seconds and (before is None or before.probe or not run.probe):
+        whole = "denoise" in run.seconds or "smooth" in run.seconds
+        if whole and (before is None or before.probe or not run.probe):
             newest[run.size] = run
     known = {
         where: replace(run, seconds=_whole(run, preset.steps), probe=False)
@@ -95,7 +96,9 @@ def _whole(run: TimedRun, steps: int) -> dict[str, float]:
 
 def _scaled(run: TimedRun, size: Size, times: float) -> float:
     pixels = size.pixels * size.frames / (run.size.pixels * run.size.frames)
-    factor = {"picture": pixels, "denoise": times, "decode": pixels, "save": pixels}
+    factor = {"picture": pixels, "denoise": times} | dict.fromkeys(
+        ("decode", "smooth", "save"), pixels
+    )
     return sum(seconds * factor.get(stage, 1.0) for stage, seconds in run.seconds.items())
 
 

@@ -91,6 +91,8 @@ def _load(stage: str, size: Size, rules: Rules) -> float:
     """What a stage's memory is proportional to, beside a constant."""
     if stage == "denoise":
         return float(size.tokens)
+    if stage == "smooth":  # a few frames at a time, however many there are
+        return float(size.pixels)
     if stage in ("picture", "decode"):  # the VAE, there and back
         return size.pixels + rules.token_pixels * size.tokens
     return 0.0  # encoding the prompt knows nothing of the size

@@ -16,6 +16,7 @@ from engine.library.mp4 import read_frames
 from engine.library.receipt import asked_again
 from engine.library.versions import original_at, original_of, smoothed, versions
 from engine.library.video import look_at
+from engine.request import Size
 from engine.worker.status import EngineState
 from tests.conftest import Ask, finish, wait_until
 from tests.support.videos import moving, write
@@ -92,6 +93,28 @@ def test_other_programs_videos_keep_their_sound_and_their_length(
     assert clip.request.prompt == "Holiday 1"
     assert clip.receipt["source"] == {"name": "Holiday 1"}
     assert engine.status().model == "smooth", "no model was loaded for it"
+
+
+def test_what_a_version_takes_is_measured_by_itself_and_told_for_other_sizes(
+    engine: Engine, tmp_path: Path
+) -> None:
+    times = [Fraction(at, 12) for at in range(8)]
+    engine.start()
+    for height, width in ((96, 144), (192, 288)):
+        frames = moving(8, height, width)
+        found = original_at(engine.sources, write(tmp_path / f"{height}.mp4", frames, times))
+        made(engine, engine.submit(smoothed(found, engine.presets.models["smooth"], 24)))
+    rows = engine.guard.rows("smooth")
+    assert [set(row.measurement.peaks) for row in rows] == [{"smooth"}, {"smooth"}]
+    small, large, larger = (Size(96 * n, 144 * n, 16) for n in (1, 2, 3))
+    verdicts = engine.guard.verdicts("smooth", [small, large, larger])
+    peaks = [verdict.peak for verdict in verdicts.values()]
+    assert all(verdict.open for verdict in verdicts.values())
+    assert peaks[0] is not None
+    assert peaks[1] is not None
+    assert peaks[0] <= peaks[1]
+    seconds = engine.guard.durations("smooth", [small, larger])
+    assert all(known is not None and known.seconds > 0 for known in seconds.values())
 
 
 def test_a_source_stays_while_a_job_may_need_it(
