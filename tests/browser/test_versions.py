@@ -62,6 +62,21 @@ def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path
     assert page.locator("#stage .rates").count() == 0, "more there is not"
 
 
+def test_the_library_has_a_clips_versions_in_its_dialog(page: Any) -> None:
+    generate(page, "a green cube turns")
+    page.locator("#stage .rates").select_option("30")
+    page.click("#smooth")
+    page.locator("#stage .versions [aria-pressed=true]:has-text('30 fps')").wait_for()
+    page.click("role=tab[name=Library]")
+    page.locator("#library .lib-card").first.locator(".lib-picture").click()
+    versions = page.locator("dialog[open] .lib-versions")
+    versions.get_by_text("16 fps", exact=True).click()
+    page.locator("dialog[open] .lib-versions [aria-pressed=true]:has-text('16 fps')").wait_for()
+    assert page.locator("dialog[open]").count() == 1
+    versions.get_by_text("Compare the versions").click()
+    assert page.locator("dialog[open] .lib-pair video").count() == 2
+
+
 def test_several_clips_of_the_library_are_made_smoother(page: Any) -> None:
     generate(page, "a blue star bounces")
     page.click("role=tab[name=Library]")

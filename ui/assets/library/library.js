@@ -122,7 +122,18 @@ const openClip = (clip) => {
   acts.push(clip.days === null
     ? [headroomText("script.delete"), (video) => { video.removeAttribute("src"); video.load(); remove(clip); return true; }]
     : [headroomText("script.restore"), () => { restore(clip); return true; }]);
-  showClip(clip, acts);
+  tellVersions(showClip(clip, acts), clip);
+};
+
+// What else there is of the clip that `dialog` shows: pressed, it takes its place.
+const tellVersions = async (dialog, clip) => {
+  let all = [];
+  if (clip.days === null) try { all = await versionsOf(clip); } catch { return; }
+  if (all.length < 2 || !dialog.isConnected) return;
+  const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { dialog.close(); openClip(one); },
+    { "aria-pressed": String(one.id === clip.id) });
+  dialog.querySelector(".lib-acts").before(make("div", { class: "lib-versions lib-forms", role: "group", "aria-label": headroomText("script.versions") },
+    ...all.map(chip), button(headroomText("script.compare_versions"), () => { dialog.close(); compare(pairOf(clip, all)); })));
 };
 
 // These are no longer in this list.

@@ -48,4 +48,5 @@ const showClip = (clip, acts) => {
     }));
   }
   row.append(make("a", { class: "lib-button", href: place("clip", clip, "&download=1"), download: "", text: headroomText("script.download") }));
+  return dialog;
 };

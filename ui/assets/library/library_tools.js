@@ -59,6 +59,8 @@ const smoothRate = (clip) => {
 };
 const keepRate = (rate) => { try { localStorage.setItem(RATE, String(rate)); } catch { /* likewise */ } };
 const versionsOf = async (clip) => (await ask(`clip/${clip.id}/versions`)).clips;
+// Whether `clip` is held against what it was made from, or that against the newest made from it.
+const pairOf = (clip, all) => (clip.is_version && clip.id !== all[0].id ? [all[0], clip] : [clip, all.at(-1)]);
 
 const SIGNS = { bin: "trash", close: "cancel" };
 const icon = (name) => {

@@ -154,8 +154,7 @@ const tellVersions = async (clip) => {
   if (shown !== clip || all.length < 2) return;
   const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { pinned = true; put(one); },
     { "aria-pressed": String(one.id === clip.id) });
-  const other = clip.id === all[0].id ? all.at(-1) : all[0];
-  const wipe = small("compare", "script.compare_versions", () => compare(clip.is_version ? [other, clip] : [clip, other]));
+  const wipe = small("compare", "script.compare_versions", () => compare(pairOf(clip, all)));
   box.replaceChildren(...all.map(chip), wipe);
   box.hidden = false;
 };
