@@ -107,7 +107,7 @@ const openClip = (clip) => {
   }
   if (clip.days === null) {
     acts.push([headroomText("script.animate"), (video) => beginWith(clip, video.currentTime).then(() => true)]);
-    acts.push([headroomText("script.go_on"), () => beginWith(clip).then(() => true)]);
+    if (!clip.is_version) acts.push([headroomText("script.go_on"), () => beginWith(clip).then(() => true)]);
     acts.push([headroomText("script.compare"), () => {
       select([clip], true);
       if (selected.size === 2) compareBoth();
