@@ -331,11 +331,13 @@ def ask(presets: Presets) -> Ask:
 
 
 def wait_until(happened: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Wait for another process: never a fixed sleep, and a name for what didn't come."""
-    deadline = time.monotonic() + seconds
+    """Wait for another process: never a fixed sleep, and a name for what didn't come. To look may
+    take a page some of the processor that it needs, so it is done seldomer as time goes by."""
+    began = time.monotonic()
     while not happened():
-        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
-        time.sleep(0.02)
+        passed = time.monotonic() - began
+        assert passed < seconds, f"{what} did not happen in {seconds} s"
+        time.sleep(min(max(0.02, passed / 20), 0.1))
 
 
 def finish(engine: Engine, job: Job, seconds: float = 120) -> Job:
