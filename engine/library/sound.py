@@ -5,11 +5,13 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.library.mp4 import opened
 
+REORDERED = 32  # pictures, at most, before which one that was decoded later is shown
 AS_IT_IS = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))  # what players expect in an MP4
 
 
@@ -41,22 +43,25 @@ class Sound:
         return merge(packets, kept, key=time)
 
     def _copied(self) -> Iterator[Any]:
+        from av.error import FFmpegError
+
         with opened(self._path) as video:
             track = video.streams.audio[0]
             shift = round(self._start / (track.time_base or 1))
-            for packet in video.demux(track):
-                if packet.size and packet.pts is not None and packet.dts is not None:
-                    packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                    packet.stream = self._stream
-                    yield packet
+            with contextlib.suppress(FFmpegError):  # what can be read of it will do
+                for packet in video.demux(track):
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                        packet.stream = self._stream
+                        yield packet
 
     def _encoded(self) -> Iterator[Any]:
-        import av
+        from av.error import FFmpegError
 
         with opened(self._path) as video:
             track = video.streams.audio[0]
             shift = round(self._start / (track.time_base or 1))
-            with contextlib.suppress(av.error.FFmpegError):  # what can be decoded of it will do
+            with contextlib.suppress(FFmpegError):  # what can be decoded of it will do
                 for frame in video.decode(track):
                     if frame.pts is not None:
                         frame.pts -= shift
@@ -74,10 +79,11 @@ def of(path: Path, container: Any) -> Sound | None:
 
 
 def _start(video: Any) -> Fraction:
-    """When its first picture is shown."""
+    """When its first picture is shown, which needn't be the first that is decoded."""
     pictures = video.streams.best("video")
-    first = next((p for p in video.demux(pictures) if p.pts is not None and not p.is_discard), None)
-    return Fraction(0) if first is None else Fraction(first.pts * first.time_base)
+    shown = (p for p in video.demux(pictures) if p.pts is not None and not p.is_discard)
+    times = [p.pts * p.time_base for p in islice(shown, REORDERED)]
+    return Fraction(min(times, default=0))
 
 
 def _ends(packet: Any) -> Fraction:

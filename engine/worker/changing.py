@@ -16,14 +16,14 @@ from engine.library import mp4, sound
 from engine.library.clip_writer import ClipWriter
 from engine.library.receipt import for_others
 from engine.library.versions import told_of
-from engine.library.video import look_at, pictures
+from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, PipelineError
 from engine.pipelines.smooth.pipeline import described, open_interpolator
 from engine.plan.make import plan_to_json
 from engine.stages import Stage
 from engine.text import Text, of_preset
-from engine.timing import timing_of
+from engine.timing import Timing, timing_of
 from engine.worker.job_run import JobRun
 from engine.worker.messages import CancelDone, Change, Failed, Finished, FromWorker
 
@@ -43,52 +43,27 @@ def change(
         device: what the receipt calls this machine's.
         failure: tells of an error.
     """
-    began, path, source = time.perf_counter(), Path(order.partial), Path(order.source)
+    began = time.perf_counter()
     writer: ClipWriter | None = None
     try:
         run.stage("smooth")
-        if not order.source:
-            raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
-        video = look_at(source)
-        timing = timing_of(video.times, video.end, order.request.fps or 1)
-        _check(order, len(timing.places), (video.height, video.width))
-        interpolator = open_interpolator(order.preset)
-        made = interpolator.frames(pictures(source, video), timing, run.check)
-        home = Home(path.parent.parent)
-        writer = ClipWriter(
-            path,
-            int(timing.rate),
-            lambda: home.made(path.parent),
-            last=timing.last,
-            sound=partial(sound.of, source) if video.has_sound else lambda _: None,
-            ahead=AHEAD,
-        )
-        digest = hashlib.sha256()
-        count, still = len(timing.places), None
-        for number, frame in enumerate(made):
-            run.check()
-            digest.update(frame.tobytes())
-            writer.add(frame[None])
-            if number == count // 2:
-                still = frame[None]
-            run.advance((number + 1) / count)
+        video, timing = _looked_at(order)
+        writer = _writer_of(order, video, timing)
+        digest = _pass_through(order, run, video, timing, writer)
         run.stage("save")
-        home.made(path.parent)
-        if still is not None:
-            mp4.write_poster(Path(order.poster), still)
         kept: dict[str, Any] = {}
 
         def receipt() -> dict[str, Any]:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
-            kept.update(_receipt(order, run, device, digest.hexdigest()))
+            kept.update(_receipt(order, run, device, digest))
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())
         writer.finish(inside if order.embed else None, run.check)
         if not order.embed:
             receipt()
-        log.info("%d frames in %.2f s", count, time.perf_counter() - began)
+        log.info("%d frames in %.2f s", writer.taken, time.perf_counter() - began)
         return Finished(order.job, kept)
     except Exception as error:
         if writer is not None:
@@ -103,11 +78,52 @@ def change(
         return failure(order.job, error, run.reached)
 
 
-def _check(order: Change, frames: int, shape: tuple[int, int]) -> None:
-    """Raises PipelineError: the request is of another video than the one that is here."""
-    request = order.request
-    if frames != request.frames or shape != (request.height, request.width):
+def _looked_at(order: Change) -> tuple[Video, Timing]:
+    """The source, and when each frame of the new clip is.
+
+    Raises:
+        PipelineError: it is gone, or another video than was asked for.
+        ClipError: it can't be decoded.
+    """
+    if not order.source:
+        raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
+    request, video = order.request, look_at(Path(order.source))
+    timing = timing_of(video.times, video.end, request.fps or 1)
+    asked = request.frames, request.height, request.width
+    if asked != (len(timing.places), video.height, video.width):
         raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
+    return video, timing
+
+
+def _writer_of(order: Change, video: Video, timing: Timing) -> ClipWriter:
+    path, source = Path(order.partial), Path(order.source)
+    home = Home(path.parent.parent)
+    return ClipWriter(
+        path,
+        int(timing.rate),
+        lambda: home.made(path.parent),
+        last=timing.last,
+        sound=partial(sound.of, source) if video.has_sound else lambda _: None,
+        ahead=AHEAD,
+    )
+
+
+def _pass_through(
+    order: Change, run: JobRun, video: Video, timing: Timing, writer: ClipWriter
+) -> str:
+    """Make all frames, and the still of the middle one; returns the SHA-256 of them all."""
+    digest, count = hashlib.sha256(), len(timing.places)
+    source = pictures(Path(order.source), video)
+    made = open_interpolator(order.preset).frames(source, timing, run.check)
+    for number, frame in enumerate(made):
+        run.check()
+        digest.update(frame.tobytes())
+        writer.add(frame[None])
+        if number == count // 2:
+            Home(Path(order.partial).parent.parent).made(Path(order.poster).parent)
+            mp4.write_poster(Path(order.poster), frame[None])
+        run.advance((number + 1) / count)
+    return digest.hexdigest()
 
 
 def _receipt(order: Change, run: JobRun, device: str, digest: str) -> dict[str, Any]:
