@@ -53,6 +53,8 @@ def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
 def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path: Path) -> None:
     times = [Fraction(at, 15) for at in range(8)]
     file = write(tmp_path / "Holiday.mp4", moving(8), times, turned=90, sound="aac")
+    with file.open("ab") as more:  # larger than what other addresses take
+        more.write((2 * 2**20).to_bytes(4, "big") + b"free" + bytes(2 * 2**20 - 8))
     page.set_input_files("#from-clip input[type=file]", str(file))
     told = page.locator("#from-clip .from-clip-told")
     told.get_by_text("Smooth it to 60 fps").click()

@@ -32,8 +32,8 @@ BODY_LIMIT = 2**20  # bytes: the largest is a prompt for every line of a batch
 # Where programs may send two pictures as text (ui/api/pictures.py).
 WITH_PICTURES = re.compile(r"^/(mcp|gradio_api/(call|run)/(v2/)?generate)/?$")
 WITH_PICTURES_LIMIT = 28_000_000
-# These have limits of their own: ui/tabs/dropped.py, ui/tabs/pictures.py, ui/server/gate.py.
-OWN_LIMIT = re.compile(r"^/(receipt|picture|gradio_api/upload/?)$")
+# These have limits of their own: ui/tabs/dropped.py, versions.py, pictures.py, ui/server/gate.py.
+OWN_LIMIT = re.compile(r"^/(receipt|video|picture|gradio_api/upload/?)$")
 SERVED_BY_GRADIO = re.compile(r"^/(gradio_api|static|assets|svelte|config|login|theme)\b")
 GRADIOS = re.compile(r"^/gradio_api/")
 DIRECT = re.compile(r"^/gradio_api/(run|api)/")

@@ -17,12 +17,11 @@ from engine.text import FileSize, Said, Text
 from ui.server.access import known_fields, member, ours
 from ui.server.incoming import write_body
 from ui.tabs.batch import embeds
+from ui.tabs.dropped import AT_ONCE, MOST_BYTES
 from ui.tabs.library_many import Nothing
 from ui.tabs.library_routes import Number, card, found
 from ui.wording import say
 
-MOST_BYTES = 512 * 2**20  # a phone's half a minute of 1080p has 60 MB
-AT_ONCE = 2  # uploads: more would fill the disk
 Rate = Annotated[int, Query(ge=1, le=1000)]
 
 
