@@ -66,6 +66,7 @@ def search(tab: Any, words: str) -> None:
 
 
 def test_clips_are_found_by_words_and_filters(library: Any) -> None:
+    wait_for_cards(library, 5)  # the folder is looked at once the list is there
     assert prompts(library) == [HOSTILE, "last", "grüner Stern", "a blue cube", "a red ball"]
     assert library.inner_text("#library .lib-count") == "5 clips"
     library.wait_for_selector("#library .lib-refused >> text=1 file in the clips folder")
@@ -315,6 +316,9 @@ def show_a_thousand(page: Any) -> None:
         "model": "Scripted",
         "size": "48 × 32",
         "length": "0.6 s",
+        "fps": 8,
+        "rates": [24, 30, 32, 48, 60],
+        "is_version": False,
         "width": 48,
         "height": 32,
         "seed": 1,

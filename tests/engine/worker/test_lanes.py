@@ -234,7 +234,10 @@ def test_a_pause_holds_every_lane_and_frees_all_memory(working: Engine, ask: Ask
     wait_until(
         lambda: all(lane.status.worker_pid is None for lane in working.lanes), "no worker left"
     )
-    assert [working.jobs.get(job.id).state for job in queued] == [State.QUEUED] * 2
+    wait_until(
+        lambda: [working.jobs.get(job.id).state for job in queued] == [State.QUEUED] * 2,
+        "both put back",
+    )
     for job in queued:
         working.cancel(job.id)
 
