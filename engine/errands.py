@@ -130,7 +130,7 @@ class Errands:
         and the key."""
         job = self.find(key)
         given = []
-        if job is not None and job.request.clip:
+        if job is not None and job.request.clip and not self._others_need(job):
             given = list(self.folder.glob(f"before-{job.request.clip}.*"))
         for file in (self.clip(key), self.poster(key), *given):
             with contextlib.suppress(OSError):
@@ -142,6 +142,13 @@ class Errands:
                 " where errand = ? and state not in ('queued', 'running')",
                 (key,),
             )
+
+    def _others_need(self, job: Job) -> bool:
+        """Whether another errand that isn't over has the same clip to go on from, or to change."""
+        rows = self._jobs.where(
+            "errand not in ('', ?) and state in ('queued', 'running')", job.errand
+        )
+        return any(other.request.clip == job.request.clip for other in rows)
 
     def forget_old(self) -> None:
         """What has waited for longer than ``KEPT_DAYS``."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.library.video import LONGEST
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.timing import steady, timing_of
@@ -26,10 +27,13 @@ class FollowUp:
     def to_row(self) -> str:
         return json.dumps(asdict(self))
 
-    def request(self, receipt: Mapping[str, Any], digest: str) -> ClipRequest:
-        """For the clip that has this ``receipt``, and whose file this SHA-256."""
+    def request(self, receipt: Mapping[str, Any], digest: str) -> ClipRequest | None:
+        """For the clip that has this ``receipt``, and whose file this SHA-256; None where it is too
+        long for that, as one may be that is joined of several."""
         made = receipt["request"]
         times, end = steady(int(receipt.get("frames") or made["frames"]), self.rate)
+        if end > LONGEST:
+            return None
         return ClipRequest(
             prompt=made["prompt"],
             height=made["height"],

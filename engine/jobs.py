@@ -228,8 +228,9 @@ class Jobs:
                 add_clip(db, job, now(), file, receipt, identity)
                 end_row(db, job, State.DONE, NOTHING, NOTHING)
                 then = from_text(row["follows"])
-                if then is not None and identity.digest:
-                    add_row(db, then.request(receipt, identity.digest), "clip", bool(row["embed"]))
+                asked = then and identity.digest and then.request(receipt, identity.digest)
+                if asked:
+                    add_row(db, asked, "clip", bool(row["embed"]))
 
     def interrupted(self, job: int, what: Said, remedy: Said = TRY_SMALLER) -> State:
         """A running job lost its worker: queue it once more, or give it up with the reason.

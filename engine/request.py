@@ -168,7 +168,7 @@ class ClipRequest:
         Raises:
             RequestError: names every field that is refused and the nearest valid value.
         """
-        if raw.get("source") is not None:
+        if raw.get("source") is not None and not probe:
             return cls._check_version(raw, presets)
         fields = (*FIELDS, *MORE_FIELDS)
         problems = [

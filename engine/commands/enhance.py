@@ -1,7 +1,6 @@
 """``app.py enhance``: another version of a clip, or of any program's MP4."""
 
 import argparse
-import contextlib
 import os
 from pathlib import Path
 
@@ -50,11 +49,11 @@ def _original(engine: Engine, what: str) -> Original:
         ClipError, LibraryError, ReaderError: as ``original_of`` and ``original_at``.
     """
     library, path = engine.library, Path(what)
-    if not os.path.exists(path) and what.isdecimal():
+    if not os.path.exists(path) and what.isdecimal() and len(what) < 20:
         return original_of(library, library.found(int(what)))
     if not os.path.exists(path) and path.name == what:
         path = engine.home.clips / what
-    with contextlib.suppress(OSError):
+    if os.path.isfile(path):  # a pipe's end never comes
         clip = library.with_digest(sha256_of(path))
         if clip is not None:
             return original_of(library, clip)

@@ -185,9 +185,9 @@ def asked_again(receipt: Mapping[str, Any]) -> dict[str, object]:
         ClipError: it is a version of another program's video.
     """
     made = receipt
-    if "source" in receipt["request"]:
+    if receipt["request"].get("source"):
         made = receipt.get("source") or {}
-        if "request" not in made or "seed" not in made:
+        if made.get("request") is None or made.get("seed") is None:
             raise ClipError(Text("library.of_a_video"), Text("library.nothing_to_use"))
     request = made["request"]
     asked = {name: request[name] for name in (*FIELDS, *MORE_FIELDS) if name in request}
@@ -202,7 +202,7 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
         "prompt": request["prompt"],
         "size": f"{request['width']} × {request['height']}, {request['frames']} frames",
         "fps": request.get("fps", ""),
-        "source": receipt.get("source", {}).get("name", ""),
+        "source": (receipt.get("source") or {}).get("name", ""),
         "seed": receipt["seed"],
         "model": f"{receipt['model']}{label}",
         "seconds": ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items()),

@@ -4,12 +4,14 @@ The names alone would give a row whatever file somebody put in the place of its 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.library import reader_process
 from engine.library.library import Library
-from engine.library.receipt import asked_again
 from engine.process.own_files import is_own_file
+from engine.request import FIELDS, MORE_FIELDS, VERSION_FIELDS
 
 AT_ONCE = 10  # files are read whole in a scan: some ten megabytes
 
@@ -27,13 +29,19 @@ def strangers(library: Library) -> set[tuple[int, Path]]:
     ):
         for folder in (library.home.clips, library.home.trash):
             if is_own_file(path := folder / row["file"]):
-                named[path] = row["id"], asked_again(json.loads(row["receipt"]))
+                named[path] = row["id"], json.loads(row["receipt"])
     found = reader_process.receipts(list(named)) if named else {}
     return {
         (number, path)
-        for path, (number, asked) in named.items()
-        if isinstance(read := found[path], dict) and asked_again(read) != asked
+        for path, (number, receipt) in named.items()
+        if isinstance(read := found[path], dict) and _asked(read) != _asked(receipt)
     }
+
+
+def _asked(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    every = (*FIELDS, *MORE_FIELDS, *VERSION_FIELDS)
+    asked = {name: value for name, value in receipt["request"].items() if name in every}
+    return asked | {"seed": receipt["seed"]}
 
 
 def learn_some(library: Library) -> bool:

@@ -2,6 +2,7 @@
 else encoded as AAC."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from heapq import merge
@@ -12,6 +13,7 @@ from typing import Any
 from engine.library.mp4 import opened
 
 REORDERED = 32  # pictures, at most, before which one that was decoded later is shown
+log = logging.getLogger("headroom.library")
 AS_IT_IS = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))  # what players expect in an MP4
 
 
@@ -66,16 +68,22 @@ class Sound:
                     if frame.pts is not None:
                         frame.pts -= shift
                     yield from self._stream.encode(frame)
-            yield from self._stream.encode(None)
+                yield from self._stream.encode(None)
 
 
 def of(path: Path, container: Any) -> Sound | None:
-    """The sound of the video at ``path``; None where it has none that can be read."""
+    """The sound of the video at ``path``; None where it has none that can be kept."""
+    from av.error import FFmpegError
+
     with opened(path) as video:
         tracks = video.streams.audio
         if not tracks or tracks[0].codec_context is None:
             return None
-    return Sound(path, container)
+    try:
+        return Sound(path, container)
+    except (FFmpegError, ValueError) as error:  # a rate or a layout that AAC hasn't
+        log.warning("the sound of %s is left out: %s", path.name, error)
+        return None
 
 
 def _start(video: Any) -> Fraction:

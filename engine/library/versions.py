@@ -4,6 +4,7 @@ are one another's versions.
 The request's prompt is the clip's, so that a search finds all of them; its size is what comes out.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -66,7 +67,8 @@ def original_at(sources: Sources, file: Path, name: Said = "") -> Original:
     ``reader_process.video``."""
     called = name or shown_name(file.name)
     video = reader_process.video(file, called)  # before it is copied
-    words = "".join(letter for letter in Path(str(called)).stem if letter.isprintable())
+    words = unicodedata.normalize("NFC", Path(str(called)).stem)
+    words = "".join(letter for letter in words if letter.isprintable()).strip()
     return Original(
         sources.take(file, called), video, "video" if is_blank(words) else words[:PROMPT_LIMIT]
     )
@@ -75,16 +77,23 @@ def original_at(sources: Sources, file: Path, name: Said = "") -> Original:
 def smoothed(original: Original, preset: ModelPreset, rate: object) -> ClipRequest:
     """The request for ``original`` with ``rate`` frames a second, by what ``preset`` runs.
 
+    Args:
+        rate: None where ``next_rate`` knows none.
+
     Raises:
-        RequestError: that isn't a rate, or the clip has it already.
+        RequestError: that isn't a rate, the clip has it already, or is too small or too wide.
     """
-    number = whole(rate)
-    if number is None or number not in RATES:
+    video, number = original.video, whole(rate)
+    if rate is not None and number not in RATES:
         raise RequestError((no_rate(rate),))
-    video = original.video
-    if not is_smoother(video, number):
+    if number is None or not is_smoother(video, number):
         told = Text("request.as_smooth", fps=round(float(rate_of(video)), 1))
         raise RequestError((Problem("fps", told, next_rate(video)),))
+    for field, side in (("height", video.height), ("width", video.width)):
+        limits = getattr(preset.limits, field)
+        if not limits.min <= side <= limits.max:
+            told = Text("request.no_version", field=Text(f"request.field_{field}"), value=side)
+            raise RequestError((Problem(field, told),))
     return ClipRequest(
         prompt=original.prompt,
         height=video.height,

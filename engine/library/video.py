@@ -7,6 +7,7 @@ that aren't regular, ten bits a colour, a track of sound.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ def look_at(path: Path) -> Video:
     with opened(path) as container:
         stream = video_of(container, file)
         try:
-            packets = [packet for packet in container.demux(stream) if _shown(packet)]
+            shown = (packet for packet in container.demux(stream) if _shown(packet))
+            few = islice(shown, MOST_PICTURES + 1)  # the times alone: their data is the whole file
+            marks = {packet.pts or 0: packet.duration or 0 for packet in few}
             container.seek(0, stream=stream)
             first = next(iter(container.decode(stream)), None)
         except av.error.FFmpegError as error:
@@ -71,16 +74,16 @@ def look_at(path: Path) -> Video:
                 raise
             raise ClipError(Text("library.cant_decode", file=file), OTHER) from error
         base = stream.time_base
-        if first is None or not packets or base is None:
+        if first is None or not marks or base is None:
             raise ClipError(Text("library.no_picture", file=file), OTHER)
-        marks = sorted({packet.pts or 0: packet for packet in packets}.items())
-        times = tuple((at - marks[0][0]) * base for at, _ in marks)
+        begin, last = min(marks), max(marks)
+        times = tuple((at - begin) * base for at in sorted(marks))
         usual = times[-1] / (len(times) - 1) if len(times) > 1 else Fraction(1, 16)
         # A packet's duration is the time to the next one that is decoded, which needn't be the next
         # one that is shown: the whole's is that of the track, unless an edit list cuts it.
         end = (stream.duration or 0) * base
         if not 0 < end - times[-1] <= 2 * usual:
-            end = times[-1] + ((marks[-1][1].duration or 0) * base or usual)
+            end = times[-1] + (marks[last] * base or usual)
         height, width = turned(first).shape[:2]
         if width * height > LARGEST:
             told = {"file": file, "width": width, "height": height}

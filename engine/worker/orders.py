@@ -46,9 +46,17 @@ def order_of(
         partial,
         poster,
         place,
-        request.prompt if receipt is None else Path(place).name,
+        _called(job, place, receipt is not None),
         receipt,
         job.embed,
         own,
         job.machine,
     )
+
+
+def _called(job: Job, place: str, is_clip: bool) -> str:
+    """What the owner calls the file that ``job`` changes. Of another machine's clip only that one
+    knows the name."""
+    if job.errand:
+        return ""
+    return Path(place).name if is_clip else job.request.prompt

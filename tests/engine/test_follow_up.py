@@ -41,6 +41,14 @@ def test_of_a_clip_that_goes_on_from_another_the_whole_counts(jobs: Jobs, ask: A
     assert jobs.waiting()[0].request.frames == 18
 
 
+def test_nothing_follows_what_is_too_long_for_it(jobs: Jobs, ask: Ask) -> None:
+    (job,) = jobs.add_all([ask()], follows=[FollowUp("smooth", 16, 8)])
+    jobs.claim(job.id)
+    jobs.finish(job.id, "a.mp4", receipt() | {"frames": 241}, Identity((1, 1), DIGEST))
+    assert jobs.get(job.id).state is State.DONE
+    assert jobs.waiting() == []
+
+
 def test_nothing_follows_what_wasnt_made_or_has_as_many(
     jobs: Jobs, ask: Ask, presets: Presets
 ) -> None:

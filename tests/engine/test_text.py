@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.home import PROJECT
+from engine.stages import STAGES
 from engine.text import (
     LANGUAGES,
     NOTHING,
@@ -161,3 +162,21 @@ def test_every_id_of_the_tables_is_used() -> None:
         if not any(shape.fullmatch(id) for shape in shapes) and f'"{id}"' not in scripts
     ]
     assert not unused
+
+
+def test_every_stage_has_its_words() -> None:
+    """Their ids are put together, so that no look for literal ones finds a missing one."""
+    for stage in STAGES:
+        for kind in ("plan.doing_", "worker.stage_", "pipelines.stage_"):
+            assert str(Text(f"{kind}{stage}"))
+        for kind in ("wording.stage_", "receipt_table.stage_"):
+            assert f"{kind}{stage}" in tables(*FOLDERS)
+
+
+def test_no_id_stands_twice_in_a_table() -> None:
+    for file in [
+        *(PROJECT / "engine/texts").glob("*.yaml"),
+        *(PROJECT / "ui/texts").glob("*.yaml"),
+    ]:
+        ids = re.findall(r"^([\w.]+):$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(ids) == sorted(set(ids)), file.name

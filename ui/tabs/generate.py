@@ -19,6 +19,7 @@ from engine.prompts.batch import count, expand
 from engine.prompts.variants import as_typed
 from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, Size, whole
 from engine.text import Said, Text
+from engine.timing import RATES
 from ui.tabs import adapters, cards, prompts
 from ui.tabs.choices import (
     as_count,
@@ -302,7 +303,8 @@ def act(
     elif step in makes or not step:
         raw = form.raw()
         every = expand(raw, lines, seeds, engine.presets)
-        engine.submit_all(every, embed, may_wait=True, smooth=smooth or None)
+        rate = smooth if isinstance(smooth, int) and smooth in RATES else None
+        engine.submit_all(every, embed, may_wait=True, smooth=rate)
     elif step == Step.TEST == now.step:
         raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}
         engine.measure(ClipRequest.check(raw, engine.presets, probe=True))

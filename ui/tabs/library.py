@@ -116,7 +116,7 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     seconds, peaks = receipt["stages"], receipt["peaks"]
     made_on = receipt.get("machine", "")
     machine = [Row(Text("receipt_table.machine"), made_on)] if made_on else []
-    source = receipt.get("source", {}).get("name", "")
+    source = (receipt.get("source") or {}).get("name", "")
     made_of = [Row(Text("receipt_table.source"), source)] if source else []
     found = [
         Row(Text("receipt_table.prompt"), clip.request.prompt),

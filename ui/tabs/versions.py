@@ -2,6 +2,7 @@
 clips are versions of one."""
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +49,8 @@ def add_version_routes(app: FastAPI, engine: Engine) -> None:
         called: Said = shown_name(name) or Text("dropped.the_file")
         async with turn:
             try:
-                return queued(engine, await received(request, engine, called), fps)
+                original = await received(request, engine, called)
+                return await asyncio.to_thread(queued, engine, original, fps)
             except HeadroomError as error:
                 return {"refused": say(error.text)}
             except OSError as error:
@@ -89,8 +91,13 @@ async def received(request: Request, engine: Engine, name: Said) -> Original:
             Text("library.use_other_video"),
         )
 
-    with tempfile.TemporaryDirectory(prefix="video-", dir=folder) as held:
-        path = Path(held) / "dropped.mp4"
+    held = Path(
+        tempfile.mkdtemp(prefix="dropped-", dir=folder)
+    )  # dropped.py clears what a crash left
+    try:
+        path = held / "dropped.mp4"
         with path.open("wb") as file:
             await write_body(request, file, MOST_BYTES, too_long, first)
         return await asyncio.to_thread(original_at, engine.sources, path, name)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, held, ignore_errors=True)

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from engine.engine import Engine
-from engine.guard.budget import margin
+from engine.guard.budget import device_for, margin
 from engine.guard.verdict import Word
 from engine.guard.verdicts import NotHere, Refused
 from engine.home import Home
 from engine.jobs import Jobs, State
+from engine.machine.memory import HostSample, MemorySample
 from engine.pipelines.ram import memory_ceiling
 from engine.presets import Presets
 from engine.request import ClipRequest, Size
+from engine.text import NOTHING
 from tests.conftest import Ask, finish, wait_until
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
@@ -315,3 +317,16 @@ def test_thousands_of_runs_cost_a_verdict_no_more_than_a_few(guarded: Engine, as
     assert guarded.guard.verdict("scripted", Size(512, 512, 81)).word is Word.IMPOSSIBLE
     assert guarded.guard.last_seconds("scripted", LARGER) == {"decode": 59}
     assert guarded.guard.last_seconds("scripted", Size(64, 64, 1)) == {}
+
+
+def test_what_changes_clips_has_what_the_loaded_model_leaves(presets: Presets) -> None:
+    """It runs beside the model, whose memory would be free for another model alone."""
+    host = HostSample(32 * GIB, 2 * GIB, 22 * GIB, 0, 0, None, None)
+    sample = MemorySample(0.0, host, None, "none", NOTHING)
+    budgets: dict[str, int] = {}
+    for model in ("wan-tiny", "smooth"):
+        device = device_for(presets.models[model], sample, 1, None)
+        assert device is not None
+        budgets[model] = device.budget
+    assert budgets["wan-tiny"] - budgets["smooth"] == 22 * GIB
+    assert budgets["smooth"] < 2 * GIB

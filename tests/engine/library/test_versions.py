@@ -1,5 +1,6 @@
 """What may be asked for as another version of a clip, and which clips belong together."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from engine.library import folder_sync
 from engine.library.files import Identity
 from engine.library.library import Clip, add_clip
 from engine.library.mp4 import ClipError
-from engine.library.receipt import asked_again, checked, for_others
+from engine.library.receipt import asked_again, checked, for_others, receipt_lines
 from engine.library.versions import Original, next_rate, smoothed, told_of, versions
 from engine.library.video import Video
 from engine.presets import Presets
@@ -47,7 +48,7 @@ def test_a_request_has_what_comes_out(presets: Presets) -> None:
     assert ClipRequest.check(request.to_json(), presets) == request
 
 
-@pytest.mark.parametrize("rate", [0, 16, 25, 61, -24, 24.5, "fast", None, True, 10**30, [24]])
+@pytest.mark.parametrize("rate", [0, 16, 25, 61, -24, 24.5, "fast", True, 10**30, [24]])
 def test_only_rates_that_screens_have(presets: Presets, rate: object) -> None:
     with pytest.raises(RequestError, match="isn't one of 24, 30, 32, 48, 60 frames"):
         smoothed(original(), presets.models["smooth"], rate)
@@ -104,6 +105,18 @@ def test_a_version_that_comes_from_elsewhere_is_checked(
         ClipRequest.check(right | wrong, presets)
 
 
+@pytest.mark.parametrize(("width", "height"), [(8, 64), (64, 8), (3840, 544), (0, 64)])
+def test_no_size_that_nobody_can_judge(presets: Presets, width: int, height: int) -> None:
+    odd = Original(DIGEST, replace(video(), width=width, height=height), "a")
+    with pytest.raises(RequestError, match="another version of a clip can't have"):
+        smoothed(odd, presets.models["smooth"], 32)
+
+
+def test_a_clip_with_as_many_as_there_are_is_told_so(presets: Presets) -> None:
+    with pytest.raises(RequestError, match=r"has 60\.0 frames a second already"):
+        smoothed(original(60), presets.models["smooth"], next_rate(video(rate=60)))
+
+
 def test_what_changes_clips_makes_none(presets: Presets) -> None:
     with pytest.raises(RequestError, match="changes a clip that is there"):
         ClipRequest.check({"prompt": "a red ball", "model": "smooth"}, presets)
@@ -137,6 +150,20 @@ def test_a_receipt_tells_how_to_make_the_clip_itself_again() -> None:
 def test_of_another_programs_video_there_is_nothing_to_make_again() -> None:
     with pytest.raises(ClipError, match="made of another program's video"):
         asked_again(checked(version_of(None), "x"))
+
+
+def test_nothing_in_a_strangers_receipt_crashes_its_reader() -> None:
+    for wrong in (
+        version_of(None) | {"source": None},
+        version_of(None) | {"source": {"request": None, "seed": 1}},
+        version_of(None) | {"source": {"request": receipt()["request"], "seed": None}},
+    ):
+        assert receipt_lines(wrong)
+        with pytest.raises(ClipError, match="another program's video"):
+            asked_again(wrong)
+    plain = receipt()
+    plain["request"]["source"] = None
+    assert asked_again(plain)["prompt"] == "a red ball"
 
 
 def test_a_receipt_with_a_wrong_source_is_a_damaged_one() -> None:

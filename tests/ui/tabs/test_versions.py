@@ -88,7 +88,7 @@ def test_another_programs_video_is_queued(
     assert (job.request.fps, job.request.height, job.request.width) == (60, 32, 48)
     assert job.request.source
     assert engine.sources.find(job.request.source) is not None
-    assert list(engine.home.cache.glob("video-*")) == []
+    assert list(engine.home.cache.glob("dropped-*")) == []
 
 
 def test_what_is_no_video_is_refused_in_words(

@@ -151,7 +151,7 @@ const tellVersions = async (clip) => {
   box.hidden = true;
   let all = [];
   try { all = await versionsOf(clip); } catch { return; }
-  if (shown !== clip || all.length < 2) return;
+  if (shown?.id !== clip.id || all.length < 2) return;
   const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { pinned = true; put(one); },
     { "aria-pressed": String(one.id === clip.id) });
   const wipe = small("compare", "script.compare_versions", () => compare(pairOf(clip, all)));
