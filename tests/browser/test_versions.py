@@ -30,7 +30,12 @@ def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
     assert page.locator("#stage .facts").inner_text().endswith(" · Smooth")
     assert page.locator("#go-on").count() == 0, "its rate is no other clip's"
 
-    versions.get_by_text("16 fps", exact=True).click()
+    # What can be done follows the clip, also while a button of it has the focus.
+    page.focus("#smooth")
+    show = "window.dispatchEvent(new CustomEvent('headroom-show', { detail: { clip: found } }))"
+    page.evaluate(f"((found) => {show})(window.headroomClips[1])")
+    page.wait_for_selector("#go-on")
+    assert page.evaluate("document.activeElement.id") == "smooth"
     page.wait_for_selector("#stage .versions [aria-pressed=true]:has-text('16 fps')")
     assert page.locator("#stage .rates").input_value() == "24", "as it was chosen last"
     versions.locator(".lib-icon").click()

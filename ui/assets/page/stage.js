@@ -152,10 +152,9 @@ const tellVersions = async (clip) => {
   let all = [];
   try { all = await versionsOf(clip); } catch { return; }
   if (shown?.id !== clip.id || all.length < 2) return;
-  const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { pinned = true; put(one); },
-    { "aria-pressed": String(one.id === clip.id) });
+  const chips = versionChips(all, clip, (one) => { pinned = true; put(one); });
   const wipe = small("compare", "script.compare_versions", () => compare(pairOf(clip, all)));
-  box.replaceChildren(...all.map(chip), wipe);
+  box.replaceChildren(...chips, wipe);
   box.hidden = false;
 };
 const put = (clip) => {
@@ -166,7 +165,11 @@ const put = (clip) => {
   on(".caption .prompt").textContent = clip.prompt;
   on(".caption .prompt").title = clip.prompt;
   on(".caption .facts").textContent = headroomText("script.clip_on_stage", { size: clip.size, seed: clip.seed, model: clip.model });
-  if (!on(".acts").contains(document.activeElement)) actions();
+  const held = on(".acts").contains(document.activeElement) && document.activeElement;
+  if (!held || !same) {
+    actions();
+    if (held?.id) on(`#${held.id}`)?.focus({ preventScroll: true });
+  }
   if (same) { show(); return; }
   tellVersions(clip);
   const video = make("video", { src: place("clip", clip), controls: true, loop: true, playsinline: true, preload: "auto",
