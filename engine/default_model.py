@@ -70,20 +70,6 @@ def default_model(engine: Engine, task: Task = "t2v") -> DefaultModel:
     return DefaultModel(anywhere, joined(Text("default_model.anywhere"), missed))
 
 
-def default_smoother(engine: Engine) -> DefaultModel:
-    """What gives a clip more frames a second here: on the GPU where that is ready, else on the
-    processor."""
-    presets = engine.presets.models.values()
-    every = sorted((p for p in presets if p.task == "smooth"), key=lambda p: p.runs_on == "cpu")
-    missed = NOTHING
-    for preset in every[:-1]:
-        why = _why_not(engine, preset)
-        if not why:
-            return DefaultModel(preset, Text("default_model.ready"))
-        missed = missed or why
-    return DefaultModel(every[-1], joined(Text("default_model.smooths_anywhere"), missed))
-
-
 def with_files(engine: Engine) -> list[Candidate]:
     """``candidates`` without drafts, which have no files of their own."""
     return [candidate for candidate in candidates(engine) if candidate.preset.draft_of is None]

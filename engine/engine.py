@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from engine.adapters.pulling import Pulling
 from engine.adapters.store import Adapters
 from engine.errors import HeadroomError
-from engine.follow_up import FollowUp
 from engine.guard.verdict import Word
 from engine.home import Home
 from engine.jobs import Job, Jobs, State
 from engine.kernels.tasks import own_model
 from engine.library.folder_sync import FolderSync
+from engine.library.follow_up import FollowUp
 from engine.library.intake import Intake
 from engine.library.library import Library, LibraryError
 from engine.library.posters import Posters
@@ -176,9 +176,9 @@ class Engine(ByLane):
             PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait, lane)
-        models = self.presets.models
+        models, smoother = self.presets.models, self.presets.smoother
         follows = [
-            FollowUp.smooth(models[request.model], models["smooth"], smooth) if smooth else None
+            FollowUp.smooth(models[request.model], smoother, smooth) if smooth else None
             for request in requests
         ]
         jobs = self.jobs.add_all(

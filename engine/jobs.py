@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from engine.errors import ExitCode, HeadroomError
-from engine.follow_up import FollowUp, from_text
 from engine.home import Home
 from engine.library.files import UNKNOWN, Identity
+from engine.library.follow_up import FollowUp, from_text
 from engine.library.library import add_clip
 from engine.open_shares import OpenShares
 from engine.pause import UNLESS_PAUSED, Pause

@@ -392,6 +392,11 @@ class Presets:
         return None if preset is None or preset.changes_clips else preset
 
     @property
+    def smoother(self) -> ModelPreset:
+        """What gives a clip more frames a second."""
+        return next(preset for preset in self.models.values() if preset.task == "smooth")
+
+    @property
     def with_files(self) -> list[ModelPreset]:
         """Of the ``makers`` all but drafts, which have no files of their own."""
         return [preset for preset in self.makers if preset.draft_of is None]

@@ -207,6 +207,11 @@ def m010_errands(db: sqlite3.Connection) -> None:
 def m011_what_follows(db: sqlite3.Connection) -> None:
     # What is queued by itself once the job's clip is kept, as JSON; "" for nothing.
     db.execute("alter table jobs add column follows text not null default ''")
+    # The page asks for a clip's versions whenever it shows one.
+    db.execute(
+        "create index clips_source on clips (receipt ->> '$.request.source')"
+        " where receipt ->> '$.request.source' is not null"
+    )
 
 
 def explained(error: sqlite3.Error, path: Path) -> StoreError | None:

@@ -4,42 +4,25 @@ import argparse
 import os
 from pathlib import Path
 
-from engine.commands.answer import naming
-from engine.commands.clips import report
-from engine.commands.follow import follow
-from engine.commands.opened import JobFailed, open_engine
-from engine.commands.out import copy, out_file
-from engine.default_model import default_smoother
+from engine.commands.making import make
+from engine.commands.opened import open_engine
+from engine.commands.out import out_file
+from engine.default_model import DefaultModel
 from engine.engine import Engine
-from engine.errors import ExitCode
-from engine.jobs import State
 from engine.library.versions import Original, next_rate, original_at, original_of, smoothed
 from engine.process.console import say
 from engine.process.own_files import sha256_of
+from engine.text import Text
 
 
 def enhance(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         out = None if options.out is None else out_file(options.out, engine.home)
         found = _original(engine, options.what)
-        usual = default_smoother(engine)
-        say(str(usual.sentence))
+        smoother = engine.presets.smoother
+        say(str(DefaultModel(smoother, Text("default_model.smooths_anywhere")).sentence))
         rate = next_rate(found.video) if options.fps is None else options.fps
-        request = smoothed(found, usual.preset, rate)
-        lane = options.lane or ""
-        job = follow(engine, lambda: engine.submit(request, not options.no_receipt, lane))
-        if job.state is State.CANCELLED:
-            say("Cancelled.")
-            return ExitCode.INTERRUPTED
-        clip = engine.library.of_job(job.id)
-        if clip is None:
-            raise JobFailed(job.note, job.remedy)
-        path = engine.home.clips / clip.file
-        if out is not None:
-            path = copy(path, out)
-        with naming(path):
-            report(clip, path, options.json)
-    return ExitCode.DONE
+        return make(engine, smoothed(found, smoother, rate), out, options)
 
 
 def _original(engine: Engine, what: str) -> Original:

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 from engine import VERSION, logs
 from engine.adapters.wanted import chosen
 from engine.commands import adapters
-from engine.commands.answer import given, naming, tried
-from engine.commands.clips import clips, read, report
+from engine.commands.answer import given, tried
+from engine.commands.clips import clips, read
 from engine.commands.enhance import enhance
-from engine.commands.follow import follow
 from engine.commands.join import join, open_to_machines
 from engine.commands.lanes import lanes
 from engine.commands.login import read_login
-from engine.commands.opened import JobFailed, open_engine
-from engine.commands.out import copy, out_file, out_folder
+from engine.commands.making import make
+from engine.commands.opened import open_engine
+from engine.commands.out import out_file, out_folder
 from engine.commands.pausing import pause, resume
 from engine.commands.sizes import check_size, measure_size
 from engine.commands.values import a_name, a_path, a_port
@@ -24,7 +24,6 @@ from engine.default_model import asked_for, default_model
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdicts import Refused, verdict_json
-from engine.jobs import State
 from engine.joined.machines import Machines
 from engine.machine.addresses import only_here, read_host
 from engine.process.console import Parser, say, tell, tell_json
@@ -253,21 +252,7 @@ def _generate(options: argparse.Namespace) -> int:
             given["model"] = usual.preset.id
         if options.lora:
             given["adapters"] = chosen(engine.adapters, options.lora, files=True)
-        request = asked_for(engine, given)
-        embed, lane = not options.no_receipt, options.lane or ""
-        job = follow(engine, lambda: engine.submit(request, embed=embed, lane=lane))
-        if job.state is State.CANCELLED:
-            say("Cancelled.")
-            return ExitCode.INTERRUPTED
-        clip = engine.library.of_job(job.id)
-        if clip is None:
-            raise JobFailed(job.note, job.remedy)
-        path = engine.home.clips / clip.file
-        if out is not None:
-            path = copy(path, out)
-        with naming(path):
-            report(clip, path, options.json)
-    return ExitCode.DONE
+        return make(engine, asked_for(engine, given), out, options)
 
 
 def _plan(options: argparse.Namespace) -> int:

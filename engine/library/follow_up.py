@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.library.video import LONGEST
+from engine.library.versions import Original, version_of
+from engine.library.video import LONGEST, Video
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
-from engine.timing import steady, timing_of
+from engine.timing import steady
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,9 @@ class FollowUp:
         times, end = steady(int(receipt.get("frames") or made["frames"]), self.rate)
         if end > LONGEST:
             return None
-        return ClipRequest(
-            prompt=made["prompt"],
-            height=made["height"],
-            width=made["width"],
-            frames=len(timing_of(times, end, self.fps).places),
-            seed=receipt["seed"],
-            model=self.model,
-            source=digest,
-            fps=self.fps,
-        )
+        video = Video(made["width"], made["height"], tuple(times), end, has_sound=False)
+        original = Original(digest, video, made["prompt"], receipt["seed"])
+        return version_of(original, self.model, self.fps)
 
 
 def from_text(text: str) -> FollowUp | None:

@@ -84,6 +84,14 @@ def _error(refusal: dict[str, Any]) -> ClipError:
     return ClipError(Text.from_json(refusal["sentence"]), Text.from_json(refusal["remedy"]))
 
 
+def _calling(sentence: Text, name: Said) -> Text:
+    """``sentence`` with its file as its owner calls it."""
+    told = sentence.to_json()
+    if "file" in told["values"]:
+        told["values"]["file"] = as_text(name).to_json()
+    return Text.from_json(told)
+
+
 def receipt_of(path: Path, name: Said) -> dict[str, Any]:
     """The checked receipt in the file at ``path``, which its owner calls ``name``, with all that
     we don't know of: command line and page read a file here, and here only, so that both say the
@@ -96,9 +104,8 @@ def receipt_of(path: Path, name: Said) -> dict[str, Any]:
     answer = _taken(_answers("whole", [path])[path])
     if not isinstance(answer, ClipError):
         return answer
-    told = answer.sentence.to_json()
-    told["values"]["file"] = as_text(shown_name(name) if isinstance(name, str) else name).to_json()
-    raise ClipError(Text.from_json(told), answer.remedy)
+    called = shown_name(name) if isinstance(name, str) else name
+    raise ClipError(_calling(answer.sentence, called), answer.remedy)
 
 
 def posters(stills: Mapping[Path, Path]) -> None:
@@ -147,10 +154,8 @@ def video(clip: Path, name: Said = "") -> Video:
     answer = _answers("video", [clip])[clip]
     if "video" in answer:
         return Video.from_json(answer["video"])
-    told = _error(answer).sentence.to_json()
-    if name and "file" in told["values"]:
-        told["values"]["file"] = as_text(name).to_json()
-    raise ClipError(Text.from_json(told), Text("library.use_other_video"))
+    why = _error(answer).sentence
+    raise ClipError(_calling(why, name) if name else why, Text("library.use_other_video"))
 
 
 def picture(source: Path, place: Path, name: Said) -> Seen:
@@ -164,10 +169,7 @@ def picture(source: Path, place: Path, name: Said) -> Seen:
     answer = _answers("picture", [source], {source: place})[source]
     if "picture" in answer:
         return Seen(**answer["picture"])
-    told = _error(answer).sentence.to_json()
-    if "file" in told["values"]:
-        told["values"]["file"] = as_text(name).to_json()
-    raise PictureError(Text.from_json(told), Text.from_json(answer["remedy"]))
+    raise PictureError(_calling(_error(answer).sentence, name), Text.from_json(answer["remedy"]))
 
 
 def frame(clip: Path, place: Path, index: int) -> None:

@@ -142,7 +142,7 @@ def for_others(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """What of a receipt somebody else than the owner gets: how to make the clip again, and nothing
     of the computer that made it."""
     kept = {name: receipt[name] for name in ("request", "seed", "model")}
-    if "source" in receipt:  # the name of a file says something of its computer
+    if receipt.get("source"):  # the name of a file says something of its computer
         kept["source"] = {**receipt["source"], "name": ""}
     if "parts" in receipt:
         kept |= {"frames": receipt["frames"], "parts": [for_others(p) for p in receipt["parts"]]}

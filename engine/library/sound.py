@@ -40,35 +40,32 @@ class Sound:
         def time(packet: Any) -> Fraction:
             return Fraction(packet.dts * packet.time_base)
 
-        heard = self._copied() if self.copied else self._encoded()
-        kept = [packet for packet in heard if _ends(packet) > 0 and time(packet) < end]
+        kept = [packet for packet in self._packets() if _ends(packet) > 0 and time(packet) < end]
         return merge(packets, kept, key=time)
 
-    def _copied(self) -> Iterator[Any]:
+    def _packets(self) -> Iterator[Any]:
+        """As they go into the file."""
         from av.error import FFmpegError
 
         with opened(self._path) as video:
             track = video.streams.audio[0]
             shift = round(self._start / (track.time_base or 1))
             with contextlib.suppress(FFmpegError):  # what can be read of it will do
-                for packet in video.demux(track):
-                    if packet.size and packet.pts is not None and packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                        packet.stream = self._stream
-                        yield packet
+                yield from (self._copied if self.copied else self._encoded)(video, track, shift)
 
-    def _encoded(self) -> Iterator[Any]:
-        from av.error import FFmpegError
+    def _copied(self, video: Any, track: Any, shift: int) -> Iterator[Any]:
+        for packet in video.demux(track):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = self._stream
+                yield packet
 
-        with opened(self._path) as video:
-            track = video.streams.audio[0]
-            shift = round(self._start / (track.time_base or 1))
-            with contextlib.suppress(FFmpegError):  # what can be decoded of it will do
-                for frame in video.decode(track):
-                    if frame.pts is not None:
-                        frame.pts -= shift
-                    yield from self._stream.encode(frame)
-                yield from self._stream.encode(None)
+    def _encoded(self, video: Any, track: Any, shift: int) -> Iterator[Any]:
+        for frame in video.decode(track):
+            if frame.pts is not None:
+                frame.pts -= shift
+            yield from self._stream.encode(frame)
+        yield from self._stream.encode(None)
 
 
 def of(path: Path, container: Any) -> Sound | None:

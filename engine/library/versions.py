@@ -94,15 +94,21 @@ def smoothed(original: Original, preset: ModelPreset, rate: object) -> ClipReque
         if not limits.min <= side <= limits.max:
             told = Text("request.no_version", field=Text(f"request.field_{field}"), value=side)
             raise RequestError((Problem(field, told),))
+    return version_of(original, preset.id, number)
+
+
+def version_of(original: Original, model: str, fps: int) -> ClipRequest:
+    """The request, whatever the clip has: with ``fps`` frames a second by ``model``."""
+    video = original.video
     return ClipRequest(
         prompt=original.prompt,
         height=video.height,
         width=video.width,
-        frames=len(timing_of(video.times, video.end, number).places),
+        frames=len(timing_of(video.times, video.end, fps).places),
         seed=original.seed,
-        model=preset.id,
+        model=model,
         source=original.sha256,
-        fps=number,
+        fps=fps,
     )
 
 

@@ -113,9 +113,8 @@ def main(
         run = JobRun(message.job, pipe, pipeline.meter, pictures)
         answer: FromWorker
         if isinstance(message, Change):
-            pipe.answer(change(message, run, pipeline.meter.device, _failure))
-            continue
-        if isinstance(message, Probe):
+            answer = change(message, run, pipeline.meter.device, _failure)
+        elif isinstance(message, Probe):
             answer = _probe(message, pipeline, run)
         elif isinstance(message, Compare):
             answer = _compare(message, pipeline, loaded.preset, run)

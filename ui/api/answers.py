@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from engine.adapters.wanted import chosen
-from engine.default_model import asked_for, default_smoother
+from engine.default_model import asked_for
 from engine.engine import Engine
 from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdicts import verdict_json
@@ -96,7 +96,7 @@ class Answers:
         embed, engine = flag("receipt", receipt), self.engine
         original = original_of(engine.library, engine.library.found(whole(clip) or 0))
         rate = next_rate(original.video) if fps is None else fps
-        return engine.submit(smoothed(original, default_smoother(engine).preset, rate), embed)
+        return engine.submit(smoothed(original, engine.presets.smoother, rate), embed)
 
     def cancel(self, job: object) -> Queued:
         """Cancel what waits, ask what runs to stop; what has ended stays as it is.

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -169,30 +169,36 @@ def add_receipt_route(app: FastAPI, engine: Engine) -> None:
 
 
 async def _asked_in(request: Request, engine: Engine, name: Said) -> ClipRequest:
-    """The request inside the clip that is the body; the file is gone afterwards."""
-    home = engine.home
-    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=home.made(home.cache)))
-    try:
-        file = folder / "dropped.mp4"
-        await _receive(request, file, name)
-        return await asyncio.to_thread(_request_in, engine, file, name)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-async def _receive(request: Request, file: Path, name: Said) -> None:
-    """Write the body to ``file``; what can't be a clip of ours is refused while it comes."""
-
-    def first(part: bytes) -> None:
-        if len(part) >= 8:
-            refuse_unless_mp4(part[:8], name)
+    """The request inside the clip that is the body."""
 
     def too_long() -> ClipError:
         large = Text("dropped.too_large", file=name, megabytes=MOST_BYTES // 2**20)
         return ClipError(large, Text("dropped.none_so_large"))
 
-    with file.open("wb") as kept:
-        await write_body(request, kept, MOST_BYTES, too_long, first)
+    async with received(request, engine, name, too_long) as file:
+        return await asyncio.to_thread(_request_in, engine, file, name)
+
+
+@contextlib.asynccontextmanager
+async def received(
+    request: Request, engine: Engine, name: Said, too_long: Callable[[], ClipError]
+) -> AsyncIterator[Path]:
+    """The MP4 that is the body, as a file; it is gone afterwards. What can't be one, or has more
+    than ``MOST_BYTES``, is refused while it comes."""
+    home = engine.home
+    folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=home.made(home.cache)))
+
+    def first(part: bytes) -> None:
+        if len(part) >= 8:
+            refuse_unless_mp4(part[:8], name)
+
+    try:
+        file = folder / "dropped.mp4"
+        with file.open("wb") as kept:
+            await write_body(request, kept, MOST_BYTES, too_long, first)
+        yield file
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _request_in(engine: Engine, file: Path, name: Said) -> ClipRequest:

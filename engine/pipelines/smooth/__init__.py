@@ -8,8 +8,7 @@
     for frame in Motion().frames(decoded, timing, check):
         ...  # the frame i begins at i / timing.rate; the last is shown for timing.last seconds
 
-``motion.Motion()`` runs on any machine; ``rife.Rife(file)`` is LightX2V's network, for a GPU. Both
-show a source frame as it is at its own time, and the nearer one where the scene is cut (cuts.py) or
-nothing changes. What a program may be told of them is a ``SmoothError``, an ``OutOfMemory``, or
-what ``check`` raises.
+``motion.Motion()`` runs on any machine. It shows a source frame as it is at its own time, and the
+nearer one where the scene is cut (cuts.py) or nothing changes. What a program may be told of it is
+a ``SmoothError``, a ``MemoryError``, or what ``check`` raises.
 """

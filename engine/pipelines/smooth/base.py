@@ -1,4 +1,4 @@
-"""What both ways of making frames between two share: the interface, and the walk through a clip."""
+"""What any way of making frames between two needs: the interface, and the walk through a clip."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ class Pair:
     """Two successive source frames and the output frames from the first until before the second.
 
     ``times``: seconds at which both are. ``shares``: by the output frame's index, as in ``Place``.
-    ``moves``: frames between them are to be made; otherwise ``nearer`` has each. ``last``: no
-    source frame follows ``before``; ``after`` is the same one then, or the clip's first of a loop.
+    ``moves``: frames between them are to be made; otherwise ``nearer`` has each. Where no source
+    frame follows ``before``, ``after`` is the same one, or the clip's first of a loop.
     """
 
     before: Frame

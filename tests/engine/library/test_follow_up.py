@@ -3,9 +3,9 @@
 import pytest
 
 from engine.engine import Engine
-from engine.follow_up import FollowUp
 from engine.jobs import Jobs, State
 from engine.library.files import Identity
+from engine.library.follow_up import FollowUp
 from engine.presets import Presets
 from tests.conftest import Ask, finish, wait_until
 from tests.support.clipfiles import receipt

@@ -159,6 +159,7 @@ def test_nothing_in_a_strangers_receipt_crashes_its_reader() -> None:
         version_of(None) | {"source": {"request": receipt()["request"], "seed": None}},
     ):
         assert receipt_lines(wrong)
+        assert for_others(wrong)
         with pytest.raises(ClipError, match="another program's video"):
             asked_again(wrong)
     plain = receipt()

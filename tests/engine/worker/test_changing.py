@@ -37,6 +37,17 @@ def smooth(engine: Engine, clip: Clip, rate: int) -> Job:
     return engine.submit(smoothed(found, engine.presets.models["smooth"], rate))
 
 
+def begun(engine: Engine, folder: Path, frames: int, rate: int) -> Job:
+    """So many frames of noise on their way to ``rate`` a second, with some of it done."""
+    noise = np.random.default_rng(0).integers(0, 255, (frames, 240, 320, 3), np.uint8)
+    times = [Fraction(at, 15) for at in range(frames)]
+    found = original_at(engine.sources, write(folder / "a.mp4", noise, times))
+    engine.start()
+    job = engine.submit(smoothed(found, engine.presets.models["smooth"], rate))
+    wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
+    return job
+
+
 def test_a_clip_is_made_smoother_beside_the_model_that_is_loaded(engine: Engine, ask: Ask) -> None:
     engine.start(warm="scripted")
     clip = made(engine, engine.submit(ask("a red ball", seed=5)))
@@ -137,12 +148,7 @@ def test_a_source_stays_while_a_job_may_need_it(
 
 
 def test_a_cancel_ends_it_and_nothing_stays_behind(engine: Engine, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (60, 240, 320, 3), np.uint8)
-    times = [Fraction(at, 15) for at in range(60)]
-    found = original_at(engine.sources, write(tmp_path / "a.mp4", noise, times))
-    engine.start()
-    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 60))
-    wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
+    job = begun(engine, tmp_path, 60, 60)
     engine.cancel(job.id)
     assert finish(engine, job).state is State.CANCELLED
     assert list(engine.home.clips.iterdir()) == []
@@ -151,12 +157,7 @@ def test_a_cancel_ends_it_and_nothing_stays_behind(engine: Engine, tmp_path: Pat
 
 
 def test_a_worker_that_is_killed_costs_one_try(engine: Engine, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (30, 240, 320, 3), np.uint8)
-    times = [Fraction(at, 15) for at in range(30)]
-    found = original_at(engine.sources, write(tmp_path / "a.mp4", noise, times))
-    engine.start()
-    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 30))
-    wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
+    job = begun(engine, tmp_path, 30, 30)
     pid = engine.status().worker_pid
     assert pid is not None
     psutil.Process(pid).kill()

@@ -11,7 +11,7 @@ from engine.jobs import State, TooLate
 from tests.conftest import finish
 from tests.support.library_site import OURS, change, page, visiting
 from tests.support.videos import moving, write
-from ui.tabs import versions
+from ui.tabs import dropped
 from ui.tabs.strip import edit_form
 
 pytestmark = pytest.mark.starts
@@ -99,7 +99,7 @@ def test_what_is_no_video_is_refused_in_words(
     assert "isn't an MP4" in str(send(visitor, text, fps=60, name="b.mp4")["refused"])
     file = write(tmp_path / "a.mp4", moving(6), [Fraction(at, 10) for at in range(6)])
     assert "frames a second" in str(send(visitor, file, fps=25, name="a.mp4")["refused"])
-    monkeypatch.setattr(versions, "MOST_BYTES", 100)
+    monkeypatch.setattr(dropped, "MOST_BYTES", 100)
     assert "is larger than" in str(send(visitor, file, fps=60, name="a.mp4")["refused"])
     assert engine.jobs.waiting() == []
 

@@ -130,10 +130,9 @@ const tellVersions = async (dialog, clip) => {
   let all = [];
   if (clip.days === null) try { all = await versionsOf(clip); } catch { return; }
   if (all.length < 2 || !dialog.isConnected) return;
-  const chip = (one) => button(headroomText("script.fps", { n: one.fps }), () => { dialog.close(); openClip(one); },
-    { "aria-pressed": String(one.id === clip.id) });
+  const chips = versionChips(all, clip, (one) => { dialog.close(); openClip(one); });
   dialog.querySelector(".lib-acts").before(make("div", { class: "lib-versions lib-forms", role: "group", "aria-label": headroomText("script.versions") },
-    ...all.map(chip), button(headroomText("script.compare_versions"), () => { dialog.close(); compare(pairOf(clip, all)); })));
+    ...chips, button(headroomText("script.compare_versions"), () => { dialog.close(); compare(pairOf(clip, all)); })));
 };
 
 // These are no longer in this list.

@@ -59,6 +59,9 @@ const smoothRate = (clip) => {
 };
 const keepRate = (rate) => { try { localStorage.setItem(RATE, String(rate)); } catch { /* likewise */ } };
 const versionsOf = async (clip) => (await ask(`clip/${clip.id}/versions`)).clips;
+// A button for each of `all`, of which `clip` is on show.
+const versionChips = (all, clip, open) => all.map((one) => button(headroomText("script.fps", { n: one.fps }), () => open(one),
+  { "aria-pressed": String(one.id === clip.id) }));
 // Whether `clip` is held against what it was made from, or that against the newest made from it.
 const pairOf = (clip, all) => (clip.is_version && clip.id !== all[0].id ? [all[0], clip] : [clip, all.at(-1)]);
 

@@ -13,6 +13,10 @@ const say = (text, bad = true) => {
 
 const isPicture = (file) => file.type.startsWith("image/") || /\.(heic|avif|webp|jpe?g|png|gif)$/i.test(file.name);
 
+const send = async (where, file, more = {}) => headroomAnswer(await fetch(`${where}?${new URLSearchParams({ name: file.name, ...more })}`, {
+  method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
+}));
+
 const take = async (files) => {
   const [file] = files;
   if (!file) return;
@@ -22,10 +26,7 @@ const take = async (files) => {
   if (file.size > MOST) return say(headroomText("script.drop_too_large", { file: file.name }));
   say(headroomText("script.drop_reading", { file: file.name }), false);
   try {
-    const answer = await fetch(`receipt?${new URLSearchParams({ name: file.name })}`, {
-      method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
-    });
-    const found = await headroomAnswer(answer);
+    const found = await send("receipt", file);
     say(headroomText("script.drop_read", { file: file.name }), false);
     trigger("select", { request: found.request });
   } catch (error) {
@@ -40,10 +41,7 @@ const offer = (file) => headroomNode("button", { type: "button", class: "lib-but
   onclick: async () => {
     say(headroomText("script.drop_reading", { file: file.name }), false);
     try {
-      const answer = await fetch(`video?${new URLSearchParams({ name: file.name, fps: SMOOTHER })}`, {
-        method: "POST", headers: { "Content-Type": "video/mp4", "X-Headroom": "1" }, body: file,
-      });
-      await headroomAnswer(answer);
+      await send("video", file, { fps: SMOOTHER });
       say(headroomText("script.queued_smooth", { n: SMOOTHER }), false);
     } catch (error) {
       say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
