@@ -12,6 +12,7 @@ from engine.joined.machines import Machines
 from ui.api import gradio_endpoints
 from ui.api.answers import Answers
 from ui.looks import Looks
+from ui.order import in_order
 from ui.server.own_files import without_scripts
 from ui.share.session import Sharing
 from ui.tabs import (
@@ -125,6 +126,7 @@ def build_page(
         gradio_endpoints.add_endpoints(answers or Answers(engine))
     tell_errors(page)
     check_types(page)
+    in_order(page)
     return page
 
 
@@ -170,7 +172,7 @@ def _renew_verdict(
     when.changed.add(judge, asked, judged)
     opened = when.opened.wire()
     for happened in (opened.then, panel.release):
-        happened(judge, asked, judged, **QUIET)
+        happened(judge, asked, judged, trigger_mode="always_last", **QUIET)
     for looks in (when.ticked, when.changed, when.models, when.memory, when.shared):
         looks.wire()
 
@@ -191,9 +193,11 @@ def _renew_memory(
     plans = partial(plan.refreshed, engine), [model, card], planned.as_list()
     kernel_times = partial(kernels.table_html, engine), [card], [timed]
     when.changed.add(*sizes)
+    chosen = Looks(card.input)
     for parts in (sizes, plans, kernel_times):
-        when.memory.add(*parts)
-        card.input(*parts, **QUIET)
+        for looks in (when.memory, chosen):
+            looks.add(*parts)
+    chosen.wire()
     # A clip's end can change the plan; a dropdown that the user holds open stays as it is.
     when.changed.add(partial(plan.table_html, engine), [model, card], [planned.table])
 

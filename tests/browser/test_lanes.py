@@ -19,6 +19,17 @@ from tests.support.served import LAZY, Served, serve
 pytestmark = MARKS
 SMALL = "GPU-4060f11e-0000-4000-8000-000000000000"
 LARGE = "GPU-4090f11e-0000-4000-8000-000000000000"
+SLOW_ANSWERS = """() => {
+  const quickly = window.fetch;
+  window.asking = 0;
+  window.fetch = async (...asked) => {
+    window.asking += 1;
+    const answer = await quickly(...asked);
+    await new Promise((done) => setTimeout(done, 1000));
+    setTimeout(() => (window.asking -= 1), 500);
+    return answer;
+  };
+}"""
 SLOW = "steps=400 step_seconds=0.1"
 
 
@@ -147,15 +158,27 @@ def test_what_only_one_card_can_make_waits_for_it_and_says_so(tab: Any, machine:
 
 def test_each_card_is_tested_by_itself(tab: Any) -> None:
     tab.click("button[role=tab] >> text=Memory")
-    tab.click("#measure-card input")
-    tab.click("[role=option] >> text=GPU 0 (RTX 4060 Ti)")
+    choose(tab, "GPU 0 (RTX 4060 Ti)")
     tab.click("#measure")
     tab.wait_for_selector("#measure-told p")
     tab.wait_for_selector("#picture td.measured")
-    tab.click("#measure-card input")
-    tab.click("[role=option] >> text=GPU 1 (RTX 4090)")
+    choose(tab, "GPU 1 (RTX 4090)")
     tab.wait_for_selector("#picture td.measured", state="detached")
     tab.wait_for_selector("#plan td >> text=GPU 1")
+    # Chosen while another choice is answered: that answer isn't the last.
+    choose(tab, "GPU 0 (RTX 4060 Ti)")
+    tab.wait_for_selector("#picture td.measured")
+    tab.evaluate(SLOW_ANSWERS)
+    choose(tab, "GPU 1 (RTX 4090)")
+    choose(tab, "GPU 0 (RTX 4060 Ti)")
+    tab.wait_for_function("window.asking === 0")
+    assert tab.locator("#picture td.measured").count()
+    assert tab.locator("#plan td >> text=GPU 0").count()
+
+
+def choose(tab: Any, card: str) -> None:
+    tab.click("#measure-card input")
+    tab.click(f"[role=option] >> text={card}")
 
 
 def test_the_command_line_lists_them_and_takes_one(environment: dict[str, str]) -> None:

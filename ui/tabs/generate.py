@@ -71,6 +71,7 @@ class Controls:
     """The inputs, in the order of ``Form``; ``held`` is hidden (held.py)."""
 
     prompt: gr.Textbox
+    hint: gr.HTML
     model: gr.Dropdown
     size: gr.Radio
     frames: gr.Radio
@@ -143,18 +144,10 @@ def build_controls(engine: Engine) -> Controls:
         )
         dice = gr.Button("Roll", icon=ASSETS / "page/dice.svg", elem_id="dice", min_width=80)
     dice.click(lambda: str(secrets.randbelow(SEED_LIMIT)), None, seed, **QUIET)
-    gr.on(
-        [prompt.change, chosen.change],
-        partial(_written, engine),
-        [prompt, chosen],
-        hint,
-        trigger_mode="always_last",  # one look a pause, not one a letter
-        **QUIET,
-    )
     prompts.wire(engine, helped, prompt, chosen)
     loras = adapters.build_adapters(engine)
     adapters.wire(engine, loras, pictures.held)
-    return Controls(prompt, chosen, size, frames, seed, helped, pictures, loras)
+    return Controls(prompt, hint, chosen, size, frames, seed, helped, pictures, loras)
 
 
 def _written(engine: Engine, text: str, model: Chosen) -> str:
@@ -242,8 +235,11 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         return judged(engine, model, None, None, prompt, held, lines, seeds)
 
     controls.model.input(another, [asked[0], *asked[3:]], refreshed, **QUIET)
+    # A model that the page itself chooses has its own words, too.
+    said = partial(_written, engine), [controls.prompt, controls.model], controls.hint
+    controls.model.change(*said, trigger_mode="multiple", **QUIET)
 
-    def counted(
+    def written(
         model: Chosen,
         size: Chosen,
         frames: Chosen,
@@ -252,15 +248,16 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         lines: bool,
         seeds: Chosen,
     ) -> list[Any]:
-        return judged(engine, model, size, frames, prompt, held, lines, seeds)[2:]
+        hint = _written(engine, str(prompt or ""), model)
+        return [hint, *judged(engine, model, size, frames, prompt, held, lines, seeds)[2:]]
 
     # How many clips a press would make stands on the button.
     gr.on(
         [controls.prompt.change, more[0].change, more[1].change],
-        counted,
+        written,
         asked,
-        foot.judged(),
-        trigger_mode="always_last",
+        [controls.hint, *foot.judged()],
+        trigger_mode="always_last",  # one look a pause, not one a letter
         **QUIET,
     )
     # A refusal belongs to what was refused: it goes once anything of that is another.

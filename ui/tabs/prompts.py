@@ -160,7 +160,7 @@ def wire(engine: Engine, parts: PromptHelp, prompt: gr.Textbox, model: gr.Dropdo
         return history.updates(text)
 
     both, changed = [parts.theme, parts.idea], [prompt, parts.history, parts.back]
-    model.change(follow, [model, parts.theme], both, **QUIET)
+    model.change(follow, [model, parts.theme], both, trigger_mode="multiple", **QUIET)
     parts.theme.input(turn, [model, parts.theme], parts.idea, **QUIET)
     # Not ``select``: that one doesn't hear of the Enter key.
     parts.idea.input(pick, [parts.idea, prompt, parts.history], [*changed, parts.idea], **QUIET)
