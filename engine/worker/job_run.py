@@ -10,6 +10,7 @@ from engine.pipelines.base import WORDS_ALONE, Cancelled, Pictures, StageMeter
 from engine.stages import Frames, Stage
 from engine.text import Said, as_text
 from engine.worker import heap
+from engine.worker.early import Early, Told
 from engine.worker.messages import Advance, Occupied, Preview
 from engine.worker.pipe import Pipe
 
@@ -24,6 +25,9 @@ class JobRun:
 
     ``encode`` hears frames that are there before the last. ``between``: the seconds of no stage, in
     which memory is given back so that the next one can be measured.
+
+    Args:
+        early: where it is begun before it is claimed; only then it is decoded, and put into files.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class JobRun:
         pipe: Pipe,
         meter: StageMeter,
         pictures: Callable[[], Pictures] = lambda: WORDS_ALONE,
+        early: Early | None = None,
     ) -> None:
         self.encode: Callable[[Frames], None] = lambda _: None
         self.seconds: dict[str, float] = {}
@@ -39,6 +44,7 @@ class JobRun:
         self.between = 0.0
         self.reached: Stage | None = None
         self._job, self._pipe, self._meter = job, pipe, meter
+        self._early, self._send = early, Told(pipe.send, early)
         self._read = pictures
         self._pictures: Pictures | None = None
         self._stage: Stage | None = None
@@ -47,6 +53,8 @@ class JobRun:
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         self.leave()
+        if self._early is not None and stage == "decode":
+            self._early.wait()
         left = time.perf_counter()
         self._stage = self.reached = stage
         self._steps, self._step = steps, 0
@@ -60,8 +68,15 @@ class JobRun:
         """Close the current stage's books."""
         if self._stage is not None:
             self.seconds[self._stage] = round(time.perf_counter() - self._began, 4)
-            self.peaks[self._stage] = self._meter.peak()
+            if self._stage not in self.peaks:
+                self.peaks[self._stage] = self._meter.peak()
             self._stage = None
+
+    def hand_over(self) -> None:
+        """What is left of this stage another thread does, while the device works on the next clip:
+        what that holds is none of this one's."""
+        if self._stage is not None:
+            self.peaks[self._stage] = self._meter.peak()
 
     def advance(self, fraction: float, step: int = 0) -> None:
         if step != self._step or time.perf_counter() - self._told >= ADVANCE_SECONDS:
@@ -74,7 +89,8 @@ class JobRun:
 
     def _pack(self, frames: Frames) -> None:
         try:
-            self._pipe.send(Preview(self._job, mp4.preview_webp(frames)))
+            if self._early is None or self._early.claimed:
+                self._send(Preview(self._job, mp4.preview_webp(frames)))
         except Exception:  # the clip is made all the same
             log.exception("a preview could not be shown")
 
@@ -88,13 +104,19 @@ class JobRun:
         self.encode(part)
 
     def check(self) -> None:
-        if self._pipe.cancelled == self._job:
+        if self._pipe.cancelled == self._job or self.is_dropped:
             raise Cancelled
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it was begun early, and isn't what came next."""
+        return self._early is not None and self._early.dropped
+
     def occupied(self, doing: Said, seconds: float) -> None:
-        self._pipe.send(Occupied(self._job, as_text(doing), seconds))
+        self._send(Occupied(self._job, as_text(doing), seconds))
 
     def _tell(self, fraction: float) -> None:
         self._told = time.perf_counter()
         if self._stage is not None:
-            self._pipe.send(Advance(self._job, self._stage, fraction, self._step, self._steps))
+            told = Advance(self._job, self._stage, fraction, self._step, self._steps)
+            self._send(told, starts=True)

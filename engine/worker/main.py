@@ -1,6 +1,5 @@
 """The child's main loop: it owns the pipeline, keeps it warm, and may be killed at any moment."""
 
-import contextlib
 import faulthandler
 import logging
 import os
@@ -12,37 +11,32 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from engine import VERSION, logs
-from engine.errors import HeadroomError
 from engine.home import Home
-from engine.library import mp4
-from engine.library.clip_writer import ClipWriter
-from engine.library.intake import Intake, proof, stand_in
-from engine.library.receipt import for_others, joined_receipt
+from engine.library.intake import Intake, stand_in
 from engine.machine.facts import this_machine
 from engine.pipelines import open_pipeline
 from engine.pipelines.base import (
     WORDS_ALONE,
-    Broken,
     Cancelled,
     HasDrafts,
-    OutOfMemory,
     Pictures,
     Pipeline,
-    PipelineError,
 )
 from engine.plan.choice import Plan
 from engine.plan.make import plan_to_json
 from engine.presets import ModelPreset
 from engine.process import terminal
 from engine.request import ClipRequest
-from engine.stages import Frames, Stage
-from engine.text import NOTHING, Said, Text, as_text, of_preset
+from engine.text import NOTHING, Said, as_text, of_preset
 from engine.worker import heap
 from engine.worker.changing import change
+from engine.worker.early import Early
+from engine.worker.failing import check_frames, failure
 from engine.worker.job_run import JobRun
+from engine.worker.making import Making, Writing
 from engine.worker.messages import (
     Become,
     CancelDone,
@@ -50,16 +44,13 @@ from engine.worker.messages import (
     Compare,
     Compared,
     Failed,
-    Finished,
     FromWorker,
-    Generate,
     Probe,
     Probed,
     Ready,
     Stop,
 )
 from engine.worker.pipe import Pipe
-from engine.worker.receipts import receipt_of
 
 log = logging.getLogger("headroom.worker")
 
@@ -95,35 +86,62 @@ def main(
         loaded = _Loaded.load(pipeline, preset, plan)
     except Exception as error:
         log.exception("loading %s failed", preset.id)
-        pipe.send(_failure(None, error))
+        pipe.send(failure(None, error))
         return
     pipe.answer(loaded.ready)
+    writing = Writing(pipe)
     while not isinstance(message := pipe.jobs.get(), Stop):
         if isinstance(message, Become):
+            writing.wait()
             try:
                 loaded = _Loaded.become(pipeline, message)
             except Exception as error:
                 log.exception("%s can't become %s", loaded.preset.id, message.preset.id)
-                pipe.send(_failure(None, error))
+                pipe.send(failure(None, error))
                 return
             pipe.answer(loaded.ready)
             continue
-        logs.about(message.job, message.request.prompt)
-        pictures = partial(_pictures, message.request, loaded.preset)
-        run = JobRun(message.job, pipe, pipeline.meter, pictures)
-        answer: FromWorker
-        if isinstance(message, Change):
-            answer = change(message, run, pipeline.meter.device, _failure)
-        elif isinstance(message, Probe):
-            answer = _probe(message, pipeline, run)
-        elif isinstance(message, Compare):
-            answer = _compare(message, pipeline, loaded.preset, run)
+        early = message if isinstance(message, Early) else None
+        order = message.order if isinstance(message, Early) else message
+        logs.about(order.job, order.request.prompt)
+        if early is not None:
+            log.info("begun while the clip before is written")
+        pictures = partial(_pictures, order.request, loaded.preset)
+        run = JobRun(order.job, pipe, pipeline.meter, pictures, early)
+        answer: FromWorker | None
+        if isinstance(order, Change):
+            answer = change(order, run, pipeline.meter.device, failure)
+        elif isinstance(order, Probe):
+            answer = _probe(order, pipeline, run)
+        elif isinstance(order, Compare):
+            answer = _compare(order, pipeline, loaded.preset, run)
         else:
-            answer = _make_clip(message, pipeline, run, loaded)
+            fps, facts = loaded.preset.fps, loaded.facts
+            clip = Making(order, pipeline, run, fps, facts, loaded.seconds)
+            answer = clip.compute()
             loaded.seconds = 0.0  # only the first clip waited for the load
+            if early is not None and not _is_wanted(early):
+                continue
+            if answer is None:
+                writing.begin(clip)
+                del clip  # and its frames
+                continue
+        writing.wait()  # answers come in the order of what was asked
         pipe.answer(answer)
         if isinstance(answer, Failed | CancelDone):
             heap.collect()
+    writing.wait()
+
+
+def _is_wanted(early: Early) -> bool:
+    """Once that is known."""
+    try:
+        early.wait()
+    except Cancelled:
+        log.info("what was begun ahead isn't wanted")
+        heap.collect()
+        return False
+    return True
 
 
 @dataclass
@@ -168,63 +186,6 @@ class _Loaded:
         return cls(preset, Ready(seconds, label, plan, notice), facts, seconds)
 
 
-def _make_clip(
-    order: Generate,
-    pipeline: Pipeline,
-    run: JobRun,
-    loaded: _Loaded,
-) -> FromWorker:
-    began = time.perf_counter()
-    meter = pipeline.meter
-    folder = Path(order.partial).parent
-    fps = loaded.preset.fps
-    before = Path(order.before) if order.before else None
-    writer = ClipWriter(Path(order.partial), fps, lambda: Home(folder.parent).made(folder), before)
-    run.encode = writer.add
-    try:
-        if order.request.after and before is None:
-            raise PipelineError(Text("worker.clip_before_gone"), Text("worker.make_alone"))
-        with meter.ceiling(order.ceiling) if meter.caps_clips else contextlib.nullcontext():
-            frames = pipeline.generate(order.request, order.seed, run)
-        _check_frames(frames, order.request)
-        run.check()
-        run.stage("save")
-        Home(folder.parent).made(folder)
-        mp4.write_poster(Path(order.poster), frames)
-
-        kept: dict[str, Any] = {}
-
-        def receipt() -> dict[str, Any]:
-            """The same for file and database; called once the frames are encoded."""
-            run.leave()
-            told = receipt_of(order, frames, loaded.facts, loaded.seconds, run.seconds, run.peaks)
-            if order.before_receipt is not None:
-                whole = writer.earlier + len(frames) - 1  # the seam's frame is one of both
-                told = joined_receipt(told, order.before_receipt, whole)
-            kept.update(told)
-            return kept
-
-        inside = receipt if order.own else lambda: for_others(receipt())
-        embedded = inside if order.embed else None
-        writer.add(frames[writer.taken :])
-        proofs = _proofs(run.pictures) if order.embed else {}
-        writer.finish(embedded, run.check, proofs)
-        if not order.embed:
-            receipt()
-        taken = time.perf_counter() - began
-        log.info("made in %.2f s, %.2f s of it between the stages", taken, run.between)
-        return Finished(order.job, kept)
-    except Cancelled:
-        writer.abandon()
-        _remove(order)
-        return CancelDone(order.job)
-    except Exception as error:
-        log.exception("failed")
-        writer.abandon()
-        _remove(order)
-        return _failure(order.job, error, run.reached)
-
-
 def _pictures(request: ClipRequest, preset: ModelPreset) -> Pictures:
     """What the clip begins and ends with.
 
@@ -240,25 +201,19 @@ def _pictures(request: ClipRequest, preset: ModelPreset) -> Pictures:
     )
 
 
-def _proofs(pictures: Pictures) -> dict[str, str]:
-    """The pictures as the clip's file brings them along, by the request's fields."""
-    both = {"image": pictures.first, "last_image": pictures.last}
-    return {name: proof(picture) for name, picture in both.items() if picture is not None}
-
-
 def _probe(order: Probe, pipeline: Pipeline, run: JobRun) -> FromWorker:
     """One denoise step and the decode: a measurement, and no clip."""
     try:
         with pipeline.meter.ceiling(order.ceiling):
             frames = pipeline.generate(order.request, order.seed, run, steps=1)
             run.leave()
-        _check_frames(frames, order.request)
+        check_frames(frames, order.request)
         return Probed(order.job, run.peaks, run.seconds)
     except Cancelled:
         return CancelDone(order.job)
     except Exception as error:
         log.exception("the probe at %s failed", order.request.size)
-        return _failure(order.job, error, run.reached)
+        return failure(order.job, error, run.reached)
 
 
 def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRun) -> FromWorker:
@@ -271,58 +226,7 @@ def _compare(order: Compare, pipeline: Pipeline, preset: ModelPreset, run: JobRu
         return CancelDone(order.job)
     except Exception as error:
         log.exception("the comparison at %s failed", order.request.size)
-        return _failure(order.job, error, run.reached)
-
-
-def _check_frames(frames: Frames, request: ClipRequest) -> None:
-    wanted = (request.frames, request.height, request.width, 3)
-    if frames.shape != wanted or frames.dtype.name != "uint8":
-        raise PipelineError(
-            Text(
-                "worker.wrong_frames",
-                dtype=str(frames.dtype),
-                shape=str(frames.shape),
-                wanted=str(wanted),
-            ),
-            Text("worker.report_with_log"),
-        )
-
-
-def _remove(order: Generate) -> None:
-    for path in (order.partial, order.poster):
-        # Windows doesn't remove a file that anybody has open; the supervisor clears up at start.
-        with contextlib.suppress(OSError):
-            Path(path).unlink(missing_ok=True)
-
-
-def _failure(job: int | None, error: Exception, stage: Stage | None = None) -> Failed:
-    if isinstance(error, OutOfMemory):
-        return Failed(job, "out_of_memory", error.sentence, error.remedy, stage, error.memory)
-    if isinstance(error, MemoryError):
-        return Failed(
-            job,
-            "out_of_memory",
-            Text("worker.ram_ran_out"),
-            Text("worker.close_or_smaller"),
-            stage,
-            "RAM",
-        )
-    if isinstance(error, HeadroomError):
-        kind: Literal["error", "broken"] = "broken" if isinstance(error, Broken) else "error"
-        return Failed(job, kind, error.sentence, error.remedy, stage)
-    if isinstance(error, OSError) and stage == "save":
-        return Failed(
-            job,
-            "error",
-            Text("worker.cant_write", why=str(error.strerror or error)),
-            Text("worker.make_room"),
-        )
-    return Failed(
-        job,
-        "error",
-        Text("worker.pipeline_failed", error=type(error).__name__, why=str(error)),
-        Text("worker.generate_or_report"),
-    )
+        return failure(order.job, error, run.reached)
 
 
 def _start_logging(path: Path) -> Any:

@@ -40,6 +40,19 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """Begin with this clip as soon as the one before is computed, and while that is written. The
+    same order follows once it is claimed; nothing is told of it before."""
+
+    order: Generate
+
+
+@dataclass(frozen=True)
+class Forget:
+    """What was sent ahead isn't what comes next. Any other order says so as well."""
+
+
+@dataclass(frozen=True)
 class Change:
     """Make another version of the clip in the file ``source``; whatever model is loaded has nothing
     to do with it, and stays.
@@ -101,7 +114,7 @@ class Stop:
     """End after the current message."""
 
 
-ToWorker = Generate | Change | Probe | Compare | Become | Cancel | Stop
+ToWorker = Generate | Ahead | Forget | Change | Probe | Compare | Become | Cancel | Stop
 
 # ---- from the worker -----------------------------------------------------------------------
 

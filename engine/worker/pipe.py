@@ -11,12 +11,15 @@ from multiprocessing.connection import Connection
 from engine.pipelines.base import Pipeline, StageMeter
 from engine.process.loops import Loop, Name
 from engine.text import Text
+from engine.worker.early import Early
 from engine.worker.messages import (
+    Ahead,
     Become,
     Cancel,
     Change,
     Compare,
     Fault,
+    Forget,
     FromWorker,
     Generate,
     Heartbeat,
@@ -37,7 +40,9 @@ class Pipe:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self.jobs: queue.Queue[Generate | Change | Probe | Compare | Become | Stop] = queue.Queue()
+        self.jobs: queue.Queue[Early | Generate | Change | Probe | Compare | Become | Stop]
+        self.jobs = queue.Queue()
+        self._early: Early | None = None  # nobody has claimed it yet
         self.cancelled = 0  # the job that the user cancelled last; ids start at 1
         self.pipeline: Pipeline | None = None
         for loop in (self._receive, self._beat):
@@ -62,11 +67,24 @@ class Pipe:
                     if self._is_over(error):
                         self._orphaned()
                     raise
-                if isinstance(message, Cancel):
-                    self.cancelled = message.job
-                else:
-                    self.jobs.put(message)
+                self._hear(message)
             time.sleep(loop.pause)
+
+    def _hear(self, message: ToWorker) -> None:
+        if isinstance(message, Cancel):
+            self.cancelled = message.job
+            return
+        early, self._early = self._early, None
+        if early is not None and early.is_asked_by(message):
+            early.claim()
+            return
+        if early is not None:
+            early.drop()
+        if isinstance(message, Ahead):
+            self._early = Early(message.order)
+            self.jobs.put(self._early)
+        elif not isinstance(message, Forget):
+            self.jobs.put(message)
 
     def _beat(self) -> None:
         loop = Loop("beat", self._tell, LONGEST_PAUSE)

@@ -21,7 +21,16 @@ from engine.process.patience import WakingClock, waited
 from engine.request import Size
 from engine.stages import Stage
 from engine.text import NOTHING, Text
-from engine.worker.messages import Become, Cancel, Occupied, Stop, ToWorker
+from engine.worker.messages import (
+    Ahead,
+    Become,
+    Cancel,
+    Forget,
+    Generate,
+    Occupied,
+    Stop,
+    ToWorker,
+)
 
 CANCEL_SECONDS = 5.0  # a worker that hasn't answered a cancel by then is killed
 DYING_SECONDS = 30.0
@@ -35,7 +44,8 @@ class WorkerProcess:
     Its seconds are those of ``clock``: who is silent while this process was held, too, is no
     suspect. ``heard`` is when it spoke last, ``cancel_sent`` when it was asked to cancel.
     ``sent`` is the plan that it was given, ``plan`` the one that it runs. ``occupied``: what it
-    does that can't be interrupted, which excuses it until ``excused_until``.
+    does that can't be interrupted, which excuses it until ``excused_until``. ``ahead``: the waiting
+    job that it may begin with before that is claimed.
     """
 
     process: SpawnProcess
@@ -50,6 +60,7 @@ class WorkerProcess:
     cancel_sent: float | None = None
     occupied: Text | None = None
     excused_until: float = 0.0
+    ahead: int | None = None
     probing: Size | None = None
     probed: list[Size] = field(default_factory=list)
 
@@ -92,6 +103,17 @@ class WorkerProcess:
         self.preset, self.plan, self.sent, self.ready = preset, plan, plan, False
         self.send(Become(preset, plan))
 
+    def begin(self, order: Generate) -> None:
+        """Have it go on with ``order`` as soon as its device is free; that may come to nothing."""
+        self.ahead = order.job
+        self.send(Ahead(order))
+
+    def forget_ahead(self) -> None:
+        """Something else comes next, or nothing."""
+        if self.ahead is not None:
+            self.ahead = None
+            self.send(Forget())
+
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
             self.pipe.send(message)
@@ -128,7 +150,7 @@ class WorkerProcess:
     def take(self, job: Job) -> None:
         self.job, self.cancel_sent = job, None
         self.occupied, self.excused_until = None, 0.0
-        self.probing, self.probed = None, []
+        self.ahead, self.probing, self.probed = None, None, []
 
     def drop(self) -> None:
         """It has no job any more."""

@@ -27,14 +27,14 @@ from engine.text import NOTHING, Text, joined
 from engine.worker import messages
 from engine.worker.deferred import DeferredWrites
 from engine.worker.dispatch import Dispatch
-from engine.worker.orders import order_of
+from engine.worker.next_clip import NextClip
 from engine.worker.outcomes import Outcomes
 from engine.worker.pausing import Pausing
 from engine.worker.process import WorkerProcess
 from engine.worker.progress import Progress
 from engine.worker.queue_lock import QueueLock
 from engine.worker.replacement import Replacement
-from engine.worker.second_look import Refusal, Waits, second_look
+from engine.worker.second_look import Refusal, Waits
 from engine.worker.slot import WorkerSlot
 from engine.worker.status import EngineState, Status, StatusBoard
 from engine.worker.wakeup import Wakeup
@@ -72,7 +72,6 @@ class Supervisor:
         faults: Faults,
     ) -> None:
         self._lane, self._queue, self._faults = lane, queue, faults
-        self._dispatch = dispatch
         self._loop = Loop("supervisor", faults.tell, LONGEST_PAUSE)
         self.presets, self.jobs = presets, jobs
         self.plans, self.guard, self.recorder = plans, guard, recorder
@@ -80,12 +79,22 @@ class Supervisor:
         self._tell, self.dismiss_notice = self._board.tell, self._board.dismiss
         self._slot = WorkerSlot(lane, home, presets, plans, look, self._board)
         self._outcomes = Outcomes(home, jobs, guard, plans, recorder)
-        self._keeping = self._outcomes.keeping
         self._deferred = DeferredWrites(
             lambda text: self._tell(notice=text), lambda error: self._replacement.give_up(error)
         )
         self._replacement = Replacement(
             lane, self._slot, self._outcomes, jobs, dispatch, self._board, self._deferred
+        )
+        self._next = NextClip(
+            lane,
+            presets,
+            jobs,
+            plans,
+            guard,
+            dispatch,
+            self._slot,
+            self._outcomes,
+            self._replacement,
         )
         self.was_out_of_memory = self._outcomes.was_out_of_memory
         self.refuses = self._replacement.refuses
@@ -230,13 +239,17 @@ class Supervisor:
     def _feed(self) -> None:
         """Give the next job to a worker that has its model."""
         self.jobs.cancel_strays()  # whoever ended their share may not have reached the database
-        job, worker = self._dispatch.next_for(self._lane, self._replacement.only), self._slot.worker
+        job, worker = self._next.found(), self._slot.worker
+        if worker is not None and (job is None or job.id != worker.ahead):
+            worker.forget_ahead()
         if job is None:
             if self._expected is not None and not self._slot.has_loaded:
                 self._replacement.start(self._expected)
             self._wait_for(NOTHING)
             return
         if not self._may_start(job):
+            if worker is not None:
+                worker.forget_ahead()
             return
         if worker is not None and not self._slot.fits(worker, job.request.model):
             if self._slot.become(worker, job.request.model):
@@ -250,8 +263,7 @@ class Supervisor:
 
     def _may_start(self, job: Job) -> bool:
         """The guard's second look; who can't run any more is failed with the reason."""
-        was_out_of_memory, no_place = self._outcomes.was_out_of_memory, self._keeping.no_place
-        found = second_look(job, self._lane, self.presets, self.guard, was_out_of_memory, no_place)
+        found = self._next.second_look(job)
         self._wait_for(found.reason if isinstance(found, Waits) else NOTHING)
         if isinstance(found, Refusal) and self.jobs.claim(job.id, self._lane):
             told = found.reason, found.remedy
@@ -272,7 +284,7 @@ class Supervisor:
         if job.kind == "probe":
             self._climb(worker, job)
             return
-        worker.send(order_of(job, self._keeping, self.presets, self.plans, self.guard))
+        worker.send(self._next.order(job))
 
     def _climb(self, worker: WorkerProcess, job: Job) -> None:
         """Send the next step of a probe; without one, it has ended."""
@@ -325,6 +337,8 @@ class Supervisor:
                 worker.end_excuse()
                 if message.stage != self.status.progress.stage:
                     self.recorder.nudge()
+                    if message.stage in ("decode", "save"):
+                        self._next.look_ahead(worker, job)
                 self._tell(progress=self.status.progress.told(message))
             case messages.Preview(job=of, webp=webp) if job and of == job.id:
                 self._tell(preview=webp)

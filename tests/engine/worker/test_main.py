@@ -17,7 +17,8 @@ from engine.plan.choice import Plan
 from engine.presets import ModelPreset, load_presets
 from engine.text import Said, Text
 from engine.worker import pipe as worker_pipe
-from engine.worker.main import _failure, _Loaded
+from engine.worker.failing import failure
+from engine.worker.main import _Loaded
 from engine.worker.messages import Become, Finished, Heartbeat
 from engine.worker.pipe import Pipe
 
@@ -93,14 +94,14 @@ def test_a_meter_that_fails_doesnt_stop_the_beat(ours: tuple[Pipe, Connection]) 
     ],
 )
 def test_what_a_failure_means_for_the_process(error: Exception, kind: str) -> None:
-    failed = _failure(1, error, "denoise")
+    failed = failure(1, error, "denoise")
     assert failed.kind == kind
     assert failed.sentence
     assert failed.remedy
 
 
 def test_a_full_ram_is_an_id_and_a_strange_error_keeps_its_own_words() -> None:
-    full, strange = _failure(1, MemoryError(), "denoise"), _failure(1, ValueError("x"), "denoise")
+    full, strange = failure(1, MemoryError(), "denoise"), failure(1, ValueError("x"), "denoise")
     assert full.sentence == Text("worker.ram_ran_out")
     assert strange.sentence == Text("worker.pipeline_failed", error="ValueError", why="x")
     assert str(strange.sentence) == "The pipeline failed with ValueError: x."
