@@ -22,17 +22,17 @@ PATIENCE = 300.0
 def queue(engine: Engine, size: Size, count: int, seed: int, lane: str = "") -> float:
     """Seconds until ``count`` clips are there."""
     began = time.perf_counter()
-    jobs = [engine.submit(_asked(size, seed + n), lane=lane) for n in range(count)]
+    jobs = [engine.submit(asked(size, seed + n), lane=lane) for n in range(count)]
     for job in jobs:
-        _ended(engine, job)
+        ended(engine, job)
     return time.perf_counter() - began
 
 
-def _asked(size: Size, seed: int) -> ClipRequest:
+def asked(size: Size, seed: int) -> ClipRequest:
     return ClipRequest(PROMPT, size.height, size.width, size.frames, seed, MODEL)
 
 
-def _ended(engine: Engine, job: Job) -> Job:
+def ended(engine: Engine, job: Job) -> Job:
     deadline = time.monotonic() + PATIENCE
     while not (found := engine.jobs.get(job.id)).state.final:
         if time.monotonic() > deadline:
@@ -43,7 +43,7 @@ def _ended(engine: Engine, job: Job) -> Job:
     return found
 
 
-def _write(folder: Path) -> None:
+def write(folder: Path) -> None:
     from engine.pipelines.lightx2v import standins
     from tests.tools.gpu import true_shape
 
@@ -62,7 +62,7 @@ def main() -> None:
     with open_engine() as engine:
         began = time.perf_counter()
         writing = multiprocessing.get_context("spawn").Process(
-            target=_write, args=(engine.downloads.folder(MODEL),)
+            target=write, args=(engine.downloads.folder(MODEL),)
         )
         writing.start()  # torch is for that process and the workers
         writing.join()
@@ -72,8 +72,8 @@ def main() -> None:
         for name in names:
             began = time.perf_counter()
             if not engine.guard_of(name).verdict(MODEL, size).open:
-                _ended(engine, engine.measure(_asked(size, 1), name))
-            _ended(engine, engine.submit(_asked(size, 1), lane=name))
+                ended(engine, engine.measure(asked(size, 1), name))
+            ended(engine, engine.submit(asked(size, 1), lane=name))
             tell(out, "ready", lane=name, seconds=round(time.perf_counter() - began, 1))
         for turn in range(ROUNDS):
             one = queue(engine, size, CLIPS, 100 * (2 * turn + 1), names[0])
@@ -81,10 +81,10 @@ def main() -> None:
             clips = engine.library.newest(CLIPS)
             stages = [clip.receipt["stages"] for clip in clips]
             tell(out, "queue", one=round(one, 2), both=round(both, 2), stages=stages)
-        same = [engine.submit(_asked(size, 5), lane=name) for name in names]
+        same = [engine.submit(asked(size, 5), lane=name) for name in names]
         digests = []
         for job in same:
-            _ended(engine, job)
+            ended(engine, job)
             clip = engine.library.of_job(job.id)
             digests.append(clip.receipt["frames_sha256"] if clip is not None else "")
         tell(out, "same", equal=len(set(digests)) == 1)
