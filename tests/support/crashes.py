@@ -2,6 +2,7 @@
 
 ``python -m tests.support.crashes [ROUNDS]`` prints what it counted; test_crashes.py runs it in CI.
 The process that holds the queue is the page's without its page, which would take seconds to start.
+In every second round it has a GPU, where the next clip begins while the last one is written.
 """
 
 import json
@@ -20,7 +21,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+import pytest
 
+from engine.commands.opened import open_engine
+from engine.engine import Engine
 from engine.home import PROJECT, Home
 from engine.jobs import Job, Jobs, State
 from engine.library import mp4
@@ -28,10 +32,14 @@ from engine.library.library import Library
 from engine.presets import load_presets
 from engine.request import ClipRequest
 from engine.store import Store
+from engine.worker.main import BEGUN
+from tests.conftest import TESTS
+from tests.support import two_cards
 
 ROUNDS, JOBS, PORTIONS = 20, 50, 5
 KILLS = 8  # in each round, and at least one of either process
 LONGEST = 240.0  # seconds for a round; far more than any needs
+KINDS = ("engine", "engine on a GPU")
 PROMPT = "steps=2 step_seconds=0.01 clip {}"
 
 
@@ -43,6 +51,7 @@ class Round:
     killed: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     retried: int = 0
+    early: int = 0  # clips that were begun while the one before was written
     clips: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -50,8 +59,8 @@ class Round:
 class Rig:
     """The engine's process, started anew whenever it was killed, and its database."""
 
-    def __init__(self, home: Home) -> None:
-        self.home, self.store = home, Store(home.database)
+    def __init__(self, home: Home, kind: str) -> None:
+        self.home, self.store, self._kind = home, Store(home.database), kind
         self.jobs, self.library = Jobs(self.store), Library(home, self.store)
         self.final: dict[int, State] = {}
         self.left: set[str] = set()
@@ -61,7 +70,7 @@ class Rig:
         environment = {**os.environ, "HEADROOM_HOME": str(self.home.root)}
         with (self.home.logs / "rig.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.support.crashes", "engine"],
+                [sys.executable, "-m", "tests.support.crashes", self._kind],
                 cwd=PROJECT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -112,11 +121,11 @@ class Rig:
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
+def rig(kind: str) -> Iterator[Rig]:
     with TemporaryDirectory(prefix="headroom crashes ") as folder:
         home = Home(Path(folder))
         home.create()
-        made = Rig(home)
+        made = Rig(home, kind)
         try:
             yield made
         finally:
@@ -128,7 +137,7 @@ def rig() -> Iterator[Rig]:
 def play(number: int) -> Round:
     """One round; the same number kills at the same distances of time."""
     chance, told = random.Random(number), Round(number)
-    with rig() as engine:
+    with rig(KINDS[number % len(KINDS)]) as engine:
         acknowledged = _with_kills(engine, chance, told)
         deadline = time.monotonic() + LONGEST
         while not all(job.state.final for job in engine.look()):
@@ -175,6 +184,7 @@ def _judge(engine: Rig, acknowledged: list[int], told: Round) -> None:
     told.retried = sum(job.attempts > 1 for job in jobs)
     if sorted(acknowledged) != [job.id for job in jobs]:
         told.wrong.append("the jobs aren't those that were acknowledged")
+    told.early = (engine.home.logs / "worker.log").read_text().count(BEGUN)
     rows = engine.library.newest(10 * JOBS)
     told.clips = len(rows)
     done = {job.id for job in jobs if job.state is State.DONE}
@@ -201,20 +211,33 @@ def rounds(count: int, first: int = 0) -> list[Round]:
         return list(pool.map(play, range(first, first + count)))
 
 
-def _engine() -> None:
+def _engine(kind: str) -> None:
     """The process that is killed: the queue's owner, until its standard input is closed."""
-    from engine.commands.opened import open_engine
-
-    with open_engine() as engine:
+    with _opened(kind) as engine:
         engine.start()
         sys.stdin.read()
 
 
+@contextmanager
+def _opened(kind: str) -> Iterator[Engine]:
+    if kind == KINDS[0]:
+        with open_engine() as engine:
+            yield engine
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        two_cards.install(two_cards.Machine(), patch, two_cards.LARGE)
+        store = Store(Home.find().database)
+        engine = two_cards.engine_on(load_presets(), Jobs(store))
+        yield engine
+        engine.close()
+        store.close()
+
+
 def main(arguments: list[str]) -> int:
-    if arguments == ["engine"]:
-        _engine()
+    if arguments and arguments[0] in KINDS:
+        _engine(arguments[0])
         return 0
-    os.environ["HEADROOM_PRESETS"] = str(PROJECT / "tests" / "presets")
+    os.environ["HEADROOM_PRESETS"] = str(TESTS / "fixtures/presets")
     began = time.monotonic()
     played = rounds(int(arguments[0]) if arguments else ROUNDS)
     killed: Counter[str] = sum((r.killed for r in played), Counter())
@@ -225,6 +248,7 @@ def main(arguments: list[str]) -> int:
         "killed": dict(killed),
         "ended": dict(states),
         "tried twice": sum(r.retried for r in played),
+        "begun early": sum(r.early for r in played),
         "clips": sum(r.clips for r in played),
         "wrong": [f"round {r.number}: {text}" for r in played for text in r.wrong],
         "seconds": round(time.monotonic() - began),

@@ -22,4 +22,5 @@ def test_every_job_ends_once_and_every_clip_has_its_row() -> None:
         assert told.killed["worker"] >= 1
     assert sum(sum(r.killed.values()) for r in played) > ROUNDS * KILLS * 0.9
     assert sum(r.retried for r in played) >= ROUNDS / 4, "jobs were hit while they ran"
+    assert sum(r.early for r in played) > JOBS / 5, "so were clips that were begun early"
     assert sum(r.clips for r in played) > ROUNDS * JOBS * 0.9

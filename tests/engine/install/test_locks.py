@@ -145,6 +145,7 @@ def test_each_system_gets_its_torch_and_its_triton() -> None:
     assert linux["triton"] == "3.6.0"
     assert windows["triton-windows"].startswith("3.6.0.")
     assert "triton" not in windows
+    assert windows["comfy-kitchen"] == linux["comfy-kitchen"]  # the only fast INT8 on Windows
     assert "sglang-kernel" in linux
     assert linux["cuda-toolkit"].startswith("13.0.")
     assert not [name for name in windows if name.startswith(("sglang", "nvidia-c", "cuda-"))]

@@ -18,12 +18,12 @@ from engine.pipelines.base import Cancelled
 from engine.presets import Presets
 from engine.request import ClipRequest
 from engine.worker.early import Early, Told
+from engine.worker.main import BEGUN
 from engine.worker.messages import Advance, Forget, Generate, Occupied, Stop
 from tests.conftest import Ask, finish, wait_until
 from tests.support.two_cards import LARGE, Machine, engine_on, install
 
 LONG = {"height": 512, "width": 512, "frames": 81}
-BEGUN = "begun while the clip before is written"
 MADE = "made in "
 
 
