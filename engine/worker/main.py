@@ -54,8 +54,6 @@ from engine.worker.pipe import Pipe
 
 log = logging.getLogger("headroom.worker")
 
-BEGUN = "begun while the clip before is written"
-
 
 def main(
     connection: Connection,
@@ -107,7 +105,7 @@ def main(
         order = message.order if isinstance(message, Early) else message
         logs.about(order.job, order.request.prompt)
         if early is not None:
-            log.info(BEGUN)
+            log.info("begun while the clip before is written")
         pictures = partial(_pictures, order.request, loaded.preset)
         run = JobRun(order.job, pipe, pipeline.meter, pictures, early)
         answer: FromWorker | None

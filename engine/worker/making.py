@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -132,8 +133,13 @@ class Writing:
 
     def begin(self, clip: Making) -> None:
         self.wait()
-        self._thread = threading.Thread(target=self._write, args=(clip,), name="writing")
-        self._thread.start()
+        thread = threading.Thread(target=self._write, args=(clip,), name="writing")
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more of them
+            self._write(clip)
+        else:
+            self._thread = thread
 
     def wait(self) -> None:
         """Until the clip before is written, and has been told of."""
@@ -143,10 +149,16 @@ class Writing:
 
     def _write(self, clip: Making) -> None:
         logs.about(clip.order.job, clip.order.request.prompt)
-        answer = clip.write()
-        self._pipe.answer(answer)
-        if isinstance(answer, Failed | CancelDone):
-            heap.collect()
+        try:
+            answer = clip.write()
+            self._pipe.answer(answer)
+            if isinstance(answer, Failed | CancelDone):
+                heap.collect()
+        except BaseException:
+            # Nobody would ever hear of the clip: the supervisor sees a worker that has ended.
+            log.exception("the clip's end can't be told")
+            logging.shutdown()
+            os._exit(1)
 
 
 def _proofs(pictures: Pictures) -> dict[str, str]:

@@ -5,6 +5,7 @@ A clip of noise takes the encoder a second or more, the scripted pipeline a tent
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,12 +19,21 @@ from engine.pipelines.base import Cancelled
 from engine.presets import Presets
 from engine.request import ClipRequest
 from engine.worker.early import Early, Told
-from engine.worker.main import BEGUN
-from engine.worker.messages import Advance, Forget, Generate, Occupied, Stop
+from engine.worker.making import Writing
+from engine.worker.messages import (
+    Advance,
+    Finished,
+    Forget,
+    FromWorker,
+    Generate,
+    Occupied,
+    Stop,
+)
 from tests.conftest import Ask, finish, wait_until
 from tests.support.two_cards import LARGE, Machine, engine_on, install
 
 LONG = {"height": 512, "width": 512, "frames": 81}
+BEGUN = "begun while the clip before is written"
 MADE = "made in "
 
 
@@ -215,3 +225,57 @@ def test_nothing_is_told_before_and_where_it_is_at_once_then(order: Generate) ->
     assert heard == [step, busy]
     tell(encode)
     assert heard == [step, busy, encode]
+
+
+class Clip:
+    """One whose writing is what a test says."""
+
+    def __init__(self, order: Generate, answer: FromWorker | Exception) -> None:
+        self.order, self._answer = order, answer
+
+    def write(self) -> FromWorker:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+class Heard:
+    """The pipe, as far as answers go."""
+
+    def __init__(self) -> None:
+        self.answers: list[FromWorker] = []
+
+    def answer(self, message: FromWorker) -> None:
+        self.answers.append(message)
+
+
+def test_answers_come_in_turn_also_where_there_is_no_thread_left(
+    order: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe: Any = Heard()
+    writing = Writing(pipe)
+    clips: list[Any] = [Clip(order, Finished(number, {})) for number in (1, 2, 3)]
+    writing.begin(clips[0])
+    writing.begin(clips[1])
+    assert pipe.answers[:1] == [Finished(1, {})]
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    writing.begin(clips[2])
+    assert pipe.answers == [Finished(number, {}) for number in (1, 2, 3)]
+
+
+def test_a_worker_whose_clip_nobody_would_hear_of_ends(
+    order: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("engine.worker.making.os._exit", codes.append)
+    monkeypatch.setattr("engine.worker.making.logging.shutdown", lambda: None)
+    pipe: Any = Heard()
+    clip: Any = Clip(order, OSError("no room for the answer"))
+    writing = Writing(pipe)
+    writing.begin(clip)
+    writing.wait()
+    assert codes == [1]
