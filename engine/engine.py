@@ -155,7 +155,8 @@ class Engine(ByLane):
         visitor: tuple[str, str] = ("", ""),
         may_wait: bool = False,
         lane: str = "",
-        smooth: int | None = None,
+        smooth: int = 0,
+        side: int = 0,
     ) -> list[Job]:
         """Queue all of ``requests``, in their order, or none.
 
@@ -163,7 +164,8 @@ class Engine(ByLane):
             visitor: id and name of whoever isn't the owner.
             may_wait: also while others hold the memory that it takes.
             lane: the name of the one that shall make them; "" leaves it to the queue.
-            smooth: the frames a second of another version of each, which follows by itself.
+            smooth, side: another version of each follows by itself, with so many frames a second,
+                and with a shorter side of so many pixels; 0 leaves that as it is.
 
         Raises:
             Refused: by the guard; nothing was queued.
@@ -176,10 +178,9 @@ class Engine(ByLane):
             PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait, lane)
-        models, smoother = self.presets.models, self.presets.smoother
+        models = self.presets.models
         follows = [
-            FollowUp.smooth(models[request.model], smoother, smooth) if smooth else None
-            for request in requests
+            FollowUp.of(models[request.model], self.presets, smooth, side) for request in requests
         ]
         jobs = self.jobs.add_all(
             requests, embed=embed, visitor=visitor, wanted=lane, follows=follows

@@ -16,8 +16,8 @@ DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
 FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "scripted"]
-# "i2v" also ends with a picture where the request has a last one; "smooth" changes a clip.
-Task = Literal["t2v", "i2v", "smooth"]
+# "i2v" also ends with a picture where the request has a last one; the last two change a clip.
+Task = Literal["t2v", "i2v", "smooth", "enlarge"]
 Input = Literal["prompt", "image", "last_image", "adapters"]
 # What a preset has to say: LightX2V finds out what is missing only after it read 20 GB, or never.
 _OF_WAN = ("precision", "architecture", "weights", "denoising_steps")
@@ -238,7 +238,7 @@ class ModelPreset(Strict):
     def changes_clips(self) -> bool:
         """Whether it makes nothing of a prompt, but another version of a clip: it has no prompt,
         steps or seed, and clips of any size have its rate."""
-        return self.task == "smooth"
+        return self.task in ("smooth", "enlarge")
 
     @property
     def inputs(self) -> frozenset[Input]:
@@ -395,6 +395,11 @@ class Presets:
     def smoother(self) -> ModelPreset:
         """What gives a clip more frames a second."""
         return next(preset for preset in self.models.values() if preset.task == "smooth")
+
+    @property
+    def enlarger(self) -> ModelPreset:
+        """What gives a clip larger pictures, and more of them where that is asked for as well."""
+        return next(preset for preset in self.models.values() if preset.task == "enlarge")
 
     @property
     def with_files(self) -> list[ModelPreset]:

@@ -28,6 +28,7 @@ DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
 Fit = Literal["crop", "pad"]  # a picture of another shape: what is over is cut off, or it has bars
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MOST_ADAPTERS = 8
+MOST_RATE = 240  # frames a second of a slow-motion camera
 STRONGEST = 4.0  # an adapter's strength, in either direction; 1 is what it was trained for
 Kind = Literal["clip", "probe"]  # what is made of a request: the clip, or a measurement of its size
 
@@ -102,7 +103,8 @@ class ClipRequest:
     file.
 
     ``source``: the clip that this is another version of, by its file's SHA-256; the prompt is that
-    one's, and ``fps`` the frames a second that it shall have, None for the model's own.
+    one's, and ``fps`` the frames a second that it shall have, None for the model's own. Its size is
+    what comes out.
     """
 
     prompt: str
@@ -220,7 +222,9 @@ class ClipRequest:
         if not isinstance(source, str) or not SHA256.fullmatch(source):
             told = Text("request.no_source", value=repr(str(source)[:60]))
             problems.append(Problem("source", told))
-        if rate not in RATES:
+        # What gives a clip larger pictures leaves it its rate, whatever that is.
+        enlarges = model in changers and presets.models[str(model)].task == "enlarge"
+        if rate not in RATES and not (enlarges and rate is not None and 1 <= rate <= MOST_RATE):
             problems.append(no_rate(raw.get("fps")))
         size = {name: whole(raw.get(name)) or 0 for name in DIMENSIONS}
         for name in DIMENSIONS if not problems else ():

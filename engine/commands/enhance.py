@@ -9,7 +9,7 @@ from engine.commands.opened import open_engine
 from engine.commands.out import out_file
 from engine.default_model import DefaultModel
 from engine.engine import Engine
-from engine.library.versions import Original, next_rate, original_at, original_of, smoothed
+from engine.library.versions import OWN, Asked, Original, Wanted, has, original_at, original_of
 from engine.process.console import say
 from engine.process.own_files import sha256_of
 from engine.text import Text
@@ -18,26 +18,31 @@ from engine.text import Text
 def enhance(options: argparse.Namespace) -> int:
     with open_engine() as engine:
         out = None if options.out is None else out_file(options.out, engine.home)
-        found = _original(engine, options.what)
-        smoother = engine.presets.smoother
-        say(str(DefaultModel(smoother, Text("default_model.smooths_anywhere")).sentence))
-        rate = next_rate(found.video) if options.fps is None else options.fps
-        return make(engine, smoothed(found, smoother, rate), out, options)
+        found, before = _original(engine, options.what)
+        asked = Asked(options.fps, options.height, options.scale)
+        request = asked.request(found, engine.presets, before)
+        preset = engine.presets.models[request.model]
+        say(str(DefaultModel(preset, Text("default_model.smooths_anywhere")).sentence))
+        return make(engine, request, out, options)
 
 
-def _original(engine: Engine, what: str) -> Original:
-    """``what``: a clip's number or its name in the library, or any MP4's path.
+def _original(engine: Engine, what: str) -> tuple[Original, Wanted]:
+    """And what the clip that was named has beside it.
+
+    Args:
+        what: a clip's number or its name in the library, or any MP4's path.
 
     Raises:
         ClipError, LibraryError, ReaderError: as ``original_of`` and ``original_at``.
     """
     library, path = engine.library, Path(what)
     if not os.path.exists(path) and what.isdecimal() and len(what) < 20:
-        return original_of(library, library.found(int(what)))
+        clip = library.found(int(what))
+        return original_of(library, clip), has(clip)
     if not os.path.exists(path) and path.name == what:
         path = engine.home.clips / what
     if os.path.isfile(path):  # a pipe's end never comes
-        clip = library.with_digest(sha256_of(path))
-        if clip is not None:
-            return original_of(library, clip)
-    return original_at(engine.sources, path)
+        named = library.with_digest(sha256_of(path))
+        if named is not None:
+            return original_of(library, named), has(named)
+    return original_at(engine.sources, path), OWN

@@ -144,9 +144,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="crop|pad",
         help="a picture of another shape is cut, the default, or shown whole between bars",
     )
-    enhancing = add("enhance", enhance, "make a clip, or any MP4, smoother")
+    enhancing = add("enhance", enhance, "make a clip, or any MP4, smoother or larger")
     enhancing.add_argument("what", metavar="CLIP", type=a_name, help="its name, or an MP4's path")
     enhancing.add_argument("--fps", metavar="N", help="24, 30, 32, 48 or 60 frames a second")
+    larger = enhancing.add_mutually_exclusive_group()
+    larger.add_argument("--height", metavar="N", help="so high in pixels, up to 1440")
+    larger.add_argument("--scale", metavar="N", help="so many times as large, 1.5 for one")
     for command in (generate, enhancing):
         command.add_argument(
             "--no-receipt", action="store_true", help="leave prompt and settings out of the MP4"

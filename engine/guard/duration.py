@@ -14,6 +14,7 @@ from engine.machine.nvml import GpuSample
 from engine.plan.flops import architecture_of, step_work
 from engine.presets import Architecture, ModelPreset, Reference
 from engine.request import Size
+from engine.stages import CHANGES
 from engine.text import Said, Text
 
 FARTHEST = 30.0  # times as much work as a run's own: beyond that its seconds say nothing
@@ -58,7 +59,7 @@ def duration(
     newest: dict[Size, TimedRun] = {}
     for run in runs:
         before = newest.get(run.size)
-        whole = "denoise" in run.seconds or "smooth" in run.seconds
+        whole = any(stage in run.seconds for stage in ("denoise", *CHANGES))
         if whole and (before is None or before.probe or not run.probe):
             newest[run.size] = run
     known = {
@@ -97,7 +98,7 @@ def _whole(run: TimedRun, steps: int) -> dict[str, float]:
 def _scaled(run: TimedRun, size: Size, times: float) -> float:
     pixels = size.pixels * size.frames / (run.size.pixels * run.size.frames)
     factor = {"picture": pixels, "denoise": times} | dict.fromkeys(
-        ("decode", "smooth", "save"), pixels
+        ("decode", *CHANGES, "save"), pixels
     )
     return sum(seconds * factor.get(stage, 1.0) for stage, seconds in run.seconds.items())
 

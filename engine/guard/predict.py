@@ -12,6 +12,7 @@ from typing import Literal
 from engine.guard.budget import Device
 from engine.measurements import Measurement
 from engine.request import Size
+from engine.stages import CHANGES
 from engine.text import Said
 
 STEP = 1.5  # neither a prediction nor a probe goes further than this beyond what was measured
@@ -91,7 +92,7 @@ def _load(stage: str, size: Size, rules: Rules) -> float:
     """What a stage's memory is proportional to, beside a constant."""
     if stage == "denoise":
         return float(size.tokens)
-    if stage == "smooth":  # a few frames at a time, however many there are
+    if stage in CHANGES:  # a few frames at a time, however many there are
         return float(size.pixels)
     if stage in ("picture", "decode"):  # the VAE, there and back
         return size.pixels + rules.token_pixels * size.tokens

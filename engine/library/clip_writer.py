@@ -44,7 +44,7 @@ class ClipWriter:
     def __init__(
         self,
         path: Path,
-        fps: int,
+        fps: Fraction | int,
         begin: Callable[[], object] = lambda: None,
         before: Path | None = None,
         last: Fraction | None = None,

@@ -5,39 +5,54 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.library.versions import Original, version_of
+from engine.library.larger import by_name, fits
+from engine.library.versions import Original, Wanted, version_of
 from engine.library.video import LONGEST, Video
-from engine.presets import ModelPreset
+from engine.presets import ModelPreset, Presets
 from engine.request import ClipRequest
 from engine.timing import steady
 
 
 @dataclass(frozen=True)
 class FollowUp:
-    """``fps`` frames a second by the model ``model``, of a clip that has ``rate``."""
+    """``fps`` frames a second, and a shorter side of ``side`` pixels, by the model ``model``, of a
+    clip that has ``rate`` frames a second. 0 leaves it as it is."""
 
     model: str
     fps: int
     rate: int
+    side: int = 0
 
     @classmethod
-    def smooth(cls, made_by: ModelPreset, smoother: ModelPreset, fps: int) -> "FollowUp | None":
-        """None where the clips of ``made_by`` have as many frames a second."""
-        return cls(smoother.id, fps, made_by.fps) if fps > made_by.fps else None
+    def of(
+        cls, made_by: ModelPreset, presets: Presets, fps: int = 0, side: int = 0
+    ) -> "FollowUp | None":
+        """None where the clips of ``made_by`` have as many frames a second, and are to be no
+        larger."""
+        fps = fps if fps > made_by.fps else 0
+        if not (fps or side):
+            return None
+        model = presets.enlarger if side else presets.smoother
+        return cls(model.id, fps, made_by.fps, side)
 
     def to_row(self) -> str:
         return json.dumps(asdict(self))
 
     def request(self, receipt: Mapping[str, Any], digest: str) -> ClipRequest | None:
         """For the clip that has this ``receipt``, and whose file this SHA-256; None where it is too
-        long for that, as one may be that is joined of several."""
+        long for that, as one may be that is joined of several, or as large already."""
         made = receipt["request"]
         times, end = steady(int(receipt.get("frames") or made["frames"]), self.rate)
         if end > LONGEST:
             return None
         video = Video(made["width"], made["height"], tuple(times), end, has_sound=False)
         original = Original(digest, video, made["prompt"], receipt["seed"])
-        return version_of(original, self.model, self.fps)
+        picture = by_name(video, self.side) if self.side else None
+        if picture is not None and not fits(video, picture):
+            picture = None  # it is as large already
+        if picture is None and not self.fps:
+            return None
+        return version_of(original, self.model, Wanted(self.fps or None, picture))
 
 
 def from_text(text: str) -> FollowUp | None:

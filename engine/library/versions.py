@@ -11,13 +11,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from engine import timing
 from engine.letters import is_blank
 from engine.library import reader_process
+from engine.library.larger import (
+    MOST_LONG,
+    Picture,
+    by_name,
+    by_scale,
+    fits,
+    largest,
+    of_height,
+    offered,
+)
 from engine.library.library import Clip, Library, LibraryError, as_clip
 from engine.library.mp4 import shown_name
 from engine.library.sources import Sources
 from engine.library.video import Video
-from engine.presets import ModelPreset
+from engine.presets import Presets
 from engine.request import (
     PROMPT_LIMIT,
     ClipRequest,
@@ -27,7 +38,7 @@ from engine.request import (
     whole,
 )
 from engine.text import Said, Text
-from engine.timing import RATES, timing_of
+from engine.timing import RATES, Timing, own_timing, timing_of
 
 UNKNOWN_SEED = 0  # of a video that another program made
 
@@ -74,37 +85,120 @@ def original_at(sources: Sources, file: Path, name: Said = "") -> Original:
     )
 
 
-def smoothed(original: Original, preset: ModelPreset, rate: object) -> ClipRequest:
-    """The request for ``original`` with ``rate`` frames a second, by what ``preset`` runs.
+@dataclass(frozen=True)
+class Wanted:
+    """What another version shall have; what is None stays as the original has it."""
 
-    Args:
-        rate: None where ``next_rate`` knows none.
+    fps: int | None = None
+    picture: Picture | None = None
 
-    Raises:
-        RequestError: that isn't a rate, the clip has it already, or is too small or too wide.
-    """
-    video, number = original.video, whole(rate)
+
+OWN = Wanted()  # nothing else than the original has
+
+
+def has(clip: Clip) -> Wanted:
+    """What ``clip`` is another version by, so that a version of it keeps that."""
+    request = clip.request
+    if request.source is None:
+        return OWN
+    return Wanted(request.fps, Picture(request.height, request.width))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asks of another version, unchecked: frames a second, and a height or a shorter
+    side in pixels, or how many times as large. With nothing it is twice as many frames."""
+
+    fps: object = None
+    height: object = None
+    scale: object = None
+    side: object = None
+
+    def request(self, original: Original, presets: Presets, before: Wanted) -> ClipRequest:
+        """For ``original``.
+
+        Args:
+            before: what the clip that was chosen has; where nothing else is asked it keeps that.
+
+        Raises:
+            RequestError: that isn't a rate, or more than the clip has, or it can't be that large;
+                or what comes out is too small or too wide.
+        """
+        video = original.video
+        larger = any(one is not None for one in (self.height, self.scale, self.side))
+        fps = before.fps
+        if self.fps is not None or not larger:
+            fps = _rate(video, next_rate(video) if self.fps is None else self.fps)
+        picture = self._picture(video) if larger else before.picture
+        if picture == Picture(video.height, video.width):
+            picture = None
+        return _checked(original, presets, Wanted(fps, picture))
+
+    def _picture(self, video: Video) -> Picture:
+        """Raises RequestError: it can't be that large."""
+        picture = self._asked(video)
+        if picture is not None and fits(video, picture):
+            return picture
+        field, value = "height", self.height if self.side is None else self.side
+        if self.scale is not None:
+            field, value = "scale", self.scale
+        most, sides = largest(video), {"width": video.width, "height": video.height}
+        if most is None:
+            raise RequestError((Problem(field, Text("request.as_large", **sides)),))
+        wrong = {"field": Text(f"request.field_{field}"), "value": repr(str(value)[:40])}
+        told = Text("request.not_so_large", **wrong, **sides, most=most.height)
+        number = whole(self.height) or 0
+        nearest = min(offered(video) or [most], key=lambda one: abs(one.height - number))
+        raise RequestError((Problem(field, told, nearest.height if field == "height" else None),))
+
+    def _asked(self, video: Video) -> Picture | None:
+        """None where it isn't a size."""
+        if self.scale is not None:
+            try:
+                times = float(str(self.scale))  # as a fraction 1e99999999 would be a long number
+            except ValueError:
+                return None
+            return by_scale(video, Fraction(str(times))) if 1 < times < MOST_LONG else None
+        number = whole(self.height if self.side is None else self.side)
+        if number is None or not 0 < number <= MOST_LONG:
+            return None
+        return of_height(video, number) if self.side is None else by_name(video, number)
+
+
+def _rate(video: Video, rate: object) -> int:
+    """Raises RequestError: that isn't a rate, or ``video`` has it already."""
+    number = whole(rate)
     if rate is not None and number not in RATES:
         raise RequestError((no_rate(rate),))
     if number is None or not is_smoother(video, number):
         told = Text("request.as_smooth", fps=round(float(rate_of(video)), 1))
         raise RequestError((Problem("fps", told, next_rate(video)),))
-    for field, side in (("height", video.height), ("width", video.width)):
-        limits = getattr(preset.limits, field)
+    return number
+
+
+def _checked(original: Original, presets: Presets, wanted: Wanted) -> ClipRequest:
+    """Raises RequestError: what comes out is too small or too wide."""
+    model = presets.enlarger if wanted.picture else presets.smoother
+    request = version_of(original, model.id, wanted)
+    for field in ("height", "width"):
+        limits = getattr(presets.models[request.model].limits, field)
+        side = getattr(request, field)
         if not limits.min <= side <= limits.max:
             told = Text("request.no_version", field=Text(f"request.field_{field}"), value=side)
             raise RequestError((Problem(field, told),))
-    return version_of(original, preset.id, number)
+    return request
 
 
-def version_of(original: Original, model: str, fps: int) -> ClipRequest:
-    """The request, whatever the clip has: with ``fps`` frames a second by ``model``."""
+def version_of(original: Original, model: str, wanted: Wanted) -> ClipRequest:
+    """The request, whatever the clip has, by ``model``."""
     video = original.video
+    picture = wanted.picture
+    fps = wanted.fps or own_rate(video)
     return ClipRequest(
         prompt=original.prompt,
-        height=video.height,
-        width=video.width,
-        frames=len(timing_of(video.times, video.end, fps).places),
+        height=picture.height if picture else video.height,
+        width=picture.width if picture else video.width,
+        frames=len(timing_for(video, fps, picture is not None).places),
         seed=original.seed,
         model=model,
         source=original.sha256,
@@ -112,9 +206,22 @@ def version_of(original: Original, model: str, fps: int) -> ClipRequest:
     )
 
 
+def timing_for(video: Video, fps: int, larger: bool) -> Timing:
+    """When each frame of a version is that has so many a second; one that is made ``larger`` keeps
+    the frames of ``video`` where that has as many."""
+    if larger and fps == own_rate(video):
+        return own_timing(video.times, video.end)
+    return timing_of(video.times, video.end, fps)
+
+
+def own_rate(video: Video) -> int:
+    """The nearest whole number to its frames a second."""
+    return max(1, round(own_timing(video.times, video.end).rate))
+
+
 def rate_of(video: Video) -> Fraction:
     """Its frames a second, on the whole."""
-    return len(video.times) / video.end
+    return timing.rate_of(video.times, video.end)
 
 
 def is_smoother(video: Video, rate: int) -> bool:

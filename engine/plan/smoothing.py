@@ -7,7 +7,11 @@ from engine.text import Text
 
 
 def make(machine: Machine, preset: ModelPreset) -> Plan:
-    return {
+    plan = {
         "device": Choice("cpu", Text("plan.smooths_anywhere")),
         "between": Choice("minterpolate", Text("plan.by_ffmpeg"), label=Text("plan.minterpolate")),
     }
+    if preset.task == "enlarge":
+        plan["device"] = Choice("cpu", Text("plan.enlarges_anywhere"))
+        plan["larger"] = Choice("lanczos", Text("plan.invents_nothing"), label=Text("plan.lanczos"))
+    return plan

@@ -14,16 +14,18 @@ from engine import VERSION
 from engine.home import Home
 from engine.library import mp4, sound
 from engine.library.clip_writer import ClipWriter
+from engine.library.larger import Picture, fits
 from engine.library.receipt import for_others
-from engine.library.versions import told_of
+from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Cancelled, PipelineError
+from engine.pipelines.smooth.lanczos import Lanczos
 from engine.pipelines.smooth.pipeline import described, open_interpolator
 from engine.plan.make import plan_to_json
-from engine.stages import Stage
+from engine.stages import CHANGES, Stage
 from engine.text import Text, of_preset
-from engine.timing import Timing, timing_of
+from engine.timing import Timing
 from engine.worker.job_run import JobRun
 from engine.worker.messages import CancelDone, Change, Failed, Finished, FromWorker
 
@@ -46,7 +48,8 @@ def change(
     began = time.perf_counter()
     writer: ClipWriter | None = None
     try:
-        run.stage("smooth")
+        stage: Stage = "enlarge" if order.preset.task == "enlarge" else "smooth"
+        run.stage(stage)
         video, timing = _looked_at(order)
         writer = _writer_of(order, video, timing)
         digest = _pass_through(order, run, video, timing, writer)
@@ -88,9 +91,10 @@ def _looked_at(order: Change) -> tuple[Video, Timing]:
     if not order.source:
         raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
     request, video = order.request, look_at(Path(order.source))
-    timing = timing_of(video.times, video.end, request.fps or 1)
-    asked = request.frames, request.height, request.width
-    if asked != (len(timing.places), video.height, video.width):
+    timing = timing_for(video, request.fps or 1, order.preset.task == "enlarge")
+    picture = Picture(request.height, request.width)
+    same = picture == Picture(video.height, video.width) or fits(video, picture)
+    if request.frames != len(timing.places) or not same:
         raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
     return video, timing
 
@@ -100,7 +104,7 @@ def _writer_of(order: Change, video: Video, timing: Timing) -> ClipWriter:
     home = Home(path.parent.parent)
     return ClipWriter(
         path,
-        int(timing.rate),
+        timing.rate,
         lambda: home.made(path.parent),
         last=timing.last,
         sound=partial(sound.of, source) if video.has_sound else lambda _: None,
@@ -115,7 +119,8 @@ def _pass_through(
     digest, count = hashlib.sha256(), len(timing.places)
     source = pictures(Path(order.source), video)
     made = open_interpolator(order.preset).frames(source, timing, run.check)
-    for number, frame in enumerate(made):
+    larger = Lanczos(order.request.height, order.request.width)
+    for number, frame in enumerate(map(larger.enlarge, made)):
         run.check()
         digest.update(frame.tobytes())
         writer.add(frame[None])
@@ -140,6 +145,6 @@ def _receipt(order: Change, run: JobRun, device: str, digest: str) -> dict[str, 
         **({"machine": order.machine} if order.machine else {}),
         "source": told_of(order.source_receipt, order.source_name),
         "stages": {"load": 0.0} | run.seconds,
-        "peaks": {"smooth": run.peaks["smooth"]},
+        "peaks": {stage: run.peaks[stage] for stage in CHANGES if stage in run.peaks},
         "frames_sha256": digest,
     }

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from engine.stages import CHANGING, MAKING, Stage
+from engine.stages import CHANGES, Stage, way_of
 from engine.worker.messages import Advance
 
 
@@ -46,7 +46,7 @@ class Progress:
             past: seconds by stage of an earlier clip of this model and size; may be empty.
         """
         elapsed = (time.monotonic() if now is None else now) - self.since
-        begun = self.step > 0 if self.stage == "denoise" else self.stage == "smooth"
+        begun = self.step > 0 if self.stage == "denoise" else self.stage in CHANGES
         paced = begun and self.fraction > 0
         if paced:
             here = elapsed * (1 - self.fraction) / self.fraction
@@ -54,7 +54,7 @@ class Progress:
             here = max(0.0, past[self.stage] - elapsed)
         else:
             return None
-        way = CHANGING if "smooth" in (self.stage, *past) else MAKING
+        way = way_of((self.stage, *past))
         later = way[way.index(self.stage) + 1 :]
         known = [past[stage] for stage in later if stage in past]
         return TimeLeft(here + sum(known), at_least=len(known) < len(later))
@@ -69,8 +69,9 @@ class Progress:
             "denoise": 0.7,
             "decode": 0.22,
             "smooth": 0.97,
+            "enlarge": 0.97,
             "save": 0.03,
         }
-        way = CHANGING if self.stage == "smooth" else MAKING
+        way = way_of((self.stage,))
         done = sum(share[stage] for stage in way[: way.index(self.stage)])
         return min(1.0, done + share[self.stage] * self.fraction)

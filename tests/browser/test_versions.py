@@ -14,6 +14,7 @@ def generate(page: Any, prompt: str) -> None:
     page.fill("#prompt textarea", prompt)
     page.click("#generate")
     page.wait_for_selector("#stage .stage[data-mode=clip] .acts #smooth")
+    page.wait_for_selector(f"#stage .caption .prompt:has-text('{prompt}')")
 
 
 def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
@@ -55,6 +56,23 @@ def test_a_clip_is_made_smoother_and_held_against_itself(page: Any) -> None:
     versions.wait_for()
 
 
+def test_a_clip_is_made_larger_and_its_versions_keep_what_they_have(page: Any) -> None:
+    generate(page, "a red ball rolls")
+    sizes = page.locator("#stage .sizes")
+    size = sizes.locator("option").first.inner_text()
+    sizes.select_option(index=0)
+    page.click("#enlarge")
+    page.wait_for_selector(f"#stage .told:has-text('Queued: the clip at {size}.')")
+    versions = page.locator("#stage .versions")
+    page.wait_for_selector(f"#stage .versions [aria-pressed=true]:has-text('{size} · 16 fps')")
+    assert versions.locator(".lib-button").count() == 2
+    assert page.locator("#stage .facts").inner_text().endswith(" · Enlarge")
+    assert page.evaluate("document.querySelector('.film video').videoWidth") == int(size.split()[0])
+    page.locator("#stage .rates").select_option("32")
+    page.click("#smooth")
+    page.wait_for_selector(f"#stage .versions [aria-pressed=true]:has-text('{size} · 32 fps')")
+
+
 def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path: Path) -> None:
     times = [Fraction(at, 15) for at in range(8)]
     file = write(tmp_path / "Holiday.mp4", moving(8), times, turned=90, sound="aac")
@@ -67,6 +85,10 @@ def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path
     page.wait_for_selector("#stage .facts:has-text('60 fps')")
     assert page.locator("#stage .caption .prompt").inner_text() == "Holiday"
     assert page.locator("#stage .rates").count() == 0, "more there is not"
+    page.set_input_files("#from-clip input[type=file]", str(file))
+    told.get_by_text("Enlarge it to 1080p").click()
+    page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 1080p.')")
+    page.wait_for_selector("#stage .facts:has-text('1080 × ')")
 
 
 def test_the_library_has_a_clips_versions_in_its_dialog(page: Any) -> None:
@@ -96,3 +118,6 @@ def test_several_clips_of_the_library_are_made_smoother(page: Any) -> None:
     smoother = sum(1 for clip in rates if clip["rates"])
     page.locator(".lib-choice").get_by_text("Smooth", exact=True).click()
     page.wait_for_selector(f".lib-told:has-text('Queued to be made smoother: {smoother}.')")
+    larger = sum(1 for clip in rates if clip["larger"])
+    page.locator(".lib-choice").get_by_text("Enlarge", exact=True).click()
+    page.wait_for_selector(f".lib-told:has-text('Queued to be made larger: {larger}.')")

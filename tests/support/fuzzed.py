@@ -189,10 +189,14 @@ FOUND: list[tuple[str, str, list[Any]]] = [
     ("idea-theme", "input", ["scripted", {"a": 1}]),
     ("model", "change", [{}, []]),
     ("llm-save", "click", ["http://127.0.0.1:9/v1", "m", "", "soon"]),  # TypeError: str <= float
-    ("generate", "click", ["a", "scripted", "32×48", 6, 7, True, False, float("inf"), True]),
+    (
+        "generate",
+        "click",
+        ["", "a", "scripted", "32×48", 6, 7, "", False, float("inf"), True, 0, 0],
+    ),
     ("embed", "input", [[]]),
     ("measure", "click", [["scripted"], "7×7×7", ["gpu0"]]),
-    ("prompt", "change", [["a"], ["scripted"]]),
+    ("prompt", "change", [["scripted"], "32×48", 5, ["a"], "", False, 1]),
 ]
 
 
@@ -255,19 +259,24 @@ class Calls:
 
     def found(self) -> list[Call]:
         """What failed once: ``FOUND``, a search for half a sign, an Origin that is no address."""
-        made = [
-            self._post(
-                "gradio_api/run/predict",
-                {"data": data, "fn_index": event["id"], "session_hash": "found"},
-            )
-            for part, happened, data in FOUND
-            for event in self._events
-            if len(event["inputs"]) == len(data)
-            and any(name == happened and self._is(part, id) for id, name in event["targets"])
-        ]
+        made = []
+        for part, happened, data in FOUND:
+            events = [
+                event["id"]
+                for event in self._events
+                if len(event["inputs"]) == len(data)
+                and any(name == happened and self._is(part, id) for id, name in event["targets"])
+            ]
+            assert events, f"{part} has no such event any more"
+            made += [
+                self._post(
+                    "gradio_api/run/predict",
+                    {"data": data, "fn_index": event, "session_hash": "found"},
+                )
+                for event in events
+            ]
         half = self._post("gradio_api/run/library", {"data": ["\ud800", 5, 0]})
         bracket = Call("POST", "clip/1/favourite", b"{}", {"Origin": "http://[", "X-Headroom": "1"})
-        assert len(made) >= len(FOUND), "their parts are there"
         return [*made, half, bracket]
 
     def _is(self, name: str, part: int | None) -> bool:

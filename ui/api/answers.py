@@ -16,7 +16,7 @@ from engine.errors import ExitCode, HeadroomError
 from engine.guard.verdicts import verdict_json
 from engine.jobs import Job, State
 from engine.library.library import Clip, Query
-from engine.library.versions import next_rate, original_of, smoothed
+from engine.library.versions import Asked, has, original_of
 from engine.process.patience import WakingClock
 from engine.request import ClipRequest, Problem, RequestError, whole
 from engine.text import NOTHING, Text, programs
@@ -85,8 +85,8 @@ class Answers:
         embed = flag("receipt", receipt)
         return self.engine.submit(self._request(fields), embed)
 
-    def enhance(self, clip: object, fps: object, receipt: object = True) -> Job:
-        """Queue another version of a clip of the library, with so many frames a second.
+    def enhance(self, clip: object, asked: Asked, receipt: object = True) -> Job:
+        """Queue another version of a clip of the library.
 
         Raises:
             RequestError: a field is refused.
@@ -94,9 +94,9 @@ class Answers:
             HeadroomError: as ``Engine.submit``.
         """
         embed, engine = flag("receipt", receipt), self.engine
-        original = original_of(engine.library, engine.library.found(whole(clip) or 0))
-        rate = next_rate(original.video) if fps is None else fps
-        return engine.submit(smoothed(original, engine.presets.smoother, rate), embed)
+        chosen = engine.library.found(whole(clip) or 0)
+        original = original_of(engine.library, chosen)
+        return engine.submit(asked.request(original, engine.presets, has(chosen)), embed)
 
     def cancel(self, job: object) -> Queued:
         """Cancel what waits, ask what runs to stop; what has ended stays as it is.

@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from engine.errors import HeadroomError
 from engine.jobs import Job
 from engine.library.library import Clip
+from engine.library.versions import Asked
 from engine.process.own_files import is_own_file
 from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.shapes import Checked, LibraryTold, Made, PauseTold, Queued, StatusTold
@@ -79,11 +80,15 @@ def add_endpoints(answers: Answers) -> None:
         fps: int | None = None,
         wait: bool = True,
         receipt: bool = True,
+        height: int | None = None,
+        scale: float | None = None,
     ) -> Made:
-        """Make a clip of the library smoother, by its number there: fps is 24, 30, 32, 48 or 60
-        frames a second, twice its own by default. It becomes another clip; wait, receipt and the
-        answer are as in /generate."""
-        return await made(request, partial(answers.enhance, clip, fps, receipt), wait)
+        """Make a clip of the library smoother or larger, by its number there: fps is 24, 30, 32, 48
+        or 60 frames a second, height is in pixels, scale how many times as large; with none of them
+        it has twice as many frames. It becomes another clip; wait, receipt and the answer are as in
+        /generate."""
+        asked = Asked(fps, height, scale)
+        return await made(request, partial(answers.enhance, clip, asked, receipt), wait)
 
     async def made(request: gr.Request, submit: Callable[[], Job], wait: object) -> Made:
         if not flag("wait", wait):

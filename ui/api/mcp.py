@@ -26,6 +26,7 @@ from engine.default_model import default_model
 from engine.errors import HeadroomError
 from engine.guard.verdicts import Refused
 from engine.jobs import Job, State
+from engine.library.versions import Asked
 from ui.api.answers import PLACE, Answers, flag, size_fields
 from ui.api.gradio_endpoints import origin
 from ui.api.mcp_tools import (
@@ -105,7 +106,8 @@ class McpServer:
 
     async def enhance(self, given: Arguments, context: Context) -> Answer:
         refuse_unknown(ENHANCE, given)
-        job = await asyncio.to_thread(self.answers.enhance, given.get("clip"), given.get("fps"))
+        asked = Asked(given.get("fps"), given.get("height"), given.get("scale"))
+        job = await asyncio.to_thread(self.answers.enhance, given.get("clip"), asked)
         if flag("wait", given.get("wait", True)):
             job = await self._wait(job, context)
         return await asyncio.to_thread(self._told, job, origin(context.request))

@@ -105,11 +105,11 @@ GENERATE: Tool = {
 
 ENHANCE: Tool = {
     "name": "enhance",
-    "title": "Make a clip smoother",
+    "title": "Make a clip smoother or larger",
     "description": (
-        "Make another version of a clip that was made here, with more frames a second: motion "
-        "looks smoother, nothing else changes, and the clip itself stays. Takes seconds to "
-        "minutes. Only when the user asked for it. The answer is as generate's."
+        "Make another version of a clip that was made here, with more frames a second (motion "
+        "looks smoother), larger pictures (no new detail), or both. The clip itself stays. Takes "
+        "seconds to minutes. Only when the user asked for it. The answer is as generate's."
     ),
     "input_schema": {
         "type": "object",
@@ -118,7 +118,15 @@ ENHANCE: Tool = {
             "fps": {
                 "type": "integer",
                 "enum": list(RATES),
-                "description": "Frames a second; left out, twice as many as the clip has.",
+                "description": "Frames a second. With nothing else given, twice as many as it has.",
+            },
+            "height": {
+                "type": "integer",
+                "description": "Height in pixels, more than the clip has; its shape stays.",
+            },
+            "scale": {
+                "type": "number",
+                "description": "Instead of height: how many times as large.",
             },
             "wait": {
                 "type": "boolean",
@@ -197,8 +205,8 @@ def instructions(presets: Presets) -> str:
     return (
         "Headroom makes short video clips from text on this computer: nothing leaves it. A size is "
         "open only when this computer was measured to have room for it. generate makes a clip, "
-        "enhance makes one smoother, status follows both, check tells which models and sizes are "
-        "open and how long they take. "
+        "enhance makes one smoother or larger, status follows both, check tells which models and "
+        "sizes are open and how long they take. "
         f"The default model is {default.id}: {default.summary} {vocabulary(default)}".strip()
     )
 

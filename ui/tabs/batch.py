@@ -7,12 +7,13 @@ from typing import Any
 import gradio as gr
 
 from engine.engine import Engine
+from engine.library.larger import NAMED
 from engine.prompts.batch import MOST
 from engine.timing import RATES
 from ui.wiring import QUIET
 
 EMBED = "embed_receipts"
-SMOOTH = "smooth_after"
+SMOOTH, SIDE = "smooth_after", "enlarge_after"
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class More:
     seeds: gr.Number
     embed: gr.Checkbox
     smooth: gr.Dropdown
+    side: gr.Dropdown
 
     def as_list(self) -> list[Any]:
-        return [self.lines, self.seeds, self.embed, self.smooth]
+        return [self.lines, self.seeds, self.embed, self.smooth, self.side]
 
     def kept(self) -> list[Any]:
         """Those whose value is remembered, as ``remembered`` answers."""
-        return [self.embed, self.smooth]
+        return [self.embed, self.smooth, self.side]
 
 
 def embeds(engine: Engine) -> bool:
@@ -45,8 +47,14 @@ def smooths(engine: Engine) -> int:
     return rate if rate in RATES else 0
 
 
+def enlarges(engine: Engine) -> int:
+    """The shorter side of that version, in pixels; 0 for the clip's own."""
+    side = engine.settings.get(SIDE, 0)
+    return side if side in NAMED else 0
+
+
 def remembered(engine: Engine) -> list[Any]:
-    return [embeds(engine), smooths(engine)]
+    return [embeds(engine), smooths(engine), enlarges(engine)]
 
 
 def build_more(engine: Engine) -> More:
@@ -77,6 +85,13 @@ def build_more(engine: Engine) -> More:
             info="Each clip is followed by one with so many frames a second. Both stay.",
             elem_id="smooth-after",
         )
+        side = gr.Dropdown(
+            [("No", 0), *((f"{side}p", side) for side in NAMED)],
+            value=0,
+            label="Then make a larger version",
+            info="With both, one version follows that is smoother and larger.",
+            elem_id="enlarge-after",
+        )
 
     def remember(on: bool) -> None:
         engine.settings.set(EMBED, on)
@@ -84,6 +99,10 @@ def build_more(engine: Engine) -> More:
     def remember_rate(rate: int | None) -> None:
         engine.settings.set(SMOOTH, rate or 0)
 
+    def remember_side(side: int | None) -> None:
+        engine.settings.set(SIDE, side or 0)
+
     embed.input(remember, embed, None, **QUIET)
     smooth.input(remember_rate, smooth, None, **QUIET)
-    return More(box, lines, seeds, embed, smooth)
+    side.input(remember_side, side, None, **QUIET)
+    return More(box, lines, seeds, embed, smooth, side)

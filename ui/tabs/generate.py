@@ -14,6 +14,7 @@ from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.guard.climb import PROBE_PROMPT
 from engine.guard.verdict import Verdict
+from engine.library.larger import NAMED
 from engine.presets import ModelPreset
 from engine.prompts.batch import count, expand
 from engine.prompts.variants import as_typed
@@ -207,10 +208,11 @@ def wire_foot(engine: Engine, controls: Controls, foot: Foot, more: Sequence[Any
         seeds: Chosen,
         embed: bool,
         smooth: int | None,
+        side: int | None,
     ) -> list[Any]:
         form = Form(prompt, model, size, frames, seed, held)
         try:
-            told = act(engine, step, form, lines, seeds, embed, smooth)
+            told = act(engine, step, form, lines, seeds, embed, smooth, side)
         except HeadroomError as error:
             told = judged(engine, model, size, frames, prompt, held, lines, seeds)
             return [refusal_html(error), *told]
@@ -280,13 +282,15 @@ def act(
     seeds: Chosen,
     embed: bool,
     smooth: int | None = None,
+    side: int | None = None,
 ) -> list[Any]:
     """Do what stood on the button, if it still is the next step; updates for what ``judged``
     refreshes.
 
     Args:
         step: the ``Step`` that was on show.
-        smooth: the frames a second of the version that follows each clip, if one does.
+        smooth, side: frames a second, and the shorter side in pixels, of the version that follows
+            each clip, if one does.
 
     Raises:
         HeadroomError: it was refused.
@@ -300,8 +304,8 @@ def act(
     elif step in makes or not step:
         raw = form.raw()
         every = expand(raw, lines, seeds, engine.presets)
-        rate = smooth if isinstance(smooth, int) and smooth in RATES else None
-        engine.submit_all(every, embed, may_wait=True, smooth=rate)
+        fps, pixels = (smooth or 0) * (smooth in RATES), (side or 0) * (side in NAMED)
+        engine.submit_all(every, embed, may_wait=True, smooth=fps, side=pixels)
     elif step == Step.TEST == now.step:
         raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}
         engine.measure(ClipRequest.check(raw, engine.presets, probe=True))

@@ -7,7 +7,7 @@ its sentence in ``refused``: browsers log every status above 399 as a fault of t
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Request
@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, Response
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library import file_manager, reader_process
+from engine.library.larger import offered
 from engine.library.library import Clip, Key, Query, days_left
 from engine.library.mp4 import ClipError
 from engine.library.reader_process import IDENTICAL, Likeness
@@ -197,6 +198,7 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "length": say(_with_rate(Text("library_routes.length", seconds=seconds), request)),
         "fps": fps,
         "rates": [rate for rate in RATES if rate > fps],
+        "larger": [asdict(picture) for picture in offered(request)],
         "is_version": request.source is not None,
         "width": request.width,
         "height": request.height,

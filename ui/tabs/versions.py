@@ -1,5 +1,5 @@
-"""Other versions of clips: a clip of the library, or any dropped MP4, made smoother; and which
-clips are versions of one."""
+"""Other versions of clips: a clip of the library, or any dropped MP4, made smoother or larger; and
+which clips are versions of one."""
 
 import asyncio
 from typing import Annotated, Any
@@ -9,7 +9,16 @@ from fastapi import Depends, FastAPI, Query, Request
 from engine.engine import Engine
 from engine.errors import HeadroomError
 from engine.library.mp4 import ClipError, shown_name
-from engine.library.versions import Original, original_at, original_of, smoothed, versions
+from engine.library.versions import (
+    OWN,
+    Asked,
+    Original,
+    Wanted,
+    has,
+    original_at,
+    original_of,
+    versions,
+)
 from engine.text import FileSize, Said, Text
 from ui.server.access import known_fields, member, ours
 from ui.tabs import dropped
@@ -19,33 +28,50 @@ from ui.tabs.library_routes import Number, card, found
 from ui.wording import say
 
 Rate = Annotated[int, Query(ge=1, le=1000)]
+Side = Annotated[int, Query(ge=1, le=10_000)]
 
 
 class Smoother(Nothing):
     fps: int
 
 
+class Larger(Nothing):
+    height: int
+
+
 def add_version_routes(app: FastAPI, engine: Engine) -> None:
-    """``POST /clip/N/smooth`` and ``POST /video?fps=N``, the MP4 as its body: into the queue.
-    ``GET /clip/N/versions``: the clip and its versions, oldest first."""
+    """``POST /clip/N/smooth``, ``/clip/N/enlarge``, and ``POST /video?fps=N`` or ``?side=N`` with
+    the MP4 as its body: into the queue. ``GET /clip/N/versions``: the clip and its versions, oldest
+    first."""
     looks = [Depends(member), Depends(known_fields)]
     changes = [*looks, Depends(ours)]
     turn = asyncio.Semaphore(dropped.AT_ONCE)
 
     @app.post("/clip/{number}/smooth", dependencies=changes)
     def smooth(number: Number, asked: Smoother) -> dict[str, Any]:
+        return changed(number, Asked(fps=asked.fps))
+
+    @app.post("/clip/{number}/enlarge", dependencies=changes)
+    def enlarge(number: Number, asked: Larger) -> dict[str, Any]:
+        return changed(number, Asked(height=asked.height))
+
+    def changed(number: int, asked: Asked) -> dict[str, Any]:
         try:
-            return queued(engine, original_of(engine.library, found(engine, number)), asked.fps)
+            clip = found(engine, number)
+            return queued(engine, original_of(engine.library, clip), asked, has(clip))
         except HeadroomError as error:
             return {"refused": say(error.text)}
 
     @app.post("/video", dependencies=changes)
-    async def video(request: Request, fps: Rate, name: str = "") -> dict[str, Any]:
+    async def video(
+        request: Request, fps: Rate | None = None, side: Side | None = None, name: str = ""
+    ) -> dict[str, Any]:
         called: Said = shown_name(name) or Text("dropped.the_file")
         async with turn:
             try:
                 original = await _original(request, engine, called)
-                return await asyncio.to_thread(queued, engine, original, fps)
+                asked = Asked(fps, side=side)
+                return await asyncio.to_thread(queued, engine, original, asked)
             except HeadroomError as error:
                 return {"refused": say(error.text)}
             except OSError as error:
@@ -61,9 +87,11 @@ def add_version_routes(app: FastAPI, engine: Engine) -> None:
             return {"refused": say(error.text)}
 
 
-def queued(engine: Engine, original: Original, rate: object) -> dict[str, Any]:
-    """Raises HeadroomError: ``original`` can't have that rate, or nothing can be queued now."""
-    request = smoothed(original, engine.presets.smoother, rate)
+def queued(
+    engine: Engine, original: Original, asked: Asked, before: Wanted = OWN
+) -> dict[str, Any]:
+    """Raises HeadroomError: ``original`` can't be so, or nothing can be queued now."""
+    request = asked.request(original, engine.presets, before)
     return {"job": engine.submit(request, embed=embeds(engine)).id}
 
 

@@ -16,7 +16,7 @@ from engine.guard.verdicts import Refused
 from engine.jobs import State
 from engine.joined.machines import Machines
 from engine.library.mp4 import read_receipt
-from engine.library.versions import original_at, original_of, smoothed
+from engine.library.versions import OWN, Asked, original_at, original_of
 from engine.presets import Presets
 from engine.request import Size
 from engine.weights.checkpoint import WeightsMissing
@@ -171,11 +171,10 @@ def test_a_clip_of_here_is_made_smoother_there(
     head.start()
     clip = head.library.of_job(finish(head, head.submit(ask("go"), lane="local")).id)
     assert clip is not None
-    smoother = head.presets.models["smooth"]
     file = write(tmp_path / "Trip.mp4", moving(4), [Fraction(at, 10) for at in range(4)])
     originals = original_of(head.library, clip), original_at(head.sources, file)
     for original, source in zip(originals, (clip.receipt["seed"], None), strict=True):
-        request = smoothed(original, smoother, 30)
+        request = Asked(30).request(original, head.presets, OWN)
         job = finish(head, head.submit(request, lane=far(machines)))
         assert job.state is State.DONE, str(job.note)
         home = head.library.of_job(job.id)

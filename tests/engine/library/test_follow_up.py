@@ -5,8 +5,9 @@ import pytest
 from engine.engine import Engine
 from engine.jobs import Jobs, State
 from engine.library.files import Identity
-from engine.library.follow_up import FollowUp
+from engine.library.follow_up import FollowUp, from_text
 from engine.presets import Presets
+from engine.request import ClipRequest
 from tests.conftest import Ask, finish, wait_until
 from tests.support.clipfiles import receipt
 
@@ -49,12 +50,35 @@ def test_nothing_follows_what_is_too_long_for_it(jobs: Jobs, ask: Ask) -> None:
     assert jobs.waiting() == []
 
 
+def test_a_larger_version_follows_and_may_be_smoother_too(presets: Presets) -> None:
+    scripted = presets.models["scripted"]
+    both = FollowUp.of(scripted, presets, 24, 1080)
+    assert both == FollowUp("enlarge", 24, 8, 1080)
+    assert FollowUp.of(scripted, presets, 8, 1080) == FollowUp("enlarge", 0, 8, 1080)
+    assert both is not None
+    kept = from_text(both.to_row())
+    assert kept == both
+    asked = both.request(receipt(height=64, width=96), DIGEST)
+    assert asked is not None
+    assert (asked.model, asked.fps, asked.height, asked.width) == ("enlarge", 24, 1080, 1620)
+    assert ClipRequest.check(asked.to_json(), presets) == asked
+    large = both.request(receipt(height=1088, width=1920), DIGEST)
+    assert large is not None
+    assert (large.fps, large.height) == (24, 1088), "as large already, but smoother"
+    alone = FollowUp("enlarge", 0, 8, 1080)
+    assert alone.request(receipt(height=1088, width=1920), DIGEST) is None
+
+
+def test_what_the_version_before_queued_is_read(presets: Presets) -> None:
+    assert from_text('{"model": "smooth", "fps": 24, "rate": 8}') == FollowUp("smooth", 24, 8)
+
+
 def test_nothing_follows_what_wasnt_made_or_has_as_many(
     jobs: Jobs, ask: Ask, presets: Presets
 ) -> None:
-    scripted, smoother = presets.models["scripted"], presets.models["smooth"]
-    assert FollowUp.smooth(scripted, smoother, 8) is None
-    assert FollowUp.smooth(scripted, smoother, 24) == FollowUp("smooth", 24, 8)
+    scripted = presets.models["scripted"]
+    assert FollowUp.of(scripted, presets, 8) is None
+    assert FollowUp.of(scripted, presets, 24) == FollowUp("smooth", 24, 8)
     (job,) = jobs.add_all([ask()], follows=[FollowUp("smooth", 24, 8)])
     jobs.cancel(job.id)
     assert jobs.waiting() == []

@@ -14,7 +14,7 @@ from engine.library import reader_process
 from engine.library.library import Clip, LibraryError
 from engine.library.mp4 import read_frames
 from engine.library.receipt import asked_again
-from engine.library.versions import original_at, original_of, smoothed, versions
+from engine.library.versions import OWN, Asked, has, original_at, original_of, versions
 from engine.library.video import look_at
 from engine.request import Size
 from engine.worker.status import EngineState
@@ -34,7 +34,12 @@ def made(engine: Engine, job: Job) -> Clip:
 
 def smooth(engine: Engine, clip: Clip, rate: int) -> Job:
     found = original_of(engine.library, clip)
-    return engine.submit(smoothed(found, engine.presets.models["smooth"], rate))
+    return engine.submit(Asked(rate).request(found, engine.presets, OWN))
+
+
+def enlarge(engine: Engine, clip: Clip, **asked: object) -> Job:
+    found = original_of(engine.library, clip)
+    return engine.submit(Asked(**asked).request(found, engine.presets, has(clip)))
 
 
 def begun(engine: Engine, folder: Path, frames: int, rate: int) -> Job:
@@ -43,7 +48,7 @@ def begun(engine: Engine, folder: Path, frames: int, rate: int) -> Job:
     times = [Fraction(at, 15) for at in range(frames)]
     found = original_at(engine.sources, write(folder / "a.mp4", noise, times))
     engine.start()
-    job = engine.submit(smoothed(found, engine.presets.models["smooth"], rate))
+    job = engine.submit(Asked(rate).request(found, engine.presets, OWN))
     wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
     return job
 
@@ -95,7 +100,7 @@ def test_other_programs_videos_keep_their_sound_and_their_length(
     engine.start()
     found = original_at(engine.sources, file)
     file.unlink()
-    clip = made(engine, engine.submit(smoothed(found, engine.presets.models["smooth"], 60)))
+    clip = made(engine, engine.submit(Asked(60).request(found, engine.presets, OWN)))
     after = look_at(engine.library.place(clip))
     assert (after.width, after.height) == (32, 48)
     assert after.end == pytest.approx(seen.end, abs=1e-3)
@@ -114,7 +119,7 @@ def test_what_a_version_takes_is_measured_by_itself_and_told_for_other_sizes(
     for height, width in ((96, 144), (192, 288)):
         frames = moving(8, height, width)
         found = original_at(engine.sources, write(tmp_path / f"{height}.mp4", frames, times))
-        made(engine, engine.submit(smoothed(found, engine.presets.models["smooth"], 24)))
+        made(engine, engine.submit(Asked(24).request(found, engine.presets, OWN)))
     rows = engine.guard.rows("smooth")
     assert [set(row.measurement.peaks) for row in rows] == [{"smooth"}, {"smooth"}]
     small, large, larger = (Size(96 * n, 144 * n, 16) for n in (1, 2, 3))
@@ -134,7 +139,7 @@ def test_a_source_stays_while_a_job_may_need_it(
     monkeypatch.setattr("engine.library.sources.SPARE_SECONDS", 0.0)
     times = [Fraction(at, 10) for at in range(5)]
     found = original_at(engine.sources, write(tmp_path / "a.mp4", moving(5), times))
-    job = engine.submit(smoothed(found, engine.presets.models["smooth"], 24))
+    job = engine.submit(Asked(24).request(found, engine.presets, OWN))
     assert engine.sources.settle() == 0
     engine.cancel(job.id)
     assert engine.sources.settle() == 0, "it may be asked for again"
@@ -170,7 +175,7 @@ def test_a_request_that_is_not_of_the_file_is_refused(engine: Engine, ask: Ask) 
     engine.start()
     clip = made(engine, engine.submit(ask()))
     found = original_of(engine.library, clip)
-    right = smoothed(found, engine.presets.models["smooth"], 30)
+    right = Asked(30).request(found, engine.presets, OWN)
     for wrong in (
         replace(right, frames=right.frames + 1),
         replace(right, height=16),
@@ -181,3 +186,73 @@ def test_a_request_that_is_not_of_the_file_is_refused(engine: Engine, ask: Ask) 
             State.FAILED,
             "The file isn't the video that was asked for.",
         )
+
+
+def test_a_clip_is_made_larger_and_keeps_its_frames_and_times(engine: Engine, ask: Ask) -> None:
+    engine.start(warm="scripted")
+    clip = made(engine, engine.submit(ask("a red ball", height=64, width=96, frames=9, seed=5)))
+    larger = made(engine, enlarge(engine, clip, scale=2))
+    place = engine.library.place(larger)
+    before, after = look_at(engine.library.place(clip)), look_at(place)
+    assert (after.height, after.width, after.times, after.end) == (
+        128,
+        192,
+        before.times,
+        before.end,
+    )
+    frames, source = read_frames(place), read_frames(engine.library.place(clip))
+    again = np.stack([frame.reshape(64, 2, 96, 2, 3).mean((1, 3)) for frame in frames])
+    assert np.abs(again - source).mean() < 6, "the same pictures"
+    receipt = larger.receipt
+    assert (receipt["model"], receipt["request"]["fps"]) == ("enlarge", 8)
+    assert receipt["plan"]["larger"]["value"] == "lanczos"
+    assert set(receipt["peaks"]) == {"enlarge"}
+    assert list(receipt["stages"]) == ["load", "enlarge", "save"]
+    assert asked_again(receipt)["height"] == 64, "its settings are those of the clip itself"
+
+
+def test_versions_of_versions_keep_what_they_have(engine: Engine, ask: Ask) -> None:
+    engine.start(warm="scripted")
+    clip = made(engine, engine.submit(ask("a red ball", height=64, width=96, frames=9)))
+    smoother = made(engine, smooth(engine, clip, 24))
+    both = made(engine, enlarge(engine, smoother, scale=1.5))
+    assert (both.request.fps, both.request.height, both.request.frames) == (24, 96, 27)
+    assert both.request.source == clip.identity.digest, "made from the clip itself"
+    again = made(engine, enlarge(engine, both, fps=48))
+    assert (again.request.fps, again.request.height, again.request.frames) == (48, 96, 54)
+    family = [one.id for one in versions(engine.library, clip)]
+    assert family == [clip.id, smoother.id, both.id, again.id]
+
+
+def test_another_programs_video_keeps_its_own_rate_sound_and_gaps(
+    engine: Engine, tmp_path: Path
+) -> None:
+    engine.start()
+    phone = [Fraction(at * 1001, 30000) for at in range(12)]
+    gaps = [*phone[:5], *(at + Fraction(1, 4) for at in phone[5:])]
+    for name, times in (("phone", phone), ("gaps", gaps)):
+        file = write(tmp_path / f"{name}.mp4", moving(12), times, turned=90, sound="aac")
+        found = original_at(engine.sources, file)
+        request = Asked(scale=1.5).request(found, engine.presets, OWN)
+        clip = made(engine, engine.submit(request))
+        before, after = look_at(file), look_at(engine.library.place(clip))
+        assert abs(float(after.end - before.end)) < 0.001, "to the millisecond"
+        assert after.has_sound
+        assert after.height == request.height > before.height
+        if name == "phone":
+            assert len(after.times) == 12
+            assert abs(float(after.times[-1] - before.times[-1])) < 0.001
+        else:
+            shown = read_frames(engine.library.place(clip))
+            assert len(shown) == request.frames > 12, "the gap is a picture that is held"
+
+
+def test_a_size_that_isnt_the_videos_shape_is_refused_by_the_worker(
+    engine: Engine, ask: Ask
+) -> None:
+    engine.start(warm="scripted")
+    clip = made(engine, engine.submit(ask("a red ball", height=64, width=96, frames=9)))
+    right = Asked(scale=2).request(original_of(engine.library, clip), engine.presets, OWN)
+    job = finish(engine, engine.submit(replace(right, width=160)))
+    assert job.state is State.FAILED
+    assert "isn't the video" in str(job.note)

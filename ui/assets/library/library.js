@@ -105,6 +105,11 @@ const openClip = (clip) => {
     acts.push([headroomText("script.smooth_to", { n: fps }),
       () => ask(`clip/${clip.id}/smooth`, { fps }).then(() => headroomText("script.queued_smooth", { n: fps }))]);
   }
+  if (clip.days === null && clip.larger.length) {
+    const size = largerSize(clip);
+    acts.push([headroomText("script.enlarge_to", { size: pixels(size) }),
+      () => ask(`clip/${clip.id}/enlarge`, { height: size.height }).then(() => headroomText("script.queued_enlarge", { size: pixels(size) }))]);
+  }
   if (clip.days === null) {
     acts.push([headroomText("script.animate"), (video) => beginWith(clip, video.currentTime).then(() => true)]);
     if (!clip.is_version) acts.push([headroomText("script.go_on"), () => beginWith(clip).then(() => true)]);

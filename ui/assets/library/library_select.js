@@ -133,21 +133,26 @@ const downloadAll = () => whileBusy(async () => {
   say(missing.length ? headroomText("script.zip_lacks", { n: missing.length, files: named.join(", ") }) : "");
 });
 
-// One after the other: each is looked at before it is queued. What has as many frames stays as it is.
-const smoothAll = () => whileBusy(async () => {
-  const wanted = theSelected().filter((clip) => clip.rates.length);
+// One after the other: each is looked at before it is queued. What has as many frames, or is as large, stays as it is.
+const changeAll = (wanted, change, told) => whileBusy(async () => {
   const why = new Set();
   let queued = 0;
   for (const clip of wanted) {
     try {
-      await ask(`clip/${clip.id}/smooth`, { fps: smoothRate(clip) });
+      await change(clip);
       queued += 1;
     } catch (error) {
       why.add(error.message);
     }
   }
-  say(sentences(queued && headroomText("script.queued_smooth_many", { n: queued }), ...why));
+  say(sentences(queued && headroomText(told, { n: queued }), ...why));
 });
+const smoothable = () => theSelected().filter((clip) => clip.rates.length);
+const enlargeable = () => theSelected().filter((clip) => clip.larger.length);
+const smoothAll = () => changeAll(smoothable(),
+  (clip) => ask(`clip/${clip.id}/smooth`, { fps: smoothRate(clip) }), "script.queued_smooth_many");
+const enlargeAll = () => changeAll(enlargeable(),
+  (clip) => ask(`clip/${clip.id}/enlarge`, { height: largerSize(clip).height }), "script.queued_enlarge_many");
 
 const compareBoth = () => compare(theSelected());
 
@@ -158,6 +163,7 @@ const counted = make("span", { role: "status" });
 const inBar = {
   compare: button(headroomText("script.compare"), compareBoth),
   smooth: button(headroomText("script.smooth"), () => smoothAll()),
+  enlarge: button(headroomText("script.enlarge"), () => enlargeAll()),
   favourite: button(headroomText("script.favourite"), () => favouriteAll()),
   zip: button(headroomText("script.download_zip"), () => downloadAll()),
   remove: button(headroomText("script.delete"), () => removeAll()),
@@ -173,7 +179,8 @@ const showBar = () => {
   counted.textContent = n === 0 ? "" : headroomText(n === 1 ? "script.one_selected" : "script.selected", { n });
   inBar.compare.hidden = n !== 2 || theSelected().length !== 2;
   inBar.favourite.hidden = inBar.remove.hidden = inTrash();
-  inBar.smooth.hidden = inTrash() || !theSelected().some((clip) => clip.rates.length);
+  inBar.smooth.hidden = inTrash() || !smoothable().length;
+  inBar.enlarge.hidden = inTrash() || !enlargeable().length;
   inBar.restore.hidden = !inTrash();
   const all = theSelected().every((clip) => clip.favourite);
   inBar.favourite.textContent = headroomText(n && all ? "script.unfavourite" : "script.favourite");

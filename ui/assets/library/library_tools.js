@@ -58,10 +58,26 @@ const smoothRate = (clip) => {
   return clip.rates.includes(kept) ? kept : clip.rates.find((rate) => rate >= 2 * clip.fps) ?? clip.rates.at(-1);
 };
 const keepRate = (rate) => { try { localStorage.setItem(RATE, String(rate)); } catch { /* likewise */ } };
+// The size that a clip was given last, by its shorter side: full HD to begin with.
+const SIDE = "headroom-enlarge";
+const shorter = ({ width, height }) => Math.min(width, height);
+const pixels = ({ width, height }) => `${width} × ${height}`;
+const largerSize = (clip) => {
+  let kept = 1080;
+  try { kept = Number(localStorage.getItem(SIDE)) || kept; } catch { /* likewise */ }
+  return clip.larger.find((size) => shorter(size) === kept)
+    ?? clip.larger.find((size) => size.height >= 2 * clip.height) ?? clip.larger.at(-1);
+};
+const keepSize = (size) => { try { localStorage.setItem(SIDE, String(shorter(size))); } catch { /* likewise */ } };
 const versionsOf = async (clip) => (await ask(`clip/${clip.id}/versions`)).clips;
 // A button for each of `all`, of which `clip` is on show.
-const versionChips = (all, clip, open) => all.map((one) => button(headroomText("script.fps", { n: one.fps }), () => open(one),
-  { "aria-pressed": String(one.id === clip.id) }));
+const versionChips = (all, clip, open) => {
+  const sizes = new Set(all.map(pixels)).size > 1;
+  return all.map((one) => {
+    const fps = headroomText("script.fps", { n: one.fps });
+    return button(sizes ? `${pixels(one)} · ${fps}` : fps, () => open(one), { "aria-pressed": String(one.id === clip.id) });
+  });
+};
 // Whether `clip` is held against what it was made from, or that against the newest made from it.
 const pairOf = (clip, all) => (clip.is_version && clip.id !== all[0].id ? [all[0], clip] : [clip, all.at(-1)]);
 

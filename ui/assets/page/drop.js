@@ -31,22 +31,27 @@ const take = async (files) => {
     trigger("select", { request: found.request });
   } catch (error) {
     say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
-    if (error.told?.video) told.append(" ", offer(file));
+    if (error.told?.video) told.append(...offers(file).flatMap((made) => [" ", made]));
   }
 };
 
-// Another program's video has no settings, but it can be made smoother.
+// Another program's video has no settings, but it can be made smoother, or larger.
 const SMOOTHER = 60;
-const offer = (file) => headroomNode("button", { type: "button", class: "lib-button", text: headroomText("script.smooth_video", { n: SMOOTHER }),
+const FULL_HD = 1080;
+const offer = (file, label, asked, queued) => headroomNode("button", { type: "button", class: "lib-button", text: label,
   onclick: async () => {
     say(headroomText("script.drop_reading", { file: file.name }), false);
     try {
-      await send("video", file, { fps: SMOOTHER });
-      say(headroomText("script.queued_smooth", { n: SMOOTHER }), false);
+      await send("video", file, asked);
+      say(queued, false);
     } catch (error) {
       say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
     }
   } });
+const offers = (file) => [
+  offer(file, headroomText("script.smooth_video", { n: SMOOTHER }), { fps: SMOOTHER }, headroomText("script.queued_smooth", { n: SMOOTHER })),
+  offer(file, headroomText("script.enlarge_video", { n: FULL_HD }), { side: FULL_HD }, headroomText("script.queued_enlarge", { size: `${FULL_HD}p` })),
+];
 
 choice.addEventListener("change", () => { take(choice.files); choice.value = ""; });
 

@@ -103,22 +103,37 @@ const begin = async (seconds) => {
 };
 const animate = () => begin(film.querySelector("video")?.currentTime ?? 0);
 const goOn = () => begin(null);
-const deed = (id, sign, name, act) => {
-  const made = button("", act, { id, class: "lib-button" });
+const deed = (id, sign, name, act, about = {}) => {
+  const made = button("", act, { id, class: "lib-button", ...about });
   made.append(headroomIcon(sign), make("span", { text: headroomText(name) }));
   return made;
 };
-// The clip with more frames a second, as many as last time; the list beside it has the others.
+// What changes the clip as last time; the list beside it has the other ways.
+const withList = (deed, kind, label, ways) => {
+  const list = make("select", { class: kind, "aria-label": headroomText(label) }, ...ways.map(([value, text]) => make("option", { value, text })));
+  return [make("span", { class: "with-list" }, deed, list), list];
+};
 const smoother = () => {
-  const rates = make("select", { class: "rates", "aria-label": headroomText("script.smooth_rate") },
-    ...shown.rates.map((rate) => make("option", { value: rate, text: headroomText("script.fps", { n: rate }) })));
-  rates.value = smoothRate(shown);
   const press = async () => {
     const fps = Number(rates.value);
     keepRate(fps);
     if (await act("smooth", { fps })) tellBriefly(headroomText("script.queued_smooth", { n: fps }));
   };
-  return make("span", { class: "smoother" }, deed("smooth", "smooth", "script.smooth", press), rates);
+  const [both, rates] = withList(deed("smooth", "smooth", "script.smooth", press), "rates", "script.smooth_rate",
+    shown.rates.map((rate) => [rate, headroomText("script.fps", { n: rate })]));
+  rates.value = smoothRate(shown);
+  return both;
+};
+const enlarger = () => {
+  const press = async () => {
+    const size = shown.larger.find(({ height }) => height === Number(sizes.value));
+    keepSize(size);
+    if (await act("enlarge", { height: size.height })) tellBriefly(headroomText("script.queued_enlarge", { size: pixels(size) }));
+  };
+  const [both, sizes] = withList(deed("enlarge", "stretch", "script.enlarge", press, { title: headroomText("script.enlarge_about") }), "sizes", "script.enlarge_size",
+    shown.larger.map((size) => [size.height, pixels(size)]));
+  sizes.value = largerSize(shown).height;
+  return both;
 };
 const small = (sign, name, act, about = {}) => {
   const made = button("", act, { class: "lib-icon", "aria-label": headroomText(name), title: headroomText(name), ...about });
@@ -133,8 +148,9 @@ const actions = () => {
     deed("same-again", "again", "script.same_again", () => again(false)),
     deed("new-seed", "dice", "script.new_seed", () => again(true)),
     ...(shown.draft ? [deed("make-exact", "check", "script.make_exact", () => again(false, true))] : []),
-    deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id })),
+    deed("larger", "enlarge", "script.larger", () => trigger("edit", { id: shown.id }), { title: headroomText("script.larger_about") }),
     ...(shown.rates.length ? [smoother()] : []),
+    ...(shown.larger.length ? [enlarger()] : []),
     deed("animate", "picture", "script.animate", animate),
     ...(shown.is_version ? [] : [deed("go-on", "after", "script.go_on", goOn)]),
     deed("use-settings", "edit", "script.use_settings", () => trigger("select", { id: shown.id })),
