@@ -193,6 +193,7 @@ def _renew_memory(
     plans = partial(plan.refreshed, engine), [model, card], planned.as_list()
     kernel_times = partial(kernels.table_html, engine), [card], [timed]
     when.changed.add(*sizes)
+    when.memory.add(partial(card_choice.worded, engine), [], [card])
     chosen = Looks(card.input)
     for parts in (sizes, plans, kernel_times):
         for looks in (when.memory, chosen):

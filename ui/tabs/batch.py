@@ -9,8 +9,10 @@ import gradio as gr
 from engine.engine import Engine
 from engine.library.larger import NAMED
 from engine.prompts.batch import MOST
+from engine.text import Text
 from engine.timing import RATES
 from ui.wiring import QUIET
+from ui.wording import say
 
 EMBED = "embed_receipts"
 SMOOTH, SIDE = "smooth_after", "enlarge_after"
@@ -54,7 +56,20 @@ def enlarges(engine: Engine) -> int:
 
 
 def remembered(engine: Engine) -> list[Any]:
-    return [embeds(engine), smooths(engine), enlarges(engine)]
+    """What ``More.kept`` shows as the page opens, in the reader's language."""
+    return [
+        embeds(engine),
+        gr.Dropdown(_rates(), value=smooths(engine)),
+        gr.Dropdown(_sides(), value=enlarges(engine)),
+    ]
+
+
+def _rates() -> list[tuple[str, int]]:
+    return [(say(Text("choices.nothing_follows")), 0), *((str(rate), rate) for rate in RATES)]
+
+
+def _sides() -> list[tuple[str, int]]:
+    return [(say(Text("choices.nothing_follows")), 0), *((f"{side}p", side) for side in NAMED)]
 
 
 def build_more(engine: Engine) -> More:
@@ -79,14 +94,14 @@ def build_more(engine: Engine) -> More:
         )
 
         smooth = gr.Dropdown(
-            [("No", 0), *((str(rate), rate) for rate in RATES)],
+            _rates(),
             value=0,
             label="Then make a smoother version",
             info="Each clip is followed by one with so many frames a second. Both stay.",
             elem_id="smooth-after",
         )
         side = gr.Dropdown(
-            [("No", 0), *((f"{side}p", side) for side in NAMED)],
+            _sides(),
             value=0,
             label="Then make a larger version",
             info="With both, one version follows that is smoother and larger.",

@@ -4,6 +4,7 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.guard.verdicts import Verdicts
+from engine.text import Text
 from engine.worker.lane import Lane
 from ui.wiring import Chosen
 from ui.wording import say
@@ -11,15 +12,25 @@ from ui.wording import say
 
 def build_card(engine: Engine) -> gr.Dropdown:
     """The choice: every card together, or one of them."""
-    cards = [(say(lane.seat.title), lane.name) for lane in engine.lanes]
     return gr.Dropdown(
-        [("Every card", ""), *cards],
+        choices(engine),
         value="",
         label="Card",
         elem_id="measure-card",
         filterable=False,
-        visible=len(cards) > 1,
+        visible=len(engine.lanes) > 1,
     )
+
+
+def choices(engine: Engine) -> list[tuple[str, str]]:
+    """Each with its lane's name, in the reader's language."""
+    cards = [(say(lane.seat.title), lane.name) for lane in engine.lanes]
+    return [(say(Text("choices.every_card")), ""), *cards]
+
+
+def worded(engine: Engine) -> gr.Dropdown:
+    """The same choice for whoever looks now; what is chosen stays."""
+    return gr.Dropdown(choices(engine))
 
 
 def known_card(engine: Engine, card: Chosen) -> str:

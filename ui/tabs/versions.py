@@ -2,6 +2,8 @@
 which clips are versions of one."""
 
 import asyncio
+import contextlib
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -82,9 +84,18 @@ def add_version_routes(app: FastAPI, engine: Engine) -> None:
     def all_of(number: Number) -> dict[str, Any]:
         try:
             alike = versions(engine.library, found(engine, number))
-            return {"clips": [card(engine, clip) for clip in alike]}
+            together = FileSize(sum(bytes_of(engine.library.place(clip)) for clip in alike))
+            told = say(Text("library_routes.versions_take", size=together))
+            return {"clips": [card(engine, clip) for clip in alike], "take": told}
         except HeadroomError as error:
             return {"refused": say(error.text)}
+
+
+def bytes_of(file: Path) -> int:
+    """0 for one that is gone."""
+    with contextlib.suppress(OSError):
+        return file.stat().st_size
+    return 0
 
 
 def queued(

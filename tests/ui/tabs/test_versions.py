@@ -1,5 +1,6 @@
 """Other versions of clips, as the page asks for them."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +32,33 @@ def send(visitor: TestClient, path: Path, **query: object) -> dict[str, object]:
     return told
 
 
+def test_a_clip_tells_how_large_it_can_be_and_why_not(visitor: TestClient, engine: Engine) -> None:
+    clip = page(visitor)["clips"][0]
+    assert clip["larger"][0] == {"height": 48, "width": 72}, "of 48 × 32, as its receipt says"
+    told = change(visitor, f"/clip/{clip['id']}/enlarge", {"height": 32})
+    engine.start()
+    assert finish(engine, engine.jobs.get(told["job"])).state is State.DONE
+    newest = page(visitor)["clips"][0]
+    assert (newest["model"], newest["fps"], newest["height"]) == ("Enlarge", 8, 32)
+    refused = change(visitor, f"/clip/{clip['id']}/enlarge", {"height": 17})["refused"]
+    assert refused.startswith("height: '17' isn't a larger size for a clip of 16 × 16")
+    for body in ({}, {"height": "tall"}, {"height": 32, "scale": 2}):
+        answer = visitor.post(f"/clip/{clip['id']}/enlarge", json=body, headers=OURS)
+        assert answer.status_code == 422, body
+
+
+def test_a_dropped_video_is_made_larger(
+    visitor: TestClient, engine: Engine, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "Trip.mp4", moving(4), [Fraction(at, 10) for at in range(4)])
+    told = send(visitor, file, name="Trip.mp4", side=1080)
+    job = engine.jobs.get(int(str(told["job"])))
+    assert min(job.request.height, job.request.width) == 1080
+    assert (job.request.model, job.request.fps, job.request.frames) == ("enlarge", 10, 4)
+    assert "refused" in send(visitor, file, name="Trip.mp4", side=20)
+    assert visitor.post("/video", params={"side": 0}, content=b"", headers=OURS).status_code == 422
+
+
 def test_a_clip_tells_what_it_can_be_given(visitor: TestClient, engine: Engine) -> None:
     clip = page(visitor)["clips"][0]
     assert (clip["fps"], clip["rates"], clip["is_version"]) == (8, [24, 30, 32, 48, 60], False)
@@ -43,7 +71,9 @@ def test_a_clip_tells_what_it_can_be_given(visitor: TestClient, engine: Engine) 
     assert newest["size"] == "16 × 16, 0.4 s, 32 fps"
     assert newest["length"] == "0.4 s, 32 fps"
     for one in (clip, newest):
-        found = visitor.get(f"/clip/{one['id']}/versions").json()["clips"]
+        told = visitor.get(f"/clip/{one['id']}/versions").json()
+        assert re.fullmatch(r"[\d.]+ [kM]B on the disk", told["take"])
+        found = told["clips"]
         assert [each["id"] for each in found] == [clip["id"], newest["id"]]
     alike = visitor.get(f"/clip/{clip['id']}/likeness/{newest['id']}").json()
     assert "different frame rates" in alike["words"]

@@ -133,11 +133,13 @@ const openClip = (clip) => {
 // What else there is of the clip that `dialog` shows: pressed, it takes its place.
 const tellVersions = async (dialog, clip) => {
   let all = [];
-  if (clip.days === null) try { all = await versionsOf(clip); } catch { return; }
+  let take = "";
+  if (clip.days === null) try { ({ clips: all, take } = await familyOf(clip)); } catch { return; }
   if (all.length < 2 || !dialog.isConnected) return;
   const chips = versionChips(all, clip, (one) => { dialog.close(); openClip(one); });
   dialog.querySelector(".lib-acts").before(make("div", { class: "lib-versions lib-forms", role: "group", "aria-label": headroomText("script.versions") },
-    ...chips, button(headroomText("script.compare_versions"), () => { dialog.close(); compare(pairOf(clip, all)); })));
+    ...chips, button(headroomText("script.compare_versions"), () => { dialog.close(); compare(pairOf(clip, all)); }),
+    make("span", { class: "lib-take", text: take })));
 };
 
 // These are no longer in this list.

@@ -69,7 +69,8 @@ const largerSize = (clip) => {
     ?? clip.larger.find((size) => size.height >= 2 * clip.height) ?? clip.larger.at(-1);
 };
 const keepSize = (size) => { try { localStorage.setItem(SIDE, String(shorter(size))); } catch { /* likewise */ } };
-const versionsOf = async (clip) => (await ask(`clip/${clip.id}/versions`)).clips;
+const familyOf = (clip) => ask(`clip/${clip.id}/versions`);
+const versionsOf = async (clip) => (await familyOf(clip)).clips;
 // A button for each of `all`, of which `clip` is on show.
 const versionChips = (all, clip, open) => {
   const sizes = new Set(all.map(pixels)).size > 1;
