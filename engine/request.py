@@ -12,7 +12,7 @@ from engine.letters import is_blank
 from engine.presets import ModelPreset, Presets
 from engine.process.console import one_line
 from engine.text import Text, joined, listed, programs
-from engine.timing import RATES
+from engine.timing import MOST_RATE, RATES
 
 PROMPT_LIMIT = 2000
 SEED_LIMIT = 2**32  # numpy's generators, which LightX2V seeds too, take no more than 32 bits
@@ -28,7 +28,6 @@ DIMENSIONS: tuple[Dimension, ...] = ("height", "width", "frames")
 Fit = Literal["crop", "pad"]  # a picture of another shape: what is over is cut off, or it has bars
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MOST_ADAPTERS = 8
-MOST_RATE = 240  # frames a second of a slow-motion camera
 STRONGEST = 4.0  # an adapter's strength, in either direction; 1 is what it was trained for
 Kind = Literal["clip", "probe"]  # what is made of a request: the clip, or a measurement of its size
 

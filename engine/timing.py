@@ -12,6 +12,7 @@ from math import ceil
 from statistics import median
 
 RATES = (24, 30, 32, 48, 60)  # frames a second that a clip can be made to have
+MOST_RATE = 240  # frames a second of a slow-motion camera
 FINE = Fraction(1, 4)  # of a frame: files round times to their clock's ticks
 LEAST_SHOWN = Fraction(1, 1000)  # seconds; a last frame of less isn't made
 
@@ -59,18 +60,21 @@ def steady(frames: int, rate: Fraction | int) -> tuple[list[Fraction], Fraction]
 
 def own_timing(times: Sequence[Fraction], end: Fraction) -> Timing:
     """Each of a source's frames once, at its own rate. Where they don't come in regular intervals,
-    as many a second as the usual interval says, each of which is the one that is due.
+    as many a second as the usual interval says, and never more than ``MOST_RATE``; each is then the
+    one that is due.
 
     Raises:
         ValueError: as ``timing_of``.
     """
     rate = rate_of(times, end)
-    if all(abs(time - times[0] - index / rate) * rate < FINE for index, time in enumerate(times)):
+    if rate <= MOST_RATE and all(
+        abs(time - times[0] - index / rate) * rate < FINE for index, time in enumerate(times)
+    ):
         marks = tuple(time - times[0] for time in (*times, end))
         places = tuple(Place(index, index + 1, Fraction(0)) for index in range(len(times)))
         return Timing(rate, marks, places, marks[-1] - (len(times) - 1) / rate)
     usual = median(later - earlier for earlier, later in pairwise((*times, end)))
-    found = timing_of(times, end, max(1, round(1 / usual)))
+    found = timing_of(times, end, min(MOST_RATE, max(1, round(1 / usual))))
     return replace(found, places=tuple(replace(one, share=Fraction(0)) for one in found.places))
 
 

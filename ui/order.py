@@ -58,6 +58,13 @@ class Order:
             of.acted.update(dict.fromkeys(acts_on, number))
             return number
 
+    def fail(self, session: str, event: int, number: int) -> None:
+        """``event`` has no answer: the one before may count."""
+        with self._lock:
+            of = self._of(session)
+            if of.began.get(event) == number:
+                del of.began[event]
+
     def end(self, session: str, acts_on: Sequence[int]) -> None:
         """An act is over: a look that began meanwhile may have been asked with older values."""
         with self._lock:
@@ -97,7 +104,8 @@ def in_order(page: gr.Blocks) -> None:
             continue
         is_act = _is_act(page, event)
         if is_act and {name for _, name in event.targets} == {"input"} and not _has_data(event):
-            event.trigger_mode = "multiple"
+            # What answers nothing is kept somewhere: one after the other, or the older one stays.
+            event.trigger_mode = "multiple" if event.outputs else "always_last"
         if event.trigger_mode == "always_last":
             deferring.update(event.targets)
         if event.outputs:
@@ -151,12 +159,22 @@ def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> C
     def ordered(*values: Any) -> Any:
         session = _session()
         number = order.begin(session, event._id, acts_on)
-        return kept(session, number, run(*values))
+        try:
+            found = run(*values)
+        except BaseException:
+            order.fail(session, event._id, number)
+            raise
+        return kept(session, number, found)
 
     @functools.wraps(run)
     async def ordered_later(*values: Any) -> Any:
         session = _session()
         number = order.begin(session, event._id, acts_on)
-        return kept(session, number, await run(*values))
+        try:
+            found = await run(*values)
+        except BaseException:
+            order.fail(session, event._id, number)
+            raise
+        return kept(session, number, found)
 
     return ordered_later if inspect.iscoroutinefunction(run) else ordered

@@ -15,13 +15,14 @@ from engine.timing import steady
 
 @dataclass(frozen=True)
 class FollowUp:
-    """``fps`` frames a second, and a shorter side of ``side`` pixels, by the model ``model``, of a
-    clip that has ``rate`` frames a second. 0 leaves it as it is."""
+    """``fps`` frames a second by the model ``model``, of a clip that has ``rate``; or, by the model
+    ``enlarger``, a shorter side of ``side`` pixels as well. 0 leaves it as it is."""
 
     model: str
     fps: int
     rate: int
     side: int = 0
+    enlarger: str = ""
 
     @classmethod
     def of(
@@ -32,8 +33,8 @@ class FollowUp:
         fps = fps if fps > made_by.fps else 0
         if not (fps or side):
             return None
-        model = presets.enlarger if side else presets.smoother
-        return cls(model.id, fps, made_by.fps, side)
+        enlarger = presets.enlarger.id if side else ""
+        return cls(presets.smoother.id, fps, made_by.fps, side, enlarger)
 
     def to_row(self) -> str:
         return json.dumps(asdict(self))
@@ -52,7 +53,8 @@ class FollowUp:
             picture = None  # it is as large already
         if picture is None and not self.fps:
             return None
-        return version_of(original, self.model, Wanted(self.fps or None, picture))
+        model = self.model if picture is None else self.enlarger
+        return version_of(original, model, Wanted(self.fps or None, picture))
 
 
 def from_text(text: str) -> FollowUp | None:

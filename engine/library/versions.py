@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from engine import timing
 from engine.letters import is_blank
 from engine.library import reader_process
 from engine.library.larger import (
@@ -30,6 +29,7 @@ from engine.library.sources import Sources
 from engine.library.video import Video
 from engine.presets import Presets
 from engine.request import (
+    DIMENSIONS,
     PROMPT_LIMIT,
     ClipRequest,
     Problem,
@@ -125,6 +125,8 @@ class Asked:
                 or what comes out is too small or too wide.
         """
         video = original.video
+        if self.height is not None and self.scale is not None:
+            raise RequestError((Problem("scale", Text("request.height_or_scale")),))
         larger = any(one is not None for one in (self.height, self.scale, self.side))
         fps = before.fps
         if self.fps is not None or not larger:
@@ -177,10 +179,10 @@ def _rate(video: Video, rate: object) -> int:
 
 
 def _checked(original: Original, presets: Presets, wanted: Wanted) -> ClipRequest:
-    """Raises RequestError: what comes out is too small or too wide."""
+    """Raises RequestError: what comes out is too small, too wide, or too long."""
     model = presets.enlarger if wanted.picture else presets.smoother
     request = version_of(original, model.id, wanted)
-    for field in ("height", "width"):
+    for field in DIMENSIONS:
         limits = getattr(presets.models[request.model].limits, field)
         side = getattr(request, field)
         if not limits.min <= side <= limits.max:
@@ -216,12 +218,12 @@ def timing_for(video: Video, fps: int, larger: bool) -> Timing:
 
 def own_rate(video: Video) -> int:
     """The nearest whole number to its frames a second."""
-    return max(1, round(own_timing(video.times, video.end).rate))
+    return max(1, round(rate_of(video)))
 
 
 def rate_of(video: Video) -> Fraction:
-    """Its frames a second, on the whole."""
-    return timing.rate_of(video.times, video.end)
+    """Its frames a second; of one that isn't steady those of its usual interval."""
+    return own_timing(video.times, video.end).rate
 
 
 def is_smoother(video: Video, rate: int) -> bool:

@@ -64,12 +64,16 @@ class Told:
         what came after it."""
         with self._lock:
             if self._early is None or self._early.claimed:
+                self._send_kept()  # whichever thread is first: in their order
                 self._send(message)
             else:
                 self._kept = [message] if starts else [*self._kept, message]
 
     def _catch_up(self) -> None:
         with self._lock:
-            for message in self._kept:
-                self._send(message)
-            self._kept = []
+            self._send_kept()
+
+    def _send_kept(self) -> None:
+        for message in self._kept:
+            self._send(message)
+        self._kept = []

@@ -62,6 +62,8 @@ class JobRun:
         self._meter.reset()
         self._began = time.perf_counter()
         self.between += self._began - left
+        if stage in ("decode", "save"):  # the next clip's budget is reckoned with what is held now
+            self._pipe.beat()
         self._tell(0.0)
 
     def leave(self) -> None:
@@ -106,6 +108,11 @@ class JobRun:
     def check(self) -> None:
         if self._pipe.cancelled == self._job or self.is_dropped:
             raise Cancelled
+
+    @property
+    def may_write(self) -> bool:
+        """Whether its files are its own: before it is claimed another lane may write them."""
+        return self._early is None or self._early.claimed
 
     @property
     def is_dropped(self) -> bool:

@@ -121,6 +121,8 @@ def main(
             answer = clip.compute()
             loaded.seconds = 0.0  # only the first clip waited for the load
             if early is not None and not _is_wanted(early):
+                if isinstance(answer, Failed) and answer.kind != "error":
+                    break  # nothing in this process can be trusted any more
                 continue
             if answer is None:
                 writing.begin(clip)

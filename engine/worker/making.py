@@ -117,7 +117,7 @@ class Making:
             log.error("failed", exc_info=error)
         self._writer.abandon()
         job, files = self.order.job, (self.order.partial, self.order.poster)
-        for path in () if self._run.is_dropped else files:  # dropped: another lane may write them
+        for path in files if self._run.may_write else ():
             # Windows doesn't remove a file that anybody has open; the next start does.
             with contextlib.suppress(OSError):
                 Path(path).unlink(missing_ok=True)

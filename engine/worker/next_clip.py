@@ -1,12 +1,13 @@
 """What a lane makes next: whether it may begin now, or even before it is claimed."""
 
-import contextlib
+import logging
 
 from engine.guard.guard import Guard
 from engine.jobs import Job, Jobs
 from engine.plan.choice import PlanError
 from engine.plan.plans import Plans
 from engine.presets import Presets
+from engine.store import StoreError
 from engine.worker.dispatch import Dispatch
 from engine.worker.messages import Change, Generate
 from engine.worker.orders import order_of
@@ -15,6 +16,8 @@ from engine.worker.process import WorkerProcess
 from engine.worker.replacement import Replacement
 from engine.worker.second_look import Refusal, Waits, second_look
 from engine.worker.slot import WorkerSlot
+
+log = logging.getLogger("headroom.supervisor")
 
 
 class NextClip:
@@ -57,12 +60,20 @@ class NextClip:
         # A second try goes alone: what was beside it may be what went wrong.
         if worker.preset.runs_on != "nvidia" or worker.ahead is not None or job.attempts > 1:
             return
+        try:
+            order = self._next_order(worker)
+        except (StoreError, PlanError):  # who claims it is told
+            order = None
+        except Exception:  # what isn't needed may take nothing with it
+            log.exception("the next clip can't begin early")
+            order = None
+        if isinstance(order, Generate):
+            worker.begin(order)
+
+    def _next_order(self, worker: WorkerProcess) -> Generate | Change | None:
         then = self.found()
         if then is None or then.kind != "clip" or then.attempts or self._jobs.pause.get():
-            return
-        if not self._slot.fits(worker, then.request.model) or self.second_look(then) is not None:
-            return
-        with contextlib.suppress(PlanError):  # who claims it is told
-            order = self.order(then)
-            if isinstance(order, Generate):
-                worker.begin(order)
+            return None
+        if self.second_look(then) is not None or not self._slot.fits(worker, then.request.model):
+            return None
+        return self.order(then)

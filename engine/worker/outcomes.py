@@ -155,7 +155,7 @@ class Outcomes:
         if not any(s.host.available < STARVED_SHARE * s.host.total for s in samples):
             return None
         job, model = worker.job, worker.preset.id
-        if job is not None and (worker.plan_of(job) is None or worker.ahead is not None):
+        if job is not None and (worker.plan_of(job) is None or worker.has_two_clips(stage)):
             return None  # it wasn't the model, or this job's size, that took the memory
         message = Failed(job.id if job else None, "out_of_memory", why, NOTHING, stage, "RAM")
         if job is not None:

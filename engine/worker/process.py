@@ -114,6 +114,11 @@ class WorkerProcess:
             self.ahead = None
             self.send(Forget())
 
+    def has_two_clips(self, stage: Stage | None) -> bool:
+        """Whether another one may be computed while its job, which is at ``stage``, is written:
+        memory that runs out then says nothing of this job's size."""
+        return self.ahead is not None and stage == "save"
+
     def send(self, message: ToWorker) -> None:
         with contextlib.suppress(OSError):  # a dead child shows at its sentinel
             self.pipe.send(message)

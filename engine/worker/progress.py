@@ -18,7 +18,9 @@ class TimeLeft:
 
 @dataclass(frozen=True)
 class Progress:
-    """The running job's stage. ``since`` is when it began, on ``time.monotonic``'s clock."""
+    """The running job's stage. ``since`` is when it was first heard of, on ``time.monotonic``'s
+    clock, and ``begun`` the fraction that was done by then: a clip may be begun before it is
+    claimed."""
 
     job: int
     stage: Stage = "load"
@@ -26,6 +28,7 @@ class Progress:
     step: int = 0
     steps: int = 0
     since: float = field(default_factory=time.monotonic)
+    begun: float = 0.0
 
     def told(self, message: Advance) -> "Progress":
         """This progress after one more message from the worker."""
@@ -37,6 +40,7 @@ class Progress:
             step=message.step,
             steps=message.steps,
             since=self.since if same else time.monotonic(),
+            begun=self.begun if same else message.fraction,
         )
 
     def time_left(self, past: Mapping[str, float], now: float | None = None) -> TimeLeft | None:
@@ -46,12 +50,12 @@ class Progress:
             past: seconds by stage of an earlier clip of this model and size; may be empty.
         """
         elapsed = (time.monotonic() if now is None else now) - self.since
-        begun = self.step > 0 if self.stage == "denoise" else self.stage in CHANGES
-        paced = begun and self.fraction > 0
-        if paced:
-            here = elapsed * (1 - self.fraction) / self.fraction
+        has_pace = self.step > 0 if self.stage == "denoise" else self.stage in CHANGES
+        done = self.fraction - self.begun
+        if has_pace and done > 0:
+            here = elapsed * (1 - self.fraction) / done
         elif self.stage in past:
-            here = max(0.0, past[self.stage] - elapsed)
+            here = max(0.0, past[self.stage] * (1 - self.begun) - elapsed)
         else:
             return None
         way = way_of((self.stage, *past))

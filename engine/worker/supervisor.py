@@ -365,7 +365,8 @@ class Supervisor:
             self._idle(worker)
 
     def _job_failed(self, worker: WorkerProcess, job: Job, message: messages.Failed) -> None:
-        if message.kind == "broken":
+        ran_out_beside = message.kind == "out_of_memory" and worker.has_two_clips(message.stage)
+        if message.kind == "broken" or ran_out_beside:
             self._slot.end(worker)
             self._replacement.after_death(worker, message.sentence, message.remedy or TRY_SMALLER)
             return

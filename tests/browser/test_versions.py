@@ -87,7 +87,7 @@ def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path
     assert page.locator("#stage .rates").count() == 0, "more there is not"
     page.set_input_files("#from-clip input[type=file]", str(file))
     told.get_by_text("Enlarge it to 1080p").click()
-    page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 1080p.')")
+    page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 1080 × ')")
     page.wait_for_selector("#stage .facts:has-text('1080 × ')")
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.timing import LEAST_SHOWN, RATES, Timing, steady, timing_of
+from engine.timing import (
+    LEAST_SHOWN,
+    MOST_RATE,
+    RATES,
+    Timing,
+    own_timing,
+    steady,
+    timing_of,
+)
 
 LENGTHS = st.lists(
     st.fractions(Fraction(1, 240), 2, max_denominator=90_000), min_size=1, max_size=20
@@ -111,3 +119,34 @@ def test_time_never_goes_back(lengths: list[Fraction], rate: int) -> None:
     places = of_lengths(lengths, rate).places
     order = [place.first + place.share for place in places]
     assert order == sorted(order)
+
+
+def test_a_steady_source_keeps_each_of_its_frames() -> None:
+    for rate in (16, Fraction(30000, 1001), 240):
+        times, end = steady(50, rate)
+        own = own_timing(times, end)
+        assert own.rate == rate
+        assert [place.first for place in own.places] == list(range(50))
+        assert own.duration == end
+
+
+def test_one_that_isnt_steady_holds_what_is_due_and_drops_nothing() -> None:
+    dense = [Fraction(at, 30) for at in range(10)]
+    times = [*dense, *(at + 1 for at in dense)]
+    own = own_timing(times, times[-1] + Fraction(1, 30))
+    assert own.rate == 30, "as its usual interval says, not 15 as the whole"
+    assert {place.first for place in own.places} == set(range(20))
+    assert {place.share for place in own.places} == {0}
+
+
+def test_no_file_makes_it_more_than_a_slow_motion_cameras() -> None:
+    tick = Fraction(1, 90_000)
+    close = [at * tick for at in range(2000)]
+    for times, end in (
+        ([Fraction(0)], tick),
+        (close, close[-1] + tick),
+        ([*close, Fraction(29)], Fraction(29) + tick),
+    ):
+        own = own_timing(times, end)
+        assert own.rate <= MOST_RATE
+        assert len(own.places) <= 30 * MOST_RATE

@@ -181,6 +181,22 @@ def test_two_of_one_trigger_may_not_wait_for_each_other() -> None:
         in_order(page)
 
 
+def test_a_choice_that_is_refused_leaves_the_answer_before_it() -> None:
+    tab = Tab()
+
+    def fail() -> None:
+        raise gr.Error("no")
+
+    def choose() -> None:
+        tab.during = fail
+        with pytest.raises(gr.Error):
+            tab.act("second")
+
+    with session("one"):
+        tab.during = choose
+        assert tab.act("first") == "act first"
+
+
 def test_sessions_are_forgotten_from_the_oldest_on() -> None:
     order = Order(limit=2)
     number = order.begin("two", 5, [7])
@@ -195,10 +211,13 @@ def test_sessions_are_forgotten_from_the_oldest_on() -> None:
 
 def test_every_choice_on_the_page_is_asked_and_no_press_twice(engine: Engine) -> None:
     page = build_page(engine)
-    choices = ["size", "frames", "model", "measure-card", "measure-size", "idea", "saved", "embed"]
+    choices = ["size", "frames", "model", "measure-card", "measure-size", "idea", "saved"]
     for elem_id in choices:
         (event,) = [one for one in of(page, elem_id, "input") if one.fn]
         assert event.trigger_mode == "multiple", elem_id
+    for elem_id in ("embed", "smooth-after", "enlarge-after"):
+        (event,) = [one for one in of(page, elem_id, "input") if one.fn]
+        assert event.trigger_mode == "always_last", f"{elem_id}: kept one after the other"
     for elem_id in ("generate", "measure", "kernels-test", "saved-save"):
         assert {event.trigger_mode for event in of(page, elem_id, "click")} == {"once"}, elem_id
     for happened in ("tick", "change", "release"):

@@ -103,7 +103,8 @@ def queued(
 ) -> dict[str, Any]:
     """Raises HeadroomError: ``original`` can't be so, or nothing can be queued now."""
     request = asked.request(original, engine.presets, before)
-    return {"job": engine.submit(request, embed=embeds(engine)).id}
+    size = f"{request.width} × {request.height}"
+    return {"job": engine.submit(request, embed=embeds(engine)).id, "size": size}
 
 
 async def _original(request: Request, engine: Engine, name: Said) -> Original:

@@ -53,8 +53,8 @@ def test_nothing_follows_what_is_too_long_for_it(jobs: Jobs, ask: Ask) -> None:
 def test_a_larger_version_follows_and_may_be_smoother_too(presets: Presets) -> None:
     scripted = presets.models["scripted"]
     both = FollowUp.of(scripted, presets, 24, 1080)
-    assert both == FollowUp("enlarge", 24, 8, 1080)
-    assert FollowUp.of(scripted, presets, 8, 1080) == FollowUp("enlarge", 0, 8, 1080)
+    assert both == FollowUp("smooth", 24, 8, 1080, "enlarge")
+    assert FollowUp.of(scripted, presets, 8, 1080) == FollowUp("smooth", 0, 8, 1080, "enlarge")
     assert both is not None
     kept = from_text(both.to_row())
     assert kept == both
@@ -64,8 +64,9 @@ def test_a_larger_version_follows_and_may_be_smoother_too(presets: Presets) -> N
     assert ClipRequest.check(asked.to_json(), presets) == asked
     large = both.request(receipt(height=1088, width=1920), DIGEST)
     assert large is not None
-    assert (large.fps, large.height) == (24, 1088), "as large already, but smoother"
-    alone = FollowUp("enlarge", 0, 8, 1080)
+    told = large.model, large.fps, large.height
+    assert told == ("smooth", 24, 1088), "as large already, but smoother"
+    alone = FollowUp("smooth", 0, 8, 1080, "enlarge")
     assert alone.request(receipt(height=1088, width=1920), DIGEST) is None
 
 

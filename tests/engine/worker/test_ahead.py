@@ -153,14 +153,31 @@ def test_a_worker_that_dies_meanwhile_takes_neither_with_it(
 
 
 @pytest.mark.starts
+def test_one_of_a_model_that_is_gone_takes_nothing_with_it(
+    working: Engine, long: Callable[..., ClipRequest]
+) -> None:
+    first, gone = working.jobs.add_all([long(seed=1), replace(long(), model="of-before")])
+    working.nudge()
+    done = [finish(working, job) for job in (first, gone)]
+    assert [job.state for job in done] == [State.DONE, State.FAILED]
+    assert done[0].attempts == 1
+    assert "of-before" in str(done[1].note)
+    assert lines() == [MADE]
+
+
+@pytest.mark.starts
 def test_a_pause_at_once_puts_the_one_back_and_leaves_the_other(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
     queued = working.submit_all([long(seed=1), long(seed=2)])
     wait_until(has_begun, "the second clip's begin")
     working.pause(now=True)
-    wait_until(lambda: working.lanes[0].status.worker_pid is None, "the worker's end")
-    assert [working.jobs.get(job.id).state for job in queued] == [State.QUEUED] * 2
+
+    def both_wait() -> bool:
+        return all(working.jobs.get(job.id).state is State.QUEUED for job in queued)
+
+    wait_until(both_wait, "both in the queue")
+    assert working.lanes[0].status.worker_pid is None
     working.resume()
     assert [finish(working, job).state for job in queued] == [State.DONE] * 2
 
@@ -225,6 +242,19 @@ def test_nothing_is_told_before_and_where_it_is_at_once_then(order: Generate) ->
     assert heard == [step, busy]
     tell(encode)
     assert heard == [step, busy, encode]
+
+
+def test_whoever_tells_first_tells_in_order(order: Generate) -> None:
+    """The thread that computes may see the claim before the one that heard it has caught up."""
+    heard: list[Any] = []
+    early = Early(order)
+    tell = Told(heard.append, early)
+    older, newer = Advance(7, "denoise", 0.25, 1, 4), Advance(7, "denoise", 0.5, 2, 4)
+    tell(older, starts=True)
+    early.claimed = True
+    tell(newer, starts=True)
+    early.claim()
+    assert heard == [older, newer]
 
 
 class Clip:

@@ -39,3 +39,12 @@ def test_the_bar_only_moves_forward() -> None:
     ]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_what_was_done_before_anybody_heard_of_it_is_no_pace() -> None:
+    """A clip that was begun while the one before was written: a quarter took no time here."""
+    early = Progress(1).told(Advance(1, "denoise", 0.25, 1, 4))
+    assert early.time_left({}, now=early.since) is None
+    assert early.time_left(PAST, now=early.since) == TimeLeft(6.0 + 4.5, at_least=False)
+    later = early.told(Advance(1, "denoise", 0.5, 2, 4))
+    assert later.time_left(PAST, now=early.since + 2) == TimeLeft(4.0 + 4.5, at_least=False)

@@ -42,15 +42,14 @@ const offer = (file, label, asked, queued) => headroomNode("button", { type: "bu
   onclick: async () => {
     say(headroomText("script.drop_reading", { file: file.name }), false);
     try {
-      await send("video", file, asked);
-      say(queued, false);
+      say(queued(await send("video", file, asked)), false);
     } catch (error) {
       say(error instanceof TypeError ? headroomText("script.drop_not_sent") : error.message);
     }
   } });
 const offers = (file) => [
-  offer(file, headroomText("script.smooth_video", { n: SMOOTHER }), { fps: SMOOTHER }, headroomText("script.queued_smooth", { n: SMOOTHER })),
-  offer(file, headroomText("script.enlarge_video", { n: FULL_HD }), { side: FULL_HD }, headroomText("script.queued_enlarge", { size: `${FULL_HD}p` })),
+  offer(file, headroomText("script.smooth_video", { n: SMOOTHER }), { fps: SMOOTHER }, () => headroomText("script.queued_smooth", { n: SMOOTHER })),
+  offer(file, headroomText("script.enlarge_video", { n: FULL_HD }), { side: FULL_HD }, ({ size }) => headroomText("script.queued_enlarge", { size })),
 ];
 
 choice.addEventListener("change", () => { take(choice.files); choice.value = ""; });
