@@ -30,10 +30,27 @@ SESSIONS = 100
 
 @dataclass
 class _Session:
-    """When each event last began, and when a person's last act on each part began or ended."""
+    """When each event last began; when a person's last act that renews each part began or ended;
+    and when one last changed each part's value, be it by choosing it."""
 
     began: dict[int, int] = field(default_factory=dict)
     acted: dict[int, int] = field(default_factory=dict)
+    changed: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody does: the parts that it ``renews``, and those whose values it ``changes``."""
+
+    renews: Sequence[int] = ()
+    changes: Sequence[int] = ()
+
+    def mark(self, of: _Session, number: int) -> None:
+        of.acted.update(dict.fromkeys(self.renews, number))
+        of.changed.update(dict.fromkeys(self.changes, number))
+
+
+NO_ACT = Act()
 
 
 class Order:
@@ -45,17 +62,13 @@ class Order:
         self._numbers = itertools.count(1)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    def begin(self, session: str, event: int, acts_on: Sequence[int] = ()) -> int:
-        """``event`` begins; returns its number.
-
-        Args:
-            acts_on: the parts that it renews, where it is something that a person does.
-        """
+    def begin(self, session: str, event: int, act: Act = NO_ACT) -> int:
+        """``event`` begins, which may be an ``act``; returns its number."""
         with self._lock:
             number = next(self._numbers)
             of = self._of(session)
             of.began[event] = number
-            of.acted.update(dict.fromkeys(acts_on, number))
+            act.mark(of, number)
             return number
 
     def fail(self, session: str, event: int, number: int) -> None:
@@ -65,20 +78,25 @@ class Order:
             if of.began.get(event) == number:
                 del of.began[event]
 
-    def end(self, session: str, acts_on: Sequence[int]) -> None:
+    def end(self, session: str, act: Act) -> None:
         """An act is over: a look that began meanwhile may have been asked with older values."""
         with self._lock:
-            self._of(session).acted.update(dict.fromkeys(acts_on, next(self._numbers)))
+            act.mark(self._of(session), next(self._numbers))
 
     def again(self, session: str, event: int, number: int) -> bool:
         """Whether ``event`` began again after it did as ``number``."""
         with self._lock:
             return self._of(session).began.get(event, 0) > number
 
-    def acted(self, session: str, part: int, number: int) -> bool:
-        """Whether there was an act on ``part`` after ``number``."""
+    def overtaken(
+        self, session: str, number: int, asked: Sequence[int], parts: Sequence[int]
+    ) -> list[bool]:
+        """Of each of ``parts``, whether an act has renewed it after ``number``, and one has changed
+        what was ``asked`` then. Where nothing of that is another, what was found is the newer."""
         with self._lock:
-            return self._of(session).acted.get(part, 0) > number
+            of = self._of(session)
+            is_old = any(of.changed.get(part, 0) > number for part in asked)
+            return [is_old and of.acted.get(part, 0) > number for part in parts]
 
     def _of(self, session: str) -> _Session:
         of = self._sessions.setdefault(session, _Session())
@@ -92,7 +110,7 @@ def in_order(page: gr.Blocks) -> None:
     """Have no event of ``page`` lose a choice, or undo one.
 
     Every choice is asked at once, and of several answers the last one counts. A look leaves alone
-    what an act or a newer look renews.
+    what a newer look renews, and what an act does that has changed what the look was asked with.
 
     Raises:
         ValueError: two events of one trigger are "always_last".
@@ -141,14 +159,15 @@ def _session() -> str:
 
 def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> Callable[..., Any]:
     """``run``, whose answer holds only what nothing later renews."""
-    parts = [part._id for part in event.outputs]
-    acts_on = parts if acts else []
+    parts, asked = ([part._id for part in some] for some in (event.outputs, event.inputs))
+    chosen = [part for part, _ in event.targets if part is not None]
+    act = Act(parts, [*parts, *chosen]) if acts else NO_ACT
 
     def kept(session: str, number: int, found: Any) -> Any:
-        if acts:
-            order.end(session, acts_on)
-        again = order.again(session, event._id, number)
-        late = [again or (not acts and order.acted(session, part, number)) for part in parts]
+        order.end(session, act)
+        late = [order.again(session, event._id, number)] * len(parts)
+        if not acts and not any(late):
+            late = order.overtaken(session, number, asked, parts)
         if not any(late):
             return found
         values = [found] if len(parts) == 1 else list(found)
@@ -158,7 +177,7 @@ def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> C
     @functools.wraps(run)
     def ordered(*values: Any) -> Any:
         session = _session()
-        number = order.begin(session, event._id, acts_on)
+        number = order.begin(session, event._id, act)
         try:
             found = run(*values)
         except BaseException:
@@ -169,7 +188,7 @@ def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> C
     @functools.wraps(run)
     async def ordered_later(*values: Any) -> Any:
         session = _session()
-        number = order.begin(session, event._id, acts_on)
+        number = order.begin(session, event._id, act)
         try:
             found = await run(*values)
         except BaseException:

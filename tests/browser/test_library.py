@@ -318,6 +318,7 @@ def show_a_thousand(page: Any) -> None:
         "length": "0.6 s",
         "fps": 8,
         "rates": [24, 30, 32, 48, 60],
+        "larger": [],
         "is_version": False,
         "width": 48,
         "height": 32,

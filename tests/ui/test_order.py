@@ -11,7 +11,7 @@ import pytest
 from gradio.context import LocalContext
 
 from engine.engine import Engine
-from ui.order import Order, in_order
+from ui.order import Act, Order, in_order
 from ui.page import build_page
 from ui.tabs import generate, truth
 from ui.wiring import QUIET
@@ -197,16 +197,36 @@ def test_a_choice_that_is_refused_leaves_the_answer_before_it() -> None:
         assert tab.act("first") == "act first"
 
 
+def test_a_look_that_no_choice_concerns_is_always_shown() -> None:
+    """It may be told once: a model that has come while its button was answered."""
+    during: list[Any] = []
+
+    def look() -> str:
+        for act in during:
+            act()
+        return "it has come"
+
+    with gr.Blocks() as page:
+        shown, button = gr.HTML(), gr.Button()
+        page.load(look, None, shown, **QUIET)
+        button.click(lambda: "asked for", None, shown, **QUIET)
+    in_order(page)
+    looked, pressed = (event.fn for event in page.fns.values())
+    during.append(pressed)
+    with session("one"):
+        assert looked() == "it has come"
+
+
 def test_sessions_are_forgotten_from_the_oldest_on() -> None:
-    order = Order(limit=2)
-    number = order.begin("two", 5, [7])
-    order.begin("one", 5, [7])
-    order.begin("two", 5, [7])
-    order.begin("three", 5, [7])
-    assert order.acted("two", 7, number)
-    assert not order.acted("two", 8, number)
+    order, act = Order(limit=2), Act([7], [7, 8])
+    number = order.begin("two", 5, act)
+    order.begin("one", 5, act)
+    order.begin("two", 5, act)
+    order.begin("three", 5, act)
+    assert order.overtaken("two", number, [8], [7, 9]) == [True, False]
+    assert order.overtaken("two", number, [9], [7]) == [False], "nothing of it was asked"
     assert order.again("three", 5, number)
-    assert not order.acted("one", 7, number), "the oldest"
+    assert order.overtaken("one", number, [8], [7]) == [False], "the oldest"
 
 
 def test_every_choice_on_the_page_is_asked_and_no_press_twice(engine: Engine) -> None:
