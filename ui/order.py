@@ -34,6 +34,7 @@ class _Session:
     and when one last changed each part's value, be it by choosing it."""
 
     began: dict[int, int] = field(default_factory=dict)
+    acting: dict[int, int] = field(default_factory=dict)  # when the last act on a part began
     acted: dict[int, int] = field(default_factory=dict)
     changed: dict[int, int] = field(default_factory=dict)
 
@@ -69,6 +70,7 @@ class Order:
             of = self._of(session)
             of.began[event] = number
             act.mark(of, number)
+            of.acting.update(dict.fromkeys(act.renews, number))
             return number
 
     def fail(self, session: str, event: int, number: int) -> None:
@@ -91,12 +93,13 @@ class Order:
     def overtaken(
         self, session: str, number: int, asked: Sequence[int], parts: Sequence[int]
     ) -> list[bool]:
-        """Of each of ``parts``, whether an act has renewed it after ``number``, and one has changed
-        what was ``asked`` then. Where nothing of that is another, what was found is the newer."""
+        """Of each of ``parts``, whether an act on it began after ``number``; or was at work then, and
+        one has changed what was ``asked``. Else what was found is the newer."""
         with self._lock:
             of = self._of(session)
             is_old = any(of.changed.get(part, 0) > number for part in asked)
-            return [is_old and of.acted.get(part, 0) > number for part in parts]
+            last = of.acted if is_old else of.acting
+            return [last.get(part, 0) > number for part in parts]
 
     def _of(self, session: str) -> _Session:
         of = self._sessions.setdefault(session, _Session())
