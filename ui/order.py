@@ -93,8 +93,8 @@ class Order:
     def overtaken(
         self, session: str, number: int, asked: Sequence[int], parts: Sequence[int]
     ) -> list[bool]:
-        """Of each of ``parts``, whether an act on it began after ``number``; or was at work then, and
-        one has changed what was ``asked``. Else what was found is the newer."""
+        """Of each of ``parts``, whether an act on it began after ``number``; or was at work then,
+        and one has changed what was ``asked``. Else what was found is the newer."""
         with self._lock:
             of = self._of(session)
             is_old = any(of.changed.get(part, 0) > number for part in asked)
