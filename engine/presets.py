@@ -238,7 +238,12 @@ class ModelPreset(Strict):
     def changes_clips(self) -> bool:
         """Whether it makes nothing of a prompt, but another version of a clip: it has no prompt,
         steps or seed, and clips of any size have its rate."""
-        return self.task in ("smooth", "enlarge")
+        return self.enlarges or self.task == "smooth"
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether what it changes are the pictures' sizes; it may make more of them, too."""
+        return self.task == "enlarge"
 
     @property
     def inputs(self) -> frozenset[Input]:
@@ -399,7 +404,7 @@ class Presets:
     @property
     def enlarger(self) -> ModelPreset:
         """What gives a clip larger pictures, and more of them where that is asked for as well."""
-        return next(preset for preset in self.models.values() if preset.task == "enlarge")
+        return next(preset for preset in self.models.values() if preset.enlarges)
 
     @property
     def with_files(self) -> list[ModelPreset]:

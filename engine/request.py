@@ -222,7 +222,7 @@ class ClipRequest:
             told = Text("request.no_source", value=repr(str(source)[:60]))
             problems.append(Problem("source", told))
         # What gives a clip larger pictures leaves it its rate, whatever that is.
-        enlarges = model in changers and presets.models[str(model)].task == "enlarge"
+        enlarges = model in changers and presets.models[str(model)].enlarges
         if rate not in RATES and not (enlarges and rate is not None and 1 <= rate <= MOST_RATE):
             problems.append(no_rate(raw.get("fps")))
         size = {name: whole(raw.get(name)) or 0 for name in DIMENSIONS}

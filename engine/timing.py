@@ -59,28 +59,38 @@ def steady(frames: int, rate: Fraction | int) -> tuple[list[Fraction], Fraction]
 
 
 def own_timing(times: Sequence[Fraction], end: Fraction) -> Timing:
-    """Each of a source's frames once, at its own rate. Where they don't come in regular intervals,
-    as many a second as the usual interval says, and never more than ``MOST_RATE``; each is then the
-    one that is due.
+    """Each of a source's frames once, at its ``own_rate``; where they don't come in regular
+    intervals, each is the one that is due.
 
     Raises:
         ValueError: as ``timing_of``.
     """
-    rate = rate_of(times, end)
-    if rate <= MOST_RATE and all(
-        abs(time - times[0] - index / rate) * rate < FINE for index, time in enumerate(times)
-    ):
+    rate = _steady_rate(times, end)
+    if rate is not None:
         marks = tuple(time - times[0] for time in (*times, end))
         places = tuple(Place(index, index + 1, Fraction(0)) for index in range(len(times)))
         return Timing(rate, marks, places, marks[-1] - (len(times) - 1) / rate)
-    usual = median(later - earlier for earlier, later in pairwise((*times, end)))
-    found = timing_of(times, end, min(MOST_RATE, max(1, round(1 / usual))))
+    found = timing_of(times, end, own_rate(times, end))
     return replace(found, places=tuple(replace(one, share=Fraction(0)) for one in found.places))
 
 
-def rate_of(times: Sequence[Fraction], end: Fraction) -> Fraction:
-    """Frames a second, on the whole: 30000/1001 of a phone's."""
-    return (len(times) / (end - times[0])).limit_denominator(1001)
+def own_rate(times: Sequence[Fraction], end: Fraction) -> Fraction:
+    """Frames a second: 30000/1001 of a phone's. Where they don't come in regular intervals, what
+    the usual one says, as a whole number up to ``MOST_RATE``."""
+    rate = _steady_rate(times, end)
+    if rate is not None:
+        return rate
+    usual = median(later - earlier for earlier, later in pairwise((*times, end)))
+    return Fraction(min(MOST_RATE, max(1, round(1 / usual))))
+
+
+def _steady_rate(times: Sequence[Fraction], end: Fraction) -> Fraction | None:
+    """At which each frame begins when it is due; None where there is none up to ``MOST_RATE``."""
+    rate = (len(times) / (end - times[0])).limit_denominator(1001)
+    late = (time - times[0] - index / rate for index, time in enumerate(times))
+    if rate > MOST_RATE or any(abs(seconds) * rate >= FINE for seconds in late):
+        return None
+    return rate
 
 
 def timing_of(

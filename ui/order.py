@@ -14,7 +14,8 @@ import functools
 import inspect
 import itertools
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -84,6 +85,17 @@ class Order:
         """An act is over: a look that began meanwhile may have been asked with older values."""
         with self._lock:
             act.mark(self._of(session), next(self._numbers))
+
+    @contextmanager
+    def turn(self, session: str, event: int, act: Act) -> Iterator[int]:
+        """``event`` from its begin to its end; gives its number."""
+        number = self.begin(session, event, act)
+        try:
+            yield number
+        except BaseException:
+            self.fail(session, event, number)
+            raise
+        self.end(session, act)
 
     def again(self, session: str, event: int, number: int) -> bool:
         """Whether ``event`` began again after it did as ``number``."""
@@ -167,7 +179,6 @@ def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> C
     act = Act(parts, [*parts, *chosen]) if acts else NO_ACT
 
     def kept(session: str, number: int, found: Any) -> Any:
-        order.end(session, act)
         late = [order.again(session, event._id, number)] * len(parts)
         if not acts and not any(late):
             late = order.overtaken(session, number, asked, parts)
@@ -180,23 +191,15 @@ def _ordered(run: Callable[..., Any], order: Order, event: Any, acts: bool) -> C
     @functools.wraps(run)
     def ordered(*values: Any) -> Any:
         session = _session()
-        number = order.begin(session, event._id, act)
-        try:
+        with order.turn(session, event._id, act) as number:
             found = run(*values)
-        except BaseException:
-            order.fail(session, event._id, number)
-            raise
         return kept(session, number, found)
 
     @functools.wraps(run)
     async def ordered_later(*values: Any) -> Any:
         session = _session()
-        number = order.begin(session, event._id, act)
-        try:
+        with order.turn(session, event._id, act) as number:
             found = await run(*values)
-        except BaseException:
-            order.fail(session, event._id, number)
-            raise
         return kept(session, number, found)
 
     return ordered_later if inspect.iscoroutinefunction(run) else ordered

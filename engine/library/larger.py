@@ -54,9 +54,9 @@ def by_name(video: Shape, side: int) -> Picture:
     high = side
     if video.height > video.width:
         high = 2 * round(Fraction(side * video.height, video.width * 2))
-    picture, most = of_height(video, high), largest(video)
+    picture = of_height(video, high)
     too_long = max(picture.height, picture.width) > MOST_LONG and side <= MOST_SHORT
-    return most if most is not None and too_long else picture
+    return (largest(video) or picture) if too_long else picture
 
 
 def offered(video: Shape) -> list[Picture]:

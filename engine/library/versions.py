@@ -38,7 +38,7 @@ from engine.request import (
     whole,
 )
 from engine.text import Said, Text
-from engine.timing import RATES, Timing, own_timing, timing_of
+from engine.timing import RATES, Timing, own_rate, own_timing, timing_of
 
 UNKNOWN_SEED = 0  # of a video that another program made
 
@@ -172,8 +172,9 @@ def _rate(video: Video, rate: object) -> int:
     number = whole(rate)
     if rate is not None and number not in RATES:
         raise RequestError((no_rate(rate),))
-    if number is None or not is_smoother(video, number):
-        told = Text("request.as_smooth", fps=round(float(rate_of(video)), 1))
+    own = own_rate(video.times, video.end)
+    if number is None or not is_more(number, own):
+        told = Text("request.as_smooth", fps=round(float(own), 1))
         raise RequestError((Problem("fps", told, next_rate(video)),))
     return number
 
@@ -193,9 +194,8 @@ def _checked(original: Original, presets: Presets, wanted: Wanted) -> ClipReques
 
 def version_of(original: Original, model: str, wanted: Wanted) -> ClipRequest:
     """The request, whatever the clip has, by ``model``."""
-    video = original.video
-    picture = wanted.picture
-    fps = wanted.fps or own_rate(video)
+    video, picture = original.video, wanted.picture
+    fps = wanted.fps or whole_rate(video)
     return ClipRequest(
         prompt=original.prompt,
         height=picture.height if picture else video.height,
@@ -211,32 +211,28 @@ def version_of(original: Original, model: str, wanted: Wanted) -> ClipRequest:
 def timing_for(video: Video, fps: int, larger: bool) -> Timing:
     """When each frame of a version is that has so many a second; one that is made ``larger`` keeps
     the frames of ``video`` where that has as many."""
-    if larger and fps == own_rate(video):
+    if larger and fps == whole_rate(video):
         return own_timing(video.times, video.end)
     return timing_of(video.times, video.end, fps)
 
 
-def own_rate(video: Video) -> int:
+def whole_rate(video: Video) -> int:
     """The nearest whole number to its frames a second."""
-    return max(1, round(rate_of(video)))
+    return max(1, round(own_rate(video.times, video.end)))
 
 
-def rate_of(video: Video) -> Fraction:
-    """Its frames a second; of one that isn't steady those of its usual interval."""
-    return own_timing(video.times, video.end).rate
-
-
-def is_smoother(video: Video, rate: int) -> bool:
-    """Whether so many frames a second are more than ``video`` has, or would be if it were steady:
-    a phone's 30 are 29.97, and 30 of them no more."""
-    return rate > rate_of(video) * Fraction(101, 100)
+def is_more(rate: int, own: Fraction) -> bool:
+    """Whether so many frames a second are more than ``own``: a phone's 30 are 29.97, and 30 of
+    them no more."""
+    return rate > own * Fraction(101, 100)
 
 
 def next_rate(video: Video) -> int | None:
     """The lowest rate of twice as many frames and more, else the highest; None where ``video`` has
     as many."""
-    smoother = [rate for rate in RATES if is_smoother(video, rate)]
-    twice = (rate for rate in smoother if rate >= 2 * rate_of(video) * Fraction(99, 100))
+    own = own_rate(video.times, video.end)
+    smoother = [rate for rate in RATES if is_more(rate, own)]
+    twice = (rate for rate in smoother if rate >= 2 * own * Fraction(99, 100))
     return next(twice, smoother[-1] if smoother else None)
 
 

@@ -11,7 +11,7 @@ def make(machine: Machine, preset: ModelPreset) -> Plan:
         "device": Choice("cpu", Text("plan.smooths_anywhere")),
         "between": Choice("minterpolate", Text("plan.by_ffmpeg"), label=Text("plan.minterpolate")),
     }
-    if preset.task == "enlarge":
+    if preset.enlarges:
         plan["device"] = Choice("cpu", Text("plan.enlarges_anywhere"))
         plan["larger"] = Choice("lanczos", Text("plan.invents_nothing"), label=Text("plan.lanczos"))
     return plan

@@ -1,11 +1,9 @@
 """Makes another version of a clip: its frames pass through one at a time, so that its length takes
 no memory."""
 
-import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,37 +17,31 @@ from engine.library.receipt import for_others
 from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
-from engine.pipelines.base import Cancelled, PipelineError
+from engine.pipelines.base import PipelineError
 from engine.pipelines.smooth.lanczos import Lanczos
 from engine.pipelines.smooth.pipeline import described, open_interpolator
 from engine.plan.make import plan_to_json
-from engine.stages import CHANGES, Stage
+from engine.stages import CHANGES
 from engine.text import Text, of_preset
 from engine.timing import Timing
+from engine.worker.failing import ended_early
 from engine.worker.job_run import JobRun
-from engine.worker.messages import CancelDone, Change, Failed, Finished, FromWorker
+from engine.worker.messages import Change, Finished, FromWorker
 
 AHEAD = 8  # frames that may wait for the encoder
 log = logging.getLogger("headroom.worker")
 
 
-def change(
-    order: Change,
-    run: JobRun,
-    device: str,
-    failure: Callable[[int, Exception, Stage | None], Failed],
-) -> FromWorker:
+def change(order: Change, run: JobRun, device: str) -> FromWorker:
     """Make the clip of ``order``.
 
     Args:
         device: what the receipt calls this machine's.
-        failure: tells of an error.
     """
     began = time.perf_counter()
     writer: ClipWriter | None = None
     try:
-        stage: Stage = "enlarge" if order.preset.task == "enlarge" else "smooth"
-        run.stage(stage)
+        run.stage("enlarge" if order.preset.enlarges else "smooth")
         video, timing = _looked_at(order)
         writer = _writer_of(order, video, timing)
         digest = _pass_through(order, run, video, timing, writer)
@@ -71,14 +63,7 @@ def change(
     except Exception as error:
         if writer is not None:
             writer.abandon()
-        for left in (order.partial, order.poster):
-            # Windows doesn't remove a file that anybody has open; the next start does.
-            with contextlib.suppress(OSError):
-                Path(left).unlink(missing_ok=True)
-        if isinstance(error, Cancelled):
-            return CancelDone(order.job)
-        log.exception("failed")
-        return failure(order.job, error, run.reached)
+        return ended_early(order, run, error)
 
 
 def _looked_at(order: Change) -> tuple[Video, Timing]:
@@ -91,7 +76,7 @@ def _looked_at(order: Change) -> tuple[Video, Timing]:
     if not order.source:
         raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
     request, video = order.request, look_at(Path(order.source))
-    timing = timing_for(video, request.fps or 1, order.preset.task == "enlarge")
+    timing = timing_for(video, request.fps or 1, order.preset.enlarges)
     picture = Picture(request.height, request.width)
     same = picture == Picture(video.height, video.width) or fits(video, picture)
     if request.frames != len(timing.places) or not same:

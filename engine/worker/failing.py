@@ -1,13 +1,19 @@
 """What the worker says of an error, and of frames that aren't what was asked for."""
 
+import contextlib
+import logging
+from pathlib import Path
 from typing import Literal
 
 from engine.errors import HeadroomError
-from engine.pipelines.base import Broken, OutOfMemory, PipelineError
+from engine.pipelines.base import Broken, Cancelled, OutOfMemory, PipelineError
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import Text
-from engine.worker.messages import Failed
+from engine.worker.job_run import JobRun
+from engine.worker.messages import CancelDone, Change, Failed, Generate
+
+log = logging.getLogger("headroom.worker")
 
 
 def failure(job: int | None, error: Exception, stage: Stage | None = None) -> Failed:
@@ -39,6 +45,18 @@ def failure(job: int | None, error: Exception, stage: Stage | None = None) -> Fa
         Text("worker.pipeline_failed", error=type(error).__name__, why=str(error)),
         Text("worker.generate_or_report"),
     )
+
+
+def ended_early(order: Generate | Change, run: JobRun, error: Exception) -> CancelDone | Failed:
+    """The answer to ``order``, of which nothing is left: it was cancelled, or failed."""
+    for path in (order.partial, order.poster) if run.may_write else ():
+        # Windows doesn't remove a file that anybody has open; the next start does.
+        with contextlib.suppress(OSError):
+            Path(path).unlink(missing_ok=True)
+    if isinstance(error, Cancelled):
+        return CancelDone(order.job)
+    log.error("failed", exc_info=error)
+    return failure(order.job, error, run.reached)
 
 
 def check_frames(frames: Frames, request: ClipRequest) -> None:

@@ -91,7 +91,7 @@ class JobRun:
 
     def _pack(self, frames: Frames) -> None:
         try:
-            if self._early is None or self._early.claimed:
+            if self.may_write:  # nobody would see it
                 self._send(Preview(self._job, mp4.preview_webp(frames)))
         except Exception:  # the clip is made all the same
             log.exception("a preview could not be shown")

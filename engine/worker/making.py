@@ -15,11 +15,11 @@ from engine.library import mp4
 from engine.library.clip_writer import ClipWriter
 from engine.library.intake import proof
 from engine.library.receipt import for_others, joined_receipt
-from engine.pipelines.base import Cancelled, Pictures, Pipeline, PipelineError
+from engine.pipelines.base import Pictures, Pipeline, PipelineError
 from engine.stages import Frames
 from engine.text import Text
 from engine.worker import heap
-from engine.worker.failing import check_frames, failure
+from engine.worker.failing import check_frames, ended_early
 from engine.worker.job_run import JobRun
 from engine.worker.messages import CancelDone, Failed, Finished, FromWorker, Generate
 from engine.worker.pipe import Pipe
@@ -112,16 +112,8 @@ class Making:
         self._home.made(Path(self.order.partial).parent)
 
     def _ended(self, error: Exception) -> FromWorker:
-        cancelled = isinstance(error, Cancelled)
-        if not cancelled:
-            log.error("failed", exc_info=error)
         self._writer.abandon()
-        job, files = self.order.job, (self.order.partial, self.order.poster)
-        for path in files if self._run.may_write else ():
-            # Windows doesn't remove a file that anybody has open; the next start does.
-            with contextlib.suppress(OSError):
-                Path(path).unlink(missing_ok=True)
-        return CancelDone(job) if cancelled else failure(job, error, self._run.reached)
+        return ended_early(self.order, self._run, error)
 
 
 class Writing:

@@ -57,6 +57,19 @@ class Tab:
         in_order(page)
         self.look, self.act = (event.fn for event in page.fns.values())
 
+    def refuse_next(self) -> None:
+        """In the middle of what is asked next, a choice is made and refused."""
+
+        def fail() -> None:
+            raise gr.Error("no")
+
+        def choose() -> None:
+            self.during = fail
+            with pytest.raises(gr.Error):
+                self.act("refused")
+
+        self.during = choose
+
 
 def test_a_look_that_a_choice_overtook_leaves_that_part_alone() -> None:
     tab = Tab()
@@ -115,17 +128,8 @@ def test_another_tab_is_nobodys_business() -> None:
 
 def test_a_choice_that_fails_counts_as_well() -> None:
     tab = Tab()
-
-    def fail() -> None:
-        raise gr.Error("no")
-
-    def choose() -> None:
-        tab.during = fail
-        with pytest.raises(gr.Error):
-            tab.act("b")
-
     with session("one"):
-        tab.during = choose
+        tab.refuse_next()
         assert tab.look("a")[0] == gr.skip()
 
 
@@ -183,17 +187,8 @@ def test_two_of_one_trigger_may_not_wait_for_each_other() -> None:
 
 def test_a_choice_that_is_refused_leaves_the_answer_before_it() -> None:
     tab = Tab()
-
-    def fail() -> None:
-        raise gr.Error("no")
-
-    def choose() -> None:
-        tab.during = fail
-        with pytest.raises(gr.Error):
-            tab.act("second")
-
     with session("one"):
-        tab.during = choose
+        tab.refuse_next()
         assert tab.act("first") == "act first"
 
 

@@ -1,6 +1,7 @@
 """What is asked for less often: many clips at once, clips without a receipt inside, and a smoother
 version of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,33 +44,23 @@ def embeds(engine: Engine) -> bool:
     return bool(engine.settings.get(EMBED, True))
 
 
-def smooths(engine: Engine) -> int:
-    """The frames a second of the version that follows each clip of the form; 0 for none."""
-    rate = engine.settings.get(SMOOTH, 0)
-    return rate if rate in RATES else 0
-
-
-def enlarges(engine: Engine) -> int:
-    """The shorter side of that version, in pixels; 0 for the clip's own."""
-    side = engine.settings.get(SIDE, 0)
-    return side if side in NAMED else 0
+def one_of(value: int | None, among: Sequence[int]) -> int:
+    """``value`` where it is ``among`` what can be chosen; 0 for none of it."""
+    return value if value is not None and value in among else 0
 
 
 def remembered(engine: Engine) -> list[Any]:
     """What ``More.kept`` shows as the page opens, in the reader's language."""
     return [
         embeds(engine),
-        gr.Dropdown(_rates(), value=smooths(engine)),
-        gr.Dropdown(_sides(), value=enlarges(engine)),
+        gr.Dropdown(_choices(RATES), value=one_of(engine.settings.get(SMOOTH, 0), RATES)),
+        gr.Dropdown(_choices(NAMED, "p"), value=one_of(engine.settings.get(SIDE, 0), NAMED)),
     ]
 
 
-def _rates() -> list[tuple[str, int]]:
-    return [(say(Text("choices.nothing_follows")), 0), *((str(rate), rate) for rate in RATES)]
-
-
-def _sides() -> list[tuple[str, int]]:
-    return [(say(Text("choices.nothing_follows")), 0), *((f"{side}p", side) for side in NAMED)]
+def _choices(among: Sequence[int], unit: str = "") -> list[tuple[str, int]]:
+    nothing = say(Text("choices.nothing_follows"))
+    return [(nothing, 0), *((f"{number}{unit}", number) for number in among)]
 
 
 def build_more(engine: Engine) -> More:
@@ -94,14 +85,14 @@ def build_more(engine: Engine) -> More:
         )
 
         smooth = gr.Dropdown(
-            _rates(),
+            _choices(RATES),
             value=0,
             label="Then make a smoother version",
             info="Each clip is followed by one with so many frames a second. Both stay.",
             elem_id="smooth-after",
         )
         side = gr.Dropdown(
-            _sides(),
+            _choices(NAMED, "p"),
             value=0,
             label="Then make a larger version",
             info="With both, one version follows that is smoother and larger.",
@@ -114,8 +105,8 @@ def build_more(engine: Engine) -> More:
     def remember_rate(rate: int | None) -> None:
         engine.settings.set(SMOOTH, rate or 0)
 
-    def remember_side(side: int | None) -> None:
-        engine.settings.set(SIDE, side or 0)
+    def remember_side(pixels: int | None) -> None:
+        engine.settings.set(SIDE, pixels or 0)
 
     embed.input(remember, embed, None, **QUIET)
     smooth.input(remember_rate, smooth, None, **QUIET)

@@ -22,6 +22,7 @@ from engine.request import RANDOM_SEED, SEED_LIMIT, ClipRequest, RequestError, S
 from engine.text import Said, Text
 from engine.timing import RATES
 from ui.tabs import adapters, cards, prompts
+from ui.tabs.batch import one_of
 from ui.tabs.choices import (
     as_count,
     as_size,
@@ -304,7 +305,7 @@ def act(
     elif step in makes or not step:
         raw = form.raw()
         every = expand(raw, lines, seeds, engine.presets)
-        fps, pixels = (smooth or 0) * (smooth in RATES), (side or 0) * (side in NAMED)
+        fps, pixels = one_of(smooth, RATES), one_of(side, NAMED)
         engine.submit_all(every, embed, may_wait=True, smooth=fps, side=pixels)
     elif step == Step.TEST == now.step:
         raw = {**form.raw(), "prompt": form.prompt or PROBE_PROMPT}

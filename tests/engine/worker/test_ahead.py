@@ -14,7 +14,7 @@ import pytest
 
 from engine.engine import Engine
 from engine.home import Home
-from engine.jobs import Jobs, State
+from engine.jobs import Job, Jobs, State
 from engine.pipelines.base import Cancelled
 from engine.presets import Presets
 from engine.request import ClipRequest
@@ -79,12 +79,19 @@ def has_begun() -> bool:
     return BEGUN in lines()
 
 
+def queued(engine: Engine, *requests: ClipRequest) -> list[Job]:
+    """Theirs, once the second is begun beside the writing of the first."""
+    jobs = engine.submit_all(requests)
+    wait_until(has_begun, "the second clip's begin")
+    return jobs
+
+
 @pytest.mark.starts
 def test_the_next_clip_begins_while_the_last_is_written(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
-    queued = working.submit_all([long(seed=n) for n in (1, 2, 3, 2)])
-    done = [finish(working, job) for job in queued]
+    every = working.submit_all([long(seed=n) for n in (1, 2, 3, 2)])
+    done = [finish(working, job) for job in every]
     assert [job.state for job in done] == [State.DONE] * 4
     assert [job.attempts for job in done] == [1] * 4
     assert lines() == [BEGUN, MADE] * 3 + [MADE]
@@ -99,8 +106,7 @@ def test_the_next_clip_begins_while_the_last_is_written(
 def test_one_that_is_cancelled_meanwhile_was_never_begun(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
-    first, second, third = working.submit_all([long(seed=n) for n in (1, 2, 3)])
-    wait_until(has_begun, "the second clip's begin")
+    first, second, third = queued(working, *(long(seed=n) for n in (1, 2, 3)))
     working.cancel(second.id)
     assert working.jobs.get(second.id).state is State.CANCELLED, "it waited, so at once"
     assert [finish(working, job).state for job in (first, third)] == [State.DONE] * 2
@@ -112,8 +118,7 @@ def test_one_that_is_cancelled_meanwhile_was_never_begun(
 def test_one_that_is_changed_meanwhile_is_made_as_it_is_then(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
-    first, second = working.submit_all([long(seed=1), long(seed=2)])
-    wait_until(has_begun, "the second clip's begin")
+    first, second = queued(working, long(seed=1), long(seed=2))
     working.jobs.edit(second.id, long("other", seed=7))
     assert [finish(working, job).state for job in (first, second)] == [State.DONE] * 2
     clip = working.library.of_job(second.id)
@@ -140,8 +145,7 @@ def test_what_fails_early_is_told_in_its_turn(
 def test_a_worker_that_dies_meanwhile_takes_neither_with_it(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
-    first, second = working.submit_all([long(seed=1), long(seed=2)])
-    wait_until(has_begun, "the second clip's begin")
+    first, second = queued(working, long(seed=1), long(seed=2))
     pid = working.lanes[0].status.worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -169,17 +173,16 @@ def test_one_of_a_model_that_is_gone_takes_nothing_with_it(
 def test_a_pause_at_once_puts_the_one_back_and_leaves_the_other(
     working: Engine, long: Callable[..., ClipRequest]
 ) -> None:
-    queued = working.submit_all([long(seed=1), long(seed=2)])
-    wait_until(has_begun, "the second clip's begin")
+    both = queued(working, long(seed=1), long(seed=2))
     working.pause(now=True)
 
     def both_wait() -> bool:
-        return all(working.jobs.get(job.id).state is State.QUEUED for job in queued)
+        return all(working.jobs.get(job.id).state is State.QUEUED for job in both)
 
     wait_until(both_wait, "both in the queue")
     assert working.lanes[0].status.worker_pid is None
     working.resume()
-    assert [finish(working, job).state for job in queued] == [State.DONE] * 2
+    assert [finish(working, job).state for job in both] == [State.DONE] * 2
 
 
 @pytest.mark.starts
