@@ -71,8 +71,11 @@ def default_model(engine: Engine, task: Task = "t2v") -> DefaultModel:
 
 
 def with_files(engine: Engine) -> list[Candidate]:
-    """``candidates`` without drafts, which have no files of their own."""
-    return [candidate for candidate in candidates(engine) if candidate.preset.draft_of is None]
+    """``candidates`` without drafts, which have no files of their own, and what changes clips and
+    has some."""
+    makers = [candidate for candidate in candidates(engine) if candidate.preset.draft_of is None]
+    fetched = [preset for preset in engine.presets.changers if preset.weights]
+    return makers + [Candidate(preset, barred(engine, preset.id)) for preset in fetched]
 
 
 def candidates(engine: Engine) -> list[Candidate]:

@@ -22,16 +22,17 @@ from engine.library.library import Library, LibraryError
 from engine.library.posters import Posters
 from engine.library.receipt import MOST_PARTS
 from engine.library.sources import Sources
+from engine.library.versions import Changers
 from engine.machine.memory import Meter
 from engine.pause import Paused
 from engine.pipelines import is_here
 from engine.plan.choice import Plan
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.process.loops import Faults
 from engine.request import ClipRequest
 from engine.settings import Settings
 from engine.text import Text
-from engine.weights.checkpoint import find_checkpoint
+from engine.weights.checkpoint import find_parts
 from engine.weights.downloads import Downloads
 from engine.worker.by_lane import ByLane, LaneError
 from engine.worker.lane import Lane
@@ -178,9 +179,9 @@ class Engine(ByLane):
             PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait, lane)
-        models = self.presets.models
+        models, changers = self.presets.models, self.changers()
         follows = [
-            FollowUp.of(models[request.model], self.presets, smooth, side) for request in requests
+            FollowUp.of(models[request.model], changers, smooth, side) for request in requests
         ]
         jobs = self.jobs.add_all(
             requests, embed=embed, visitor=visitor, wanted=lane, follows=follows
@@ -353,6 +354,17 @@ class Engine(ByLane):
             return False
         return True
 
+    def changers(self) -> Changers:
+        """What would make another version now: the best that is ready and has the memory."""
+        return Changers.of(self.presets, self._could_change)
+
+    def _could_change(self, preset: ModelPreset) -> bool:
+        try:
+            self.check_ready(preset.id)
+        except HeadroomError:
+            return False
+        return self.guard.verdict(preset.id, self.guard.rules(preset.id).baseline).open
+
     def _check_weights(self, model: str, lane: str = "") -> None:
         """``lane``: the one that shall make what is asked for; "" where any may."""
         preset = self.presets.models[model]
@@ -363,7 +375,7 @@ class Engine(ByLane):
         if away is not None or (not lane and self.is_ready_away(model)):
             return
         if preset.weights:
-            find_checkpoint(self.downloads.folder(model), preset)
+            find_parts(self.downloads.folder(model), preset)
             self.downloads.refuse_damaged(model)
 
     def _queued(self, job: Job) -> Job:

@@ -15,7 +15,7 @@ from engine.preset_file import PresetError, Strict, read
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
-FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "scripted"]
+FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "rife", "scripted"]
 # "i2v" also ends with a picture where the request has a last one; the last two change a clip.
 Task = Literal["t2v", "i2v", "smooth", "enlarge"]
 Input = Literal["prompt", "image", "last_image", "adapters"]
@@ -24,13 +24,19 @@ _OF_WAN = ("precision", "architecture", "weights", "denoising_steps")
 NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
     "wan2.1": _OF_WAN,
     "wan2.2": (*_OF_WAN, "boundary_step"),
+    "rife": ("weights",),
 }
 SAMPLED = ("fps", "steps", "guidance", "shift")  # what every model that makes clips has to say
 # Presets of 0.1.0 named what drives the model.
 _FAMILY_OF = {"wan_tiny": "wan-tiny", "lightx2v": "wan2.1", "scripted": "scripted"}
 # "transformer_2" is the expert of the later steps, where there are two.
-Role = Literal["transformer", "transformer_2", "text_encoder", "tokenizer", "vae", "tiny_vae"]
+Role = Literal[
+    "transformer", "transformer_2", "text_encoder", "tokenizer", "vae", "tiny_vae", "interpolator"
+]
 ROLES: tuple[Role, ...] = get_args(Role)
+# What a family's models are made of; of two experts each is one more.
+_WANS: tuple[Role, ...] = ("transformer", "text_encoder", "tokenizer", "vae")
+PARTS: Mapping[FamilyName, tuple[Role, ...]] = {"rife": ("interpolator",)}
 OPTIONAL: frozenset[Role] = frozenset({"tiny_vae"})  # clips are made without them, too
 TRANSFORMERS: tuple[Role, ...] = ("transformer", "transformer_2")
 LATENT_CHANNELS = 16  # of Wan's VAE
@@ -246,6 +252,11 @@ class ModelPreset(Strict):
         return self.task == "enlarge"
 
     @property
+    def is_guest(self) -> bool:
+        """Whether it works beside whatever model a worker has loaded, which stays."""
+        return self.family in ("smooth", "rife")
+
+    @property
     def inputs(self) -> frozenset[Input]:
         """What a request for it may hold, beside size and seed."""
         pictures: tuple[Input, ...] = ("image", "last_image") if self.begins_with_picture else ()
@@ -303,8 +314,7 @@ class ModelPreset(Strict):
         sampled = () if self.changes_clips else SAMPLED
         lacks = [name for name in sampled if name not in self.model_fields_set]
         lacks += [name for name in NEEDS.get(self.family, ()) if not getattr(self, name)]
-        extra = TRANSFORMERS[self.experts :]
-        needed = [role for role in ROLES if role not in OPTIONAL and role not in extra]
+        needed = PARTS.get(self.family, (*_WANS, *TRANSFORMERS[1 : self.experts]))
         roles = [role for role in needed if self.weights and self.weight_file(role) is None]
         lacks += [f"weights for the {role}" for role in roles]
         if lacks:
@@ -397,19 +407,17 @@ class Presets:
         return None if preset is None or preset.changes_clips else preset
 
     @property
-    def smoother(self) -> ModelPreset:
-        """What gives a clip more frames a second."""
-        return next(preset for preset in self.models.values() if preset.task == "smooth")
-
-    @property
-    def enlarger(self) -> ModelPreset:
-        """What gives a clip larger pictures, and more of them where that is asked for as well."""
-        return next(preset for preset in self.models.values() if preset.enlarges)
+    def changers(self) -> list[ModelPreset]:
+        """Those that make another version of a clip, the ones for GPUs first."""
+        found = [preset for preset in self.models.values() if preset.changes_clips]
+        return sorted(found, key=lambda preset: preset.runs_on != "nvidia")
 
     @property
     def with_files(self) -> list[ModelPreset]:
-        """Of the ``makers`` all but drafts, which have no files of their own."""
-        return [preset for preset in self.makers if preset.draft_of is None]
+        """Those that people get and look after: the ``makers`` but for drafts, which have no files
+        of their own, and of the ``changers`` those that have some."""
+        own = [preset for preset in self.makers if preset.draft_of is None]
+        return own + [preset for preset in self.changers if preset.weights]
 
     @property
     def default(self) -> ModelPreset:

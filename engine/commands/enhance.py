@@ -20,9 +20,11 @@ def enhance(options: argparse.Namespace) -> int:
         out = None if options.out is None else out_file(options.out, engine.home)
         found, before = _original(engine, options.what)
         asked = Asked(options.fps, options.height, options.scale)
-        request = asked.request(found, engine.presets, before)
+        request = asked.request(found, engine.changers(), before)
         preset = engine.presets.models[request.model]
-        say(str(DefaultModel(preset, Text("default_model.smooths_anywhere")).sentence))
+        on_gpu = preset.runs_on == "nvidia"
+        why = Text("default_model.ready" if on_gpu else "default_model.smooths_anywhere")
+        say(str(DefaultModel(preset, why).sentence))
         return make(engine, request, out, options)
 
 

@@ -73,7 +73,7 @@ def run(
 def suited(engine: Engine) -> ModelPreset:
     """The model that ``pull`` takes unless told otherwise: the smallest that this machine can run,
     where it can run any."""
-    models = engine.downloads.models
+    models = [preset for preset in engine.downloads.models if not preset.changes_clips]
     if not models:
         raise NoSuchWeights(Text("weights.nothing_to_fetch"), Text("weights.nothing_to_do"))
 

@@ -37,7 +37,7 @@ def examine(engine: Engine) -> list[Line]:
     """
     sample = engine.look()
     machine = machine_now(sample)
-    models = [candidate for candidate in with_files(engine) if not candidate.barred]
+    models = [candidate for candidate in with_files(engine) if _is_told(engine, candidate)]
     presets = [candidate.preset for candidate in models]
     needs, streamed = _needs(engine, presets)
     return [
@@ -53,6 +53,13 @@ def examine(engine: Engine) -> list[Line]:
         *[_model(engine, candidate) for candidate in models],
         *_seconds(engine, sample, presets),
     ]
+
+
+def _is_told(engine: Engine, candidate: Candidate) -> bool:
+    """What changes clips nobody lacks before they have asked for it."""
+    preset = candidate.preset
+    wanted = not preset.changes_clips or engine.downloads.look(preset.id).present
+    return bool(wanted) and not candidate.barred
 
 
 def _lanes(engine: Engine) -> list[Line]:

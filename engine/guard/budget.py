@@ -60,8 +60,8 @@ def device_for(
     """
     if preset.runs_on == "cpu":
         host = sample.host
-        # What changes clips runs beside the model that is loaded, and nothing is unloaded for it.
-        ours = 0 if preset.changes_clips else host.worker or 0
+        # A guest runs beside the model that is loaded, and nothing is unloaded for it.
+        ours = 0 if preset.is_guest else host.worker or 0
         others = host.used - ours
         return Device(Text("guard.the_ram"), host.total, others, ram_reserve(host))
     gpu = sample.gpu

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.library.larger import by_name, fits
-from engine.library.versions import Original, Wanted, version_of
+from engine.library.larger import Picture, by_name, fits
+from engine.library.versions import Changers, Original, Wanted, version_of
 from engine.library.video import LONGEST, Video
-from engine.presets import ModelPreset, Presets
+from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.timing import steady
 
@@ -26,15 +26,16 @@ class FollowUp:
 
     @classmethod
     def of(
-        cls, made_by: ModelPreset, presets: Presets, fps: int = 0, side: int = 0
+        cls, made_by: ModelPreset, changers: Changers, fps: int = 0, side: int = 0
     ) -> "FollowUp | None":
-        """None where the clips of ``made_by`` have as many frames a second, and are to be no
-        larger."""
+        """By ``changers``; None where the clips of ``made_by`` have as many frames a second and are
+        to be no larger."""
         fps = fps if fps > made_by.fps else 0
         if not (fps or side):
             return None
-        enlarger = presets.enlarger.id if side else ""
-        return cls(presets.smoother.id, fps, made_by.fps, side, enlarger)
+        larger = Wanted(fps or None, Picture(side, side)) if side else None
+        enlarger = changers.by(larger).id if larger else ""
+        return cls(changers.smoother.id, fps, made_by.fps, side, enlarger)
 
     def to_row(self) -> str:
         return json.dumps(asdict(self))

@@ -5,7 +5,7 @@ The request's prompt is the clip's, so that a search finds all of them; its size
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +27,7 @@ from engine.library.library import Clip, Library, LibraryError, as_clip
 from engine.library.mp4 import shown_name
 from engine.library.sources import Sources
 from engine.library.video import Video
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.request import (
     DIMENSIONS,
     PROMPT_LIMIT,
@@ -86,6 +86,30 @@ def original_at(sources: Sources, file: Path, name: Said = "") -> Original:
 
 
 @dataclass(frozen=True)
+class Changers:
+    """The models that make another version: ``smoother`` one with more frames a second, perhaps
+    larger, ``enlarger`` one that is only larger."""
+
+    smoother: ModelPreset
+    enlarger: ModelPreset
+
+    @classmethod
+    def of(
+        cls, presets: Presets, able: Callable[[ModelPreset], bool] = lambda preset: False
+    ) -> "Changers":
+        """The best that are ``able``; what runs on a processor always is."""
+        can = [one for one in presets.changers if one.runs_on == "cpu" or able(one)]
+        enlarger = next(preset for preset in can if preset.enlarges)
+        return cls(next(preset for preset in can if not preset.enlarges), enlarger)
+
+    def by(self, wanted: "Wanted") -> ModelPreset:
+        """What makes that. The processor's way to make frames in between comes with each."""
+        if wanted.picture is None or (wanted.fps and self.smoother.runs_on == "nvidia"):
+            return self.smoother
+        return self.enlarger
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What another version shall have; what is None stays as the original has it."""
 
@@ -114,8 +138,8 @@ class Asked:
     scale: object = None
     side: object = None
 
-    def request(self, original: Original, presets: Presets, before: Wanted) -> ClipRequest:
-        """For ``original``.
+    def request(self, original: Original, changers: Changers, before: Wanted) -> ClipRequest:
+        """For ``original``, made by one of ``changers``.
 
         Args:
             before: what the clip that was chosen has; where nothing else is asked it keeps that.
@@ -134,7 +158,7 @@ class Asked:
         picture = self._picture(video) if larger else before.picture
         if picture == Picture(video.height, video.width):
             picture = None
-        return _checked(original, presets, Wanted(fps, picture))
+        return _checked(original, changers, Wanted(fps, picture))
 
     def _picture(self, video: Video) -> Picture:
         """Raises RequestError: it can't be that large."""
@@ -179,12 +203,12 @@ def _rate(video: Video, rate: object) -> int:
     return number
 
 
-def _checked(original: Original, presets: Presets, wanted: Wanted) -> ClipRequest:
+def _checked(original: Original, changers: Changers, wanted: Wanted) -> ClipRequest:
     """Raises RequestError: what comes out is too small, too wide, or too long."""
-    model = presets.enlarger if wanted.picture else presets.smoother
+    model = changers.by(wanted)
     request = version_of(original, model.id, wanted)
     for field in DIMENSIONS:
-        limits = getattr(presets.models[request.model].limits, field)
+        limits = getattr(model.limits, field)
         side = getattr(request, field)
         if not limits.min <= side <= limits.max:
             told = Text("request.no_version", field=Text(f"request.field_{field}"), value=side)

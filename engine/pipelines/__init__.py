@@ -41,6 +41,11 @@ FAMILIES: Mapping[FamilyName, Family] = {
             pipeline=("engine.pipelines.smooth.pipeline", "Smooth"),
             here=lambda: True,
         ),
+        Family(
+            name="rife",
+            pipeline=("engine.pipelines.rife.pipeline", "RifeWorker"),
+            here=lambda: lightx2v_here(),
+        ),
         Family(  # for tests: it does what its prompt says
             name="scripted",
             pipeline=("engine.pipelines.scripted", "Scripted"),

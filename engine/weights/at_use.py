@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from engine.presets import ModelPreset
 from engine.text import Text, listed
-from engine.weights.checkpoint import Checkpoint, find_checkpoint, get_it
+from engine.weights.checkpoint import Parts, files_of, find_parts, get_it
 from engine.weights.fetch import digest
 from engine.weights.hub import WeightsError, explain
 from engine.weights.manifest import OURS, Manifest, Promise
@@ -56,8 +56,8 @@ def check_at_use(folder: Path, preset: ModelPreset) -> int:
     """
     manifest = Manifest.load(folder)
     try:
-        checkpoint = find_checkpoint(folder, preset)
-        files = _files(checkpoint, preset, manifest)
+        parts = find_parts(folder, preset)
+        files = _files(parts, preset, manifest)
     except OSError as error:
         raise explain(error, preset.name) from error
     looks = {file.place: manifest.verdict(file.path, file.place) for file in files}
@@ -72,8 +72,8 @@ def check_at_use(folder: Path, preset: ModelPreset) -> int:
         log.info("%d files hashed in %.1f s", len(changed), time.monotonic() - began)
         _keep(manifest)
     damaged = [file for file in files if looks[file.place] is False]
-    if _is_another_revision(checkpoint, files, damaged):
-        log.warning("%s: another revision, used as it is", checkpoint.transformer)
+    if _is_another_revision(parts, files, damaged):
+        log.warning("%s: another revision, used as it is", parts["transformer"])
         damaged = [file for file in damaged if file.known[0].role != "transformer"]
     if damaged:
         raise WeightsError(
@@ -83,12 +83,12 @@ def check_at_use(folder: Path, preset: ModelPreset) -> int:
     return len(changed)
 
 
-def _files(checkpoint: Checkpoint, preset: ModelPreset, manifest: Manifest) -> list[_Read]:
-    """Those of ``checkpoint`` whose hash is known: from the model's record, else from the pins."""
+def _files(parts: Parts, preset: ModelPreset, manifest: Manifest) -> list[_Read]:
+    """Those of ``parts`` whose hash is known: from the model's record, else from the pins."""
     promised = {(one.role, one.within): one for one in manifest.promises.values()}
     pins = Pins.load(manifest.folder)
     found, trusted = [], []
-    for role, within, place in checkpoint.files():
+    for role, within, place in files_of(parts):
         promise, file = promised.get((role, within)), preset.weight_file(role)
         known = [promise] if promise else pins.of(file, within, place) if file else []
         if known:
@@ -100,14 +100,12 @@ def _files(checkpoint: Checkpoint, preset: ModelPreset, manifest: Manifest) -> l
     return found
 
 
-def _is_another_revision(
-    checkpoint: Checkpoint, files: Sequence[_Read], damaged: Sequence[_Read]
-) -> bool:
+def _is_another_revision(parts: Parts, files: Sequence[_Read], damaged: Sequence[_Read]) -> bool:
     """Whether somebody brought another revision of the transformer, which ``weights verify`` uses
     as it is, too: none of its files is what the pins name. Its headers are read all the same."""
     mine = [file for file in files if file.known[0].role == "transformer"]
     return (
-        checkpoint.layout == "blocks"
+        os.path.isdir(parts.get("transformer", ""))
         and all(file.pinned for file in mine)
         and len(mine) > 1
         and all(file in damaged for file in mine)

@@ -5,7 +5,7 @@ Their names are looked at here; whether they hold what the preset promises is fo
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -16,6 +16,7 @@ from engine.text import NOTHING, FileSize, Said, Text, joined
 from engine.weights.linked_folders import folders
 
 Layout = Literal["blocks", "single"]
+Parts = Mapping[Role, Path]  # where each lies: a file, or a folder of files
 NON_BLOCK = "non_block.safetensors"
 BLOCK_FILE = re.compile(r"block_(0|[1-9]\d*)\.safetensors")
 VOCABULARIES = ("tokenizer.json", "spiece.model")  # either will do for a tokenizer
@@ -34,9 +35,9 @@ class WeightsMissing(HeadroomError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the parts lie. ``transformer`` is a folder (blocks) or a file (single), ``tokenizer`` a
-    folder, ``tiny_vae`` None where nobody fetched it; ``transformer_2`` that of the later steps,
-    None where there is one transformer; the sizes are bytes on disk."""
+    """Where a Wan model's parts lie. ``transformer`` is a folder (blocks) or a file (single),
+    ``tokenizer`` a folder, ``tiny_vae`` None where nobody fetched it; ``transformer_2`` that of the
+    later steps, None where there is one transformer; the sizes are bytes on disk."""
 
     layout: Layout
     transformer: Path
@@ -53,31 +54,16 @@ class Checkpoint:
         """In the order in which they compute."""
         return tuple(place for place in (self.transformer, self.transformer_2) if place)
 
-    def files(self) -> Iterator[tuple[Role, str, Path]]:
-        """What is read: its part, its name inside a part of many files ("" else), and its place."""
-        for role, place in zip(TRANSFORMERS, self.transformers, strict=False):
-            if self.layout == "blocks":
-                yield from ((role, f.name, f) for f in tensor_files(place))
-            else:
-                yield role, "", place
-        yield "text_encoder", "", self.text_encoder
-        yield "vae", "", self.vae
-        if self.tiny_vae is not None:
-            yield "tiny_vae", "", self.tiny_vae
-        for file in sorted(self.tokenizer.rglob("*")):
-            if os.path.isfile(file):
-                yield "tokenizer", file.relative_to(self.tokenizer).as_posix(), file
-
 
 # ---- finding -------------------------------------------------------------------------------
 
 
-def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
+def find_parts(folder: Path, preset: ModelPreset) -> Parts:
     """Look in ``folder``, and in the folders linked there, for every part of ``preset``, where each
-    of its sources would put it.
+    of its sources would put it; an optional one may be missing.
 
     A source's path also counts without its first folder, because people point at ``distill_fp8``
-    itself. Nothing is opened: ``check_transformer`` (header_check.py) does that.
+    itself. Nothing is opened: ``check_headers`` (header_check.py) does that.
 
     Raises:
         WeightsMissing: names every missing part, where it is to be had and how large it is.
@@ -87,7 +73,29 @@ def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
     missing = tuple(f for f in preset.weights if found[f.role] is None and not f.optional)
     if missing or not preset.weights:
         raise _missing(folder, preset, missing)
-    there = {role: place for role, place in found.items() if place is not None}
+    return {role: place for role, place in found.items() if place is not None}
+
+
+def files_of(parts: Parts) -> Iterator[tuple[Role, str, Path]]:
+    """What is read: its part, its name inside a part of many files ("" else), and its place."""
+    for role, place in parts.items():
+        if not os.path.isdir(place):
+            yield role, "", place
+        elif role in TRANSFORMERS:
+            yield from ((role, file.name, file) for file in tensor_files(place))
+        else:
+            for file in sorted(place.rglob("*")):
+                if os.path.isfile(file):
+                    yield role, file.relative_to(place).as_posix(), file
+
+
+def find_checkpoint(folder: Path, preset: ModelPreset) -> Checkpoint:
+    """Wan's parts, found as ``find_parts`` does.
+
+    Raises:
+        WeightsMissing: as ``find_parts``.
+    """
+    there = find_parts(folder, preset)
     transformer, text_encoder = there["transformer"], there["text_encoder"]
     layout: Layout = "blocks" if os.path.isdir(transformer) else "single"
     files = _own_files(transformer) if layout == "blocks" else [transformer]

@@ -18,10 +18,10 @@ from typing import Literal
 from engine.errors import HeadroomError
 from engine.presets import TRANSFORMERS, ModelPreset, Role, Source, WeightFile
 from engine.text import NOTHING, Text
-from engine.weights.checkpoint import find_checkpoint, find_part
+from engine.weights.checkpoint import find_part, find_parts
 from engine.weights.disk_space import refuse_long_paths, refuse_too_full
 from engine.weights.fetch import digest, fetch, held
-from engine.weights.header_check import check_files, check_transformer
+from engine.weights.header_check import check_files, check_headers
 from engine.weights.hub import FetchError, ask, explain
 from engine.weights.linked_folders import folders
 from engine.weights.manifest import OURS, Manifest, Promise
@@ -96,7 +96,7 @@ class Download:
             refuse_too_full(self.folder, missing, self.preset.name)
             self._adopt(wanted, passed_over)
             self._fetch_all(wanted)
-        check_transformer(find_checkpoint(self.folder, self.preset), self.preset)
+        check_headers(find_parts(self.folder, self.preset), self.preset)
         for leftover in [*(self.folder / OURS).glob("*.part"), *(self.folder / OURS).glob("*.xet")]:
             leftover.unlink()  # of another revision: everything that is wanted is whole
         return (), ()
@@ -117,7 +117,7 @@ class Download:
         others = self._other_revisions(wrong)
         damaged = [str(places[p.path]) for p in wrong if p.role not in others]
         parts = [self._part_of(f) for f in self.preset.weights if not self.manifest.of(f.role)]
-        for role in TRANSFORMERS:
+        for role in TRANSFORMERS if self.preset.architecture else ():
             transformer = self.preset.weight_file(role)
             there_is = transformer and self._part_of(transformer, whole=True)
             if there_is and not damaged:

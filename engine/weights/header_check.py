@@ -17,6 +17,7 @@ from engine.weights.checkpoint import (
     COMFYUI,
     NON_BLOCK,
     Checkpoint,
+    Parts,
     get_it,
     tensor_files,
 )
@@ -41,6 +42,14 @@ def check_transformer(checkpoint: Checkpoint, preset: ModelPreset) -> None:
     """
     for role, place in zip(TRANSFORMERS, checkpoint.transformers, strict=False):
         check_files(place, preset, role)
+
+
+def check_headers(parts: Parts, preset: ModelPreset) -> None:
+    """``check_transformer`` of whatever model; what promises no architecture is looked at as it is
+    loaded."""
+    for role in TRANSFORMERS if preset.architecture else ():
+        if role in parts:
+            check_files(parts[role], preset, role)
 
 
 def check_files(transformer: Path, preset: ModelPreset, role: Role = "transformer") -> None:

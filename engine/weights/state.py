@@ -14,13 +14,13 @@ from engine.home import free_bytes
 from engine.presets import OPTIONAL, TRANSFORMERS, ModelPreset, Role, WeightFile
 from engine.text import NOTHING, FileSize, Text
 from engine.weights.checkpoint import (
-    find_checkpoint,
     find_part,
+    find_parts,
     one_after_another,
 )
 from engine.weights.disk_space import SPARE
 from engine.weights.fetch import held
-from engine.weights.header_check import check_files, check_transformer
+from engine.weights.header_check import check_files, check_headers
 from engine.weights.hub import WeightsError
 from engine.weights.linked_folders import (
     each_linked_that_is_gone,
@@ -161,7 +161,7 @@ def look(folder: Path, preset: ModelPreset) -> Weights:
     if not parts or seen.state != "ready":
         return seen
     try:
-        check_transformer(find_checkpoint(folder, preset), preset)
+        check_headers(find_parts(folder, preset), preset)
     except WrongWeights as error:
         return replace(seen, told=error.sentence, remedy=error.remedy)
     return seen
@@ -261,7 +261,7 @@ def useful(candidates: Iterable[Path], preset: ModelPreset) -> list[Path]:
             hit = next(((c, place) for c, place in pairs if place), None)
             if hit is None:
                 continue
-            if file.role in TRANSFORMERS and whole:
+            if file.role in TRANSFORMERS and whole and preset.architecture:
                 check_files(hit[1], preset, file.role)
             found.append(hit[0])
             break

@@ -18,8 +18,8 @@ from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
 from engine.pipelines.base import PipelineError
+from engine.pipelines.changers import described, made_between
 from engine.pipelines.smooth.lanczos import Lanczos
-from engine.pipelines.smooth.pipeline import described, open_interpolator
 from engine.plan.make import plan_to_json
 from engine.stages import CHANGES
 from engine.text import Text, of_preset
@@ -103,7 +103,7 @@ def _pass_through(
     """Make all frames, and the still of the middle one; returns the SHA-256 of them all."""
     digest, count = hashlib.sha256(), len(timing.places)
     source = pictures(Path(order.source), video)
-    made = open_interpolator(order.preset).frames(source, timing, run.check)
+    made = made_between(order.preset).frames(source, timing, run.check)
     larger = Lanczos(order.request.height, order.request.width)
     for number, frame in enumerate(map(larger.enlarge, made)):
         run.check()

@@ -20,7 +20,7 @@ from engine.machine.recorder import Busy, FlightRecorder
 from engine.plan.plans import Plans
 from engine.presets import ModelPreset, Presets
 from engine.process.loops import Faults
-from engine.weights.checkpoint import WeightsMissing, find_checkpoint
+from engine.weights.checkpoint import WeightsMissing, find_parts
 from engine.weights.state import extras_here
 from engine.worker.dispatch import FRESH_SECONDS, Dispatch
 from engine.worker.maker import Seat
@@ -167,7 +167,7 @@ class Lane:
     def loads(self, model: str, after: str | None) -> float:
         status = self.status
         preset = self._presets.models.get(model)
-        if preset is not None and preset.changes_clips and (after or status.worker_pid):
+        if preset is not None and preset.is_guest and (after or status.worker_pid):
             return 0.0
         if after is None and status.worker_pid is not None:
             after = status.model
@@ -183,7 +183,7 @@ class Lane:
         if time.monotonic() - at > FRESH_SECONDS:
             with contextlib.suppress(WeightsMissing):
                 found = False
-                find_checkpoint(self._weights / preset.weights_of, preset)
+                find_parts(self._weights / preset.weights_of, preset)
                 found = True
             self._files[model] = time.monotonic(), found
         return found

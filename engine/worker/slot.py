@@ -92,9 +92,10 @@ class WorkerSlot:
             self.worker.hear()
 
     def fits(self, worker: WorkerProcess, model: str) -> bool:
-        """Whether ``worker`` would run ``model`` as it is to be run now. What changes clips needs
-        nothing of what is loaded, and nothing is unloaded for it."""
-        if self._presets.models[model].changes_clips:
+        """Whether ``worker`` would run ``model`` as it is to be run now. A guest needs nothing of
+        what is loaded, and nothing is unloaded for it; one for the GPU a worker that sees it."""
+        preset = self._presets.models[model]
+        if preset.is_guest and (preset.runs_on == "cpu" or worker.preset.runs_on == "nvidia"):
             return True
         try:
             return worker.preset.id == model and worker.runs(self._plans.plan(model))

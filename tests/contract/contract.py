@@ -42,6 +42,7 @@ CASES = (
     "told_apart",
     "both_offloads",
     "one_expert_unread",
+    "between",
 )
 
 
@@ -320,3 +321,14 @@ class Contract:
     def test_a_transformer_that_cant_be_read_is_told(self, found: Found) -> None:
         assert "low_noise.safetensors can't be read" in found["one_expert_unread"]["told"]
         assert found["one_expert_unread"]["same"]
+
+    def test_frames_in_between_are_lightx2vs_own(self, found: Found) -> None:
+        between = found["between"]
+        assert between["frames"] == 8, "of 4, from 16 to 40 a second"
+        assert between["equal"] == [True] * 3, "whatever the file calls its tensors"
+        assert between["near"] <= 1, "a file of half the size rounds"
+        assert between["grids"] == 0, "LightX2V would keep one for every size"
+        assert "rife_v4.26.safetensors lacks block0.conv0.0.0.weight" in between["lacks"]
+        assert "has encode.cnn0.bias as [4], not [16]" in between["shape"]
+        assert "can't be read" in between["damaged"]
+        assert between["missing"].startswith("WeightsMissing: ")

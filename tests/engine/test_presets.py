@@ -109,7 +109,7 @@ def test_the_real_model_is_told_whole_in_each_precision(folder: Path, model: str
     assert preset.precision == model.rpartition("-")[2]
     assert (preset.steps, preset.denoising_steps) == (4, (1000, 750, 500, 250))
     assert (preset.guidance, preset.shift, preset.fps) == (1.0, 5.0, 16)
-    assert {file.role for file in preset.weights} == {*ROLES} - {"transformer_2"}
+    assert {file.role for file in preset.weights} == {*ROLES} - {"transformer_2", "interpolator"}
     for file in preset.weights:
         assert len(file.sources) >= 2, "upstream moves its files: every one has a fallback"
         assert file.precision in (None, preset.precision)
@@ -122,7 +122,7 @@ def test_the_real_model_is_told_whole_in_each_precision(folder: Path, model: str
 def test_from_a_picture_two_transformers_take_turns(precision: str) -> None:
     models = load_presets().models
     preset, text = models[f"wan2.2-i2v-a14b-{precision}"], models[f"wan2.1-t2v-14b-{precision}"]
-    assert {file.role for file in preset.weights} == {*ROLES}
+    assert {file.role for file in preset.weights} == {*ROLES} - {"interpolator"}
     assert (preset.experts, preset.channels, preset.boundary_step) == (2, 36, 2)
     assert (preset.shift, preset.last_shift) == (5.0, 16.0)
     assert preset.inputs == {"prompt", "image", "last_image", "adapters"}

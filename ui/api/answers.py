@@ -96,7 +96,7 @@ class Answers:
         embed, engine = flag("receipt", receipt), self.engine
         chosen = engine.library.found(whole(clip) or 0)
         original = original_of(engine.library, chosen)
-        return engine.submit(asked.request(original, engine.presets, has(chosen)), embed)
+        return engine.submit(asked.request(original, engine.changers(), has(chosen)), embed)
 
     def cancel(self, job: object) -> Queued:
         """Cancel what waits, ask what runs to stop; what has ended stays as it is.

@@ -70,7 +70,8 @@ class HandOver:
 
 def first_run(engine: Engine) -> FirstRun:
     """What the first page says now; nothing once a large model is ready, or where there is none."""
-    large = [c for c in with_files(engine) if not c.barred and c.preset.runs_on == "nvidia"]
+    every = [c for c in with_files(engine) if not c.barred and c.preset.runs_on == "nvidia"]
+    large = [candidate for candidate in every if not candidate.preset.changes_clips]
     able = [candidate.preset for candidate in large]
     if not able:
         return _without_gpu(engine)
@@ -85,7 +86,7 @@ def first_run(engine: Engine) -> FirstRun:
 
 def _without_gpu(engine: Engine) -> FirstRun:
     """The demo model, and what real video takes; said until somebody has made a clip."""
-    large = [preset for preset in engine.presets.models.values() if preset.runs_on == "nvidia"]
+    large = [preset for preset in engine.presets.makers if preset.runs_on == "nvidia"]
     here = is_here(engine.presets.default)
     if not large or not here or engine.library.newest(1):
         return FirstRun()
@@ -231,6 +232,10 @@ def hand_over(engine: Engine, known: list[str] | None) -> HandOver:
     came = [p for p in order if known is not None and p.id in ready and p.id not in known]
     if not came:
         return HandOver("", NOTHING, ready)
+    makers = [preset for preset in came if not preset.changes_clips]
+    if not makers:
+        return HandOver("", ready_text(came[0]), ready)
+    came = makers
     usable = next((preset for preset in came if can_run(engine, preset)), None)
     if usable is not None:
         said = joined(ready_text(usable), Text("first_run.chosen"))

@@ -102,7 +102,7 @@ def queued(
     engine: Engine, original: Original, asked: Asked, before: Wanted = OWN
 ) -> dict[str, Any]:
     """Raises HeadroomError: ``original`` can't be so, or nothing can be queued now."""
-    request = asked.request(original, engine.presets, before)
+    request = asked.request(original, engine.changers(), before)
     size = f"{request.width} × {request.height}"
     return {"job": engine.submit(request, embed=embeds(engine)).id, "size": size}
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from engine.pipelines.base import PipelineError, Run
 from engine.pipelines.ram import RamMeter
-from engine.pipelines.smooth.base import Interpolator
-from engine.pipelines.smooth.motion import Motion
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
@@ -39,12 +37,3 @@ def described(preset: ModelPreset) -> dict[str, str]:
     import av
 
     return {"label": preset.summary, "av": av.__version__}
-
-
-def open_interpolator(preset: ModelPreset) -> Interpolator:
-    """What makes the frames in between for ``preset``.
-
-    Raises:
-        SmoothError: it can't work here.
-    """
-    return Motion()

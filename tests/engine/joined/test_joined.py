@@ -174,7 +174,7 @@ def test_a_clip_of_here_is_made_smoother_there(
     file = write(tmp_path / "Trip.mp4", moving(4), [Fraction(at, 10) for at in range(4)])
     originals = original_of(head.library, clip), original_at(head.sources, file)
     for original, source in zip(originals, (clip.receipt["seed"], None), strict=True):
-        request = Asked(30).request(original, head.presets, OWN)
+        request = Asked(30).request(original, head.changers(), OWN)
         job = finish(head, head.submit(request, lane=far(machines)))
         assert job.state is State.DONE, str(job.note)
         home = head.library.of_job(job.id)

@@ -6,6 +6,7 @@ from engine.engine import Engine
 from engine.jobs import Jobs, State
 from engine.library.files import Identity
 from engine.library.follow_up import FollowUp, from_text
+from engine.library.versions import Changers
 from engine.presets import Presets
 from engine.request import ClipRequest
 from tests.conftest import Ask, finish, wait_until
@@ -52,9 +53,11 @@ def test_nothing_follows_what_is_too_long_for_it(jobs: Jobs, ask: Ask) -> None:
 
 def test_a_larger_version_follows_and_may_be_smoother_too(presets: Presets) -> None:
     scripted = presets.models["scripted"]
-    both = FollowUp.of(scripted, presets, 24, 1080)
+    both = FollowUp.of(scripted, Changers.of(presets), 24, 1080)
     assert both == FollowUp("smooth", 24, 8, 1080, "enlarge")
-    assert FollowUp.of(scripted, presets, 8, 1080) == FollowUp("smooth", 0, 8, 1080, "enlarge")
+    assert FollowUp.of(scripted, Changers.of(presets), 8, 1080) == FollowUp(
+        "smooth", 0, 8, 1080, "enlarge"
+    )
     assert both is not None
     kept = from_text(both.to_row())
     assert kept == both
@@ -78,8 +81,8 @@ def test_nothing_follows_what_wasnt_made_or_has_as_many(
     jobs: Jobs, ask: Ask, presets: Presets
 ) -> None:
     scripted = presets.models["scripted"]
-    assert FollowUp.of(scripted, presets, 8) is None
-    assert FollowUp.of(scripted, presets, 24) == FollowUp("smooth", 24, 8)
+    assert FollowUp.of(scripted, Changers.of(presets), 8) is None
+    assert FollowUp.of(scripted, Changers.of(presets), 24) == FollowUp("smooth", 24, 8)
     (job,) = jobs.add_all([ask()], follows=[FollowUp("smooth", 24, 8)])
     jobs.cancel(job.id)
     assert jobs.waiting() == []

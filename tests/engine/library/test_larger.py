@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from engine.library.larger import Picture, by_name, by_scale, fits, largest, of_height, offered
-from engine.library.versions import OWN, Asked, Original, Wanted
+from engine.library.versions import OWN, Asked, Changers, Original, Wanted
 from engine.library.video import Video
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
@@ -74,7 +74,7 @@ def test_a_side_is_named_by_the_shorter_one() -> None:
 
 
 def test_a_request_has_what_comes_out_at_the_clips_own_rate(presets: Presets) -> None:
-    request = Asked(scale="2").request(original(), presets, OWN)
+    request = Asked(scale="2").request(original(), Changers.of(presets), OWN)
     told = request.to_json()
     assert told | {"prompt": ""} == {
         "prompt": "",
@@ -87,18 +87,24 @@ def test_a_request_has_what_comes_out_at_the_clips_own_rate(presets: Presets) ->
         "fps": 16,
     }
     assert ClipRequest.check(told, presets) == request
-    phone = Asked(height=1440).request(original(1280, 720, Fraction(30000, 1001)), presets, OWN)
+    phone = Asked(height=1440).request(
+        original(1280, 720, Fraction(30000, 1001)), Changers.of(presets), OWN
+    )
     assert (phone.frames, phone.fps) == (81, 30), "none is left out, and none made"
 
 
 def test_both_at_once_and_one_after_the_other_are_the_same(presets: Presets) -> None:
-    both = Asked(fps=32, height=960).request(original(), presets, OWN)
+    both = Asked(fps=32, height=960).request(original(), Changers.of(presets), OWN)
     assert (both.model, both.fps, both.height, both.frames) == ("enlarge", 32, 960, 162)
     larger = Wanted(16, Picture(960, 1664))
-    assert Asked(fps=32).request(original(), presets, larger) == both, "it stays as large"
+    assert Asked(fps=32).request(original(), Changers.of(presets), larger) == both, (
+        "it stays as large"
+    )
     smoother = Wanted(32, Picture(480, 832))
-    assert Asked(height=960).request(original(), presets, smoother) == both, "it stays as smooth"
-    assert Asked(fps=32).request(original(), presets, OWN).model == "smooth"
+    assert Asked(height=960).request(original(), Changers.of(presets), smoother) == both, (
+        "it stays as smooth"
+    )
+    assert Asked(fps=32).request(original(), Changers.of(presets), OWN).model == "smooth"
 
 
 @pytest.mark.parametrize(
@@ -124,23 +130,23 @@ def test_what_is_no_size_is_told_with_the_nearest(
     presets: Presets, asked: Asked, field: str, nearest: int | None
 ) -> None:
     with pytest.raises(RequestError, match="up to 1440") as told:
-        asked.request(original(), presets, OWN)
+        asked.request(original(), Changers.of(presets), OWN)
     (problem,) = told.value.problems
     assert (problem.field, problem.nearest) == (field, nearest)
 
 
 def test_any_even_height_will_do(presets: Presets) -> None:
-    assert Asked(height="700").request(original(), presets, OWN).width == 1214
+    assert Asked(height="700").request(original(), Changers.of(presets), OWN).width == 1214
 
 
 def test_what_is_as_large_already_says_so(presets: Presets) -> None:
     with pytest.raises(RequestError, match=r"has 2560 × 1440 pixels already"):
-        Asked(scale=1.5).request(original(2560, 1440), presets, OWN)
+        Asked(scale=1.5).request(original(2560, 1440), Changers.of(presets), OWN)
 
 
 @pytest.mark.parametrize("fps", [0, 241, "fast", None, -1, 2.5])
 def test_a_rate_that_no_clip_has_is_refused_in_a_request(presets: Presets, fps: object) -> None:
-    right = Asked(height=960).request(original(), presets, OWN).to_json()
+    right = Asked(height=960).request(original(), Changers.of(presets), OWN).to_json()
     with pytest.raises(RequestError, match="fps"):
         ClipRequest.check(right | {"fps": fps}, presets)
     for rate in (1, 15, 25, 240):

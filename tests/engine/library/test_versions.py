@@ -13,7 +13,7 @@ from engine.library.files import Identity
 from engine.library.library import Clip, add_clip
 from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again, checked, for_others, receipt_lines
-from engine.library.versions import OWN, Asked, Original, next_rate, told_of, versions
+from engine.library.versions import OWN, Asked, Changers, Original, next_rate, told_of, versions
 from engine.library.video import Video
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
@@ -33,7 +33,7 @@ def original(rate: Fraction | int = 16) -> Original:
 
 
 def test_a_request_has_what_comes_out(presets: Presets) -> None:
-    request = Asked("24").request(original(), presets, OWN)
+    request = Asked("24").request(original(), Changers.of(presets), OWN)
     assert request.to_json() == {
         "prompt": "a red ball",
         "height": 480,
@@ -51,7 +51,7 @@ def test_a_request_has_what_comes_out(presets: Presets) -> None:
 @pytest.mark.parametrize("rate", [0, 16, 25, 61, -24, 24.5, "fast", True, 10**30, [24]])
 def test_only_rates_that_screens_have(presets: Presets, rate: object) -> None:
     with pytest.raises(RequestError, match="isn't one of 24, 30, 32, 48, 60 frames"):
-        Asked(rate).request(original(), presets, OWN)
+        Asked(rate).request(original(), Changers.of(presets), OWN)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_twice_as_many_or_the_most(
     for rate in RATES:
         if rate <= has:
             with pytest.raises(RequestError, match="frames a second already"):
-                Asked(rate).request(original(has), presets, OWN)
+                Asked(rate).request(original(has), Changers.of(presets), OWN)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_twice_as_many_or_the_most(
 def test_a_version_that_comes_from_elsewhere_is_checked(
     presets: Presets, wrong: dict[str, object]
 ) -> None:
-    right = Asked(60).request(original(), presets, OWN).to_json()
+    right = Asked(60).request(original(), Changers.of(presets), OWN).to_json()
     with pytest.raises(RequestError):
         ClipRequest.check(right | wrong, presets)
 
@@ -109,12 +109,12 @@ def test_a_version_that_comes_from_elsewhere_is_checked(
 def test_no_size_that_nobody_can_judge(presets: Presets, width: int, height: int) -> None:
     odd = Original(DIGEST, replace(video(), width=width, height=height), "a")
     with pytest.raises(RequestError, match="another version of a clip can't have"):
-        Asked(32).request(odd, presets, OWN)
+        Asked(32).request(odd, Changers.of(presets), OWN)
 
 
 def test_a_clip_with_as_many_as_there_are_is_told_so(presets: Presets) -> None:
     with pytest.raises(RequestError, match=r"has 60\.0 frames a second already"):
-        Asked(next_rate(video(rate=60))).request(original(60), presets, OWN)
+        Asked(next_rate(video(rate=60))).request(original(60), Changers.of(presets), OWN)
 
 
 def test_what_changes_clips_makes_none(presets: Presets) -> None:

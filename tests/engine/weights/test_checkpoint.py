@@ -8,7 +8,13 @@ import pytest
 
 from engine.errors import ExitCode
 from engine.presets import TRANSFORMERS, Architecture, ModelPreset, Precision, Presets
-from engine.weights.checkpoint import Checkpoint, WeightsMissing, find_checkpoint
+from engine.weights.checkpoint import (
+    Checkpoint,
+    WeightsMissing,
+    files_of,
+    find_checkpoint,
+    find_parts,
+)
 from engine.weights.header_check import check_files, check_transformer
 from engine.weights.safetensors_header import (
     MAX_HEADER,
@@ -173,7 +179,8 @@ def test_two_transformers_are_found_and_checked(tmp_path: Path, presets: Presets
     files = written(tmp_path, preset, expert_names(preset))
     found = find_checkpoint(tmp_path, preset)
     assert found.transformers == files
-    assert [(role, name, file) for role, name, file in found.files() if role in TRANSFORMERS] == [
+    read = files_of(find_parts(tmp_path, preset))
+    assert [one for one in read if one[0] in TRANSFORMERS] == [
         ("transformer", "", files[0]),
         ("transformer_2", "", files[1]),
     ]

@@ -34,12 +34,12 @@ def made(engine: Engine, job: Job) -> Clip:
 
 def smooth(engine: Engine, clip: Clip, rate: int) -> Job:
     found = original_of(engine.library, clip)
-    return engine.submit(Asked(rate).request(found, engine.presets, OWN))
+    return engine.submit(Asked(rate).request(found, engine.changers(), OWN))
 
 
 def enlarge(engine: Engine, clip: Clip, **asked: object) -> Job:
     found = original_of(engine.library, clip)
-    return engine.submit(Asked(**asked).request(found, engine.presets, has(clip)))
+    return engine.submit(Asked(**asked).request(found, engine.changers(), has(clip)))
 
 
 def begun(engine: Engine, folder: Path, frames: int, rate: int) -> Job:
@@ -48,7 +48,7 @@ def begun(engine: Engine, folder: Path, frames: int, rate: int) -> Job:
     times = [Fraction(at, 15) for at in range(frames)]
     found = original_at(engine.sources, write(folder / "a.mp4", noise, times))
     engine.start()
-    job = engine.submit(Asked(rate).request(found, engine.presets, OWN))
+    job = engine.submit(Asked(rate).request(found, engine.changers(), OWN))
     wait_until(lambda: (p := engine.progress(job)) and p.fraction > 0.02, "some frames")
     return job
 
@@ -100,7 +100,7 @@ def test_other_programs_videos_keep_their_sound_and_their_length(
     engine.start()
     found = original_at(engine.sources, file)
     file.unlink()
-    clip = made(engine, engine.submit(Asked(60).request(found, engine.presets, OWN)))
+    clip = made(engine, engine.submit(Asked(60).request(found, engine.changers(), OWN)))
     after = look_at(engine.library.place(clip))
     assert (after.width, after.height) == (32, 48)
     assert after.end == pytest.approx(seen.end, abs=1e-3)
@@ -119,7 +119,7 @@ def test_what_a_version_takes_is_measured_by_itself_and_told_for_other_sizes(
     for height, width in ((96, 144), (192, 288)):
         frames = moving(8, height, width)
         found = original_at(engine.sources, write(tmp_path / f"{height}.mp4", frames, times))
-        made(engine, engine.submit(Asked(24).request(found, engine.presets, OWN)))
+        made(engine, engine.submit(Asked(24).request(found, engine.changers(), OWN)))
     rows = engine.guard.rows("smooth")
     assert [set(row.measurement.peaks) for row in rows] == [{"smooth"}, {"smooth"}]
     small, large, larger = (Size(96 * n, 144 * n, 16) for n in (1, 2, 3))
@@ -139,7 +139,7 @@ def test_a_source_stays_while_a_job_may_need_it(
     monkeypatch.setattr("engine.library.sources.SPARE_SECONDS", 0.0)
     times = [Fraction(at, 10) for at in range(5)]
     found = original_at(engine.sources, write(tmp_path / "a.mp4", moving(5), times))
-    job = engine.submit(Asked(24).request(found, engine.presets, OWN))
+    job = engine.submit(Asked(24).request(found, engine.changers(), OWN))
     assert engine.sources.settle() == 0
     engine.cancel(job.id)
     assert engine.sources.settle() == 0, "it may be asked for again"
@@ -175,7 +175,7 @@ def test_a_request_that_is_not_of_the_file_is_refused(engine: Engine, ask: Ask) 
     engine.start()
     clip = made(engine, engine.submit(ask()))
     found = original_of(engine.library, clip)
-    right = Asked(30).request(found, engine.presets, OWN)
+    right = Asked(30).request(found, engine.changers(), OWN)
     for wrong in (
         replace(right, frames=right.frames + 1),
         replace(right, height=16),
@@ -233,7 +233,7 @@ def test_another_programs_video_keeps_its_own_rate_sound_and_gaps(
     for name, times in (("phone", phone), ("gaps", gaps)):
         file = write(tmp_path / f"{name}.mp4", moving(12), times, turned=90, sound="aac")
         found = original_at(engine.sources, file)
-        request = Asked(scale=1.5).request(found, engine.presets, OWN)
+        request = Asked(scale=1.5).request(found, engine.changers(), OWN)
         clip = made(engine, engine.submit(request))
         before, after = look_at(file), look_at(engine.library.place(clip))
         assert abs(float(after.end - before.end)) < 0.001, "to the millisecond"
@@ -252,7 +252,7 @@ def test_a_size_that_isnt_the_videos_shape_is_refused_by_the_worker(
 ) -> None:
     engine.start(warm="scripted")
     clip = made(engine, engine.submit(ask("a red ball", height=64, width=96, frames=9)))
-    right = Asked(scale=2).request(original_of(engine.library, clip), engine.presets, OWN)
+    right = Asked(scale=2).request(original_of(engine.library, clip), engine.changers(), OWN)
     job = finish(engine, engine.submit(replace(right, width=160)))
     assert job.state is State.FAILED
     assert "isn't the video" in str(job.note)
