@@ -1,16 +1,13 @@
 """The plan of what changes a clip."""
 
 from engine.machine.facts import Machine
-from engine.plan.choice import Choice, Plan, PlanError
+from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
 from engine.text import Text
 
 
 def make(machine: Machine, preset: ModelPreset) -> Plan:
-    """Raises PlanError: it needs a GPU, and this machine has none."""
     if preset.runs_on == "nvidia":
-        if machine.gpu is None:
-            raise PlanError(Text("guard.needs_gpu", model=preset.name), Text("plan.smooths_anyway"))
         return {
             "device": Choice("cuda", Text("plan.smooths_on_gpu")),
             "between": Choice("rife", Text("plan.by_rife"), label=Text("plan.rife")),

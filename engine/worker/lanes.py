@@ -119,8 +119,8 @@ def _lent(before: Sequence[Lane]) -> Callable[[ModelPreset], int]:
     worker has a copy of its own."""
 
     def lent(preset: ModelPreset) -> int:
-        if preset.runs_on != "nvidia":
-            return 0
+        if preset.architecture is None:
+            return 0  # small, or in no other copy
         return sum(_copy(lane, preset) for lane in before)
 
     return lent

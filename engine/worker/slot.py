@@ -9,8 +9,9 @@ from engine.machine.memory import MemorySample
 from engine.plan.choice import PlanError, values
 from engine.plan.lightx2v import REBUILT, SWITCHED
 from engine.plan.plans import Plans
-from engine.presets import Presets
+from engine.presets import ModelPreset, Presets
 from engine.text import NOTHING
+from engine.units import GIB
 from engine.worker.process import WorkerProcess, worker_environment
 from engine.worker.status import EngineState, StatusBoard
 
@@ -93,14 +94,24 @@ class WorkerSlot:
 
     def fits(self, worker: WorkerProcess, model: str) -> bool:
         """Whether ``worker`` would run ``model`` as it is to be run now. A guest needs nothing of
-        what is loaded, and nothing is unloaded for it; one for the GPU a worker that sees it."""
+        what is loaded, and nothing is unloaded for it where there is room beside it."""
         preset = self._presets.models[model]
-        if preset.is_guest and (preset.runs_on == "cpu" or worker.preset.runs_on == "nvidia"):
+        if preset.is_guest and self._has_room(worker, preset):
             return True
         try:
             return worker.preset.id == model and worker.runs(self._plans.plan(model))
         except PlanError:
             return False
+
+    def _has_room(self, worker: WorkerProcess, guest: ModelPreset) -> bool:
+        """Whether ``guest`` can work in ``worker`` beside what that holds."""
+        if guest.runs_on == "cpu":
+            return True
+        gpu = self._look().gpu
+        if gpu is None or worker.preset.runs_on == "cpu":
+            return False
+        peak = round(guest.memory.baseline_peak_gib * GIB)
+        return worker.preset.id == guest.id or gpu.total - gpu.used >= peak
 
     def become(self, worker: WorkerProcess, model: str) -> bool:
         """Have ``worker`` go on as ``model`` where that has the files that it has loaded, and is

@@ -329,6 +329,6 @@ class Contract:
         assert between["near"] <= 1, "a file of half the size rounds"
         assert between["grids"] == 0, "LightX2V would keep one for every size"
         assert "rife_v4.26.safetensors lacks block0.conv0.0.0.weight" in between["lacks"]
-        assert "has encode.cnn0.bias as [4], not [16]" in between["shape"]
+        assert "has encode.cnn0.bias of shape [4], not [16]" in between["shape"]
         assert "can't be read" in between["damaged"]
         assert between["missing"].startswith("WeightsMissing: ")

@@ -15,7 +15,8 @@ from engine.home import PROJECT, Home
 from engine.pipelines.lightx2v.standins import stand_in_for
 from engine.pipelines.rife.between import Rife
 from engine.pipelines.rife.network import IFNET, WARP
-from engine.presets import load_presets
+from engine.presets import ModelPreset, load_presets
+from engine.stages import Frames
 from engine.timing import steady, timing_of
 from tests.contract.bench import raised
 from tests.support.videos import moving
@@ -40,10 +41,10 @@ def between(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"lacks": lacks, "frames": len(theirs), "equal": []}
     for named in (lambda name: name, _comfyui, lambda name: f"module.{name}"):
         save_file({named(name): tensor for name, tensor in weights.items()}, place)
-        found["equal"].append(_same(_ours(preset, clip), theirs))
+        found["equal"].append(bool(np.array_equal(_ours(preset, clip, len(theirs)), theirs)))
     half = {_comfyui(name): tensor.half() for name, tensor in weights.items()}
     save_file({**half, "teacher.x": torch.zeros(1), "caltime.0.bias": torch.zeros(2)}, place)
-    found["near"] = int(np.abs(_ours(preset, clip).astype(int) - theirs).max())
+    found["near"] = int(np.abs(_ours(preset, clip, len(theirs)).astype(int) - theirs).max())
     found["grids"] = len(importlib.import_module(WARP).backwarp_tenGrid)
     save_file({**half, "encode.cnn0.bias": torch.zeros(4)}, place)
     found["shape"] = raised(lambda: Rife(preset))
@@ -58,12 +59,13 @@ def _comfyui(name: str) -> str:
     return name.replace("block", "blocks.", 1) if name.startswith("block") else name
 
 
-def _ours(preset: Any, clip: Any) -> Any:
+def _ours(preset: ModelPreset, clip: Frames, count: int) -> Frames:
+    """The first ``count`` frames: the wrapper ends as the last frame begins, a clip as it ends."""
     timing = timing_of(*steady(len(clip), RATES[0]), RATES[1])
-    return np.stack([*Rife(preset).frames(clip, timing)])
+    return np.stack([*Rife(preset).frames(clip, timing)][:count])
 
 
-def _theirs(file: Path, weights: dict[str, torch.Tensor], clip: Any) -> Any:
+def _theirs(file: Path, weights: dict[str, torch.Tensor], clip: Frames) -> Frames:
     """The wrapper reads pickled files alone, and names that begin with "module."."""
     torch.save({f"module.{name}": tensor for name, tensor in weights.items()}, file)
     stand_in_for(["torchvision", "torchvision.models"])  # for losses that nobody computes
@@ -72,12 +74,7 @@ def _theirs(file: Path, weights: dict[str, torch.Tensor], clip: Any) -> Any:
         wrapper = importlib.import_module(WRAPPER).RIFEWrapper(str(file), torch.device("cpu"))
     pictures = torch.from_numpy(clip).float() / 255
     made = wrapper.interpolate_frames(pictures, *map(float, RATES))
-    return (made * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    """But for the last frames: the wrapper ends as the last frame begins, a clip as it ends."""
-    return bool(np.array_equal(ours[: len(theirs)], theirs))
+    return np.asarray((made * 255).round().clamp(0, 255).to(torch.uint8).numpy())
 
 
 CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (between,)

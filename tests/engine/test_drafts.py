@@ -107,9 +107,8 @@ def test_its_files_are_its_models(engine: Engine) -> None:
 
 def test_whoever_speaks_of_files_speaks_of_its_model(engine: Engine) -> None:
     own = {candidate.preset.id for candidate in with_files(engine)}
-    assert own == {p.id for p in engine.presets.makers} - {
-        draft.id for draft in drafts(engine.presets)
-    }
+    assert own == {p.id for p in engine.presets.with_files}
+    assert not own & {draft.id for draft in drafts(engine.presets)}
     told = [str(line.subject) for line in examine(engine)]
     assert any("14B (FP8)" in subject for subject in told)
     assert not [subject for subject in told if "draft" in subject]
@@ -153,7 +152,7 @@ def test_a_draft_can_be_chosen_where_its_engine_is(
 
 
 def test_a_draft_takes_sparse_attention_and_nothing_else_does(presets: Presets) -> None:
-    for preset in presets.models.values():
+    for preset in presets.makers:
         if preset.runs_on != "nvidia":
             continue
         known = [option.value for option in options(MACHINE, preset)["attention"]]
@@ -175,7 +174,7 @@ def test_a_draft_decodes_by_the_tiny_vae_where_that_is_and_nothing_else_does(
     presets: Presets,
 ) -> None:
     here: frozenset[Role] = frozenset({"tiny_vae"})
-    for preset in presets.models.values():
+    for preset in presets.makers:
         if preset.runs_on != "nvidia":
             continue
         assert preset.weight_file("tiny_vae") is not None

@@ -9,7 +9,7 @@ from engine.home import Home
 from engine.jobs import Jobs
 from engine.machine.cards import Card
 from engine.machine.facts import GpuFacts
-from engine.machine.memory import HostSample, MemorySample, Meter
+from engine.machine.memory import Holder, HostSample, MemorySample, Meter
 from engine.presets import Presets
 from tests.support.machines import GIB, MIB, RTX_4060_TI
 from tests.support.samples import sample_of
@@ -21,10 +21,12 @@ HOST = HostSample(64 * GIB, 60 * GIB, None, 0, 0, None, None)
 
 @dataclass
 class Machine:
-    """What the cards say; a test changes it. ``used``: by uuid, in bytes; ``gone``: lost cards."""
+    """What the cards say; a test changes it. ``used``: by uuid, in bytes, ``holders`` who of it the
+    driver names; ``gone``: lost cards."""
 
     host: HostSample = HOST
     used: dict[str, int] = field(default_factory=dict)
+    holders: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
 
 
@@ -41,7 +43,8 @@ def install(machine: Machine, patch: pytest.MonkeyPatch, *gpus: GpuFacts) -> Non
             gpu = self._facts
             if gpu.uuid in machine.gone:
                 return MemorySample(0.0, machine.host, None, "lost", "GPU lost.")
-            found = sample_of(gpu, machine.used.get(gpu.uuid, 0))
+            used, holders = machine.used.get(gpu.uuid, 0), machine.holders.get(gpu.uuid, ())
+            found = sample_of(gpu, used, holders)
             return MemorySample(0.0, machine.host, found, "ok", "")
 
     patch.setattr("engine.worker.lanes.Meter", CardMeter)
