@@ -15,7 +15,7 @@ from engine.preset_file import PresetError, Strict, read
 DEFAULT_MODEL = "wan-tiny"
 
 Precision = Literal["fp8", "int8", "bf16"]
-FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "rife", "scripted"]
+FamilyName = Literal["wan-tiny", "wan2.1", "wan2.2", "smooth", "rife", "seedvr", "scripted"]
 # "i2v" also ends with a picture where the request has a last one; the last two change a clip.
 Task = Literal["t2v", "i2v", "smooth", "enlarge"]
 Input = Literal["prompt", "image", "last_image", "adapters"]
@@ -25,6 +25,7 @@ NEEDS: Mapping[FamilyName, tuple[str, ...]] = {
     "wan2.1": _OF_WAN,
     "wan2.2": (*_OF_WAN, "boundary_step"),
     "rife": ("weights",),
+    "seedvr": ("weights",),
 }
 SAMPLED = ("fps", "steps", "guidance", "shift")  # what every model that makes clips has to say
 # Presets of 0.1.0 named what drives the model.
@@ -36,7 +37,10 @@ Role = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 # What a family's models are made of; of two experts each is one more.
 _WANS: tuple[Role, ...] = ("transformer", "text_encoder", "tokenizer", "vae")
-PARTS: Mapping[FamilyName, tuple[Role, ...]] = {"rife": ("interpolator",)}
+PARTS: Mapping[FamilyName, tuple[Role, ...]] = {
+    "rife": ("interpolator",),
+    "seedvr": ("transformer", "vae"),
+}
 OPTIONAL: frozenset[Role] = frozenset({"tiny_vae"})  # clips are made without them, too
 TRANSFORMERS: tuple[Role, ...] = ("transformer", "transformer_2")
 LATENT_CHANNELS = 16  # of Wan's VAE
@@ -82,6 +86,7 @@ class MemoryRules(Strict):
     """What the guard knows of a model before anything ran here (engine/guard/predict.py,
     ``Rules``).
 
+    ``window_tokens``: of what changes clips window by window, the most tokens that one has.
     ``impossible_below_gib``: on a device with less in all, no size can run, for
     ``impossible_reason`` (one sentence).
     """
@@ -90,6 +95,7 @@ class MemoryRules(Strict):
     baseline_peak_gib: Annotated[float, Field(gt=0)]
     minimum_gib: Annotated[float, Field(gt=0)]
     token_pixels: Annotated[float, Field(ge=0)]
+    window_tokens: Annotated[int, Field(ge=1)] | None = None
     impossible_below_gib: Annotated[float, Field(gt=0)] | None = None
     impossible_reason: str = ""
 

@@ -184,6 +184,7 @@ class Guard(Verdicts):
             impossible_below=round((memory.impossible_below_gib or 0) * GIB),
             impossible_reason=of_preset(memory.impossible_reason),
             fps=preset.fps,
+            window_tokens=memory.window_tokens,
         )
 
     # ---- probes ----------------------------------------------------------------------------

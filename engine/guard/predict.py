@@ -27,6 +27,7 @@ class Rules:
 
     ``reference``: (tokens, peak) of published runs; they refuse or warn, they never open anything
     but the baseline. ``token_pixels``: how many pixels one token weighs in decoding.
+    ``window_tokens``: the most tokens that are enlarged at once, where they aren't frame by frame.
     ``impossible_below``: on a device with less memory nothing is even measured. ``fps``: frames a
     second, by which people are told a length.
     """
@@ -39,6 +40,7 @@ class Rules:
     impossible_below: int = 0
     impossible_reason: Said = ""
     fps: int = 16
+    window_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _load(stage: str, size: Size, rules: Rules) -> float:
     """What a stage's memory is proportional to, beside a constant."""
     if stage == "denoise":
         return float(size.tokens)
+    if stage in CHANGES and rules.window_tokens is not None:
+        return float(min(size.tokens, rules.window_tokens))
     if stage in CHANGES:  # a few frames at a time, however many there are
         return float(size.pixels)
     if stage in ("picture", "decode"):  # the VAE, there and back

@@ -103,10 +103,11 @@ class Changers:
         return cls(next(preset for preset in can if not preset.enlarges), enlarger)
 
     def by(self, wanted: "Wanted") -> ModelPreset:
-        """What makes that. The processor's way to make frames in between comes with each."""
-        if wanted.picture is None or (wanted.fps and self.smoother.runs_on == "nvidia"):
+        """What makes that. Either makes frames in between, and larger pictures of some kind."""
+        if wanted.picture is None:
             return self.smoother
-        return self.enlarger
+        quickly = wanted.fps and self.enlarger.runs_on == "cpu"
+        return self.smoother if quickly and self.smoother.runs_on == "nvidia" else self.enlarger
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ FAMILIES: Mapping[FamilyName, Family] = {
             pipeline=("engine.pipelines.rife.pipeline", "RifeWorker"),
             here=lambda: lightx2v_here(),
         ),
+        Family(
+            name="seedvr",
+            pipeline=("engine.pipelines.seedvr.pipeline", "SeedVrWorker"),
+            here=lambda: lightx2v_here(),
+        ),
         Family(  # for tests: it does what its prompt says
             name="scripted",
             pipeline=("engine.pipelines.scripted", "Scripted"),

@@ -12,7 +12,7 @@ import pynvml
 import torch
 
 from engine.errors import first_line
-from engine.pipelines.base import OutOfMemory, PipelineError
+from engine.pipelines.base import Broken, OutOfMemory, PipelineError
 from engine.stages import Memory
 from engine.text import NOTHING, Text
 
@@ -172,6 +172,25 @@ def out_of_memory(error: BaseException) -> OutOfMemory | None:
     more = Text("pipelines.more_wanted", size=wanted[1]) if wanted else NOTHING
     full = Text(f"pipelines.full_{memory.lower()}", more=more)
     return OutOfMemory(full, Text(f"pipelines.free_{memory.lower()}"), memory)
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """Within it the GPU's errors are told as what they mean.
+
+    Raises:
+        OutOfMemory: a memory ran out.
+        Broken: the CUDA context is of no more use.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (spent := out_of_memory(error)) is not None:
+            raise spent from error
+        if torch.cuda.is_available() and is_dead():
+            why = Text("pipelines.gpu_gone_astray", reason=first_line(error))
+            raise Broken(why, Text("pipelines.once_more")) from error
+        raise
 
 
 def _pinned_at(error: BaseException) -> bool:

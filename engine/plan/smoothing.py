@@ -7,11 +7,17 @@ from engine.text import Text
 
 
 def make(machine: Machine, preset: ModelPreset) -> Plan:
-    if preset.runs_on == "nvidia":
+    if preset.family == "seedvr":
+        return {
+            "device": Choice("cuda", Text("plan.enlarges_on_gpu")),
+            "offload": Choice("block", Text("plan.blocks_wait"), label=Text("plan.block_by_block")),
+            "larger": Choice("seedvr2", Text("plan.makes_detail"), label=Text("plan.seedvr")),
+        }
+    if preset.family == "rife":
         return {
             "device": Choice("cuda", Text("plan.smooths_on_gpu")),
             "between": Choice("rife", Text("plan.by_rife"), label=Text("plan.rife")),
-            "larger": Choice("lanczos", Text("plan.invents_nothing"), label=Text("plan.lanczos")),
+            "larger": _lanczos(),
         }
     plan = {
         "device": Choice("cpu", Text("plan.smooths_anywhere")),
@@ -19,5 +25,9 @@ def make(machine: Machine, preset: ModelPreset) -> Plan:
     }
     if preset.enlarges:
         plan["device"] = Choice("cpu", Text("plan.enlarges_anywhere"))
-        plan["larger"] = Choice("lanczos", Text("plan.invents_nothing"), label=Text("plan.lanczos"))
+        plan["larger"] = _lanczos()
     return plan
+
+
+def _lanczos() -> Choice:
+    return Choice("lanczos", Text("plan.invents_nothing"), label=Text("plan.lanczos"))

@@ -1,20 +1,16 @@
 """Frames between a clip's own by RIFE (``smooth.base.Interpolator``)."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from engine.errors import first_line
 from engine.home import Home
-from engine.pipelines.base import Broken
-from engine.pipelines.cuda import is_dead, out_of_memory
+from engine.pipelines.cuda import told_errors
 from engine.pipelines.lightx2v.loading import import_lightx2v
 from engine.pipelines.rife.network import forget_sizes, open_between
 from engine.pipelines.smooth.base import Frame, pairs, unchecked
 from engine.presets import ModelPreset
-from engine.text import Text
 from engine.timing import Timing
 from engine.weights.checkpoint import find_parts
 
@@ -30,7 +26,7 @@ class Rife:
     def __init__(self, preset: ModelPreset) -> None:
         self._device = torch.device(import_lightx2v())
         file = find_parts(Home.find().weights / preset.weights_of, preset)["interpolator"]
-        with _told():
+        with told_errors():
             self._between = open_between(file, preset, self._device)
 
     def frames(
@@ -49,7 +45,7 @@ class Rife:
                     if not (share and pair.moves):
                         yield pair.nearer(share)
                         continue
-                    with _told():
+                    with told_errors():
                         sides = sides or (self._taken(pair.before), self._taken(pair.after))
                         made = _given_back(self._between(*sides, float(share)))
                     yield made
@@ -65,17 +61,3 @@ def _given_back(picture: torch.Tensor) -> Frame:
     """From float [1, 3, height, width] to the nearest bytes [height, width, 3]."""
     rounded = (picture[0].permute(1, 2, 0) * 255).round_().clamp_(0, 255)
     return np.asarray(rounded.to(torch.uint8).cpu().numpy())
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What the GPU's errors mean: memory that ran out, or a context that is of no more use."""
-    try:
-        yield
-    except RuntimeError as error:
-        if (spent := out_of_memory(error)) is not None:
-            raise spent from error
-        if torch.cuda.is_available() and is_dead():
-            why = Text("pipelines.gpu_gone_astray", reason=first_line(error))
-            raise Broken(why, Text("pipelines.once_more")) from error
-        raise

@@ -71,6 +71,8 @@ def _give_torch_cpu_the_names() -> None:
     names |= dict.fromkeys((*counters, *(f"max_{name}" for name in counters)), zero)
     for name, value in names.items():
         setattr(torch.cpu, name, value)
+    # By these a device's context knows what makes tensors; it looks once, and below is another.
+    torch.utils._device._device_constructors()
     unpinned = torch.empty
 
     def empty(*args: Any, pin_memory: bool = False, **kwargs: Any) -> torch.Tensor:
