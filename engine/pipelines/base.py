@@ -1,9 +1,12 @@
 """The protocol between the worker and a pipeline: load once, generate often, say what you do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import HeadroomError
 from engine.plan.choice import Plan
@@ -11,6 +14,8 @@ from engine.presets import FamilyName, ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 from engine.text import Said
+
+Picture = NDArray[np.uint8]  # [height, width, 3], RGB
 
 
 class Cancelled(Exception):
@@ -144,6 +149,26 @@ class HasDrafts(Protocol):
 
         Raises:
             PipelineError: as ``Pipeline.load``; the process isn't used any more.
+        """
+
+
+@runtime_checkable
+class Enlarges(Protocol):
+    """A pipeline of a family that makes a clip's pictures larger by what it has loaded."""
+
+    preset: ModelPreset
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, float]]:
+        """Of the last clip: seconds and peak bytes of what is one stage to whoever waits."""
+
+    def enlarge(
+        self, frames: Iterable[Picture], request: ClipRequest, count: int, seed: int, run: Run
+    ) -> Iterator[Picture]:
+        """``count`` pictures, as many as ``frames`` has, in the size of ``request``.
+
+        Raises:
+            As ``Pipeline.generate``.
         """
 
 

@@ -4,6 +4,7 @@ no memory."""
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from engine import VERSION
 from engine.home import Home
 from engine.library import mp4, sound
 from engine.library.clip_writer import ClipWriter
-from engine.library.larger import Picture, fits
+from engine.library.larger import Picture as Size
+from engine.library.larger import fits
 from engine.library.receipt import for_others
 from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
-from engine.pipelines.base import PipelineError
+from engine.pipelines.base import Enlarges, Picture, Pipeline, PipelineError
 from engine.pipelines.changers import described, made_between
 from engine.pipelines.smooth.lanczos import Lanczos
 from engine.plan.make import plan_to_json
@@ -32,11 +34,11 @@ AHEAD = 8  # frames that may wait for the encoder
 log = logging.getLogger("headroom.worker")
 
 
-def change(order: Change, run: JobRun, device: str) -> FromWorker:
+def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
     """Make the clip of ``order``.
 
     Args:
-        device: what the receipt calls this machine's.
+        pipeline: what is loaded, which may be another model's.
     """
     began = time.perf_counter()
     writer: ClipWriter | None = None
@@ -44,14 +46,15 @@ def change(order: Change, run: JobRun, device: str) -> FromWorker:
         run.stage("enlarge" if order.preset.enlarges else "smooth")
         video, timing = _looked_at(order)
         writer = _writer_of(order, video, timing)
-        digest = _pass_through(order, run, video, timing, writer)
+        loaded = _loaded_for(order, pipeline)
+        digest = _pass_through(order, run, video, timing, writer, loaded)
         run.stage("save")
         kept: dict[str, Any] = {}
 
         def receipt() -> dict[str, Any]:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
-            kept.update(_receipt(order, run, device, digest))
+            kept.update(_receipt(order, run, pipeline.meter.device, digest, loaded))
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())
@@ -77,8 +80,8 @@ def _looked_at(order: Change) -> tuple[Video, Timing]:
         raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
     request, video = order.request, look_at(Path(order.source))
     timing = timing_for(video, request.fps or 1, order.preset.enlarges)
-    picture = Picture(request.height, request.width)
-    same = picture == Picture(video.height, video.width) or fits(video, picture)
+    picture = Size(request.height, request.width)
+    same = picture == Size(video.height, video.width) or fits(video, picture)
     if request.frames != len(timing.places) or not same:
         raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
     return video, timing
@@ -97,26 +100,50 @@ def _writer_of(order: Change, video: Video, timing: Timing) -> ClipWriter:
     )
 
 
+def _loaded_for(order: Change, pipeline: Pipeline) -> Enlarges | None:
+    """What is loaded, if that is what shall make the pictures of ``order`` larger."""
+    if isinstance(pipeline, Enlarges) and order.preset.weights_of == pipeline.preset.weights_of:
+        return pipeline
+    return None
+
+
+def _frames_of(
+    order: Change, run: JobRun, video: Video, timing: Timing, loaded: Enlarges | None
+) -> Iterator[Picture]:
+    """All frames of the new clip. A network makes the clip's own larger before there are more of
+    them, Lanczos after: whichever is less work for the one that takes longer."""
+    request, source = order.request, pictures(Path(order.source), video)
+    if loaded is not None:
+        source = loaded.enlarge(source, request, len(video.times), order.seed, run)
+    made = made_between(order.preset).frames(source, timing, run.check)
+    return map(Lanczos(request.height, request.width).enlarge, made)
+
+
 def _pass_through(
-    order: Change, run: JobRun, video: Video, timing: Timing, writer: ClipWriter
+    order: Change,
+    run: JobRun,
+    video: Video,
+    timing: Timing,
+    writer: ClipWriter,
+    loaded: Enlarges | None,
 ) -> str:
     """Make all frames, and the still of the middle one; returns the SHA-256 of them all."""
     digest, count = hashlib.sha256(), len(timing.places)
-    source = pictures(Path(order.source), video)
-    made = made_between(order.preset).frames(source, timing, run.check)
-    larger = Lanczos(order.request.height, order.request.width)
-    for number, frame in enumerate(map(larger.enlarge, made)):
+    for number, frame in enumerate(_frames_of(order, run, video, timing, loaded)):
         run.check()
         digest.update(frame.tobytes())
         writer.add(frame[None])
         if number == count // 2:
             Home(Path(order.partial).parent.parent).made(Path(order.poster).parent)
             mp4.write_poster(Path(order.poster), frame[None])
-        run.advance((number + 1) / count)
+        if loaded is None:  # which tells itself how far it is: most is done before the first
+            run.advance((number + 1) / count)
     return digest.hexdigest()
 
 
-def _receipt(order: Change, run: JobRun, device: str, digest: str) -> dict[str, Any]:
+def _receipt(
+    order: Change, run: JobRun, device: str, digest: str, loaded: Enlarges | None
+) -> dict[str, Any]:
     versions = described(order.preset)
     label = of_preset(versions.pop("label"))
     return {
@@ -131,5 +158,6 @@ def _receipt(order: Change, run: JobRun, device: str, digest: str) -> dict[str, 
         "source": told_of(order.source_receipt, order.source_name),
         "stages": {"load": 0.0} | run.seconds,
         "peaks": {stage: run.peaks[stage] for stage in CHANGES if stage in run.peaks},
+        **({"enlarged": loaded.parts} if loaded is not None else {}),
         "frames_sha256": digest,
     }

@@ -110,7 +110,7 @@ def main(
         run = JobRun(order.job, pipe, pipeline.meter, pictures, early)
         answer: FromWorker | None
         if isinstance(order, Change):
-            answer = change(order, run, pipeline.meter.device)
+            answer = change(order, run, pipeline)
         elif isinstance(order, Probe):
             answer = _probe(order, pipeline, run)
         elif isinstance(order, Compare):

@@ -43,7 +43,7 @@ class SeedVrWorker:
 
     def load(self, plan: Plan) -> Plan:
         device = import_lightx2v()
-        self.meter = _Parted() if device == "cuda" else RamMeter()
+        self.meter = Parted() if device == "cuda" else RamMeter()
         found = find_parts(Home.find().weights / self.preset.weights_of, self.preset)
         most = Most(self.preset.memory.window_tokens or Most.tokens)
         with told_errors():
@@ -65,7 +65,7 @@ class SeedVrWorker:
             Cancelled: soon after ``run.check`` first could raise it.
             OutOfMemory, Broken: the worker is restarted afterwards.
         """
-        telling = _Telling(run, self.meter)
+        telling = Telling(run, self.meter)
         sides = request.height, request.width
         with told_errors():
             try:
@@ -84,12 +84,17 @@ class SeedVrWorker:
         return np.stack(made)
 
     def describe(self) -> Mapping[str, Said]:
-        found = {"label": self.preset.summary, "torch": str(torch.__version__)}
-        names = ("lightx2v", "diffusers")
-        return found | {name: told for name in names if (told := version_of(name))}
+        return {**described(self.preset)}
 
 
-class _Parted(CudaMeter):
+def described(preset: ModelPreset) -> dict[str, str]:
+    """What runs, as ``Pipeline.describe``."""
+    found = {"label": preset.summary, "torch": str(torch.__version__)}
+    names = ("lightx2v", "diffusers")
+    return found | {name: told for name in names if (told := version_of(name))}
+
+
+class Parted(CudaMeter):
     """A meter whose peak is that of the largest part."""
 
     def __init__(self) -> None:
@@ -111,7 +116,7 @@ class _Parted(CudaMeter):
         return max(self._top, super().peak())
 
 
-class _Telling:
+class Telling:
     """What the enlarger tells of its parts, as one stage of the clip."""
 
     def __init__(self, run: Run, meter: StageMeter) -> None:
@@ -139,7 +144,7 @@ class _Telling:
     def _leave(self) -> None:
         if self._part is None:
             return
-        peak = self._meter.part() if isinstance(self._meter, _Parted) else self._meter.peak()
+        peak = self._meter.part() if isinstance(self._meter, Parted) else self._meter.peak()
         before: Mapping[str, Any] = self._parts.get(self._part, {"seconds": 0.0, "peak": 0})
         seconds = before["seconds"] + time.perf_counter() - self._began
         self._parts[self._part] = {
