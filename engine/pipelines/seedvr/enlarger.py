@@ -44,7 +44,7 @@ class Most:
     takes, as it was and as it becomes; a longer one is made in parts, whose seams are blended.
     """
 
-    tokens: int = 90_000
+    tokens: int = 75_000
     held: int = 4 * GIB
 
 

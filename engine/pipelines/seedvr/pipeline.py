@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from engine.home import Home
+from engine.machine.memory import sample_host
 from engine.pipelines.base import Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, told_errors
 from engine.pipelines.lightx2v.loading import import_lightx2v, version_of
@@ -20,16 +21,21 @@ from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import Said
+from engine.units import GIB
 from engine.weights.checkpoint import find_parts
 
 log = logging.getLogger("headroom.seedvr")
 
 # Of a clip's seconds, as measured (docs/measured.md), for the bar.
 SHARES: Mapping[str, tuple[float, float]] = {
-    "encode": (0.0, 0.25),
-    "denoise": (0.25, 0.25),
-    "decode": (0.5, 0.5),
+    "encode": (0.0, 0.27),
+    "denoise": (0.27, 0.15),
+    "decode": (0.42, 0.58),
 }
+
+
+RAM_PARTS = 4  # of the RAM that is left a clip may take one: the network's blocks take 6.3 GiB
+LEAST_HELD = 1 * GIB
 
 
 class SeedVrWorker:
@@ -45,7 +51,7 @@ class SeedVrWorker:
         device = import_lightx2v()
         self.meter = Parted() if device == "cuda" else RamMeter()
         found = find_parts(Home.find().weights / self.preset.weights_of, self.preset)
-        most = Most(self.preset.memory.window_tokens or Most.tokens)
+        most = Most(self.preset.memory.window_tokens or Most.tokens, _held())
         with told_errors():
             self._seedvr = SeedVr(
                 found["transformer"],
@@ -92,6 +98,11 @@ def described(preset: ModelPreset) -> dict[str, str]:
     found = {"label": preset.summary, "torch": str(torch.__version__)}
     names = ("lightx2v", "diffusers")
     return found | {name: told for name in names if (told := version_of(name))}
+
+
+def _held() -> int:
+    """Bytes of RAM in which a clip may lie while it is made."""
+    return max(LEAST_HELD, min(Most.held, sample_host(None).available // RAM_PARTS))
 
 
 class Parted(CudaMeter):

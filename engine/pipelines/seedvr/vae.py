@@ -51,7 +51,8 @@ class Vae:
 
     def move(self, there: bool) -> None:
         """To its device, or back into RAM."""
-        self._vae.to(self._device if there else "cpu")
+        # As a plain module: diffusers' own warns each time of dtypes that nothing here has.
+        torch.nn.Module.to(self._vae, self._device if there else "cpu")
 
     def close(self) -> None:
         """Let go of what it kept of frames: an error leaves some."""

@@ -78,8 +78,14 @@ def watched(rows: dict[str, Any]) -> Iterator[None]:
     rows["reserved"] = torch.cuda.max_memory_reserved()
 
 
-def alone(out: Path, clips: list[str], tokens: list[int], offloads: list[str]) -> None:
-    """The pipeline by itself, in this process."""
+def alone(
+    out: Path, clips: list[str], tokens: list[int], offloads: list[str], tiles: list[str]
+) -> None:
+    """The pipeline by itself, in this process.
+
+    Args:
+        tiles: latents on each side, and GiB of a convolution: "64:0.5".
+    """
     import torch
 
     from engine.pipelines.cuda import CudaMeter
@@ -101,14 +107,22 @@ def alone(out: Path, clips: list[str], tokens: list[int], offloads: list[str]) -
         with watched(rows):
             seedvr = SeedVr(parts["transformer"], parts["vae"], torch.device("cuda"), offload)
         tell(out, "load", offload=offload, held=torch.cuda.memory_allocated(), **rows)
-        for clip in clips:
+        for clip, tile in ((clip, tile) for clip in clips for tile in tiles):
+            side, limit = tile.split(":")
+            seedvr._vae._tile = int(side)
+            seedvr._vae._vae.set_memory_limit(float(limit), float(limit))
             (height, width, count), (high, wide) = sides(clip)
             frames = moving(count, height, width)
             for most in tokens:
                 seedvr._most = Most(most, seedvr._most.held)
                 meter.reset()
                 telling = Telling(Quiet(), meter)
-                row: dict[str, Any] = {"clip": clip, "tokens": most, "offload": offload}
+                row: dict[str, Any] = {
+                    "clip": clip,
+                    "tokens": most,
+                    "offload": offload,
+                    "tile": tile,
+                }
                 with told(out, f"{clip} {most}"), watched(row):
                     total = 0
                     for frame in seedvr.enlarge(frames, count, high, wide, 1, telling):
@@ -145,8 +159,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--clips", default=",".join(CLIPS))
-    parser.add_argument("--tokens", default="90000")
+    parser.add_argument("--tokens", default="75000")
     parser.add_argument("--offloads", default="block")
+    parser.add_argument("--tiles", default="64:0.5")
     parser.add_argument("--queued", default="")
     options = parser.parse_args()
     installed.engine_here = lambda: True  # this machine has no diffusers of its own
@@ -154,8 +169,9 @@ def main() -> None:
     with open_engine() as engine:
         steps: list[tuple[Any, Any]] = [(write_weights, (engine.home.root,))]
         if options.clips:
-            given = options.clips.split(","), [*map(int, options.tokens.split(","))]
-            steps.append((alone, (options.out, *given, options.offloads.split(","))))
+            each = [getattr(options, name).split(",") for name in ("clips", "offloads", "tiles")]
+            tokens = [*map(int, options.tokens.split(","))]
+            steps.append((alone, (options.out, each[0], tokens, each[1], each[2])))
         for target, arguments in steps:
             process = spawn.Process(target=target, args=arguments)
             process.start()
