@@ -66,9 +66,11 @@ _BETWEEN: Mapping[FamilyName, Callable[[ModelPreset], Interpolator]] = {
     "smooth": _motion,
     "rife": _rife,
     "seedvr": _beside_seedvr,
+    "scripted": _motion,
 }
 _DESCRIBED: Mapping[FamilyName, Callable[[ModelPreset], dict[str, str]]] = {
     "smooth": _of_smooth,
     "rife": _of_rife,
     "seedvr": _of_seedvr,
+    "scripted": lambda preset: {"label": preset.summary},
 }

@@ -15,12 +15,13 @@ HEADROOM_SCRIPTED_RUNS=attention:torch_sdpa: what really runs, whatever the plan
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from engine.pipelines.base import Broken, OutOfMemory, PipelineError, Run
+from engine.pipelines.base import Broken, OutOfMemory, Picture, PipelineError, Run
 from engine.pipelines.ram import RamMeter
 from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
@@ -38,6 +39,7 @@ class Scripted:
         self.preset = preset
         self.meter = RamMeter()
         self.plan: Plan = {}
+        self.parts: dict[str, dict[str, float]] = {}
 
     def load(self, plan: Plan) -> Plan:
         wait = os.environ.get("HEADROOM_SCRIPTED_LOAD", "")
@@ -99,6 +101,20 @@ class Scripted:
             run.frames(frames[at : at + PART])
             self._fault(script, f"decode:{at // PART}", run)
         return frames
+
+    def enlarge(
+        self, frames: Iterable[Picture], request: ClipRequest, count: int, seed: int, run: Run
+    ) -> Iterator[Picture]:
+        """Each pixel several times."""
+        self.parts = {"decode": {"seconds": 0.0, "peak": 0.0}}
+        for number, frame in enumerate(frames, 1):
+            run.check()
+            rows, columns = (
+                np.arange(side) * old // side
+                for side, old in zip((request.height, request.width), frame.shape, strict=False)
+            )
+            yield frame[rows][:, columns]
+            run.advance(number / count)
 
     def describe(self) -> dict[str, Said]:
         return {"label": "Scripted: for tests only.", "numpy": np.__version__}

@@ -20,7 +20,7 @@ import torch
 from engine.pipelines.lightx2v import kernels, proof
 from engine.pipelines.lightx2v.tiny_vae import TinyVae
 from engine.plan.choice import Choice, Plan
-from tests.contract import adapter_cases, repair_cases, rife_cases
+from tests.contract import adapter_cases, repair_cases, rife_cases, seedvr_cases
 from tests.contract.bench import Bench, Recorder, cosine, import_at_once, raised
 from tests.contract.checkpoints import TINY_VAE
 from tests.contract.picture_cases import (
@@ -378,6 +378,7 @@ CASES: tuple[Callable[[Path], dict[str, Any]], ...] = (
     both_offloads,
     one_expert_unread,
     *rife_cases.CASES,
+    *seedvr_cases.CASES,
 )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract import packages
-from tests.contract.contract import Contract
-from tests.contract.packages import Package
+from tests.contract.contract import Contract, Found
+from tests.contract.packages import Package, copied
 from tests.contract.queue import QueueContract
 
 REAL = packages.real()
@@ -31,3 +31,54 @@ class TestPipeline(Contract):
 
 class TestQueue(QueueContract):
     """Through our worker and queue."""
+
+
+class TestSeedVr:
+    """SeedVR2's network and VAE, of which there is no double: it would be one of ours."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(
+        cls, package: Package, workspace: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Found:
+        root = copied(workspace, tmp_path_factory.mktemp("seedvr") / "root")
+        return package.answer_cases(("enlarges", "pieces", "step", "other_files"), root)
+
+    @pytest.mark.parametrize("case", ["enlarges", "pieces", "step", "other_files"])
+    def test_no_case_crashes(self, found: Found, case: str) -> None:
+        assert "crashed" not in found[case], found[case]["crashed"]
+
+    def test_a_clip_is_made_larger_and_a_cancel_leaves_nothing(self, found: Found) -> None:
+        made = found["enlarges"]
+        assert made["shape"] == [7, 64, 90, 3]
+        assert made["stages"] == [["encode", 0], ["denoise", 1], ["decode", 0]]
+        assert made["looks"] == 2 + 4 + 2, "pieces, blocks, pieces"
+        assert made["ended"] == ["Cancelled"]
+        assert made["same"]
+        assert not made["other_seed"]
+
+    def test_the_vae_in_pieces_is_to_the_bit_lightx2vs_own(self, found: Found) -> None:
+        pieces = found["pieces"]
+        assert pieces["encoded"]
+        assert pieces["decoded"]
+        assert pieces["tiles"] == [3, 13, 64, 96]
+        assert pieces["finite"]
+        assert pieces["looks"][0] == 0
+        assert pieces["looks"][1] < 1
+        assert pieces["left"] == 0, "of what it kept of frames"
+
+    def test_the_network_is_lightx2vs_own_but_for_what_was_wrong(self, found: Found) -> None:
+        step = found["step"]
+        assert step["modulated"] == [True] * 4
+        assert step["blocks"] == 4
+        assert step["finite"]
+        assert step["same"]
+        assert step["listens"]
+        assert step["grouped"] == pytest.approx(1, abs=1e-3)
+        assert step["handlers"] == 0
+
+    def test_another_file_is_told(self, found: Found) -> None:
+        other = found["other_files"]
+        assert "has positive_conditioning of shape [58, 512], not [58, 5120]" in other["small"]
+        assert "lacks positive_conditioning" in other["swapped"]
+        assert "lacks encoder.conv_in.weight" in other["lacks"]

@@ -46,7 +46,7 @@ def test_verdicts_and_exit_codes_are_told() -> None:
         assert re.search(rf"\b{code.value} \w+", README), code
 
 
-OTHERS = ("scripted", "smooth", "rife")  # no models that anybody chooses
+OTHERS = ("scripted", "smooth", "rife", "seedvr")  # no models that anybody chooses
 
 
 def test_the_models_are_those_of_the_presets() -> None:

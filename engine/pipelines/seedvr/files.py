@@ -65,5 +65,5 @@ def check(file: Path, wanted: Shapes) -> None:
 
 
 def wrong(file: Path, what: Text) -> PipelineError:
-    sentence = Text("weights.wrong", file=file, what=what, model="SeedVR2 3B")
+    sentence = Text("weights.wrong", file=file, what=what, model="seedvr2-3b")
     return PipelineError(sentence, Text("weights.get_it", model="seedvr2-3b"))

@@ -73,7 +73,7 @@ def find_moved_functions() -> bool:
     file = f"{next(iter(places))}/seedvr/utils/ops.py"
     found = importlib.util.spec_from_file_location(OPS, file)
     if found is None or found.loader is None:
-        raise ImportError(f"no module named {OPS}")
+        raise ImportError(name=OPS)
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     if all(hasattr(module, name) for name in MOVED):

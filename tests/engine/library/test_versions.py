@@ -10,10 +10,20 @@ import pytest
 from engine.engine import Engine
 from engine.library import folder_sync
 from engine.library.files import Identity
+from engine.library.larger import Picture
 from engine.library.library import Clip, add_clip
 from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again, checked, for_others, receipt_lines
-from engine.library.versions import OWN, Asked, Changers, Original, next_rate, told_of, versions
+from engine.library.versions import (
+    OWN,
+    Asked,
+    Changers,
+    Original,
+    Wanted,
+    next_rate,
+    told_of,
+    versions,
+)
 from engine.library.video import Video
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
@@ -46,6 +56,21 @@ def test_a_request_has_what_comes_out(presets: Presets) -> None:
     }
     assert ClipRequest.from_json(request.to_json()) == request
     assert ClipRequest.check(request.to_json(), presets) == request
+
+
+def test_a_gpu_changes_clips_where_it_can(presets: Presets) -> None:
+    usual, able = Changers.of(presets), Changers.of(presets, lambda _: True)
+    assert (usual.smoother.id, usual.enlarger.id) == ("smooth", "enlarge")
+    assert (able.smoother.id, able.enlarger.id) == ("rife", "seedvr2-3b")
+    smoothly = Changers.of(presets, lambda preset: preset.id == "rife")
+    larger = Picture(960, 1664)
+    for wanted, by in {
+        Wanted(fps=32): ("smooth", "rife", "rife"),
+        Wanted(picture=larger): ("enlarge", "seedvr2-3b", "enlarge"),
+        Wanted(32, larger): ("enlarge", "seedvr2-3b", "rife"),
+    }.items():
+        found = [one.by(wanted).id for one in (usual, able, smoothly)]
+        assert found == [*by]
 
 
 @pytest.mark.parametrize("rate", [0, 16, 25, 61, -24, 24.5, "fast", True, 10**30, [24]])

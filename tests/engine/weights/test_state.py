@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from engine.home import Home
-from engine.presets import ModelPreset, Presets, load_presets
+from engine.presets import PARTS, ModelPreset, Presets, load_presets
 from engine.text import NOTHING, FileSize, Text, joined, plain
 from engine.weights import fetch
 from engine.weights.checkpoint import find_checkpoint
@@ -404,8 +404,7 @@ def test_the_products_presets_name_files_for_every_role(monkeypatch: pytest.Monk
     monkeypatch.setenv("HEADROOM_PRESETS", str(TESTS / "fixtures/presets_weights"))
     for preset in Downloads(Home.find(), load_presets()).models:
         of_wan = {"transformer", "text_encoder", "vae"}
-        needed = {"interpolator"} if preset.changes_clips else of_wan
-        assert {file.role for file in preset.weights} >= needed
+        assert {file.role for file in preset.weights} >= {*PARTS.get(preset.family, of_wan)}
         for file in preset.weights:
             assert all(source.revision for source in file.sources)
 

@@ -144,8 +144,8 @@ def test_nothing_is_offered_of_what_cant_run_here(no_gpu: Engine) -> None:
         shown = card(no_gpu, model)
         assert not any(part.visible for name, part in shown.items() if name != "text"), model
     text = folded(no_gpu)
-    assert "<summary>Can&#x27;t run on this machine (6)</summary>" in text
-    assert text.count("needs an NVIDIA GPU, and this computer has none") == 6
+    assert "<summary>Can&#x27;t run on this machine (7)</summary>" in text
+    assert text.count("needs an NVIDIA GPU, and this computer has none") == 7
     assert "GB" not in text.replace("16 GB and more", "").replace("48 GB", ""), "nor its download"
 
 
