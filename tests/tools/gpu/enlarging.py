@@ -18,13 +18,15 @@ from engine.commands.opened import open_engine
 from engine.engine import Engine
 from engine.home import Home
 from engine.install import installed
-from engine.library.versions import OWN, Asked, original_at
+from engine.library.versions import OWN, Asked, Original, original_at
 from engine.presets import load_presets
+from engine.units import GIB
 from tests.support.videos import moving, write
 from tests.tools.gpu.lanes import ended
 from tests.tools.gpu.rows import tell, told
 
 MODEL = "seedvr2-3b"
+CARD = 16 * GIB  # what the pipeline alone is held to
 CLIPS = ("480x832x81:1080x1872", "480x832x81:720x1248", "480x832x241:1080x1872")
 
 
@@ -101,6 +103,8 @@ def alone(
     preset = load_presets().models[MODEL]
     import_lightx2v()
     meter: CudaMeter = Parted()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, CARD / total))
     parts = find_parts(Home.find().weights / MODEL, preset)
     for offload in offloads:
         rows: dict[str, Any] = {}
@@ -124,10 +128,10 @@ def alone(
                     "tile": tile,
                 }
                 with told(out, f"{clip} {most}"), watched(row):
-                    total = 0
+                    seen = 0
                     for frame in seedvr.enlarge(frames, count, high, wide, 1, telling):
-                        total += int(frame[::64, ::64].sum())
-                    row |= {"sum": total, "parts": telling.ended()}
+                        seen += int(frame[::64, ::64].sum())
+                    row |= {"sum": seen, "parts": telling.ended()}
                 tell(out, "alone", **row)
         del seedvr
         torch.cuda.empty_cache()
@@ -141,7 +145,10 @@ def queued(engine: Engine, out: Path, clip: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = write(Path(scratch) / "clip.mp4", frames, times)
         found = original_at(engine.sources, file)
-    for asked in (Asked(height=high), Asked(height=high), Asked(fps=32, height=high)):
+    for asked in (Asked(height=high), None, Asked(height=high), Asked(fps=32, height=high)):
+        if asked is None:
+            tell(out, "cancelled", clip=clip, **cancelled(engine, found, high))
+            continue
         request = asked.request(found, engine.changers(), OWN)
         verdict = engine.guard.verdict(request.model, request.size)
         job = ended(engine, engine.submit(request))
@@ -153,6 +160,21 @@ def queued(engine: Engine, out: Path, clip: str) -> None:
         told_of = {"model": request.model, "basis": verdict.basis, "expected": verdict.peak}
         sha = made.receipt["frames_sha256"][:12]
         tell(out, "queued", clip=clip, frames=request.frames, sha=sha, **told_of, **receipt)
+
+
+def cancelled(engine: Engine, found: Original, high: int) -> dict[str, float]:
+    """Seconds from a cancel until the worker is free again, by how far the clip was."""
+    rows = {}
+    for share in (0.05, 0.3, 0.6):
+        job = engine.submit(Asked(height=high).request(found, engine.changers(), OWN))
+        while not ((now := engine.progress(engine.jobs.get(job.id))) and now.fraction > share):
+            time.sleep(0.02)
+        began = time.perf_counter()
+        engine.cancel(job.id)
+        while not engine.jobs.get(job.id).state.final:
+            time.sleep(0.01)
+        rows[f"at {share}"] = round(time.perf_counter() - began, 2)
+    return rows
 
 
 def main() -> None:

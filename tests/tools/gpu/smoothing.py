@@ -67,6 +67,7 @@ def clip_of(engine: Engine, request: ClipRequest) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--videos", default=",".join(map(str, VIDEOS)))
     parser.add_argument("--beside", default="480x832x33")
     options = parser.parse_args()
     out: Path = options.out
@@ -80,7 +81,7 @@ def main() -> None:
         writing.join()
         engine.start()
         tell(out, "changers", smoother=engine.changers().smoother.id)
-        for size in VIDEOS:
+        for size in sizes(*options.videos.replace("×", "x").split(",")):
             with told(out, f"{size}"):
                 frames = moving(size.frames, size.height, size.width)
                 times = [Fraction(at, 16) for at in range(size.frames)]
@@ -88,6 +89,8 @@ def main() -> None:
                 found = original_at(engine.sources, file)
                 for rate, model in ((32, RIFE), (60, RIFE), (32, RIFE), (32, "smooth")):
                     tell(out, "alone", size=str(size), **version(engine, found, rate, model))
+        if not options.beside:
+            return
         with told(out, "beside"):
             _beside(engine, sizes(options.beside)[0], out, spawn)
 
