@@ -1,4 +1,4 @@
-"""Settings that a person saved under a name: model, size, length, seed and how many.
+"""Settings that a person saved under a name: model, size, length, seed, how many, and what follows.
 
 On the page they are called presets. In the code a preset is a model's file (presets.py).
 """
@@ -28,7 +28,8 @@ class SavedError(HeadroomError):
 
 @dataclass(frozen=True)
 class Saved:
-    """``seed`` -1 draws one for each clip; ``count``: how many clips of each prompt."""
+    """``seed`` -1 draws one for each clip; ``count``: how many clips of each prompt; ``smooth`` and
+    ``side``: what follows each by itself, as for ``Engine.submit_all``."""
 
     name: str
     model: str
@@ -37,6 +38,8 @@ class Saved:
     frames: int
     seed: int
     count: int
+    smooth: int = 0
+    side: int = 0
 
     @property
     def size(self) -> Size:
@@ -147,11 +150,12 @@ def _one(found: Mapping[str, Saved], name: str) -> Saved:
 
 def _read(kept: Any) -> dict[str, Saved]:
     """By name, in their order; what isn't as this version writes it is left out."""
-    found = []
+    found, names = [], [field.name for field in fields(Saved)]
     for row in kept if isinstance(kept, list) else []:
         values: dict[str, Any] = {}
         if isinstance(row, dict):
-            values = {field.name: row.get(field.name) for field in fields(Saved)}
+            before = {"smooth": 0, "side": 0}  # of a version that kept nothing of it
+            values = {name: row.get(name, before.get(name)) for name in names}
         words = {"name", "model"}
         if values and all(type(v) is (str if n in words else int) for n, v in values.items()):
             found.append(Saved(**values))

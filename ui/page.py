@@ -110,7 +110,7 @@ def build_page(
         tiles.expand(lambda: gr.Tabs(selected="library"), None, tabs, **QUIET)
         drop.expand(lambda: gr.Tabs(selected="make"), None, tabs, **QUIET)
         dropped.wire(engine, [drop, panel, shelf], controls, foot.judged(), brought, tabs)
-        saved.wire(engine, presets, controls, more.seeds, foot.judged())
+        saved.wire(engine, presets, controls, more, foot.judged())
         when = _When.of(page, panel, models_tab, memory_tab, share_tab)
         when.opened.add(partial(batch.remembered, engine), [], more.kept())
         when.opened.add(partial(saved.listed, engine), [], [presets.listed])

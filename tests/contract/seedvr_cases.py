@@ -36,6 +36,10 @@ class Told:
         self.stages: list[tuple[str, int]] = []
         self.looks, self._ends = 0, ends
         self.shares: list[float] = []
+        self.parts: list[tuple[float, float]] = []
+
+    def part(self, begin: float, share: float) -> None:
+        self.parts.append((begin, share))
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         self.stages.append((stage, steps))

@@ -31,6 +31,16 @@ def test_it_is_kept_in_the_order_of_names(kept: SavedSettings, jobs: Jobs) -> No
     assert SavedSettings(jobs.store).get("night") == replace(DRAFT, name="night")
 
 
+def test_what_a_version_before_kept_has_nothing_that_follows(
+    kept: SavedSettings, jobs: Jobs
+) -> None:
+    row = {"name": "Old", "model": "scripted", "height": 32, "width": 48, "frames": 5}
+    Settings(jobs.store).set(
+        "saved_settings", [{**row, "seed": 7, "count": 2}, {**row, "side": "x"}]
+    )
+    assert kept.all() == (Saved("Old", "scripted", 32, 48, 5, 7, 2, smooth=0, side=0),)
+
+
 def test_a_name_is_one_line_and_unique_but_for_case_and_width(kept: SavedSettings) -> None:
     assert kept.save(replace(DRAFT, name="  Draft\n 480p\t ")) is None
     assert names(kept) == ["Draft 480p"]

@@ -14,11 +14,14 @@ import gradio as gr
 
 from engine.engine import Engine
 from engine.errors import HeadroomError
+from engine.library.larger import NAMED
 from engine.pipelines import is_here
 from engine.prompts.batch import count
 from engine.request import DIMENSIONS, RANDOM_SEED, ClipRequest, RequestError
 from engine.saved import Saved, SavedSettings
 from engine.text import Said, Text, joined
+from engine.timing import RATES
+from ui.tabs.batch import More, one_of
 from ui.tabs.choices import known_model
 from ui.tabs.generate import Controls, Form, brought_back, refusal_html
 from ui.theme import ASSETS
@@ -94,17 +97,17 @@ def wire(
     engine: Engine,
     parts: SavedParts,
     controls: Controls,
-    seeds: gr.Number,
+    more: More,
     judged_parts: list[Any],
 ) -> None:
     """Connect the list and its buttons to the form.
 
     Args:
-        seeds: how many clips of each prompt.
+        more: how many clips of each prompt, and what follows each.
         judged_parts: what ``brought_back`` sets besides the form: the verdict and its button.
     """
     kept = SavedSettings(engine.jobs.store)
-    form = [*controls.as_list()[1:], seeds]  # all but the prompt
+    form = [*controls.as_list()[1:], more.seeds, more.smooth, more.side]  # all but the prompt
 
     def pick(name: Chosen, model: Chosen, size: Chosen, frames: Chosen) -> list[Any]:
         untouched = [gr.skip()] * (1 + len(form) + len(judged_parts))
@@ -118,21 +121,30 @@ def wire(
         except HeadroomError as error:
             return [_list(kept), refusal_html(error), "", *untouched]
         said = _said(joined(Text("presets.set", name=saved.name), missing))
-        mark = _mark(request, saved.count)
-        return [gr.skip(), said, mark, saved.name, *fields[1:-1], saved.count, *verdict]
+        mark = _mark(request, saved)
+        rest = saved.count, one_of(saved.smooth, RATES), one_of(saved.side, NAMED)
+        return [gr.skip(), said, mark, saved.name, *fields[1:-1], *rest, *verdict]
 
     def save(
-        name: str, model: Chosen, size: Chosen, frames: Chosen, seed: Chosen, n: Chosen
+        name: str,
+        model: Chosen,
+        size: Chosen,
+        frames: Chosen,
+        seed: Chosen,
+        n: Chosen,
+        smooth: int | None,
+        side: int | None,
     ) -> list[Any]:
         raw = Form(ANY, model, size, frames, seed).raw()
         request = ClipRequest.check(raw, engine.presets, probe=True)
         each = count({"prompt": ANY}, lines=False, seeds=n)
         sides = request.height, request.width, request.frames
-        before = kept.save(Saved(name, request.model, *sides, request.seed, each))
+        then = one_of(smooth, RATES), one_of(side, NAMED)
+        before = kept.save(Saved(name, request.model, *sides, request.seed, each, *then))
         made = kept.get(name)
         told = Text("presets.saved" if before is None else "presets.replaced", name=made.name)
         last = Undo(made.name, before)
-        return [_list(kept, made.name), _said(told), _mark(request, each), *_undo(last)]
+        return [_list(kept, made.name), _said(told), _mark(request, made), *_undo(last)]
 
     def rename(chosen: Chosen, name: str) -> list[Any]:
         before = kept.get(str(chosen or ""))
@@ -246,8 +258,9 @@ def _said(told: Said) -> str:
     return f"<p class='hint' role='status'>{html.escape(say(told))}</p>"
 
 
-def _mark(request: ClipRequest, each: int) -> str:
+def _mark(request: ClipRequest, saved: Saved) -> str:
     """What the form holds while the chosen preset is what it says; null is whatever it holds."""
     seed = "" if request.seed == RANDOM_SEED else str(request.seed)
     size = f"{request.height}×{request.width}"
-    return json.dumps([request.model, size, request.frames, seed, each])
+    each = saved.count, one_of(saved.smooth, RATES), one_of(saved.side, NAMED)
+    return json.dumps([request.model, size, request.frames, seed, *each])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,19 +15,23 @@ from engine.pipelines.seedvr.network import Network
 from engine.pipelines.seedvr.pieces import noise, starts, weights
 from engine.pipelines.seedvr.vae import FOURTH, TILE, Vae
 from engine.pipelines.smooth.base import Frame
+from engine.pipelines.smooth.cuts import is_cut, look_at
 from engine.stages import Stage
 from engine.units import GIB
 
 GRID = 16  # pixels: of the VAE's latents the network takes two by two
 SHARE = 2  # latent frames that two windows share: with fewer their seam shows
 LEAST = 5  # latent frames of a window: with fewer most would be shared
-SEAM = 3  # latent frames that two parts share, so 9 frames
+SEAM = 9  # frames that two parts share
 LEAST_PART = 21  # frames
 AT_ONCE = 4  # frames whose floats are on the device beside the VAE's
 
 
 class Steps(Protocol):
-    """Who wants to know how far it is, and may end it: three of ``base.Run``'s."""
+    """Who wants to know how far it is, and may end it: three of ``base.Run``'s, and ``part``."""
+
+    def part(self, begin: float, share: float) -> None:
+        """From now on it is a part of the clip, which begins there and is so much of it: 0 to 1."""
 
     def stage(self, stage: Stage, steps: int = 0) -> None: ...
 
@@ -41,7 +45,8 @@ class Most:
     """What there is at once of any clip, which bounds VRAM and RAM.
 
     ``tokens``: of a window, each of 16 × 16 pixels and 4 frames. ``held``: bytes of RAM that a clip
-    takes, as it was and as it becomes; a longer one is made in parts, whose seams are blended.
+    takes, as it was and as it becomes; a longer one is made in parts, whose seams are blended, and
+    so is one of several scenes, without.
     """
 
     tokens: int = 75_000
@@ -85,23 +90,20 @@ class SeedVr:
     ) -> Iterator[Frame]:
         """``count`` frames of ``height`` × ``width`` pixels, as many as ``frames`` has, in their
         order. The same clip, size and seed give the same frames."""
-        source = iter(frames)
-        latents = -(-(count - 1) // FOURTH) + 1
-        first = next(source)
-        long = min(latents, (self._part_of(first, height, width) - 1) // FOURTH + 1)
-        begins = starts(latents, long, SEAM)
-        held, tail = [first], list[Frame]()
+        source, tail, begin = iter(frames), list[Frame](), 0
+        held = [*islice(source, 1)]
+        long = self._part_of(held[0], height, width) if held else 0
         try:
-            for number, begin in enumerate(begins):
-                wanted = min((long - 1) * FOURTH + 1, count - begin * FOURTH)
-                held += islice(source, wanted - len(held))
-                part = _Part(held, height, width, begin, self._device)
-                made = self._made(part, seed, steps)
-                later = begins[number + 1] * FOURTH if number + 1 < len(begins) else count
-                ready = self._finished(part, made, tail)
-                own = later - begin * FOURTH
+            while held and begin < count:
+                held += islice(source, max(0, min(long, count - begin) - len(held)))
+                scene = held[: _first_cut(held)]
+                ends = len(scene) < len(held) or begin + len(held) >= count
+                own = len(scene) if ends else len(scene) - SEAM
+                steps.part(begin / count, own / count)
+                part = _Part(scene, height, width, begin, self._device)
+                ready = self._finished(part, self._made(part, seed, steps), tail)
                 yield from islice(ready, own)
-                tail, held = [*ready], held[own:]
+                tail, held, begin = [*ready], held[own:], begin + own
         finally:
             self._vae.close()
 
@@ -122,14 +124,14 @@ class SeedVr:
         self._vae.move(there=True)
         latents = self._vae.encode(part.frames, part.shape, watch)
         self._vae.move(there=False)
-        latents = self._denoised(latents, part.begin, seed, steps)
+        latents = self._denoised(latents, part.begin // FOURTH, seed, steps)
         steps.stage("decode")
         self._vae.move(there=True)
         return self._vae.decode(latents, watch)
 
     def _denoised(self, latents: torch.Tensor, begin: int, seed: int, steps: Steps) -> torch.Tensor:
         """What the network makes of ``latents`` [16, frames, height, width], whose first is the
-        clip's ``begin``-th."""
+        clip's ``begin``-th of them."""
         deep, high, wide = latents.shape[1:]
         each = high * wide // 4
         long = min(deep, max(LEAST, self._most.tokens // each))
@@ -167,6 +169,16 @@ def _blended(before: list[Frame], index: int, frame: Frame) -> Frame:
     return np.asarray(np.rint(mixed), np.uint8)
 
 
+def _first_cut(frames: list[Frame]) -> int:
+    """Where another scene begins, after the first frame; their number where none does. Seen at
+    once, the network would take one scene into the other."""
+    looks = map(look_at, frames)
+    for index, (before, after) in enumerate(pairwise(looks), 1):
+        if is_cut(before, after):
+            return index
+    return len(frames)
+
+
 class _Blocks:
     """Tells of a window's blocks."""
 
@@ -182,8 +194,8 @@ class _Blocks:
 
 
 class _Part:
-    """Some frames of a clip, as large as they are to be. ``begin``: the latent frame of the clip
-    that the first is."""
+    """Some frames of a clip, as large as they are to be. ``begin``: which of the clip's the first
+    is."""
 
     def __init__(
         self, frames: list[Frame], height: int, width: int, begin: int, device: torch.device

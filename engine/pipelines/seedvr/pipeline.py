@@ -135,14 +135,19 @@ class Telling:
         self._parts: dict[str, dict[str, float]] = {}
         self._part: Stage | None = None
         self._began = 0.0
+        self._of = 0.0, 1.0
+
+    def part(self, begin: float, share: float) -> None:
+        self._of = begin, share
 
     def stage(self, stage: Stage, steps: int = 0) -> None:
         self._leave()
         self._part, self._began = stage, time.perf_counter()
 
     def advance(self, fraction: float, step: int = 0) -> None:
-        begin, share = SHARES[self._part or "encode"]
-        self._run.advance(begin + share * fraction)
+        first, part = SHARES[self._part or "encode"]
+        begin, share = self._of
+        self._run.advance(begin + share * (first + part * fraction))
 
     def check(self) -> None:
         self._run.check()

@@ -17,8 +17,9 @@ from ui.page import build_page
 from ui.tabs.saved import Undo, usable
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-FORM = ("scripted", "32×48", 5, "7", 2)  # model, size, frames, seed, clips of each
-DRAFT = Saved("Draft", "scripted", 32, 48, 5, 7, 2)
+# Model, size, frames, seed, clips of each, and what follows: frames a second and a shorter side.
+FORM = ("scripted", "32×48", 5, "7", 2, 24, 1080)
+DRAFT = Saved("Draft", "scripted", 32, 48, 5, 7, 2, 24, 1080)
 
 
 class Presets:
@@ -48,12 +49,13 @@ def test_what_the_form_holds_is_saved_and_comes_back(presets_of: Presets) -> Non
     assert "Saved as “Draft”." in said
     assert (last, undo.visible) == (Undo("Draft", None), True)
     assert presets_of.kept.all() == (DRAFT,)
-    kept, said, again, name, model, size, frames, seed, each, truth, press = presets_of.pick(
+    kept, said, again, name, model, size, frames, *rest = presets_of.pick(
         "Draft", "wan-tiny", "128×128", 17
     )
+    *rest, truth, press = rest
     assert kept == gr.skip()
     assert "Preset “Draft” is set." in said
-    assert (model.value, size.value, frames.value, seed, each) == FORM
+    assert (model.value, size.value, frames.value, *rest) == FORM
     assert name == "Draft"
     assert "class='truth" in truth
     assert press.value
@@ -62,10 +64,11 @@ def test_what_the_form_holds_is_saved_and_comes_back(presets_of: Presets) -> Non
 
 
 def test_a_drawn_seed_stays_drawn(presets_of: Presets) -> None:
-    presets_of.save("Draft", "scripted", "32×48", 5, "", 1)
+    presets_of.save("Draft", "scripted", "32×48", 5, "", 1, None, 77)
     assert presets_of.kept.get("Draft").seed == -1
-    *_, seed, _each, _truth, _press = presets_of.pick("Draft", "scripted", "32×48", 5)
+    *_, seed, _each, smooth, side, _truth, _press = presets_of.pick("Draft", "scripted", "32×48", 5)
     assert seed == ""
+    assert (smooth, side) == (0, 0), "what isn't offered is none of it"
 
 
 @pytest.mark.parametrize(
@@ -73,10 +76,10 @@ def test_a_drawn_seed_stays_drawn(presets_of: Presets) -> None:
     [
         ("", FORM, "The preset has no name. Write one"),
         ("x" * 41, FORM, "41 characters"),
-        ("a", ("scripted", "33×48", 5, "7", 2), "isn&#x27;t a multiple of 16"),
-        ("a", ("scripted", "32×48", 5, str(SEED_LIMIT), 2), "seed: "),
-        ("a", ("scripted", "32×48", 5, "7", 0), "Seeds per prompt: &#x27;0&#x27;"),
-        ("a", ("scripted", None, None, "seven", None), "seed: "),
+        ("a", ("scripted", "33×48", 5, "7", 2, 0, 0), "isn&#x27;t a multiple of 16"),
+        ("a", ("scripted", "32×48", 5, str(SEED_LIMIT), 2, 0, 0), "seed: "),
+        ("a", ("scripted", "32×48", 5, "7", 0, 0, 0), "Seeds per prompt: &#x27;0&#x27;"),
+        ("a", ("scripted", None, None, "seven", None, None, None), "seed: "),
     ],
 )
 def test_what_cant_be_saved_is_told_and_changes_nothing(
@@ -104,7 +107,7 @@ def test_every_change_can_be_undone(presets_of: Presets) -> None:
     presets_of.save("Draft", *FORM)
     before = presets_of.kept.all()
     acts: tuple[Callable[[], list[Any]], ...] = (
-        lambda: presets_of.save("draft", *FORM[:-1], 5),
+        lambda: presets_of.save("draft", *FORM[:4], 5, *FORM[5:]),
         lambda: presets_of.save("Another", *FORM),
         lambda: presets_of.rename("Draft", "Night"),
         lambda: presets_of.delete("Draft"),

@@ -116,9 +116,29 @@ def test_a_clip_too_long_for_the_ram_is_made_in_parts_that_are_blended(
     found = run(made(held=21 * each), clip, 64, 64, told)
     assert found.shape == (60, 64, 64, 3)
     assert [stage for stage, _ in told.stages] == ["encode", "denoise", "decode"] * 5
+    assert [round(60 * begin) for begin, _ in told.parts] == [0, 12, 24, 36, 48]
+    assert sum(share for _, share in told.parts) == pytest.approx(1)
     whole = run(made(), clip, 64, 64)
     # The network of this test makes each window lighter; the clip's own colours come back.
     assert np.abs(found.astype(int) - whole).mean() < 6
+
+
+def test_a_scene_is_enlarged_without_the_one_before(made: Callable[..., SeedVr]) -> None:
+    rows, columns = np.mgrid[:64, :96]
+    one = np.stack([((columns + 3 * at) // 8 % 2 * 200 + 20) for at in range(7)])
+    other = np.stack([((rows * columns + 40 * at) // 96 % 5 * 50) for at in range(9)])
+    clip = np.concatenate([one, other])[..., None].repeat(3, -1).astype(np.uint8)
+    told = Told()
+    found = run(made(), clip, 128, 192, told)
+    assert [round(16 * begin) for begin, _ in told.parts] == [0, 7]
+    assert len(told.stages) == 6
+    for scene, begin in ((clip[:7], 0), (clip[7:], 7)):
+        alone = run(made(), scene, 128, 192)
+        assert np.abs(found[begin : begin + len(scene)].astype(int) - alone).max() <= 2
+
+
+def test_of_no_frames_nothing_is_made(made: Callable[..., SeedVr]) -> None:
+    assert [*made().enlarge([], 0, 64, 64, 1, Told())] == []
 
 
 @pytest.mark.parametrize("look", [1, 2, 4, 6])

@@ -29,7 +29,8 @@ def test_parts_add_up_and_the_largest_peak_counts() -> None:
     run: Any = Run()
     meter: Any = Meter()
     telling = Telling(run, meter)
-    for _ in range(2):  # a clip in two parts
+    for number in range(2):
+        telling.part(number / 2, 0.5)
         for part in ("encode", "denoise", "decode"):
             telling.stage(part)
             telling.advance(0.0)
@@ -38,7 +39,7 @@ def test_parts_add_up_and_the_largest_peak_counts() -> None:
     parts = telling.ended()
     assert [part["peak"] for part in parts.values()] == [6, 9, 8]
     assert list(parts) == list(SHARES)
-    shares = [round(share, 6) for share in run.shares[:6]]
+    shares = [round(share, 6) for share in run.shares]
     assert shares == sorted(shares), "the bar never goes back"
-    assert (run.shares[0], run.shares[5], run.looks) == (0.0, 1.0, 6)
+    assert (run.shares[0], run.shares[-1], run.looks) == (0.0, 1.0, 6)
     assert telling.ended() == parts
