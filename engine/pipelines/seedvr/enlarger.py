@@ -97,7 +97,7 @@ class SeedVr:
             while held and begin < count:
                 held += islice(source, max(0, min(long, count - begin) - len(held)))
                 scene = held[: _first_cut(held)]
-                ends = len(scene) < len(held) or begin + len(held) >= count
+                ends = len(scene) < len(held) or len(held) < long or begin + long >= count
                 own = len(scene) if ends else len(scene) - SEAM
                 steps.part(begin / count, own / count)
                 part = _Part(scene, height, width, begin, self._device)

@@ -141,6 +141,14 @@ def test_of_no_frames_nothing_is_made(made: Callable[..., SeedVr]) -> None:
     assert [*made().enlarge([], 0, 64, 64, 1, Told())] == []
 
 
+def test_a_source_that_ends_early_gives_what_it_has(made: Callable[..., SeedVr]) -> None:
+    clip = moving(7, 32, 32)
+    assert len([*made().enlarge(clip, 60, 64, 64, 1, Told())]) == 7
+    each = clip[0].size + 3 * 64 * 64 * 4
+    long = moving(40, 32, 32)
+    assert len([*made(held=21 * each).enlarge(long, 90, 64, 64, 1, Told())]) == 40
+
+
 @pytest.mark.parametrize("look", [1, 2, 4, 6])
 def test_a_cancel_leaves_nothing_behind(made: Callable[..., SeedVr], look: int) -> None:
     seedvr = made()
