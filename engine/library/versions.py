@@ -233,12 +233,13 @@ def version_of(original: Original, model: str, wanted: Wanted) -> ClipRequest:
     )
 
 
-def timing_for(video: Video, fps: int, larger: bool) -> Timing:
+def timing_for(video: Video, fps: int, larger: bool, loop: bool = False) -> Timing:
     """When each frame of a version is that has so many a second; one that is made ``larger`` keeps
-    the frames of ``video`` where that has as many."""
+    the frames of ``video`` where that has as many. A ``loop`` has as many, but others at its end.
+    """
     if larger and fps == whole_rate(video):
         return own_timing(video.times, video.end)
-    return timing_of(video.times, video.end, fps)
+    return timing_of(video.times, video.end, fps, loop)
 
 
 def whole_rate(video: Video) -> int:

@@ -22,6 +22,7 @@ from engine.machine.facts import this_machine
 from engine.pipelines.base import Enlarges, Picture, Pipeline, PipelineError
 from engine.pipelines.changers import described, made_between
 from engine.pipelines.smooth.lanczos import Lanczos
+from engine.pipelines.smooth.loops import LONGEST, is_loop
 from engine.plan.make import plan_to_json
 from engine.stages import CHANGES
 from engine.text import Text, of_preset
@@ -44,7 +45,7 @@ def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
     writer: ClipWriter | None = None
     try:
         run.stage("enlarge" if order.preset.enlarges else "smooth")
-        video, timing = _looked_at(order)
+        video, timing = _looked_at(order, run)
         writer = _writer_of(order, video, timing)
         loaded = _loaded_for(order, pipeline)
         digest = _pass_through(order, run, video, timing, writer, loaded)
@@ -69,7 +70,7 @@ def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
         return ended_early(order, run, error)
 
 
-def _looked_at(order: Change) -> tuple[Video, Timing]:
+def _looked_at(order: Change, run: JobRun) -> tuple[Video, Timing]:
     """The source, and when each frame of the new clip is.
 
     Raises:
@@ -84,7 +85,16 @@ def _looked_at(order: Change) -> tuple[Video, Timing]:
     same = picture == Size(video.height, video.width) or fits(video, picture)
     if request.frames != len(timing.places) or not same:
         raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
+    makes_some = any(place.share for place in timing.places)
+    if makes_some and len(video.times) <= LONGEST and is_loop(_checked(order, run, video)):
+        timing = timing_for(video, request.fps or 1, order.preset.enlarges, loop=True)
     return video, timing
+
+
+def _checked(order: Change, run: JobRun, video: Video) -> Iterator[Picture]:
+    for frame in pictures(Path(order.source), video):
+        run.check()
+        yield frame
 
 
 def _writer_of(order: Change, video: Video, timing: Timing) -> ClipWriter:

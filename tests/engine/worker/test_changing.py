@@ -111,6 +111,21 @@ def test_other_programs_videos_keep_their_sound_and_their_length(
     assert engine.status().model == "smooth", "no model was loaded for it"
 
 
+def test_a_loop_stays_a_loop(engine: Engine, tmp_path: Path) -> None:
+    there = moving(7, 64, 96)
+    loop = np.concatenate([there, there[-2:0:-1]])
+    engine.start()
+    ends = []
+    for name, frames in (("round", loop), ("there", there)):
+        times = [Fraction(at, 30) for at in range(len(frames))]
+        found = original_at(engine.sources, write(tmp_path / f"{name}.mp4", frames, times))
+        clip = made(engine, engine.submit(Asked(60).request(found, engine.changers(), OWN)))
+        before, last = read_frames(engine.library.place(clip))[-2:].astype(int)
+        ends.append(float(np.abs(last - before).mean()))
+    moves, stays = ends
+    assert moves > 4 * stays, "behind the last frame it goes on to the first"
+
+
 def test_what_a_version_takes_is_measured_by_itself_and_told_for_other_sizes(
     engine: Engine, tmp_path: Path
 ) -> None:
