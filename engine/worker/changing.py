@@ -114,6 +114,7 @@ def _loaded_for(order: Change, pipeline: Pipeline) -> Enlarges | None:
     """What is loaded, if that is what shall make the pictures of ``order`` larger."""
     if isinstance(pipeline, Enlarges) and order.preset.weights_of == pipeline.preset.weights_of:
         return pipeline
+    assert order.preset.is_guest, "the slot has started a worker that has loaded it"
     return None
 
 
