@@ -179,10 +179,10 @@ class Engine(ByLane):
             PictureError: a picture isn't kept here any more.
         """
         self.admit(requests, may_wait, lane)
-        models, changers = self.presets.models, self.changers()
-        follows = [
-            FollowUp.of(models[request.model], changers, smooth, side) for request in requests
-        ]
+        follows: list[FollowUp | None] = []
+        if smooth or side:
+            models, changers = self.presets.models, self.changers()
+            follows = [FollowUp.of(models[one.model], changers, smooth, side) for one in requests]
         jobs = self.jobs.add_all(
             requests, embed=embed, visitor=visitor, wanted=lane, follows=follows
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.library.larger import Picture, by_name, fits
+from engine.library.larger import by_name, fits
 from engine.library.versions import Changers, Original, Wanted, version_of
 from engine.library.video import LONGEST, Video
 from engine.presets import ModelPreset
@@ -33,8 +33,7 @@ class FollowUp:
         fps = fps if fps > made_by.fps else 0
         if not (fps or side):
             return None
-        larger = Wanted(fps or None, Picture(side, side)) if side else None
-        enlarger = changers.by(larger).id if larger else ""
+        enlarger = changers.by(bool(fps), larger=True).id if side else ""
         return cls(changers.smoother.id, fps, made_by.fps, side, enlarger)
 
     def to_row(self) -> str:

@@ -102,12 +102,13 @@ class Changers:
         enlarger = next(preset for preset in can if preset.enlarges)
         return cls(next(preset for preset in can if not preset.enlarges), enlarger)
 
-    def by(self, wanted: "Wanted") -> ModelPreset:
-        """What makes that. Either makes frames in between, and larger pictures of some kind."""
-        if wanted.picture is None:
+    def by(self, smoother: bool, larger: bool) -> ModelPreset:
+        """What makes a version that is so. Either makes frames in between, and larger pictures of
+        some kind."""
+        on_processor = self.enlarger.runs_on == "cpu"
+        if not larger or (smoother and on_processor and self.smoother.runs_on == "nvidia"):
             return self.smoother
-        quickly = wanted.fps and self.enlarger.runs_on == "cpu"
-        return self.smoother if quickly and self.smoother.runs_on == "nvidia" else self.enlarger
+        return self.enlarger
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _rate(video: Video, rate: object) -> int:
 
 def _checked(original: Original, changers: Changers, wanted: Wanted) -> ClipRequest:
     """Raises RequestError: what comes out is too small, too wide, or too long."""
-    model = changers.by(wanted)
+    model = changers.by(bool(wanted.fps), wanted.picture is not None)
     request = version_of(original, model.id, wanted)
     for field in DIMENSIONS:
         limits = getattr(model.limits, field)

@@ -15,7 +15,7 @@ from engine.request import ClipRequest
 from engine.stages import Frames, Memory, Stage
 from engine.text import Said
 
-Picture = NDArray[np.uint8]  # [height, width, 3], RGB
+Frame = NDArray[np.uint8]  # [height, width, 3], RGB
 
 
 class Cancelled(Exception):
@@ -163,8 +163,8 @@ class Enlarges(Protocol):
         """Of the last clip: seconds and peak bytes of what is one stage to whoever waits."""
 
     def enlarge(
-        self, frames: Iterable[Picture], request: ClipRequest, count: int, seed: int, run: Run
-    ) -> Iterator[Picture]:
+        self, frames: Iterable[Frame], request: ClipRequest, count: int, seed: int, run: Run
+    ) -> Iterator[Frame]:
         """``count`` pictures, as many as ``frames`` has, in the size of ``request``.
 
         Raises:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 
+from engine.machine.facts import package_version
 from engine.pipelines.smooth.base import Interpolator
 from engine.presets import FamilyName, ModelPreset, load_presets
 from engine.weights.checkpoint import WeightsMissing
@@ -20,7 +21,9 @@ def made_between(preset: ModelPreset) -> Interpolator:
 
 def described(preset: ModelPreset) -> dict[str, str]:
     """What runs, as ``Pipeline.describe``."""
-    return _DESCRIBED[preset.family](preset)
+    names = _PACKAGES.get(preset.family, ())
+    found = {name: told for name in names if (told := package_version(name))}
+    return {"label": preset.summary, **found}
 
 
 def _motion(preset: ModelPreset) -> Interpolator:
@@ -44,33 +47,15 @@ def _beside_seedvr(preset: ModelPreset) -> Interpolator:
     return _motion(preset)
 
 
-def _of_seedvr(preset: ModelPreset) -> dict[str, str]:
-    from engine.pipelines.seedvr import pipeline
-
-    return pipeline.described(preset)
-
-
-def _of_smooth(preset: ModelPreset) -> dict[str, str]:
-    from engine.pipelines.smooth import pipeline
-
-    return pipeline.described(preset)
-
-
-def _of_rife(preset: ModelPreset) -> dict[str, str]:
-    from engine.pipelines.rife import pipeline
-
-    return pipeline.described(preset)
-
-
 _BETWEEN: Mapping[FamilyName, Callable[[ModelPreset], Interpolator]] = {
     "smooth": _motion,
     "rife": _rife,
     "seedvr": _beside_seedvr,
     "scripted": _motion,
 }
-_DESCRIBED: Mapping[FamilyName, Callable[[ModelPreset], dict[str, str]]] = {
-    "smooth": _of_smooth,
-    "rife": _of_rife,
-    "seedvr": _of_seedvr,
-    "scripted": lambda preset: {"label": preset.summary},
+# The packages that a receipt tells the version of.
+_PACKAGES: Mapping[FamilyName, tuple[str, ...]] = {
+    "smooth": ("av",),
+    "rife": ("torch", "lightx2v"),
+    "seedvr": ("torch", "lightx2v", "diffusers"),
 }

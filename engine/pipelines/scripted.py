@@ -21,7 +21,7 @@ from typing import cast
 
 import numpy as np
 
-from engine.pipelines.base import Broken, OutOfMemory, Picture, PipelineError, Run
+from engine.pipelines.base import Broken, Frame, OutOfMemory, PipelineError, Run
 from engine.pipelines.ram import RamMeter
 from engine.plan.choice import Choice, Plan
 from engine.presets import ModelPreset
@@ -103,8 +103,8 @@ class Scripted:
         return frames
 
     def enlarge(
-        self, frames: Iterable[Picture], request: ClipRequest, count: int, seed: int, run: Run
-    ) -> Iterator[Picture]:
+        self, frames: Iterable[Frame], request: ClipRequest, count: int, seed: int, run: Run
+    ) -> Iterator[Frame]:
         """Each pixel several times."""
         self.parts = {"decode": {"seconds": 0.0, "peak": 0.0}}
         for number, frame in enumerate(frames, 1):

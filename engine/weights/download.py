@@ -117,7 +117,7 @@ class Download:
         others = self._other_revisions(wrong)
         damaged = [str(places[p.path]) for p in wrong if p.role not in others]
         parts = [self._part_of(f) for f in self.preset.weights if not self.manifest.of(f.role)]
-        for role in TRANSFORMERS if self.preset.architecture else ():
+        for role in TRANSFORMERS:
             transformer = self.preset.weight_file(role)
             there_is = transformer and self._part_of(transformer, whole=True)
             if there_is and not damaged:

@@ -34,26 +34,27 @@ DIM_OF_1_3B = 1536
 
 
 def check_transformer(checkpoint: Checkpoint, preset: ModelPreset) -> None:
+    """``check_headers`` of a Wan model's checkpoint."""
+    check_headers(dict(zip(TRANSFORMERS, checkpoint.transformers, strict=False)), preset)
+
+
+def check_headers(parts: Parts, preset: ModelPreset) -> None:
     """Read the headers of each transformer's files and compare them with ``preset``.
 
     Raises:
         DamagedFile: a file isn't whole, or isn't safetensors.
         WrongWeights: they are of another layout, precision, model or number of blocks.
     """
-    for role, place in zip(TRANSFORMERS, checkpoint.transformers, strict=False):
-        check_files(place, preset, role)
-
-
-def check_headers(parts: Parts, preset: ModelPreset) -> None:
-    """``check_transformer`` of whatever model; what promises no architecture is looked at as it is
-    loaded."""
-    for role in TRANSFORMERS if preset.architecture else ():
+    for role in TRANSFORMERS:
         if role in parts:
             check_files(parts[role], preset, role)
 
 
 def check_files(transformer: Path, preset: ModelPreset, role: Role = "transformer") -> None:
-    """``check_transformer`` for one that lies there alone: a folder (blocks) or a file."""
+    """``check_headers`` for one that lies there alone: a folder (blocks) or a file. What promises
+    no architecture is looked at as it is loaded."""
+    if preset.architecture is None:
+        return
     check = _Check(preset, role)
     if COMFYUI in transformer.name.lower():
         raise check.comfyui(transformer, Text("weights.sign_name"))

@@ -261,7 +261,7 @@ def useful(candidates: Iterable[Path], preset: ModelPreset) -> list[Path]:
             hit = next(((c, place) for c, place in pairs if place), None)
             if hit is None:
                 continue
-            if file.role in TRANSFORMERS and whole and preset.architecture:
+            if file.role in TRANSFORMERS and whole:
                 check_files(hit[1], preset, file.role)
             found.append(hit[0])
             break

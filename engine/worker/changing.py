@@ -13,13 +13,12 @@ from engine import VERSION
 from engine.home import Home
 from engine.library import mp4, sound
 from engine.library.clip_writer import ClipWriter
-from engine.library.larger import Picture as Size
-from engine.library.larger import fits
+from engine.library.larger import Picture, fits
 from engine.library.receipt import for_others
 from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
-from engine.pipelines.base import Enlarges, Picture, Pipeline, PipelineError
+from engine.pipelines.base import Enlarges, Frame, Pipeline, PipelineError
 from engine.pipelines.changers import described, made_between
 from engine.pipelines.smooth.lanczos import Lanczos
 from engine.pipelines.smooth.loops import LONGEST, is_loop
@@ -81,8 +80,8 @@ def _looked_at(order: Change, run: JobRun) -> tuple[Video, Timing]:
         raise PipelineError(Text("worker.source_gone"), Text("worker.choose_source"))
     request, video = order.request, look_at(Path(order.source))
     timing = timing_for(video, request.fps or 1, order.preset.enlarges)
-    picture = Size(request.height, request.width)
-    same = picture == Size(video.height, video.width) or fits(video, picture)
+    picture = Picture(request.height, request.width)
+    same = picture == Picture(video.height, video.width) or fits(video, picture)
     if request.frames != len(timing.places) or not same:
         raise PipelineError(Text("worker.other_video"), Text("worker.choose_source"))
     makes_some = any(place.share for place in timing.places)
@@ -91,7 +90,7 @@ def _looked_at(order: Change, run: JobRun) -> tuple[Video, Timing]:
     return video, timing
 
 
-def _checked(order: Change, run: JobRun, video: Video) -> Iterator[Picture]:
+def _checked(order: Change, run: JobRun, video: Video) -> Iterator[Frame]:
     for frame in pictures(Path(order.source), video):
         run.check()
         yield frame
@@ -120,7 +119,7 @@ def _loaded_for(order: Change, pipeline: Pipeline) -> Enlarges | None:
 
 def _frames_of(
     order: Change, run: JobRun, video: Video, timing: Timing, loaded: Enlarges | None
-) -> Iterator[Picture]:
+) -> Iterator[Frame]:
     """All frames of the new clip. A network makes the clip's own larger before there are more of
     them, Lanczos after: whichever is less work for the one that takes longer."""
     request, source = order.request, pictures(Path(order.source), video)

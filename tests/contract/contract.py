@@ -46,8 +46,10 @@ CASES = (
 )
 
 
-class Contract:
-    """``package`` and ``workspace`` are fixtures beside each subclass."""
+class Answers:
+    """``package`` and ``workspace`` are fixtures beside each subclass, ``cases`` what it asks."""
+
+    cases: tuple[str, ...]
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -55,7 +57,13 @@ class Contract:
         cls, package: Package, workspace: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> Found:
         root = copied(workspace, tmp_path_factory.mktemp("lightx2v") / "root")
-        return package.answer_cases(CASES, root)
+        return package.answer_cases(cls.cases, root)
+
+
+class Contract(Answers):
+    """Of Wan's pipeline, and of RIFE."""
+
+    cases = CASES
 
     @pytest.mark.parametrize("case", CASES)
     def test_no_case_crashes(self, found: Found, case: str) -> None:

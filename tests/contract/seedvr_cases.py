@@ -5,7 +5,7 @@ With the real package alone: a double of its network would be one of ours.
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -162,19 +162,13 @@ def other_files(folder: Path) -> dict[str, Any]:
     """What isn't the 3B, or lacks something."""
     transformer, vae = written(folder)
     short = folder / "short.safetensors"
-    whole = dict(safe_open_all(vae))
+    whole = dict(Weights(vae, torch.float16, CPU))
     save_file({name: one for name, one in whole.items() if "conv_in" not in name}, short)
     return {
         "small": raised(lambda: SeedVr(transformer, vae, CPU, "resident")),
         "swapped": raised(lambda: SeedVr(vae, vae, CPU, "resident")),
         "lacks": raised(lambda: Vae(short, CPU)),
     }
-
-
-def safe_open_all(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    weights = Weights(file, torch.float16, CPU)
-    for name in weights:
-        yield name, weights[name]
 
 
 def opened(folder: Path) -> SeedVr:

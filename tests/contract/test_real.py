@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract import packages
-from tests.contract.contract import Contract, Found
-from tests.contract.packages import Package, copied
+from tests.contract.contract import Answers, Contract, Found
+from tests.contract.packages import Package
 from tests.contract.queue import QueueContract
 
 REAL = packages.real()
@@ -33,18 +33,12 @@ class TestQueue(QueueContract):
     """Through our worker and queue."""
 
 
-class TestSeedVr:
+class TestSeedVr(Answers):
     """SeedVR2's network and VAE, of which there is no double: it would be one of ours."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def found(
-        cls, package: Package, workspace: Path, tmp_path_factory: pytest.TempPathFactory
-    ) -> Found:
-        root = copied(workspace, tmp_path_factory.mktemp("seedvr") / "root")
-        return package.answer_cases(("enlarges", "pieces", "step", "other_files"), root)
+    cases = ("enlarges", "pieces", "step", "other_files")
 
-    @pytest.mark.parametrize("case", ["enlarges", "pieces", "step", "other_files"])
+    @pytest.mark.parametrize("case", cases)
     def test_no_case_crashes(self, found: Found, case: str) -> None:
         assert "crashed" not in found[case], found[case]["crashed"]
 

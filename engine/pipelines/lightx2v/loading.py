@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import logging
-from importlib import metadata
 from typing import Any
 
 from engine.install.installed import SETUP
@@ -80,11 +79,3 @@ def let_every_block_compile(preset: ModelPreset) -> None:
     dynamo: Any = importlib.import_module("torch._dynamo")
     limit = dynamo.config.recompile_limit
     dynamo.config.recompile_limit = max(limit, 2 * preset.architecture.layers)
-
-
-def version_of(name: str) -> str:
-    """The installed version; "" where the package has no metadata."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -18,7 +18,7 @@ import torch
 from engine.adapters.pairs import Noise
 from engine.errors import first_line
 from engine.home import Home
-from engine.machine.facts import this_machine
+from engine.machine.facts import package_version, this_machine
 from engine.pipelines.base import Broken, Run, StageMeter
 from engine.pipelines.cuda import CudaMeter, out_of_memory
 from engine.pipelines.lightx2v import kernels, ours, proof, repairs
@@ -33,7 +33,6 @@ from engine.pipelines.lightx2v.loading import (
     import_lightx2v,
     let_every_block_compile,
     lightx2v_device,
-    version_of,
 )
 from engine.pipelines.lightx2v.picture import PictureEncoder
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register, torch_rounds_up
@@ -236,7 +235,7 @@ class LightX2V:
 
     def describe(self) -> dict[str, Said]:
         names = ("torch", "lightx2v", "transformers", "triton", "sageattention", "sglang-kernel")
-        found: dict[str, Said] = {name: version for name in names if (version := version_of(name))}
+        found: dict[str, Said] = {name: told for name in names if (told := package_version(name))}
         if self._arena is not None and self._arena.pageable:
             size = Memory(self._arena.pageable)
             found["notice"] = Text("pipelines.not_page_locked", size=size)

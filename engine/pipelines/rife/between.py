@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
-from engine.home import Home
+from engine.pipelines.base import Frame
 from engine.pipelines.cuda import told_errors
 from engine.pipelines.lightx2v.loading import import_lightx2v
 from engine.pipelines.rife.network import forget_sizes, open_between
-from engine.pipelines.smooth.base import Frame, pairs, unchecked
+from engine.pipelines.smooth.base import pairs, unchecked
+from engine.pipelines.weight_files import parts_of
 from engine.presets import ModelPreset
 from engine.timing import Timing
-from engine.weights.checkpoint import find_parts
 
 
 class Rife:
@@ -25,7 +25,7 @@ class Rife:
 
     def __init__(self, preset: ModelPreset) -> None:
         self._device = torch.device(import_lightx2v())
-        file = find_parts(Home.find().weights / preset.weights_of, preset)["interpolator"]
+        file = parts_of(preset)["interpolator"]
         with told_errors():
             self._between = open_between(file, preset, self._device)
 

@@ -12,10 +12,9 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from engine.errors import first_line
-from engine.pipelines.base import PipelineError
+from engine.pipelines.weight_files import check_shapes, wrong
 from engine.presets import ModelPreset
 from engine.text import Text
-from engine.weights.checkpoint import get_it
 
 IFNET = "lightx2v.models.vfi.rife.train_log.IFNet_HDv3"
 WARP = "lightx2v.models.vfi.rife.model.warplayer"
@@ -62,15 +61,13 @@ def _weights(file: Path, wanted: dict[str, Any], preset: ModelPreset) -> dict[st
     try:
         found = {_own_name(name): tensor.float() for name, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
-        raise _wrong(file, preset, Text("pipelines.cant_read", why=first_line(error))) from error
+        why = Text("pipelines.cant_read", why=first_line(error))
+        raise wrong(file, why, preset.weights_of) from error
     found = {name: tensor for name, tensor in found.items() if not name.startswith(TRAINING)}
-    for name, tensor in wanted.items():
-        if name not in found:
-            raise _wrong(file, preset, Text("weights.lacks_key", key=name))
-        if found[name].shape != tensor.shape:
-            has, promised = (str(list(one.shape)) for one in (found[name], tensor))
-            shapes = Text("weights.other_shape", key=name, shape=has, promised=promised)
-            raise _wrong(file, preset, shapes)
+    has, promised = (
+        {name: tuple(one.shape) for name, one in each.items()} for each in (found, wanted)
+    )
+    check_shapes(file, has, promised, preset.weights_of)
     return {name: found[name] for name in wanted}
 
 
@@ -78,8 +75,3 @@ def _own_name(name: str) -> str:
     for wrapped in WRAPPED:
         name = name.removeprefix(wrapped)
     return NUMBERED.sub(r"block\1.", name)
-
-
-def _wrong(file: Path, preset: ModelPreset, what: Text) -> PipelineError:
-    sentence = Text("weights.wrong", file=file, what=what, model=preset.name)
-    return PipelineError(sentence, get_it(preset))

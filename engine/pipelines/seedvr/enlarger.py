@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from engine.pipelines.base import Frame
 from engine.pipelines.seedvr.colour import as_in
 from engine.pipelines.seedvr.network import Network
 from engine.pipelines.seedvr.pieces import noise, starts, weights
 from engine.pipelines.seedvr.vae import FOURTH, TILE, Vae
-from engine.pipelines.smooth.base import Frame
 from engine.pipelines.smooth.cuts import is_cut, look_at
 from engine.stages import Stage
 from engine.units import GIB

@@ -1,6 +1,6 @@
 """Reading the weights, tensor by tensor, after a look at what the files hold."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ from safetensors import SafetensorError, safe_open
 
 from engine.errors import first_line
 from engine.pipelines.base import PipelineError
+from engine.pipelines.weight_files import Shapes, check_shapes, wrong
 from engine.text import Text
-from engine.weights.safetensors_header import TensorHeader, WrongWeights, read_header
+from engine.weights.safetensors_header import WrongWeights, read_header
 
-Shapes = Mapping[str, tuple[int, ...]]
+MODEL = "seedvr2-3b"
 
 
 class Weights(MutableMapping[str, torch.Tensor]):
@@ -26,7 +27,8 @@ class Weights(MutableMapping[str, torch.Tensor]):
         try:
             self._open = opened(file, framework="pt")
         except (OSError, SafetensorError) as error:
-            raise wrong(file, Text("pipelines.cant_read", why=first_line(error))) from error
+            why = Text("pipelines.cant_read", why=first_line(error))
+            raise wrong(file, why, MODEL) from error
         self._names: tuple[str, ...] = tuple(self._open.keys())
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -53,17 +55,7 @@ def check(file: Path, wanted: Shapes) -> None:
         PipelineError: it lacks one of ``wanted``, has it in another shape, or isn't safetensors.
     """
     try:
-        header: Mapping[str, TensorHeader] = read_header(file)
+        header = read_header(file)
     except WrongWeights as error:
         raise PipelineError(error.sentence, error.remedy) from error
-    for name, shape in wanted.items():
-        if name not in header:
-            raise wrong(file, Text("weights.lacks_key", key=name))
-        if header[name].shape != shape:
-            has, promised = str(list(header[name].shape)), str(list(shape))
-            raise wrong(file, Text("weights.other_shape", key=name, shape=has, promised=promised))
-
-
-def wrong(file: Path, what: Text) -> PipelineError:
-    sentence = Text("weights.wrong", file=file, what=what, model="seedvr2-3b")
-    return PipelineError(sentence, Text("weights.get_it", model="seedvr2-3b"))
+    check_shapes(file, {name: tensor.shape for name, tensor in header.items()}, wanted, MODEL)

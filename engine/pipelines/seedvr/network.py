@@ -8,8 +8,9 @@ import torch
 
 from engine.pipelines.lightx2v import repairs as of_lightx2v
 from engine.pipelines.lightx2v.pinning import PinnedArena, cuda_register
-from engine.pipelines.seedvr.files import Shapes, Weights, check
+from engine.pipelines.seedvr.files import Weights, check
 from engine.pipelines.seedvr.repairs import import_network
+from engine.pipelines.weight_files import Shapes
 
 PROMPT = "positive_conditioning"  # [58, 5120]: the one text that it was trained to be given
 CHANNELS = 16

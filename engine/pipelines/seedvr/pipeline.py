@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.home import Home
 from engine.machine.memory import sample_host
-from engine.pipelines.base import Run, StageMeter
+from engine.pipelines.base import Frame, Run, StageMeter
+from engine.pipelines.changers import described
 from engine.pipelines.cuda import CudaMeter, told_errors
-from engine.pipelines.lightx2v.loading import import_lightx2v, version_of
+from engine.pipelines.lightx2v.loading import import_lightx2v
 from engine.pipelines.ram import RamMeter
 from engine.pipelines.seedvr.enlarger import Most, SeedVr
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.weight_files import parts_of
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
 from engine.request import ClipRequest
 from engine.stages import Frames, Stage
 from engine.text import Said
 from engine.units import GIB
-from engine.weights.checkpoint import find_parts
 
 log = logging.getLogger("headroom.seedvr")
 
@@ -32,8 +31,6 @@ SHARES: Mapping[str, tuple[float, float]] = {
     "denoise": (0.27, 0.15),
     "decode": (0.42, 0.58),
 }
-
-
 RAM_PARTS = 4  # of the RAM that is left a clip may take one: the network's blocks take 6.3 GiB
 LEAST_HELD = 1 * GIB
 
@@ -49,8 +46,9 @@ class SeedVrWorker:
 
     def load(self, plan: Plan) -> Plan:
         device = import_lightx2v()
-        self.meter = Parted() if device == "cuda" else RamMeter()
-        found = find_parts(Home.find().weights / self.preset.weights_of, self.preset)
+        if device == "cuda":
+            self.meter = Parted()
+        found = parts_of(self.preset)
         most = Most(self.preset.memory.window_tokens or Most.tokens, _held())
         with told_errors():
             self._seedvr = SeedVr(
@@ -91,13 +89,6 @@ class SeedVrWorker:
 
     def describe(self) -> Mapping[str, Said]:
         return {**described(self.preset)}
-
-
-def described(preset: ModelPreset) -> dict[str, str]:
-    """What runs, as ``Pipeline.describe``."""
-    found = {"label": preset.summary, "torch": str(torch.__version__)}
-    names = ("lightx2v", "diffusers")
-    return found | {name: told for name in names if (told := version_of(name))}
 
 
 def _held() -> int:

@@ -3,6 +3,8 @@ itself, so that the pieces of a tile are to the bit what the whole would be."""
 
 import importlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +74,16 @@ class Vae:
         count, high, wide = shape
         deep, rows, columns = (count - 1) // FOURTH + 1, high // EIGHTH, wide // EIGHTH
         found = torch.zeros(CHANNELS, deep, rows, columns)
-        pieces = _pieces(count, 1 + FOURTH, FOURTH)
-        tiles = [*self._tiles(rows, columns, 1)]
-        for number, (row, column, weight) in enumerate(tiles):
-            at = slice(row, row + weight.shape[0]), slice(column, column + weight.shape[1])
-            down, across = (slice(one.start * EIGHTH, one.stop * EIGHTH) for one in at)
-            for index, (begin, end) in enumerate(pieces):
-                watch((number + index / len(pieces)) / len(tiles))
-                part = frames(begin, end)[:, :, down, across].to(self._device, torch.bfloat16)
-                with torch.inference_mode():
-                    made = self._vae._encode(part[None], self._state(index, pieces))
-                # Of mean and spread the first, as in LightX2V (vae_encode: the mode).
-                latents = made[0, :CHANNELS].float().cpu()
-                first = (begin + FOURTH - 1) // FOURTH
-                found[:, first : first + latents.shape[1], at[0], at[1]] += latents * weight
-            self.close()
+        steps = _pieces(count, 1 + FOURTH, FOURTH)
+        for piece in self._walk(steps, rows, columns, 1, watch):
+            part = frames(piece.begin, piece.end)[:, :, piece.pixels[0], piece.pixels[1]]
+            with torch.inference_mode():
+                made = self._vae._encode(self._given(part), piece.state)
+            # Of mean and spread the first, as in LightX2V (vae_encode: the mode).
+            latents = made[0, :CHANNELS].float().cpu()
+            first = (piece.begin + FOURTH - 1) // FOURTH
+            at = slice(first, first + latents.shape[1]), *piece.latents
+            found[:, at[0], at[1], at[2]] += latents * piece.weight
         return found * SCALE
 
     def decode(self, latents: torch.Tensor, watch: Watch) -> torch.Tensor:
@@ -95,53 +92,67 @@ class Vae:
         deep, rows, columns = latents.shape[1:]
         count = (deep - 1) * FOURTH + 1
         found = torch.zeros(3, count, rows * EIGHTH, columns * EIGHTH, dtype=torch.float16)
-        pieces = _pieces(deep, 2, 1)
-        tiles = [*self._tiles(rows, columns, EIGHTH)]
-        for number, (row, column, weight) in enumerate(tiles):
-            down, across = (
-                slice(begin, begin + side)
-                for begin, side in zip((row, column), weight.shape, strict=True)
-            )
-            at = [slice(one.start // EIGHTH, one.stop // EIGHTH) for one in (down, across)]
-            large = weight.to(self._device)
-            for index, (begin, end) in enumerate(pieces):
-                watch((number + index / len(pieces)) / len(tiles))
-                part = (latents[:, begin:end, at[0], at[1]] / SCALE).to(
-                    self._device, torch.bfloat16
-                )
-                with torch.inference_mode():
-                    made = self._vae._decode(part[None], self._state(index, pieces))[0]
-                first = 0 if begin == 0 else (begin - 1) * FOURTH + 1
-                weighed = (made.float() * large).half().cpu()
-                found[:, first : first + made.shape[1], down, across] += weighed
-            self.close()
+        for piece in self._walk(_pieces(deep, 2, 1), rows, columns, EIGHTH, watch):
+            part = latents[:, piece.begin : piece.end, piece.latents[0], piece.latents[1]] / SCALE
+            with torch.inference_mode():
+                made = self._vae._decode(self._given(part), piece.state)[0]
+            weighed = (made.float() * piece.weight.to(self._device)).half().cpu()
+            first = 0 if piece.begin == 0 else (piece.begin - 1) * FOURTH + 1
+            at = slice(first, first + made.shape[1]), *piece.pixels
+            found[:, at[0], at[1], at[2]] += weighed
         return found
 
-    def _tiles(
-        self, rows: int, columns: int, times: int
-    ) -> Iterator[tuple[int, int, torch.Tensor]]:
-        """Row and column at which each begins, and what it counts at each of its places.
+    def _given(self, part: torch.Tensor) -> torch.Tensor:
+        return part[None].to(self._device, torch.bfloat16)
+
+    def _walk(
+        self, steps: list[tuple[int, int]], rows: int, columns: int, times: int, watch: Watch
+    ) -> Iterator["_Piece"]:
+        """Every piece of every tile, tile by tile; between them nothing is kept.
 
         Args:
+            steps: from which frame, or latent, until before which, in their order.
             rows, columns: latents of the whole.
-            times: places a latent, on each side.
+            times: places a latent at which a tile is weighed, on each side.
         """
-        sides = []
-        for side in (rows, columns):
-            begins = [times * one for one in starts(side, self._tile, self._share)]
-            counts = weights(begins, times * self._tile, times * side)
-            sides.append([*zip(begins, counts, strict=True)])
-        for top, high in sides[0]:
-            for left, wide in sides[1]:
-                yield top, left, high[:, None] * wide
+        states = self._states
+        tiles = [*product(self._tiles(rows, times), self._tiles(columns, times))]
+        for number, ((down, high), (across, wide)) in enumerate(tiles):
+            latents, pixels = (down, across), (_times(down, EIGHTH), _times(across, EIGHTH))
+            for index, (begin, end) in enumerate(steps):
+                watch((number + index / len(steps)) / len(tiles))
+                state = states.ACTIVE if index else states.INITIALIZING
+                state = states.DISABLED if len(steps) == 1 else state
+                yield _Piece(begin, end, latents, pixels, high[:, None] * wide, state)
+            self.close()
 
-    def _state(self, index: int, pieces: list[tuple[int, int]]) -> Any:
-        if len(pieces) == 1:
-            return self._states.DISABLED
-        return self._states.INITIALIZING if index == 0 else self._states.ACTIVE
+    def _tiles(self, side: int, times: int) -> list[tuple[slice, torch.Tensor]]:
+        """Of one side of so many latents: where each tile is, and what it counts at each place."""
+        begins = starts(side, self._tile, self._share)
+        counts = weights([times * one for one in begins], times * self._tile, times * side)
+        ends = (begin + min(self._tile, side) for begin in begins)
+        return [(slice(*at), count) for *at, count in zip(begins, ends, counts, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some frames of a tile, or latents: those from ``begin`` until before ``end``. ``latents`` and
+    ``pixels``: where the tile is, ``weight`` what it counts there; ``state``: the VAE's, of what it
+    keeps."""
+
+    begin: int
+    end: int
+    latents: tuple[slice, slice]
+    pixels: tuple[slice, slice]
+    weight: torch.Tensor
+    state: Any
+
+
+def _times(at: slice, times: int) -> slice:
+    return slice(at.start * times, at.stop * times)
 
 
 def _pieces(total: int, first: int, then: int) -> list[tuple[int, int]]:
     """The VAE's own steps: the first frame stands for itself, each latent after it for four."""
     ends = [min(first, total), *range(first + then, total + 1, then)]
-    return list(zip([0, *ends], ends, strict=False))
+    return [*pairwise([0, *ends])]

@@ -6,14 +6,12 @@ from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.pipelines.base import PipelineError
+from engine.pipelines.base import Frame, PipelineError
 from engine.pipelines.smooth.cuts import Small, is_cut, look_at
 from engine.text import Text
 from engine.timing import Timing
 
-Frame = NDArray[np.uint8]  # [height, width, 3], RGB
 HALF = Fraction(1, 2)
 
 

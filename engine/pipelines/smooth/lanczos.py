@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.base import Frame
 
 
 class Lanczos:

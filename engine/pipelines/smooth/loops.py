@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.base import Frame
 from engine.pipelines.smooth.cuts import Small, is_cut, look_at
 
 LONGEST = 300  # frames: what is meant to go round is short, and nothing longer is looked through

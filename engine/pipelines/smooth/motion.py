@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from engine.install.installed import SETUP
 from engine.machine.facts import core_limit
-from engine.pipelines.smooth.base import Frame, Pair, SmoothError, pairs, unchecked
+from engine.pipelines.base import Frame
+from engine.pipelines.smooth.base import Pair, SmoothError, pairs, unchecked
 from engine.text import Text
 from engine.timing import Timing
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from engine.pipelines.base import PipelineError, Run
+from engine.pipelines.base import PipelineError, Run, StageMeter
+from engine.pipelines.changers import described
 from engine.pipelines.ram import RamMeter
 from engine.plan.choice import Plan
 from engine.presets import ModelPreset
@@ -16,7 +17,7 @@ class Smooth:
 
     def __init__(self, preset: ModelPreset) -> None:
         self.preset = preset
-        self.meter = RamMeter()
+        self.meter: StageMeter = RamMeter()
 
     def load(self, plan: Plan) -> Plan:
         return plan
@@ -30,10 +31,3 @@ class Smooth:
 
     def describe(self) -> Mapping[str, Said]:
         return {**described(self.preset)}
-
-
-def described(preset: ModelPreset) -> dict[str, str]:
-    """What runs, as ``Pipeline.describe``."""
-    import av
-
-    return {"label": preset.summary, "av": av.__version__}

@@ -10,7 +10,6 @@ import pytest
 from engine.engine import Engine
 from engine.library import folder_sync
 from engine.library.files import Identity
-from engine.library.larger import Picture
 from engine.library.library import Clip, add_clip
 from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again, checked, for_others, receipt_lines
@@ -19,7 +18,6 @@ from engine.library.versions import (
     Asked,
     Changers,
     Original,
-    Wanted,
     next_rate,
     told_of,
     versions,
@@ -63,13 +61,12 @@ def test_a_gpu_changes_clips_where_it_can(presets: Presets) -> None:
     assert (usual.smoother.id, usual.enlarger.id) == ("smooth", "enlarge")
     assert (able.smoother.id, able.enlarger.id) == ("rife", "seedvr2-3b")
     smoothly = Changers.of(presets, lambda preset: preset.id == "rife")
-    larger = Picture(960, 1664)
     for wanted, by in {
-        Wanted(fps=32): ("smooth", "rife", "rife"),
-        Wanted(picture=larger): ("enlarge", "seedvr2-3b", "enlarge"),
-        Wanted(32, larger): ("enlarge", "seedvr2-3b", "rife"),
+        (True, False): ("smooth", "rife", "rife"),
+        (False, True): ("enlarge", "seedvr2-3b", "enlarge"),
+        (True, True): ("enlarge", "seedvr2-3b", "rife"),
     }.items():
-        found = [one.by(wanted).id for one in (usual, able, smoothly)]
+        found = [one.by(*wanted).id for one in (usual, able, smoothly)]
         assert found == [*by]
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.base import Frame
 from engine.pipelines.smooth.cuts import is_cut, look_at
 from engine.pipelines.wan_tiny.vocabulary import Scene
 from tests.engine.pipelines.smooth.worlds import MOVING, clip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.base import Frame
 from engine.pipelines.smooth.loops import is_loop
 from tests.support.videos import moving
 

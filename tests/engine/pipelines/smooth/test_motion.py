@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from engine.pipelines.base import Cancelled
+from engine.pipelines.base import Cancelled, Frame
 from engine.pipelines.smooth import motion
-from engine.pipelines.smooth.base import Frame, SmoothError
+from engine.pipelines.smooth.base import SmoothError
 from engine.pipelines.smooth.motion import RUN, Motion
 from engine.timing import RATES, steady, timing_of
 from tests.engine.pipelines.smooth.worlds import MOVING, begun, clip, psnr

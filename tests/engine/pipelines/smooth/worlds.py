@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from engine.pipelines.smooth.base import Frame
+from engine.pipelines.base import Frame
 from engine.pipelines.wan_tiny.training.pictures import TESTED_SPREAD, ways
 from engine.pipelines.wan_tiny.training.slots import slots_of
 from engine.pipelines.wan_tiny.training.world import Paths, draw, draw_jitter
