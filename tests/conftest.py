@@ -317,6 +317,27 @@ def same_page(chromium: Any, served: Any) -> Iterator[Any]:
         yield tab
 
 
+class Gate:
+    """Before it a scripted clip stands still in its third step, for as long as a test looks: one
+    that takes some seconds may be over before a busy machine has looked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        """What the prompt says: the clip stops here."""
+        return f"hold={self._path}"
+
+    def open(self) -> None:
+        """For the clip that waits, and for all that come."""
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "open")
+
+
 Ask = Callable[..., ClipRequest]
 
 

@@ -7,6 +7,7 @@ cancel), busy (ignores it for ``busy=SECONDS``, and says so), exit (as ``kill -9
 (``exit``, but only in the first try: it needs ``marker=PATH``). ``at`` is a stage, ``denoise:STEP``
 or ``decode:PART``, after which some of the frames are there. With ``until=decode:tiled`` it
 fails only while the plan says otherwise; ``memory=VRAM`` names the memory that runs out.
+``hold=PATH``: two steps, and then it waits until that file is there, or for a cancel.
 
 HEADROOM_SCRIPTED_BECOMES=fail: it can't go on as its draft.
 HEADROOM_SCRIPTED_LOAD: seconds, or fail, broken, exit, or oom (while the plan offloads "block").
@@ -87,6 +88,8 @@ class Scripted:
                 run.advance((step + (block + 1) / blocks) / steps, step)
             run.advance((step + 1) / steps, step + 1)
             run.preview(np.full((2, 8, 8, 3), 40 * step % 256, np.uint8))
+            if step + 1 == min(2, steps):
+                self._hold(script, run)
         self._stage("decode", script, run)
         random = np.random.default_rng(seed)
         picture = random.integers(
@@ -123,6 +126,11 @@ class Scripted:
         run.stage(stage, steps)
         run.check()
         self._fault(script, stage, run)
+
+    def _hold(self, script: dict[str, str], run: Run) -> None:
+        while "hold" in script and not Path(script["hold"]).exists():
+            run.check()
+            time.sleep(0.01)
 
     def _fault(self, script: dict[str, str], place: str, run: Run) -> None:
         if script.get("at", "denoise:1") != place:

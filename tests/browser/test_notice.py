@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 
+from tests.conftest import Gate
 from tests.support.browser import MARKS, choose_scripted, generate, open_page
 from tests.support.served import Served
 
@@ -13,14 +14,15 @@ pytestmark = MARKS
 NOTICE = "[data-live=notice]"
 
 
-def kill_worker(page: Any, served: Served, prompt: str) -> None:
-    """Have the engine's process killed while it makes this clip; then the clip is made."""
-    generate(page, prompt)
+def kill_worker(page: Any, served: Served, gate: Gate) -> None:
+    """Have the engine's process killed while it makes a clip; then the clip is made."""
+    generate(page, str(gate))
     page.wait_for_selector(".live-panel.running")
     page.wait_for_selector("[data-live=stage] >> text=Denoising")
     (worker,) = workers(served)
     os.kill(worker, signal.SIGKILL)
     page.wait_for_selector(f"{NOTICE} >> text=the clip is being retried")
+    gate.open()
 
 
 def workers(served: Served) -> list[int]:
@@ -28,9 +30,11 @@ def workers(served: Served) -> list[int]:
     return [child.pid for child in found if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_notice_is_dismissed_for_every_tab(chromium: Any, page: Any, served: Served) -> None:
+def test_a_notice_is_dismissed_for_every_tab(
+    chromium: Any, page: Any, served: Served, gate: Gate
+) -> None:
     choose_scripted(page)
-    kill_worker(page, served, "steps=10 step_seconds=0.5 first")
+    kill_worker(page, served, gate)
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     assert page.is_visible(NOTICE), "the second try is what it is about"
     other = chromium.new_page()
@@ -46,9 +50,11 @@ def test_a_notice_is_dismissed_for_every_tab(chromium: Any, page: Any, served: S
     other.close()
 
 
-def test_a_notice_goes_with_the_next_clip_that_is_made_well(page: Any, served: Served) -> None:
+def test_a_notice_goes_with_the_next_clip_that_is_made_well(
+    page: Any, served: Served, gate: Gate
+) -> None:
     choose_scripted(page)
-    kill_worker(page, served, "steps=10 step_seconds=0.5 second")
+    kill_worker(page, served, gate)
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     generate(page, "steps=2 third")
     page.wait_for_selector(NOTICE, state="hidden")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import Gate, wait_until
 from tests.support.browser import MARKS, choose_scripted, generate, open_page, settled
 from tests.support.hub import Hub
 from tests.support.served import Served, serve
@@ -110,9 +110,11 @@ def test_reloading_in_the_middle_shows_the_run_and_cancel_ends_it(
     assert text(page, "outcome").startswith("Cancelled.")
 
 
-def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Served) -> None:
+def test_a_killed_engine_is_told_and_the_next_job_works(
+    page: Any, served: Served, gate: Gate
+) -> None:
     choose_scripted(page)
-    generate(page, "steps=8 step_seconds=0.4 the one that is hit")
+    generate(page, f"the one that is hit {gate}")
     page.wait_for_function("document.querySelector('.preview')?.src.startsWith('data:')")
     import psutil
 
@@ -126,6 +128,7 @@ def test_a_killed_engine_is_told_and_the_next_job_works(page: Any, served: Serve
     page.wait_for_function(
         "document.querySelector('[data-live=notice]').textContent.includes('killed by signal 9')"
     )
+    gate.open()
     assert "being retried" in text(page, "notice")
     page.wait_for_selector("[data-live=outcome][data-kind=good]")
     clips = page.locator("#strip .made img").count()

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import Gate, wait_until
 from tests.support.browser import MARKS, choose_scripted, generate, open_page
 from tests.support.served import LAZY, Served, serve
 
@@ -25,19 +25,20 @@ def context(chromium: Any) -> Iterator[Any]:
     made.close()
 
 
-def test_five_tabs_work_like_one(context: Any, served: Served) -> None:
+def test_five_tabs_work_like_one(context: Any, served: Served, gate: Gate) -> None:
     tabs = [context.new_page() for _ in range(TABS)]
     for tab in tabs:
         open_page(tab, served)
     last = tabs[-1]
     choose_scripted(last)
-    generate(last, "steps=3 step_seconds=0.3 from the last tab")
+    generate(last, "from the last tab")
     for tab in tabs:
         tab.wait_for_selector("[data-live=outcome][data-kind=good]")
     last.wait_for_selector("#strip .made img")
     tabs[0].close()
-    generate(last, "steps=3 step_seconds=0.3 once more")
+    generate(last, f"once more {gate}")
     last.wait_for_selector(".live-panel.running")
+    gate.open()
     last.wait_for_selector(".live-panel:not(.running)")
 
 
@@ -61,18 +62,23 @@ def connections(served: Served) -> int:
     return sum(c.status == "ESTABLISHED" and c.laddr.port == served.port for c in found)
 
 
-def test_a_browser_without_shared_workers_gets_a_stream_a_tab(context: Any, served: Served) -> None:
+def test_a_browser_without_shared_workers_gets_a_stream_a_tab(
+    context: Any, served: Served, gate: Gate
+) -> None:
     context.add_init_script("delete window.SharedWorker")
     tab = context.new_page()
     open_page(tab, served)
     choose_scripted(tab)
-    generate(tab, "steps=2 step_seconds=0.3 alone")
+    generate(tab, f"alone {gate}")
     tab.wait_for_selector(".live-panel.running")
+    gate.open()
     tab.wait_for_selector(".live-panel:not(.running)")
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_page_that_comes_back_goes_on(context: Any, served: Served, shared: bool) -> None:
+def test_a_page_that_comes_back_goes_on(
+    context: Any, served: Served, gate: Gate, shared: bool
+) -> None:
     """What browsers tell a page that they keep while somebody looks at another one."""
     if not shared:
         context.add_init_script("delete window.SharedWorker")
@@ -83,8 +89,9 @@ def test_a_page_that_comes_back_goes_on(context: Any, served: Served, shared: bo
         tab.evaluate(EVENT % "pagehide")
         wait_until(lambda: connections(served) == 0, "no connection of a page that was left")
         tab.evaluate(EVENT % "pageshow")
-    generate(tab, "steps=2 step_seconds=0.3 after it came back")
+    generate(tab, f"after it came back {gate}")
     tab.wait_for_selector(".live-panel.running")
+    gate.open()
     tab.wait_for_selector(".live-panel:not(.running)")
 
 

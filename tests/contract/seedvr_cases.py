@@ -129,6 +129,7 @@ def step(folder: Path) -> dict[str, Any]:
     looks: list[None] = []
     made = seedvr._network.step(noise, latents, lambda: looks.append(None))
     again = seedvr._network.step(noise, latents, lambda: None)
+    rounded = seedvr._network.step(noise.bfloat16().float(), latents, lambda: None)
     other = seedvr._network.step(noise, latents + 0.1, lambda: None)
     attention: Any = importlib.import_module(f"{repairs.NETWORK}.utils.attention")
     grouped, attention.flash_attn_varlen_func = attention.flash_attn_varlen_func, _one_by_one
@@ -139,6 +140,7 @@ def step(folder: Path) -> dict[str, Any]:
         "blocks": len(looks),
         "finite": bool(torch.isfinite(made).all()),
         "same": bool(torch.equal(made, again)),
+        "of_what_it_saw": bool(torch.equal(made, rounded)),
         "listens": not torch.equal(made, other),
         "grouped": torch.nn.functional.cosine_similarity(
             (made - noise).flatten(), (alone - noise).flatten(), dim=0

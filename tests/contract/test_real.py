@@ -67,6 +67,7 @@ class TestSeedVr(Answers):
         assert step["blocks"] == 4
         assert step["finite"]
         assert step["same"]
+        assert step["of_what_it_saw"], "what it leaves is less the noise as it saw it"
         assert step["listens"]
         assert step["grouped"] == pytest.approx(1, abs=1e-3)
         assert step["handlers"] == 0

@@ -14,7 +14,7 @@ import psutil
 from engine.home import PROJECT, Home
 from engine.jobs import Jobs, State
 from engine.store import Store
-from tests.conftest import TESTS, wait_until
+from tests.conftest import TESTS, Gate, wait_until
 
 # The program as it is, but for how long a worker may be silent.
 PROGRAM = (
@@ -22,7 +22,7 @@ PROGRAM = (
     "process.SILENCE_SECONDS = float(sys.argv.pop(1))\n"
     "sys.exit(app.main())"
 )
-CLIP = ("steps=12 step_seconds=0.25", "--model", "scripted", "--seed", "1")
+CLIP = ("--model", "scripted", "--seed", "1")
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,12 @@ def sleep_through(
         page: hold the page's process, too.
         page_first: which of the two goes on first afterwards, a fifth of a second earlier.
     """
-    with TemporaryDirectory(prefix="headroom asleep ") as folder:
+    with TemporaryDirectory(prefix="headroom-asleep-") as folder:
+        gate = Gate(Path(folder) / "open")
         home = Home(Path(folder))
         home.create()
         program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(silence), "generate", *CLIP],
+            [sys.executable, "-c", PROGRAM, str(silence), "generate", f"{gate} steps=12", *CLIP],
             cwd=PROJECT,
             env={
                 **os.environ,
@@ -69,6 +70,7 @@ def sleep_through(
         held = [program.pid, worker.pid] if page else [worker.pid]
         for pid in held:
             os.kill(pid, signal.SIGSTOP)
+        gate.open()
         time.sleep(seconds)  # what is tried is that time goes by
         for pid in held if page_first else reversed(held):
             if psutil.pid_exists(pid):

@@ -89,9 +89,6 @@ def machines_of(engine: Engine) -> Iterator[Machines]:
 # ---- what tests look at ----------------------------------------------------------------------
 
 
-LONG = "steps=60 step_seconds=0.1"  # six seconds: a busy machine is late in looking
-
-
 def far(machines: Machines) -> str:
     """The name of the first lane of the machine that joined first."""
     return machines.all[0].lanes[0].name

@@ -20,7 +20,7 @@ from engine.home import Home, HomeError, drive_of, free_bytes
 from engine.jobs import State
 from engine.store import Store, StoreError
 from engine.worker.queue_lock import QueueLock
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.clipfiles import receipt, write
 from tests.support.engines import running_stage
 from ui.tabs.dropped import add_receipt_route
@@ -42,14 +42,15 @@ def leads(link: Path, target: Path) -> None:
 
 
 @pytest.mark.reliability("a folder that disappears while the program runs")
-def test_each_folder_that_goes_is_made_again(engine: Engine, ask: Ask) -> None:
+def test_each_folder_that_goes_is_made_again(engine: Engine, ask: Ask, gate: Gate) -> None:
     engine.start(warm="scripted")
     for folder in (engine.home.clips, engine.home.trash, engine.home.logs, engine.home.cache):
         shutil.rmtree(folder)
     assert finish(engine, engine.submit(ask("after that"))).state is State.DONE
-    running = engine.submit(ask("meanwhile steps=2 step_seconds=0.3"))
+    running = engine.submit(ask(f"meanwhile {gate}"))
     wait_until(lambda: running_stage(engine) == "denoise", "denoising")
     shutil.rmtree(engine.home.clips)
+    gate.open()
     assert finish(engine, running).state is State.DONE
     clip = engine.library.newest()[0]
     engine.library.trash(clip.id)
@@ -226,9 +227,11 @@ def test_a_lock_that_is_removed_is_taken_anew(engine: Engine, ask: Ask) -> None:
     assert finish(engine, engine.submit(ask())).state is State.DONE
 
 
-def test_a_queue_that_another_process_took_is_left_to_it(engine: Engine, ask: Ask) -> None:
+def test_a_queue_that_another_process_took_is_left_to_it(
+    engine: Engine, ask: Ask, gate: Gate
+) -> None:
     engine.start(warm="scripted")
-    running = engine.submit(ask("steps=4 step_seconds=0.5"))
+    running = engine.submit(ask(str(gate)))
     wait_until(lambda: running_stage(engine) == "denoise", "denoising")
     other, taken = engine.home.root / "other.lock", QueueLock(Home(engine.home.root / "x"))
     with FileLock(other, thread_local=False):
@@ -236,4 +239,5 @@ def test_a_queue_that_another_process_took_is_left_to_it(engine: Engine, ask: As
         wait_until(lambda: engine.status().state == "elsewhere", "its stepping aside")
         assert engine.status().worker_pid is None
     assert taken.still_ours(), "of a lock that nobody took there is nothing to lose"
+    gate.open()
     assert finish(engine, running).state is State.DONE

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from engine.engine import Engine
 from engine.jobs import State
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from ui import wording
 from ui.live import Live, add_routes
 
@@ -85,21 +85,22 @@ def test_an_idle_page(engine: Engine) -> None:
     assert 0 < meter["others"] < 1
 
 
-def test_a_run_is_told_from_start_to_end(engine: Engine, ask: Ask) -> None:
+def test_a_run_is_told_from_start_to_end(engine: Engine, ask: Ask, gate: Gate) -> None:
     live = Live(engine)
     engine.start(warm="scripted")
-    job = engine.submit(ask("steps=3 step_seconds=1 <b>bold</b>"))
+    job = engine.submit(ask(f"<b>bold</b> {gate}"))
     engine.submit(ask("waits"))
     wait_until(lambda: fresh(live)["preview"], "a preview on the page")
     state = fresh(live)
     assert state["running"] is True
     assert state["job"] == str(job.id), "Cancel is meant for this one"
-    assert state["title"] == "steps=3 step_seconds=1 <b>bold</b>"
+    assert state["title"] == f"<b>bold</b> {gate}"
     assert "Denoising, step" in str(state["stage"])
     assert "left" in str(state["left"])
     assert [row["title"] for row in state["queue"]["waiting"]] == ["waits"]
     assert str(state["preview"]).startswith("data:image/webp;base64,")
     assert 0 < float(str(state["fraction"])) < 1
+    gate.open()
     finish(engine, job)
 
 

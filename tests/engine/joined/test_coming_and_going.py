@@ -17,9 +17,8 @@ from engine.joined.station import Station
 from engine.joined.wire import Declined
 from engine.known_machines import MachineError
 from engine.text import plain
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.joined import (
-    LONG,
     Line,
     busy,
     engine_in,
@@ -38,33 +37,35 @@ LINES = pytest.mark.reliability("another machine cut off, silent, gone, or its h
 
 @LINES
 def test_a_cut_line_puts_the_job_back_and_the_station_gives_up(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     head.start()
     blocker = busy(head, ask)
-    job = head.submit(ask(LONG))
+    job = head.submit(ask(str(gate)))
     wait_until(running(head, job), "its progress")
     line.cut.set()
     wait_until(lambda: not machines.all, "the machine to be lost")
+    engine = there(line.station)
+    wait_until(lambda: engine.jobs.recent()[0].state is State.CANCELLED, "the station to give up")
+    gate.open()
     head.cancel(blocker.id)
     done = finish(head, job)
     assert (done.state, done.lane, done.attempts) == (State.DONE, "local", 1)
     assert "doesn't answer any more" in str(done.note)
-    engine = there(line.station)
-    wait_until(lambda: engine.jobs.recent()[0].state is State.CANCELLED, "the station to give up")
     assert len(head.library.newest()) == 1
     assert not head.away
 
 
 @LINES
 def test_a_clip_that_was_whole_when_the_line_was_cut_comes_home_later(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     name = far(machines)
     head.start()
-    job = head.submit(ask("steps=8 step_seconds=0.1"), lane=name)
+    job = head.submit(ask(str(gate)), lane=name)
     wait_until(running(head, job), "its progress")
     line.cut.set()
+    gate.open()
     engine = there(line.station)
     wait_until(lambda: engine.jobs.recent()[0].state is State.DONE, "the clip there")
     wait_until(lambda: head.jobs.get(job.id).state is State.QUEUED, "it to wait here")
@@ -100,14 +101,15 @@ def test_an_answer_that_was_lost_makes_nothing_twice(
 
 @LINES
 def test_a_head_that_was_killed_finds_what_was_made_meanwhile(
-    tmp_path: Path, station: Station, ask: Ask
+    tmp_path: Path, station: Station, ask: Ask, gate: Gate
 ) -> None:
     root = tmp_path / "head"
     with engine_in(root) as head, machines_of(head) as machines:
         machines.met(Line(station))
         head.start()
-        job = head.submit(ask("steps=8 step_seconds=0.1"), lane=far(machines))
+        job = head.submit(ask(str(gate)), lane=far(machines))
         wait_until(running(head, job), "its progress")
+        gate.open()
         # As kill -9 leaves it: the row says that it runs.
         for machine in machines.all:
             machine.gone.set()
@@ -129,12 +131,12 @@ def test_a_head_that_was_killed_finds_what_was_made_meanwhile(
 
 @LINES
 def test_a_job_that_several_machines_went_away_with_counts_as_tried(
-    head: Engine, machines: Machines, tmp_path: Path, ask: Ask
+    head: Engine, machines: Machines, tmp_path: Path, ask: Ask, gate: Gate
 ) -> None:
     """One loss says nothing of the job; after some it may be the reason."""
     head.start()
     blocker = busy(head, ask)
-    job = head.submit(ask(LONG))
+    job = head.submit(ask(str(gate)))
     seen = []
     with contextlib.ExitStack() as stack:
         for number in range(3):
@@ -145,6 +147,7 @@ def test_a_job_that_several_machines_went_away_with_counts_as_tried(
             wait_until(is_waiting(head, job), "it to wait again")
             seen.append(head.jobs.get(job.id).attempts)
     assert seen == [0, 0, 1]
+    gate.open()
     head.cancel(blocker.id)
     assert finish(head, job).state is State.DONE
 
@@ -189,10 +192,10 @@ def test_machines_of_one_name_and_copies_of_one_disk(
 
 
 def test_one_that_is_taken_out_leaves_and_its_job_waits(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     head.start()
-    job = head.submit(ask(LONG), lane=far(machines))
+    job = head.submit(ask(str(gate)), lane=far(machines))
     wait_until(running(head, job), "its progress")
     machines.take_out(machines.all[0].id)
     assert line.station.state()["dismissed"]
@@ -220,7 +223,7 @@ def test_a_clock_that_is_off_changes_nothing(
 
 @LINES
 def test_twelve_jobs_on_three_machines_with_faults_are_made_once_each(
-    head: Engine, machines: Machines, tmp_path: Path, ask: Ask
+    head: Engine, machines: Machines, tmp_path: Path, ask: Ask, gate: Gate
 ) -> None:
     """One is cut off and comes back, one dies for good, one worker is killed."""
     with contextlib.ExitStack() as stack:
@@ -231,11 +234,12 @@ def test_twelve_jobs_on_three_machines_with_faults_are_made_once_each(
         head.start()
         marker = tmp_path / "killed once"
         once = f" fail=once marker={marker}"
-        prompts = [f"number {n} steps=6 step_seconds=0.1" + once * (n == 3) for n in range(12)]
+        prompts = [f"number {n} {gate}" + once * (n == 3) for n in range(12)]
         jobs = [head.submit(ask(prompt)) for prompt in prompts]
         wait_until(lambda: len(head.jobs.all_running()) == 4, "all lanes to be at work")
         lines[0].cut.set()
         wait_until(lambda: len(machines.all) == 2, "one to be lost")
+        gate.open()
         machines.lost(lines[1], plain("It has gone."))
         stations[1].close()
         machines.met(Line(stations[0]))

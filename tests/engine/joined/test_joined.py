@@ -21,9 +21,8 @@ from engine.presets import Presets
 from engine.request import Size
 from engine.weights.checkpoint import WeightsMissing
 from engine.worker.by_lane import LaneError
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.joined import (
-    LONG,
     Line,
     engine_in,
     far,
@@ -74,10 +73,10 @@ def test_a_clip_is_made_there_and_comes_home(
 
 
 def test_its_progress_is_seen_and_it_can_be_cancelled(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     head.start()
-    job = head.submit(ask(LONG), lane=far(machines))
+    job = head.submit(ask(str(gate)), lane=far(machines))
     wait_until(running(head, job), "its progress")
     status = head.status_of(head.jobs.get(job.id))
     assert status.job == job.id
@@ -89,10 +88,10 @@ def test_its_progress_is_seen_and_it_can_be_cancelled(
 
 
 def test_pausing_at_once_puts_it_back(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     head.start()
-    job = head.submit(ask(LONG), lane=far(machines))
+    job = head.submit(ask(str(gate)), lane=far(machines))
     wait_until(running(head, job), "its progress")
     head.pause(now=True)
     wait_until(lambda: head.jobs.get(job.id).state is State.QUEUED, "it to wait again")
@@ -235,7 +234,9 @@ def test_an_odd_size_is_asked_for_once(head: Engine, machines: Machines, line: L
     assert line.asked.count("verdicts") <= 1
 
 
-def test_two_lanes_there_are_two_lanes_here(tmp_path: Path, head: Engine, ask: Ask) -> None:
+def test_two_lanes_there_are_two_lanes_here(
+    tmp_path: Path, head: Engine, ask: Ask, gate: Gate
+) -> None:
     with (
         machines_of(head) as machines,
         station_in(tmp_path / "two", on_processor=2) as station,
@@ -244,10 +245,9 @@ def test_two_lanes_there_are_two_lanes_here(tmp_path: Path, head: Engine, ask: A
         names = [lane.name for lane in machines.all[0].lanes]
         assert names == [f"{machines.all[0].name}:cpu1", f"{machines.all[0].name}:cpu2"]
         head.start()
-        jobs = [head.submit(ask("steps=10 step_seconds=0.1"), lane=name) for name in names]
-        wait_until(
-            lambda: len(head.jobs.all_running()) == 2, "both to be made at a time", seconds=20
-        )
+        jobs = [head.submit(ask(str(gate)), lane=name) for name in names]
+        wait_until(lambda: len(head.jobs.all_running()) == 2, "both to be made at a time")
+        gate.open()
         for job, name in zip(jobs, names, strict=True):
             done = finish(head, job)
             assert (done.state, done.lane) == (State.DONE, name)
@@ -269,11 +269,11 @@ def test_a_queue_that_is_paused_there_takes_none(
 
 
 def test_a_job_that_hasnt_begun_there_comes_back_when_that_queue_is_paused(
-    head: Engine, machines: Machines, line: Line, ask: Ask
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
 ) -> None:
     """Its own clips come first there, and a pause ends nothing that has begun."""
     engine = there(line.station)
-    own = engine.submit(ask("steps=20 step_seconds=0.1"))
+    own = engine.submit(ask(str(gate)))
     wait_until(lambda: engine.jobs.running(), "its own clip to be made")
     head.start()
     job = head.submit(ask(), lane=far(machines))
@@ -283,6 +283,7 @@ def test_a_job_that_hasnt_begun_there_comes_back_when_that_queue_is_paused(
     engine.pause()
     wait_until(is_waiting(head, job), "it to be back")
     assert head.jobs.get(job.id).attempts == 0
+    gate.open()
     assert finish(engine, own).state is State.DONE
     engine.resume()
     assert finish(head, job).state is State.DONE

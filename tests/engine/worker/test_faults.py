@@ -21,21 +21,20 @@ from engine.jobs import Job, State
 from engine.store import MIGRATIONS, Damaged, Store, StoreError
 from engine.store_repair import open_store
 from engine.worker.deferred import AGAIN
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.databases import damage, locked_elsewhere, settle
 from tests.support.engines import running_stage
 from ui.live import Live
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
-LONG = "steps=4 step_seconds=0.4"
 
 
 def next_job_succeeds(engine: Engine, ask: Ask) -> None:
     assert finish(engine, engine.submit(ask("next"))).state is State.DONE
 
 
-def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> Job:
-    job = engine.submit(ask(prompt))
+def denoising(engine: Engine, ask: Ask, prompt: object) -> Job:
+    job = engine.submit(ask(str(prompt)))
     wait_until(lambda: running_stage(engine) == "denoise", "denoising")
     return job
 
@@ -49,17 +48,19 @@ def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> Job:
 def test_a_hung_worker_is_replaced(
     started: Engine,
     ask: Ask,
+    gate: Gate,
     monkeypatch: pytest.MonkeyPatch,
     busy: bool,
 ) -> None:
     monkeypatch.setattr("engine.worker.process.SILENCE_SECONDS", 2.5)
     wait_until(lambda: started.status().state == "ready", "loading")
-    job = denoising(started, ask) if busy else None
+    job = denoising(started, ask, gate) if busy else None
     pid = started.status().worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: "hung for" in str(started.status().notice), "the notice")
     assert not psutil.pid_exists(pid)
+    gate.open()
     if job is not None:
         done = finish(started, job)
         assert (done.state, done.attempts) == (State.DONE, 2)
@@ -170,9 +171,10 @@ def fill_up(store: Store) -> None:
 def test_a_full_database_keeps_the_clip_until_there_is_room(
     started: Engine,
     ask: Ask,
+    gate: Gate,
 ) -> None:
     # Long enough that its end doesn't fit into the pages that there are.
-    job, store = denoising(started, ask, f"{LONG} {'x' * 1900}"), started.jobs.store
+    job, store = denoising(started, ask, f"{gate} {'x' * 1700}"), started.jobs.store
     with store.transaction() as db:
         db.execute(f"pragma max_page_count = {db.execute('pragma page_count').fetchone()[0]}")
     with pytest.raises(StoreError, match="disk is full"):
@@ -183,6 +185,7 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
     assert Live(started).state()["running"], "the page goes on"
     with store.transaction() as db:
         db.execute("pragma max_page_count = 1000000")
+    gate.open()
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 1)
     wait_until(lambda: started.status().notice == AGAIN, "the good news")
@@ -195,10 +198,11 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
 def test_a_locked_database_is_a_sentence_and_loses_nothing(
     started: Engine,
     ask: Ask,
+    gate: Gate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("engine.store.TIMEOUT_SECONDS", 0.8)
-    job, live = denoising(started, ask), Live(started)
+    job, live = denoising(started, ask, gate), Live(started)
     with locked_elsewhere(started.home.database):
         with pytest.raises(StoreError, match="Another program has locked"):
             started.submit(ask())
@@ -208,6 +212,7 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
         began = time.monotonic()
         assert live.state()["running"]
         assert time.monotonic() - began < 0.5, "who only looks waits for nobody"
+    gate.open()
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 1)
     assert len(started.library.newest()) == 1
@@ -216,8 +221,8 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
 
 @pytest.mark.starts
 @pytest.mark.reliability("the database locked by another process")
-def test_the_end_waits_for_no_lock(started: Engine, ask: Ask) -> None:
-    job = denoising(started, ask, "steps=100 step_seconds=0.2")
+def test_the_end_waits_for_no_lock(started: Engine, ask: Ask, gate: Gate) -> None:
+    job = denoising(started, ask, gate)
     with locked_elsewhere(started.home.database):
         began = time.monotonic()
         started.close()

@@ -12,7 +12,7 @@ from engine.presets import Presets
 from engine.worker.queue_lock import QueueLock
 from engine.worker.second_look import Refusal, Waits, second_look
 from engine.worker.slot import LOCAL
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 
 
 def test_an_engine_has_one_lane_and_shows_it(engine: Engine) -> None:
@@ -23,8 +23,8 @@ def test_an_engine_has_one_lane_and_shows_it(engine: Engine) -> None:
 
 
 @pytest.mark.starts
-def test_a_job_runs_in_its_lane(started: Engine, ask: Ask) -> None:
-    job = started.submit(ask("steps=20 step_seconds=0.1"))
+def test_a_job_runs_in_its_lane(started: Engine, ask: Ask, gate: Gate) -> None:
+    job = started.submit(ask(str(gate)))
     wait_until(lambda: started.lane.running(), "the job's begin")
     assert started.lane.running() == started.jobs.running() == started.jobs.running(LOCAL)
     assert started.jobs.running("another") is None

@@ -18,7 +18,7 @@ from engine.request import Size
 from engine.worker.by_lane import LaneError
 from engine.worker.lane import Lane
 from engine.worker.process import worker_environment
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.machines import GIB
 from tests.support.two_cards import LARGE, SMALL, Machine, engine_on, install
 
@@ -190,10 +190,10 @@ def both_run(engine: Engine) -> bool:
 
 
 @pytest.mark.starts
-def test_both_make_clips_at_once_and_each_once(working: Engine, ask: Ask) -> None:
-    script = "steps=30 step_seconds=0.05"
-    queued = working.submit_all([ask(script, seed=n) for n in range(6)])
+def test_both_make_clips_at_once_and_each_once(working: Engine, ask: Ask, gate: Gate) -> None:
+    queued = working.submit_all([ask(str(gate), seed=n) for n in range(6)])
     wait_until(lambda: both_run(working), "two clips at once")
+    gate.open()
     done = [finish(working, job) for job in queued]
     assert {job.state for job in done} == {State.DONE}
     assert {job.lane for job in done} == {"cpu1", "cpu2"}
@@ -213,14 +213,16 @@ def test_a_cancel_reaches_the_lane_that_makes_it(working: Engine, ask: Ask) -> N
 
 
 @pytest.mark.starts
-def test_a_killed_worker_takes_only_its_own_clip_with_it(working: Engine, ask: Ask) -> None:
-    script = "steps=40 step_seconds=0.05"
-    queued = working.submit_all([ask(script), ask(script)])
+def test_a_killed_worker_takes_only_its_own_clip_with_it(
+    working: Engine, ask: Ask, gate: Gate
+) -> None:
+    queued = working.submit_all([ask(str(gate)), ask(str(gate))])
     wait_until(lambda: both_run(working), "two clips at once")
     hit = working.lane_of(working.jobs.get(queued[0].id))
     pid = hit.status.worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    gate.open()
     done = [finish(working, job) for job in queued]
     assert [job.state for job in done] == [State.DONE] * 2
     assert [job.attempts for job in done] == [2, 1]

@@ -21,10 +21,8 @@ from engine.presets import Presets
 from engine.store import Store, StoreError
 from engine.worker.process import WorkerProcess
 from engine.worker.status import EngineState
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.engines import running_stage
-
-LONG = "steps=100 step_seconds=0.2"
 
 
 def off(engine: Engine) -> bool:
@@ -34,9 +32,9 @@ def off(engine: Engine) -> bool:
     return gone and engine.jobs.running() is None
 
 
-def denoising(engine: Engine, ask: Ask, prompt: str = LONG) -> int:
+def denoising(engine: Engine, ask: Ask, prompt: object) -> int:
     """A job in its middle; returns its number."""
-    job = engine.submit(ask(prompt))
+    job = engine.submit(ask(str(prompt)))
     wait_until(lambda: running_stage(engine) == "denoise", "denoising")
     return job.id
 
@@ -106,12 +104,15 @@ def test_once_pause_has_returned_nothing_is_claimed(jobs: Jobs, ask: Ask) -> Non
 
 
 @pytest.mark.starts
-def test_what_runs_is_finished_and_then_the_memory_is_free(started: Engine, ask: Ask) -> None:
-    first = denoising(started, ask, "steps=4 step_seconds=0.2")
+def test_what_runs_is_finished_and_then_the_memory_is_free(
+    started: Engine, ask: Ask, gate: Gate
+) -> None:
+    first = denoising(started, ask, gate)
     second = started.submit(ask("then"))
     pid = started.status().worker_pid
     started.pause()
     assert started.is_paused()
+    gate.open()
     assert finish(started, started.jobs.get(first)).state is State.DONE
     wait_until(lambda: off(started), "the worker's end")
     assert not psutil.pid_exists(pid or 0)
@@ -124,8 +125,10 @@ def test_what_runs_is_finished_and_then_the_memory_is_free(started: Engine, ask:
 
 
 @pytest.mark.starts
-def test_pausing_now_puts_what_runs_back_without_a_mark(started: Engine, ask: Ask) -> None:
-    job = denoising(started, ask, "steps=8 step_seconds=0.3")
+def test_pausing_now_puts_what_runs_back_without_a_mark(
+    started: Engine, ask: Ask, gate: Gate
+) -> None:
+    job = denoising(started, ask, gate)
     later, pid = started.submit(ask("later")), started.status().worker_pid
     seed = started.jobs.get(job).seed
     started.pause(now=True)
@@ -136,14 +139,17 @@ def test_pausing_now_puts_what_runs_back_without_a_mark(started: Engine, ask: As
     assert [one.id for one in started.jobs.waiting()] == [job, later.id], "it is next"
     assert not list(started.home.clips.glob(".partial*"))
     assert not started.status().notice, "nothing went wrong"
+    gate.open()
     started.resume()
     assert finish(started, back).state is State.DONE
     assert (started.jobs.get(job).attempts, started.jobs.get(job).seed) == (1, seed)
 
 
 @pytest.mark.starts
-def test_a_pause_that_lets_it_finish_can_be_made_one_that_doesnt(started: Engine, ask: Ask) -> None:
-    job = denoising(started, ask)
+def test_a_pause_that_lets_it_finish_can_be_made_one_that_doesnt(
+    started: Engine, ask: Ask, gate: Gate
+) -> None:
+    job = denoising(started, ask, gate)
     started.pause()
     assert started.jobs.get(job).state is State.RUNNING
     started.pause(now=True)
@@ -215,8 +221,10 @@ def looks(engine: Engine, what: str) -> Callable[[int], None]:
 
 
 @pytest.mark.starts
-def test_a_pause_outlives_the_program(started: Engine, presets: Presets, ask: Ask) -> None:
-    job = denoising(started, ask, "steps=4 step_seconds=0.2")
+def test_a_pause_outlives_the_program(
+    started: Engine, presets: Presets, ask: Ask, gate: Gate
+) -> None:
+    job = denoising(started, ask, gate)
     started.pause(now=True)
     started.close()
     assert (started.jobs.get(job).state, started.jobs.get(job).attempts) == (State.QUEUED, 0)
@@ -228,6 +236,7 @@ def test_a_pause_outlives_the_program(started: Engine, presets: Presets, ask: As
         assert again.is_paused()
         assert off(again), "what is loaded at each start isn't"
         assert again.jobs.get(job).state is State.QUEUED
+        gate.open()
         again.resume()
         assert finish(again, again.jobs.get(job)).state is State.DONE
     finally:
@@ -236,9 +245,9 @@ def test_a_pause_outlives_the_program(started: Engine, presets: Presets, ask: As
 
 @pytest.mark.starts
 def test_the_process_that_has_the_queue_obeys_any_other(
-    started: Engine, presets: Presets, ask: Ask
+    started: Engine, presets: Presets, ask: Ask, gate: Gate
 ) -> None:
-    job = denoising(started, ask)
+    job = denoising(started, ask, gate)
     store = Store(started.home.database)
     second = Engine(started.home, presets, Jobs(store))
     second.start()
@@ -289,8 +298,10 @@ def test_pause_and_resume_at_once_lose_nothing(started: Engine, ask: Ask) -> Non
 
 
 @pytest.mark.starts
-def test_a_worker_that_dies_while_paused_is_not_replaced(started: Engine, ask: Ask) -> None:
-    job = denoising(started, ask, "steps=6 step_seconds=0.3")
+def test_a_worker_that_dies_while_paused_is_not_replaced(
+    started: Engine, ask: Ask, gate: Gate
+) -> None:
+    job = denoising(started, ask, gate)
     started.pause()
     pid = started.status().worker_pid
     assert pid is not None
@@ -302,15 +313,19 @@ def test_a_worker_that_dies_while_paused_is_not_replaced(started: Engine, ask: A
     looks(started, "jobs.pause.get")(3)
     assert off(started)
     assert (started.jobs.get(job).state, started.jobs.get(job).attempts) == (State.QUEUED, 1)
+    gate.open()
     started.resume()
     assert finish(started, started.jobs.get(job)).state is State.DONE
 
 
 @pytest.mark.starts
-def test_memory_that_runs_out_while_paused_starts_no_worker(started: Engine, ask: Ask) -> None:
-    job = started.submit(ask("steps=3 step_seconds=0.4 fail=oom at=decode"))
+def test_memory_that_runs_out_while_paused_starts_no_worker(
+    started: Engine, ask: Ask, gate: Gate
+) -> None:
+    job = started.submit(ask(f"{gate} fail=oom at=decode"))
     wait_until(lambda: running_stage(started) == "denoise", "denoising")
     started.pause()
+    gate.open()
     assert finish(started, job).state is State.FAILED
     wait_until(lambda: off(started), "its end")
     assert str(started.status().notice).endswith("so the engine stays off.")
@@ -318,9 +333,9 @@ def test_memory_that_runs_out_while_paused_starts_no_worker(started: Engine, ask
 
 @pytest.mark.starts
 def test_a_database_that_refuses_gets_the_job_back_later(
-    started: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    started: Engine, ask: Ask, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, real, refused = denoising(started, ask), started.jobs.put_back, [0]
+    job, real, refused = denoising(started, ask, gate), started.jobs.put_back, [0]
 
     def refuse(number: int) -> None:
         refused[0] += 1

@@ -20,7 +20,7 @@ from engine.request import Size
 from engine.text import plain
 from engine.worker.messages import Heartbeat
 from engine.worker.process import WorkerProcess, worker_environment
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.samples import seen
 from tests.support.scripted_memory import GIB, ScriptedMeter
 
@@ -195,13 +195,13 @@ def test_the_worker_gets_the_gpu_that_is_measured(presets: Presets) -> None:
 
 @pytest.mark.parametrize("starving", [True, False])
 def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
-    presets: Presets, jobs: Jobs, ask: Ask, starving: bool
+    presets: Presets, jobs: Jobs, ask: Ask, gate: Gate, starving: bool
 ) -> None:
     meter = ScriptedMeter()
     engine = Engine(Home.find(), presets, jobs, meter)
     engine.recorder.start()
     engine.start(warm="scripted-fp8")
-    job = engine.submit(ask("steps=6 step_seconds=0.5", model="scripted-fp8"))
+    job = engine.submit(ask(str(gate), model="scripted-fp8"))
     wait_until(lambda: engine.status().preview, "denoising")
     pid = engine.status().worker_pid
     assert pid is not None
@@ -209,6 +209,7 @@ def test_the_out_of_memory_killer_is_recognised_by_the_ram_before_it(
     wait_until(lambda: engine.recorder.latest().host.used == meter.others, "a sample of that")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: engine.status().notice, "a notice")
+    gate.open()
     meter.others = 2 * GIB  # the dead process gave its memory back
     done = finish(engine, job)
     engine.close()

@@ -24,7 +24,7 @@ from engine.worker.messages import Occupied
 from engine.worker.process import WorkerProcess
 from engine.worker.slot import IDLE_DEATHS
 from engine.worker.status import EngineState
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.engines import running_stage
 
 pytestmark = pytest.mark.starts
@@ -60,8 +60,8 @@ def test_the_worker_loads_once_and_stays(started: Engine, ask: Ask) -> None:
     assert one.receipt["frames_sha256"] == two.receipt["frames_sha256"]
 
 
-def test_progress_and_preview_arrive_while_it_runs(started: Engine, ask: Ask) -> None:
-    job = started.submit(ask("steps=4 step_seconds=0.3"))
+def test_progress_and_preview_arrive_while_it_runs(started: Engine, ask: Ask, gate: Gate) -> None:
+    job = started.submit(ask(str(gate)))
     wait_until(lambda: started.status().preview, "a preview")
     status = started.status()
     assert status.state is EngineState.BUSY
@@ -69,6 +69,7 @@ def test_progress_and_preview_arrive_while_it_runs(started: Engine, ask: Ask) ->
     assert (status.progress.stage, status.progress.steps) == ("denoise", 4)
     assert 0 < status.progress.fraction < 1
     assert started.jobs.get(job.id).state is State.RUNNING
+    gate.open()
     finish(started, job)
     wait_until(lambda: started.status().preview is None, "the preview's end")
 
@@ -100,7 +101,7 @@ def test_a_worker_that_ignores_cancel_is_killed(
 
 
 def test_a_worker_that_says_it_is_occupied_gets_its_time(
-    started: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    started: Engine, ask: Ask, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killing it would cost everybody the load; a text encoder is read in seconds."""
     monkeypatch.setattr("engine.worker.process.CANCEL_SECONDS", 0.8)
@@ -112,7 +113,7 @@ def test_a_worker_that_says_it_is_occupied_gets_its_time(
     assert str(started.status().notice) == "Cancel waits while the script is busy."
     assert finish(started, job).state is State.CANCELLED
     assert started.status().worker_pid == pid
-    late = started.submit(ask("fail=busy at=encode busy=0 step_seconds=0.5"))
+    late = started.submit(ask(f"fail=busy at=encode busy=0 {gate}"))
     wait_until(lambda: running_stage(started) == "denoise", "the end of its excuse")
     started.cancel(late.id)
     assert finish(started, late).state is State.CANCELLED
@@ -223,14 +224,15 @@ def _is_another(engine: Engine, pid: int) -> bool:
 
 @pytest.mark.reliability("the worker killed in the middle of a clip")
 def test_kill_9_is_told_tried_again_and_the_next_job_works(
-    started: Engine, ask: Ask, tmp_path: Path
+    started: Engine, ask: Ask, gate: Gate
 ) -> None:
-    job = started.submit(ask("steps=6 step_seconds=0.3"))
+    job = started.submit(ask(str(gate)))
     wait_until(lambda: running_stage(started) == "denoise", "denoising")
     pid = started.status().worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: started.status().notice, "a notice")
+    gate.open()
     assert "killed by signal 9" in str(started.status().notice)
     assert "while denoising" in str(started.status().notice)
     assert "being retried" in str(started.status().notice)

@@ -11,7 +11,7 @@ from engine.errors import HeadroomError
 from engine.guard.verdicts import Refused
 from engine.request import RequestError
 from engine.text import Text
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from ui.api.answers import MOST_WAITING, Answers, NoSuchJob, TooMany, Unfinished
 from ui.api.shapes import Running
 from ui.server.login import knows_login
@@ -47,9 +47,9 @@ def test_a_job_is_told_from_waiting_to_its_clip(answers: Answers, engine: Engine
 
 
 @pytest.mark.starts
-def test_what_runs_is_told_with_its_stage(answers: Answers, engine: Engine) -> None:
+def test_what_runs_is_told_with_its_stage(answers: Answers, engine: Engine, gate: Gate) -> None:
     engine.start(warm="scripted")
-    job = answers.submit({"prompt": "steps=40 step_seconds=0.2", "model": "scripted"})
+    job = answers.submit({"prompt": f"steps=40 {gate}", "model": "scripted"})
 
     def running_now() -> Running:
         running = answers.status()["running"]
@@ -154,14 +154,16 @@ def test_waiting_ends_with_the_job_the_time_or_the_program(
 
 
 @pytest.mark.starts
-def test_the_bar_never_shrinks(answers: Answers, engine: Engine) -> None:
+def test_the_bar_never_shrinks(answers: Answers, engine: Engine, gate: Gate) -> None:
     engine.start()
     told: list[tuple[float, str]] = []
 
     async def heard(fraction: float, sentence: str) -> None:
         told.append((fraction, sentence))
+        if "Denoising, step" in sentence:
+            gate.open()
 
-    job = answers.submit({"prompt": "steps=6 step_seconds=0.3", "model": "scripted"})
+    job = answers.submit({"prompt": str(gate), "model": "scripted"})
     asyncio.run(answers.wait(job, heard))
     assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
     assert any("Denoising, step" in sentence for _, sentence in told)

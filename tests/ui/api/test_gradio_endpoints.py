@@ -17,7 +17,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.conftest import TESTS, wait_until
+from tests.conftest import TESTS, Gate, wait_until
 from tests.support.served import LAZY, Served, serve
 
 pytestmark = pytest.mark.starts
@@ -108,11 +108,13 @@ def test_no_path_of_this_computer_is_a_picture(page: Served, client: Client, hom
     assert "larger than 50 MB" in answer.json()["error"]
 
 
-def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
-    job = client.submit("steps=8 step_seconds=0.3", model="scripted", seed=5, api_name="/generate")
+def test_a_clip_is_made_and_downloaded(page: Served, client: Client, gate: Gate) -> None:
+    job = client.submit(f"downloaded {gate}", model="scripted", seed=5, api_name="/generate")
     seen = set()
     while not job.done():
         seen |= {unit.desc for unit in job.status().progress_data or ()}
+        if any("Denoising, step" in sentence for sentence in seen):
+            gate.open()
         time.sleep(0.1)
     made = job.result()
     assert any("Denoising, step" in sentence for sentence in seen), seen
@@ -123,7 +125,7 @@ def test_a_clip_is_made_and_downloaded(page: Served, client: Client) -> None:
     assert httpx.get(made["url"], trust_env=False).content == mp4
     told = ask(client, "status", made["job"])["job"]
     assert (told["state"], told["clip"], told["url"]) == ("done", made["id"], made["url"])
-    newest = ask(client, "library", "step_seconds=0.3", limit=1)
+    newest = ask(client, "library", "downloaded", limit=1)
     assert newest["clips"][0] | {"seconds": 0} == {
         "id": made["id"],
         "created": newest["clips"][0]["created"],
@@ -166,14 +168,13 @@ def test_not_waiting_then_status_and_cancel(client: Client) -> None:
         ask(client, "cancel", 99999)
 
 
-def test_who_stops_waiting_loses_nothing(client: Client) -> None:
-    job = client.submit(
-        "steps=10 step_seconds=0.2 left alone", model="scripted", api_name="/generate"
-    )
+def test_who_stops_waiting_loses_nothing(client: Client, gate: Gate) -> None:
+    job = client.submit(f"left alone {gate}", model="scripted", api_name="/generate")
     wait_until(lambda: ask(client, "status")["running"], "the job")
     number = ask(client, "status")["running"]["job"]
     job.cancel()
     client.close()
+    gate.open()
     other = Client(client.src, verbose=False)
     wait_until(lambda: ask(other, "status", number)["job"]["state"] == "done", "the clip")
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from engine import VERSION
 from engine.presets import Presets
-from tests.conftest import TESTS, wait_until
+from tests.conftest import TESTS, Gate, wait_until
 from tests.support.served import LAZY, Served, serve
 from ui.api.mcp_tools import TOOLS, instructions
 
@@ -62,18 +62,20 @@ def said(answer: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_whole_generation(page: Served, mode: str) -> None:
+def test_a_whole_generation(page: Served, mode: str, gate: Gate) -> None:
     heard: list[tuple[float, str]] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         heard.append((progress, str(message)))
+        if "Denoising, step" in str(message):
+            gate.open()
 
     async def conversation(client: Client) -> None:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == ["generate", "enhance", "status", "check"]
         open_now = (await client.call_tool("check", {"model": "scripted"})).structured_content
         assert open_now["verdict"] == "open"
-        fields = {"model": "scripted", "prompt": "steps=6 step_seconds=0.3", "seed": 4}
+        fields = {"model": "scripted", "prompt": str(gate), "seed": 4}
         answer = await client.call_tool("generate", fields, progress_callback=hear)
         made = answer.structured_content
         assert made["state"] == "done"
@@ -138,12 +140,13 @@ def test_every_address_of_ours_answers_head(page: Served) -> None:
     assert httpx.head(f"{page.url}receipt", trust_env=False).status_code == 405
 
 
-def test_not_waiting_and_status_that_waits(page: Served) -> None:
+def test_not_waiting_and_status_that_waits(page: Served, gate: Gate) -> None:
     async def conversation(client: Client) -> None:
-        fields = {"model": "scripted", "prompt": "steps=8 step_seconds=0.2", "wait": False}
+        fields = {"model": "scripted", "prompt": str(gate), "wait": False}
         queued = (await client.call_tool("generate", fields)).structured_content
         assert queued["state"] in ("queued", "running")
         assert f"status with job {queued['job']} and wait true" in queued["next"]
+        gate.open()
         fields = {"job": queued["job"], "wait": True}
         told = (await client.call_tool("status", fields)).structured_content
         assert told["job"]["state"] == "done"

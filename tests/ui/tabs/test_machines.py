@@ -9,7 +9,7 @@ from engine.jobs import State
 from engine.joined.machines import Machines
 from engine.joined.posted import posted
 from engine.text import plain
-from tests.conftest import Ask, finish, wait_until
+from tests.conftest import Ask, Gate, finish, wait_until
 from tests.support.joined import Line
 from ui.live import Live
 from ui.page import build_page
@@ -24,7 +24,9 @@ def test_before_anybody_has_joined(head: Engine, machines: Machines) -> None:
     assert "<table" not in told
 
 
-def test_what_each_has_and_does(head: Engine, machines: Machines, line: Line, ask: Ask) -> None:
+def test_what_each_has_and_does(
+    head: Engine, machines: Machines, line: Line, ask: Ask, gate: Gate
+) -> None:
     (machine,) = machines.all
     (lane,) = machine.lanes
     told = machines_html(head, machines)
@@ -33,12 +35,13 @@ def test_what_each_has_and_does(head: Engine, machines: Machines, line: Line, as
     assert "GB free" in told
     assert "not timed yet" in told
     head.start()
-    job = head.submit(ask("<b>bold</b> steps=20 step_seconds=0.1"), lane=lane.name)
+    job = head.submit(ask(f"<b>bold</b> {gate}"), lane=lane.name)
     wait_until(lambda: head.progress(head.jobs.get(job.id)), "its progress")
     assert "&lt;b&gt;bold&lt;/b&gt;" in machines_html(head, machines)
     state = Live(head).state()
     assert [str(card["name"]) for card in state["cards"]] == ["this machine", machine.name]
     assert str(state["lane"]) == machine.name
+    gate.open()
     assert finish(head, job).state is State.DONE
 
 
