@@ -176,7 +176,6 @@ class Packages:
                         "install",
                         "--python",
                         str(self._python),
-                        "--compile-bytecode",
                         "--quiet",
                         *chosen,
                         *arguments,

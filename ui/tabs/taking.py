@@ -62,6 +62,8 @@ def put(
     before = fields.get("image")
     pictures = given.get("pictures")
     for name, value in pictures.items() if isinstance(pictures, dict) else ():
+        if name == "image":  # also the one that is here: a clip may hold still
+            fields.pop("after", None)
         if name in SLOTS and value == "":
             fields.pop(name, None)
         elif name in SLOTS and isinstance(value, str) and SHA256.fullmatch(value):
@@ -69,8 +71,6 @@ def put(
             fields[name] = value
     if given.get("fit") in ("crop", "pad"):
         fields["fit"] = given["fit"]
-    if fields.get("image") != before:
-        fields.pop("after", None)
     clip = _before(engine, given.get("after"))
     if clip is not None:
         fields["after"] = clip.identity.digest

@@ -78,6 +78,19 @@ def test_a_last_picture_and_the_fit_are_held_beside(engine: Engine) -> None:
     assert press.value == "Choose a picture"
 
 
+def test_a_picture_that_begins_a_clip_of_its_own_ends_going_on(engine: Engine) -> None:
+    """Also the one that is here already: a clip that goes on from another shows that one's last
+    picture where they meet."""
+    one = engine.intake.take_bytes(data(), "a.png").sha256
+    two = engine.intake.take_bytes(data((64, 64)), "b.png").sha256
+    goes_on = held_as({"image": one, "after": "0" * 64})
+    for image in (one, two):
+        held = put(engine, {"pictures": {"image": image}}, "scripted-i2v", goes_on)[0]
+        assert fields_of(held) == {"image": image}
+    for sent in ({"pictures": {"last_image": two}}, {"fit": "pad"}):
+        assert "after" in fields_of(put(engine, sent, "scripted-i2v", goes_on)[0])
+
+
 def test_what_no_page_of_ours_sends_changes_nothing(engine: Engine) -> None:
     odd: list[Any] = [None, [], {"pictures": 5}, {"pictures": {"image": "x", "seed": "1"}}]
     for sent in [*odd, {"fit": "x"}]:
