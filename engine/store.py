@@ -214,6 +214,41 @@ def m011_what_follows(db: sqlite3.Connection) -> None:
     )
 
 
+@migration
+def m012_families(db: sqlite3.Connection) -> None:
+    # The SHA-256 of the clip that another version is one of in the end, whether that clip is here
+    # or not; null of what is no version. The database keeps it itself, because clips come in any
+    # order, and get their digests in several places.
+    db.execute("alter table clips add column family text")
+    db.execute("drop index clips_source")
+    db.execute("create index clips_by_digest on clips (digest)")
+    # With what the grid asks besides: it looks in here for each clip.
+    db.execute(
+        "create index clips_by_family on clips"
+        " (coalesce(family, digest), trashed, missing, created)"
+    )
+    # The plus: what is compared with a column as such isn't looked up in that index.
+    take_along = (
+        "update clips set family = (select family from clips where id = {0})"
+        " where coalesce(family, digest) = (select +digest from clips where id = {0})"
+        " and family is not null and (select family from clips where id = {0}) is not null"
+    ).format
+    db.execute(
+        "create trigger clips_come after insert on clips begin"
+        " update clips set family = coalesce((select source.family from clips source where"
+        " source.digest = new.receipt ->> '$.request.source' and source.family is not null),"
+        " new.receipt ->> '$.request.source') where id = new.id;"
+        f" {take_along('new.id')}; end"
+    )
+    db.execute(
+        "create trigger clips_are_learned after update of digest on clips begin"
+        f" {take_along('new.id')}; end"
+    )
+    db.execute("update clips set family = receipt ->> '$.request.source'")
+    for row in db.execute("select id from clips where family is not null order by id").fetchall():
+        db.execute(take_along("?1"), row)
+
+
 def explained(error: sqlite3.Error, path: Path) -> StoreError | None:
     """What an error of SQLite's means to whoever sits here; None for a fault of the program."""
     code = getattr(error, "sqlite_errorcode", None)

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,20 @@ TRASH_DAYS = 7
 PAGE = 60
 
 
+# Not materialized: so that both look into the table's indices.
+FOUND = (
+    "with meant as not materialized"
+    " (select *, coalesce(family, digest) as root from clips where {}),"
+    " found as not materialized (select * from meant where {})"
+)
+# Copies of a file have one digest, but are no versions.
+STACKED = (
+    "not exists (select 1 from meant newer where newer.root = meant.root"
+    " and (newer.family is not null or meant.family is not null)"
+    " and (newer.created, newer.id) > (meant.created, meant.id))"
+)
+
+
 class LibraryError(HeadroomError):
     """What was asked of a clip can't be done."""
 
@@ -41,7 +55,8 @@ class LibraryError(HeadroomError):
 class Clip:
     """A finished clip: ``file`` is its name in the clips folder. ``job`` is None for one that came
     by hand, ``trashed`` when it was deleted, ``missing`` whether its file is gone, ``identity``
-    what tells its file from another of that name."""
+    what tells its file from another of that name, ``family`` the SHA-256 of the clip that it is
+    another version of, in the end."""
 
     id: int
     job: int | None
@@ -52,6 +67,12 @@ class Clip:
     trashed: str | None
     missing: bool
     identity: Identity = field(default=UNKNOWN, compare=False)
+    family: str | None = None
+
+    @property
+    def root(self) -> str | None:
+        """What its versions and itself have in common; None without a digest."""
+        return self.family or self.identity.digest
 
     @property
     def request(self) -> ClipRequest:
@@ -72,7 +93,8 @@ class Clip:
 @dataclass(frozen=True)
 class Query:
     """What to look for. ``words`` must all occur in the prompt, in any order and case; an empty
-    ``model`` and a ``height`` or ``width`` of 0 mean any."""
+    ``model`` and a ``height`` or ``width`` of 0 mean any. ``stacked``: of a clip and its versions
+    only the newest that is meant."""
 
     words: str = ""
     model: str = ""
@@ -80,6 +102,7 @@ class Query:
     width: int = 0
     favourites: bool = False
     trash: bool = False
+    stacked: bool = False
 
     @property
     def order(self) -> str:
@@ -164,18 +187,28 @@ class Library:
             skip: so many of them are left out, for whoever counts instead of keeping an end.
         """
         where, values = _where(query)
-        count = self.store.rows(f"select count(*) from clips where {where}", tuple(values))[0][0]
-        if after is not None:
-            where += f" and ({query.order}, id) < (?, ?)"
-            values += after
+        found = FOUND.format(where, STACKED if query.stacked else "true")
+        count = self.store.rows(f"{found} select count(*) from found", tuple(values))[0][0]
+        behind = "" if after is None else f" and ({query.order}, id) < (?, ?)"
         rows = self.store.rows(
-            f"select * from clips where {where} order by {query.order} desc, id desc"
+            f"{found} select * from found where true{behind} order by {query.order} desc, id desc"
             " limit ? offset ?",
-            (*values, limit + 1, skip),
+            (*values, *(after or ()), limit + 1, skip),
         )
         last = rows[limit - 1] if len(rows) > limit else None
         key = (last[query.order], last["id"]) if last else None
         return ClipPage([as_clip(row) for row in rows[:limit]], count, key)
+
+    def stacks(self, clips: Sequence[Clip]) -> dict[int, int]:
+        """How many versions each of ``clips`` has, itself among them, by its number."""
+        rows = self.store.rows(
+            "select coalesce(family, digest) as root, count(*) as many from clips"
+            " where coalesce(family, digest) in (select value from json_each(?))"
+            " and trashed is null and missing = 0 group by root having max(family) is not null",
+            (json.dumps([clip.root for clip in clips]),),
+        )
+        many = {row["root"]: row["many"] for row in rows}
+        return {clip.id: many.get(clip.root, 1) for clip in clips}
 
     def kinds(self) -> tuple[list[str], list[tuple[int, int]]]:
         """The models, and the sizes as (height, width), of which there are clips."""
@@ -438,4 +471,5 @@ def as_clip(row: sqlite3.Row) -> Clip:
         row["trashed"],
         bool(row["missing"]),
         Identity.from_row(row["stamp"], row["digest"]),
+        row["family"],
     )

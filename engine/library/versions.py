@@ -266,33 +266,15 @@ def next_rate(video: Video) -> int | None:
 def versions(library: Library, clip: Clip) -> list[Clip]:
     """``clip`` and all that are versions of the same one, oldest first; those in the trash aren't
     told."""
-    root = root_of(library, clip)
-    if root is None:
+    if clip.root is None:
         return [clip]
     rows = library.store.rows(
-        "with recursive family(digest) as (values(?) union select clips.digest from clips join"
-        " family on clips.receipt ->> '$.request.source' = family.digest)"
-        " select * from clips where digest in family and trashed is null and missing = 0"
-        " order by created, id",
-        (root,),
+        "select * from clips where coalesce(family, digest) = ? and trashed is null"
+        " and missing = 0 order by created, id",
+        (clip.root,),
     )
     found = [as_clip(row) for row in rows]
     return found if any(one.id == clip.id for one in found) else [clip]
-
-
-def root_of(library: Library, clip: Clip) -> str | None:
-    """The SHA-256 of the clip that ``clip`` is a version of, in the end; its own where it is none.
-    The file needn't be here any more."""
-    digest, source = clip.identity.digest, clip.request.source
-    seen = {digest}
-    while source is not None and source not in seen:
-        seen.add(source)
-        digest = source
-        rows = library.store.rows(
-            "select receipt ->> '$.request.source' as source from clips where digest = ?", (source,)
-        )
-        source = rows[0]["source"] if rows else None
-    return digest
 
 
 def told_of(receipt: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

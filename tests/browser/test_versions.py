@@ -97,7 +97,19 @@ def test_the_library_has_a_clips_versions_in_its_dialog(page: Any) -> None:
     page.click("#smooth")
     page.locator("#stage .versions [aria-pressed=true]:has-text('30 fps')").wait_for()
     page.click("role=tab[name=Library]")
-    page.locator("#library .lib-card").first.locator(".lib-picture").click()
+    # One card, with the newest of them; once that is deleted, the other is in sight.
+    stack = page.locator("#library .lib-card:has-text('a green cube turns')")
+    page.wait_for_selector("#library .lib-card.stacked:has-text('a green cube turns')")
+    assert stack.locator(".lib-stack").inner_text() == "2 versions"
+    assert "30 fps" in stack.locator(".lib-facts").inner_text()
+    stack.hover()
+    stack.locator("[aria-label^=Delete]").click()
+    page.wait_for_selector("#library .lib-card:not(.stacked):has-text('a green cube turns')")
+    assert "30 fps" not in stack.locator(".lib-facts").inner_text()
+    page.locator(".lib-told").get_by_text("Undo").click()
+    page.wait_for_selector("#library .lib-card.stacked:has-text('a green cube turns')")
+    assert stack.count() == 1
+    stack.locator(".lib-picture").click()
     versions = page.locator("dialog[open] .lib-versions")
     versions.get_by_text("16 fps", exact=True).click()
     page.locator("dialog[open] .lib-versions [aria-pressed=true]:has-text('16 fps')").wait_for()
@@ -114,7 +126,7 @@ def test_several_clips_of_the_library_are_made_smoother(page: Any) -> None:
     count = boxes.count()
     for at in range(count):
         boxes.nth(at).check(force=True)
-    rates = page.evaluate("clips => fetch('library').then((a) => a.json())")["clips"]
+    rates = page.evaluate("() => fetch('library?stacked=true').then((a) => a.json())")["clips"]
     smoother = sum(1 for clip in rates if clip["rates"])
     page.locator(".lib-choice").get_by_text("Smooth", exact=True).click()
     page.wait_for_selector(f".lib-told:has-text('Queued to be made smoother: {smoother}.')")

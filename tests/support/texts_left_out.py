@@ -21,7 +21,7 @@ MODULES = {
 # Texts that look like English for readers and aren't: patterns.
 NOT_SHOWN = [
     r"(?i:select|insert|delete|update|pragma|create) .*",  # SQL, whole and in parts
-    r"(trashed is|missing =|favourite =|not exists \(|visitor !=|and \().*",
+    r"(trashed is|missing =|favourite =|with meant as|not exists \(|visitor !=|and \().*",
     r"default-src .*|private, (max-age|no-cache).*|Bearer .*",  # headers
     r"[\d.]+px .*|[#.][a-z].*|[a-z]+(-[a-z]+)+ [a-z-]+|small why|\ue000 \{ .* \}",  # CSS
     r"Ray runtime started",  # what Ray says

@@ -110,14 +110,16 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
         size: str = "",
         favourites: bool = False,
         trash: bool = False,
+        stacked: bool = False,
         after: str = "",
         limit: int = 60,
     ) -> dict[str, Any]:
         height, width = _size(size)
-        query = Query(words, model, height, width, favourites, trash)
+        query = Query(words, model, height, width, favourites, trash, stacked)
         seen = library.page(query, _key(after), min(max(limit, 1), MOST))
+        many = library.stacks(seen.clips) if stacked else {}
         answer: dict[str, Any] = {
-            "clips": [card(engine, clip) for clip in seen.clips],
+            "clips": [card(engine, clip) | {"stack": many.get(clip.id, 1)} for clip in seen.clips],
             "count": seen.count,
             "next": f"{seen.next[0]}|{seen.next[1]}" if seen.next else "",
         }

@@ -1,5 +1,8 @@
 """What may be asked for as another version of a clip, and which clips belong together."""
 
+import contextlib
+import itertools
+import sqlite3
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -7,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from engine import store
 from engine.engine import Engine
 from engine.library import folder_sync
 from engine.library.files import Identity
-from engine.library.library import Clip, add_clip
+from engine.library.library import Clip, Library, Query, add_clip
 from engine.library.mp4 import ClipError
 from engine.library.receipt import asked_again, checked, for_others, receipt_lines
 from engine.library.versions import (
@@ -25,6 +29,7 @@ from engine.library.versions import (
 from engine.library.video import Video
 from engine.presets import Presets
 from engine.request import ClipRequest, RequestError
+from engine.store import Store
 from engine.timing import RATES
 from tests.support.clipfiles import receipt, write
 
@@ -226,6 +231,95 @@ def test_versions_find_one_another_whatever_was_deleted(
     assert family(a) == family(b) == {"2.mp4", "3.mp4"}
     library.trash(b.id)
     assert family(a) == {"2.mp4"}
+
+
+def came(engine: Engine, digest: str, source: str | None = None, **more: Any) -> Clip:
+    """A row of a clip; a version of the one whose digest is ``source``."""
+    library = engine.library
+    if source is not None:
+        more |= {"source": source * 64, "fps": 24}
+    with library.store.transaction() as db:
+        moment = f"2026-01-{len(library.newest()) + 1:02}"
+        kept = receipt(**more)
+        add_clip(db, None, moment, f"{moment}.mp4", kept, Identity((1, 1), digest * 64))
+    return library.newest(1)[0]
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_a_family_is_one_in_whatever_order_it_comes(engine: Engine, order: tuple[int, ...]) -> None:
+    """A version's version, of a clip that was dropped and isn't in the library."""
+    chain: list[tuple[str, str | None]] = [("b", "a"), ("c", "b"), ("d", "c")]
+    for at in order:
+        came(engine, *chain[at])
+    clips = engine.library.newest()
+    assert [clip.root for clip in clips] == ["a" * 64] * 3
+    assert engine.library.stacks(clips) == {clip.id: 3 for clip in clips}
+    assert [len(versions(engine.library, clip)) for clip in clips] == [3, 3, 3]
+
+
+def test_a_family_is_known_once_its_files_are(engine: Engine) -> None:
+    first, second, third = came(engine, "a"), came(engine, "b", "a"), came(engine, "c", "b")
+    with engine.library.store.transaction() as db:
+        db.execute("update clips set digest = null, family = receipt ->> '$.request.source'")
+    for clip, digest in ((third, "c"), (second, "b"), (first, "a")):
+        with engine.library.store.transaction() as db:
+            db.execute("update clips set digest = ? where id = ?", (digest * 64, clip.id))
+    assert {clip.root for clip in engine.library.newest()} == {"a" * 64}
+
+
+def test_rows_of_before_get_their_families(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = engine.home.root / "before.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "MIGRATIONS", store.MIGRATIONS[:11])
+        Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        for digest, source in (("d", "c"), ("b", "a"), ("c", "b"), ("x", None)):
+            more: dict[str, Any] = {"source": source * 64, "fps": 24} if source else {}
+            kept = receipt(**more)
+            add_clip(db, None, "2026", f"{digest}.mp4", kept, Identity((1, 1), digest * 64))
+    opened = Store(path)
+    clips = Library(engine.home, opened).newest()
+    opened.close()
+    assert {clip.file[0]: clip.family for clip in clips} == {
+        **dict.fromkeys("bcd", "a" * 64),
+        "x": None,
+    }
+
+
+def test_a_clip_and_its_versions_are_one_stack(engine: Engine) -> None:
+    library = engine.library
+    first = came(engine, "a")
+    other = came(engine, "b", prompt="a blue cube")
+    copy = came(engine, "b", prompt="a blue cube")
+    smoother = came(engine, "c", "a", model="smooth")
+    larger = came(engine, "d", "a", model="enlarge", height=64)
+
+    def stacked(**query: Any) -> list[int]:
+        whole = library.page(Query(**query, stacked=True))
+        pages, after = list[int](), None
+        while len(pages) < whole.count:  # each stack is on one page
+            page = library.page(Query(**query, stacked=True), after, limit=1)
+            pages, after = pages + [clip.id for clip in page.clips], page.next
+        assert after is None
+        assert pages == [clip.id for clip in whole.clips]
+        return pages
+
+    assert stacked() == [larger.id, copy.id, other.id], "a copy of a file is no version"
+    assert library.stacks(library.newest())[larger.id] == 3
+    assert library.stacks(library.newest())[copy.id] == 1
+    # What is meant of a stack is found, whatever else is in it.
+    assert stacked(model="smooth") == [smoother.id]
+    assert stacked(words="red") == [larger.id]
+    library.favourite(first.id, True)
+    assert stacked(favourites=True) == [first.id]
+    with library.store.transaction() as db:
+        db.execute("update clips set trashed = '2026' where id = ?", (larger.id,))
+    assert stacked() == [smoother.id, copy.id, other.id]
+    assert library.stacks(library.newest())[smoother.id] == 2
+    assert library.page(Query(trash=True)).clips[0].id == larger.id
+    with library.store.transaction() as db:
+        db.execute("update clips set missing = 1 where id = ?", (smoother.id,))
+    assert stacked() == [copy.id, other.id, first.id]
 
 
 def test_clips_that_are_each_others_version_end_no_search(engine: Engine) -> None:

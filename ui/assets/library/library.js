@@ -78,6 +78,7 @@ const remove = async (clip) => {
   say(headroomText("script.deleted"), undo);
   tellOthers();
   drop(clip, undo);
+  uncover([clip]);
 };
 
 const restore = async (clip) => {
@@ -182,16 +183,17 @@ const options = (name, choices) => {
 
 // ---- asking --------------------------------------------------------------------------------
 
-const load = async (first) => {
+const load = async (first, limit = 0) => {
   const mine = first ? (asked += 1) : asked;
   if (!first && (busy || !next)) return;
   busy = true;
   renewing = first;
   const query = new URLSearchParams({
     words: field("words").value, model: field("model").value, size: field("size").value,
-    favourites: field("favourites").checked, trash: field("trash").checked,
+    favourites: field("favourites").checked, trash: inTrash(), stacked: !inTrash(),
   });
   if (!first) query.set("after", next);
+  if (limit) query.set("limit", limit);
   try {
     const told = await ask(`library?${query}`);
     if (mine !== asked) return;
@@ -214,6 +216,8 @@ const load = async (first) => {
   }
 };
 const reload = () => load(true);
+// Of those that left, another version is in sight now, as far down as the reader is.
+const uncover = (gone) => { if (gone.some((clip) => clip.stack > 1)) load(true, Math.min(Math.max(clips.length + 1, 60), 200)); };
 
 // A new list. What is in it as before stays the same card: its picture doesn't blink.
 const show = (newest) => {

@@ -40,12 +40,13 @@ const card = (clip) => {
   const named = { prompt: short(clip, 80) };
   const { width, height, length } = clip;
   const picture = make("button", {
-    type: "button", class: "lib-picture", "aria-label": headroomText("script.open_clip", named), onclick: (event) => press(clip, event),
+    type: "button", class: "lib-picture", "aria-label": headroomText(clip.stack > 1 ? "script.open_stack" : "script.open_clip", { ...named, n: clip.stack }), onclick: (event) => press(clip, event),
   }, still(clip));
+  if (clip.stack > 1) picture.append(make("span", { class: "lib-stack", text: headroomText("script.stack", { n: clip.stack }) }));
   previews(clip, picture);
   const box = [make("input", {
     type: "checkbox", class: "lib-select", "aria-label": headroomText("script.select_clip", named), onclick: (event) => tick(clip, event) })];
-  const made = make("div", { class: "lib-card", "data-id": clip.id, role: "gridcell", "aria-selected": String(isSelected(clip)) },
+  const made = make("div", { class: clip.stack > 1 ? "lib-card stacked" : "lib-card", "data-id": clip.id, role: "gridcell", "aria-selected": String(isSelected(clip)) },
     picture, ...box,
     make("p", { class: "lib-prompt", translate: "no", text: clip.prompt, title: clip.prompt }),
     make("p", { class: "lib-facts" },

@@ -103,6 +103,7 @@ const takeBack = (ids) => whileBusy(async () => {
 });
 
 const removeAll = () => whileBusy(async () => {
+  const some = theSelected();
   const { done, failed } = await askForAll("library/trash", [...selected]);
   const many = done.length === 1 ? headroomText("script.deleted") : headroomText("script.deleted_many", { n: done.length });
   const undo = button(headroomText("script.undo"), () => takeBack(done));
@@ -110,6 +111,7 @@ const removeAll = () => whileBusy(async () => {
   leave(done);
   undo.focus();
   tellOthers();
+  uncover(some);
 });
 
 const restoreAll = () => whileBusy(async () => {

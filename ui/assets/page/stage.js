@@ -176,13 +176,15 @@ const tellVersions = async (clip) => {
 const put = (clip) => {
   const old = film.querySelector("video");
   const same = shown && clip && shown.id === clip.id && old;
+  const changed = !same || JSON.stringify(shown) !== JSON.stringify(clip);
   shown = clip;
   if (!clip) { old?.remove(); show(); return; }
   on(".caption .prompt").textContent = clip.prompt;
   on(".caption .prompt").title = clip.prompt;
   on(".caption .facts").textContent = headroomText("script.clip_on_stage", { size: clip.size, seed: clip.seed, model: clip.model });
   const held = on(".acts").contains(document.activeElement) && document.activeElement;
-  if (!held || !same) {
+  // A press on a button that is made anew meanwhile is lost.
+  if (changed && (!held || !same)) {
     actions();
     if (held?.id) on(`#${held.id}`)?.focus({ preventScroll: true });
   }
