@@ -40,7 +40,7 @@ def test_a_notice_is_dismissed_for_every_tab(
     other = chromium.new_page()
     open_page(other, served)
     other.wait_for_selector(NOTICE)
-    page.get_by_role("button", name="Dismiss").focus()
+    page.get_by_role("button", name="Dismiss", exact=True).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(NOTICE, state="hidden")
     other.wait_for_selector(NOTICE, state="hidden")

@@ -130,6 +130,9 @@ def test_several_clips_of_the_library_are_made_smoother(page: Any) -> None:
     smoother = sum(1 for clip in rates if clip["rates"])
     page.locator(".lib-choice").get_by_text("Smooth", exact=True).click()
     page.wait_for_selector(f".lib-told:has-text('Queued to be made smoother: {smoother}.')")
+    # What was made meanwhile lies on top, and is selected in place of what it was made of.
+    page.wait_for_selector("#library .lib-card.stacked:has-text('a blue star bounces')")
+    assert page.locator("#library .lib-select:checked").count() == count
     larger = sum(1 for clip in rates if clip["larger"])
     page.locator(".lib-choice").get_by_text("Enlarge", exact=True).click()
     page.wait_for_selector(f".lib-told:has-text('Queued to be made larger: {larger}.')")

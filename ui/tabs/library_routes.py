@@ -119,7 +119,7 @@ def _add_lists(app: FastAPI, engine: Engine, looks: list[Any], changes: list[Any
         seen = library.page(query, _key(after), min(max(limit, 1), MOST))
         many = library.stacks(seen.clips) if stacked else {}
         answer: dict[str, Any] = {
-            "clips": [card(engine, clip) | {"stack": many.get(clip.id, 1)} for clip in seen.clips],
+            "clips": [card(engine, clip, many.get(clip.id, 1)) for clip in seen.clips],
             "count": seen.count,
             "next": f"{seen.next[0]}|{seen.next[1]}" if seen.next else "",
         }
@@ -184,8 +184,9 @@ def _add_changes(app: FastAPI, engine: Engine, changes: list[Any]) -> None:
         return told(lambda: queue_again(engine, number, asked.fresh, asked.exact))
 
 
-def card(engine: Engine, clip: Clip) -> dict[str, Any]:
-    """A clip as the lists draw it: words of the request's language, and numbers."""
+def card(engine: Engine, clip: Clip, stack: int = 1) -> dict[str, Any]:
+    """A clip as the lists draw it: words of the request's language, and numbers. ``stack``: it
+    stands for so many versions, which have its ``root``."""
     request, models = clip.request, engine.presets.models
     known = models.get(request.model)
     fps = wording.fps_of(engine.presets, request)
@@ -202,6 +203,8 @@ def card(engine: Engine, clip: Clip) -> dict[str, Any]:
         "rates": [rate for rate in RATES if rate > fps],
         "larger": [asdict(picture) for picture in offered(request)],
         "is_version": request.source is not None,
+        "root": clip.root,
+        "stack": stack,
         "width": request.width,
         "height": request.height,
         "seed": clip.receipt["seed"],

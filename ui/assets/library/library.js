@@ -225,11 +225,13 @@ const show = (newest) => {
   if (newest.length && rows.length && told(newest) === told(clips)) return;
   const held = holding();
   const before = new Map([...nodes].map(([id, one]) => [id, one.clip]));
+  const earlier = clips;
   clips = newest.map((clip) => {
     const same = before.get(clip.id);
     return same && JSON.stringify(same) === JSON.stringify(clip) ? same : clip;
   });
   const kept = new Set(clips);
+  bequeath(earlier);
   for (const [id, one] of nodes) if (!kept.has(one.clip)) nodes.delete(id);
   layOut(() => true);
   pruneSelection();

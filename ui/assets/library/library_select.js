@@ -41,6 +41,18 @@ const toggle = (clip) => {
   select([clip], !isSelected(clip));
 };
 
+// A newer version lies on top of one that was selected: it is selected instead, as is seen.
+const bequeath = (earlier) => {
+  const here = new Set(clips.map((clip) => clip.id));
+  const heirs = new Map(clips.map((clip) => [clip.root, clip.id]));
+  for (const { id, root: kin } of earlier) {
+    if (!selected.has(id) || here.has(id) || !kin || !heirs.has(kin)) continue;
+    selected.delete(id);
+    selected.add(heirs.get(kin));
+    if (anchor === id) anchor = heirs.get(kin);
+  }
+};
+
 // A list that was drawn anew may lack some of them.
 const pruneSelection = () => {
   const here = new Set(clips.map((clip) => clip.id));
