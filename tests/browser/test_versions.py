@@ -4,7 +4,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from engine.library.video import look_at
 from tests.support.browser import MARKS
+from tests.support.served import Served
 from tests.support.videos import moving, write
 
 pytestmark = MARKS
@@ -73,9 +75,13 @@ def test_a_clip_is_made_larger_and_its_versions_keep_what_they_have(page: Any) -
     page.wait_for_selector(f"#stage .versions [aria-pressed=true]:has-text('{size} · 32 fps')")
 
 
-def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path: Path) -> None:
-    times = [Fraction(at, 15) for at in range(8)]
-    file = write(tmp_path / "Holiday.mp4", moving(8), times, turned=90, sound="aac")
+def test_another_programs_video_is_dropped_and_made_smoother(
+    page: Any, served: Served, tmp_path: Path
+) -> None:
+    """A phone's: turned, in HEVC, with times as it found light, and sound."""
+    times = [Fraction(at, 30) for at in (0, 2, 4, 5, 7, 9, 12, 14)]
+    phones: dict[str, Any] = {"codec": "libx265", "turned": 90, "sound": "aac"}
+    file = write(tmp_path / "Holiday.mp4", moving(8, 64, 96), times, **phones)
     with file.open("ab") as more:  # larger than what other addresses take
         more.write((2 * 2**20).to_bytes(4, "big") + b"free" + bytes(2 * 2**20 - 8))
     page.set_input_files("#from-clip input[type=file]", str(file))
@@ -85,6 +91,11 @@ def test_another_programs_video_is_dropped_and_made_smoother(page: Any, tmp_path
     page.wait_for_selector("#stage .facts:has-text('60 fps')")
     assert page.locator("#stage .caption .prompt").inner_text() == "Holiday"
     assert page.locator("#stage .rates").count() == 0, "more there is not"
+    (made,) = (Path(served.log_file).parent / "home/clips").glob("*-holiday-*.mp4")
+    seen = look_at(made)
+    assert (seen.width, seen.height, seen.has_sound) == (64, 96, True)
+    assert seen.times == tuple(Fraction(at, 60) for at in range(len(seen.times)))
+    assert abs(seen.end - look_at(file).end) < Fraction(1, 1000)
     page.set_input_files("#from-clip input[type=file]", str(file))
     told.get_by_text("Enlarge it to 1080p").click()
     page.wait_for_selector(".from-clip-told:has-text('Queued: the clip at 1080 × ')")
