@@ -95,6 +95,7 @@ class _Receipt(_Part):
     plan: Annotated[dict[Line, _Choice], Field(max_length=MOST_ENTRIES)] = {}
     adapters: Annotated[list[_NamedAdapter], Field(max_length=MOST_ADAPTERS)] | None = None
     source: _Source | None = None
+    between: Line | None = None
 
 
 def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def checked(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
     try:
         _refuse_deep(raw, MOST_LEVELS)
         receipt = _Receipt.model_validate(dict(raw)).model_dump()
-        for name in ("frames", "parts", "pictures", "adapters", "machine", "source"):
+        for name in ("frames", "parts", "pictures", "adapters", "machine", "source", "between"):
             if receipt[name] is None:
                 del receipt[name]
         receipt["request"] = _given(receipt["request"])
@@ -205,6 +206,7 @@ def receipt_lines(receipt: dict[str, Any]) -> list[str]:
         "source": (receipt.get("source") or {}).get("name", ""),
         "seed": receipt["seed"],
         "model": f"{receipt['model']}{label}",
+        "between": receipt.get("between", ""),
         "seconds": ", ".join(f"{name} {s:.2f} s" for name, s in receipt["stages"].items()),
         "peaks": ", ".join(f"{name} {b / 2**20:.0f} MiB" for name, b in receipt["peaks"].items()),
         "loras": ", ".join(map(_lora, receipt.get("adapters", []))),

@@ -5,12 +5,25 @@ from collections.abc import Callable, Mapping
 
 from engine.machine.facts import package_version
 from engine.pipelines.smooth.base import Interpolator
+from engine.pipelines.weight_files import parts_of
 from engine.presets import FamilyName, ModelPreset, load_presets
 from engine.weights.checkpoint import WeightsMissing
 
 
+def between_by(preset: ModelPreset) -> ModelPreset:
+    """What makes frames between a clip's own where ``preset`` changes it: itself, or, as SeedVR2
+    makes none, RIFE where its file is here, and FFmpeg where it isn't."""
+    if preset.family != "seedvr":
+        return preset
+    changers = {one.family: one for one in load_presets().changers}
+    with contextlib.suppress(WeightsMissing, KeyError):
+        parts_of(changers["rife"])
+        return changers["rife"]
+    return changers["smooth"]
+
+
 def made_between(preset: ModelPreset) -> Interpolator:
-    """What makes frames between a clip's own for ``preset``.
+    """The one of ``preset``, which is ``between_by`` of some.
 
     Raises:
         PipelineError: it can't work here.
@@ -38,19 +51,9 @@ def _rife(preset: ModelPreset) -> Interpolator:
     return Rife(preset)
 
 
-def _beside_seedvr(preset: ModelPreset) -> Interpolator:
-    """RIFE where its file is here."""
-    rife = next((one for one in load_presets().changers if one.family == "rife"), None)
-    if rife is not None:
-        with contextlib.suppress(WeightsMissing):
-            return _rife(rife)
-    return _motion(preset)
-
-
 _BETWEEN: Mapping[FamilyName, Callable[[ModelPreset], Interpolator]] = {
     "smooth": _motion,
     "rife": _rife,
-    "seedvr": _beside_seedvr,
     "scripted": _motion,
 }
 # The packages that a receipt tells the version of.

@@ -19,10 +19,11 @@ from engine.library.versions import timing_for, told_of
 from engine.library.video import Video, look_at, pictures
 from engine.machine.facts import this_machine
 from engine.pipelines.base import Enlarges, Frame, Pipeline, PipelineError
-from engine.pipelines.changers import described, made_between
+from engine.pipelines.changers import between_by, described, made_between
 from engine.pipelines.smooth.lanczos import Lanczos
 from engine.pipelines.smooth.loops import LONGEST, is_loop
 from engine.plan.make import plan_to_json
+from engine.presets import ModelPreset
 from engine.stages import CHANGES
 from engine.text import Text, of_preset
 from engine.timing import Timing
@@ -55,6 +56,8 @@ def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
             kept.update(_receipt(order, run, pipeline.meter.device, digest, loaded))
+            if any(place.share for place in timing.places):
+                kept.update(_others_frames(order.preset))
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())
@@ -125,7 +128,7 @@ def _frames_of(
     request, source = order.request, pictures(Path(order.source), video)
     if loaded is not None:
         source = loaded.enlarge(source, request, len(video.times), order.seed, run)
-    made = made_between(order.preset).frames(source, timing, run.check)
+    made = made_between(between_by(order.preset)).frames(source, timing, run.check)
     return map(Lanczos(request.height, request.width).enlarge, made)
 
 
@@ -149,6 +152,12 @@ def _pass_through(
         if loaded is None:  # which tells itself how far it is: most is done before the first
             run.advance((number + 1) / count)
     return digest.hexdigest()
+
+
+def _others_frames(preset: ModelPreset) -> dict[str, str]:
+    """For the receipt: which model made the frames in between, where it is another one."""
+    maker = between_by(preset)
+    return {} if maker is preset else {"between": maker.id}
 
 
 def _receipt(

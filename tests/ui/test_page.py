@@ -186,6 +186,10 @@ def test_a_receipt_is_in_the_readers_language_as_far_as_it_is_known(engine: Engi
     assert told["内存峰值"] == ("解码 1.0 GB", "引擎进程的峰值。")
     assert told["文件"] == ("a.mp4", "手动放入：从别处放进了片段文件夹。")
     visitors = {**kept, "device": "", "stages": {}, "peaks": {}, "versions": {}, "plan": {}}
+    between = replace(clip, receipt={**clip.receipt, "between": "smooth"})
+    told = {name: (value, why) for name, value, why in library.receipt_rows(between, engine)}
+    assert told["中间帧"][0] == "smooth"
+    assert "FFmpeg" in told["中间帧"][1]
     rows = library.receipt_rows(replace(clip, receipt=visitors), engine)
     assert [name for name, _, _ in rows] == ["提示词", "尺寸", "种子", "模型", "文件"]
 

@@ -118,12 +118,18 @@ def rows(clip: Clip, engine: Engine) -> list[Row]:
     machine = [Row(Text("receipt_table.machine"), made_on)] if made_on else []
     source = (receipt.get("source") or {}).get("name", "")
     made_of = [Row(Text("receipt_table.source"), source)] if source else []
+    maker = engine.presets.models.get(receipt.get("between", ""))
+    between = []
+    if receipt.get("between"):
+        why = of_preset(maker.summary) if maker else NOTHING
+        between = [Row(Text("receipt_table.between"), receipt["between"], why)]
     found = [
         Row(Text("receipt_table.prompt"), clip.request.prompt),
         Row(Text("receipt_table.size"), size),
         *made_of,
         Row(Text("receipt_table.seed"), str(receipt["seed"]), Text("receipt_table.same_seed")),
         Row(Text("receipt_table.model"), receipt["model"], of_preset(receipt["label"])),
+        *between,
         Row(Text("receipt_table.seconds"), _by_stage(seconds, wording.seconds)),
         Row(
             Text("receipt_table.peaks"),

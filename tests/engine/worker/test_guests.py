@@ -62,6 +62,7 @@ def test_what_enlarges_by_a_network_is_loaded_for_it_and_measured(
     assert (larger.request.height, larger.request.width) == (64, 96)
     assert (larger.frames, larger.fps) == (both.frames, 24)
     assert list(larger.receipt["enlarged"]) == ["decode"]
+    assert "between" not in larger.receipt, "there are none"
     assert set(larger.receipt["stages"]) == {"load", "enlarge", "save"}
     (row,) = carded.guard.rows("enlarge-gpu")
     assert set(row.measurement.peaks) == {"enlarge"}
