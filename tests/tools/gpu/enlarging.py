@@ -155,7 +155,9 @@ def queued(engine: Engine, out: Path, clip: str) -> None:
         made = engine.library.of_job(job.id)
         assert made is not None, "it is done"
         receipt = {
-            key: made.receipt[key] for key in ("stages", "peaks", "enlarged") if key in made.receipt
+            key: made.receipt[key]
+            for key in ("stages", "peaks", "enlarged", "between")
+            if key in made.receipt
         }
         told_of = {"model": request.model, "basis": verdict.basis, "expected": verdict.peak}
         sha = made.receipt["frames_sha256"][:12]
