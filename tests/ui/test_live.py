@@ -88,13 +88,13 @@ def test_an_idle_page(engine: Engine) -> None:
 def test_a_run_is_told_from_start_to_end(engine: Engine, ask: Ask, gate: Gate) -> None:
     live = Live(engine)
     engine.start(warm="scripted")
-    job = engine.submit(ask(f"<b>bold</b> {gate}"))
+    job = engine.submit(ask(f"<b>bold</b> steps=3 step_seconds=1 {gate}"))
     engine.submit(ask("waits"))
     wait_until(lambda: fresh(live)["preview"], "a preview on the page")
     state = fresh(live)
     assert state["running"] is True
     assert state["job"] == str(job.id), "Cancel is meant for this one"
-    assert state["title"] == f"<b>bold</b> {gate}"
+    assert state["title"] == f"<b>bold</b> steps=3 step_seconds=1 {gate}"
     assert "Denoising, step" in str(state["stage"])
     assert "left" in str(state["left"])
     assert [row["title"] for row in state["queue"]["waiting"]] == ["waits"]

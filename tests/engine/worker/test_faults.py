@@ -179,13 +179,13 @@ def test_a_full_database_keeps_the_clip_until_there_is_room(
         db.execute(f"pragma max_page_count = {db.execute('pragma page_count').fetchone()[0]}")
     with pytest.raises(StoreError, match="disk is full"):
         fill_up(store)
+    gate.open()
     wait_until(lambda: "disk is full" in str(started.status().notice), "the notice")
     with pytest.raises(StoreError, match="Free some space"):
         started.submit_all([ask("x" * 1500)] * 20)
     assert Live(started).state()["running"], "the page goes on"
     with store.transaction() as db:
         db.execute("pragma max_page_count = 1000000")
-    gate.open()
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 1)
     wait_until(lambda: started.status().notice == AGAIN, "the good news")
@@ -206,13 +206,13 @@ def test_a_locked_database_is_a_sentence_and_loses_nothing(
     with locked_elsewhere(started.home.database):
         with pytest.raises(StoreError, match="Another program has locked"):
             started.submit(ask())
+        gate.open()
         wait_until(
             lambda: "Another program has locked" in str(started.status().notice), "the notice"
         )
         began = time.monotonic()
         assert live.state()["running"]
         assert time.monotonic() - began < 0.5, "who only looks waits for nobody"
-    gate.open()
     done = finish(started, job)
     assert (done.state, done.attempts) == (State.DONE, 1)
     assert len(started.library.newest()) == 1
