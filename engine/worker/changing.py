@@ -48,7 +48,8 @@ def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
         video, timing = _looked_at(order, run)
         writer = _writer_of(order, video, timing)
         loaded = _loaded_for(order, pipeline)
-        digest = _pass_through(order, run, video, timing, writer, loaded)
+        between = between_by(order.preset)
+        digest = _pass_through(order, run, video, timing, writer, loaded, between)
         run.stage("save")
         kept: dict[str, Any] = {}
 
@@ -56,8 +57,8 @@ def change(order: Change, run: JobRun, pipeline: Pipeline) -> FromWorker:
             """The same for file and database; called once the frames are encoded."""
             run.leave()
             kept.update(_receipt(order, run, pipeline.meter.device, digest, loaded))
-            if any(place.share for place in timing.places):
-                kept.update(_others_frames(order.preset))
+            if between is not order.preset and any(place.share for place in timing.places):
+                kept["between"] = between.id
             return kept
 
         inside = receipt if order.own else lambda: for_others(receipt())
@@ -121,14 +122,19 @@ def _loaded_for(order: Change, pipeline: Pipeline) -> Enlarges | None:
 
 
 def _frames_of(
-    order: Change, run: JobRun, video: Video, timing: Timing, loaded: Enlarges | None
+    order: Change,
+    run: JobRun,
+    video: Video,
+    timing: Timing,
+    loaded: Enlarges | None,
+    between: ModelPreset,
 ) -> Iterator[Frame]:
     """All frames of the new clip. A network makes the clip's own larger before there are more of
     them, Lanczos after: whichever is less work for the one that takes longer."""
     request, source = order.request, pictures(Path(order.source), video)
     if loaded is not None:
         source = loaded.enlarge(source, request, len(video.times), order.seed, run)
-    made = made_between(between_by(order.preset)).frames(source, timing, run.check)
+    made = made_between(between).frames(source, timing, run.check)
     return map(Lanczos(request.height, request.width).enlarge, made)
 
 
@@ -139,10 +145,11 @@ def _pass_through(
     timing: Timing,
     writer: ClipWriter,
     loaded: Enlarges | None,
+    between: ModelPreset,
 ) -> str:
     """Make all frames, and the still of the middle one; returns the SHA-256 of them all."""
     digest, count = hashlib.sha256(), len(timing.places)
-    for number, frame in enumerate(_frames_of(order, run, video, timing, loaded)):
+    for number, frame in enumerate(_frames_of(order, run, video, timing, loaded, between)):
         run.check()
         digest.update(frame.tobytes())
         writer.add(frame[None])
@@ -152,12 +159,6 @@ def _pass_through(
         if loaded is None:  # which tells itself how far it is: most is done before the first
             run.advance((number + 1) / count)
     return digest.hexdigest()
-
-
-def _others_frames(preset: ModelPreset) -> dict[str, str]:
-    """For the receipt: which model made the frames in between, where it is another one."""
-    maker = between_by(preset)
-    return {} if maker is preset else {"between": maker.id}
 
 
 def _receipt(
